@@ -1,0 +1,1 @@
+"""Link manylinux wheels to the libraries of the Nix store."""
