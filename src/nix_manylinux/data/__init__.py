@@ -1,0 +1,105 @@
+"""Readers of the facts that lie beside this file; each call reads anew, callers pass the value on.
+
+The files are read by the Nix side too, so they stay plain JSON and TSV. The
+JSON files say in ``source`` and ``note`` where their facts come from.
+``nixpkgs-sonames.tsv.gz`` is ranked from the nix-index database of 2026-03-29
+(nix-community/nix-index-database, MIT; x86_64-linux, one nixpkgs revision),
+with 47 rows by hand for what a listing of files can't show.
+``nixpkgs-xorg-renames.tsv`` is nixpkgs' own list of moves out of ``xorg``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libraries:
+    """The classes of sonames that no package search may answer (``libraries.json``).
+
+    ``glibc``: what glibc itself installs; ``musl_reserved``: the prefixes that
+    musl's loader answers with itself (ldso/dynlink.c, load_library);
+    ``driver``: what comes with the host's graphics driver, found in
+    ``driver_directory``; ``hwcaps``: folders that glibc's loader searches
+    before a directory itself, by architecture, in its order.
+    """
+
+    glibc: frozenset[str]
+    musl_reserved: tuple[str, ...]
+    driver: frozenset[str]
+    driver_directory: str
+    hwcaps: dict[str, tuple[str, ...]] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SonameRow:
+    """One row of ``nixpkgs-sonames.tsv.gz``: who in nixpkgs provides a soname.
+
+    ``others`` are attributes that have it too, best first. ``note`` is empty
+    or "driver", "unfree", "insecure", "no provider"; ``attr`` may be empty
+    with the first and the last of these.
+    """
+
+    soname: str
+    attr: str
+    output: str
+    others: tuple[str, ...] = ()
+    note: str = ""
+
+
+def data_path(name: str) -> str:
+    """Give the path of the data file ``name``, for those who read it themselves (a test, Nix)."""
+    return os.path.join(os.path.dirname(__file__), name)
+
+
+def read_libraries() -> Libraries:
+    """Read ``libraries.json``."""
+    raw = _read_json("libraries.json")
+    return Libraries(
+        glibc=frozenset(raw["glibc"]),
+        musl_reserved=tuple(raw["musl_reserved"]),
+        driver=frozenset(raw["driver"]),
+        driver_directory=raw["driver_directory"],
+        hwcaps={arch: tuple(names) for arch, names in raw["hwcaps"].items()},
+    )
+
+
+def read_policies() -> dict[str, Any]:
+    """Read ``manylinux-policies.json`` as it stands; `nix_manylinux.policy` gives it types."""
+    return _read_json("manylinux-policies.json")
+
+
+def read_sonames() -> dict[str, SonameRow]:
+    """Read ``nixpkgs-sonames.tsv.gz``, by soname: 12,500 rows, some 20 ms."""
+    import gzip  # noqa: PLC0415 (start-up: only advice needs it)
+
+    with gzip.open(data_path("nixpkgs-sonames.tsv.gz"), "rt", encoding="utf-8") as stream:
+        next(stream)
+        rows = [line.rstrip("\n").split("\t") for line in stream]
+    return {
+        soname: SonameRow(
+            soname=soname,
+            attr=attr,
+            output=output,
+            others=tuple(name.strip() for name in others.split(",") if name.strip()),
+            note=note,
+        )
+        for soname, attr, output, others, note in rows
+    }
+
+
+def read_xorg_renames() -> dict[str, str]:
+    """Read ``nixpkgs-xorg-renames.tsv``: new attribute name -> old one (``xorg.libX11``)."""
+    with open(data_path("nixpkgs-xorg-renames.tsv"), encoding="utf-8") as stream:
+        next(stream)
+        rows = [line.rstrip("\n").split("\t") for line in stream]
+    return {row[0]: row[1] for row in rows}
+
+
+def _read_json(name: str) -> dict[str, Any]:
+    with open(data_path(name), encoding="utf-8") as stream:
+        value: dict[str, Any] = json.load(stream)
+    return value

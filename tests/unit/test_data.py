@@ -1,0 +1,64 @@
+"""The data files are whole, and their readers give them back."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux import data
+
+
+def test_libraries() -> None:
+    """Glibc's own libraries, the driver's and the hwcaps folders are told apart."""
+    libraries = data.read_libraries()
+    assert {"libc.so.6", "ld-linux-x86-64.so.2", "libm.so.6"} <= libraries.glibc
+    assert "libstdc++.so.6" not in libraries.glibc
+    assert "libcuda.so.1" in libraries.driver
+    assert not libraries.glibc & libraries.driver
+    assert libraries.driver_directory == "/run/opengl-driver/lib"
+    assert libraries.hwcaps["x86_64"][0] == "glibc-hwcaps/x86-64-v4"
+
+
+def test_sonames() -> None:
+    """Every row of the soname table is of the documented shape."""
+    table = data.read_sonames()
+    assert len(table) > 12_000
+    assert table["libz.so.1"].attr == "zlib"
+    assert table["libGL.so.1"].attr == "libGL" or table["libGL.so.1"].attr == "libglvnd"
+    for soname, row in table.items():
+        assert row.soname == soname
+        assert row.note in {"", "driver", "unfree", "insecure", "no provider"}
+        assert bool(row.attr) == (row.note not in {"driver", "no provider"})
+        assert not row.attr or row.output
+
+
+def test_sonames_of_every_policy_are_known() -> None:
+    """Each soname that a manylinux policy allows is glibc's own or has a row with an attribute."""
+    table = data.read_sonames()
+    libc = data.read_libraries().glibc
+    policies = data.read_policies()["policies"]
+    allowed = {
+        soname
+        for name, policy in policies.items()
+        if name.startswith("manylinux")
+        for soname in policy["sonames"]
+    }
+    assert allowed
+    assert {soname for soname in allowed - libc if not table[soname].attr} == set()
+
+
+def test_xorg_renames() -> None:
+    """New names are plain attributes, old ones lie in the xorg set."""
+    renames = data.read_xorg_renames()
+    assert renames["libx11"] == "xorg.libX11"
+    assert all(re.fullmatch(r"[a-z][a-z0-9_-]*", new) for new in renames)
+    assert all(old.startswith("xorg.") for old in renames.values())
+
+
+def test_policies_have_what_their_notes_promise() -> None:
+    """Every policy lists sonames and, for each architecture, highest versions."""
+    raw = data.read_policies()
+    for policy in raw["policies"].values():
+        assert policy["sonames"]
+        for limits in policy["arch"].values():
+            assert set(limits) <= {"max", "extra"}
+            assert "max" in limits
