@@ -1,0 +1,93 @@
+"""What holds for every test: on CI nothing is left out in silence.
+
+A skipped test is a test that did not look. With ``CI=true`` a skip is a
+failure that says so. A test that needs something nobody can install (a whole
+nixpkgs tree, say) is marked ``asked_for("VARIABLE")`` instead: without the
+variable it is deselected, and the last lines of the run name it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_ABSENT = pytest.StashKey[dict[str, int]]()
+
+
+def _on_ci() -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+def _reason(longrepr: object) -> str:
+    if isinstance(longrepr, tuple) and len(longrepr) == 3:
+        return str(longrepr[2])
+    return str(longrepr)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure on CI; an expected failure (xfail) stays what it is."""
+    del item, call
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _on_ci():
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI takes for a failure: {_reason(report.longrepr)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for a module that skips itself while it is imported."""
+    del collector
+    report = yield
+    if report.outcome == "skipped" and _on_ci():
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI takes for a failure: {_reason(report.longrepr)}"
+    return report
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is marked ``asked_for`` and was not asked for."""
+    absent: dict[str, int] = {}
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        names = [str(mark.args[0]) for mark in item.iter_markers("asked_for")]
+        unset = [name for name in names if not os.environ.get(name)]
+        for name in unset:
+            absent[name] = absent.get(name, 0) + 1
+        (left if unset else kept).append(item)
+    config.stash[_ABSENT] = absent
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of an xdist worker to the process that prints the summary."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["absent"] = session.config.stash.get(_ABSENT, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 -- xdist's type is not public
+    """Take the counts of a worker; all workers collect the same tests."""
+    del error
+    absent = getattr(node, "workeroutput", {}).get("absent", {})
+    node.config.stash.setdefault(_ABSENT, {}).update(absent)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the environment variables that would have asked for more."""
+    for name, count in sorted(terminalreporter.config.stash.get(_ABSENT, {}).items()):
+        terminalreporter.write_line(f"{count} not run: set {name} to ask for them")
