@@ -19,6 +19,8 @@ class ElfKind(str, Enum):
     STATIC = "static program"
     RELOCATABLE = "relocatable object"
     DEBUG = "debug file"
+    #: What no loader of the host reads: a core dump, code for a GPU.
+    DATA = "data"
 
     @property
     def is_linked(self) -> bool:

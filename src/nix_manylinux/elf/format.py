@@ -1,0 +1,180 @@
+"""ELF structures and constants, as the gABI and the GNU extensions define them.
+
+Shared by the reader and the writer; nothing here reads a file. Names are the
+specifications' own. Sources: the System V gABI (chapters 4 and 5), LSB's
+"Symbol Versioning", and glibc's ``elf/elf.h`` for the GNU extensions.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+ELF_MAGIC = b"\x7fELF"
+EI_CLASS, EI_DATA, EI_VERSION = 4, 5, 6
+EI_NIDENT = 16
+
+ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
+
+EM_386, EM_MIPS, EM_PPC, EM_PPC64, EM_S390, EM_ARM = 3, 8, 20, 21, 22, 40
+EM_X86_64, EM_AARCH64, EM_CUDA, EM_AMDGPU = 62, 183, 190, 224
+EM_RISCV, EM_LOONGARCH, EM_ALPHA = 243, 258, 0x9026
+
+PN_XNUM = 0xFFFF
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_PHDR, PT_TLS = 1, 2, 3, 4, 6, 7
+PT_GNU_EH_FRAME, PT_GNU_STACK = 0x6474E550, 0x6474E551
+PT_GNU_RELRO, PT_GNU_PROPERTY = 0x6474E552, 0x6474E553
+PF_X, PF_W, PF_R = 1, 2, 4
+
+SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_DYNAMIC = 0, 1, 2, 3, 6
+SHT_NOTE, SHT_NOBITS = 7, 8
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+
+DT_NULL, DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB = 0, 1, 4, 5, 6
+DT_STRSZ, DT_SONAME, DT_RPATH, DT_RUNPATH, DT_FLAGS = 10, 14, 15, 29, 30
+DT_GNU_PRELINKED, DT_GNU_HASH, DT_VERSYM = 0x6FFFFDF5, 0x6FFFFEF5, 0x6FFFFFF0
+DT_FLAGS_1, DT_VERDEF, DT_VERDEFNUM = 0x6FFFFFFB, 0x6FFFFFFC, 0x6FFFFFFD
+DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
+DT_AUXILIARY, DT_FILTER = 0x7FFFFFFD, 0x7FFFFFFF
+
+DF_1_NODEFLIB, DF_1_PIE = 0x800, 0x08000000
+
+VER_FLG_BASE, VER_FLG_WEAK = 1, 2
+#: A version index has 15 bits (bit 15 of a .gnu.version word hides a symbol),
+#: and 0 and 1 are taken: no file can need or define more versions than this.
+MAX_VERSIONS = 0x7FFF
+
+#: https://uapi-group.org/specifications/specs/elf_dlopen_metadata/
+NT_FDO_DLOPEN = 0x407C0C0A
+
+#: Machines whose glibc takes a missing PT_GNU_STACK for an executable stack
+#: (DEFAULT_STACK_PERMS in its sysdeps/*/stackinfo.h). aarch64, 64-bit PowerPC,
+#: RISC-V and LoongArch don't.
+EXECUTABLE_STACK_MACHINES = frozenset({EM_386, EM_X86_64, EM_ARM, EM_S390, EM_PPC, EM_MIPS})
+
+
+class FileHeader(NamedTuple):
+    """Elf32_Ehdr or Elf64_Ehdr behind e_ident."""
+
+    type: int
+    machine: int
+    version: int
+    entry: int
+    phoff: int
+    shoff: int
+    flags: int
+    ehsize: int
+    phentsize: int
+    phnum: int
+    shentsize: int
+    shnum: int
+    shstrndx: int
+
+
+class Segment(NamedTuple):
+    """A program header, its fields in one order for both classes."""
+
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    align: int
+
+
+class Section(NamedTuple):
+    """A section header; both classes have its fields in this order."""
+
+    name: int
+    type: int
+    flags: int
+    addr: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    addralign: int
+    entsize: int
+
+
+class Layout:
+    """The packed structures of one class (``bits`` 32 or 64) and byte order.
+
+    ``endian`` is "little" or "big". Each attribute is a `struct.Struct`.
+    Version structures and note headers are alike in both classes; their fields:
+
+    - ``verneed``: vn_version, vn_cnt, vn_file, vn_aux, vn_next
+    - ``vernaux``: vna_hash, vna_flags, vna_other, vna_name, vna_next
+    - ``verdef``: vd_version, vd_flags, vd_ndx, vd_cnt, vd_hash, vd_aux, vd_next
+    - ``verdaux``: vda_name, vda_next
+    - ``note``: n_namesz, n_descsz, n_type
+    """
+
+    __slots__ = (
+        "bits",
+        "dyn",
+        "ehdr",
+        "endian",
+        "note",
+        "phdr",
+        "shdr",
+        "verdaux",
+        "verdef",
+        "vernaux",
+        "verneed",
+        "word",
+    )
+
+    def __init__(self, bits: int, endian: str) -> None:
+        order = "<" if endian == "little" else ">"
+        wide = bits == 64
+        self.bits = bits
+        self.endian = endian
+        self.ehdr = Struct(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"))
+        self.phdr = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
+        self.shdr = Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))
+        self.dyn = Struct(order + ("QQ" if wide else "II"))
+        self.word = Struct(order + "I")
+        self.note = Struct(order + "III")
+        self.verneed = Struct(order + "HHIII")
+        self.vernaux = Struct(order + "IHHII")
+        self.verdef = Struct(order + "HHHHIII")
+        self.verdaux = Struct(order + "II")
+
+    def header(self, data: bytes) -> FileHeader:
+        """Unpack the file header from a file's first bytes (52 or 64 of them)."""
+        return FileHeader._make(self.ehdr.unpack_from(data, EI_NIDENT))
+
+    def segments(self, table: bytes) -> list[Segment]:
+        """Unpack a whole program header table."""
+        if self.bits == 64:
+            return [Segment._make(fields) for fields in self.phdr.iter_unpack(table)]
+        # Elf32_Phdr keeps p_flags between p_memsz and p_align.
+        return [
+            Segment(kind, flags, offset, vaddr, paddr, filesz, memsz, align)
+            for kind, offset, vaddr, paddr, filesz, memsz, flags, align in self.phdr.iter_unpack(
+                table
+            )
+        ]
+
+    def pack_segment(self, segment: Segment) -> bytes:
+        """Pack one program header, the inverse of `segments`."""
+        if self.bits == 64:
+            return self.phdr.pack(*segment)
+        kind, flags, offset, vaddr, paddr, filesz, memsz, align = segment
+        return self.phdr.pack(kind, offset, vaddr, paddr, filesz, memsz, flags, align)
+
+    def sections(self, table: bytes) -> list[Section]:
+        """Unpack a section header table, or a run of whole entries of one."""
+        return [Section._make(fields) for fields in self.shdr.iter_unpack(table)]
+
+
+#: (EI_CLASS, EI_DATA) -> layout.
+LAYOUTS = {
+    (1, 1): Layout(32, "little"),
+    (1, 2): Layout(32, "big"),
+    (2, 1): Layout(64, "little"),
+    (2, 2): Layout(64, "big"),
+}

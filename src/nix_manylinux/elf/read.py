@@ -1,0 +1,295 @@
+"""Bytes of an ELF file -> `ElfFacts`: the one reader.
+
+It goes by the program headers, as the kernel and the dynamic linker do.
+Section headers are asked only for what segments can't tell: whether the file
+is the debug half of another one, and whether it was cut short.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.image import Image, Source, Strings
+from nix_manylinux.elf.versions import dlopen_notes, version_definitions, version_needs
+from nix_manylinux.errors import BadElf
+from nix_manylinux.model import ElfFacts, ElfKind, Machine
+
+if TYPE_CHECKING:
+    from nix_manylinux.elf.format import FileHeader
+
+_HINT = (
+    "the file is damaged: unpack or download it again, or leave it out of the wheel"
+    " if it is broken there on purpose (test data)"
+)
+#: Linux refuses a longer PT_INTERP (PATH_MAX).
+_MAX_INTERPRETER = 4096
+#: e_machine -> the bits of e_flags that say which ABI, and what they mean.
+_ABI_BY_FLAGS = {
+    # "ELF for the Arm Architecture": EF_ARM_ABI_FLOAT_SOFT and _HARD. Files from
+    # before they existed say it in .ARM.attributes only: unknown.
+    elf.EM_ARM: (0x600, {0x200: "soft", 0x400: "hard"}),
+    # RISC-V ELF psABI: EF_RISCV_FLOAT_ABI.
+    elf.EM_RISCV: (0x6, {0x0: "soft", 0x2: "single", 0x4: "double", 0x6: "quad"}),
+    # LoongArch ELF psABI: the base ABI modifiers.
+    elf.EM_LOONGARCH: (0x7, {0x1: "soft", 0x2: "single", 0x3: "double"}),
+    # Power Architecture 64-Bit ELF V2 ABI: EF_PPC64_ABI.
+    elf.EM_PPC64: (0x3, {0x1: "elfv1", 0x2: "elfv2"}),
+    # EF_MIPS_ABI2 and EF_MIPS_ABI_O32; with neither and 64 bits it is n64.
+    elf.EM_MIPS: (0xF020, {0x20: "n32", 0x1000: "o32", 0x0: "n64"}),
+}
+
+
+def is_elf(head: bytes) -> bool:
+    """Whether a file that begins with these bytes (four or more) is ELF."""
+    return head.startswith(elf.ELF_MAGIC)
+
+
+def read_elf(path: str | os.PathLike[str], *, label: str | None = None) -> ElfFacts | None:
+    """Facts of the file at ``path``; None where it is no regular file or not ELF.
+
+    ``label`` is what errors call it, the path itself otherwise. Only headers
+    and the tables that facts come from are read, never the whole file. Raises
+    BadElf for ELF that is cut short or contradicts itself, OSError where the
+    file can't be opened or read.
+    """
+    name = os.fspath(path)
+    # O_NONBLOCK: opening a FIFO would wait for a writer.
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        head = os.pread(fd, 4096, 0)
+        if not head.startswith(elf.ELF_MAGIC):
+            return None
+        names = (name, label) if label else (name,)
+        return _facts(Source(fd=fd, data=head, size=max(status.st_size, len(head))), names)
+    except BadElf as error:
+        error.hint = _HINT
+        error.at(label or name)
+        raise
+    finally:
+        os.close(fd)
+
+
+def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
+    """Facts of a whole ELF file in memory, as `read_elf`; None where it is not ELF."""
+    if not data.startswith(elf.ELF_MAGIC):
+        return None
+    try:
+        return _facts(Source(data=data), (label,))
+    except BadElf as error:
+        error.hint = _HINT
+        if label:
+            error.at(label)
+        raise
+
+
+def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
+    image = Image(source)
+    machine = _machine(image)
+    kind = _unlinked_kind(image)
+    if kind is not None:
+        return ElfFacts(machine=machine, kind=kind, has_sections=image.section_count() > 0)
+    if not image.loads:
+        raise BadElf("e_type says program or library, but it has no PT_LOAD (e_phnum)")
+    image.check_segments()
+
+    lists: dict[int, list[int]] = {
+        elf.DT_NEEDED: [],
+        elf.DT_AUXILIARY: [],
+        elf.DT_FILTER: [],
+    }
+    single: dict[int, int] = {}
+    for tag, value in image.dynamic():
+        if tag in lists:
+            lists[tag].append(value)
+        else:
+            # Of several entries the last counts, as for glibc.
+            single[tag] = value
+    text = _Names(image, single)
+    soname = text.one("DT_SONAME", elf.DT_SONAME)
+    needed = text.all("DT_NEEDED", lists[elf.DT_NEEDED])
+    interpreter = _interpreter(image)
+    flags = single.get(elf.DT_FLAGS_1, 0)
+    verneed, verdef = single.get(elf.DT_VERNEED), single.get(elf.DT_VERDEF)
+    stack = image.last(elf.PT_GNU_STACK)
+    return ElfFacts(
+        machine=machine,
+        kind=_linked_kind(
+            image,
+            dynamic=single,
+            is_library=soname is not None or any(map(_is_library_name, names)),
+            standalone=not needed and soname is None,
+        ),
+        soname=soname,
+        needed=needed,
+        rpath=text.one("DT_RPATH", elf.DT_RPATH),
+        runpath=text.one("DT_RUNPATH", elf.DT_RUNPATH),
+        interpreter=interpreter,
+        needs=()
+        if verneed is None
+        else version_needs(image, text.strings, verneed, single.get(elf.DT_VERNEEDNUM)),
+        defines=()
+        if verdef is None
+        else version_definitions(image, text.strings, verdef, single.get(elf.DT_VERDEFNUM)),
+        dlopen=dlopen_notes(image),
+        auxiliary=text.all("DT_AUXILIARY", lists[elf.DT_AUXILIARY]),
+        filters=text.all("DT_FILTER", lists[elf.DT_FILTER]),
+        executable_stack=machine.number in elf.EXECUTABLE_STACK_MACHINES
+        if stack is None
+        else bool(stack.flags & elf.PF_X),
+        no_default_path=bool(flags & elf.DF_1_NODEFLIB),
+        has_sections=image.section_count() > 0,
+    )
+
+
+class _Names:
+    """Names that dynamic entries point at; the string table is read when first needed."""
+
+    __slots__ = ("_dynamic", "_image", "_strings")
+
+    def __init__(self, image: Image, dynamic: dict[int, int]) -> None:
+        self._image = image
+        self._dynamic = dynamic
+        self._strings: Strings | None = None
+
+    @property
+    def strings(self) -> Strings:
+        if self._strings is None:
+            dynamic = self._dynamic
+            self._strings = Strings(
+                self._image, dynamic.get(elf.DT_STRTAB), dynamic.get(elf.DT_STRSZ)
+            )
+        return self._strings
+
+    def one(self, field: str, tag: int) -> str | None:
+        value = self._dynamic.get(tag)
+        return None if value is None else self.strings.get(field, value)
+
+    def all(self, field: str, values: list[int]) -> tuple[str, ...]:
+        return tuple([self.strings.get(field, value) for value in values])
+
+
+def _machine(image: Image) -> Machine:
+    header = image.header
+    layout = image.layout
+    mask, meanings = _ABI_BY_FLAGS.get(header.machine, (0, {}))
+    abi = meanings.get(header.flags & mask, "")
+    if abi == "n64" and layout.bits == 32:
+        abi = ""
+    return Machine(number=header.machine, bits=layout.bits, endian=layout.endian, abi=abi)
+
+
+def _unlinked_kind(image: Image) -> ElfKind | None:
+    """Tell the kind of a file that neither kernel nor loader maps; None for all others."""
+    header: FileHeader = image.header
+    if header.type == elf.ET_CORE or header.machine in {elf.EM_CUDA, elf.EM_AMDGPU}:
+        return ElfKind.DATA
+    if header.type == elf.ET_REL:
+        image.section_count()
+        return ElfKind.RELOCATABLE
+    if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
+        raise BadElf(f"e_type is {header.type:#x}: no object, program, library or core dump")
+    return ElfKind.DEBUG if _is_debug(image) else None
+
+
+def _is_debug(image: Image) -> bool:
+    """Whether all that would be mapped, but for notes, was left in another file.
+
+    objcopy, llvm-objcopy and eu-strip alike make those sections NOBITS; what
+    they do to the program headers differs, so that these can't tell.
+    """
+    emptied = False
+    for section in image.sections():
+        if not section.flags & elf.SHF_ALLOC or section.type == elf.SHT_NOTE:
+            continue
+        if section.type != elf.SHT_NOBITS:
+            return False
+        emptied = True
+    return emptied
+
+
+def _linked_kind(
+    image: Image, *, dynamic: dict[int, int], is_library: bool, standalone: bool
+) -> ElfKind:
+    has_interpreter = any(segment.type == elf.PT_INTERP for segment in image.segments)
+    runs = ElfKind.PROGRAM if has_interpreter else ElfKind.STATIC
+    if image.header.type == elf.ET_EXEC or dynamic.get(elf.DT_FLAGS_1, 0) & elf.DF_1_PIE:
+        return runs
+    if has_interpreter:
+        # libQt6Core.so.6 has one too: it prints its version when it is run.
+        return ElfKind.LIBRARY if is_library else ElfKind.PROGRAM
+    # Linkers from before DF_1_PIE (binutils 2.26) made static PIEs as well.
+    # They start somewhere, want nothing, and offer nothing.
+    if standalone and _starts(image) and not _exports(image, dynamic):
+        return ElfKind.STATIC
+    return ElfKind.LIBRARY
+
+
+def _is_library_name(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return base.endswith(".so") or ".so." in base
+
+
+def _starts(image: Image) -> bool:
+    """Whether e_entry lies in code."""
+    entry = image.header.entry
+    return entry != 0 and any(
+        segment.flags & elf.PF_X and 0 <= entry - segment.vaddr < segment.filesz
+        for segment in image.loads
+    )
+
+
+def _exports(image: Image, dynamic: dict[int, int]) -> bool:
+    """Whether the hash table of dynamic symbols leads to any."""
+    word = image.layout.word
+    gnu_hash = dynamic.get(elf.DT_GNU_HASH)
+    if gnu_hash is not None:
+        offset, room = image.locate("DT_GNU_HASH", gnu_hash)
+        buckets, _, bloom, _ = (
+            word.unpack(image.source.read("DT_GNU_HASH", offset + i, 4))[0] for i in (0, 4, 8, 12)
+        )
+        start = 16 + bloom * (image.layout.bits // 8)
+        size = buckets * 4
+        if start + size > room:
+            raise BadElf(
+                f"DT_GNU_HASH has {buckets} buckets and {bloom} bloom words,"
+                f" more than the {room} bytes that are left of its segment"
+            )
+        # In pieces: a hostile count may name gigabytes of a sparse file.
+        return any(
+            image.source.read("DT_GNU_HASH", offset + at, min(1 << 16, start + size - at)).strip(
+                b"\0"
+            )
+            for at in range(start, start + size, 1 << 16)
+        )
+    sysv_hash = dynamic.get(elf.DT_HASH)
+    if sysv_hash is None:
+        return False
+    # The second word, nchain, is the number of symbols; the first symbol is a
+    # dummy. On s390x and Alpha the words have 8 bytes.
+    wide = image.layout.bits == 64 and image.header.machine in {elf.EM_S390, elf.EM_ALPHA}
+    offset, _ = image.locate("DT_HASH", sysv_hash)
+    size = 8 if wide else 4
+    data = image.source.read("DT_HASH", offset + size, size)
+    return int.from_bytes(data, "little" if image.layout.endian == "little" else "big") > 1
+
+
+def _interpreter(image: Image) -> str | None:
+    for segment in image.segments:
+        if segment.type == elf.PT_INTERP:
+            if not 2 <= segment.filesz <= _MAX_INTERPRETER:
+                raise BadElf(
+                    f"PT_INTERP has p_filesz {segment.filesz}; a path has 2 to"
+                    f" {_MAX_INTERPRETER} bytes with its NUL"
+                )
+            raw = image.source.read("PT_INTERP", segment.offset, segment.filesz)
+            path, end, _ = raw.partition(b"\0")
+            if not end:
+                raise BadElf("PT_INTERP has no NUL at the end of its path")
+            return path.decode("utf-8", "surrogateescape")
+    return None
