@@ -67,6 +67,10 @@ class EditFailed(NixManylinuxError):
     """An ELF file could not be edited, or did not read back as it was meant to."""
 
 
+class WriteFailed(NixManylinuxError):
+    """An output could not be written: no space, no permission. Nothing of it is left."""
+
+
 class Unresolved(NixManylinuxError):
     """Needed libraries that nothing provides, or that don't fit: nothing was written.
 
