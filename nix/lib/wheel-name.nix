@@ -1,0 +1,84 @@
+# File names of wheels (the binary distribution format, PEP 427 and PEP 491).
+let
+  text = import ./text.nix;
+
+  # "name.whl", out of a path, a URL with or without a fragment, or a store path.
+  baseName =
+    file:
+    let
+      whole = builtins.unsafeDiscardStringContext (toString file);
+      bare = builtins.head (builtins.match "([^?#]*).*" whole);
+      last = builtins.baseNameOf bare;
+      stored = builtins.match "[0-9a-df-np-sv-z]{32}-(.*)" last;
+      name =
+        if stored != null && text.hasPrefix builtins.storeDir whole then builtins.head stored else last;
+    in
+    # "+" of local versions is often written so in URLs.
+    builtins.replaceStrings [ "%2B" "%2b" "%21" ] [ "+" "+" "!" ] name;
+
+  # Numbers before text, as packaging.utils.parse_wheel_filename reads them.
+  parseBuild =
+    tag:
+    let
+      groups = builtins.match "([0-9]+)(.*)" tag;
+    in
+    if groups == null then
+      null
+    else
+      {
+        number = text.toInt (builtins.head groups);
+        suffix = builtins.elemAt groups 1;
+      };
+in
+rec {
+  # normalizeName :: string -> string
+  #
+  # PEP 503: what two spellings of one project have in common.
+  normalizeName = name: text.toLower (text.squeeze "[-_.]" "-" name);
+
+  # distributionNames :: string -> [ string ]
+  #
+  # How wheels of a project may begin: as older tools wrote the name (case and
+  # dots kept), then as the specification has it since 2021 (lower case, runs
+  # of - _ . made one _). One item where both agree.
+  distributionNames =
+    name:
+    text.unique [
+      (text.squeeze "[^A-Za-z0-9_.]" "_" name)
+      (text.toLower (text.squeeze "[-_.]" "_" name))
+    ];
+
+  # parseWheelName :: string | path -> null | {
+  #   file, distribution, version, build, pythons, abis, platforms }
+  #
+  # `file` may be a name, a path or a URL. `build` is null or { number; suffix; }.
+  # The tags are lists, compound ones taken apart. Null for whatever is no
+  # wheel's name; never throws.
+  parseWheelName =
+    file:
+    let
+      name = baseName file;
+      parts = text.splitOn "-" (builtins.substring 0 (builtins.stringLength name - 4) name);
+      count = builtins.length parts;
+      at = builtins.elemAt parts;
+      build = if count == 6 then parseBuild (at 2) else null;
+      tags = i: text.splitOn "." (text.toLower (at i));
+    in
+    if
+      !(text.hasSuffix ".whl" name)
+      || (count != 5 && count != 6)
+      || builtins.elem "" parts
+      || (count == 6 && build == null)
+    then
+      null
+    else
+      {
+        file = name;
+        distribution = at 0;
+        version = at 1;
+        inherit build;
+        pythons = tags (count - 3);
+        abis = tags (count - 2);
+        platforms = tags (count - 1);
+      };
+}
