@@ -1,0 +1,173 @@
+# buildPythonPackage and buildPythonApplication that know the formats named
+# after manylinux and musllinux policies. Takes the function of nixpkgs and
+# gives one that is called, overridden and introspected in the same way.
+#
+# Which attributes the arguments have never depends on what `format` is: a
+# package may compute its format from finalAttrs, and nixpkgs allows that.
+# Values that don't apply are null, which derivations leave out.
+{
+  lib,
+  python,
+  manylinuxFixupHook,
+  pythonManylinuxPackages,
+}:
+let
+  manylinux = import ./lib;
+
+  interpreter = manylinux.interpreterOf python;
+
+  # What an error calls the package.
+  labelOf = attrs: attrs.pname or attrs.name or "a Python package";
+
+  refuse =
+    attrs: reason: hint:
+    throw ''
+      nix-manylinux: ${labelOf attrs} (format = "${attrs.format}") for ${interpreter.name}: ${reason}.
+        What would fit: ${manylinux.whatFits interpreter}.
+        ${hint}'';
+
+  # The value, if the platform's libc is one that the format is for.
+  requirePlatform =
+    attrs: format: value:
+    let
+      # A wheel of this format and nothing else to complain of.
+      reason = manylinux.whyUnfit {
+        python = interpreter;
+        file = "format-0-py2.py3-none-${format.policy}_${interpreter.arch}.whl";
+      };
+    in
+    if reason == null then
+      value
+    else
+      refuse attrs "no wheel of this format can be installed: ${reason}"
+        "Take a wheel that was built for this platform, with its format, or build from source.";
+
+  # The wheel, if its name says that it can be installed here.
+  requireWheel =
+    attrs: format: src:
+    let
+      file = src.name or src;
+      wheel = manylinux.parseWheelName file;
+      shown = if wheel == null then builtins.unsafeDiscardStringContext (baseNameOf (toString file)) else wheel.file;
+      reason = manylinux.whyUnfit {
+        python = interpreter;
+        inherit file;
+      };
+      floor = manylinux.manylinuxFloor file;
+      allowed = map (policy: policy.version) (
+        lib.filter (policy: policy.family == "manylinux") [ format ]
+      );
+    in
+    if !lib.hasSuffix ".whl" shown then
+      refuse attrs "src is ${shown}, and that is no wheel"
+        ''Fetch the wheel with `fetchPypi { inherit pname version format; pythonVersion = python.version; hash = "..."; }`, or drop the format to build from source.''
+    # Names that nobody can read are left to the build, which reads WHEEL.
+    else if wheel == null then
+      src
+    else if reason != null then
+      refuse attrs "${shown} can't be installed: ${reason}"
+        "`nix-manylinux expr ${attrs.pname or wheel.distribution}==${wheel.version}` lists the wheels that there are."
+    else if floor != null && allowed != [ ] && lib.versionOlder (lib.head allowed) floor then
+      refuse attrs "${shown} is built for glibc ${floor}, newer than the format allows" ''Write `format = "manylinux_${
+        lib.replaceStrings [ "." ] [ "_" ] floor
+      }";`.''
+    else
+      src;
+
+  expand =
+    attrs:
+    let
+      format = manylinux.parseFormat attrs.format;
+      isOurs =
+        if manylinux.isMisspeltFormat attrs.format then
+          throw ''
+            nix-manylinux: ${labelOf attrs}: format = "${attrs.format}" is misspelt.
+              The formats are "manylinux1", "manylinux2010", "manylinux2014", "manylinux_X_Y" (X_Y is the glibc version, as in "manylinux_2_28") and "musllinux_X_Y", without an architecture.''
+        else
+          format != null;
+      # stdenv would strip and shrink again what patchManylinuxWheel has done.
+      isPatched = attrs.format == "wheel" && attrs.src.isManylinuxPatched or false;
+    in
+    attrs
+    // {
+      format = if isOurs then "wheel" else attrs.format;
+      nativeBuildInputs =
+        attrs.nativeBuildInputs or [ ]
+        ++ lib.optional isOurs (requirePlatform attrs format manylinuxFixupHook);
+      buildInputs =
+        attrs.buildInputs or [ ]
+        ++ lib.optionals isOurs pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name};
+      dontStrip = attrs.dontStrip or (if isOurs || isPatched then true else null);
+      dontPatchELF = attrs.dontPatchELF or (if isPatched then true else null);
+      meta =
+        lib.optionalAttrs isOurs { sourceProvenance = [ lib.sourceTypes.binaryNativeCode ]; }
+        // attrs.meta or { };
+    }
+    // lib.optionalAttrs (attrs ? src) {
+      src =
+        if isOurs then requirePlatform attrs format (requireWheel attrs format attrs.src) else attrs.src;
+    }
+    # nixpkgs takes one of the two; overriding a source package adds the other.
+    // lib.optionalAttrs (attrs ? pyproject) {
+      pyproject = if isOurs then null else attrs.pyproject;
+    };
+
+  # Without a `format` there is nothing of ours to do.
+  expandSet = attrs: if attrs ? format then expand attrs else attrs;
+  expandArgs =
+    args: if lib.isFunction args then finalAttrs: expandSet (args finalAttrs) else expandSet args;
+
+  # newArgs as overridePythonAttrs takes it: a set, a function of the old
+  # arguments, or (finalAttrs: old: { ... }), over arguments in either form.
+  overrideWith =
+    newArgs: args:
+    let
+      over =
+        finalAttrs: old:
+        let
+          given = newArgs old;
+        in
+        if !lib.isFunction newArgs then
+          newArgs
+        else if lib.isFunction given then
+          newArgs finalAttrs old
+        else
+          given;
+    in
+    if lib.isFunction args then
+      finalAttrs:
+      let
+        old = args finalAttrs;
+      in
+      old // over finalAttrs old
+    else if lib.isFunction newArgs && lib.isFunction (newArgs args) then
+      finalAttrs: args // newArgs finalAttrs args
+    else
+      args // over null args;
+
+  # What nixpkgs' own makeOverridablePythonPackage does, over arguments that
+  # are not expanded yet.
+  overridable =
+    build: args:
+    let
+      result = build args;
+    in
+    if lib.isAttrs result then
+      result
+      // {
+        overridePythonAttrs = newArgs: overridable build (overrideWith newArgs args);
+        overrideAttrs = newArgs: overridable (args': (build args').overrideAttrs newArgs) args;
+      }
+    else
+      result;
+
+  mirror = original: lib.flip lib.setFunctionArgs (lib.functionArgs original);
+
+  wrap =
+    build:
+    mirror build (overridable (args: build (expandArgs args)))
+    // lib.optionalAttrs (build ? override) {
+      override = mirror build.override (newArgs: wrap (build.override newArgs));
+    };
+in
+wrap

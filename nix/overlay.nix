@@ -1,0 +1,32 @@
+# What nixpkgs gains: names only, each thing is in a file of its own.
+final: prev: {
+  fetchPypi = import ./fetch-pypi.nix {
+    inherit (final) lib stdenv fetchurl;
+    inherit (prev) fetchPypi;
+  };
+
+  pythonManylinuxPackages = import ./policies.nix {
+    inherit (final) lib;
+    pkgs = final;
+    previous = prev.pythonManylinuxPackages or { };
+  };
+
+  nix-manylinux = final.python3Packages.toPythonApplication final.python3Packages.nix-manylinux;
+
+  pythonPackagesExtensions = prev.pythonPackagesExtensions or [ ] ++ [
+    (
+      pyfinal: pyprev:
+      let
+        withFormats = import ./build-python-package.nix {
+          inherit (final) lib manylinuxFixupHook pythonManylinuxPackages;
+          inherit (pyfinal) python;
+        };
+      in
+      {
+        buildPythonPackage = withFormats pyprev.buildPythonPackage;
+        buildPythonApplication = withFormats pyprev.buildPythonApplication;
+        nix-manylinux = pyfinal.callPackage ./package.nix { };
+      }
+    )
+  ];
+}
