@@ -32,28 +32,34 @@ _MAX_DYNAMIC = 1 << 16
 #: Above this a section index needs a second word (SHN_LORESERVE). Object files
 #: with a section for each function get there, linked files don't.
 _MAX_SECTIONS = 0xFF00
+_SECTIONS_AT_ONCE = 32
 
 
 class Source:
     """Bytes of a file by position, from a descriptor or from memory.
 
-    The descriptor stays the caller's. Raises BadElf for what is behind the end.
+    ``data`` is what was read already, from the file's beginning: with a
+    ``size`` more of it is in the descriptor, which stays the caller's.
     """
 
-    __slots__ = ("_fd", "_start", "_window", "size")
+    __slots__ = ("_fd", "_head", "_start", "_window", "size")
 
     def __init__(self, *, fd: int = -1, data: bytes = b"", size: int | None = None) -> None:
         self._fd = fd
-        self._window = data
+        self._head = data
+        self._window = b""
         self._start = 0
         self.size = len(data) if size is None else size
 
     def read(self, what: str, offset: int, size: int) -> bytes:
         """Read ``size`` bytes at ``offset``; ``what`` names the structure in errors."""
+        end = offset + size
+        if end <= len(self._head):
+            return self._head[offset:end]
         start = offset - self._start
         if start >= 0 and start + size <= len(self._window):
             return self._window[start : start + size]
-        if offset + size > self.size:
+        if end > self.size:
             raise BadElf(
                 f"{what} ({size} bytes at {offset:#x}) ends behind the end of the file,"
                 f" which has {self.size} bytes"
@@ -143,8 +149,12 @@ class Image:
         count = self.section_count()
         if count > _MAX_SECTIONS:
             raise BadElf(f"a linked file with {count} sections (e_shnum)")
-        for index in range(count):
-            yield self.section(index)
+        shdr = self.layout.shdr
+        for first in range(0, count, _SECTIONS_AT_ONCE):
+            size = min(_SECTIONS_AT_ONCE, count - first) * shdr.size
+            offset = self.header.shoff + first * shdr.size
+            for fields in shdr.iter_unpack(self.source.read("section headers", offset, size)):
+                yield elf.Section._make(fields)
 
     def check_segments(self) -> None:
         """Raise BadElf for a PT_LOAD that reaches behind the end of the file."""
@@ -195,12 +205,11 @@ class Image:
         entry = self.layout.dyn
         count = min(segment.filesz // entry.size, _MAX_DYNAMIC)
         table = self.source.read("dynamic section", offset, count * entry.size)
-        entries: list[tuple[int, int]] = []
-        for pair in entry.iter_unpack(table):
-            if pair[0] == elf.DT_NULL:
-                return entries
-            entries.append(pair)
-        raise BadElf(f"PT_DYNAMIC has no DT_NULL in its {count} entries")
+        entries: list[tuple[int, int]] = list(entry.iter_unpack(table))
+        tags = [tag for tag, _ in entries]
+        if elf.DT_NULL not in tags:
+            raise BadElf(f"PT_DYNAMIC has no DT_NULL in its {count} entries")
+        return entries[: tags.index(elf.DT_NULL)]
 
 
 class Strings:

@@ -98,21 +98,12 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
         raise BadElf("e_type says program or library, but it has no PT_LOAD (e_phnum)")
     image.check_segments()
 
-    lists: dict[int, list[int]] = {
-        elf.DT_NEEDED: [],
-        elf.DT_AUXILIARY: [],
-        elf.DT_FILTER: [],
-    }
-    single: dict[int, int] = {}
-    for tag, value in image.dynamic():
-        if tag in lists:
-            lists[tag].append(value)
-        else:
-            # Of several entries the last counts, as for glibc.
-            single[tag] = value
+    entries = image.dynamic()
+    # Of several entries of one tag the last counts, as for glibc.
+    single = dict(entries)
     text = _Names(image, single)
     soname = text.one("DT_SONAME", elf.DT_SONAME)
-    needed = text.all("DT_NEEDED", lists[elf.DT_NEEDED])
+    needed = text.all("DT_NEEDED", elf.DT_NEEDED, entries)
     interpreter = _interpreter(image)
     flags = single.get(elf.DT_FLAGS_1, 0)
     verneed, verdef = single.get(elf.DT_VERNEED), single.get(elf.DT_VERDEF)
@@ -137,8 +128,8 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
         if verdef is None
         else version_definitions(image, text.strings, verdef, single.get(elf.DT_VERDEFNUM)),
         dlopen=dlopen_notes(image),
-        auxiliary=text.all("DT_AUXILIARY", lists[elf.DT_AUXILIARY]),
-        filters=text.all("DT_FILTER", lists[elf.DT_FILTER]),
+        auxiliary=text.all("DT_AUXILIARY", elf.DT_AUXILIARY, entries),
+        filters=text.all("DT_FILTER", elf.DT_FILTER, entries),
         executable_stack=machine.number in elf.EXECUTABLE_STACK_MACHINES
         if stack is None
         else bool(stack.flags & elf.PF_X),
@@ -170,8 +161,11 @@ class _Names:
         value = self._dynamic.get(tag)
         return None if value is None else self.strings.get(field, value)
 
-    def all(self, field: str, values: list[int]) -> tuple[str, ...]:
-        return tuple([self.strings.get(field, value) for value in values])
+    def all(self, field: str, tag: int, entries: list[tuple[int, int]]) -> tuple[str, ...]:
+        if tag not in self._dynamic:
+            return ()
+        get = self.strings.get
+        return tuple([get(field, value) for kind, value in entries if kind == tag])
 
 
 def _machine(image: Image) -> Machine:

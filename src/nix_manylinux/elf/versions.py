@@ -15,19 +15,24 @@ if TYPE_CHECKING:
 
 #: All notes of a file together; real ones have a few hundred bytes.
 _MAX_NOTES = 1 << 24
+#: How much of a version table is read at once.
+_CHAIN = 2048
 _PRIORITIES = frozenset({"required", "recommended", "suggested"})
 
 
 class _Chain:
     """Records that each say how far away the next one is, inside one segment."""
 
-    __slots__ = ("_end", "_image", "_left", "_name")
+    __slots__ = ("_data", "_end", "_left", "_name", "_source", "_start")
 
-    def __init__(self, image: Image, name: str, end: int) -> None:
-        self._image = image
+    def __init__(self, image: Image, name: str, offset: int, room: int) -> None:
+        self._source = image.source
         self._name = name
-        self._end = end
+        self._start = offset
+        self._end = offset + room
         self._left = elf.MAX_VERSIONS
+        # Linkers write the records one behind the other: most chains are in here.
+        self._data = image.source.read(name, offset, min(room, _CHAIN))
 
     def record(self, structure: Struct, offset: int) -> tuple[int, ...]:
         """Unpack one record; raise BadElf outside the segment, or after too many."""
@@ -37,12 +42,15 @@ class _Chain:
                 f"{self._name} leads to more than {elf.MAX_VERSIONS} records,"
                 " and a version index has only 15 bits"
             )
-        if offset + structure.size > self._end:
+        end = offset + structure.size
+        if end - self._start <= len(self._data):
+            return structure.unpack_from(self._data, offset - self._start)
+        if end > self._end:
             raise BadElf(
                 f"{self._name} leads to a record at {offset:#x}, behind the end of"
                 f" its segment at {self._end:#x}"
             )
-        return structure.unpack(self._image.source.read(self._name, offset, structure.size))
+        return structure.unpack(self._source.read(self._name, offset, structure.size))
 
 
 def _check_count(field: str, said: int | None, found: int, link: str) -> None:
@@ -60,7 +68,7 @@ def version_needs(
     """
     layout = image.layout
     offset, room = image.locate("DT_VERNEED", address)
-    chain = _Chain(image, "DT_VERNEED", offset + room)
+    chain = _Chain(image, "DT_VERNEED", offset, room)
     found = []
     files = 0
     while True:
@@ -101,7 +109,7 @@ def version_definitions(
     """
     layout = image.layout
     offset, room = image.locate("DT_VERDEF", address)
-    chain = _Chain(image, "DT_VERDEF", offset + room)
+    chain = _Chain(image, "DT_VERDEF", offset, room)
     found = []
     records = 0
     while True:
