@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from tests.support.elf import ElfBuilder
+
 _ABSENT = pytest.StashKey[dict[str, int]]()
 
 
@@ -91,3 +93,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the environment variables that would have asked for more."""
     for name, count in sorted(terminalreporter.config.stash.get(_ABSENT, {}).items()):
         terminalreporter.write_line(f"{count} not run: set {name} to ask for them")
+
+
+@pytest.fixture(scope="session")
+def elf_files(tmp_path_factory: pytest.TempPathFactory) -> ElfBuilder:
+    """Compiles ELF files to order; what was built once in a run is reused."""
+    from tests.support.elf import ElfBuilder  # here: a test runs a copy of this file alone
+
+    return ElfBuilder(tmp_path_factory.mktemp("elf"))
