@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.model import Problem
+    from nix_manylinux.model import Plan, Problem
 
 
 class NixManylinuxError(Exception):
@@ -67,12 +67,18 @@ class EditFailed(NixManylinuxError):
     """An ELF file could not be edited, or did not read back as it was meant to."""
 
 
+class WriteFailed(NixManylinuxError):
+    """An output could not be written: no space, no permission. Nothing of it is left."""
+
+
 class Unresolved(NixManylinuxError):
     """Needed libraries that nothing provides, or that don't fit: nothing was written.
 
     ``missing`` and ``incompatible`` hold one `Problem` for each needed name,
-    each with every file that wants it.
+    each with every file that wants it; ``plan`` is the plan that was refused.
     """
+
+    plan: Plan | None = None
 
     def __init__(
         self,

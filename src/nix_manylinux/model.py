@@ -169,7 +169,9 @@ class TreeFile:
     in sorted order; ``aliases`` are the other ones (hard links, and symbolic
     links that end at it). ``label`` is what a report calls it: the member's
     name in a wheel, the path elsewhere. ``outside_links`` counts hard links
-    beyond the tree. ``mode`` is st_mode.
+    beyond the tree. ``mode`` is st_mode. ``stamp`` is st_dev, st_ino, st_size
+    and st_mtime_ns as they were when it was read: whoever edits it later can
+    tell that nobody else did.
     """
 
     path: str
@@ -179,6 +181,7 @@ class TreeFile:
     mode: int
     aliases: tuple[str, ...] = ()
     outside_links: int = 0
+    stamp: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -207,7 +210,8 @@ class TreeFacts:
 
     ``root`` is absolute. ``floating`` is a folder whose final place is not
     known yet (``lib/python`` of a wheel that is not installed): paths inside
-    it and out of it are sure, paths into it are not.
+    it and out of it are sure, paths into it are not. ``leftovers`` are
+    temporary files of ours that a killed run left behind.
     """
 
     root: str
@@ -215,6 +219,7 @@ class TreeFacts:
     distributions: tuple[Distribution, ...] = ()
     site_packages: tuple[str, ...] = ()
     floating: str | None = None
+    leftovers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

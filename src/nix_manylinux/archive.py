@@ -1,0 +1,324 @@
+"""Zip archives, read as strictly as the strictest installer reads them.
+
+The standard library's zipfile believes the central directory and looks at
+little else; other installers stream the members and believe the local headers.
+Where the two could see different files, the archive is refused: every byte
+belongs to one member, to its headers, or to the directory (APPNOTE.TXT 6.3.10
+is the format). Every error is a `BadWheel` whose ``where`` is the member.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nix_manylinux.archive_end import find_directory
+from nix_manylinux.archive_format import (
+    CENTRAL,
+    DEFLATED,
+    DESCRIPTOR_FLAG,
+    LOCAL,
+    STORED,
+    UTF8_FLAG,
+    Member,
+    bad,
+    read_exactly,
+)
+from nix_manylinux.archive_names import Names, check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Encrypted, patched data, strongly encrypted, masked headers.
+_REFUSED_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
+
+_CHUNK = 1 << 18
+
+#: The greatest unpacked size for each packed byte that is believed of a big
+#: archive. Of 71 real wheels the most is 4; deflate's own limit is 1032.
+MAX_RATIO = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """A central header, and what must be compared with the local one."""
+
+    member: Member
+    raw_name: bytes
+    flags: int
+
+
+def read_directory(descriptor: int, *, max_size: int) -> tuple[Member, ...]:
+    """List the members in the order of the directory, with every header checked.
+
+    Refused: names that leave the tree or that are one file twice, links,
+    encryption, packing other than deflate, bytes that belong to nothing,
+    headers that disagree, more than ``max_size`` unpacked bytes in all, and
+    more than `MAX_RATIO` to one in an archive that unpacks to over a 64th of
+    ``max_size``. Raises BadWheel.
+    """
+    size = os.fstat(descriptor).st_size
+    count, start, end = find_directory(descriptor, size)
+    entries = _read_entries(read_exactly(descriptor, end - start, start), count)
+    total = sum(entry.member.size for entry in entries)
+    if total > max_size:
+        raise bad(
+            f"unpacks to {total} bytes, more than {max_size}",
+            hint=f"if you trust it: --max-size {total}",
+        )
+    if total > max_size // 64 and total > MAX_RATIO * size:
+        raise bad(
+            f"unpacks to {total} bytes from {size}, as no wheel does",
+            hint=f"if you trust it: --max-size {total * 64}",
+        )
+    members = {}
+    # In the order of the file: each member ends where the next one begins.
+    by_start = sorted(entries, key=lambda entry: entry.member.start)
+    ends = [entry.member.start for entry in by_start[1:]] + [start]
+    position = 0
+    for entry, following in zip(by_start, ends, strict=True):
+        if entry.member.start != position:
+            raise bad(_stray(position, entry.member.start), entry.member.name)
+        members[entry.member.name] = _check_local(descriptor, entry, following)
+        position = following
+    if position != start:
+        raise bad(_stray(position, start))
+    return tuple(members[entry.member.name] for entry in entries)
+
+
+def _stray(position: int, expected: int) -> str:
+    if expected < position:
+        return f"overlaps the member before it at byte {expected}"
+    return f"{expected - position} bytes at byte {position} belong to no member"
+
+
+def _read_entries(directory: bytes, count: int) -> list[_Entry]:
+    entries = []
+    seen = Names()
+    at = 0
+    while at < len(directory):
+        if len(directory) - at < CENTRAL.size or not directory.startswith(b"PK\1\2", at):
+            raise bad(f"has a directory that is damaged at its byte {at}")
+        (
+            _, made_by, _, flags, method, time, date, crc, packed, size,
+            name_length, extra_length, comment_length, disk, _, attributes, start,
+        ) = CENTRAL.unpack_from(directory, at)  # fmt: skip
+        at += CENTRAL.size
+        raw_name = directory[at : at + name_length]
+        extra = directory[at + name_length : at + name_length + extra_length]
+        at += name_length + extra_length + comment_length
+        if at > len(directory):
+            raise bad("has a directory that is cut short")
+        name = _decode_name(raw_name, flags)
+        size, packed, start, disk = _widen(name, extra, (size, packed, start, disk))
+        if disk:
+            raise bad("is in another part of an archive of several", name)
+        member = Member(
+            name=name,
+            method=method,
+            utf8=bool(flags & UTF8_FLAG),
+            crc=crc,
+            packed=packed,
+            size=size,
+            moment=date << 16 | time,
+            system=made_by >> 8,
+            attributes=attributes,
+            start=start,
+        )
+        _check_member(member, flags)
+        seen.add(member)
+        entries.append(_Entry(member=member, raw_name=raw_name, flags=flags))
+    if len(entries) != count:
+        raise bad(f"has {len(entries)} members where its end record says {count}")
+    seen.check()
+    return entries
+
+
+def _decode_name(raw: bytes, flags: int) -> str:
+    try:
+        name = raw.decode("utf-8" if flags & UTF8_FLAG else "cp437")
+    except UnicodeDecodeError as cause:
+        name = raw.decode("utf-8", "backslashreplace")
+        raise bad("has a name that is not UTF-8", name) from cause
+    return name
+
+
+def _extras(name: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while len(extra) - at >= 4:
+        kind, length = struct.unpack_from("<HH", extra, at)
+        at += 4
+        if at + length > len(extra):
+            raise bad("has a damaged extra field", name)
+        yield kind, extra[at : at + length]
+        at += length
+    if extra[at:].strip(b"\0"):  # some tools align with up to three zero bytes
+        raise bad("has a damaged extra field", name)
+
+
+def _widen(name: str, extra: bytes, narrow: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Take the zip64 field's values for those that the header has no room for.
+
+    They are the unpacked size, the packed size, the start and the disk, in
+    the order of the field.
+    """
+    wide = b""
+    for kind, value in _extras(name, extra):
+        if kind == 0x7075 and value[5:] != name.encode():
+            raise bad("has a second name in an extra field", name)
+        if kind == 1:
+            if wide:
+                raise bad("has two zip64 fields", name)
+            wide = value
+    at = 0
+
+    def take(shown: int, full: int, form: str) -> int:
+        nonlocal at
+        if shown != full or not wide:
+            return shown
+        length = struct.calcsize(form)
+        if at + length > len(wide):
+            raise bad("has a damaged zip64 field", name)
+        (value,) = struct.unpack_from(form, wide, at)
+        at += length
+        return int(value)
+
+    size, packed, start, disk = narrow
+    return (
+        take(size, 0xFFFFFFFF, "<Q"),
+        take(packed, 0xFFFFFFFF, "<Q"),
+        take(start, 0xFFFFFFFF, "<Q"),
+        take(disk, 0xFFFF, "<L"),
+    )
+
+
+def _check_member(member: Member, flags: int) -> None:
+    check_name(member.name)
+    if flags & _REFUSED_FLAGS:
+        raise bad("is encrypted or patched data", member.name, "ask for a plain wheel")
+    if member.method not in {STORED, DEFLATED}:
+        raise bad(
+            f"is packed by method {member.method}, which not every installer can read",
+            member.name,
+            "pack the wheel again with deflate: python -m wheel unpack, then pack",
+        )
+    kind = stat.S_IFMT(member.attributes >> 16)
+    if kind == stat.S_IFLNK:
+        raise bad("is a symbolic link, which wheels can't have", member.name)
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        raise bad("is neither a file nor a folder", member.name)
+    if kind == stat.S_IFDIR and not member.is_folder:
+        raise bad("is a folder by its mode and a file by its name", member.name)
+    if member.is_folder and member.size:
+        raise bad("is a folder with contents", member.name)
+    if member.method == STORED and member.packed != member.size:
+        raise bad("is stored, yet has two sizes", member.name)
+
+
+def _check_local(descriptor: int, entry: _Entry, following: int) -> Member:
+    """Hold the local header and the descriptor against the central header."""
+    member = entry.member
+    name = member.name
+    room = following - member.start
+    if room < LOCAL.size + len(entry.raw_name):
+        raise bad("overlaps the member behind it, or is cut short", name)
+    header = read_exactly(descriptor, LOCAL.size, member.start)
+    signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = LOCAL.unpack(
+        header
+    )
+    if signature != b"PK\3\4":
+        raise bad("has no local header where the directory says", name)
+    data = member.start + LOCAL.size + name_length + extra_length
+    if data + member.packed > following:
+        raise bad("overlaps the member behind it, or is cut short", name)
+    rest = read_exactly(descriptor, name_length + extra_length, member.start + LOCAL.size)
+    significant = 0x1 | DESCRIPTOR_FLAG | UTF8_FLAG | 0x2000
+    if rest[:name_length] != entry.raw_name or (flags ^ entry.flags) & significant:
+        raise bad("has another name or other flags in its local header", name)
+    if method != member.method:
+        raise bad("is packed in two ways, by its two headers", name)
+    size, packed, _, _ = _widen(name, rest[name_length:], (size, packed, 0, 0))
+    late = bool(flags & DESCRIPTOR_FLAG)
+    for local, central in (crc, member.crc), (packed, member.packed), (size, member.size):
+        # What only the descriptor tells is zero here, or the zip64 mark.
+        if local != central and not (late and local in {0, 0xFFFFFFFF}):
+            raise bad("has other sizes or another checksum in its local header", name)
+    end = data + member.packed
+    trailer = (
+        read_exactly(descriptor, following - end, end) if following - end <= 24 else b"too long"
+    )
+    if trailer not in _descriptors(member, late=late):
+        raise bad(
+            "has no right data descriptor behind it" if late else _stray(end, following),
+            name,
+        )
+    return replace(member, data=data)
+
+
+def _descriptors(member: Member, *, late: bool) -> tuple[bytes, ...]:
+    """Every trailer that may follow the data: nothing, or the descriptor in its four forms."""
+    if not late:
+        return (b"",)
+    values = (member.crc, member.packed, member.size)
+    forms = [struct.pack("<LQQ", *values)]
+    if max(values) <= 0xFFFFFFFF:
+        forms.append(struct.pack("<LLL", *values))
+    return tuple(mark + form for form in forms for mark in (b"PK\7\x08", b""))
+
+
+def stream(descriptor: int, member: Member) -> Iterator[bytes]:
+    """Give a member's unpacked bytes in pieces of bounded size; size and CRC are checked.
+
+    Raises BadWheel, at the latest behind the last piece.
+    """
+    crc = 0
+    count = 0
+    for piece in _unpack(descriptor, member):
+        count += len(piece)
+        if count > member.size:
+            break
+        crc = zlib.crc32(piece, crc)
+        yield piece
+    if count != member.size:
+        side = "more" if count > member.size else "less"
+        raise bad(f"unpacks to {side} than its {member.size} bytes", member.name)
+    if crc != member.crc:
+        raise bad("has a wrong CRC", member.name)
+
+
+def packed_pieces(descriptor: int, member: Member) -> Iterator[bytes]:
+    """Give a member's bytes as they are in the archive."""
+    position, end = member.data, member.data + member.packed
+    while position < end:
+        piece = os.pread(descriptor, min(_CHUNK, end - position), position)
+        if not piece:
+            raise bad("is cut short", member.name)
+        position += len(piece)
+        yield piece
+
+
+def _unpack(descriptor: int, member: Member) -> Iterator[bytes]:
+    if member.method == STORED or not member.packed:
+        yield from packed_pieces(descriptor, member)
+        return
+    state = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in packed_pieces(descriptor, member):
+            rest = piece
+            while rest:
+                yield state.decompress(rest, _CHUNK)
+                rest = state.unconsumed_tail
+                if state.unused_data:
+                    raise bad("has bytes behind its packed data", member.name)
+        # The last pieces may still wait for room.
+        while not state.eof:
+            piece = state.decompress(b"", _CHUNK)
+            if not piece:
+                raise bad("has packed data that is cut short", member.name)
+            yield piece
+    except zlib.error as cause:
+        raise bad(f"can't be unpacked: {cause}", member.name) from cause

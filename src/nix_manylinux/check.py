@@ -1,0 +1,148 @@
+"""Would everything load? The loader simulation over a tree as it stands; nothing is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nix_manylinux.candidates import TreeIndex, inside
+from nix_manylinux.data import read_libraries
+from nix_manylinux.errors import BadElf
+from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.problems import Problems
+from nix_manylinux.resolve import make_loader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nix_manylinux.elf.loader import Fault, Process
+    from nix_manylinux.index import LibraryIndex
+    from nix_manylinux.model import Options, Target, TreeFacts, TreeFile
+
+
+def check_trees(
+    trees: Sequence[TreeFacts], *, target: Target, libraries: LibraryIndex, options: Options
+) -> Plan:
+    """Return what the loader would do now, as a plan without edits.
+
+    Each file is opened on its own, as dlopen or execve would open it.
+    """
+    return _Checker(tuple(trees), target, libraries, options).run()
+
+
+class _Checker:
+    def __init__(
+        self,
+        trees: tuple[TreeFacts, ...],
+        target: Target,
+        libraries: LibraryIndex,
+        options: Options,
+    ) -> None:
+        data = read_libraries()
+        self.trees = trees
+        self.target = target
+        self.options = options
+        self.disk = libraries.disk
+        self.directories = frozenset(libraries.directories)
+        self.drivers = frozenset({*data.driver, *options.driver_libs})
+        self.loader = make_loader(target, libraries, data)
+        self.index = TreeIndex(trees)
+        self.problems = Problems()
+        self.warnings: dict[str, None] = {}
+        for path, (_, file) in self.index.files.items():
+            self.disk.learn(path, file.facts)
+
+    def run(self) -> Plan:
+        files = tuple(
+            self._check(position, tree, file)
+            for position, tree in enumerate(self.trees)
+            for file in tree.files
+        )
+        return Plan(
+            target=self.target,
+            trees=self.trees,
+            files=files,
+            missing=self.problems.missing(),
+            incompatible=self.problems.incompatible(),
+            warnings=tuple(self.warnings),
+        )
+
+    def _check(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
+        facts = file.facts
+        if not facts.kind.is_linked:
+            return FilePlan(tree=position, file=file, skipped=facts.kind.value)
+        if not facts.machine.fits(self.target.machine):
+            skipped = f"for another machine ({facts.machine})"
+            return FilePlan(tree=position, file=file, skipped=skipped)
+        path = f"{tree.root}/{file.path}"
+        process = self.loader.open(path)
+        resolutions = tuple(
+            self._resolution(path, file, name, process)
+            for name in dict.fromkeys((*facts.needed, *facts.filters))
+        )
+        if facts.kind is ElfKind.PROGRAM and facts.interpreter != self.target.dynamic_linker:
+            self.problems.add(
+                Outcome.MISSING if not self._exists(facts.interpreter) else Outcome.INCOMPATIBLE,
+                facts.interpreter or "interpreter",
+                file.label,
+                f"it is started by {facts.interpreter}, not by {self.target.dynamic_linker}",
+            )
+        for fault in process.faults:
+            self._fault(file, fault)
+        return FilePlan(tree=position, file=file, resolutions=resolutions)
+
+    def _resolution(self, path: str, file: TreeFile, name: str, process: Process) -> Resolution:
+        got = process.links.get((path, name))
+        if got is None:
+            if name in self.drivers:
+                return Resolution(name=name, outcome=Outcome.DRIVER)
+            return Resolution(name=name, outcome=Outcome.MISSING)
+        return Resolution(
+            name=name,
+            outcome=self._origin(got),
+            path=got,
+            reason=self._shadowed(path, file, name, got),
+        )
+
+    def _origin(self, got: str) -> Outcome:
+        """Where a file that the loader takes belongs."""
+        if got in self.target.libc_sonames.values() or got == self.target.dynamic_linker:
+            return Outcome.LIBC
+        if any(inside(self.disk.real(got), self.disk.real(tree.root)) for tree in self.trees):
+            return Outcome.TREE
+        if "/site-packages/" in got:
+            return Outcome.WHEEL
+        if self.directories and got.rpartition("/")[0] not in self.directories:
+            self.warnings[f"{got} is loaded from outside the given library directories"] = None
+        return Outcome.LIBRARY
+
+    def _shadowed(self, path: str, file: TreeFile, name: str, got: str) -> str:
+        """Name the files of that name that stand behind the one that is taken."""
+        others = []
+        for directory in self.loader.own_path(path, file.facts):
+            hit = self.loader.look(directory, name)
+            if hit and hit.path and self.disk.real(hit.path) != self.disk.real(got):
+                others.append(hit.path)
+        return f"hides {', '.join(dict.fromkeys(others))}" if others else ""
+
+    def _fault(self, file: TreeFile, fault: Fault) -> None:
+        if fault.kind == "not found" and fault.name in self.drivers:
+            return
+        owner = self.index.files.get(fault.path)
+        label = owner[1].label if owner else fault.path
+        if fault.kind == "version":
+            self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
+            return
+        reason = fault.reason
+        if owner is None and not reason:
+            reason = f"its own search path does not lead to it (loaded for {file.label})"
+            if self.problems.knows(fault.name, label):
+                return
+        self.problems.add(Outcome.MISSING, fault.name, label, reason)
+
+    def _exists(self, path: str | None) -> bool:
+        if path is None:
+            return False
+        try:
+            return self.disk.facts(path) is not None
+        except BadElf:
+            return False

@@ -1,0 +1,84 @@
+"""Writing that either happened or didn't: whole files by rename, read-only folders for a moment.
+
+Everything here raises plain ``OSError``; the callers know what the file was
+for, and say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What a run that was killed may leave behind, and nothing else is called.
+TEMPORARY_NAME = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.tmp")
+
+
+def temporary_beside(path: str) -> str:
+    """Name a file, new and ours alone, in the folder of ``path``."""
+    name = f".nix-manylinux-{os.urandom(8).hex()}.tmp"
+    return os.path.join(os.path.dirname(path), name)
+
+
+@contextlib.contextmanager
+def writable_folder(folder: str) -> Iterator[None]:
+    """Let names in ``folder`` be made and replaced while the block runs; its mode is put back."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        yield
+        return
+    mode = stat.S_IMODE(os.stat(folder).st_mode)
+    os.chmod(folder, mode | stat.S_IWUSR | stat.S_IXUSR)
+    try:
+        yield
+    finally:
+        os.chmod(folder, mode)
+
+
+def copy_owner_and_mode(descriptor: int, like: os.stat_result) -> None:
+    """Give an open file the owner and the mode bits of another one.
+
+    An owner that may not be set is let go: then the mode's set-id bits go
+    with it, as chown(2) would have cleared them.
+    """
+    mode = stat.S_IMODE(like.st_mode)
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
+        try:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        except PermissionError:
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    os.fchmod(descriptor, mode)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte: write(2) may take fewer than it is given."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
+    """Put a new file in the place of ``path``, with the owner and mode of ``like``.
+
+    A link at ``path`` is replaced, never written through. On any failure the
+    old file is still there and nothing else is.
+    """
+    with writable_folder(os.path.dirname(path)):
+        temporary = temporary_beside(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            try:
+                write_all(descriptor, data)
+                copy_owner_and_mode(descriptor, like)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise

@@ -1,0 +1,235 @@
+"""Library directories, and what stands in them: listed once, opened on demand.
+
+A directory costs one listing, and a library is parsed only when somebody asks
+for its name. Nothing is cached outside the values that are passed in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.errors import BadElf, BadOption, BadTree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nix_manylinux.model import ElfFacts
+
+
+class Disk:
+    """What the loader would see of the file system, each thing read at most once.
+
+    ``facts`` may be told in advance (`learn`): a scanned tree need not be read
+    again, and a plan shows its files as they will be.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+        self._facts: dict[str, ElfFacts | BadElf | None] = {}
+        self._real: dict[str, str] = {}
+
+    def names(self, directory: str) -> frozenset[str]:
+        """All names in a directory; none where there is no such directory."""
+        found = self._names.get(directory)
+        if found is None:
+            try:
+                found = frozenset(os.listdir(directory))
+            except OSError:
+                found = frozenset()
+            self._names[directory] = found
+        return found
+
+    def find(self, directory: str, name: str) -> str | None:
+        """Return the path of ``name`` in ``directory`` if the loader could open it."""
+        if "/" in name:  # a subdirectory of hardware capabilities
+            sub, _, name = name.rpartition("/")
+            directory = f"{directory}/{sub}"
+        if name not in self.names(directory):
+            return None
+        path = f"{directory}/{name}"
+        return path if self.exists(path) else None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file, links followed."""
+        return os.path.exists(path)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory, links followed."""
+        return os.path.isdir(path)
+
+    def libraries_below(self, folder: str) -> Iterator[str]:
+        """Paths of everything below ``folder`` that is named like a library, sorted by folder."""
+        for inner, folders, names in os.walk(folder):
+            folders.sort()
+            yield from (f"{inner}/{name}" for name in sorted(names) if ".so" in name)
+
+    def real(self, path: str) -> str:
+        """Return the path with all links resolved: what tells one file from another."""
+        known = self._real.get(path)
+        if known is None:
+            known = self._real[path] = os.path.realpath(path)
+        return known
+
+    def facts(self, path: str) -> ElfFacts | None:
+        """Return what ELF says of the file, or None where it is no ELF file.
+
+        Raises `BadElf`, each time that it is asked, for a broken one.
+        """
+        real = self.real(path)
+        if real not in self._facts:
+            try:
+                self._facts[real] = read_elf(real, label=path)
+            except BadElf as error:
+                self._facts[real] = error
+            except OSError:
+                self._facts[real] = None
+        known = self._facts[real]
+        if isinstance(known, BadElf):
+            raise known
+        return known
+
+    def learn(self, path: str, facts: ElfFacts) -> None:
+        """Take ``facts`` for those of the file at ``path``, whatever the disk has."""
+        self._facts[self.real(path)] = facts
+
+    def mentions(self, path: str, name: str) -> bool:
+        """Whether the file holds ``name`` as a whole C string."""
+        import mmap  # noqa: PLC0415 - only --runtime-libs asks
+
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data.find(b"\0" + os.fsencode(name) + b"\0") >= 0
+
+
+class LibraryIndex:
+    """Directories of libraries, searched in the order given.
+
+    ``from_directories`` raises `BadTree` for a directory that isn't there, and
+    `BadOption` for one that no search path can name.
+    """
+
+    def __init__(self, directories: tuple[str, ...], disk: Disk) -> None:
+        self.directories = directories
+        self.disk = disk
+
+    @classmethod
+    def from_directories(
+        cls, directories: Iterable[str | os.PathLike[str]], *, disk: Disk | None = None
+    ) -> LibraryIndex:
+        """Make an index of ``directories``, each counted once; nothing is opened yet."""
+        disk = disk or Disk()
+        unique = dict.fromkeys(usable_directory(os.fspath(d), disk) for d in directories)
+        return cls(tuple(unique), disk)
+
+    def named(self, name: str) -> Iterator[str]:
+        """Paths of the files called ``name``, in the order of the directories."""
+        for directory in self.directories:
+            path = self.disk.find(directory, name)
+            if path is not None:
+                yield path
+
+    def with_soname(self, soname: str) -> Iterator[str]:
+        """Paths of libraries under another name whose DT_SONAME is ``soname``.
+
+        Files that begin with the soname's stem come first; the others are
+        opened only if the caller goes on asking, which is to say: before a
+        library is called missing.
+        """
+        stem = soname.partition(".so")[0]
+        near: list[str] = []
+        far: list[str] = []
+        for directory in self.directories:
+            for name in sorted(self.disk.names(directory)):
+                if ".so" in name and name != soname:
+                    (near if name.startswith(stem) else far).append(f"{directory}/{name}")
+        for path in (*near, *far):
+            if soname_of(self.disk, path) == soname:
+                yield path
+
+
+class WheelIndex:
+    """The site-packages of other wheels: every file by name, opened on demand."""
+
+    def __init__(self, site_packages: tuple[str, ...], disk: Disk) -> None:
+        self.site_packages = site_packages
+        self.disk = disk
+        self._files: dict[str, dict[str, list[str]]] = {}
+
+    @classmethod
+    def from_site_packages(cls, directories: Iterable[str], *, disk: Disk) -> WheelIndex:
+        """Make an index of ``directories``; they are walked when first asked."""
+        unique = dict.fromkeys(usable_directory(d, disk) for d in directories)
+        return cls(tuple(unique), disk)
+
+    def named(self, name: str, site_packages: str) -> list[str]:
+        """Paths of the files called ``name`` below ``site_packages``, sorted."""
+        return self._by_name(site_packages).get(name, [])
+
+    def with_soname(self, soname: str, site_packages: str) -> list[str]:
+        """Paths below ``site_packages`` whose DT_SONAME is ``soname``, under another name."""
+        stem = soname.partition(".so")[0]
+        return [
+            path
+            for name, paths in sorted(self._by_name(site_packages).items())
+            if ".so" in name and name.startswith(stem) and name != soname
+            for path in paths
+            if soname_of(self.disk, path) == soname
+        ]
+
+    def owners(self, site_packages: str) -> dict[str, str]:
+        """Normalised distribution names with their dist-info folders."""
+        found = {}
+        for name in sorted(self.disk.names(site_packages)):
+            if name.endswith(".dist-info"):
+                project = name.removesuffix(".dist-info").rpartition("-")[0] or name
+                found[normalise(project)] = f"{site_packages}/{name}"
+        return found
+
+    def _by_name(self, site_packages: str) -> dict[str, list[str]]:
+        files = self._files.get(site_packages)
+        if files is None:
+            files = {}
+            for path in self.disk.libraries_below(site_packages):
+                files.setdefault(path.rpartition("/")[2], []).append(path)
+            self._files[site_packages] = files
+        return files
+
+
+def normalise(project: str) -> str:
+    """Return the normalised name of a project (PEP 503)."""
+    import re  # noqa: PLC0415 - start-up
+
+    return re.sub(r"[-_.]+", "-", project).lower()
+
+
+def soname_of(disk: Disk, path: str) -> str | None:
+    """Return the DT_SONAME of a readable library, None of anything else."""
+    try:
+        facts = disk.facts(path)
+    except BadElf:
+        return None
+    return facts.soname if facts else None
+
+
+def usable_directory(directory: str, disk: Disk) -> str:
+    """Return ``directory`` made absolute, or say why no search path can hold it.
+
+    The loader splits at colons and expands ``$``, with no way to quote either.
+    """
+    refuse_unwritable(directory)
+    path = os.path.abspath(directory)
+    if not disk.is_directory(path):
+        raise BadTree("there is no such directory", where=directory, hint="check the spelling")
+    return path
+
+
+def refuse_unwritable(directory: str) -> None:
+    """Raise `BadOption` for a directory that DT_RUNPATH can't express."""
+    bad = [c for c in ":$\n\0" if c in directory]
+    if bad:
+        raise BadOption(
+            f"a search path can't hold a directory with {bad[0]!r} in its name",
+            where=directory,
+            hint="give the directory by a link whose name has no ':', '$' or newline",
+        )

@@ -1,0 +1,105 @@
+"""The patterns that a user writes: which file, which soname, and whether it was needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from nix_manylinux.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WILDCARDS = "*?["
+
+
+def file_matches(label: str, pattern: str) -> bool:
+    """Whether a file's label, or its path below site-packages, matches ``pattern``."""
+    if fnmatchcase(label, pattern):
+        return True
+    _, found, inside = label.partition("/site-packages/")
+    return bool(found) and fnmatchcase(inside, pattern)
+
+
+@dataclass(slots=True)
+class IgnorePattern:
+    """One ``[FILE_GLOB:]SONAME_GLOB``, and what it has met so far.
+
+    ``wanted`` is whether a file that it covers needs such a soname at all;
+    ``used`` whether it ever kept one from being missing.
+    """
+
+    text: str
+    file_glob: str
+    soname_glob: str
+    wanted: bool = field(default=False)
+    used: bool = field(default=False)
+
+    @classmethod
+    def parse(cls, text: str) -> IgnorePattern:
+        """Read one pattern; `BadOption` where it would cover everything."""
+        file_glob, colon, soname_glob = text.rpartition(":")
+        stem = soname_glob
+        for wildcard in _WILDCARDS:
+            stem = stem.partition(wildcard)[0]
+        if not stem.removeprefix("lib"):
+            raise BadOption(
+                "an ignore pattern must begin with a literal part of the soname: one that"
+                " covers everything hides real breakage",
+                where=text,
+                hint="write the sonames out, for example --ignore-missing 'libmimerapi.so*'",
+            )
+        return cls(text, file_glob if colon else "*", soname_glob)
+
+    def covers(self, label: str, soname: str) -> bool:
+        """Whether this pattern is about ``soname`` in the file called ``label``."""
+        return fnmatchcase(soname, self.soname_glob) and file_matches(label, self.file_glob)
+
+
+class IgnoreList:
+    """All ignore patterns of one run, judged over all of its trees."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = [IgnorePattern.parse(text) for text in patterns]
+
+    def note(self, label: str, soname: str) -> None:
+        """Record that the file ``label`` needs ``soname``."""
+        for pattern in self._patterns:
+            if not pattern.wanted and pattern.covers(label, soname):
+                pattern.wanted = True
+
+    def ignores(self, label: str, soname: str) -> str | None:
+        """Return the text of the first pattern that lets ``soname`` be missing there."""
+        for pattern in self._patterns:
+            if pattern.covers(label, soname):
+                pattern.wanted = pattern.used = True
+                return pattern.text
+        return None
+
+    def refuse_unwanted(self) -> None:
+        """Raise `BadOption` for entries that no file needs: typing errors, or outlived."""
+        unwanted = [p.text for p in self._patterns if not p.wanted]
+        if unwanted:
+            raise BadOption(
+                "no file needs what this ignore entry names: " + ", ".join(unwanted),
+                hint="remove it from manylinuxIgnoreMissingDeps (--ignore-missing),"
+                " or correct its spelling",
+            )
+
+    def warnings(self) -> list[str]:
+        """One line for each entry that could be dropped."""
+        return [
+            f"the ignore entry {p.text!r} can be dropped: everything that it covers was found"
+            for p in self._patterns
+            if p.wanted and not p.used
+        ]
+
+
+def refuse_wildcards(sonames: Iterable[str], option: str) -> None:
+    """Raise `BadOption` where ``option``, a list of exact sonames, holds a pattern."""
+    for soname in sonames:
+        if any(c in soname for c in _WILDCARDS) or not soname or "/" in soname:
+            raise BadOption(
+                f"{option} takes exact sonames", where=soname, hint="write each soname out"
+            )

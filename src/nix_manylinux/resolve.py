@@ -1,0 +1,334 @@
+"""TreeFacts and library directories to a Plan: every decision, nothing written.
+
+For each file: every needed name gets its one outcome (`candidates`), a search
+path is composed that leads to exactly those files (`searchpath`), and then the
+loader is simulated over the trees as they will be (`elf.loader`): where it
+would do anything but what was planned, the plan says so and is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nix_manylinux.candidates import OTHER_WHEEL, Resolver, TreeIndex
+from nix_manylinux.data import Libraries, read_libraries
+from nix_manylinux.elf.loader import Loader
+from nix_manylinux.index import LibraryIndex, WheelIndex, refuse_unwritable
+from nix_manylinux.model import (
+    ElfEdit,
+    ElfKind,
+    FilePlan,
+    Options,
+    Outcome,
+    Plan,
+    Resolution,
+    Target,
+    TreeFacts,
+    TreeFile,
+)
+from nix_manylinux.patterns import IgnoreList, file_matches, refuse_wildcards
+from nix_manylinux.planned import planned_facts
+from nix_manylinux.problems import Problems
+from nix_manylinux.runtime import RuntimeLibraries
+from nix_manylinux.searchpath import Composer, SearchPath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: From this version on glibc refuses to load a library that wants an executable stack.
+_NO_EXECSTACK = (2, 41)
+
+
+def plan_trees(
+    trees: Sequence[TreeFacts],
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+) -> Plan:
+    """Decide everything for ``trees`` together; only reads.
+
+    What is missing or incompatible is in the plan, not raised. Raises
+    `BadOption` and `BadTree` for options that can't be meant.
+    """
+    return _Planner(tuple(trees), target, libraries, options or Options()).plan()
+
+
+def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:
+    """Return the simulation of ``target``'s dynamic linker over the library index's disk."""
+    data = data or read_libraries()
+    return Loader(
+        target,
+        libraries.disk,
+        hwcaps=data.hwcaps.get(target.machine.name, ()),
+        reserved=data.musl_reserved,
+    )
+
+
+class _Planner:
+    def __init__(
+        self,
+        trees: tuple[TreeFacts, ...],
+        target: Target,
+        libraries: LibraryIndex,
+        options: Options,
+    ) -> None:
+        data = read_libraries()
+        refuse_wildcards(options.driver_libs, "--driver-lib")
+        refuse_wildcards(options.provided_later, "--provided-later")
+        for directory in (*options.append_rpath, *filter(None, [options.driver_dir])):
+            if not directory.startswith(("$ORIGIN", "${ORIGIN}")):
+                refuse_unwritable(directory)
+        self.trees = trees
+        self.target = target
+        self.libraries = libraries
+        self.options = options
+        self.driver_dir = options.driver_dir or data.driver_directory
+        self.ignore = IgnoreList(options.ignore_missing)
+        self.index = TreeIndex(trees)
+        self.problems = Problems()
+        self.warnings: list[str] = []
+        disk = libraries.disk
+        for path, (_, file) in self.index.files.items():
+            disk.learn(path, file.facts)
+        wheels = WheelIndex.from_site_packages(options.python_libs, disk=disk)
+        self.resolver = Resolver(
+            target=target,
+            trees=self.index,
+            libraries=libraries,
+            wheels=wheels,
+            loader=make_loader(target, libraries, data),
+            options=options,
+            ignore=self.ignore,
+            drivers=frozenset({*data.driver, *options.driver_libs}),
+            reserved=data.musl_reserved,
+        )
+        self.runtime = RuntimeLibraries(
+            options.runtime_libs,
+            libraries=libraries,
+            wheels=wheels,
+            drivers=dict.fromkeys(self.resolver.drivers, self.driver_dir),
+            files=tuple(self.index.files),
+        )
+
+    def plan(self) -> Plan:
+        drafts = [
+            self._draft(position, file)
+            for position, tree in enumerate(self.trees)
+            for file in tree.files
+        ]
+        inherited = self._inheriting(drafts)
+        files = tuple(self._finish(draft, inherited) for draft in drafts)
+        self._simulate(files)
+        if self.options.ignore_missing:
+            self.ignore.refuse_unwanted()
+        return Plan(
+            target=self.target,
+            trees=self.trees,
+            files=files,
+            missing=self.problems.missing(),
+            incompatible=self.problems.incompatible(),
+            warnings=(*self.warnings, *self.ignore.warnings()),
+        )
+
+    # -- one file ---------------------------------------------------------
+
+    def _draft(self, tree: int, file: TreeFile) -> FilePlan:
+        """Resolve all that ``file`` needs; its edit is composed later."""
+        skipped = self._skipped(file)
+        if skipped:
+            return FilePlan(tree=tree, file=file, skipped=skipped)
+        resolutions = [
+            self.resolver.resolve(tree, file, name)
+            for name in dict.fromkeys((*file.facts.needed, *file.facts.filters))
+        ]
+        resolutions += self._auxiliary(tree, file)
+        resolutions += self._noted(tree, file)
+        for r in resolutions:
+            if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+                self.problems.add(r.outcome, r.name, file.label, r.reason)
+        return FilePlan(tree=tree, file=file, resolutions=tuple(resolutions))
+
+    def _skipped(self, file: TreeFile) -> str:
+        """Why ``file`` is left alone, or nothing."""
+        facts = file.facts
+        for pattern in self.options.exclude:
+            if file_matches(file.label, pattern):
+                return f"excluded by {pattern!r}"
+        if not facts.machine.fits(self.target.machine):
+            if any(file_matches(file.label, p) for p in self.options.allow_foreign):
+                return f"for another machine ({facts.machine})"
+            if facts.kind.is_linked:
+                self.problems.add(
+                    Outcome.INCOMPATIBLE,
+                    f"machine {facts.machine}",
+                    file.label,
+                    f"it is for {facts.machine}, the target is {self.target.machine};"
+                    f" --allow-foreign '{file.label}' leaves it unpatched",
+                )
+                return f"for another machine ({facts.machine})"
+        if not facts.kind.is_linked:
+            return facts.kind.value
+        loader = (facts.interpreter or "").rpartition("/")[2]
+        if facts.kind is ElfKind.PROGRAM and ("musl" in loader) != (self.target.libc == "musl"):
+            self.problems.add(
+                Outcome.INCOMPATIBLE,
+                loader or "no interpreter",
+                file.label,
+                f"it is started by {facts.interpreter}, the target is {self.target.libc}",
+            )
+        return ""
+
+    def _auxiliary(self, tree: int, file: TreeFile) -> Iterable[Resolution]:
+        """DT_AUXILIARY is a wish: what can't be had is left out, as the loader does."""
+        for name in file.facts.auxiliary:
+            yield self._optional(tree, file, name, "wished for by DT_AUXILIARY")
+
+    def _noted(self, tree: int, file: TreeFile) -> Iterable[Resolution]:
+        """Give what ``.note.dlopen`` asks for: the first soname of each entry that can be had."""
+        for note in file.facts.dlopen:
+            tried = [self._optional(tree, file, n, f"{note.priority} by a dlopen note")
+                     for n in note.sonames]  # fmt: skip
+            had = [r for r in tried if r.outcome is not Outcome.IGNORED]
+            if had:
+                yield had[0]
+            elif note.priority == "required":
+                yield self.resolver.resolve(tree, file, note.sonames[0])
+            else:
+                yield tried[0]
+
+    def _optional(self, tree: int, file: TreeFile, name: str, why: str) -> Resolution:
+        r = self.resolver.resolve(tree, file, name)
+        if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+            return replace(r, outcome=Outcome.IGNORED, path=None, reason=f"not found; {why}")
+        return r
+
+    def _finish(self, draft: FilePlan, inherited: frozenset[str]) -> FilePlan:
+        """Compose the edit of one file, and show the disk the file as it will be."""
+        file = draft.file
+        if draft.skipped:
+            return draft
+        tree = self.trees[draft.tree]
+        last = [*self.options.append_rpath]
+        if any(r.outcome is Outcome.DRIVER for r in draft.resolutions):
+            last.append(self.driver_dir)
+        composer = Composer(
+            tree,
+            self.resolver.loader,
+            order=self.libraries.directories,
+            last=dict.fromkeys(last),  # type: ignore[arg-type]  # ordered, without repeats
+        )
+        path = composer.compose(
+            file, draft.resolutions, self.runtime.directories(f"{tree.root}/{file.path}")
+        )
+        for name in path.unreachable:
+            self.problems.add(
+                Outcome.INCOMPATIBLE, name, file.label, "no search path of this file can lead to it"
+            )
+        edit, notes = self._edit(file, path, inherit=f"{tree.root}/{file.path}" in inherited)
+        planned = planned_facts(file.facts, edit)
+        self.libraries.disk.learn(f"{tree.root}/{file.path}", planned)
+        self._warn(file, draft.resolutions)
+        return replace(draft, edit=edit, notes=tuple(notes))
+
+    def _edit(
+        self, file: TreeFile, path: SearchPath, *, inherit: bool
+    ) -> tuple[ElfEdit, list[str]]:
+        facts, notes = file.facts, []
+        texts = tuple(entry.text for entry in path.entries)
+        interpreter = None
+        if facts.kind is ElfKind.PROGRAM and facts.interpreter != self.target.dynamic_linker:
+            interpreter = self.target.dynamic_linker
+        clear = (
+            facts.executable_stack
+            and facts.kind is ElfKind.LIBRARY
+            and self.target.libc == "glibc"
+            and self.target.libc_version >= _NO_EXECSTACK
+            and not self.options.keep_execstack
+        )
+        if clear:
+            notes.append("executable stack cleared: glibc 2.41 and newer refuse to load it")
+        notes += [f"{name} is pinned to {pin}" for name, pin in path.pins]
+        edit = ElfEdit(
+            search_path=None if texts == facts.search_path else texts,
+            inherited=inherit,
+            interpreter=interpreter,
+            replace_needed=path.pins,
+            clear_executable_stack=clear,
+        )
+        return edit, notes
+
+    def _inheriting(self, drafts: Sequence[FilePlan]) -> frozenset[str]:
+        """Paths of the files whose search path is to be DT_RPATH.
+
+        The tag that a file has stays. One without any gets RUNPATH, unless a
+        file that leads to it along DT_NEEDED carries DT_RPATH: a RUNPATH
+        would cut that inheritance.
+        """
+        carriers: list[str] = []
+        below: dict[str, list[str]] = {}
+        for draft in drafts:
+            path = f"{self.trees[draft.tree].root}/{draft.file.path}"
+            if draft.file.facts.rpath is not None and draft.file.facts.runpath is None:
+                carriers.append(path)
+            for r in draft.resolutions:
+                if r.outcome is Outcome.TREE and r.path in self.index.files:
+                    position, provider = self.index.files[r.path]
+                    provided = f"{self.trees[position].root}/{provider.path}"
+                    below.setdefault(path, []).append(provided)
+        reached = set(carriers)
+        while carriers:
+            for other in below.get(carriers.pop(), ()):
+                if other not in reached:
+                    reached.add(other)
+                    carriers.append(other)
+        return frozenset(
+            path for path in reached if self.index.files[path][1].facts.runpath is None
+        )
+
+    # -- holding the plan against the loader ------------------------------
+
+    def _simulate(self, files: Iterable[FilePlan]) -> None:
+        """Open every file in the simulation; what differs from the plan is a problem."""
+        loader = make_loader(self.target, self.libraries)
+        real = self.libraries.disk.real
+        for plan in files:
+            if plan.skipped:
+                continue
+            process = loader.open(f"{self.trees[plan.tree].root}/{plan.file.path}")
+            renamed = dict(plan.edit.replace_needed)
+            root = process.objects[0].path if process.objects else ""
+            for r in plan.resolutions:
+                got = process.links.get((root, renamed.get(r.name, r.name)))
+                if r.path and got and real(got) != real(r.path) and r.outcome is not Outcome.LIBC:
+                    reason = f"the loader would take {got} instead of {r.path}"
+                    self.problems.add(Outcome.INCOMPATIBLE, r.name, plan.file.label, reason)
+            for fault in process.faults:
+                self._fault(plan, fault.kind, fault.name, fault.path, fault.reason)
+
+    def _fault(self, plan: FilePlan, kind: str, name: str, path: str, reason: str) -> None:
+        owner = self.index.files.get(path)
+        if kind == "version":
+            label = owner[1].label if owner else path
+            if not self.problems.knows(name, label):
+                self.problems.add(Outcome.INCOMPATIBLE, name, label, reason)
+            return
+        if owner is not None and kind == "not found":
+            return  # its own resolution has told already
+        if owner is None and (
+            name in self.resolver.drivers
+            or name in self.options.provided_later
+            or self.ignore.ignores(plan.file.label, name)
+        ):
+            return
+        wanting = owner[1].label if owner else path
+        if self.problems.knows(name, wanting):
+            return
+        why = reason or f"needed by {path}, whose own search path does not lead to it"
+        self.problems.add(Outcome.MISSING, name, wanting, why)
+
+    def _warn(self, file: TreeFile, resolutions: Iterable[Resolution]) -> None:
+        for r in resolutions:
+            if r.reason == OTHER_WHEEL:
+                self.warnings.append(f"{file.label}: {r.name} is taken from {r.path}: {r.reason}")

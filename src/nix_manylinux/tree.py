@@ -1,0 +1,222 @@
+"""A directory tree, unpacked or installed: its ELF files, its dist-info folders, sorted.
+
+Nothing is written here, and no link that leads out of the tree is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.errors import BadTree, NixManylinuxError
+from nix_manylinux.files import TEMPORARY_NAME
+from nix_manylinux.metadata import expand_tags, read_headers, required_names
+from nix_manylinux.model import Distribution, TreeFacts, TreeFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: Bytes of the smallest ELF header, ELFCLASS32's.
+_SMALLEST_ELF = 52
+
+#: Bytes of METADATA or WHEEL whose headers are read; descriptions come after them.
+_MAX_HEADERS = 16 * 2**20
+
+_SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
+
+
+def scan_tree(
+    root: str, *, labels: Mapping[str, str] | None = None, floating: str | None = None
+) -> TreeFacts:
+    """Read every ELF file and every ``*.dist-info`` below ``root``.
+
+    ELF files are found by content and read once per inode; hard links and
+    symbolic links inside the tree become aliases. FIFOs, sockets, devices and
+    links out of the tree are passed by. ``labels`` gives files (by relative
+    path) other names for reports; ``floating`` is handed on to `TreeFacts`.
+    Raises BadTree for what can't be read or vanishes meanwhile, and BadElf.
+    """
+    if not os.path.isdir(root):
+        raise BadTree("is not a directory", where=root, hint="name an existing directory")
+    root = os.path.realpath(root)
+    walk = _Walk(root=root)
+    walk.run()
+    shown = labels or {}
+    files = sorted(_tree_files(walk, shown), key=lambda file: file.path)
+    folders = sorted(walk.dist_infos)
+    holders = {os.path.dirname(folder) for folder in folders}
+    return TreeFacts(
+        root=root,
+        files=tuple(files),
+        distributions=tuple(_distribution(root, folder) for folder in folders),
+        site_packages=tuple(sorted(holders | walk.site_packages)),
+        floating=floating,
+        leftovers=tuple(sorted(walk.leftovers)),
+    )
+
+
+def find_pyvenv(root: str) -> str | None:
+    """Give the interpreter of a virtual environment, absolute; None where ``root`` is none."""
+    if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):
+        return None
+    python = os.path.join(os.path.abspath(root), "bin", "python")
+    return python if os.path.exists(python) else None
+
+
+@dataclass(slots=True)
+class _Inode:
+    names: list[str]
+    status: os.stat_result
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What one pass over the directories collects."""
+
+    root: str
+    inodes: dict[tuple[int, int], _Inode] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+    dist_infos: list[str] = field(default_factory=list)
+    site_packages: set[str] = field(default_factory=set)
+    leftovers: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            if _SITE_PACKAGES.fullmatch(folder):
+                self.site_packages.add(folder)
+            for entry in self._entries(folder):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_symlink():
+                    self.links.append(path)
+                elif entry.is_dir(follow_symlinks=False):
+                    if entry.name.endswith(".dist-info"):
+                        self.dist_infos.append(path)
+                    folders.append(path)
+                elif entry.is_file(follow_symlinks=False):
+                    if TEMPORARY_NAME.fullmatch(entry.name):
+                        self.leftovers.append(path)
+                    else:
+                        self._look_at(path, entry.path)
+        for link in self.links:
+            self._follow(link)
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self.root, folder)) as entries:
+                yield from entries
+        except OSError as cause:
+            raise _unreadable(cause, folder or self.root) from cause
+
+    def _look_at(self, path: str, full: str) -> None:
+        """Open a regular file, and keep it if it is ELF: the status is asked for only then."""
+        try:
+            # The name may be a FIFO or a link by now: neither is waited for nor followed.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(full, flags)
+            try:
+                if os.read(descriptor, 4) != b"\x7fELF":
+                    return
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as cause:
+            raise _unreadable(cause, path) from cause
+        if status.st_size < _SMALLEST_ELF or not stat.S_ISREG(status.st_mode):
+            return
+        inode = self.inodes.get((status.st_dev, status.st_ino))
+        if inode is None:
+            self.inodes[status.st_dev, status.st_ino] = _Inode([path], status)
+        else:
+            inode.names.append(path)
+
+    def _follow(self, link: str) -> None:
+        """Count a symbolic link as a name of the file that it ends at, if that is in the tree."""
+        full = os.path.join(self.root, link)
+        try:
+            status = os.stat(full)
+        except OSError:  # it leads nowhere, in a circle, or where we may not look
+            return
+        inode = self.inodes.get((status.st_dev, status.st_ino))
+        if inode is None:
+            return
+        # The inode may have a name outside as well: the link must end at one of ours.
+        end = os.path.relpath(os.path.realpath(full), self.root)
+        if end in inode.names:
+            inode.names.append(link)
+
+
+def _tree_files(walk: _Walk, labels: Mapping[str, str]) -> Iterator[TreeFile]:
+    symbolic = set(walk.links)
+    for inode in walk.inodes.values():
+        hard = sorted(name for name in inode.names if name not in symbolic)
+        path = hard[0]
+        label = labels.get(path, path)
+        try:
+            facts = read_elf(os.path.join(walk.root, path), label=label)
+        except NixManylinuxError:
+            raise
+        except OSError as cause:
+            raise _unreadable(cause, label) from cause
+        if facts is None:
+            continue
+        status = inode.status
+        yield TreeFile(
+            path=path,
+            label=label,
+            facts=facts,
+            size=status.st_size,
+            mode=status.st_mode,
+            aliases=tuple(sorted(name for name in inode.names if name != path)),
+            outside_links=max(0, status.st_nlink - len(hard)),
+            stamp=(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
+        )
+
+
+def _distribution(root: str, folder: str) -> Distribution:
+    metadata = read_headers(_read_small(root, f"{folder}/METADATA"))
+    wheel = read_headers(_read_small(root, f"{folder}/WHEEL"))
+    # An installer that was interrupted leaves folders without METADATA.
+    stem = os.path.basename(folder).removesuffix(".dist-info")
+    name, _, version = stem.rpartition("-")
+    return Distribution(
+        folder=folder,
+        name=next(iter(metadata.get("name", ())), name or stem),
+        version=next(iter(metadata.get("version", ())), version if name else ""),
+        tags=expand_tags(wheel.get("tag", ())),
+        requires=required_names(metadata.get("requires-dist", ())),
+    )
+
+
+def _read_small(root: str, path: str) -> bytes:
+    """Read a metadata file's beginning; empty where there is none, or no regular file."""
+    try:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(os.path.join(root, path), flags)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as cause:
+        raise _unreadable(cause, path) from cause
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
+        return file.read(_MAX_HEADERS)
+
+
+def _unreadable(cause: OSError, where: str) -> BadTree:
+    if isinstance(cause, FileNotFoundError):
+        return BadTree(
+            "vanished while the tree was read",
+            where=where,
+            hint="run again when nothing else writes to the tree",
+        )
+    return BadTree(
+        f"can't be read: {cause.strerror}",
+        where=where,
+        hint="give this user the right to read it: chmod -R u+rX on the tree",
+    )

