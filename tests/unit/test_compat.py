@@ -1,0 +1,131 @@
+"""_manylinux.py answers as its variable says, in every interpreter and installer."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import nix_manylinux
+from nix_manylinux.policy import LEGACY_FLOORS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+SOURCE = os.path.join(os.path.dirname(nix_manylinux.__file__), "compat", "_manylinux.py")
+
+
+def load(
+    monkeypatch: pytest.MonkeyPatch, setting: str | None, glibc: str | None = "glibc 2.31"
+) -> ModuleType:
+    """Import the module afresh under a setting, on a made-up libc."""
+    if setting is None:
+        monkeypatch.delenv("NIX_PYTHON_MANYLINUX", raising=False)
+    else:
+        monkeypatch.setenv("NIX_PYTHON_MANYLINUX", setting)
+
+    def confstr(name: str) -> str | None:
+        assert name == "CS_GNU_LIBC_VERSION"
+        if glibc is None:
+            raise ValueError(name)
+        return glibc
+
+    monkeypatch.setattr(os, "confstr", confstr)
+    spec = importlib.util.spec_from_file_location("_manylinux", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def newest(module: ModuleType) -> int:
+    """Give the highest 2.x that is compatible, 0 for none."""
+    answers = [module.manylinux_compatible(2, minor, "x86_64") for minor in range(60)]
+    assert answers == sorted(answers, reverse=True)
+    return max((minor for minor, answer in enumerate(answers) if answer), default=0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "minor"),
+    [
+        (None, 0),
+        ("", 0),
+        ("0", 0),
+        ("1", 31),
+        (" 1 ", 31),
+        ("manylinux1", 5),
+        ("manylinux2010", 12),
+        ("2010", 12),
+        ("2014", 17),
+        ("manylinux2014", 17),
+        ("manylinux_2_28", 28),
+        ("manylinux_2_99", 31),
+    ],
+)
+def test_setting(
+    setting: str | None,
+    minor: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each setting allows its policy and older ones, never more than the running glibc."""
+    module = load(monkeypatch, setting)
+    assert newest(module) == minor
+    for name, floor in LEGACY_FLOORS.items():
+        assert getattr(module, f"{name}_compatible") is (floor <= (2, minor))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("setting", ["2", "yes", "musllinux_1_2", "manylinux_2_28_x86_64", "1\n2"])
+def test_unknown_setting(
+    setting: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no policy warns once, saying what to set, and allows nothing."""
+    module = load(monkeypatch, setting)
+    assert newest(module) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert repr(setting) in told
+    assert "manylinux2014" in told
+
+
+@pytest.mark.parametrize("glibc", [None, "", "glibc", "musl 1.2", "glibc NPTL"])
+def test_no_glibc(glibc: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no glibc tells its version, nothing is compatible, and nothing is raised."""
+    assert newest(load(monkeypatch, "1", glibc)) == 0
+
+
+def test_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither odd arguments nor a missing standard error make it raise."""
+    monkeypatch.setattr(sys, "stderr", None)
+    module = load(monkeypatch, "nonsense")
+    module = load(monkeypatch, "1")
+    assert module.manylinux_compatible("2", "17", None) is False
+    assert module.manylinux_compatible(None, None, None) is False
+
+
+def test_pip_obeys(tmp_path: Path) -> None:
+    """Pip's own list of tags follows the variable, policy by policy."""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with open(SOURCE, encoding="utf-8") as stream:
+        (tmp_path / "_manylinux.py").write_text(stream.read(), encoding="utf-8")
+    listed = {}
+    for setting in ("0", "1", "2014"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "debug", "--verbose"],
+            env={**environment, "NIX_PYTHON_MANYLINUX": setting},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        listed[setting] = {line.strip() for line in done.stdout.splitlines() if "-many" in line}
+    assert listed["0"] == set()
+    assert any("manylinux_2_17_" in tag for tag in listed["2014"])
+    assert not any("manylinux_2_18_" in tag for tag in listed["2014"])
+    assert listed["2014"] < listed["1"]
