@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,3 +131,91 @@ def test_pip_obeys(tmp_path: Path) -> None:
     assert any("manylinux_2_17_" in tag for tag in listed["2014"])
     assert not any("manylinux_2_18_" in tag for tag in listed["2014"])
     assert listed["2014"] < listed["1"]
+
+
+def tagged_wheel(folder: Path, platform: str) -> Path:
+    """Make an empty wheel of a platform tag, as an installer takes it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"empty-1.0-py3-none-{platform}.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        info = "empty-1.0.dist-info"
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: empty\nVersion: 1.0\n")
+        archive.writestr(
+            f"{info}/WHEEL",
+            f"Wheel-Version: 1.0\nTag: py3-none-{platform}\nRoot-Is-Purelib: true\n",
+        )
+        archive.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment_with_it(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a virtual environment that has the module in its site-packages."""
+    root = tmp_path_factory.mktemp("compat") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
+    (site,) = root.glob("lib/python3*/site-packages")
+    shutil.copy(SOURCE, site / "_manylinux.py")
+    return root
+
+
+def accepts(command: list[str], wheel: Path, setting: str) -> bool:
+    """Whether an installer would install the wheel under a setting; nothing is fetched."""
+    done = subprocess.run(
+        [*command, "--no-index", "--no-deps", "--dry-run", str(wheel)],
+        env={**os.environ, "NIX_PYTHON_MANYLINUX": setting},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        assert "platform" in done.stderr
+    return done.returncode == 0
+
+
+PLATFORMS = (
+    "manylinux1_{}",
+    "manylinux2014_{}",
+    "manylinux_2_17_{}",
+    "manylinux_2_18_{}",
+    "manylinux_2_28_{}",
+)
+
+
+@pytest.mark.parametrize(
+    ("setting", "platform", "accepted"),
+    [
+        ("0", "manylinux1_{}", False),
+        ("manylinux2014", "manylinux_2_17_{}", True),
+        ("manylinux2014", "manylinux_2_18_{}", False),
+        ("1", "manylinux_2_28_{}", True),
+    ],
+)
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="manylinux1 is for x86")
+def test_pip_installs(
+    setting: str,
+    platform: str,
+    accepted: bool,  # noqa: FBT001 (a table of claims)
+    environment_with_it: Path,
+    tmp_path: Path,
+) -> None:
+    """A real pip, in an environment that has the module, takes a policy's wheels and older ones."""
+    pip = [str(environment_with_it / "bin" / "python"), "-m", "pip", "install"]
+    assert accepts(pip, tagged_wheel(tmp_path, platform.format("x86_64")), setting) is accepted
+
+
+@pytest.mark.wheels
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="manylinux1 is for x86")
+def test_uv_is_all_or_nothing(environment_with_it: Path, tmp_path: Path) -> None:
+    """Uv asks once, for the running glibc: 1 allows all, none and older policies refuse all."""
+    tools = tmp_path / "tools"
+    subprocess.run([sys.executable, "-m", "venv", str(tools)], check=True)
+    subprocess.run([str(tools / "bin" / "pip"), "install", "-q", "uv"], check=True)
+    for setting, accepted in [("1", True), ("0", False), ("manylinux2014", False)]:
+        # The answer is cached beyond the variable: each question gets a cache of its own.
+        command = [str(tools / "bin" / "uv"), "pip", "install", "--no-cache"]
+        command += ["--python", str(environment_with_it / "bin" / "python")]
+        verdicts = {
+            accepts(command, tagged_wheel(tmp_path / setting, platform.format("x86_64")), setting)
+            for platform in PLATFORMS
+        }
+        assert verdicts == {accepted}
