@@ -1,0 +1,272 @@
+"""Proof of an edit: the file after it, held against the file before and what was asked.
+
+Nothing here knows how the edit was laid out. A draft passes if the loader
+would read what was meant (`_meaning`), every byte that somebody points at is
+what it was (`_contents`), segments only grew (`_segments`), and no rule of
+`sound` is broken that was kept before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf import tables
+from nix_manylinux.elf.goal import STRING_TAGS, name_at
+from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, pieces_of
+from nix_manylinux.elf.sound import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nix_manylinux.elf.draft import Change
+    from nix_manylinux.elf.goal import Goal
+    from nix_manylinux.elf.object import Object, Shdr
+    from nix_manylinux.model import ElfEdit
+
+_SYMBOLS = frozenset({elf.SHT_SYMTAB, elf.SHT_DYNSYM})
+
+
+def differences(
+    before: Object, after: Object, edit: ElfEdit, goal: Goal, changes: list[Change]
+) -> list[str]:
+    """Everything that is wrong with ``after``; an empty list is the proof."""
+    return [
+        *sorted(faults(after) - faults(before)),
+        *_meaning(before, after, edit),
+        *_strings(after, goal),
+        *_segments(before, after),
+        *_contents(before, after, goal, changes),
+    ]
+
+
+# What the loader reads ------------------------------------------------------------
+
+
+def meaning(obj: Object) -> dict[str, object]:
+    """Tell what a loader learns from a file, names in the place of offsets."""
+    strings = obj.draft.read(obj.strtab.offset, obj.strtab.size)
+    names: dict[int, list[bytes]] = {tag: [] for tag in STRING_TAGS}
+    values = []
+    for tag, value in obj.dynamic:
+        if tag in STRING_TAGS:
+            names[tag].append(name_at(strings, value))
+        elif tag not in POINTERS and tag != elf.DT_STRSZ:
+            values.append((tag, value))
+    interp = obj.interp
+    stack = obj.one(elf.PT_GNU_STACK)
+    return {
+        "needed": names.pop(elf.DT_NEEDED),
+        "rpath": names.pop(elf.DT_RPATH),
+        "runpath": names.pop(elf.DT_RUNPATH),
+        "names": names,
+        "values": values,
+        "tags": sorted(tag for tag, _ in obj.dynamic if tag in POINTERS),
+        "interpreter": None if interp is None else obj.draft.read(interp.offset, interp.filesz),
+        "stack": None if stack is None else stack.flags,
+        "vn_files": [name_at(strings, value) for _, value in tables.verneed_files(obj)],
+        "versions": [name_at(strings, value) for value in tables.version_names(obj)],
+    }
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def wanted_meaning(before: Object, edit: ElfEdit) -> dict[str, object]:
+    """Tell what `meaning` shall be after an edit."""
+    wanted = meaning(before)
+    renamed = {_raw(old): _raw(new) for old, new in edit.replace_needed}
+    for key in ("needed", "vn_files"):
+        names = wanted[key]
+        if isinstance(names, list):
+            wanted[key] = [renamed.get(name, name) for name in names]
+    needed = wanted["needed"]
+    if isinstance(needed, list):
+        for name in map(_raw, edit.add_needed):
+            if name not in needed:
+                needed.append(name)
+    if edit.search_path is not None:
+        path = [_raw(":".join(edit.search_path))] if any(edit.search_path) else []
+        wanted["rpath"] = path if edit.inherited else []
+        wanted["runpath"] = [] if edit.inherited else path
+    if edit.interpreter is not None:
+        wanted["interpreter"] = _raw(edit.interpreter) + b"\0"
+    return wanted
+
+
+def _meaning(before: Object, after: Object, edit: ElfEdit) -> Iterator[str]:
+    wanted, found = wanted_meaning(before, edit), meaning(after)
+    stack = wanted["stack"]
+    if edit.clear_executable_stack:
+        if isinstance(stack, int):
+            wanted["stack"] = stack & ~elf.PF_X
+        elif found["stack"] == elf.PF_R | elf.PF_W:
+            wanted["stack"] = found["stack"]  # there was room for a PT_GNU_STACK
+    for key, value in wanted.items():
+        if found[key] != value:
+            yield f"{key} became {found[key]!r}, not {value!r}"
+
+
+def _strings(after: Object, goal: Goal) -> Iterator[str]:
+    """Look that a name in use is where it was: only what was free was written over."""
+    new, old = after.draft.read(after.strtab.offset, after.strtab.size), goal.old_strings
+    if new[-1:] != b"\0":
+        yield "the string table does not end with a NUL"
+    masked = bytearray(old)
+    for start, end in goal.released:
+        masked[start:end] = bytes(end - start)
+    if len(new) < len(old):
+        yield "the string table became shorter"
+    elif new[: len(old)] != bytes(masked):
+        # Bytes may appear only where there were zero bytes.
+        for start in range(0, len(old), 4096):
+            a, b = masked[start : start + 4096], new[start : min(start + 4096, len(old))]
+            if a != b and any(x and x != y for x, y in zip(a, b, strict=True)):
+                yield "a string that was in use was written over"
+                break
+
+
+# Bytes ----------------------------------------------------------------------------
+
+
+def _segments(before: Object, after: Object) -> Iterator[str]:
+    new = {(p.vaddr, p.offset, p.flags, p.align): p for p in after.loads}
+    for load in before.loads:
+        same = new.get((load.vaddr, load.offset, load.flags, load.align))
+        if same is None or same.filesz < load.filesz or same.memsz < load.memsz:
+            yield f"the PT_LOAD at {load.vaddr:#x} is gone, or became shorter"
+    for kind in (elf.PT_TLS, elf.PT_GNU_RELRO, elf.PT_GNU_EH_FRAME):
+        if [p for p in before.phdrs if p.type == kind] != [
+            p for p in after.phdrs if p.type == kind
+        ]:
+            yield f"a program header of the type {kind:#x} changed"
+    old, header = before.header, after.header
+    if old._replace(phnum=0, shoff=0) != header._replace(phnum=0, shoff=0):
+        yield "the file header changed"
+    kinds = [
+        [p.type for p in obj.phdrs if p.type in {elf.PT_NOTE, elf.PT_GNU_PROPERTY}]
+        for obj in (before, after)
+    ]
+    if kinds[0] != kinds[1] or len(before.shdrs) != len(after.shdrs):
+        yield "a header is missing"
+
+
+def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]:
+    """Offset and address of a piece after the edit, by what points at it."""
+    if piece.sections:
+        section = after.shdrs[piece.sections[0]]
+        return section.offset, section.addr
+    if piece.kind is Kind.NOTE:
+        old = [p for p in before.phdrs if p.type == elf.PT_NOTE]
+        new = [p for p in after.phdrs if p.type == elf.PT_NOTE]
+        for a, b in zip(old, new, strict=True):
+            if a.offset == piece.offset:
+                return b.offset, b.vaddr
+    if piece.kind is Kind.TABLE:
+        for tag in POINTERS:
+            value = before.dt(tag)
+            if value is not None and piece.addr <= value < piece.addr_end:
+                delta = (after.dt(tag) or 0) - value
+                return after.offset_of(piece.addr + delta), piece.addr + delta
+    return piece.offset, piece.addr
+
+
+def _contents(before: Object, after: Object, goal: Goal, changes: list[Change]) -> Iterator[str]:
+    yield from _loaded_contents(before, after, goal, changes)
+    for index, section in enumerate(before.shdrs):
+        same = after.shdrs[index]
+        if (section.name, section.flags, section.link, section.info, section.entsize) != (
+            same.name,
+            same.flags,
+            same.link,
+            same.info,
+            same.entsize,
+        ):
+            yield f"the header of section {index} changed"
+        if section.type == elf.SHT_NOBITS:
+            if same.addr != section.addr or same.size != section.size:
+                yield f"section {index} moved"
+            if same.type != elf.SHT_NOBITS and any(after.draft.read(same.offset, same.size)):
+                yield f"section {index} is no longer zero"
+        elif (
+            not section.flags & elf.SHF_ALLOC
+            and section.type != elf.SHT_NULL
+            and section.size
+            and (same.offset != section.offset or _touched(section.offset, section.end, changes))
+        ):
+            piece = Piece(Kind.FIXED, 0, section.offset, section.size, 1, (index,))
+            yield from _compare(before, after, piece, same.offset, {})
+
+
+def _loaded_contents(
+    before: Object, after: Object, goal: Goal, changes: list[Change]
+) -> Iterator[str]:
+    allowed = {offset: 4 for offset, _ in goal.vn_files}
+    got = before.dt(elf.DT_PLTGOT)
+    if before.pt_dynamic.vaddr != after.pt_dynamic.vaddr and got is not None:
+        allowed[before.offset_of(got)] = before.word_size
+    for piece in pieces_of(before):
+        if piece.kind in {Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP}:
+            continue
+        offset, address = _place_after(before, after, piece)
+        if piece.kind is Kind.FIXED and (offset, address) != (piece.offset, piece.addr):
+            yield f"data at {piece.addr:#x} moved"
+        if offset != piece.offset or _touched(piece.offset, piece.end, changes):
+            yield from _compare(before, after, piece, offset, allowed)
+
+
+def _touched(start: int, end: int, changes: list[Change]) -> bool:
+    return any(change.offset < end and change.end > start for change in changes)
+
+
+_CHUNK = 1 << 20
+
+
+def _compare(
+    before: Object, after: Object, piece: Piece, offset: int, allowed: dict[int, int]
+) -> Iterator[str]:
+    for start in range(0, piece.size, _CHUNK):
+        size = min(_CHUNK, piece.size - start)
+        old = before.draft.read(piece.offset + start, size)
+        new = after.draft.read(offset + start, size)
+        if old == new:
+            continue
+        patched = bytearray(old)
+        for at, width in allowed.items():
+            within = at - piece.offset - start
+            if 0 <= within <= size - width:
+                patched[within : within + width] = new[within : within + width]
+        if patched == new:
+            continue
+        tabs = [before.shdrs[i] for i in piece.sections if before.shdrs[i].type in _SYMBOLS]
+        if not tabs or not all(_same_symbols(before, after, table, offset) for table in tabs):
+            yield f"the bytes of {piece.kind.value} at {piece.offset + start:#x} changed"
+        if tabs:
+            return
+
+
+def _same_symbols(before: Object, after: Object, table: Shdr, offset: int) -> bool:
+    """Whether symbols differ only in st_value, as far as their section moved."""
+    size = before.symbol_size
+    end = table.size // size * size
+    for start in range(0, end, size * 4096):
+        count = min(size * 4096, end - start)
+        old = before.draft.read(table.offset + start, count)
+        new = after.draft.read(offset + start, count)
+        for at in range(0, count if old != new else 0, size):
+            a, b = old[at : at + size], new[at : at + size]
+            if a != b and not _is_shifted(before, after, a, b):
+                return False
+    return True
+
+
+def _is_shifted(before: Object, after: Object, old: bytes, new: bytes) -> bool:
+    order: Literal["little", "big"] = "little" if before.layout.endian == "little" else "big"
+    index = int.from_bytes(old[before.st_shndx : before.st_shndx + 2], order)
+    if index >= len(before.shdrs):
+        return False
+    delta = after.shdrs[index].addr - before.shdrs[index].addr
+    word = slice(before.st_value, before.st_value + before.word_size)
+    value = (int.from_bytes(old[word], order) + delta) & before.mask
+    return old[: word.start] + value.to_bytes(before.word_size, order) + old[word.stop :] == new

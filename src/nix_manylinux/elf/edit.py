@@ -1,0 +1,252 @@
+"""ElfEdit -> bytes, in place: the one writer.
+
+An edit is laid out on a `Draft`, proved there (`check`), and only then
+written: what the file grows by first, then the few pages that differ. Their
+old bytes are kept in the `Edited` that comes back, so that whoever changes
+many files can put all of them back.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from typing import IO
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.build import Build
+from nix_manylinux.elf.check import differences
+from nix_manylinux.elf.draft import Change, Draft, FileSource
+from nix_manylinux.elf.goal import goal_of
+from nix_manylinux.elf.layout import NoRoom, Survey, plans
+from nix_manylinux.elf.object import Object, Unproven
+from nix_manylinux.elf.pieces import pieces_of
+from nix_manylinux.errors import BadElf, EditFailed
+from nix_manylinux.model import ElfEdit
+
+#: Machines whose ABI documents this writer was held against.
+_MACHINES = frozenset(
+    {
+        elf.EM_386,
+        elf.EM_X86_64,
+        elf.EM_ARM,
+        elf.EM_AARCH64,
+        elf.EM_PPC64,
+        elf.EM_S390,
+        elf.EM_RISCV,
+        elf.EM_LOONGARCH,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What became of one file, and what it takes to undo that.
+
+    ``how`` is "in place" or "patchelf", and "unchanged" where the file
+    already was as it should be: then no byte was written. Sizes are in bytes;
+    ``notes`` are sentences for the report.
+    """
+
+    path: str
+    how: str
+    size_before: int
+    size_after: int
+    notes: tuple[str, ...] = ()
+    old: tuple[tuple[int, bytes], ...] = ()
+    inode: tuple[int, int] = (0, 0)
+    times: tuple[int, int] = (0, 0)
+    backup: IO[bytes] | None = None
+
+    def undo(self) -> None:
+        """Put the old bytes, the old length and the old times back.
+
+        Raises EditFailed if another file has taken the path meanwhile,
+        OSError where it can't be written.
+        """
+        if self.how == "unchanged":
+            return
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) != self.inode:
+                raise EditFailed("it was replaced since it was edited", where=self.path)
+            self.restore(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def restore(self, descriptor: int) -> None:
+        """Do what `undo` does through a descriptor that is open for writing."""
+        if self.backup is not None:
+            from nix_manylinux.elf.patchelf import pour  # noqa: PLC0415  only for the rare file
+
+            pour(FileSource(self.backup.fileno()), descriptor)
+        os.ftruncate(descriptor, self.size_before)
+        for offset, data in self.old:
+            _put(descriptor, data, offset)
+        os.utime(descriptor, ns=self.times)
+
+
+def edit_file(path: str, edit: ElfEdit, *, label: str | None = None) -> Edited:
+    """Edit the ELF file at ``path``, the inode itself; ``label`` is what errors call it.
+
+    Only headers and the tables that an edit concerns are read. Added needed
+    names go behind the last DT_NEEDED, so that nothing which is found today
+    is then found elsewhere; one that is there already is left. Raises BadElf
+    for a file that contradicts the gABI, EditFailed where no layout could be
+    proved safe or the file can't be written; it is then what it was before.
+    """
+    where = label or path
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise EditFailed(f"can't be opened: {error.strerror}", where=where) from error
+    try:
+        return _edit(descriptor, path, edit)
+    except (BadElf, EditFailed) as error:
+        error.at(where)
+        raise
+    except OSError as error:
+        raise EditFailed(f"can't be edited: {error.strerror}", where=where) from error
+    finally:
+        os.close(descriptor)
+
+
+def _edit(descriptor: int, path: str, edit: ElfEdit) -> Edited:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise EditFailed("not a regular file")
+    source = FileSource(descriptor)
+    before = Object(Draft(source))
+    untouched = Edited(
+        path,
+        "unchanged",
+        source.size,
+        source.size,
+        inode=(status.st_dev, status.st_ino),
+        times=(status.st_atime_ns, status.st_mtime_ns),
+    )
+    try:
+        if not goal_of(before, edit).changed:
+            return untouched
+        draft, notes = draft_edit(source, before, edit)
+    except Unproven as error:
+        if not before.shdrs:
+            raise
+        return _edit_elsewhere(source, untouched, edit, str(error))
+    changes = draft.changes()
+    if not changes:
+        return replace(untouched, notes=notes)
+    old = tuple((change.offset, change.old) for change in changes)
+    edited = replace(untouched, how="in place", size_after=draft.size, notes=notes, old=old)
+    _write(edited, changes)
+    return edited
+
+
+def _edit_elsewhere(source: FileSource, untouched: Edited, edit: ElfEdit, reason: str) -> Edited:
+    """Let patchelf do it, and put what it made into the same inode."""
+    import tempfile  # noqa: PLC0415  only for the rare file
+
+    from nix_manylinux.elf.patchelf import pour, run_patchelf  # noqa: PLC0415
+
+    with run_patchelf(source, edit, reason=reason) as made:
+        if edit.clear_executable_stack:
+            edit_file(made.name, ElfEdit(clear_executable_stack=True))
+        result = FileSource(made.fileno())
+        backup = tempfile.TemporaryFile(prefix="nix-manylinux-")  # noqa: SIM115  lives in Edited
+        pour(source, backup.fileno())
+        edited = replace(
+            untouched,
+            how="patchelf",
+            size_after=result.size,
+            notes=(f"patchelf was used: {reason}",),
+            backup=backup,
+        )
+        descriptor = _reopen(edited)
+        try:
+            pour(result, descriptor)
+        except BaseException:
+            edited.restore(descriptor)
+            raise
+        finally:
+            os.close(descriptor)
+    return edited
+
+
+def draft_edit(source: FileSource, before: Object, edit: ElfEdit) -> tuple[Draft, tuple[str, ...]]:
+    """Lay an edit out on a draft and prove it; return the draft and notes on it.
+
+    Raises EditFailed, with what was wrong with each layout, if none is safe.
+    """
+    if before.header.machine not in _MACHINES:
+        raise Unproven(f"machine {before.header.machine} (e_machine) is not one that we know")
+    faults: list[str] = []
+    survey = _survey(source, edit)
+    for plan in plans(survey):
+        build = Build(_survey(source, edit), plan)
+        try:
+            build.run()
+            after = Object(build.draft)
+            changes = build.draft.changes()
+            wrong = differences(before, after, edit, build.goal, changes)
+        except NoRoom as error:
+            wrong = [error.what]
+        except (BadElf, EditFailed) as error:
+            wrong = [str(error)]
+        if not wrong:
+            return build.draft, tuple(build.notes)
+        faults.append(
+            f"{plan.strings or 'strings stay'}, {plan.place or 'nothing moves'}: {wrong[0]}"
+        )
+    if survey.has_payload:
+        raise EditFailed(
+            "there is data behind the ELF image, and the edit needs more room than there is"
+            " before it",
+            hint="leave the file alone (--exclude), or edit it before the data is appended",
+        )
+    raise Unproven("no layout could be proved safe (" + ("; ".join(faults) or "no room") + ")")
+
+
+def _survey(source: FileSource, edit: ElfEdit) -> Survey:
+    obj = Object(Draft(source))
+    return Survey(obj, goal_of(obj, edit), pieces_of(obj))
+
+
+def _reopen(edited: Edited) -> int:
+    """Open the inode that was read for writing; it must be what it was."""
+    descriptor = os.open(edited.path, os.O_RDWR | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino, status.st_size) != (*edited.inode, edited.size_before):
+        os.close(descriptor)
+        raise EditFailed("it changed while the edit was prepared")
+    return descriptor
+
+
+def _write(edited: Edited, changes: list[Change]) -> None:
+    descriptor = _reopen(edited)
+    try:
+        _write_changes(descriptor, edited, changes)
+    except BaseException:
+        edited.restore(descriptor)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_changes(descriptor: int, edited: Edited, changes: list[Change]) -> None:
+    # A full disk shows at the end of the file, before anything is written over.
+    for change in sorted(changes, key=lambda c: (c.end <= edited.size_before, c.offset)):
+        _put(descriptor, change.new, change.offset)
+    os.ftruncate(descriptor, edited.size_after)
+    for change in changes:
+        if os.pread(descriptor, len(change.new), change.offset) != change.new:
+            raise EditFailed("what was written does not read back")
+
+
+def _put(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
+
+
+__all__ = ["Edited", "edit_file"]

@@ -1,0 +1,282 @@
+"""Headers and dynamic section of a linked ELF file, as values that the writer changes.
+
+An `Object` is read from a `Draft`, changed in memory, and stored back into it.
+It reads headers, and nothing that it isn't asked for. The structures have the
+fields of the gABI in ELF64's order, for both classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.errors import BadElf, EditFailed
+
+if TYPE_CHECKING:
+    from nix_manylinux.elf.draft import Draft
+
+#: Kernels and linkers stop far below; a hostile file must not make us read on.
+_MAX_DYNAMIC = 1 << 16
+_MAX_SECTIONS = 1 << 20
+#: The largest page that a kernel of the machine may use, where it is not 4 KiB
+#: (loongarch64: kernels use 16 KiB, its ABI links for 64).
+_LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH: 0x10000}
+
+
+class Unproven(EditFailed):
+    """The file may well be sound, but no edit of ours can be proved to keep it so."""
+
+
+def align_up(value: int, alignment: int) -> int:
+    """``value``, or the next multiple of ``alignment`` (0 and 1 mean none)."""
+    return -(-value // alignment) * alignment if alignment > 1 else value
+
+
+@dataclass(slots=True)
+class Phdr:
+    """A program header."""
+
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    align: int
+
+    @property
+    def end(self) -> int:
+        """The file offset behind its last byte."""
+        return self.offset + self.filesz
+
+    @property
+    def vend(self) -> int:
+        """The address behind its last byte in memory."""
+        return self.vaddr + self.memsz
+
+    def holds(self, offset: int) -> bool:
+        """Whether the byte at that file offset belongs to it."""
+        return self.offset <= offset < self.offset + self.filesz
+
+    def shift(self, delta_offset: int, delta_addr: int) -> None:
+        """Follow bytes that went elsewhere."""
+        self.offset += delta_offset
+        self.vaddr += delta_addr
+        if self.paddr:
+            self.paddr += delta_addr
+
+
+@dataclass(slots=True)
+class Shdr:
+    """A section header."""
+
+    name: int
+    type: int
+    flags: int
+    addr: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    addralign: int
+    entsize: int
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has bytes in the file that the program sees in memory."""
+        return bool(self.flags & elf.SHF_ALLOC) and self.type != elf.SHT_NOBITS and self.size > 0
+
+    @property
+    def end(self) -> int:
+        """The file offset behind its last byte."""
+        return self.offset + (0 if self.type == elf.SHT_NOBITS else self.size)
+
+
+class Object:
+    """One linked ELF file: header, program headers, section headers, dynamic entries.
+
+    ``dynamic`` holds [d_tag, value] pairs without the DT_NULL behind them;
+    ``dynamic_slots`` is how many pairs fit, that DT_NULL included.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        """Read the headers of ``draft``; `BadElf` where they contradict the gABI."""
+        self.draft = draft
+        ident = draft.read(0, elf.EI_NIDENT)
+        layout = elf.LAYOUTS.get((ident[elf.EI_CLASS], ident[elf.EI_DATA]))
+        if not ident.startswith(elf.ELF_MAGIC) or layout is None:
+            raise BadElf("no ELF file of a class and byte order that the gABI knows (e_ident)")
+        self.layout = layout
+        self.header = layout.header(draft.read(0, elf.EI_NIDENT + layout.ehdr.size))
+        self.page = _LARGE_PAGES.get(self.header.machine, 0x1000)
+        self.word_size = layout.bits // 8
+        # Elf32_Sym: name value size info other shndx; Elf64_Sym: name info other shndx value size
+        wide = layout.bits == 64
+        self.symbol_size, self.st_value, self.st_shndx = (24, 8, 6) if wide else (16, 4, 14)
+        self.mask = (1 << layout.bits) - 1
+        self.phdrs = self._read_phdrs()
+        self.loads = [p for p in self.phdrs if p.type == elf.PT_LOAD]
+        self._check_loads()
+        self.shdrs = self._read_shdrs()
+        self.interp = self.one(elf.PT_INTERP)
+        self.pt_dynamic = self._find_dynamic()
+        self.dynamic, self.dynamic_slots = self._read_dynamic()
+        self.strtab = self._find_strtab()
+
+    def _read_phdrs(self) -> list[Phdr]:
+        header = self.header
+        if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
+            raise EditFailed(f"e_type is {header.type}: no program and no library")
+        size = self.layout.phdr.size
+        if header.phentsize != size or header.phnum in {0, elf.PN_XNUM}:
+            raise BadElf(f"{header.phnum} program headers of {header.phentsize} bytes each")
+        table = self.draft.read(header.phoff, size * header.phnum)
+        return [Phdr(*fields) for fields in self.layout.segments(table)]
+
+    def _check_loads(self) -> None:
+        last = -1
+        for load in self.loads:
+            if load.end > self.draft.size or load.filesz > load.memsz:
+                raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} is longer than the file")
+            if load.vend > self.mask:
+                raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} leaves the address space")
+            if load.vaddr < last:
+                raise BadElf("PT_LOAD entries are not in ascending order of p_vaddr")
+            last = load.vaddr
+        if not self.loads:
+            raise BadElf("no PT_LOAD")
+
+    def _read_shdrs(self) -> list[Shdr]:
+        header = self.header
+        size = self.layout.shdr.size
+        if not header.shoff or (header.shnum == 0 and header.shstrndx == 0):
+            return []
+        if header.shentsize != size:
+            raise BadElf(f"e_shentsize is {header.shentsize}, of this class it must be {size}")
+        # gABI, "Sections": the count of more than 0xff00 is the first one's sh_size.
+        first = self.layout.sections(self.draft.read(header.shoff, size))[0]
+        count = header.shnum or first.size
+        if count > _MAX_SECTIONS:
+            raise BadElf(f"{count} section headers")
+        table = self.draft.read(header.shoff, size * count)
+        shdrs = [Shdr(*fields) for fields in self.layout.sections(table)]
+        for index, section in enumerate(shdrs):
+            if index and section.type != elf.SHT_NOBITS and section.end > self.draft.size:
+                raise BadElf(f"section {index} ends behind the end of the file")
+        return shdrs
+
+    def one(self, kind: int) -> Phdr | None:
+        """Return the only program header of a type, None without one; `BadElf` for two."""
+        found = [p for p in self.phdrs if p.type == kind]
+        if len(found) > 1:
+            raise BadElf(f"{len(found)} program headers of the type {kind:#x}")
+        return found[0] if found else None
+
+    def _find_dynamic(self) -> Phdr:
+        found = self.one(elf.PT_DYNAMIC)
+        if found is None:
+            raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
+        if self.offset_of(found.vaddr) != found.offset:
+            raise BadElf("p_offset and p_vaddr of PT_DYNAMIC lead to different places")
+        return found
+
+    def _read_dynamic(self) -> tuple[list[list[int]], int]:
+        entry = self.layout.dyn
+        slots = min(self.pt_dynamic.filesz // entry.size, _MAX_DYNAMIC)
+        table = self.draft.read(self.pt_dynamic.offset, slots * entry.size)
+        pairs = [list(pair) for pair in entry.iter_unpack(table)]
+        count = next((i for i, pair in enumerate(pairs) if pair[0] == elf.DT_NULL), None)
+        if count is None:
+            raise BadElf("the dynamic section has no DT_NULL at its end")
+        spare = next((i for i in range(count, slots) if pairs[i] != [0, 0]), slots)
+        return pairs[:count], max(spare, count + 1)
+
+    def _find_strtab(self) -> Shdr:
+        """Return the section header of .dynstr; where there are none, one like it.
+
+        Its size is DT_STRSZ, or that of its section where this is more.
+        """
+        address, size = self.dt(elf.DT_STRTAB), self.dt(elf.DT_STRSZ)
+        if address is None or not size:
+            raise BadElf("no DT_STRTAB, or a DT_STRSZ of 0")
+        offset = self.offset_of(address, size)
+        for section in self.shdrs:
+            if section.type == elf.SHT_STRTAB and section.is_loaded and section.addr == address:
+                if section.offset != offset or section.size < size:
+                    raise BadElf(".dynstr contradicts DT_STRTAB or DT_STRSZ")
+                return section
+        if self.shdrs:
+            raise Unproven("there are section headers, and none of them is of DT_STRTAB")
+        return Shdr(0, elf.SHT_STRTAB, elf.SHF_ALLOC, address, offset, size, 0, 0, 1, 0)
+
+    def dt(self, tag: int) -> int | None:
+        """Return the value of a dynamic entry, the last one where there are several."""
+        found = None
+        for kind, value in self.dynamic:
+            if kind == tag:
+                found = value
+        return found
+
+    def load_at(self, address: int) -> Phdr:
+        """Return the PT_LOAD that fills an address from the file; `BadElf` for none."""
+        for load in self.loads:
+            if load.vaddr <= address < load.vaddr + load.filesz:
+                return load
+        raise BadElf(f"no PT_LOAD fills the address {address:#x} from the file")
+
+    def offset_of(self, address: int, size: int = 1) -> int:
+        """Return the file offset of ``size`` bytes at an address, all in one PT_LOAD."""
+        load = self.load_at(address)
+        start = address - load.vaddr
+        if start + size > load.filesz:
+            raise BadElf(f"{size} bytes at address {address:#x} leave their PT_LOAD")
+        return load.offset + start
+
+    def get(self, offset: int, size: int) -> int:
+        """Read an unsigned number of the file's byte order."""
+        data = self.draft.read(offset, size)
+        return int.from_bytes(data, "little" if self.layout.endian == "little" else "big")
+
+    def put(self, offset: int, size: int, value: int) -> None:
+        """Write an unsigned number in the file's byte order."""
+        order: Literal["little", "big"] = "little" if self.layout.endian == "little" else "big"
+        self.draft.write(offset, (value & self.mask).to_bytes(size, order))
+
+    @property
+    def table_end(self) -> int:
+        """The file offset behind the program header table."""
+        return self.header.phoff + self.layout.phdr.size * len(self.phdrs)
+
+    @property
+    def shdrs_end(self) -> int:
+        """The file offset behind the section header table, 0 without one."""
+        return self.header.shoff + self.layout.shdr.size * len(self.shdrs) if self.shdrs else 0
+
+    def add_phdr(self, segment: Phdr) -> None:
+        """Put a PT_LOAD behind the last one, any other header at the end of the table."""
+        if segment.type == elf.PT_LOAD:
+            self.phdrs.insert(self.phdrs.index(self.loads[-1]) + 1, segment)
+            self.loads.append(segment)
+        else:
+            self.phdrs.append(segment)
+
+    def store(self) -> None:
+        """Write headers and dynamic section to the draft."""
+        layout, draft = self.layout, self.draft
+        self.header = self.header._replace(phnum=len(self.phdrs))
+        table = self.one(elf.PT_PHDR)
+        if table is not None:
+            table.filesz = table.memsz = layout.phdr.size * len(self.phdrs)
+        draft.write(elf.EI_NIDENT, layout.ehdr.pack(*self.header))
+        draft.write(
+            self.header.phoff,
+            b"".join(layout.pack_segment(elf.Segment(*astuple(p))) for p in self.phdrs),
+        )
+        if self.shdrs:
+            rows = (layout.shdr.pack(*astuple(s)) for s in self.shdrs)
+            draft.write(self.header.shoff, b"".join(rows))
+        rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)
+        data = b"".join(rows)
+        draft.write(self.pt_dynamic.offset, data.ljust(self.dynamic_slots * layout.dyn.size, b"\0"))

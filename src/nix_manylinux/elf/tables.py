@@ -1,0 +1,209 @@
+"""Dynamic tables as the writer needs them: their sizes, and the names that they use.
+
+Every walk is bounded by the file and by `MAX_VERSIONS`; tables of a million
+symbols are read in pieces and searched by the array, never symbol by symbol.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.errors import BadElf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nix_manylinux.elf.object import Object, Shdr
+
+#: Read this much of a symbol table at once; a multiple of both symbol sizes.
+_CHUNK = 48 << 14
+
+
+def dynsym(obj: Object) -> Shdr | None:
+    """Find the section header of the dynamic symbol table."""
+    address = obj.dt(elf.DT_SYMTAB)
+    for section in obj.shdrs:
+        if section.type == elf.SHT_DYNSYM and section.addr == address:
+            return section
+    return None
+
+
+def symbol_count(obj: Object) -> int | None:
+    """How many dynamic symbols there are, from section or hash table; None if nothing tells."""
+    section = dynsym(obj)
+    if section is not None:
+        return section.size // obj.symbol_size
+    address = obj.dt(elf.DT_HASH)
+    if address is not None:
+        return _sysv_counts(obj, address)[1]
+    address = obj.dt(elf.DT_GNU_HASH)
+    if address is not None:
+        return _gnu_hash(obj, address)[1]
+    return None
+
+
+def _sysv_counts(obj: Object, address: int) -> tuple[int, int, int]:
+    """nbucket, nchain and the size of a word: 8 bytes on 64-bit s390 and Alpha."""
+    wide = obj.layout.bits == 64 and obj.header.machine in {elf.EM_S390, elf.EM_ALPHA}
+    size = 8 if wide else 4
+    offset = obj.offset_of(address, 2 * size)
+    return obj.get(offset, size), obj.get(offset + size, size), size
+
+
+def sysv_hash_size(obj: Object) -> int:
+    """Return the size of the DT_HASH table in bytes, 0 without one."""
+    address = obj.dt(elf.DT_HASH)
+    if address is None:
+        return 0
+    buckets, chains, size = _sysv_counts(obj, address)
+    return (2 + buckets + chains) * size
+
+
+def gnu_hash_size(obj: Object) -> int:
+    """Return the size of the DT_GNU_HASH table in bytes, 0 without one."""
+    address = obj.dt(elf.DT_GNU_HASH)
+    return 0 if address is None else _gnu_hash(obj, address)[0]
+
+
+def _gnu_hash(obj: Object, address: int) -> tuple[int, int]:
+    """Size of the table, and the number of symbols: the end of the last bucket's chain."""
+    head = obj.draft.read(obj.offset_of(address, 16), 16)
+    buckets, first, bloom, _ = (obj.layout.word.unpack_from(head, i)[0] for i in (0, 4, 8, 12))
+    chains = 16 + bloom * obj.word_size + buckets * 4
+    if chains > obj.draft.size:
+        raise BadElf("DT_GNU_HASH is longer than the file")
+    offset = obj.offset_of(address, chains)
+    start = chains - buckets * 4
+    heads = _words(obj, obj.draft.read(offset + start, buckets * 4))
+    last = max(heads, default=0)
+    if last < first:
+        return chains, first
+    position = offset + chains + (last - first) * 4
+    while not obj.get(position, 4) & 1:
+        position += 4
+    size = position + 4 - offset
+    obj.offset_of(address, size)
+    return size, first + (size - chains) // 4
+
+
+def _words(obj: Object, data: bytes, code: str = "I") -> array[int]:
+    words = array(code, data)
+    if obj.layout.endian != sys.byteorder:
+        words.byteswap()
+    return words
+
+
+def symbol_names(obj: Object) -> Iterator[array[int]]:
+    """st_name of every dynamic symbol, in pieces; `BadElf` where their number is unknown."""
+    address, count = obj.dt(elf.DT_SYMTAB), symbol_count(obj)
+    if count is None:
+        raise BadElf("nothing tells how many dynamic symbols there are")
+    if address is None or not count:
+        return
+    offset = obj.offset_of(address, count * obj.symbol_size)
+    end = offset + count * obj.symbol_size
+    for start in range(offset, end, _CHUNK):
+        data = obj.draft.read(start, min(_CHUNK, end - start))
+        yield _words(obj, data)[:: obj.symbol_size // 4]
+
+
+def symbols_in(obj: Object, table: Shdr, sections: frozenset[int]) -> Iterator[int]:
+    """File offsets of the symbols that a table defines in one of ``sections``."""
+    size = obj.symbol_size
+    end = table.offset + table.size // size * size
+    for start in range(table.offset, end, _CHUNK):
+        data = obj.draft.read(start, min(_CHUNK, end - start))
+        indexes = _words(obj, data, "H")[obj.st_shndx // 2 :: size // 2]
+        if sections.isdisjoint(indexes):
+            continue
+        for number, index in enumerate(indexes):
+            if index in sections:
+                yield start + number * size
+
+
+def verneed_files(obj: Object) -> Iterator[tuple[int, int]]:
+    """File offset and value of each vn_file word."""
+    for offset, fields in _verneed(obj):
+        yield offset + 4, fields[2]
+
+
+def _verneed(obj: Object) -> Iterator[tuple[int, tuple[int, ...]]]:
+    address = obj.dt(elf.DT_VERNEED)
+    if address is None:
+        return
+    record = obj.layout.verneed
+    for _ in range(elf.MAX_VERSIONS):
+        offset = obj.offset_of(address, record.size)
+        fields = record.unpack(obj.draft.read(offset, record.size))
+        yield offset, fields
+        if not fields[4]:
+            return
+        address += fields[4]
+    raise BadElf("DT_VERNEED has no end")
+
+
+def version_names(obj: Object) -> list[int]:
+    """List the string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out."""
+    used = [name for _, _, name in _vernaux(obj)]
+    used.extend(name for _, _, name in _verdaux(obj))
+    return used
+
+
+def _vernaux(obj: Object) -> Iterator[tuple[int, int, int]]:
+    left = elf.MAX_VERSIONS
+    for offset, (_, count, _, aux, _) in _verneed(obj):
+        position = offset + aux
+        record = obj.layout.vernaux
+        for _ in range(count):
+            fields = record.unpack(obj.draft.read(position, record.size))
+            yield position, record.size, fields[3]
+            left -= 1
+            if left < 0:
+                raise BadElf("DT_VERNEED has no end")
+            if not fields[4]:
+                break
+            position += fields[4]
+
+
+def _verdaux(obj: Object) -> Iterator[tuple[int, int, int]]:
+    address = obj.dt(elf.DT_VERDEF)
+    left = elf.MAX_VERSIONS
+    record, aux = obj.layout.verdef, obj.layout.verdaux
+    while address is not None:
+        offset = obj.offset_of(address, record.size)
+        fields = record.unpack(obj.draft.read(offset, record.size))
+        yield offset, record.size, 0
+        position = offset + fields[5]
+        for _ in range(fields[3]):
+            name, step = aux.unpack(obj.draft.read(position, aux.size))
+            yield position, aux.size, name
+            left -= 1
+            if left < 0:
+                raise BadElf("DT_VERDEF has no end")
+            if not step:
+                break
+            position += step
+        left -= 1
+        if left < 0:
+            raise BadElf("DT_VERDEF has no end")
+        address = address + fields[6] if fields[6] else None
+
+
+def verneed_size(obj: Object) -> int:
+    """How far the records of DT_VERNEED reach, in bytes from its start."""
+    ends = [offset + obj.layout.verneed.size for offset, _ in _verneed(obj)]
+    ends.extend(offset + size for offset, size, _ in _vernaux(obj))
+    return _reach(obj, elf.DT_VERNEED, ends)
+
+
+def verdef_size(obj: Object) -> int:
+    """How far the records of DT_VERDEF reach, in bytes from its start."""
+    return _reach(obj, elf.DT_VERDEF, [offset + size for offset, size, _ in _verdaux(obj)])
+
+
+def _reach(obj: Object, tag: int, ends: list[int]) -> int:
+    address = obj.dt(tag)
+    return 0 if address is None else max(ends) - obj.offset_of(address)
