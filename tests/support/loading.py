@@ -1,14 +1,15 @@
 """Does it load? Opens libraries and starts programs in a sandbox, and says what was mapped.
 
 A library loads if dlopen takes it with RTLD_NOW in a process that has nothing
-but the libc. Extension modules want the interpreter's symbols too: the process
+but libc and libm, which every interpreter is linked with. Extension modules want the interpreter's symbols too: the process
 that opens them exports one for each name that begins with Py or _Py, so that a
 module for any Python can be opened, and no library of the interpreter's own
 helps by being there already.
 
 A program starts if the kernel takes it, its loader binds every symbol
 (LD_BIND_NOW) and hands over to main (glibc then says "transferring control"),
-and no signal ends it. Programs without that loader start if they exit by
+and no fault in it ends it; what main then returns, or that it aborts for want of
+a display, is its own affair. Programs without that loader start if they exit by
 themselves with a status that no loader or shell uses for a failure.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -34,6 +36,9 @@ _RETURN_ZERO = {"x86": "xor %eax,%eax; ret", "arm": "mov x0,#0; ret"}
 
 #: A loader that fails ends the process with 127, a shell that can't run it with 126.
 _NEVER_STARTED = {126, 127}
+
+#: What a file that was damaged ends by.
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +135,8 @@ def _make_opener(folder: str, compiler: str, symbols: list[str]) -> str:
     Path(stubs).write_text("\n".join(lines) + "\n", encoding="ascii")
     opener = os.path.join(folder, "opener")
     subprocess.run(
-        [compiler, "-O1", "-rdynamic", "-o", opener, str(_SOURCE), stubs, "-ldl"],
+        [compiler, "-O1", "-rdynamic", "-o", opener, str(_SOURCE), stubs]
+        + ["-Wl,--no-as-needed", "-ldl", "-lm"],
         check=True,
         capture_output=True,
     )
@@ -163,9 +169,9 @@ def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: floa
     mapped = [line.split(": ", 1)[1] for line in lines if line.startswith("calling init: ")]
     entered = any(line.startswith("transferring control: ") for line in lines)
     error = ""
-    signal = -status if status < 0 else status - 128 if status > 128 else 0
-    if signal and signal != 15:
-        error = f"killed by signal {signal}"
+    ended_by = -status if status < 0 else status - 128 if status > 128 else 0
+    if ended_by in _FAULTS or (ended_by and lines and not entered):
+        error = f"killed by signal {ended_by}"
     elif lines and not entered:
         error = said or "its loader did not reach main"
     elif status in _NEVER_STARTED and not entered:

@@ -1,0 +1,87 @@
+"""``python -m tests.wheels``: every wheel of the list, or of a folder, patched and loaded.
+
+Prints a table and writes JSON. Exit status 0 if everything loads that has its
+libraries available, 1 if anything fails that the command had not announced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from packaging.utils import parse_wheel_filename
+from tests.support.store import host_store
+from tests.wheels import corpus
+from tests.wheels.runner import Result, companions, run_wheel
+
+_MODES = ["tree", "wheel", "both", "unpatched", "auto-patchelf"]
+
+_HEAD = f"{'wheel':<44} {'mode':<5} {'libraries':>10} {'programs':>9} {'growth':>8} {'s':>6}"
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.wheels", description=__doc__)
+    parser.add_argument("--folder", help="take the wheels of this folder, not those of the list")
+    parser.add_argument("--only", default="*", help="a glob that the file names must match")
+    parser.add_argument("--mode", choices=_MODES, default="both")
+    parser.add_argument("--json", help="write the results to this file")
+    parser.add_argument("--work", help="unpack below this directory")
+    arguments = parser.parse_args()
+    if arguments.folder:
+        names = sorted(name for name in os.listdir(arguments.folder) if name.endswith(".whl"))
+        wheels = [os.path.join(arguments.folder, name) for name in names]
+    else:
+        wheels = [corpus.wheel(name) for name in corpus.entries()]
+    modes = ["tree", "wheel"] if arguments.mode == "both" else [arguments.mode]
+    store = host_store()
+    results: list[Result] = []
+    print(_HEAD)  # noqa: T201 -- the table is what was asked for
+    for wheel in wheels:
+        if not fnmatch.fnmatch(os.path.basename(wheel), arguments.only) or not _ours(wheel):
+            continue
+        for mode in modes:
+            beside = companions(wheel, wheels)
+            result = run_wheel(wheel, store, mode=mode, beside=beside, work=arguments.work)
+            results.append(result)
+            print(_row(result), flush=True)  # noqa: T201
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump([asdict(result) for result in results], file, indent=1, sort_keys=True)
+    return any(result.refused or result.unexplained for result in results)
+
+
+def _ours(wheel: str) -> bool:
+    """Whether a glibc machine of our kind can load it; the others have tests of their own."""
+    machine = os.uname().machine
+    tags = parse_wheel_filename(os.path.basename(wheel))[3]
+    return any(
+        tag.platform == "any" or (tag.platform.endswith(machine) and "musl" not in tag.platform)
+        for tag in tags
+    )
+
+
+def _row(result: Result) -> str:
+    """Write one line for a result, and one for each failure."""
+    name = "-".join(result.wheel.split("-")[:2])
+    if result.refused:
+        return f"{name:<44} {result.mode:<5} refused: {result.refused}"
+    failed = set(result.failures)
+    growth = 100 * (result.size_after - result.size_before) / max(result.size_before, 1)
+    lines = [
+        f"{name:<44} {result.mode:<5} {result.libraries:>10} {result.programs:>9}"
+        f" {growth:>7.2f}% {result.patch_seconds:>6.2f}  "
+        + (f"{len(failed)} failed" if failed else "all load")
+    ]
+    for file, why in sorted(result.failures.items()):
+        names = ", ".join(result.unresolved.get(file, []))
+        lines.append(f"    {file}: {'announced: ' + names if names else why}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The real wheels that we test with: where they are, and how one is fetched.
+
+``wheels.tsv`` names each with its sha256. They are kept in
+``$NIX_MANYLINUX_WHEELS``, or in the cache directory, and fetched by pip, under
+the tags that their names carry, so any interpreter can fetch any wheel.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+from tests.support.store import cache_directory
+
+
+class FetchError(RuntimeError):
+    """A wheel that could not be had, or that is not the one of the list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the list: a file name, its sha256 in hex, and what it is good for."""
+
+    file: str
+    sha256: str
+    good_for: str
+
+
+@functools.cache
+def entries() -> dict[str, Entry]:
+    """Read the list, by file name."""
+    with Path(__file__).with_name("wheels.tsv").open(encoding="utf-8") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        found = [
+            Entry(file=row["file"], sha256=row["sha256"], good_for=row["good for"]) for row in rows
+        ]
+    return {entry.file: entry for entry in found}
+
+
+def named(start: str) -> Entry:
+    """Find the one entry whose file name begins with ``start``.
+
+    Raises LookupError where there are none or several.
+    """
+    found = [entry for name, entry in entries().items() if name.startswith(start)]
+    if len(found) != 1:
+        message = f"{len(found)} wheels of the list begin with {start}"
+        raise LookupError(message)
+    return found[0]
+
+
+def folder() -> str:
+    """Find the folder of the wheels, and make it if it isn't there."""
+    path = os.environ.get("NIX_MANYLINUX_WHEELS") or os.path.join(cache_directory(), "wheels")
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def wheel(start: str) -> str:
+    """Give the path of the one wheel of the list whose name begins so, fetched if need be.
+
+    Raises `FetchError`, with what pip said.
+    """
+    entry = named(start)
+    path = os.path.join(folder(), entry.file)
+    if not os.path.exists(path):
+        with open(os.path.join(folder(), f".{entry.file}.lock"), "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(path):
+                _fetch(entry, path)
+    return path
+
+
+def _fetch(entry: Entry, path: str) -> None:
+    name, version, _, tags = parse_wheel_filename(entry.file)
+    python = min(tag.interpreter for tag in tags)
+    digits = python.removeprefix("cp") if python.startswith("cp") else "311"
+    with tempfile.TemporaryDirectory(dir=folder()) as place:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", place]
+        command += ["--disable-pip-version-check", "--only-binary", ":all:"]
+        command += ["--implementation", "cp", "--python-version", f"{digits[0]}.{digits[1:]}"]
+        for abi in sorted({tag.abi for tag in tags}):
+            command += ["--abi", abi]
+        for platform in sorted({tag.platform for tag in tags}):
+            command += ["--platform", platform]
+        # A local version ("+cpu") belongs to another index; the plain one may be the same file.
+        outcome = _pip([*command, f"{name}=={version}"])
+        if outcome.returncode != 0 and version.local:
+            outcome = _pip([*command, f"{name}=={version.public}"])
+        if outcome.returncode != 0:
+            message = f"{entry.file} can't be fetched:\n{outcome.stdout}{outcome.stderr}"
+            raise FetchError(message)
+        (file,) = os.listdir(place)
+        got = os.path.join(place, file)
+        digest = hashlib.sha256(Path(got).read_bytes()).hexdigest()
+        if digest != entry.sha256:
+            message = (
+                f"{file} was fetched for {entry.file}, with sha256 {digest}: not the listed one"
+            )
+            raise FetchError(message)
+        os.rename(got, path)
+
+
+def _pip(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)

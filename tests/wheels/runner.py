@@ -1,0 +1,260 @@
+"""Patches real wheels against a store and finds out what of them loads.
+
+Each wheel is unpacked as an installer does it, into a prefix of its own as in
+Nix, patched (as a tree, or as a wheel before it is unpacked) against library
+directories that depend on nothing but the libc, and then every library in it
+is opened and every program is started where nothing else is visible. Nothing
+here knows a package: which wheels belong beside one is what its metadata
+requires, out of the wheels that were given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from tests.support.auto_patchelf import auto_patchelf
+from tests.support.installed import command, library_options, site_packages, target_options, unpack
+from tests.support.isolation import sandbox
+from tests.support.loading import open_libraries, start_program
+
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.model import ElfKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.support.isolation import Sandbox
+    from tests.support.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of one wheel in one mode.
+
+    ``failures`` maps files to what went wrong with them; ``unresolved`` maps
+    files to the names that nothing provides, where the wheel was patched
+    although some are missing. ``mapped`` maps each file that loaded to all
+    that its process had mapped. ``refused`` is what the command said where it
+    did nothing at all. Sizes are in bytes, times in seconds.
+    """
+
+    wheel: str
+    mode: str
+    libraries: int = 0
+    programs: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    unresolved: dict[str, list[str]] = field(default_factory=dict)
+    mapped: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    refused: str = ""
+    patch_seconds: float = 0
+    size_before: int = 0
+    size_after: int = 0
+
+    @property
+    def unexplained(self) -> dict[str, str]:
+        """The failures of files that the command had not named beforehand."""
+        return {file: why for file, why in self.failures.items() if file not in self.unresolved}
+
+
+def run_wheel(
+    wheel: str,
+    store: Store,
+    *,
+    mode: str,
+    beside: Sequence[str] = (),
+    work: str | None = None,
+) -> Result:
+    """Patch and load one wheel; ``mode`` is "tree", "wheel", or another tool's for comparison.
+
+    "unpatched" leaves it as it is; "auto-patchelf" runs nixpkgs' script, whose
+    path is in ``$NIX_MANYLINUX_AUTO_PATCHELF``.
+    ``beside`` are wheels that are patched and unpacked first, in their own
+    prefixes. All is done in a temporary directory, below ``work`` if given,
+    that is removed afterwards.
+    """
+    place = tempfile.mkdtemp(prefix="nix-manylinux-wheel-", dir=work)
+    try:
+        others: list[str] = []
+        for number, other in enumerate(beside):
+            prefix = os.path.join(place, f"beside-{number}")
+            _patch(other, prefix, store, mode=mode, others=others)
+            others.append(prefix)
+        prefix = os.path.join(place, "it")
+        patched = _patch(wheel, prefix, store, mode=mode, others=others)
+        if patched.refused:
+            return patched
+        box = sandbox(store, prefix, *others)
+        return _load(patched, prefix, box)
+    finally:
+        shutil.rmtree(place)
+
+
+def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable[str]) -> Result:
+    """Patch and unpack one wheel; what is missing is waived only after it was refused for that."""
+    options = [*target_options(store), *library_options(store.libraries())]
+    for other in others:
+        options += ["--python-libs", site_packages(other)]
+    report = f"{prefix}.json"
+    output = f"{prefix}-wheel"
+    size_before = 0
+    if mode in {"unpatched", "auto-patchelf"}:
+        return _otherwise(wheel, prefix, store, mode=mode, others=others)
+    if mode == "tree":
+        unpack(wheel, prefix, interpreter=store.python)
+        size_before = _size(prefix)
+        arguments = ["patch", prefix, *options, "--json", report]
+    else:
+        os.mkdir(output)
+        size_before = os.path.getsize(wheel)
+        arguments = ["patch", wheel, "--output-dir", output, *options, "--json", report]
+    started = time.monotonic()
+    outcome = command(*arguments)
+    if outcome.status == 1 and _missing(report):
+        started = time.monotonic()
+        outcome = command(*arguments, "--missing", "warn")
+    seconds = time.monotonic() - started
+    name = os.path.basename(wheel)
+    if outcome.status != 0:
+        refused = f"status {outcome.status}: {outcome.stderr.strip()}"
+        return Result(wheel=name, mode=mode, refused=refused, patch_seconds=seconds)
+    if mode == "wheel":
+        size_after = os.path.getsize(os.path.join(output, name))
+        unpack(os.path.join(output, name), prefix, interpreter=store.python)
+    else:
+        size_after = _size(prefix)
+    return Result(
+        wheel=name,
+        mode=mode,
+        unresolved=_missing(report),
+        patch_seconds=seconds,
+        size_before=size_before,
+        size_after=size_after,
+    )
+
+
+def _otherwise(
+    wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable[str]
+) -> Result:
+    """Unpack a wheel and leave it alone, or give it to auto-patchelf as its hook does."""
+    unpack(wheel, prefix, interpreter=store.python)
+    size_before, seconds, refused = _size(prefix), 0.0, ""
+    if mode == "auto-patchelf":
+        started = time.monotonic()
+        libraries = [*store.libraries(), *(os.path.join(other, "lib") for other in others)]
+        outcome = auto_patchelf(prefix, libraries, store, "--ignore-missing", "*")
+        seconds = time.monotonic() - started
+        refused = "" if outcome.status == 0 else f"status {outcome.status}: {outcome.stderr[-500:]}"
+    return Result(
+        wheel=os.path.basename(wheel),
+        mode=mode,
+        refused=refused,
+        patch_seconds=seconds,
+        size_before=size_before,
+        size_after=_size(prefix),
+    )
+
+
+def _missing(report: str) -> dict[str, list[str]]:
+    """Read a JSON report's missing names, by the base name of the file that wants them."""
+    try:
+        with open(report, encoding="utf-8") as file:
+            fields = json.load(file)
+    except FileNotFoundError:
+        return {}
+    found: dict[str, list[str]] = {}
+    for problem in fields.get("missing", []):
+        for wanted in problem["wanted_by"]:
+            found.setdefault(wanted, []).append(problem["name"])
+    return found
+
+
+def _load(patched: Result, prefix: str, box: Sandbox) -> Result:
+    libraries, programs = elf_files(prefix)
+    loaded = open_libraries(box, libraries)
+    for program in programs:
+        # Some wheels' programs lack the mode bit that their own Python code sets.
+        os.chmod(program, os.stat(program).st_mode | 0o100)
+        loaded[program] = start_program(box, program)
+    failures = {
+        os.path.relpath(path, prefix): one.error or f"came from outside: {', '.join(one.foreign)}"
+        for path, one in loaded.items()
+        if not one.ok
+    }
+    mapped = {
+        os.path.relpath(path, prefix): list(one.mapped) for path, one in loaded.items() if one.ok
+    }
+    fields = {**asdict(patched), "failures": failures, "mapped": mapped}
+    return Result(**{**fields, "libraries": len(libraries), "programs": len(programs)})
+
+
+def elf_files(root: str) -> tuple[list[str], list[str]]:
+    """List the libraries and the programs, static ones too, by content; each inode once."""
+    libraries: list[str] = []
+    programs: list[str] = []
+    seen: set[int] = set()
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            inode = os.lstat(path).st_ino
+            if os.path.islink(path) or inode in seen:
+                continue
+            seen.add(inode)
+            facts = read_elf(path)
+            if facts is None:
+                continue
+            if facts.kind is ElfKind.LIBRARY:
+                libraries.append(path)
+            elif facts.kind in {ElfKind.PROGRAM, ElfKind.STATIC}:
+                programs.append(path)
+    return libraries, programs
+
+
+def _size(root: str) -> int:
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_size
+        for folder, _, files in os.walk(root)
+        for name in files
+    )
+
+
+def companions(wheel: str, wheels: Iterable[str]) -> list[str]:
+    """List those of the wheels that this one's metadata requires, innermost first."""
+    by_name = {
+        canonicalize_name(parse_wheel_filename(os.path.basename(path))[0]): path for path in wheels
+    }
+    found: list[str] = []
+
+    def visit(path: str) -> None:
+        for name in requirements(path):
+            other = by_name.get(canonicalize_name(name))
+            if other and other != wheel and other not in found:
+                visit(other)
+                found.append(other)
+
+    visit(wheel)
+    return found
+
+
+def requirements(wheel: str) -> list[str]:
+    """List the names in Requires-Dist that hold without extras."""
+    import zipfile
+    from email.parser import HeaderParser
+
+    with zipfile.ZipFile(wheel) as archive:
+        (member,) = (
+            name
+            for name in archive.namelist()
+            if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+        )
+        headers = HeaderParser().parsestr(archive.read(member).decode())
+    found = [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
+    return [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
