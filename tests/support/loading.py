@@ -1,10 +1,10 @@
 """Does it load? Opens libraries and starts programs in a sandbox, and says what was mapped.
 
 A library loads if dlopen takes it with RTLD_NOW in a process that has nothing
-but libc and libm, which every interpreter is linked with. Extension modules want the interpreter's symbols too: the process
-that opens them exports one for each name that begins with Py or _Py, so that a
-module for any Python can be opened, and no library of the interpreter's own
-helps by being there already.
+but libc and libm, which every interpreter is linked with. Extension modules
+want the interpreter's symbols too: the process that opens them exports one for
+each name that begins with Py or _Py, so that a module for any Python can be
+opened, and no library of the interpreter's own helps by being there already.
 
 A program starts if the kernel takes it, its loader binds every symbol
 (LD_BIND_NOW) and hands over to main (glibc then says "transferring control"),
@@ -134,12 +134,9 @@ def _make_opener(folder: str, compiler: str, symbols: list[str]) -> str:
     stubs = os.path.join(folder, "stubs.s")
     Path(stubs).write_text("\n".join(lines) + "\n", encoding="ascii")
     opener = os.path.join(folder, "opener")
-    subprocess.run(
-        [compiler, "-O1", "-rdynamic", "-o", opener, str(_SOURCE), stubs]
-        + ["-Wl,--no-as-needed", "-ldl", "-lm"],
-        check=True,
-        capture_output=True,
-    )
+    command = [compiler, "-O1", "-rdynamic", "-o", opener, str(_SOURCE), stubs]
+    command += ["-Wl,--no-as-needed", "-ldl", "-lm"]
+    subprocess.run(command, check=True, capture_output=True)
     return opener
 
 
