@@ -149,11 +149,14 @@ class ElfBuilder:
         return self._run(name, source, [*compiler(target), "-c", *flags], [])
 
     def derive(self, original: Path, name: str, command: Sequence[str]) -> Path:
-        """Run a tool on a copy: ``command``, with IN and OUT in place of the paths."""
+        """Run a tool that writes a new file: ``command``, with IN and OUT for the paths.
+
+        SPARE is a path for what else the tool wants to write.
+        """
         folder = self._folder("derive", str(original), name, *command)
         output = folder / name
         if not output.exists():
-            places = {"IN": str(original), "OUT": str(output)}
+            places = {"IN": str(original), "OUT": str(output), "SPARE": str(folder / "spare")}
             run([places.get(word, word) for word in command])
         return output
 
@@ -196,7 +199,7 @@ class ElfBuilder:
         return output
 
     def _folder(self, *key: str) -> Path:
-        digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\0".join(key).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         folder = self._directory / digest
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -249,3 +252,50 @@ def without_sections(data: bytes) -> bytes:
     changed = bytearray(data[: header.shoff])
     layout.ehdr.pack_into(changed, elf.EI_NIDENT, *bare)
     return bytes(changed)
+
+
+class Poker:
+    """Changes single fields of a well-formed file, found by its section headers."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = bytearray(data)
+        self.layout = layout_of(data)
+        self.sections = sections_of(data)
+
+    def header(self, **fields: int) -> None:
+        """Set fields of the file header by the names of `FileHeader`."""
+        header = self.layout.header(bytes(self.data))._replace(**fields)
+        self.layout.ehdr.pack_into(self.data, elf.EI_NIDENT, *header)
+
+    def segment(self, kind: int, **fields: int) -> None:
+        """Set fields of the first program header of a type."""
+        header = self.layout.header(bytes(self.data))
+        size = header.phnum * header.phentsize
+        table = self.layout.segments(bytes(self.data[header.phoff : header.phoff + size]))
+        index = next(i for i, segment in enumerate(table) if segment.type == kind)
+        packed = self.layout.pack_segment(table[index]._replace(**fields))
+        place = header.phoff + index * header.phentsize
+        self.data[place : place + len(packed)] = packed
+
+    def dynamic(self, tag: int, value: int, *, new_tag: int | None = None) -> None:
+        """Set the value (and with ``new_tag`` the tag) of the first entry of a tag."""
+        section = self.sections[".dynamic"]
+        dyn = self.layout.dyn
+        for place in range(section.offset, section.offset + section.size, dyn.size):
+            if dyn.unpack_from(self.data, place)[0] == tag:
+                dyn.pack_into(self.data, place, tag if new_tag is None else new_tag, value)
+                return
+        raise LookupError(f"no dynamic entry {tag:#x}")
+
+    def dynamic_value(self, tag: int) -> int:
+        """Return the value of the first entry of a tag."""
+        section = self.sections[".dynamic"]
+        data = bytes(self.data[section.offset : section.offset + section.size])
+        return next(
+            int(value) for found, value in self.layout.dyn.iter_unpack(data) if found == tag
+        )
+
+    def word(self, section: str, offset: int, value: int, *, size: int = 4) -> None:
+        """Set ``size`` bytes at an offset in a section."""
+        place = self.sections[section].offset + offset
+        self.data[place : place + size] = value.to_bytes(size, self.layout.endian)

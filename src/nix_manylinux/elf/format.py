@@ -8,7 +8,7 @@ specifications' own. Sources: the System V gABI (chapters 4 and 5), LSB's
 from __future__ import annotations
 
 from struct import Struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 ELF_MAGIC = b"\x7fELF"
 EI_CLASS, EI_DATA, EI_VERSION = 4, 5, 6
@@ -135,11 +135,11 @@ class Layout:
         "word",
     )
 
-    def __init__(self, bits: int, endian: str) -> None:
+    def __init__(self, bits: int, endian: Literal["little", "big"]) -> None:
         order = "<" if endian == "little" else ">"
         wide = bits == 64
         self.bits = bits
-        self.endian = endian
+        self.endian: Literal["little", "big"] = endian
         self.ehdr = Struct(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"))
         self.phdr = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
         self.shdr = Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))

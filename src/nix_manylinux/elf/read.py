@@ -264,13 +264,16 @@ def _exports(image: Image, dynamic: dict[int, int]) -> bool:
     sysv_hash = dynamic.get(elf.DT_HASH)
     if sysv_hash is None:
         return False
-    # The second word, nchain, is the number of symbols; the first symbol is a
-    # dummy. On s390x and Alpha the words have 8 bytes.
+    # The second word, nchain, counts the symbols; the first of them is a dummy.
+    offset, room = image.locate("DT_HASH", sysv_hash)
+    words = image.source.read("DT_HASH", offset, 8)
     wide = image.layout.bits == 64 and image.header.machine in {elf.EM_S390, elf.EM_ALPHA}
-    offset, _ = image.locate("DT_HASH", sysv_hash)
-    size = 8 if wide else 4
-    data = image.source.read("DT_HASH", offset + size, size)
-    return int.from_bytes(data, "little" if image.layout.endian == "little" else "big") > 1
+    if wide and int.from_bytes(words, image.layout.endian) <= room:
+        # Words of 8 bytes by these ABIs, and so by GNU ld; lld writes 4.
+        words = image.source.read("DT_HASH", offset + 8, 8)
+    else:
+        words = words[4:]
+    return int.from_bytes(words, image.layout.endian) > 1
 
 
 def _interpreter(image: Image) -> str | None:
