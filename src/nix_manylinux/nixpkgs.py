@@ -1,0 +1,299 @@
+"""Who in nixpkgs provides a library, and what to paste to get it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
+from nix_manylinux.nixtext import nix_list, nix_path, nix_string
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nix_manylinux.model import Problem
+
+#: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
+_SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")
+
+#: auditwheel grafts libfoo.so.1 under the name libfoo-1a2b3c4d.so.1 (its repair.py).
+_GRAFTED = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}(?P<rest>\.so(?:\.[^/]*)?)")
+
+#: Package sets of other languages: a library there is seldom meant for anybody else.
+_OF_A_LANGUAGE = re.compile(
+    r"(?:chicken|gnat|java|lua|ocaml|perl|postgresql|python|swift|tcl)[0-9]*Packages(?:_[0-9]+)?\..*"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What is known of nixpkgs, read once and passed on.
+
+    ``stems`` lead from a library's name without version to its rows;
+    ``renames`` from an attribute's new name to its old one.
+    """
+
+    rows: dict[str, SonameRow] = field(hash=False)
+    stems: dict[str, tuple[SonameRow, ...]] = field(hash=False)
+    renames: dict[str, str] = field(hash=False)
+    driver: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What nixpkgs has for one soname.
+
+    ``kind`` is "exact"; "file" (the name of a file whose soname is known);
+    "other version" (the same library with another major version: the ABI
+    differs); "driver" (comes with the host's graphics driver); "similar"
+    (only ``similar`` names are known); or "none". ``attribute`` is what goes
+    into an expression, output included where it isn't "out", and is empty for
+    the last three; ``output`` is the output in any case. ``old_attribute`` is
+    its name in older nixpkgs. ``notes`` are sentences about it.
+    """
+
+    soname: str
+    kind: str
+    attribute: str = ""
+    output: str = ""
+    old_attribute: str = ""
+    others: tuple[str, ...] = ()
+    similar: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the attribute provides what was asked for, as far as its name can tell."""
+        return self.kind in {"exact", "file"}
+
+    @property
+    def installable(self) -> str:
+        """The attribute with its output always spelt, as ``nix-build -A`` takes it."""
+        if not self.attribute or self.output != "out":
+            return self.attribute
+        return f"{self.attribute}.out"
+
+
+def load_table() -> Table:
+    """Read the tables of ``data/``; some 50 ms, so only where advice is wanted."""
+    rows = read_sonames()
+    stems: dict[str, list[SonameRow]] = {}
+    for row in rows.values():
+        match = _SONAME.fullmatch(row.soname)
+        if match and row.attr:
+            stems.setdefault(match["stem"], []).append(row)
+    return Table(
+        rows=rows,
+        stems={stem: tuple(found) for stem, found in stems.items()},
+        renames=read_xorg_renames(),
+        driver=read_libraries().driver,
+    )
+
+
+def suggest(soname: str, table: Table) -> Suggestion:
+    """Look ``soname`` up: exactly, as a file's name, by its name without version, by likeness."""
+    grafted = _GRAFTED.fullmatch(soname)
+    row = table.rows.get(soname)
+    if soname in table.driver or (row and row.note == "driver"):
+        note = f"{soname} comes with the host's graphics driver, from no package"
+        return Suggestion(soname=soname, kind="driver", notes=(note,))
+    if grafted:
+        original = grafted["stem"] + grafted["rest"]
+        note = (
+            f"{soname} is a copy of {original} that auditwheel put into some wheel, together "
+            "with what needs it; in this one it is missing"
+        )
+        return Suggestion(soname=soname, kind="none", notes=(note,))
+    if row and row.attr:
+        return _from_row(soname, row, "exact", table)
+    return _by_family(soname, table)
+
+
+def explain(suggestion: Suggestion) -> str:
+    """Say in one line who provides a library, and what is to be minded about it."""
+    parts = []
+    if suggestion.is_sure:
+        parts.append(f"{nix_path(suggestion.attribute)}")
+        if suggestion.old_attribute:
+            parts.append(f"{nix_path(suggestion.old_attribute)} in older nixpkgs")
+    parts.extend(suggestion.notes)
+    if suggestion.similar:
+        parts.append(f"similar names: {', '.join(suggestion.similar)}")
+    return "; ".join(parts)
+
+
+def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) -> str:
+    """Write what to paste for libraries that are missing; empty where nothing is.
+
+    In a build: ``buildInputs`` with every attribute that provides one of
+    them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides. Outside
+    of one: the same as options of the command. What is to be minded follows
+    as comments.
+    """
+    suggestions = [suggest(problem.name, table) for problem in problems]
+    found = _by_attribute(each for each in suggestions if each.is_sure)
+    nobody = [
+        problem
+        for problem, each in zip(problems, suggestions, strict=True)
+        if each.kind in {"other version", "similar", "none"}
+    ]
+    patterns = sorted({_as_glob(problem.name) for problem in nobody})
+    lines = (_in_nix if in_build else _on_command_line)(found, patterns)
+    old = [
+        f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
+        for each in found
+        if each.old_attribute
+    ]
+    if old:
+        lines.append(f"# in older nixpkgs: {', '.join(old)}")
+    lines += dict.fromkeys(f"# {note}" for each in found for note in each.notes)
+    for problem in nobody:
+        lines += _about(problem, table)
+    if nobody:
+        wheel = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
+        later = "manylinuxProvidedLater" if in_build else "--provided-later SONAME"
+        lines += [
+            "# Ignore only what you will not use. Where another wheel brings the library, add",
+            f"# that wheel ({wheel}), or where that one needs this one, name the",
+            f"# library in {later}.",
+        ]
+    return "\n".join(lines)
+
+
+def _in_nix(found: Sequence[Suggestion], patterns: Sequence[str]) -> list[str]:
+    lines = []
+    for name, items in (
+        ("buildInputs", [nix_path(each.attribute) for each in found]),
+        ("manylinuxIgnoreMissingDeps", [nix_string(pattern) for pattern in patterns]),
+    ):
+        if items:
+            lines.append(f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};")
+    return lines
+
+
+def _on_command_line(found: Sequence[Suggestion], patterns: Sequence[str]) -> list[str]:
+    import shlex  # noqa: PLC0415 (start-up: only advice needs it)
+
+    options = [
+        f"--libs \"$(nix-build '<nixpkgs>' -A {shlex.quote(nix_path(each.installable))} "
+        '--no-out-link)/lib"'
+        for each in found
+    ]
+    options += [f"--ignore-missing {shlex.quote(pattern)}" for pattern in patterns]
+    return [" \\\n".join(options)] if options else []
+
+
+def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
+    """Keep one suggestion for each attribute, sorted by it."""
+    attributes: dict[str, Suggestion] = {}
+    for each in sorted(found, key=lambda each: (each.attribute.lower(), each.soname)):
+        attributes.setdefault(each.attribute, each)
+    return list(attributes.values())
+
+
+def _about(problem: Problem, table: Table) -> list[str]:
+    """Say about a library that nixpkgs lacks who wants it, and whether that can be done without."""
+    suggestion = suggest(problem.name, table)
+    text = explain(suggestion)
+    lines = [f"# {text}" if problem.name in text else f"# {problem.name}: {text}"]
+    if problem.wanted_by and all(_is_plugin(label) for label in problem.wanted_by):
+        more = len(problem.wanted_by) - 1
+        others = f" and {more} more" if more else ""
+        lines.append(f"#   wanted only by plugins ({problem.wanted_by[0]}{others})")
+    return lines
+
+
+def _is_plugin(label: str) -> bool:
+    """Whether a file lies where frameworks keep what they load only if it works."""
+    return (
+        re.search(r"(?:^|/)[^/]*(?:plugins?|drivers?|providers?)/", label, re.IGNORECASE)
+        is not None
+    )
+
+
+def _as_glob(soname: str) -> str:
+    """Write a soname as the pattern that matches it and nothing else (no colon: that splits)."""
+    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", soname).replace(":", "?")
+
+
+def _by_family(soname: str, table: Table) -> Suggestion:
+    """Look up a soname that has no row of its own, by its name without the version."""
+    nobody = (f"no nixpkgs package has {soname}",)
+    match = _SONAME.fullmatch(soname)
+    family = table.stems.get(match["stem"], ()) if match else ()
+    for known in family:
+        if soname.startswith(f"{known.soname}."):
+            note = f"{soname} is the name of a file, its soname is {known.soname}"
+            return _from_row(soname, known, "file", table, note)
+    if match and family and match["version"] is None:
+        newest = max(family, key=lambda row: _numbers(row.soname.partition(".so")[2]))
+        note = f"{soname} names no version, nixpkgs has it as {newest.soname}"
+        return _from_row(soname, newest, "file", table, note)
+    if match and family:
+        nearest = _nearest(match["version"] or "", family)
+        note = (
+            f"nixpkgs has only {nearest.soname} ({nix_path(nearest.attr)}): another ABI, which "
+            "will not load in its place"
+        )
+        return _from_row(soname, nearest, "other version", table, note)
+    similar = _similar(match["stem"], table.stems) if match else ()
+    kind = "similar" if similar else "none"
+    return Suggestion(soname=soname, kind=kind, similar=similar, notes=nobody)
+
+
+def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = "") -> Suggestion:
+    attribute = row.attr if row.output == "out" else f"{row.attr}.{row.output}"
+    old = table.renames.get(row.attr, "")
+    if old and row.output != "out":
+        old = f"{old}.{row.output}"
+    notes = [note] if note else []
+    if row.note == "unfree":
+        notes.append(
+            f"{row.attr} is unfree: it wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1"
+        )
+    if row.note == "insecure":
+        notes.append(
+            f"{row.attr} is marked insecure: it wants config.permittedInsecurePackages, or "
+            "NIXPKGS_ALLOW_INSECURE=1"
+        )
+    if _OF_A_LANGUAGE.fullmatch(row.attr):
+        notes.append(f"{row.attr} is a package of another language: a weak hint")
+    return Suggestion(
+        soname=soname,
+        kind=kind,
+        attribute=attribute,
+        output=row.output,
+        old_attribute=old,
+        others=row.others,
+        notes=tuple(notes),
+    )
+
+
+def _nearest(version: str, family: Sequence[SonameRow]) -> SonameRow:
+    """Choose the version that lies nearest to the wanted one, the newer of two."""
+    wanted = _numbers(version)
+
+    def distance(row: SonameRow) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        numbers = _numbers(row.soname.partition(".so")[2].lstrip("."))
+        width = max(len(numbers), len(wanted))
+        ours = numbers + (0,) * (width - len(numbers))
+        theirs = wanted + (0,) * (width - len(wanted))
+        apart = tuple(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        return apart, tuple(-number for number in ours)
+
+    return min(family, key=distance)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"[0-9]+", version))
+
+
+def _similar(stem: str, stems: Mapping[str, tuple[SonameRow, ...]]) -> tuple[str, ...]:
+    """Name up to three libraries whose names look like a slip of the pen away."""
+    from difflib import get_close_matches  # noqa: PLC0415 (start-up: only advice needs it)
+
+    near = [name for name in stems if abs(len(name) - len(stem)) <= 2]
+    by_case = {name.lower(): name for name in near}
+    found = get_close_matches(stem.lower(), by_case, n=3, cutoff=0.88)
+    return tuple(stems[by_case[name]][0].soname for name in found)

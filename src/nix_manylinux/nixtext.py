@@ -1,0 +1,56 @@
+"""Nix expressions as text: strings, attribute paths and lists that parse as what was meant."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nix_manylinux.errors import BadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
+
+#: Words that no attribute may be called without quotes (Nix manual, "Identifiers").
+_KEYWORDS = frozenset({"assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"})
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
+
+
+def nix_string(text: str) -> str:
+    """Write ``text`` as a Nix string in double quotes (Nix manual, "String literal").
+
+    Only a ``$`` that would begin an interpolation is escaped. Raises BadOption
+    for a NUL, which no Nix string can hold.
+    """
+    if "\0" in text:
+        raise BadOption(f"{text!r} holds a NUL, which a Nix string can't")
+    body = re.sub(r'[\\"\n\r\t]|\$(?=\{)', lambda match: _ESCAPES[match[0]], text)
+    return f'"{body}"'
+
+
+def nix_name(name: str) -> str:
+    """Write one attribute name, quoted where it is no identifier."""
+    if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS:
+        return name
+    return nix_string(name)
+
+
+def nix_path(attribute: str) -> str:
+    """Write a dotted attribute path, "stdenv.cc.cc.lib", each part quoted where it must be."""
+    return ".".join(nix_name(part) for part in attribute.split("."))
+
+
+def nix_list(items: Iterable[str], *, indent: int = 0, used: int = 0, width: int = 80) -> str:
+    """Write a list of expressions that are ready: on one line if it fits, else one a line.
+
+    ``indent`` is the column of the line that the list is on, ``used`` what
+    else is on that line, both in characters.
+    """
+    items = list(items)
+    line = f"[ {' '.join(items)} ]" if items else "[ ]"
+    if indent + used + len(line) <= width:
+        return line
+    space = " " * indent
+    return "\n".join(["[", *(f"{space}  {item}" for item in items), f"{space}]"])

@@ -1,0 +1,142 @@
+"""Libraries are traced to nixpkgs attributes, and what is to be pasted says what is meant."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from nix_manylinux import nixpkgs
+from nix_manylinux.model import Problem
+
+
+@pytest.fixture(scope="module")
+def table() -> nixpkgs.Table:
+    """Read the shipped table once for all tests."""
+    return nixpkgs.load_table()
+
+
+@pytest.mark.parametrize(
+    ("soname", "kind", "attribute"),
+    [
+        ("libz.so.1", "exact", "zlib"),
+        ("libstdc++.so.6", "exact", "stdenv.cc.cc.lib"),
+        ("libX11.so.6", "exact", "libx11"),
+        ("libgomp.so.1.0.0", "file", "stdenv.cc.cc.lib"),
+        ("libodbc.so", "file", "unixodbc"),
+        ("libtbb.so.2", "other version", "onetbb"),
+        ("libicui18n.so.68", "other version", "icu69"),
+        ("libcuda.so.1", "driver", ""),
+        ("libnvidia-ml.so.1", "driver", ""),
+        ("libpulsee.so.0", "similar", ""),
+        ("libmimerapi.so", "none", ""),
+        ("libgfortran-040039e1.so.5.0.0", "none", ""),
+        ("libgomp-98b21ff3.so.1", "none", ""),
+        ("plugin", "none", ""),
+        ("", "none", ""),
+    ],
+)
+def test_suggest(soname: str, kind: str, attribute: str, table: nixpkgs.Table) -> None:
+    """Every way of being known, or nearly known, or not known, is told apart."""
+    found = nixpkgs.suggest(soname, table)
+    assert (found.kind, found.attribute) == (kind, attribute)
+    assert nixpkgs.explain(found)
+
+
+def test_old_x_name(table: nixpkgs.Table) -> None:
+    """The X libraries' attributes are given by their new names, the old ones beside them."""
+    found = nixpkgs.suggest("libX11.so.6", table)
+    assert found.old_attribute == "xorg.libX11"
+    assert nixpkgs.explain(found) == "libx11; xorg.libX11 in older nixpkgs"
+
+
+@pytest.mark.parametrize(
+    ("soname", "words"),
+    [
+        ("libcublas.so.12", "unfree"),
+        ("libssl.so.1.1", "insecure"),
+        ("libtbb.so.2", "libtbb.so.12 (onetbb): another ABI"),
+        ("libcuda.so.1", "graphics driver"),
+        ("libgfortran-040039e1.so.5.0.0", "copy of libgfortran.so.5.0.0"),
+        ("libmimerapi.so", "no nixpkgs package has libmimerapi.so"),
+        ("libpulsee.so.0", "similar names: libpulse.so.0"),
+        ("libgomp.so.1.0.0", "its soname is libgomp.so.1"),
+    ],
+)
+def test_what_is_to_be_minded(soname: str, words: str, table: nixpkgs.Table) -> None:
+    """Unfree, insecure, another version, a driver's, a graft, a likeness: each is said."""
+    assert words in nixpkgs.explain(nixpkgs.suggest(soname, table))
+
+
+def test_every_row_is_found(table: nixpkgs.Table) -> None:
+    """Each row that has an attribute leads to it, but for names that auditwheel makes up."""
+    lost = [
+        row.soname
+        for row in table.rows.values()
+        if row.attr and not nixpkgs.suggest(row.soname, table).is_sure
+    ]
+    assert lost == [name for name in lost if "-" in name]
+    assert len(lost) < 40
+
+
+WANTED = [
+    Problem(name="libz.so.1", wanted_by=("a.so", "b.so")),
+    Problem(name="libX11.so.6", wanted_by=("a.so",)),
+    Problem(name="libX11-xcb.so.1", wanted_by=("a.so",)),
+    Problem(name="libmimerapi.so", wanted_by=("Qt/plugins/sqldrivers/libqsqlmimer.so",)),
+    Problem(name="libtbb.so.2", wanted_by=("a.so",)),
+]
+
+
+def test_paste_in_a_build(table: nixpkgs.Table) -> None:
+    """In a build: attributes once each, what nobody has to be ignored, the rest as comments."""
+    lines = nixpkgs.paste_block(WANTED, table, in_build=True).splitlines()
+    assert lines[:3] == [
+        "buildInputs = [ libx11 zlib ];",
+        'manylinuxIgnoreMissingDeps = [ "libmimerapi.so" "libtbb.so.2" ];',
+        "# in older nixpkgs: xorg.libX11 for libx11",
+    ]
+    assert all(line.startswith("# ") for line in lines[2:])
+    assert "#   wanted only by plugins (Qt/plugins/sqldrivers/libqsqlmimer.so)" in lines
+
+
+def test_paste_outside_a_build(table: nixpkgs.Table) -> None:
+    """Outside a build: options that a shell splits as they are meant, outputs spelt."""
+    text = nixpkgs.paste_block(WANTED, table, in_build=False)
+    script = f'nix-build() {{ echo "/built-from-$1-$3"; }}\nset -- {text}\nprintf \'%s\\n\' "$@"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "--libs",
+        "/built-from-<nixpkgs>-libx11.out/lib",
+        "--libs",
+        "/built-from-<nixpkgs>-zlib.out/lib",
+        "--ignore-missing",
+        "libmimerapi.so",
+        "--ignore-missing",
+        "libtbb.so.2",
+    ]
+
+
+def test_paste_nothing(table: nixpkgs.Table) -> None:
+    """Nothing is missing: nothing is to be pasted; a driver's library is nobody's to provide."""
+    assert nixpkgs.paste_block([], table, in_build=True) == ""
+    driver = [Problem(name="libcuda.so.1", wanted_by=("a.so",))]
+    assert nixpkgs.paste_block(driver, table, in_build=True) == ""
+
+
+def test_long_list(table: nixpkgs.Table) -> None:
+    """A list that does not fit on a line stands one item a line."""
+    names = ["libz.so.1", "libX11.so.6", "libXext.so.6", "libGL.so.1", "libstdc++.so.6"]
+    names += ["libglib-2.0.so.0", "libSM.so.6", "libICE.so.6", "libxcb.so.1", "libdbus-1.so.3"]
+    problems = [Problem(name=name, wanted_by=("a.so",)) for name in names]
+    lines = nixpkgs.paste_block(problems, table, in_build=True).splitlines()
+    assert lines[0] == "buildInputs = ["
+    assert "  stdenv.cc.cc.lib" in lines
+    assert "];" in lines
+
+
+def test_pattern_matches_itself_only(table: nixpkgs.Table) -> None:
+    """A soname with a pattern's characters is written so that it matches only itself."""
+    odd = [Problem(name="lib[a]*.so", wanted_by=("a.so",))]
+    block = nixpkgs.paste_block(odd, table, in_build=True)
+    assert '"lib[[]a][*].so"' in block
