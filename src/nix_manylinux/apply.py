@@ -1,0 +1,269 @@
+"""A plan carried out: every edit and every RECORD, or nothing.
+
+The only module that writes to trees. What was done is kept until
+`AppliedPlan.close`, so that a failure, an interruption, or a check that comes
+afterwards can still put every byte back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from nix_manylinux.errors import BadTree, EditFailed
+from nix_manylinux.files import writable_folder
+from nix_manylinux.inuse import FilesInUse
+from nix_manylinux.journal import Journal
+from nix_manylinux.model import EditRecord
+from nix_manylinux.record import update_record
+from nix_manylinux.replacement import Replacement, hard_links
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from nix_manylinux.editor import Edited, EditFile
+    from nix_manylinux.model import FilePlan, Plan
+    from nix_manylinux.record import RecordUpdate
+
+#: Errors of writing in place that a copy can get round: a running program, no
+#: permission for the file (the folder may be ours).
+_COPY_INSTEAD = {errno.ETXTBSY, errno.EACCES, errno.EPERM}
+#: flock(2) on file systems that have no locks.
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF}
+
+
+class AppliedPlan:
+    """What `apply_plan` did, and the way back; its trees stay locked until `close` or `undo`.
+
+    ``edits`` leaves out files that turned out to be as planned already;
+    ``stale_rows`` and ``dropped_rows`` are sums of `RecordUpdate`'s. As a
+    context manager it closes at the end of the block, and undoes if the block
+    raises.
+    """
+
+    def __init__(
+        self, journal: Journal, edits: tuple[EditRecord, ...], updates: list[RecordUpdate]
+    ) -> None:
+        self.edits = edits
+        self.stale_rows = sum(update.stale for update in updates)
+        self.dropped_rows = sum(update.dropped for update in updates)
+        self._journal = journal
+
+    def __enter__(self) -> AppliedPlan:  # noqa: PYI034 - Self is newer than Python 3.10
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.undo()
+
+    def close(self) -> None:
+        """Let go of what `undo` needs, and of the locks. A second call does nothing."""
+        self._journal.close()
+
+    def undo(self) -> None:
+        """Put everything back, in reverse order. A second call does nothing.
+
+        Signals wait until it is done. Raises EditFailed if something could
+        not be put back.
+        """
+        self._journal.undo()
+
+
+def apply_plan(plan: Plan, *, edit_file: EditFile | None = None) -> AppliedPlan:
+    """Edit every file that the plan has an edit for, then make every RECORD true.
+
+    A file is edited in place, or, where its inode has links beyond the tree,
+    is in use or is read-only, as a copy that takes its place under all its
+    names. Each tree is locked; a second run is refused. Whatever is raised,
+    and on SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises
+    BadTree where a tree changed since it was read, EditFailed, BadElf.
+    """
+    if edit_file is None:
+        from nix_manylinux.elf import edit  # noqa: PLC0415 - a check never edits
+
+        edit_file = edit.edit_file
+    journal = Journal()
+    try:
+        run = _Run(plan, journal, edit_file)
+        run.lock()
+        run.delete_leftovers()
+        run.edit_files()
+        applied = AppliedPlan(journal, tuple(run.edits), run.update_records())
+        # From here on every way out leads through `undo` or `close`.
+        journal.interrupts.release()
+    except BaseException:
+        journal.undo()
+        raise
+    return applied
+
+
+class _Run:
+    """One pass over a plan."""
+
+    def __init__(self, plan: Plan, journal: Journal, edit_file: EditFile) -> None:
+        self.edits: list[EditRecord] = []
+        self._plan = plan
+        self._journal = journal
+        self._edit_file = edit_file
+        self._in_use = FilesInUse()
+        self._changed: list[set[str]] = [set() for _ in plan.trees]
+
+    def lock(self) -> None:
+        """Lock every tree, or refuse."""
+        for root in sorted({tree.root for tree in self._plan.trees}):
+            try:
+                descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as cause:
+                raise BadTree(f"can't be opened: {cause.strerror}", where=root) from cause
+            self._journal.locks.append(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as cause:
+                raise BadTree(
+                    "another patch of this tree is running",
+                    where=root,
+                    hint="wait until it is done, and run again",
+                ) from cause
+            except OSError as cause:
+                if cause.errno not in _NO_LOCKS:
+                    raise BadTree(f"can't be locked: {cause.strerror}", where=root) from cause
+
+    def delete_leftovers(self) -> None:
+        """Delete what a killed run left: with the lock held, nobody's run needs it."""
+        for tree in self._plan.trees:
+            for leftover in tree.leftovers:
+                path = os.path.join(tree.root, leftover)
+                with _told(leftover, "deleted"), writable_folder(os.path.dirname(path)):
+                    os.unlink(path)
+
+    def edit_files(self) -> None:
+        """Make sure that no file changed since it was read, then edit them all."""
+        # Overlapping trees have a file twice; the plan for it is the same.
+        wanted = {
+            os.path.join(self._plan.trees[each.tree].root, each.file.path): each
+            for each in self._plan.files
+            if each.edit
+        }
+        for path, file_plan in wanted.items():
+            _check_stamp(path, file_plan)
+        for path, file_plan in wanted.items():
+            self._journal.interrupts.check()
+            self._edit(path, file_plan)
+
+    def update_records(self) -> list[RecordUpdate]:
+        """Make the RECORD of every distribution true."""
+        updates = []
+        for tree, changed in zip(self._plan.trees, self._changed, strict=True):
+            for distribution in tree.distributions:
+                self._journal.interrupts.check()
+                update = update_record(tree.root, distribution.folder, changed)
+                self._journal.undo_steps.append(update.undo)
+                updates.append(update)
+        return updates
+
+    def _edit(self, path: str, file_plan: FilePlan) -> None:
+        file = file_plan.file
+        root = self._plan.trees[file_plan.tree].root
+        with _told(file.label, "edited"):
+            status = os.lstat(path)
+            names = hard_links([os.path.join(root, name) for name in file.names], status)
+            record = None
+            if (
+                status.st_nlink <= len(names)
+                and os.access(path, os.W_OK)
+                and path not in self._in_use
+            ):
+                record = self._edit_in_place(path, file_plan)
+            if record is None:
+                record = self._edit_copy(names, file_plan)
+        if record.how != "unchanged":
+            self.edits.append(record)
+            self._note(os.path.join(root, name) for name in file.names)
+
+    def _note(self, paths: Iterable[str]) -> None:
+        """Tell every tree that holds them of changed files: trees may lie in one another."""
+        for path in paths:
+            for tree, changed in zip(self._plan.trees, self._changed, strict=True):
+                prefix = tree.root.rstrip("/") + "/"
+                if path.startswith(prefix):
+                    changed.add(path.removeprefix(prefix))
+
+    def _edit_in_place(self, path: str, file_plan: FilePlan) -> EditRecord | None:
+        """Edit the inode itself; None where only a copy can be edited."""
+        label = file_plan.file.label
+        try:
+            edited = self._edit_file(path, file_plan.edit, label=label)
+        except EditFailed as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _COPY_INSTEAD:
+                return None
+            raise
+        self._journal.undo_steps.append(edited.undo)
+        return _record(edited, label, edited.how)
+
+    def _edit_copy(self, names: list[str], file_plan: FilePlan) -> EditRecord:
+        label = file_plan.file.label
+        copy = Replacement(names)
+        self._journal.undo_steps.append(copy.undo)
+        self._journal.close_steps.append(copy.close)
+        copy.begin()
+        edited = self._edit_file(copy.path, file_plan.edit, label=label)
+        if edited.how == "unchanged":
+            copy.undo()
+            return _record(edited, label, edited.how)
+        copy.finish()
+        return _record(edited, label, "copied" if edited.how == "in place" else edited.how)
+
+
+def _record(edited: Edited, label: str, how: str) -> EditRecord:
+    return EditRecord(
+        label=label,
+        how=how,
+        size_before=edited.size_before,
+        size_after=edited.size_after,
+        notes=tuple(edited.notes),
+    )
+
+
+def _check_stamp(path: str, file_plan: FilePlan) -> None:
+    """Refuse a file that is not what was read when the plan was made."""
+    with _told(file_plan.file.label, "read"):
+        status = os.lstat(path)
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if not stat.S_ISREG(status.st_mode) or file_plan.file.stamp not in {(), stamp}:
+        raise _changed(file_plan.file.label)
+
+
+def _changed(label: str) -> BadTree:
+    return BadTree(
+        "changed since it was read",
+        where=label,
+        hint="run again when nothing else writes to the tree",
+    )
+
+
+@contextlib.contextmanager
+def _told(label: str, done: str) -> Iterator[None]:
+    """Turn the operating system's errors into ours, with the file's label."""
+    try:
+        yield
+    except FileNotFoundError as cause:
+        raise _changed(label) from cause
+    except OSError as cause:
+        raise EditFailed(
+            f"can't be {done}: {cause.strerror}",
+            where=label,
+            hint="give this user the right to write there, or free some space; nothing has changed",
+        ) from cause

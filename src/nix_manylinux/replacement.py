@@ -1,0 +1,151 @@
+"""A copy that takes a file's place, under all of its names, and can give it back.
+
+For inodes that must not be written: those with links beyond the tree (uv's
+cache), those that a process has mapped, those that are read-only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from nix_manylinux.files import copy_owner_and_mode, temporary_beside, writable_folder, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CHUNK = 1 << 20
+#: copy_file_range(2) says these where it can't do what read and write can.
+_NO_COPY_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+
+
+class Replacement:
+    """One inode of a tree, and the copy that may take over its names.
+
+    ``names`` are absolute, the file's own path first, then the hard links to
+    it inside the tree. `begin` makes the copy at `path`, beside the first
+    name; `finish` puts it in place of all of them, so that they stay links of
+    one another; `undo` gives every name its old inode back, whatever was
+    reached; `close` lets go of the old inode. Raises OSError.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.path = temporary_beside(names[0])
+        self._backup = temporary_beside(names[0])
+        self._status = os.lstat(names[0])
+
+    def begin(self) -> None:
+        """Copy contents and extended attributes; the copy may be written by its owner."""
+        with writable_folder(os.path.dirname(self.path)):
+            source = os.open(self.names[0], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                target = os.open(self.path, flags, 0o600)
+                try:
+                    _copy(source, target)
+                finally:
+                    os.close(target)
+            finally:
+                os.close(source)
+
+    def finish(self) -> None:
+        """Give the copy the owner, the mode and the attributes, and then every name."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            copy_owner_and_mode(descriptor, self._status)
+            _copy_attributes(self.names[0], descriptor)
+        finally:
+            os.close(descriptor)
+        with writable_folder(os.path.dirname(self.path)):
+            self._keep()
+            os.replace(self.path, self.names[0])
+        for name in self.names[1:]:
+            _link_over(self.names[0], name)
+
+    def _keep(self) -> None:
+        """Keep a name for the old inode; where links are forbidden, keep a copy of it."""
+        try:
+            os.link(self.names[0], self._backup, follow_symlinks=False)
+        except PermissionError:
+            # fs.protected_hardlinks: another owner's file that we may not write.
+            copy = Replacement((self.names[0],))
+            self._backup = copy.path
+            copy.begin()
+            descriptor = os.open(self._backup, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                copy_owner_and_mode(descriptor, self._status)
+                _copy_attributes(self.names[0], descriptor)
+            finally:
+                os.close(descriptor)
+            times = (self._status.st_atime_ns, self._status.st_mtime_ns)
+            os.utime(self._backup, ns=times)
+
+    def undo(self) -> None:
+        """Give every name the old inode back, and delete the copy."""
+        with writable_folder(os.path.dirname(self.path)):
+            if os.path.lexists(self._backup):
+                for name in self.names:
+                    _link_over(self._backup, name)
+            self._delete(self.path, self._backup)
+
+    def close(self) -> None:
+        """Delete what `undo` would have needed."""
+        with writable_folder(os.path.dirname(self.path)):
+            self._delete(self.path, self._backup)
+
+    @staticmethod
+    def _delete(*paths: str) -> None:
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _link_over(source: str, name: str) -> None:
+    """Make ``name`` one more link to ``source``, in one step."""
+    with writable_folder(os.path.dirname(name)):
+        temporary = temporary_beside(name)
+        os.link(source, temporary, follow_symlinks=False)
+        try:
+            os.replace(temporary, name)
+        finally:
+            # rename(2) of two names of one inode does nothing and leaves both.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+
+def _copy(source: int, target: int) -> None:
+    left = os.fstat(source).st_size
+    try:
+        # Shares the blocks where the file system can.
+        while left and (count := os.copy_file_range(source, target, left)):
+            left -= count
+    except OSError as cause:
+        if cause.errno not in _NO_COPY_RANGE:
+            raise
+    while piece := os.read(source, _CHUNK):
+        write_all(target, piece)
+
+
+def _copy_attributes(source: str, target: int) -> None:
+    """Copy extended attributes, those that may be: no permission or no support is no error."""
+    try:
+        names = os.listxattr(source, follow_symlinks=False)
+    except OSError:
+        return
+    for name in names:
+        with contextlib.suppress(OSError):
+            os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False))
+
+
+def hard_links(names: Sequence[str], status: os.stat_result) -> list[str]:
+    """Pick those names that are the inode's own, not symbolic links to it."""
+    found = []
+    for name in names:
+        own = os.lstat(name)
+        if (own.st_dev, own.st_ino) == (status.st_dev, status.st_ino) and stat.S_ISREG(own.st_mode):
+            found.append(name)
+    return found
