@@ -91,9 +91,9 @@ def apply_plan(plan: Plan, *, edit_file: EditFile | None = None) -> AppliedPlan:
     BadTree where a tree changed since it was read, EditFailed, BadElf.
     """
     if edit_file is None:
-        from nix_manylinux.elf import edit  # noqa: PLC0415 - a check never edits
+        from nix_manylinux.elf.edit import edit_file as edit_elf  # noqa: PLC0415 - a check never edits
 
-        edit_file = edit.edit_file
+        edit_file = edit_elf
     journal = Journal()
     try:
         run = _Run(plan, journal, edit_file)
