@@ -47,6 +47,11 @@ class TreeIndex:
         for soname, place in by_soname:
             self._by_name.setdefault(soname, []).append(place)
 
+    def owner(self, path: str) -> TreeFile | None:
+        """Return the file of a tree that has ``path`` as one of its names."""
+        found = self.files.get(path)
+        return found[1] if found else None
+
     def near(self, name: str, tree: int, path: str) -> list[str]:
         """Paths of the libraries called ``name``, the nearest to ``path`` first.
 

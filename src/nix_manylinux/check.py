@@ -87,7 +87,7 @@ class _Checker:
                 f"it is started by {facts.interpreter}, not by {self.target.dynamic_linker}",
             )
         for fault in process.faults:
-            self._fault(file, fault)
+            self._fault(fault)
         return FilePlan(tree=position, file=file, resolutions=resolutions)
 
     def _resolution(self, path: str, file: TreeFile, name: str, process: Process) -> Resolution:
@@ -124,19 +124,17 @@ class _Checker:
                 others.append(hit.path)
         return f"hides {', '.join(dict.fromkeys(others))}" if others else ""
 
-    def _fault(self, file: TreeFile, fault: Fault) -> None:
+    def _fault(self, fault: Fault) -> None:
         if fault.kind == "not found" and fault.name in self.drivers:
             return
-        owner = self.index.files.get(fault.path)
-        label = owner[1].label if owner else fault.path
+        owner = self.index.owner(self.disk.real(fault.path))
+        label = owner.label if owner else fault.path
         if fault.kind == "version":
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
             return
         reason = fault.reason
         if owner is None and not reason:
-            reason = f"its own search path does not lead to it (loaded for {file.label})"
-            if self.problems.knows(fault.name, label):
-                return
+            reason = "the search paths of these libraries do not lead to it"
         self.problems.add(Outcome.MISSING, fault.name, label, reason)
 
     def _exists(self, path: str | None) -> bool:

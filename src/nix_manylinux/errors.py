@@ -59,6 +59,10 @@ class BadOption(NixManylinuxError):
     """An option whose value can't mean anything (a bare ``*``, a ``:`` in a directory)."""
 
 
+class UnneededIgnore(BadOption):
+    """An ignore entry that no file needs: a typing error, or one that has outlived its reason."""
+
+
 class IncompatibleWheel(NixManylinuxError):
     """A wheel whose tags do not fit the interpreter or the platform."""
 

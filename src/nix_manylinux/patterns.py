@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from nix_manylinux.errors import BadOption
+from nix_manylinux.errors import BadOption, UnneededIgnore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +81,7 @@ class IgnoreList:
         """Raise `BadOption` for entries that no file needs: typing errors, or outlived."""
         unwanted = [p.text for p in self._patterns if not p.wanted]
         if unwanted:
-            raise BadOption(
+            raise UnneededIgnore(
                 "no file needs what this ignore entry names: " + ", ".join(unwanted),
                 hint="remove it from manylinuxIgnoreMissingDeps (--ignore-missing),"
                 " or correct its spelling",

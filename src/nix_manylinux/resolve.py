@@ -36,6 +36,8 @@ from nix_manylinux.searchpath import Composer, SearchPath
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from nix_manylinux.elf.loader import Fault
+
 #: From this version on glibc refuses to load a library that wants an executable stack.
 _NO_EXECSTACK = (2, 41)
 
@@ -305,30 +307,32 @@ class _Planner:
                     reason = f"the loader would take {got} instead of {r.path}"
                     self.problems.add(Outcome.INCOMPATIBLE, r.name, plan.file.label, reason)
             for fault in process.faults:
-                self._fault(plan, fault.kind, fault.name, fault.path, fault.reason)
+                self._fault(plan, fault)
 
-    def _fault(self, plan: FilePlan, kind: str, name: str, path: str, reason: str) -> None:
-        owner = self.index.files.get(path)
-        if kind == "version":
-            label = owner[1].label if owner else path
-            if not self.problems.knows(name, label):
-                self.problems.add(Outcome.INCOMPATIBLE, name, label, reason)
+    def _fault(self, plan: FilePlan, fault: Fault) -> None:
+        """Make a fault of the loader a problem, unless the file's own resolution told it."""
+        owner = self.index.owner(self.libraries.disk.real(fault.path))
+        wanting = owner.label if owner else fault.path
+        if self.problems.knows(fault.name, wanting):
             return
-        if owner is not None and kind == "not found":
-            return  # its own resolution has told already
-        if owner is None and (
+        if fault.kind == "version":
+            self.problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason)
+            return
+        told = owner is not None and fault.kind == "not found"
+        if not told and not self._forgiven(plan.file.label, fault.name):
+            why = fault.reason or "the search paths of these libraries do not lead to it"
+            self.problems.add(Outcome.MISSING, fault.name, wanting, why)
+
+    def _forgiven(self, label: str, name: str) -> bool:
+        """Whether a library that is needed further down may be absent."""
+        return (
             name in self.resolver.drivers
             or name in self.options.provided_later
-            or self.ignore.ignores(plan.file.label, name)
-        ):
-            return
-        wanting = owner[1].label if owner else path
-        if self.problems.knows(name, wanting):
-            return
-        why = reason or f"needed by {path}, whose own search path does not lead to it"
-        self.problems.add(Outcome.MISSING, name, wanting, why)
+            or self.ignore.ignores(label, name) is not None
+        )
 
     def _warn(self, file: TreeFile, resolutions: Iterable[Resolution]) -> None:
+        """Say of a library that nothing but its name speaks for where it came from."""
         for r in resolutions:
             if r.reason == OTHER_WHEEL:
                 self.warnings.append(f"{file.label}: {r.name} is taken from {r.path}: {r.reason}")

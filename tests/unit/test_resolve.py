@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
-from nix_manylinux.errors import BadElf, BadOption
-from nix_manylinux.model import ElfKind
 from tests.support.world import (
     AARCH64,
     LIBC,
@@ -18,6 +15,9 @@ from tests.support.world import (
     program,
     tree,
 )
+
+from nix_manylinux.errors import BadElf, BadOption
+from nix_manylinux.model import ElfKind
 
 A, B, C = "/nix/store/a/lib", "/nix/store/b/lib", "/nix/store/c/lib"
 
@@ -193,7 +193,7 @@ def test_ignore_patterns_keep_a_literal_stem(pattern: str) -> None:
 
 def test_an_ignore_entry_that_nobody_needs_is_an_error() -> None:
     """A misspelt or outlived entry does not stay silently."""
-    with pytest.raises(BadOption, match="no file needs.*libnope"):
+    with pytest.raises(BadOption, match=r"no file needs.*libnope"):
         plan({"x.so": elf()}, ignore_missing=("libnope.so",))
 
 

@@ -1,0 +1,7 @@
+"""`python -m nix_manylinux`: the command."""
+
+import sys
+
+from nix_manylinux.cli import main
+
+sys.exit(main())

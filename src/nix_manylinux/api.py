@@ -1,0 +1,212 @@
+"""The composer of the stages: scan, resolve, apply, verify, in this order and no other."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nix_manylinux.apply import apply_plan
+from nix_manylinux.check import check_trees
+from nix_manylinux.errors import BadTree, Unresolved
+from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
+from nix_manylinux.references import plan_references
+from nix_manylinux.resolve import plan_trees
+from nix_manylinux.tree import scan_tree
+from nix_manylinux.verify import verify_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nix_manylinux.index import LibraryIndex
+    from nix_manylinux.model import Plan, Target
+    from nix_manylinux.wheel import Wheel
+
+    StrPath = str | os.PathLike[str]
+
+
+def inspect_tree(root: StrPath) -> TreeFacts:
+    """Read all that is to know of the tree at ``root``; raises `BadTree` and `BadElf`."""
+    return scan_tree(_directory(root))
+
+
+def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> TreeFacts:
+    """Read all that is to know of a wheel, its RECORD held against its members.
+
+    Raises `BadWheel` and `BadElf`. The tree it was unpacked to is gone when
+    this returns: ``root`` is only a name in the result.
+    """
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
+
+    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
+
+    with TemporaryDirectory(prefix="nix-manylinux-") as folder, ExitStack() as stack:
+        opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
+        return _unpack(opened, folder)
+
+
+def plan_tree(
+    facts: TreeFacts | Sequence[TreeFacts],
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+) -> Plan:
+    """Decide where each need of each file leads; pure, and complete.
+
+    What is missing is in the plan; see `refuse`.
+    """
+    trees = [facts] if isinstance(facts, TreeFacts) else facts
+    return plan_trees(trees, target=target, libraries=libraries, options=options)
+
+
+def refuse(plan: Plan, options: Options) -> None:
+    """Raise `Unresolved` for a plan that must not be carried out.
+
+    ``missing="warn"`` lets missing libraries pass, never incompatible ones.
+    """
+    missing = plan.missing if options.missing == "fail" else ()
+    if missing or plan.incompatible:
+        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
+        error.plan = plan
+        raise error
+
+
+def patch_wheel_tree(
+    root: StrPath, *, target: Target, libraries: LibraryIndex, options: Options | None = None
+) -> Report:
+    """Link every ELF file below ``root`` to the libraries, in place.
+
+    Idempotent; whatever is raised, nothing has changed. Raises `Unresolved`,
+    `IncompatibleWheel`, `BadTree`, `BadElf`, `BadOption`, `EditFailed`.
+    """
+    return patch_trees([root], target=target, libraries=libraries, options=options)
+
+
+def patch_trees(
+    roots: Sequence[StrPath],
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+    dry_run: bool = False,
+) -> Report:
+    """Do what `patch_wheel_tree` does, for several trees with one plan.
+
+    With ``dry_run`` nothing is written, and the report has no edits.
+    """
+    options = options or Options()
+    trees = [scan_tree(_directory(root)) for root in roots]
+    warnings = _check_tags(trees, target)
+    plan = plan_trees(trees, target=target, libraries=libraries, options=options)
+    refuse(plan, options)
+    references = plan_references(plan)
+    if dry_run:
+        return Report(plan=plan, references=references, warnings=warnings)
+    with apply_plan(plan) as applied:
+        verify_plan(plan)
+        return Report(
+            plan=plan,
+            edits=applied.edits,
+            stale_rows=applied.stale_rows,
+            dropped_rows=applied.dropped_rows,
+            references=references,
+            warnings=warnings,
+        )
+
+
+def check_tree(
+    root: StrPath | Sequence[StrPath],
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+) -> Report:
+    """Simulate the loader over the tree as it is; nothing is written."""
+    roots = [root] if isinstance(root, (str, os.PathLike)) else root
+    trees = [scan_tree(_directory(each)) for each in roots]
+    plan = check_trees(trees, target=target, libraries=libraries, options=options or Options())
+    return Report(plan=plan, references=plan_references(plan))
+
+
+def patch_wheel(
+    wheel: StrPath,
+    *,
+    output_dir: StrPath,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+    source_date_epoch: int | None = None,
+    dry_run: bool = False,
+) -> PatchedWheel:
+    """Write a wheel of the same name to ``output_dir``, linked to the libraries.
+
+    Members stay in their order, unchanged ones as the bytes they were; the
+    same input, libraries and options give the same output, byte for byte.
+    ``source_date_epoch`` (seconds) dates the members that change, else they
+    keep the input's dates. Raises what `patch_wheel_tree` raises, and
+    `BadWheel`; then there is no output.
+    """
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
+
+    from nix_manylinux.tags import check_compatible, disagreement, parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.wheel import REFERENCES, open_wheel, write_wheel  # noqa: PLC0415
+
+    options = options or Options()
+    path = os.fspath(wheel)
+    name = parse_wheel_name(path)
+    check_compatible(name.tags, target, where=os.path.basename(path))
+    with TemporaryDirectory(prefix="nix-manylinux-") as folder, ExitStack() as stack:
+        opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
+        facts = _unpack(opened, folder)
+        odd = disagreement(name.tags, facts.distributions[0].tags)
+        plan = plan_trees([facts], target=target, libraries=libraries, options=options)
+        refuse(plan, options)
+        references = plan_references(plan)
+        output = os.path.join(os.fspath(output_dir), opened.file_name)
+        report = Report(plan=plan, references=references, warnings=(odd,) if odd else ())
+        if dry_run:
+            return PatchedWheel(path=output, sha256="", report=report)
+        with apply_plan(plan) as applied:
+            verify_plan(plan)
+            report = replace(report, edits=applied.edits)
+        changed = {
+            each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
+        }
+        extra = {REFERENCES: "".join(f"{r}\n" for r in references).encode()} if references else {}
+        os.makedirs(os.fspath(output_dir), exist_ok=True)
+        sha256 = write_wheel(
+            opened,
+            changed,
+            output_path=output,
+            extra={f"{opened.dist_info}/{name}": data for name, data in extra.items()},
+            source_date_epoch=source_date_epoch,
+        )
+    report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
+    return PatchedWheel(path=output, sha256=sha256, report=report)
+
+
+def _unpack(wheel: Wheel, folder: str) -> TreeFacts:
+    from nix_manylinux.wheel import FLOATING  # noqa: PLC0415 - trees need no wheel
+
+    unpacked = wheel.unpack(folder)
+    return scan_tree(folder, labels=unpacked.labels, floating=FLOATING)
+
+
+def _check_tags(trees: Sequence[TreeFacts], target: Target) -> tuple[str, ...]:
+    """Hold the WHEEL tags of all distributions in the trees against the target."""
+    tagged = [(tree, dist) for tree in trees for dist in tree.distributions if dist.tags]
+    if tagged:
+        from nix_manylinux.tags import check_compatible  # noqa: PLC0415 - not every tree has tags
+
+        for tree, dist in tagged:
+            check_compatible(dist.tags, target, where=f"{tree.root}/{dist.folder}/WHEEL")
+    return ()
+
+
+def _directory(root: StrPath) -> str:
+    path = os.path.abspath(os.fspath(root))
+    if not os.path.isdir(path):
+        raise BadTree("there is no such directory", where=os.fspath(root))
+    return path

@@ -1,0 +1,208 @@
+"""The command line's words: one parser, read into typed options."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from nix_manylinux.model import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TARGET = "what to link for"
+_RULES = "how to resolve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetArguments:
+    """The options that choose the target, as they were given."""
+
+    python: str | None = None
+    dynamic_linker: str | None = None
+    libc: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """One parsed command line. ``extra`` holds what only one command knows."""
+
+    command: str
+    paths: tuple[str, ...]
+    target: TargetArguments
+    options: Options
+    libs: tuple[str, ...] = ()
+    output_dir: str | None = None
+    gc_roots: str | None = None
+    dry_run: bool = False
+    json: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    extra: argparse.Namespace
+
+
+def make_parser(version: str) -> argparse.ArgumentParser:
+    """Return the parser; building it looks at nothing outside."""
+    parser = argparse.ArgumentParser(
+        prog="nix-manylinux",
+        description="Link manylinux wheels to the libraries of the Nix store,"
+        " or say what is missing.",
+        epilog="Exit status: 0 done, 1 refused, 2 usage, 3 a fault of our own.",
+    )
+    parser.add_argument("--version", action="version", version=f"nix-manylinux {version}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    patch = _command(commands, "patch", "link a wheel, or trees in place", "TREE|WHEEL", many=True)
+    _target_options(patch)
+    _library_options(patch)
+    _rule_options(patch)
+    patch.add_argument("-o", "--output-dir", metavar="DIR", help="where patched wheels go")
+    patch.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
+    patch.add_argument(
+        "--gc-roots", metavar="DIR",
+        help="register every store path that is linked to, so that garbage collection spares it",
+    )  # fmt: skip
+
+    check = _command(commands, "check", "would everything load? changes nothing", "TREE", many=True)
+    _target_options(check)
+    _library_options(check)
+    check.add_argument(
+        "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
+        help="a library of the graphics driver, besides the known ones",
+    )  # fmt: skip
+
+    inspect = _command(
+        commands, "inspect", "tags, policy, needs, versions, who provides what", "WHEEL|TREE"
+    )
+    _target_options(inspect)
+    _library_options(inspect)
+    return parser
+
+
+def parse_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> Arguments:
+    """Read ``words``; leaves by SystemExit(2) as argparse does where they are wrong."""
+    space = parser.parse_args(words)
+    given = vars(space)
+    own: dict[str, Any] = {}
+    for field in fields(Options):
+        value = given.get(field.name)
+        if value is not None:
+            own[field.name] = tuple(value) if isinstance(value, list) else value
+    return Arguments(
+        command=space.command,
+        paths=tuple(space.paths) if isinstance(space.paths, list) else (space.paths,),
+        target=TargetArguments(
+            python=given.get("python"),
+            dynamic_linker=given.get("dynamic_linker"),
+            libc=given.get("libc"),
+        ),
+        options=Options(**own),
+        libs=tuple(given.get("libs") or ()),
+        output_dir=given.get("output_dir"),
+        gc_roots=given.get("gc_roots"),
+        dry_run=bool(given.get("dry_run")),
+        json=given.get("json"),
+        quiet=bool(given.get("quiet")),
+        verbose=bool(given.get("verbose")),
+        extra=space,
+    )
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    metavar: str,
+    *,
+    many: bool = False,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
+    command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
+    command.add_argument("--json", metavar="FILE", help="write the report as JSON ('-': stdout)")
+    command.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
+    command.add_argument("-v", "--verbose", action="store_true", help="every file")
+    return command
+
+
+def _target_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(_TARGET)
+    group.add_argument(
+        "--python", metavar="EXE",
+        help="the interpreter: tags are checked against it, its libc is the target",
+    )  # fmt: skip
+    group.add_argument("--dynamic-linker", metavar="FILE", help="the target's dynamic linker")
+    group.add_argument("--libc", metavar="DIR", help="the directory of the target's libc")
+
+
+def _library_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("where libraries are")
+    group.add_argument(
+        "--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)"
+    )
+    group.add_argument(
+        "--python-libs", action="append", metavar="DIR",
+        help="another wheel's site-packages (repeatable)",
+    )  # fmt: skip
+    group.add_argument("--max-size", type=_bytes, metavar="BYTES",
+                       help="unpacked size of a wheel that is still believed")  # fmt: skip
+
+
+def _rule_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(_RULES)
+    add = group.add_argument
+    add(
+        "--runtime-libs",
+        action="append",
+        metavar="SONAME|DIR",
+        help="for dlopen: goes on the path of the files that load it",
+    )
+    add("--append-rpath", action="append", metavar="DIR", help="at the end of every path")
+    add(
+        "--ignore-missing",
+        action="append",
+        metavar="[FILE_GLOB:]SONAME_GLOB",
+        help="libraries that may stay missing, in the files that match",
+    )
+    add(
+        "--provided-later",
+        action="append",
+        metavar="SONAME",
+        help="another wheel, which needs this one, brings it",
+    )
+    add(
+        "--driver-lib",
+        dest="driver_libs",
+        action="append",
+        metavar="SONAME",
+        help="a library of the graphics driver, besides the known ones",
+    )
+    add("--driver-dir", metavar="DIR", help="where the driver's libraries are at run time")
+    add("--exclude", action="append", metavar="GLOB", help="files to leave alone")
+    add(
+        "--allow-foreign",
+        action="append",
+        metavar="GLOB",
+        help="files for other machines that may stay unpatched",
+    )
+    add(
+        "--keep-libc",
+        action="store_true",
+        default=None,
+        help="look the libc's own libraries up like all others",
+    )
+    add(
+        "--keep-execstack",
+        action="store_true",
+        default=None,
+        help="leave executable stacks as they are",
+    )
+    add("--missing", choices=("fail", "warn"),
+        help="fail (the default): refuse; warn: patch what can be patched")  # fmt: skip
+
+
+def _bytes(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value

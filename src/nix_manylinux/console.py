@@ -1,0 +1,88 @@
+"""What people see: standard error for talk, standard output for what was asked for."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nix_manylinux.errors import NixManylinuxError
+
+#: Control characters, but for the colours that `Console.paint` makes: a file's
+#: name must not move the cursor or begin a line of its own.
+_CONTROL = re.compile(r"\x1b(?!\[[\d;]*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
+_CODES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
+
+
+class Console:
+    """Writes lines to ``talk`` (progress, summaries, errors) and ``answer`` (results).
+
+    Colours only where the stream is a terminal and NO_COLOR is unset or empty
+    (https://no-color.org).
+    """
+
+    def __init__(
+        self,
+        talk: TextIO,
+        answer: TextIO,
+        *,
+        environment: Mapping[str, str],
+        quiet: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self._talk = talk
+        self._answer = answer
+        self._plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+        self.quiet = quiet
+        self.verbose = verbose
+
+    def say(self, text: str = "") -> None:
+        """Write one line of talk, unless it is to be quiet."""
+        if not self.quiet:
+            self._line(self._talk, text)
+
+    def say_all(self, lines: Iterable[str], indent: str = "  ") -> None:
+        """Write lines of talk, indented."""
+        for line in lines:
+            self.say(f"{indent}{line}" if line else "")
+
+    def warn(self, text: str) -> None:
+        """Write one warning; quiet doesn't hide it."""
+        self._line(self._talk, f"{self.paint('warning:', 'yellow')} {text}")
+
+    def fail(self, error: NixManylinuxError) -> None:
+        """Write an error: where, what, and what to do next."""
+        where = f"{error.where}: " if error.where else ""
+        self._line(self._talk, f"{self.paint('error:', 'red')} {where}{error.what}")
+        for line in error.hint.splitlines():
+            self._line(self._talk, f"  {line}")
+
+    def insist(self, lines: Iterable[str]) -> None:
+        """Write lines that belong to an error, quiet or not."""
+        for line in lines:
+            self._line(self._talk, line)
+
+    def answer(self, text: str) -> None:
+        """Write what was asked for to standard output, line by line."""
+        for line in text.splitlines():
+            self._line(self._answer, line)
+
+    def paint(self, text: str, *styles: str) -> str:
+        """Return ``text`` in colour, where colour is wanted."""
+        if self._plain or not self._talk.isatty():
+            return text
+        codes = ";".join(_CODES[style] for style in styles)
+        return f"\x1b[{codes}m{text}\x1b[0m"
+
+    @staticmethod
+    def _line(stream: TextIO, text: str) -> None:
+        # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
+        safe = _CONTROL.sub(_escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
+        encoding = stream.encoding or "utf-8"
+        stream.write(safe.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return repr(match.group())[1:-1]

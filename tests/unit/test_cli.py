@@ -1,0 +1,125 @@
+"""The command line's contract: exit statuses, streams, and nothing imported in vain."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from tests.support.world import elf, plan
+
+from nix_manylinux.cli import VERSION, main
+from nix_manylinux.console import Console
+from nix_manylinux.data import data_path
+from nix_manylinux.report import report_json
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "nix_manylinux", *words], capture_output=True, text=True, check=False
+    )
+
+
+def test_version_imports_nothing() -> None:
+    """--version answers without argparse, dataclasses or any dependency."""
+    code = (
+        "import sys; from nix_manylinux.cli import main; main(['--version']);"
+        "print(sorted(m for m in ('argparse', 'dataclasses', 'installer', 'packaging', 'json')"
+        " if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"nix-manylinux {VERSION}\n[]\n"
+
+
+def test_version_is_the_packages() -> None:
+    """One version, in pyproject.toml and in the command."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert f'version = "{VERSION}"' in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["patch"],
+        ["nonsense"],
+        ["patch", "x.whl"],
+        ["patch", "x.whl", "."],
+        ["patch", ".", "--missing", "perhaps"],
+        ["patch", ".", "--ignore-missing", "*"],
+        ["patch", ".", "--libs", "/a:b"],
+    ],
+)
+def test_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What can't be meant is exit status 2, with nothing on standard output."""
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err
+
+
+@pytest.mark.parametrize(
+    "words", [["patch", "/nowhere"], ["check", "/nowhere"], ["inspect", "/nowhere.whl"]]
+)
+def test_refusals_are_1_without_a_traceback(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input is exit status 1 and one sentence."""
+    assert main(words) == 1
+    err = capsys.readouterr().err
+    assert "/nowhere" in err
+    assert "Traceback" not in err
+
+
+def test_our_own_fault_is_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """An exception that is not of the family is told as ours."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("nix_manylinux.api.patch_trees", broken)
+    assert main(["patch", str(tmp_path)]) == 3
+    assert "fault of nix-manylinux" in capsys.readouterr().err
+
+
+def test_json_goes_to_stdout_and_fits_the_schema(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--json - writes a report that its schema accepts, and nothing else, to standard output."""
+    assert main(["patch", str(tmp_path), "--json", "-"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
+    assert value["status"] == "done"
+
+
+def test_refusals_fit_the_schema_too() -> None:
+    """A refused plan's report names what is missing."""
+    from nix_manylinux.api import refuse
+    from nix_manylinux.errors import Unresolved
+    from nix_manylinux.model import Options
+
+    files = {"a.so": elf("libx.so"), "b.so": elf("libx.so", "libm.so.6")}
+    with pytest.raises(Unresolved) as caught:
+        refuse(plan(files), Options())
+    value = report_json("patch", error=caught.value)
+    jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
+    assert value["missing"] == [{"name": "libx.so", "wanted_by": ["a.so", "b.so"], "reason": None}]
+    assert value["status"] == "refused"
+
+
+def test_names_cannot_write_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters in a file's name are shown, not obeyed."""
+    console = Console(sys.stderr, sys.stdout, environment={})
+    console.say("evil\x1b]0;title\x07\nname\udcff")
+    assert capsys.readouterr().err == "evil\\x1b]0;title\\x07\\nname\\udcff\n"
+
+
+def test_the_module_is_the_command() -> None:
+    """`python -m nix_manylinux` is the command."""
+    assert run("--version").stdout == f"nix-manylinux {VERSION}\n"
+    assert run().returncode == 2
