@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from tests.support.world import AARCH64, I686, LIBC, World, elf, program, target
 
