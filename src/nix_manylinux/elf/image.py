@@ -28,7 +28,7 @@ _WHOLE_TABLE = 1 << 16
 _MAX_NAME = 1 << 20
 _MAX_NAMES = 1 << 24
 #: Entries before DT_NULL; the largest real dynamic section has a few hundred.
-_MAX_DYNAMIC = 1 << 16
+_MAX_DYNAMIC = 1 << 14
 #: Above this a section index needs a second word (SHN_LORESERVE). Object files
 #: with a section for each function get there, linked files don't.
 _MAX_SECTIONS = 0xFF00

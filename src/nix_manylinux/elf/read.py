@@ -26,6 +26,8 @@ _HINT = (
 )
 #: Linux refuses a longer PT_INTERP (PATH_MAX).
 _MAX_INTERPRETER = 4096
+#: Bytes of hash buckets: a linker makes one for a few symbols.
+_MAX_BUCKETS = 1 << 24
 #: e_machine -> the bits of e_flags that say which ABI, and what they mean.
 _ABI_BY_FLAGS = {
     # "ELF for the Arm Architecture": EF_ARM_ABI_FLOAT_SOFT and _HARD. Files from
@@ -249,18 +251,12 @@ def _exports(image: Image, dynamic: dict[int, int]) -> bool:
         )
         start = 16 + bloom * (image.layout.bits // 8)
         size = buckets * 4
-        if start + size > room:
+        if start + size > room or size > _MAX_BUCKETS:
             raise BadElf(
-                f"DT_GNU_HASH has {buckets} buckets and {bloom} bloom words,"
-                f" more than the {room} bytes that are left of its segment"
+                f"DT_GNU_HASH has {buckets} buckets and {bloom} bloom words, and its"
+                f" segment has {room} bytes left; no more than {_MAX_BUCKETS} bytes are believed"
             )
-        # In pieces: a hostile count may name gigabytes of a sparse file.
-        return any(
-            image.source.read("DT_GNU_HASH", offset + at, min(1 << 16, start + size - at)).strip(
-                b"\0"
-            )
-            for at in range(start, start + size, 1 << 16)
-        )
+        return any(image.source.read("DT_GNU_HASH", offset + start, size))
     sysv_hash = dynamic.get(elf.DT_HASH)
     if sysv_hash is None:
         return False

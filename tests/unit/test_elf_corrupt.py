@@ -1,0 +1,363 @@
+"""Hostile and damaged ELF files: one error type, which names the field and its value."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import tracemalloc
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.elf import Poker, without_sections
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.read import parse_elf, read_elf
+from nix_manylinux.errors import BadElf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.elf import ElfBuilder
+
+#: A machine of each class and byte order; None is gcc's ELF64, little-endian.
+LAYOUTS = [None, "powerpc64-linux-gnu", "arm-linux-gnueabihf", "powerpc-linux-gnueabihf"]
+
+
+@pytest.fixture(scope="session", params=LAYOUTS)
+def good(elf_files: ElfBuilder, request: pytest.FixtureRequest) -> bytes:
+    """Build a library with every table that the reader reads."""
+    target: str | None = request.param
+    needed = elf_files.library(
+        "libv.so.1", target=target, soname="libv.so.1", versions="V_1 { demo; };"
+    )
+    return elf_files.library(
+        source="int demo(void); int mine(void) { return demo(); }",
+        target=target,
+        soname="libgood.so.2",
+        needs=[needed],
+        runpath="$ORIGIN/lib",
+        versions="G_1 { mine; }; G_2 { } G_1;",
+        flags=["-Wl,--build-id=sha1"],
+    ).read_bytes()
+
+
+def _ident(index: int, value: int, poker: Poker) -> None:
+    poker.data[index] = value
+
+
+def _header(poker: Poker, **fields: int) -> None:
+    poker.header(**fields)
+
+
+def _segment(kind: int, poker: Poker, **fields: int) -> None:
+    poker.segment(kind, **fields)
+
+
+def _dynamic(tag: int, value: int, poker: Poker) -> None:
+    poker.dynamic(tag, value)
+
+
+def _word(section: str, offset: int, value: int, poker: Poker, *, size: int = 4) -> None:
+    poker.word(section, offset, value, size=size)
+
+
+def _no_tag(tag: int, poker: Poker) -> None:
+    poker.dynamic(tag, 0, new_tag=0x6FFFFEFF)
+
+
+def _no_null(poker: Poker) -> None:
+    section = poker.sections[".dynamic"]
+    dyn = poker.layout.dyn
+    for place in range(section.offset, section.offset + section.size, dyn.size):
+        if dyn.unpack_from(poker.data, place)[0] == elf.DT_NULL:
+            dyn.pack_into(poker.data, place, 0x6FFFFEFF, 0)
+
+
+def _no_end_of_names(poker: Poker) -> None:
+    section = poker.sections[".dynstr"]
+    poker.data[section.offset : section.offset + section.size] = b"x" * section.size
+
+
+def _interpreter(poker: Poker, *, size: int) -> None:
+    offset = poker.sections[".dynsym"].offset + 1
+    poker.segment(elf.PT_GNU_STACK, type=elf.PT_INTERP, offset=offset, filesz=size)
+    poker.data[offset : offset + min(size, 8)] = b"/" * min(size, 8)
+
+
+def _vd_aux(poker: Poker) -> None:
+    # The base version's name is not read; the second record's is.
+    start = poker.sections[".gnu.version_d"].offset
+    following = poker.layout.verdef.unpack_from(poker.data, start)[6]
+    poker.word(".gnu.version_d", following + 12, 0x7FFFFFF0)
+
+
+def _append(poker: Poker, content: bytes, *, size: int = 0) -> None:
+    """Put bytes behind the file and a PT_LOAD at 0x60000000 over them (and over a hole)."""
+    size = size or len(content)
+    poker.segment(
+        elf.PT_GNU_STACK,
+        type=elf.PT_LOAD,
+        offset=len(poker.data),
+        vaddr=0x60000000,
+        filesz=size,
+        memsz=size,
+    )
+    poker.data += content
+
+
+#: Name of the corruption -> what does it, and what the error says.
+CORRUPTIONS: dict[str, tuple[Callable[[Poker], None], str]] = {
+    "class 0": (partial(_ident, elf.EI_CLASS, 0), "EI_CLASS 0 and EI_DATA"),
+    "class 3": (partial(_ident, elf.EI_CLASS, 3), "EI_CLASS 3 and EI_DATA"),
+    "byte order 0": (partial(_ident, elf.EI_DATA, 0), "EI_DATA 0 are no class"),
+    "byte order 9": (partial(_ident, elf.EI_DATA, 9), "EI_DATA 9 are no class"),
+    "ident version": (partial(_ident, elf.EI_VERSION, 7), "EI_VERSION is 7"),
+    "version": (partial(_header, version=2), "e_version is 2"),
+    "type none": (partial(_header, type=0), "e_type is 0x0"),
+    "type unknown": (partial(_header, type=0xFE01), "e_type is 0xfe01"),
+    "no segments": (partial(_header, phnum=0), r"no PT_LOAD \(e_phnum\)"),
+    "extended segment count": (partial(_header, phnum=0xFFFF), "e_phnum is 65535"),
+    "many segments": (partial(_header, phnum=0xFFFE), "program header table .* ends behind"),
+    "segment size": (partial(_header, phentsize=33), "e_phentsize is 33"),
+    "segment table outside": (
+        partial(_header, phoff=0x7FFFFFFF),
+        "program header table .* at 0x7fffffff",
+    ),
+    "section size": (partial(_header, shentsize=3), "e_shentsize is 3"),
+    "section table outside": (
+        partial(_header, shoff=0x7FFFFFF0),
+        "section header table .* at 0x7ffffff0",
+    ),
+    "many sections": (partial(_header, shnum=0xFEFF), "section header table .65279 entries"),
+    "no load": (partial(_segment, elf.PT_LOAD, vaddr=0x70000000), "which no PT_LOAD fills"),
+    "load outside": (partial(_segment, elf.PT_LOAD, offset=0x7FFFFFFF), "0x7fffffff .p_offset"),
+    "load too long": (partial(_segment, elf.PT_LOAD, filesz=0xFFFFFFFF), "wants 4294967295 bytes"),
+    "load shrinks": (partial(_segment, elf.PT_LOAD, memsz=5), "above p_memsz 5"),
+    "dynamic nowhere": (
+        partial(_segment, elf.PT_DYNAMIC, vaddr=0x7FFFFFF0),
+        "p_vaddr of PT_DYNAMIC is 0x7ffffff0",
+    ),
+    "dynamic elsewhere": (
+        partial(_segment, elf.PT_DYNAMIC, offset=8),
+        "PT_DYNAMIC has p_offset 0x8",
+    ),
+    "dynamic too long": (
+        partial(_segment, elf.PT_DYNAMIC, filesz=0xFFFFFFF0),
+        "PT_DYNAMIC has p_filesz 4294967280",
+    ),
+    "dynamic empty": (partial(_segment, elf.PT_DYNAMIC, filesz=0), "no DT_NULL in its 0 entries"),
+    "dynamic without end": (_no_null, "PT_DYNAMIC has no DT_NULL in its"),
+    "no string table": (partial(_no_tag, elf.DT_STRTAB), "no DT_STRTAB"),
+    "no string table size": (partial(_no_tag, elf.DT_STRSZ), "no DT_STRSZ"),
+    "string table nowhere": (
+        partial(_dynamic, elf.DT_STRTAB, 0x7FFFFFF0),
+        "DT_STRTAB is 0x7ffffff0, which no PT_LOAD",
+    ),
+    "string table too long": (
+        partial(_dynamic, elf.DT_STRSZ, 0xFFFFFFFF),
+        "DT_STRSZ is 4294967295",
+    ),
+    "string table too short": (
+        partial(_dynamic, elf.DT_STRSZ, 1),
+        "behind the string table .DT_STRSZ 1",
+    ),
+    "string table empty": (
+        partial(_dynamic, elf.DT_STRSZ, 0),
+        "behind the string table .DT_STRSZ 0",
+    ),
+    "needed outside": (partial(_dynamic, elf.DT_NEEDED, 0x10000000), "DT_NEEDED is 0x10000000"),
+    "soname outside": (partial(_dynamic, elf.DT_SONAME, 0x10000000), "DT_SONAME is 0x10000000"),
+    "runpath outside": (partial(_dynamic, elf.DT_RUNPATH, 0x10000000), "DT_RUNPATH is 0x10000000"),
+    "names without end": (_no_end_of_names, "no end of a name"),
+    "verneed nowhere": (partial(_dynamic, elf.DT_VERNEED, 0x7FFFFFF0), "DT_VERNEED is 0x7ffffff0"),
+    "verneed count high": (
+        partial(_dynamic, elf.DT_VERNEEDNUM, 0xFFFFFFFF),
+        "DT_VERNEEDNUM is 4294967295, but vn_next leads through 1",
+    ),
+    "verneed count low": (partial(_dynamic, elf.DT_VERNEEDNUM, 0), "DT_VERNEEDNUM is 0"),
+    "vn_version": (partial(_word, ".gnu.version_r", 0, 2, size=2), "vn_version is 2"),
+    "vn_cnt": (partial(_word, ".gnu.version_r", 2, 9, size=2), "vn_cnt of libv.so.1 is 9"),
+    "vn_file": (partial(_word, ".gnu.version_r", 4, 0x10000000), "vn_file is 0x10000000"),
+    "vn_aux": (partial(_word, ".gnu.version_r", 8, 0x7FFFFFF0), "DT_VERNEED leads to a record at"),
+    "vn_next far": (
+        partial(_word, ".gnu.version_r", 12, 0x7FFFFFF0),
+        "DT_VERNEED leads to a record",
+    ),
+    "vn_next near": (partial(_word, ".gnu.version_r", 12, 1), "vn_version is|leads to a record"),
+    "vna_name": (partial(_word, ".gnu.version_r", 24, 0x10000000), "vna_name is 0x10000000"),
+    "vna_next far": (partial(_word, ".gnu.version_r", 28, 0x7FFFFFF0), "leads to a record at"),
+    "verdef nowhere": (partial(_dynamic, elf.DT_VERDEF, 0x7FFFFFF0), "DT_VERDEF is 0x7ffffff0"),
+    "verdef count": (
+        partial(_dynamic, elf.DT_VERDEFNUM, 0x7FFFFFFF),
+        "DT_VERDEFNUM is 2147483647, but vd_next leads through 3",
+    ),
+    "vd_version": (partial(_word, ".gnu.version_d", 0, 3, size=2), "vd_version is 3"),
+    "vd_cnt": (partial(_word, ".gnu.version_d", 6, 0, size=2), "vd_cnt is 0"),
+    "vd_aux": (
+        partial(_word, ".gnu.version_d", 28 + 12, 0x7FFFFFF0),
+        "DT_VERDEF leads to a record",
+    ),
+    "vd_next": (partial(_word, ".gnu.version_d", 16, 0x7FFFFFF0), "DT_VERDEF leads to a record"),
+    "notes outside": (
+        partial(_segment, elf.PT_NOTE, offset=0x7FFFFFFF),
+        "PT_NOTE .* at 0x7fffffff",
+    ),
+    "notes too long": (partial(_segment, elf.PT_NOTE, filesz=0xFFFFFFFF), "over 16777216 bytes"),
+    "interpreter too short": (partial(_interpreter, size=1), "PT_INTERP has p_filesz 1;"),
+    "interpreter too long": (partial(_interpreter, size=4097), "PT_INTERP has p_filesz 4097"),
+    "interpreter without end": (partial(_interpreter, size=8), "PT_INTERP has no NUL"),
+}
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_one_wrong_field_is_one_clear_error(good: bytes, name: str) -> None:
+    """Each field of the table, made wrong by itself, is named with its value."""
+    change, message = CORRUPTIONS[name]
+    poker = Poker(good)
+    change(poker)
+    with pytest.raises(BadElf) as caught:
+        parse_elf(bytes(poker.data))
+    assert re.search(message, caught.value.what)
+
+
+def test_a_version_chain_that_never_ends_is_cut(good: bytes) -> None:
+    """Links that overlap can spell millions of records; a version index has 15 bits."""
+    poker = Poker(good)
+    record = poker.layout.verneed.pack(1, 0, 1, 0, poker.layout.verneed.size)
+    _append(poker, record * 40_000)
+    poker.dynamic(elf.DT_VERNEED, 0x60000000)
+    with pytest.raises(BadElf, match="more than 32767 records"):
+        parse_elf(bytes(poker.data))
+
+
+def _cut(data: bytes, end: int) -> str:
+    """Say what became of a file's first bytes: "refused", "alike" or "different"."""
+    try:
+        facts = parse_elf(data[:end])
+    except BadElf:
+        return "refused"
+    return "alike" if facts == parse_elf(data) else "different"
+
+
+def test_a_cut_file_is_refused(good: bytes) -> None:
+    """Cut at every 64th byte, the section headers at its end betray it."""
+    assert {_cut(good, end) for end in range(64, len(good), 64)} == {"refused"}
+
+
+def test_a_cut_file_without_sections_is_refused_or_read_alike(good: bytes) -> None:
+    """Without section headers a file may lose what belongs to no segment, and nothing else."""
+    bare = without_sections(good)
+    outcomes = {_cut(bare, end) for end in range(64, len(bare), 64)}
+    assert outcomes == {"refused", "alike"}
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_change_of_any_bytes_is_refused_or_read(good: bytes, data: st.DataObject) -> None:
+    """Mutated headers and tables raise BadElf or are read; nothing else ever leaves."""
+    poker = Poker(good)
+    places = [
+        (0, 64 + 56 * 12),
+        *((s.offset, s.size) for s in poker.sections.values() if s.size and s.address),
+    ]
+    changed = bytearray(good)
+    for _ in range(data.draw(st.integers(1, 6), "changes")):
+        start, size = data.draw(st.sampled_from(places), "table")
+        place = start + data.draw(st.integers(0, size - 1), "offset")
+        value = data.draw(
+            st.sampled_from([b"\0", b"\xff", b"\x7f\xff\xff\xff", b"\1", b"\x80"]), "value"
+        )
+        changed[place : place + len(value)] = value
+    with contextlib.suppress(BadElf):
+        parse_elf(bytes(changed))
+
+
+@settings(max_examples=300, deadline=None)
+@given(tail=st.binary(max_size=300), kind=st.sampled_from([1, 2]), order=st.sampled_from([1, 2]))
+def test_random_bytes_behind_the_magic_are_refused_or_read(
+    tail: bytes, kind: int, order: int
+) -> None:
+    """Nothing but BadElf leaves, whatever stands behind a plausible e_ident."""
+    with contextlib.suppress(BadElf):
+        parse_elf(b"\x7fELF" + bytes([kind, order, 1]) + bytes(9) + tail)
+
+
+def _huge_hash(poker: Poker) -> None:
+    """Make a library that wants nothing and starts somewhere, with 0x30000000 empty buckets."""
+    poker.header(entry=poker.sections[".text"].address)
+    for tag in (elf.DT_SONAME, elf.DT_NEEDED):
+        poker.dynamic(tag, 0, new_tag=0x6FFFFEFF)
+    poker.dynamic(elf.DT_VERNEED, 0, new_tag=0x6FFFFEFF)
+    poker.dynamic(elf.DT_GNU_HASH, 0x60000000)
+    _append(poker, b"".join(map(poker.layout.word.pack, (0x30000000, 0, 0, 0))), size=0xD0000000)
+
+
+def _huge_dynamic(poker: Poker) -> None:
+    section = poker.sections[".dynamic"]
+    start = len(poker.data)
+    content = poker.data[section.offset : section.offset + section.size]
+    _append(poker, bytes(content), size=0xD0000000)
+    poker.segment(elf.PT_DYNAMIC, offset=start, vaddr=0x60000000, filesz=0xD0000000)
+
+
+def _endless_dynamic(poker: Poker) -> None:
+    start = len(poker.data)
+    _append(poker, poker.layout.dyn.pack(0x6FFFFEFF, 0) * 70_000, size=0xD0000000)
+    poker.segment(elf.PT_DYNAMIC, offset=start, vaddr=0x60000000, filesz=0xD0000000)
+
+
+def _huge_strings(poker: Poker, *, more: bytes = b"") -> None:
+    section = poker.sections[".dynstr"]
+    content = poker.data[section.offset : section.offset + section.size]
+    _append(poker, bytes(content) + more, size=0xD0000000)
+    poker.dynamic(elf.DT_STRTAB, 0x60000000)
+    poker.dynamic(elf.DT_STRSZ, 0xD0000000)
+
+
+def _huge_name(poker: Poker) -> None:
+    _huge_strings(poker, more=b"x" * (3 << 20))
+    poker.dynamic(elf.DT_SONAME, poker.sections[".dynstr"].size)
+
+
+#: What is huge -> what makes it so, and the error, None where the file is read all the same.
+HUGE: dict[str, tuple[Callable[[Poker], None], str | None]] = {
+    "notes": (partial(_segment, elf.PT_NOTE, filesz=0xE0000000), "over 16777216 bytes"),
+    "dynamic section": (_huge_dynamic, None),
+    "dynamic section without end": (_endless_dynamic, "no DT_NULL in its 16384 entries"),
+    "string table": (_huge_strings, None),
+    "name": (_huge_name, "DT_SONAME is 0x[0-9a-f]+, where the string table has no end"),
+    "hash table": (_huge_hash, "DT_GNU_HASH has 805306368 buckets"),
+}
+
+
+@pytest.mark.parametrize("what", HUGE)
+def test_huge_sizes_in_a_huge_file_cost_nothing(good: bytes, tmp_path: Path, what: str) -> None:
+    """Sizes of gigabytes that a sparse file really has are read in bounded time and memory."""
+    poker = Poker(good)
+    change, message = HUGE[what]
+    change(poker)
+    path = tmp_path / "huge.so"
+    poker.header(shoff=0, shnum=0, shstrndx=0)
+    path.write_bytes(poker.data)
+    with path.open("r+b") as file:
+        file.truncate(0xF8000000)
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        if message is None:
+            facts = read_elf(path)
+            assert facts is not None
+            assert facts.soname == "libgood.so.2"
+        else:
+            with pytest.raises(BadElf, match=message):
+                read_elf(path)
+        spent = time.process_time() - started
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    assert spent < 5
