@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _FULL16 = 0xFFFF
 _FULL32 = 0xFFFFFFFF
+#: From these on a value goes into a zip64 field, and all ones into the old one.
+WIDE_COUNT = _FULL16
+WIDE_VALUE = _FULL32
 _FIRST_MOMENT = calendar.timegm((1980, 1, 1, 0, 0, 0))
 _LAST_MOMENT = calendar.timegm((2107, 12, 31, 23, 59, 58))
 
@@ -62,7 +65,7 @@ class ArchiveWriter:
     def add(self, member: Member, pieces: Iterable[bytes]) -> None:
         """Write one member whose packed bytes are ``pieces``; its sizes and CRC are believed."""
         member = replace(member, start=self._position)
-        wide = member.size >= _FULL32 or member.packed >= _FULL32
+        wide = max(member.size, member.packed) >= WIDE_VALUE
         extra = struct.pack("<HHQQ", 1, 16, member.size, member.packed) if wide else b""
         name = _encode_name(member)
         header = LOCAL.pack(
@@ -98,7 +101,8 @@ class ArchiveWriter:
             self._write(_central(member))
         length = self._position - start
         count = len(self._written)
-        if count >= _FULL16 or start >= _FULL32 or length >= _FULL32:
+        wide = count >= WIDE_COUNT or max(start, length) >= WIDE_VALUE
+        if wide:
             values = (0, 0, count, count, length, start)
             end64 = END64.pack(b"PK\6\6", END64.size - 12, 3 << 8 | 45, 45, *values)
             self._write(end64 + LOCATOR64.pack(b"PK\6\7", 0, start + length, 1))
@@ -107,10 +111,10 @@ class ArchiveWriter:
                 b"PK\5\6",
                 0,
                 0,
-                min(count, _FULL16),
-                min(count, _FULL16),
-                min(length, _FULL32),
-                min(start, _FULL32),
+                _FULL16 if wide else count,
+                _FULL16 if wide else count,
+                _FULL32 if wide else length,
+                _FULL32 if wide else start,
                 0,
             )
         )
@@ -132,11 +136,11 @@ def _encode_name(member: Member) -> bytes:
 
 def _central(member: Member) -> bytes:
     values = [member.size, member.packed, member.start]
-    wide = b"".join(struct.pack("<Q", value) for value in values if value >= _FULL32)
+    wide = b"".join(struct.pack("<Q", value) for value in values if value >= WIDE_VALUE)
     extra = struct.pack("<HH", 1, len(wide)) + wide if wide else b""
     version = 45 if wide else 20
     name = _encode_name(member)
-    size, packed, start = (min(value, _FULL32) for value in values)
+    size, packed, start = (_FULL32 if value >= WIDE_VALUE else value for value in values)
     header = CENTRAL.pack(
         b"PK\1\2",
         member.system << 8 | version,

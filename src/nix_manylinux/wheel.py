@@ -28,6 +28,7 @@ from nix_manylinux.wheel_checks import (
     read_text,
     split_file_name,
 )
+from nix_manylinux.wheel_write import REFERENCES, write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,16 @@ if TYPE_CHECKING:
     from nix_manylinux.archive_format import Member
     from nix_manylinux.model import Distribution
     from nix_manylinux.record import Record, Row
+
+__all__ = [
+    "FLOATING",
+    "REFERENCES",
+    "SITE_PACKAGES",
+    "UnpackedWheel",
+    "Wheel",
+    "open_wheel",
+    "write_wheel",
+]
 
 #: Where site-packages is in an unpacked wheel: the interpreter is not known yet,
 #: so what is above it is the tree's ``floating`` folder.

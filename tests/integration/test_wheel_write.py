@@ -1,0 +1,284 @@
+"""Wheels written again: the same bytes for the same input, and valid by everyone's reading."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import struct
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.wheels import MadeWheel, row, tiny_library
+
+from nix_manylinux.errors import BadWheel, WriteFailed
+from nix_manylinux.wheel import REFERENCES, open_wheel, write_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIBRARY = tiny_library()
+NEW = LIBRARY + b"\0edited"
+FILES = {
+    "made/__init__.py": b"x = 1\n" * 99,
+    "made/": b"",
+    "made/_ext.so": LIBRARY,
+    "made-1.0.data/scripts/tool": LIBRARY,
+}
+INFO = "made-1.0.dist-info"
+REFS = {f"{INFO}/{REFERENCES}": b"/nix/store/abc-zlib\n"}
+
+
+def rewrite(
+    path: str,
+    output: Path,
+    changed: dict[str, bytes],
+    *,
+    extra: dict[str, bytes] | None = None,
+    epoch: int | None = None,
+) -> bytes:
+    """Open, check and write one wheel; give the output's bytes."""
+    output.mkdir(exist_ok=True)
+    files = {}
+    for number, (name, data) in enumerate(changed.items()):
+        file = output.parent / f"changed-{number}"
+        file.write_bytes(data)
+        files[name] = str(file)
+    with open_wheel(path) as wheel:
+        wheel.verify()
+        result = str(output / wheel.file_name)
+        digest = write_wheel(wheel, files, output_path=result, extra=extra, source_date_epoch=epoch)
+    data = (output / wheel.file_name).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == digest
+    assert os.listdir(output) == [os.path.basename(result)]
+    return data
+
+
+def validate(path: Path) -> None:
+    """Let `installer` hold every row of RECORD against the wheel."""
+    from installer.sources import WheelFile
+
+    with WheelFile.open(path) as source:
+        source.validate_record(validate_contents=True)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("shape", ["plain", "record-first", "descriptor", "zip64", "stored"])
+def test_exchanges_members(shape: str, line_end: str, tmp_path: Path) -> None:
+    """Order, modes, times and packed bytes stay; what changed is stored; RECORD is true."""
+    made = MadeWheel(
+        files=FILES,
+        line_end=line_end,
+        record_first=shape == "record-first",
+        descriptor="marked" if shape == "descriptor" else "",
+        zip64=shape == "zip64",
+        deflate=shape != "stored",
+        modes={"made-1.0.data/scripts/tool": 0o100755, "made/_ext.so": 0o100600},
+    )
+    path = made.write(tmp_path)
+    changed = {"made/_ext.so": NEW, "made-1.0.data/scripts/tool": NEW}
+    rewrite(path, tmp_path / "out", changed, extra=REFS)
+    output = tmp_path / "out" / made.file_name
+    validate(output)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(output) as new:
+        names = [info.filename for info in old.infolist()]
+        names.insert(names.index(f"{INFO}/RECORD"), f"{INFO}/{REFERENCES}")
+        assert [info.filename for info in new.infolist()] == names
+        for info in new.infolist():
+            assert info.flag_bits & 8 == 0
+            if info.filename in {*changed, *REFS, f"{INFO}/RECORD"}:
+                assert info.compress_type == zipfile.ZIP_STORED
+            else:
+                assert info.compress_type == old.getinfo(info.filename).compress_type
+                assert info.compress_size == old.getinfo(info.filename).compress_size
+            if info.filename not in REFS:
+                assert info.date_time == old.getinfo(info.filename).date_time
+                assert info.external_attr == old.getinfo(info.filename).external_attr
+        assert new.read("made/_ext.so") == NEW
+        record = new.read(f"{INFO}/RECORD").decode()
+    lines = record.split(line_end)
+    assert lines[-3:] == [
+        row(f"{INFO}/{REFERENCES}", REFS[f"{INFO}/{REFERENCES}"]),
+        f"{INFO}/RECORD,,",
+        "",
+    ]
+    assert row("made/_ext.so", NEW) in lines
+    # What Nix looks for is there in plain bytes.
+    assert b"/nix/store/abc-zlib" in output.read_bytes()
+
+
+def test_a_second_writing_changes_no_byte(tmp_path: Path) -> None:
+    """What we wrote comes out the same when nothing, or the same, is changed again."""
+    path = MadeWheel(files=FILES, descriptor="bare64", zip64=True).write(tmp_path)
+    first = rewrite(path, tmp_path / "1", {"made/_ext.so": NEW}, extra=REFS)
+    again = str(tmp_path / "1" / MadeWheel().file_name)
+    assert rewrite(again, tmp_path / "2", {}, extra=REFS) == first
+    assert rewrite(again, tmp_path / "3", {"made/_ext.so": NEW}, extra=REFS) == first
+
+
+def test_the_references_are_those_of_the_last_run(tmp_path: Path) -> None:
+    """An older references member is renewed in place, or goes with its row."""
+    path = MadeWheel(files=FILES).write(tmp_path)
+    rewrite(path, tmp_path / "1", {}, extra=REFS)
+    first = str(tmp_path / "1" / MadeWheel().file_name)
+    other = rewrite(first, tmp_path / "2", {}, extra={f"{INFO}/{REFERENCES}": b"/nix/store/b\n"})
+    assert b"abc-zlib" not in other
+    assert other.count(REFERENCES.encode()) == 3
+    assert REFERENCES.encode() not in rewrite(first, tmp_path / "3", {})
+    validate(tmp_path / "2" / MadeWheel().file_name)
+    validate(tmp_path / "3" / MadeWheel().file_name)
+
+
+def test_a_date_from_outside(tmp_path: Path) -> None:
+    """SOURCE_DATE_EPOCH dates every member, no earlier than zip can say, whatever the zone."""
+    path = MadeWheel(files=FILES).write(tmp_path)
+    outputs = {}
+    for epoch, year in ((1_000_000_000, 2001), (0, 1980), (2**40, 2107)):
+        rewrite(path, tmp_path / str(epoch), {"made/_ext.so": NEW}, extra=REFS, epoch=epoch)
+        output = tmp_path / str(epoch) / MadeWheel().file_name
+        with zipfile.ZipFile(output) as archive:
+            assert {info.date_time[0] for info in archive.infolist()} == {year}
+        outputs[epoch] = output.read_bytes()
+    assert outputs[0] != outputs[1_000_000_000]
+
+
+def test_nothing_around_us_shows(tmp_path: Path) -> None:
+    """Umask, time zone, locale and another process change no byte of the output."""
+    path = MadeWheel(files={**FILES, "made/größe": b"1"}).write(tmp_path)
+    (tmp_path / "new").write_bytes(NEW)
+    program = """
+import os, sys
+os.umask(int(sys.argv[1], 8))
+from nix_manylinux.wheel import open_wheel, write_wheel
+with open_wheel(sys.argv[2]) as wheel:
+    wheel.verify()
+    print(write_wheel(wheel, {"made/_ext.so": sys.argv[3]}, output_path=sys.argv[4]))
+"""
+    digests = set()
+    for umask, zone, locale in (("077", "UTC", "C"), ("000", "Asia/Tokyo", "C.UTF-8")):
+        output = tmp_path / umask
+        command = [sys.executable, "-c", program, umask, path, str(tmp_path / "new"), str(output)]
+        environment = {
+            "TZ": zone,
+            "LC_ALL": locale,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONHASHSEED": umask,
+        }
+        digests.add(subprocess.check_output(command, env=environment, text=True))
+        assert stat.S_IMODE(output.stat().st_mode) == 0o666 & ~int(umask, 8)
+    assert len(digests) == 1
+
+
+def test_replaces_an_older_output_or_the_input(tmp_path: Path) -> None:
+    """The output may be there already, and may be the input itself."""
+    path = MadeWheel(files=FILES).write(tmp_path / ".")
+    new = tmp_path / "new"
+    new.write_bytes(NEW)
+    with open_wheel(path) as wheel:
+        wheel.verify()
+        write_wheel(wheel, {"made/_ext.so": str(new)}, output_path=path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("made/_ext.so") == NEW
+
+
+@pytest.mark.parametrize("fault", ["disk-full", "read-error", "no-folder", "changed", "interrupt"])
+def test_a_failure_leaves_the_old_output_and_nothing_else(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong while it is written: the old file is whole, no temporary one is left."""
+    path = MadeWheel(files=FILES).write(tmp_path)
+    output = tmp_path / "out" / "old.whl"
+    output.parent.mkdir()
+    output.write_bytes(b"old")
+    new = tmp_path / "new"
+    new.write_bytes(NEW)
+    expected: type[BaseException] = WriteFailed
+    real = os.write
+    calls = iter(range(10**6))
+
+    def write(descriptor: int, data: bytes) -> int:
+        if next(calls) == 5:
+            if fault == "disk-full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if fault == "interrupt":
+                raise KeyboardInterrupt
+            if fault == "changed":
+                new.write_bytes(NEW[:-1] + b"?")
+        # Short writes are the system's right.
+        return real(descriptor, data[: max(1, len(data) // 2)])
+
+    monkeypatch.setattr(os, "write", write)
+    with open_wheel(path) as wheel:
+        wheel.verify()
+        place = str(output)
+        if fault == "read-error":
+            os.unlink(new)
+        elif fault == "no-folder":
+            place = str(tmp_path / "nowhere" / "x.whl")
+        elif fault == "changed":
+            expected = BadWheel
+        elif fault == "interrupt":
+            expected = KeyboardInterrupt
+        with pytest.raises(expected):
+            write_wheel(wheel, {"made-1.0.data/scripts/tool": str(new)}, output_path=place)
+    assert output.read_bytes() == b"old"
+    assert os.listdir(output.parent) == ["old.whl"]
+
+
+def test_refuses_names_that_are_not_there(tmp_path: Path) -> None:
+    """A caller that would change RECORD, or no member at all, made a mistake."""
+    path = MadeWheel(files=FILES).write(tmp_path)
+    with open_wheel(path) as wheel:
+        for name in ("made/none", f"{INFO}/RECORD"):
+            with pytest.raises(ValueError, match="no members to change"):
+                write_wheel(wheel, {name: path}, output_path=str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_zip64_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes, places and counts that old fields can't hold go into new ones, read by everybody."""
+    path = MadeWheel(files=FILES).write(tmp_path)
+    small = rewrite(path, tmp_path / "small", {"made/_ext.so": NEW})
+    monkeypatch.setattr("nix_manylinux.archive_write.WIDE_VALUE", 300)
+    monkeypatch.setattr("nix_manylinux.archive_write.WIDE_COUNT", 3)
+    wide = rewrite(path, tmp_path / "wide", {"made/_ext.so": NEW})
+    assert len(wide) > len(small)
+    assert b"PK\6\6" in wide
+    output = tmp_path / "wide" / MadeWheel().file_name
+    validate(output)
+    with open_wheel(str(output)) as wheel:
+        wheel.verify()
+    assert rewrite(str(output), tmp_path / "again", {}) == wide
+    monkeypatch.undo()
+    assert rewrite(str(output), tmp_path / "back", {}) == small
+
+
+@pytest.mark.asked_for("NIX_MANYLINUX_LOAD")
+def test_more_than_four_gigabytes(tmp_path: Path) -> None:
+    """A member of over 4 GiB, and one that begins behind it, come through zip64 both ways."""
+    size = 2**32 + 10
+    big = tmp_path / "big"
+    with open(big, "wb") as file:
+        file.truncate(size)
+    path = MadeWheel(files={**FILES, "made/big.bin": b""}).write(tmp_path)
+    output = tmp_path / "out" / MadeWheel().file_name
+    output.parent.mkdir()
+    with open_wheel(path) as wheel:
+        wheel.verify()
+        write_wheel(wheel, {"made/big.bin": str(big)}, output_path=str(output))
+    big.unlink()
+    with open(output, "rb") as file:
+        file.seek(-200, os.SEEK_END)
+        assert struct.pack("<4s", b"PK\6\6") in file.read()
+    with zipfile.ZipFile(output) as archive:
+        assert archive.getinfo("made/big.bin").file_size == size
+        assert archive.read(f"{INFO}/WHEEL").startswith(b"Wheel-Version")
+    with open_wheel(str(output)) as wheel:
+        assert max(member.size for member in wheel.members) == size
+    output.unlink()
