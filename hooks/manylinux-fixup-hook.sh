@@ -7,14 +7,14 @@
 # other place than nativeBuildInputs there would be none, and an unpatched
 # package would pass for a patched one.
 if [[ "${hostOffset:--1} ${targetOffset:-0}" != "-1 0" ]]; then
-	echo "manylinuxFixupHook: ERROR: found among the inputs of another platform (offsets ${hostOffset-} and ${targetOffset-})" >&2
-	echo "  It belongs in nativeBuildInputs, not in buildInputs: from there it sees no library to link to." >&2
-	exit 1
+  echo "manylinuxFixupHook: ERROR: found among the inputs of another platform (offsets ${hostOffset-} and ${targetOffset-})" >&2
+  echo "  It belongs in nativeBuildInputs, not in buildInputs: from there it sees no library to link to." >&2
+  exit 1
 fi
 
 # The hook of the top level and that of a Python set may meet in one build.
 if [[ -n ${_manylinuxFixupSourced-} ]]; then
-	return 0
+  return 0
 fi
 _manylinuxFixupSourced=1
 
@@ -35,48 +35,48 @@ export NIX_PYTHON_MANYLINUX="${NIX_PYTHON_MANYLINUX-${manylinuxPolicy:-1}}"
 
 # _manylinuxFixupAdd ARRAY VALUE: appends VALUE unless it is there already.
 _manylinuxFixupAdd() {
-	local -n _manylinuxArray=$1
-	local value
-	for value in "${_manylinuxArray[@]}"; do
-		[[ $value != "$2" ]] || return 0
-	done
-	_manylinuxArray+=("$2")
+  local -n _manylinuxArray=$1
+  local value
+  for value in "${_manylinuxArray[@]}"; do
+    [[ $value != "$2" ]] || return 0
+  done
+  _manylinuxArray+=("$2")
 }
 
 # _manylinuxFixupIsBuildTool PACKAGE: true where stdenv shows us a package that
 # is not an input of the host platform. Only builds without strictDeps do that.
 _manylinuxFixupIsBuildTool() {
-	local package
-	[[ -z ${strictDeps-} ]] || return 1
-	# stdenv's own lists, filled before it calls the first of these hooks.
-	# shellcheck disable=SC2154
-	for package in "${pkgsHostHost[@]}" "${pkgsHostTarget[@]}"; do
-		[[ $package != "$1" ]] || return 1
-	done
+  local package
+  [[ -z ${strictDeps-} ]] || return 1
+  # stdenv's own lists, filled before it calls the first of these hooks.
+  # shellcheck disable=SC2154
+  for package in "${pkgsHostHost[@]}" "${pkgsHostTarget[@]}"; do
+    [[ $package != "$1" ]] || return 1
+  done
 }
 
 # Called by stdenv for each input, transitively, in order.
 _manylinuxFixupGather() {
-	local directory name
-	if _manylinuxFixupIsBuildTool "$1"; then
-		# autoPatchelfHook would find libraries here, so we do, after all others.
-		if [[ -d $1/lib ]]; then
-			_manylinuxFixupAdd _manylinuxFixupBuildToolLibs "$1/lib"
-		fi
-		return 0
-	fi
-	if [[ -d $1/lib ]]; then
-		_manylinuxFixupAdd _manylinuxFixupLibs "$1/lib"
-	fi
-	for directory in "$1"/lib/python[0-9]* "$1"/lib/pypy[0-9]*; do
-		if [[ -d $directory/site-packages ]]; then
-			_manylinuxFixupAdd _manylinuxFixupPythonLibs "$directory/site-packages"
-		fi
-		name=${directory##*/}
-		if [[ -z $_manylinuxFixupPython && -e $directory/os.py && -x $1/bin/$name ]]; then
-			_manylinuxFixupPython=$1/bin/$name
-		fi
-	done
+  local directory name
+  if _manylinuxFixupIsBuildTool "$1"; then
+    # autoPatchelfHook would find libraries here, so we do, after all others.
+    if [[ -d $1/lib ]]; then
+      _manylinuxFixupAdd _manylinuxFixupBuildToolLibs "$1/lib"
+    fi
+    return 0
+  fi
+  if [[ -d $1/lib ]]; then
+    _manylinuxFixupAdd _manylinuxFixupLibs "$1/lib"
+  fi
+  for directory in "$1"/lib/python[0-9]* "$1"/lib/pypy[0-9]*; do
+    if [[ -d $directory/site-packages ]]; then
+      _manylinuxFixupAdd _manylinuxFixupPythonLibs "$directory/site-packages"
+    fi
+    name=${directory##*/}
+    if [[ -z $_manylinuxFixupPython && -e $directory/os.py && -x $1/bin/$name ]]; then
+      _manylinuxFixupPython=$1/bin/$name
+    fi
+  done
 }
 
 addEnvHooks "${targetOffset:-0}" _manylinuxFixupGather
@@ -84,107 +84,107 @@ addEnvHooks "${targetOffset:-0}" _manylinuxFixupGather
 # _manylinuxFixupRead ARRAY NAME: the list attribute NAME. It is an array with
 # __structuredAttrs, and without a string that the shell splits as stdenv does.
 _manylinuxFixupRead() {
-	local -n _manylinuxItems=$1
-	local declaration flags
-	_manylinuxItems=()
-	declaration=$(declare -p "$2" 2>/dev/null) || return 0
-	flags=${declaration#declare -}
-	flags=${flags%% *}
-	local -n _manylinuxValue=$2
-	case $flags in
-	*A*)
-		echo "manylinuxFixup: ERROR: $2 is an attribute set, and has to be a list" >&2
-		return 1
-		;;
-	*a*) _manylinuxItems=("${_manylinuxValue[@]}") ;;
-	*) read -r -d '' -a _manylinuxItems <<<"${_manylinuxValue-}" || true ;;
-	esac
+  local -n _manylinuxItems=$1
+  local declaration flags
+  _manylinuxItems=()
+  declaration=$(declare -p "$2" 2>/dev/null) || return 0
+  flags=${declaration#declare -}
+  flags=${flags%% *}
+  local -n _manylinuxValue=$2
+  case $flags in
+  *A*)
+    echo "manylinuxFixup: ERROR: $2 is an attribute set, and has to be a list" >&2
+    return 1
+    ;;
+  *a*) _manylinuxItems=("${_manylinuxValue[@]}") ;;
+  *) read -r -d '' -a _manylinuxItems <<<"${_manylinuxValue-}" || true ;;
+  esac
 }
 
 # _manylinuxFixupOption OPTION NAME: adds `OPTION=item` to `arguments`, the
 # caller's array, for each item of the list NAME. One word each, so that no
 # value can pass for an option.
 _manylinuxFixupOption() {
-	local -a items
-	local item
-	_manylinuxFixupRead items "$2" || return
-	for item in "${items[@]}"; do
-		arguments+=("$1=$item")
-	done
+  local -a items
+  local item
+  _manylinuxFixupRead items "$2" || return
+  for item in "${items[@]}"; do
+    arguments+=("$1=$item")
+  done
 }
 
 # The variables of autoPatchelfHook, so that changing the hook's name is enough.
 _manylinuxFixupAutoPatchelfArguments() {
-	local -a items
-	local item
-	_manylinuxFixupOption --libs extraAutoPatchelfLibs || return
-	_manylinuxFixupOption --append-rpath appendRunpaths || return
-	_manylinuxFixupRead items runtimeDependencies || return
-	for item in "${items[@]}"; do
-		arguments+=("--runtime-libs=$item/lib")
-	done
-	_manylinuxFixupRead items autoPatchelfIgnoreMissingDeps || return
-	for item in "${items[@]}"; do
-		case $item in
-		1 | '*') arguments+=("--missing=warn") ;;
-		*) arguments+=("--ignore-missing=$item") ;;
-		esac
-	done
-	_manylinuxFixupRead items autoPatchelfFlags || return
-	for item in "${items[@]}"; do
-		case $item in
-		--keep-libc) arguments+=("$item") ;;
-		*) echo "manylinuxFixup: autoPatchelfFlags: $item has no counterpart and is left out" >&2 ;;
-		esac
-	done
-	_manylinuxFixupRead items patchelfFlags || return
-	if ((${#items[@]})); then
-		echo "manylinuxFixup: patchelfFlags is left out: patchelf is not used" >&2
-	fi
+  local -a items
+  local item
+  _manylinuxFixupOption --libs extraAutoPatchelfLibs || return
+  _manylinuxFixupOption --append-rpath appendRunpaths || return
+  _manylinuxFixupRead items runtimeDependencies || return
+  for item in "${items[@]}"; do
+    arguments+=("--runtime-libs=$item/lib")
+  done
+  _manylinuxFixupRead items autoPatchelfIgnoreMissingDeps || return
+  for item in "${items[@]}"; do
+    case $item in
+    1 | '*') arguments+=("--missing=warn") ;;
+    *) arguments+=("--ignore-missing=$item") ;;
+    esac
+  done
+  _manylinuxFixupRead items autoPatchelfFlags || return
+  for item in "${items[@]}"; do
+    case $item in
+    --keep-libc) arguments+=("$item") ;;
+    *) echo "manylinuxFixup: autoPatchelfFlags: $item has no counterpart and is left out" >&2 ;;
+    esac
+  done
+  _manylinuxFixupRead items patchelfFlags || return
+  if ((${#items[@]})); then
+    echo "manylinuxFixup: patchelfFlags is left out: patchelf is not used" >&2
+  fi
 }
 
 # All that the command is told, but for the paths: into `arguments`.
 _manylinuxFixupArguments() {
-	local -a items
-	local item
-	if ((${NIX_DEBUG:-0})); then
-		arguments+=(-v)
-	fi
-	for item in "${_manylinuxFixupSearchPath[@]}" "${_manylinuxFixupLibs[@]}" "${_manylinuxFixupBuildToolLibs[@]}"; do
-		arguments+=("--libs=$item")
-	done
-	for item in "${_manylinuxFixupPythonLibs[@]}"; do
-		arguments+=("--python-libs=$item")
-	done
-	_manylinuxFixupAutoPatchelfArguments || return
-	_manylinuxFixupRead items manylinuxRuntimeLibs || return
-	for item in "${items[@]}"; do
-		# A package is as good as its folder of libraries.
-		if [[ $item == /* && -d $item/lib ]]; then
-			item=$item/lib
-		fi
-		arguments+=("--runtime-libs=$item")
-	done
-	_manylinuxFixupRead items manylinuxDriverLibs || return
-	for item in "${items[@]}"; do
-		case $item in
-		/*) arguments+=("--driver-dir=$item") ;;
-		*) arguments+=("--driver-lib=$item") ;;
-		esac
-	done
-	_manylinuxFixupOption --append-rpath manylinuxAppendRpaths || return
-	_manylinuxFixupOption --ignore-missing manylinuxIgnoreMissingDeps || return
-	_manylinuxFixupOption --provided-later manylinuxProvidedLater || return
-	_manylinuxFixupOption --exclude manylinuxExclude || return
-	_manylinuxFixupOption --allow-foreign manylinuxAllowForeign || return
-	_manylinuxFixupRead items manylinuxFixupFlags || return
-	arguments+=("${items[@]}")
+  local -a items
+  local item
+  if ((${NIX_DEBUG:-0})); then
+    arguments+=(-v)
+  fi
+  for item in "${_manylinuxFixupSearchPath[@]}" "${_manylinuxFixupLibs[@]}" "${_manylinuxFixupBuildToolLibs[@]}"; do
+    arguments+=("--libs=$item")
+  done
+  for item in "${_manylinuxFixupPythonLibs[@]}"; do
+    arguments+=("--python-libs=$item")
+  done
+  _manylinuxFixupAutoPatchelfArguments || return
+  _manylinuxFixupRead items manylinuxRuntimeLibs || return
+  for item in "${items[@]}"; do
+    # A package is as good as its folder of libraries.
+    if [[ $item == /* && -d $item/lib ]]; then
+      item=$item/lib
+    fi
+    arguments+=("--runtime-libs=$item")
+  done
+  _manylinuxFixupRead items manylinuxDriverLibs || return
+  for item in "${items[@]}"; do
+    case $item in
+    /*) arguments+=("--driver-dir=$item") ;;
+    *) arguments+=("--driver-lib=$item") ;;
+    esac
+  done
+  _manylinuxFixupOption --append-rpath manylinuxAppendRpaths || return
+  _manylinuxFixupOption --ignore-missing manylinuxIgnoreMissingDeps || return
+  _manylinuxFixupOption --provided-later manylinuxProvidedLater || return
+  _manylinuxFixupOption --exclude manylinuxExclude || return
+  _manylinuxFixupOption --allow-foreign manylinuxAllowForeign || return
+  _manylinuxFixupRead items manylinuxFixupFlags || return
+  arguments+=("${items[@]}")
 }
 
 # The build's Python must not reach the tool: building the wheel `packaging`,
 # PYTHONPATH begins with the very package that is under construction.
 _manylinuxFixupCall() {
-	env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 @nixManylinux@ "$@"
+  env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 @nixManylinux@ "$@"
 }
 
 # manylinuxFixup [--OPTION[=VALUE]...] [--] PATH...
@@ -192,161 +192,161 @@ _manylinuxFixupCall() {
 # paths as a wheel. Options are those of `nix-manylinux patch`. An environment
 # (a folder with a pyvenv.cfg) is patched for its own interpreter.
 manylinuxFixup() {
-	local -a options=() trees=() wheels=() arguments=()
-	local path python=$_manylinuxFixupPython status=0 work
-	while (($#)); do
-		case $1 in
-		--)
-			shift
-			break
-			;;
-		-*) options+=("$1") ;;
-		*) break ;;
-		esac
-		shift
-	done
-	if ((!$#)); then
-		echo "manylinuxFixup: ERROR: no path given" >&2
-		return 2
-	fi
-	for path; do
-		if [[ -f $path && $path == *.whl ]]; then
-			wheels+=("$path")
-		elif [[ -e $path ]]; then
-			trees+=("$path")
-			if [[ -e $path/pyvenv.cfg ]]; then
-				python=
-			fi
-		else
-			echo "manylinuxFixup: ERROR: $path does not exist" >&2
-			return 1
-		fi
-	done
-	if [[ -n $python ]]; then
-		arguments+=("--python=$python")
-	fi
-	_manylinuxFixupArguments || return
-	arguments+=("${options[@]}")
-	if ((${#trees[@]})); then
-		_manylinuxFixupCall patch "${arguments[@]}" -- "${trees[@]}" || return
-	fi
-	for path in "${wheels[@]}"; do
-		work=$(mktemp -d) || return
-		_manylinuxFixupCall patch "${arguments[@]}" "--output-dir=$work" -- "$path" &&
-			mv -f -- "$work/${path##*/}" "$path" || status=$?
-		rm -rf -- "$work"
-		((!status)) || return "$status"
-	done
+  local -a options=() trees=() wheels=() arguments=()
+  local path python=$_manylinuxFixupPython status=0 work
+  while (($#)); do
+    case $1 in
+    --)
+      shift
+      break
+      ;;
+    -*) options+=("$1") ;;
+    *) break ;;
+    esac
+    shift
+  done
+  if ((!$#)); then
+    echo "manylinuxFixup: ERROR: no path given" >&2
+    return 2
+  fi
+  for path; do
+    if [[ -f $path && $path == *.whl ]]; then
+      wheels+=("$path")
+    elif [[ -e $path ]]; then
+      trees+=("$path")
+      if [[ -e $path/pyvenv.cfg ]]; then
+        python=
+      fi
+    else
+      echo "manylinuxFixup: ERROR: $path does not exist" >&2
+      return 1
+    fi
+  done
+  if [[ -n $python ]]; then
+    arguments+=("--python=$python")
+  fi
+  _manylinuxFixupArguments || return
+  arguments+=("${options[@]}")
+  if ((${#trees[@]})); then
+    _manylinuxFixupCall patch "${arguments[@]}" -- "${trees[@]}" || return
+  fi
+  for path in "${wheels[@]}"; do
+    work=$(mktemp -d) || return
+    _manylinuxFixupCall patch "${arguments[@]}" "--output-dir=$work" -- "$path" &&
+      mv -f -- "$work/${path##*/}" "$path" || status=$?
+    rm -rf -- "$work"
+    ((!status)) || return "$status"
+  done
 }
 
 # addManylinuxSearchPath DIR...: directories of libraries that come before those
 # of the inputs. They must exist when it is called.
 addManylinuxSearchPath() {
-	local directory
-	for directory; do
-		if [[ ! -d $directory ]]; then
-			echo "addManylinuxSearchPath: ERROR: $directory is not a directory" >&2
-			return 1
-		fi
-		[[ $directory == /* ]] || directory=$PWD/$directory
-		_manylinuxFixupAdd _manylinuxFixupSearchPath "$directory"
-	done
+  local directory
+  for directory; do
+    if [[ ! -d $directory ]]; then
+      echo "addManylinuxSearchPath: ERROR: $directory is not a directory" >&2
+      return 1
+    fi
+    [[ $directory == /* ]] || directory=$PWD/$directory
+    _manylinuxFixupAdd _manylinuxFixupSearchPath "$directory"
+  done
 }
 
 # addAutoPatchelfSearchPath [--no-recurse] [--] DIR...: as autoPatchelfHook has
 # it, every folder below DIR that holds a shared library. Its own function, if it
 # is sourced after this one, fills the same array.
 addAutoPatchelfSearchPath() {
-	local -a depth=() found=()
-	local directory
-	while (($#)); do
-		case $1 in
-		--)
-			shift
-			break
-			;;
-		--no-recurse) depth=(-maxdepth 1) ;;
-		-*)
-			echo "addAutoPatchelfSearchPath: ERROR: Invalid command line argument: $1" >&2
-			return 1
-			;;
-		*) break ;;
-		esac
-		shift
-	done
-	mapfile -d '' -t found < <(
-		find "$@" "${depth[@]}" ! -type d \( -name '*.so' -o -name '*.so.*' \) -printf '%h\0' | LC_ALL=C sort -zu
-	)
-	for directory in "${found[@]}"; do
-		extraAutoPatchelfLibs+=("$directory")
-	done
+  local -a depth=() found=()
+  local directory
+  while (($#)); do
+    case $1 in
+    --)
+      shift
+      break
+      ;;
+    --no-recurse) depth=(-maxdepth 1) ;;
+    -*)
+      echo "addAutoPatchelfSearchPath: ERROR: Invalid command line argument: $1" >&2
+      return 1
+      ;;
+    *) break ;;
+    esac
+    shift
+  done
+  mapfile -d '' -t found < <(
+    find "$@" "${depth[@]}" ! -type d \( -name '*.so' -o -name '*.so.*' \) -printf '%h\0' | LC_ALL=C sort -zu
+  )
+  for directory in "${found[@]}"; do
+    extraAutoPatchelfLibs+=("$directory")
+  done
 }
 
 # autoPatchelf [--no-recurse] [--] PATH...: for packages that call it by hand.
 autoPatchelf() {
-	while (($#)); do
-		case $1 in
-		--)
-			shift
-			break
-			;;
-		--no-recurse) echo "autoPatchelf: manylinuxFixupHook patches whole trees: --no-recurse is left out" >&2 ;;
-		-*)
-			echo "autoPatchelf: ERROR: Invalid command line argument: $1" >&2
-			return 1
-			;;
-		*) break ;;
-		esac
-		shift
-	done
-	manylinuxFixup -- "$@"
+  while (($#)); do
+    case $1 in
+    --)
+      shift
+      break
+      ;;
+    --no-recurse) echo "autoPatchelf: manylinuxFixupHook patches whole trees: --no-recurse is left out" >&2 ;;
+    -*)
+      echo "autoPatchelf: ERROR: Invalid command line argument: $1" >&2
+      return 1
+      ;;
+    *) break ;;
+    esac
+    shift
+  done
+  manylinuxFixup -- "$@"
 }
 
 # Last of all fixups: what strip, shrink-rpath and the wrappers do to a file is
 # done by then. Every output but `debug`, sorted: with __structuredAttrs the
 # outputs come in no order.
 _manylinuxFixupPostFixup() {
-	local -a names=() paths=()
-	local name path
-	if [[ -n ${dontManylinuxFixup-} ]]; then
-		echo "manylinuxFixup: dontManylinuxFixup is set, nothing is patched"
-		return 0
-	fi
-	if [[ -n ${dontAutoPatchelf-} ]] && declare -F autoPatchelfPostFixup >/dev/null; then
-		echo "manylinuxFixup: takes the place of autoPatchelfHook, which stays off (dontAutoPatchelf = false brings it back)"
-	fi
-	if ((${#_manylinuxFixupBuildToolLibs[@]})); then
-		echo "manylinuxFixup: WARNING: without strictDeps the libraries of ${#_manylinuxFixupBuildToolLibs[@]} build tools are searched too, after those of buildInputs" >&2
-	fi
-	# The names are those of shell variables: splitting is what separates them.
-	# shellcheck disable=SC2046
-	mapfile -t names < <(printf '%s\n' $(getAllOutputNames) | LC_ALL=C sort)
-	for name in "${names[@]}"; do
-		path=${!name-}
-		if [[ $name == debug || ! -e $path ]]; then
-			continue
-		fi
-		if [[ -L $path ]]; then
-			echo "manylinuxFixup: the output $name is a link and is left alone"
-			continue
-		fi
-		if [[ -d $path ]]; then
-			paths+=("$path")
-			if [[ $name == dist ]]; then
-				# Unpatched wheels beside a patched tree would mislead whoever takes them.
-				for path in "$path"/*.whl; do
-					if [[ -f $path ]]; then
-						paths+=("$path")
-					fi
-				done
-			fi
-		elif [[ $path == *.whl ]]; then
-			paths+=("$path")
-		fi
-	done
-	if ((${#paths[@]})); then
-		manylinuxFixup -- "${paths[@]}"
-	fi
+  local -a names=() paths=()
+  local name path
+  if [[ -n ${dontManylinuxFixup-} ]]; then
+    echo "manylinuxFixup: dontManylinuxFixup is set, nothing is patched"
+    return 0
+  fi
+  if [[ -n ${dontAutoPatchelf-} ]] && declare -F autoPatchelfPostFixup >/dev/null; then
+    echo "manylinuxFixup: takes the place of autoPatchelfHook, which stays off (dontAutoPatchelf = false brings it back)"
+  fi
+  if ((${#_manylinuxFixupBuildToolLibs[@]})); then
+    echo "manylinuxFixup: WARNING: without strictDeps the libraries of ${#_manylinuxFixupBuildToolLibs[@]} build tools are searched too, after those of buildInputs" >&2
+  fi
+  # The names are those of shell variables: splitting is what separates them.
+  # shellcheck disable=SC2046
+  mapfile -t names < <(printf '%s\n' $(getAllOutputNames) | LC_ALL=C sort)
+  for name in "${names[@]}"; do
+    path=${!name-}
+    if [[ $name == debug || ! -e $path ]]; then
+      continue
+    fi
+    if [[ -L $path ]]; then
+      echo "manylinuxFixup: the output $name is a link and is left alone"
+      continue
+    fi
+    if [[ -d $path ]]; then
+      paths+=("$path")
+      if [[ $name == dist ]]; then
+        # Unpatched wheels beside a patched tree would mislead whoever takes them.
+        for path in "$path"/*.whl; do
+          if [[ -f $path ]]; then
+            paths+=("$path")
+          fi
+        done
+      fi
+    elif [[ $path == *.whl ]]; then
+      paths+=("$path")
+    fi
+  done
+  if ((${#paths[@]})); then
+    manylinuxFixup -- "${paths[@]}"
+  fi
 }
 
 postFixupHooks+=(_manylinuxFixupPostFixup)

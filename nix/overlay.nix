@@ -11,6 +11,28 @@ final: prev: {
     previous = prev.pythonManylinuxPackages or { };
   };
 
+  # One derivation for the top level and for every Python set, so that a build
+  # which meets it twice patches once.
+  manylinuxFixupHook = final.callPackage ./manylinux-fixup-hook.nix { };
+
+  patchManylinuxWheel = import ./patch-manylinux-wheel.nix {
+    inherit (final)
+      lib
+      runCommandCC
+      manylinuxFixupHook
+      pythonManylinuxPackages
+      ;
+  };
+
+  manylinuxPython = import ./manylinux-python.nix {
+    inherit (final)
+      lib
+      stdenv
+      patchelf
+      pythonManylinuxPackages
+      ;
+  };
+
   nix-manylinux = final.python3Packages.toPythonApplication final.python3Packages.nix-manylinux;
 
   pythonPackagesExtensions = prev.pythonPackagesExtensions or [ ] ++ [
@@ -26,6 +48,8 @@ final: prev: {
         buildPythonPackage = withFormats pyprev.buildPythonPackage;
         buildPythonApplication = withFormats pyprev.buildPythonApplication;
         nix-manylinux = pyfinal.callPackage ./package.nix { };
+        manylinux-compat = pyfinal.callPackage ./manylinux-compat.nix { };
+        inherit (final) manylinuxFixupHook;
       }
     )
   ];

@@ -11,14 +11,11 @@ from typing import Any
 #: The project's folder.
 ROOT = Path(__file__).parents[2]
 
-#: An expression that is imported in place of ring one: a nixpkgs with real
-#: phases, as a function of `overlays` (see tests/nix/README.md).
-RING_TWO = "NIX_MANYLINUX_NIXPKGS"
-
 _CONFIG = """
 experimental-features = nix-command flakes
 substitute = false
 sandbox = false
+build-users-group =
 """
 
 
@@ -28,13 +25,31 @@ class NixFailed(AssertionError):
 
 def environment() -> dict[str, str]:
     """Give the environment for Nix: this machine's, and the settings that need no root's help."""
-    return {**os.environ, "NIX_CONFIG": _CONFIG, "NIX_PATH": ""}
+    variables = {**os.environ, "NIX_CONFIG": _CONFIG, "NIX_PATH": ""}
+    store = store_directory()
+    if store != "/nix/store":
+        home = os.path.dirname(store)
+        variables |= {"NIX_REMOTE": "local", "NIX_STORE_DIR": store}
+        for name in ("state", "log", "conf"):
+            variables[f"NIX_{name.upper()}_DIR"] = os.path.join(home, name)
+    return variables
+
+
+def store_directory() -> str:
+    """Choose a store that this user may write: the machine's own, else one in the cache."""
+    store = "/nix/store"
+    if os.geteuid() == 0:
+        os.makedirs(store, exist_ok=True)
+    if os.access(store, os.W_OK):
+        return store
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "nix-manylinux", "nix", "store")
 
 
 def run_nix(*arguments: str, timeout: float = 600) -> str:
     """Run one of Nix's commands and return its standard output, or raise NixFailed."""
     done = subprocess.run(
-        [*arguments, "--option", "build-users-group", ""],
+        arguments,
         check=False,
         capture_output=True,
         text=True,

@@ -243,6 +243,7 @@ let
       gccLibs = hostLibs "gcc-libs-host" [
         "libstdc++.so.6"
         "libgcc_s.so.1"
+        "libatomic.so.1"
       ];
       zlib = hostLibs "zlib-host" [ "libz.so.1" ];
       expat = hostLibs "expat-host" [ "libexpat.so.1" ];

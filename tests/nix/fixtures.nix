@@ -1,0 +1,110 @@
+# Wheels made on the spot, each with the one thing that a test is about.
+{ pkgs }:
+let
+  # The compiler of the platform that the wheel is for.
+  compiler = pkgs.crossCompiler or "gcc";
+
+  # A wheel out of a script that fills the folder $wheel.
+  makeWheel =
+    {
+      name,
+      script,
+      attrs ? { },
+    }:
+    pkgs.runCommand name attrs ''
+      wheel=$PWD/wheel
+      mkdir $wheel
+      cc() { ${compiler} -shared -fPIC "$@"; }
+      ${script}
+      ${pkgs.buildPackages.hostPython.interpreter} ${./make_wheel.py} $wheel ${name} $out
+    '';
+
+  # An extension that needs libnest.so.1, called by ctypes so that any Python can.
+  probe =
+    {
+      name ? "probe-1.0-py3-none-manylinux_2_17_x86_64.whl",
+      also ? "",
+    }:
+    makeWheel {
+      inherit name;
+      script = ''
+        mkdir "$wheel/probe"
+        echo 'int nest_answer(void); int probe_answer(void) { return nest_answer(); }' |
+          cc -x c - -o $wheel/probe/_probe.so -L${pkgs.nest}/lib -l:libnest.so.1
+        cat > $wheel/probe/__init__.py <<'PY'
+        import ctypes, os
+        answer = ctypes.CDLL(os.path.join(os.path.dirname(__file__), "_probe.so")).probe_answer()
+        PY
+        ${also}
+      '';
+    };
+in
+{
+  inherit makeWheel probe;
+
+  # File and folder names that a careless script would take apart.
+  oddNames = probe {
+    name = "odd-1.0-py3-none-manylinux_2_17_x86_64.whl";
+    also = ''
+      mkdir "$wheel/probe/two words" "$wheel/probe/-dash" "$wheel/probe/a*b"
+      for folder in "two words" -dash "a*b"; do
+        cp $wheel/probe/_probe.so "$wheel/probe/$folder/lib \$x'q.so"
+      done
+    '';
+  };
+
+  # Needs a library that nixpkgs has and the package doesn't list.
+  needsZlib = makeWheel {
+    name = "zed-1.0-py3-none-manylinux_2_17_x86_64.whl";
+    script = ''
+      mkdir $wheel/zed
+      echo 'const char *zlibVersion(void); const char *zed(void) { return zlibVersion(); }' |
+        cc -x c - -o $wheel/zed/_zed.so -l:libz.so.1
+      touch $wheel/zed/__init__.py
+    '';
+  };
+
+  # Needs a library that nixpkgs has and the set's Python doesn't bring by accident.
+  needsX11 = makeWheel {
+    name = "ex-1.0-py3-none-manylinux_2_17_x86_64.whl";
+    script = ''
+      mkdir $wheel/ex
+      echo | gcc -shared -nostdlib -x c - -Wl,-soname,libXcursor.so.1 -o libXcursor.so.1
+      echo 'int ex;' | cc -x c - -o $wheel/ex/_ex.so -Wl,--no-as-needed ./libXcursor.so.1
+      touch $wheel/ex/__init__.py
+    '';
+  };
+
+  # Says x86_64, and holds code for another machine.
+  foreign = makeWheel {
+    name = "foreign-1.0-py3-none-manylinux_2_17_x86_64.whl";
+    script = ''
+      mkdir $wheel/foreign
+      echo 'int foreign;' | aarch64-linux-gnu-gcc -shared -fPIC -x c - -o $wheel/foreign/_foreign.so
+      touch $wheel/foreign/__init__.py
+    '';
+  };
+
+  # Needs a symbol version that no glibc has yet.
+  tooNew = makeWheel {
+    name = "new-1.0-py3-none-manylinux_2_17_x86_64.whl";
+    script = ''
+      mkdir $wheel/new
+      echo 'GLIBC_2.99 { global: from_the_future; };' > map
+      echo 'void from_the_future(void) {}' |
+        gcc -shared -fPIC -nostdlib -x c - -Wl,-soname,libc.so.6 -Wl,--version-script,map -o libc.so.6
+      echo 'void from_the_future(void); void call(void) { from_the_future(); }' |
+        gcc -shared -fPIC -nostdlib -x c - -o $wheel/new/_new.so ./libc.so.6
+      touch $wheel/new/__init__.py
+    '';
+  };
+
+  # What its name says is one thing, what its WHEEL says another.
+  lyingTags = makeWheel {
+    name = "lying-1.0-cp36-cp36m-manylinux1_x86_64.whl";
+    script = ''
+      mkdir $wheel/lying
+      touch $wheel/lying/__init__.py
+    '';
+  };
+}

@@ -1,0 +1,270 @@
+"""What manylinuxFixupHook hands to the command, with a stub that writes it down."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from tests.support.rings import Built
+
+if TYPE_CHECKING:
+    from tests.support.rings import Nix
+
+pytestmark = pytest.mark.nix
+
+
+class Call(NamedTuple):
+    """One call of the command: its words and its environment."""
+
+    words: list[str]
+    environment: dict[str, str]
+
+    def values(self, option: str) -> list[str]:
+        """Return the values of a repeated ``--option=value``, in order."""
+        return [word.partition("=")[2] for word in self.words if word.startswith(option + "=")]
+
+    @property
+    def paths(self) -> list[str]:
+        """What stands behind the last ``--``."""
+        return self.words[len(self.words) - self.words[::-1].index("--") :]
+
+
+def calls(built: Built) -> list[Call]:
+    """Read what the stub wrote into the output of a build."""
+    folder = Path(built.path) / "calls"
+    if not folder.exists():
+        return []
+    found = []
+    for number in range(len(list(folder.glob("*.argv")))):
+        words = (folder / f"{number}.argv").read_bytes().decode().split("\0")[:-1]
+        pairs = (folder / f"{number}.env").read_bytes().decode().split("\0")[:-1]
+        found.append(Call(words, dict(pair.split("=", 1) for pair in pairs if "=" in pair)))
+    return found
+
+
+def only_call(nix: Nix, case: str) -> Call:
+    """Build a case in which the command is called once."""
+    found = calls(nix.build(f"hook.{case}"))
+    assert len(found) == 1, found
+    return found[0]
+
+
+@pytest.mark.parametrize("case", ["plain", "structured"])
+def test_every_variable_becomes_its_option(nix: Nix, case: str) -> None:
+    """Each hook variable arrives as its option, whatever way the attributes take."""
+    call = only_call(nix, case)
+    nest = call.values("--libs")[0]
+    assert call.words[0] == "patch"
+    assert nest.endswith("-nest-1/lib")
+    assert call.values("--runtime-libs") == ["libfoo.so.1", nest]
+    assert call.values("--append-rpath") == ["/run/extra"]
+    assert call.values("--ignore-missing") == ["sub/*:libgone.so.*"]
+    assert call.values("--provided-later") == ["liblater.so.1"]
+    assert call.values("--driver-lib") == ["libdriver.so.1"]
+    assert call.values("--driver-dir") == ["/run/driver"]
+    assert call.values("--exclude") == ["*.template"]
+    assert call.values("--allow-foreign") == ["other/*"]
+    place = call.words.index("--keep-libc")
+    assert call.words[place : place + 4] == ["--keep-libc", "--missing", "warn", "--"]
+    assert [os.path.basename(path)[33:] for path in call.paths] == ["case"]
+
+
+def test_values_stay_what_they_are(nix: Nix) -> None:
+    """Spaces, globs, quotes, newlines, dashes and command substitutions reach the command whole."""
+    odd = [
+        "two words",
+        "*",
+        "$(touch pwned)",
+        "`touch pwned`",
+        "--help",
+        "-x",
+        "a'b\"c",
+        "semi;colon",
+        "new\nline",
+    ]
+    call = only_call(nix, "adversarial")
+    assert call.values("--exclude") == odd
+    place = len(call.words) - 2
+    assert call.words[place - len(odd) : place] == odd
+
+
+def test_outputs_are_one_plan_in_order(nix: Nix) -> None:
+    """All outputs but `debug` go into one call, sorted, and the wheel in `dist` as a wheel."""
+    found = calls(nix.build("hook.outputs"))
+    assert len(found) == 2
+    names = [os.path.basename(path)[33:] for path in found[0].paths]
+    assert names == ["case-dist", "case-lib", "case", "case-zoo"]
+    wheel = found[1].paths
+    assert [os.path.basename(path) for path in wheel] == [
+        "probe-1.0-py3-none-manylinux_2_17_x86_64.whl"
+    ]
+    assert found[1].values("--output-dir")
+
+
+def test_structured_outputs_are_sorted_too(nix: Nix) -> None:
+    """With __structuredAttrs the outputs come in no order, and are sorted all the same."""
+    call = only_call(nix, "outputsStructured")
+    names = [os.path.basename(path)[33:] for path in call.paths]
+    assert names == ["case-lib", "case", "case-zoo"]
+
+
+def test_propagated_inputs_are_searched(nix: Nix) -> None:
+    """A build input's own propagated inputs count, after it."""
+    call = only_call(nix, "transitive")
+    assert [path.split("-", 1)[1] for path in call.values("--libs")] == [
+        "numbers/lib",
+        "nest-1/lib",
+    ]
+
+
+def test_build_tools_come_last_without_strict_deps(nix: Nix) -> None:
+    """Without strictDeps the libraries of build tools are searched last, once, with a warning."""
+    built = nix.build("hook.buildTools")
+    (call,) = calls(built)
+    libraries = [path.split("-", 1)[1] for path in call.values("--libs")]
+    assert libraries[0] == "zlib-host/lib"
+    assert "numbers/lib" in libraries[1:]
+    assert len(libraries) == len(set(libraries))
+    assert "without strictDeps the libraries of" in nix.log(built.path)
+
+
+def test_build_tools_are_not_searched_with_strict_deps(nix: Nix) -> None:
+    """With strictDeps a library of a build tool is no candidate."""
+    call = only_call(nix, "strict")
+    assert [path.split("-", 1)[1] for path in call.values("--libs")] == ["zlib-host/lib"]
+
+
+def test_python_inputs_bring_their_site_packages(nix: Nix) -> None:
+    """Python inputs, transitively, are other wheels; their interpreter is the target."""
+    call = only_call(nix, "pythonPackage")
+    names = [path.split("/")[-4].split("-", 1)[1] for path in call.values("--python-libs")]
+    assert [name.split("-")[1] for name in names if name.endswith("er-1")] == ["outer", "inner"]
+    (python,) = call.values("--python")
+    assert os.access(python, os.X_OK)
+
+
+def test_the_hook_refuses_to_be_a_build_input(nix: Nix) -> None:
+    """From buildInputs it would see no library, so the build fails and says where it belongs."""
+    log = nix.fails("hook.misplaced")
+    assert "manylinuxFixupHook: ERROR" in log
+    assert "It belongs in nativeBuildInputs, not in buildInputs" in log
+
+
+def test_two_hooks_patch_once(nix: Nix) -> None:
+    """Two derivations of the hook in one build gather and patch once."""
+    only_call(nix, "twice")
+
+
+def test_switched_off_does_nothing(nix: Nix) -> None:
+    """With dontManylinuxFixup nothing is patched, and the log says so."""
+    built = nix.build("hook.off")
+    assert calls(built) == []
+    assert "dontManylinuxFixup is set" in nix.log(built.path)
+
+
+def test_search_paths_come_first(nix: Nix) -> None:
+    """The addManylinuxSearchPath ones go before the inputs; autoPatchelf's are found by depth."""
+    call = only_call(nix, "searchPath")
+    libraries = call.values("--libs")
+    assert libraries[0].endswith("-case/own libs")
+    assert libraries[1].endswith("-nest-1/lib")
+    assert libraries[2].endswith("-case/deep/er")
+
+
+def test_absent_search_path_is_named(nix: Nix) -> None:
+    """A directory that isn't there is an error, not a silence."""
+    log = nix.fails("hook.absentSearchPath")
+    assert "addManylinuxSearchPath: ERROR" in log
+    assert "nowhere is not a directory" in log
+
+
+def test_autopatchelf_variables_are_honoured(nix: Nix) -> None:
+    """A package written for autoPatchelfHook needs no change but the hook's name."""
+    call = only_call(nix, "autoPatchelfVariables")
+    assert call.values("--ignore-missing") == ["libignored.so.1"]
+    assert [path.split("-", 1)[1] for path in call.values("--runtime-libs")] == ["nest-1/lib"]
+    assert call.values("--append-rpath") == ["/run/appended"]
+    assert "--keep-libc" in call.words
+
+
+def test_ignoring_everything_becomes_a_warning(nix: Nix) -> None:
+    """`autoPatchelfIgnoreMissingDeps = true` patches what can be and names the rest."""
+    call = only_call(nix, "autoPatchelfEverything")
+    assert call.values("--missing") == ["warn"]
+    assert call.values("--ignore-missing") == []
+
+
+@pytest.mark.parametrize("case", ["bothOursFirst", "bothOursLast"])
+def test_takes_the_place_of_autopatchelf(nix: Nix, case: str) -> None:
+    """With both hooks, in either order, autoPatchelf stays off and the log says so."""
+    built = nix.build(f"hook.{case}")
+    assert len(calls(built)) == 1
+    assert "takes the place of autoPatchelfHook" in nix.log(built.path)
+
+
+def test_defaults_are_set_when_sourced(nix: Nix) -> None:
+    """Stripping, shrinking and autoPatchelf are off, manylinux wheels are accepted."""
+    built = nix.build("hook.defaults")
+    assert (Path(built.path) / "switches").read_text() == "1,1,1,1,"
+
+
+@pytest.mark.parametrize(
+    ("case", "policy"), [("switchedBack", "manylinux_2_28"), ("switchedBackStructured", "0")]
+)
+def test_an_explicit_false_wins(nix: Nix, case: str, policy: str) -> None:
+    """`dontStrip = false` and the like stay false; NIX_PYTHON_MANYLINUX that is set stays."""
+    built = nix.build(f"hook.{case}")
+    assert (Path(built.path) / "switches").read_text() == f",,,{policy},"
+
+
+def test_the_builds_python_does_not_reach_the_command(nix: Nix) -> None:
+    """The command runs without PYTHONPATH and PYTHONHOME, and the hook under `set -u`."""
+    call = only_call(nix, "nounset")
+    assert "PYTHONPATH" not in call.environment
+    assert "PYTHONHOME" not in call.environment
+
+
+def test_by_hand(nix: Nix) -> None:
+    """By hand it takes options, trees and wheels; an environment has its own interpreter."""
+    trees, wheel, environment = calls(nix.build("hook.byHand"))
+    assert "--gc-roots=roots" in trees.words
+    assert trees.paths == ["tree"]
+    assert wheel.paths == ["-odd.whl"]
+    assert environment.paths == ["venv dir"]
+    assert environment.values("--python") == []
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [("byHandNothing", "no path given"), ("byHandAbsent", "nowhere does not exist")],
+)
+def test_by_hand_needs_a_path_that_is_there(nix: Nix, case: str, message: str) -> None:
+    """Nothing to patch is an error: a typing mistake must not pass for a patched tree."""
+    assert f"manylinuxFixup: ERROR: {message}" in nix.fails(f"hook.{case}")
+
+
+@pytest.mark.parametrize("way", ["nix-shell", "nix develop"])
+def test_the_function_works_in_a_shell(nix: Nix, tmp_path: Path, way: str) -> None:
+    """In a development shell `manylinuxFixup .venv` calls the command with the shell's inputs."""
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "pyvenv.cfg").touch()
+    script = f"export out={tmp_path}; manylinuxFixup .venv"
+    if way == "nix-shell":
+        nix.shell("hook.shell", script, str(tmp_path))
+    else:
+        text = nix.development_environment("hook.shell")
+        (tmp_path / "environment").write_text(f"{text}\n{script}\n")
+        subprocess.run(["bash", "environment"], check=True, cwd=tmp_path)
+    (call,) = calls(Built(path=str(tmp_path), log=""))
+    assert call.paths == [".venv"]
+    assert [path.split("-", 1)[1] for path in call.values("--libs")] == ["nest-1/lib"]
+
+
+def test_no_python_of_its_own(nix: Nix) -> None:
+    """The hook propagates nothing: no interpreter reaches the build's PATH or PYTHONPATH."""
+    call = only_call(nix, "plain")
+    assert "python" not in call.environment["PATH"]
+    assert "PYTHONPATH" not in call.environment
