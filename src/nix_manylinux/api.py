@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.check import check_trees
-from nix_manylinux.errors import BadTree, Unresolved
+from nix_manylinux.errors import BadTree, Unresolved, WriteFailed
 from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
 from nix_manylinux.references import plan_references
 from nix_manylinux.resolve import plan_trees
@@ -151,7 +151,8 @@ def patch_wheel(
     from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
 
     from nix_manylinux.tags import check_compatible, disagreement, parse_wheel_name  # noqa: PLC0415
-    from nix_manylinux.wheel import REFERENCES, open_wheel, write_wheel  # noqa: PLC0415
+    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
+    from nix_manylinux.wheel_write import REFERENCES, write_wheel  # noqa: PLC0415
 
     options = options or Options()
     path = os.fspath(wheel)
@@ -174,13 +175,16 @@ def patch_wheel(
         changed = {
             each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
         }
-        extra = {REFERENCES: "".join(f"{r}\n" for r in references).encode()} if references else {}
-        os.makedirs(os.fspath(output_dir), exist_ok=True)
+        extra = {}
+        if references:
+            listing = "".join(f"{reference}\n" for reference in references)
+            extra[f"{opened.dist_info}/{REFERENCES}"] = listing.encode()
+        _make_folder(os.fspath(output_dir))
         sha256 = write_wheel(
             opened,
             changed,
             output_path=output,
-            extra={f"{opened.dist_info}/{name}": data for name, data in extra.items()},
+            extra=extra,
             source_date_epoch=source_date_epoch,
         )
     report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
@@ -203,6 +207,17 @@ def _check_tags(trees: Sequence[TreeFacts], target: Target) -> tuple[str, ...]:
         for tree, dist in tagged:
             check_compatible(dist.tags, target, where=f"{tree.root}/{dist.folder}/WHEEL")
     return ()
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(
+            f"can't make the folder: {error.strerror}",
+            where=path,
+            hint="give --output-dir a folder that you may write to",
+        ) from error
 
 
 def _directory(root: StrPath) -> str:
