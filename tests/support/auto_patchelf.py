@@ -30,11 +30,16 @@ def script() -> str | None:
 
 
 def auto_patchelf(
-    paths: str | Iterable[str], libraries: Iterable[str], store: Store, *options: str
+    paths: str | Iterable[str],
+    libraries: Iterable[str],
+    store: Store,
+    *options: str,
+    tools: str | None = None,
 ) -> Ran:
     """Run the script over ``paths`` with these library directories, for the store's libc.
 
-    Raises LookupError where the script isn't at hand.
+    ``tools`` is a directory whose patchelf is taken. Raises LookupError where
+    the script isn't at hand.
     """
     program = script()
     if program is None:
@@ -45,7 +50,7 @@ def auto_patchelf(
         support.mkdir()
         support.joinpath("dynamic-linker").write_text(store.dynamic_linker)
         support.joinpath("orig-libc").write_text(os.path.dirname(store.libc))
-        tools = os.path.dirname(host.patchelf())
+        tools = os.path.dirname(host.patchelf()) if tools is None else tools
         path = os.environ["PATH"]
         outcome = subprocess.run(
             [

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
+from functools import cache
 from json import dumps, loads
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,11 @@ def host_store(sonames: Iterable[str] | None = None) -> Store:
     Made on first use, by one process at a time. A soname that this machine
     lacks is left out: whoever wants it finds out by name.
     """
+    return _host_store(None if sonames is None else tuple(sonames))
+
+
+@cache
+def _host_store(sonames: tuple[str, ...] | None) -> Store:
     libraries = _closure(host.shared_libraries(), sonames)
     key = _key(libraries)
     root = os.path.join(cache_directory(), f"store-{key[:16]}", "store")

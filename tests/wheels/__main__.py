@@ -77,9 +77,12 @@ def _row(result: Result) -> str:
         f" {growth:>7.2f}% {result.patch_seconds:>6.2f}  "
         + (f"{len(failed)} failed" if failed else "all load")
     ]
-    for file, why in sorted(result.failures.items()):
-        names = ", ".join(result.unresolved.get(file, []))
-        lines.append(f"    {file}: {'announced: ' + names if names else why}")
+    announced = {
+        file: why for file, why in result.failures.items() if file not in result.unexplained
+    }
+    for file, why in sorted(announced.items()):
+        lines.append(f"    announced  {file}: {why.partition(': cannot open')[0].split()[-1]}")
+    lines += [f"    FAILED     {file}: {why}" for file, why in sorted(result.unexplained.items())]
     return "\n".join(lines)
 
 

@@ -60,8 +60,13 @@ class Result:
 
     @property
     def unexplained(self) -> dict[str, str]:
-        """The failures of files that the command had not named beforehand."""
-        return {file: why for file, why in self.failures.items() if file not in self.unresolved}
+        """The failures that don't come from a name which the command had said is missing."""
+        names = {name for wanted in self.unresolved.values() for name in wanted}
+        return {
+            file: why
+            for file, why in self.failures.items()
+            if not any(f"{name}: cannot open" in why for name in names)
+        }
 
 
 def run_wheel(
@@ -163,7 +168,7 @@ def _otherwise(
 
 
 def _missing(report: str) -> dict[str, list[str]]:
-    """Read a JSON report's missing names, by the base name of the file that wants them."""
+    """Read a JSON report's missing names, by the file that wants them, as the report calls it."""
     try:
         with open(report, encoding="utf-8") as file:
             fields = json.load(file)
