@@ -141,10 +141,15 @@ class Build:
 
     def _grow_strtab(self, strtab: Piece) -> None:
         load = self.survey.load_of(strtab)
-        self.draft.write(strtab.offset, self.goal.strings)
+        self._write_strings(strtab.offset)
         end = strtab.offset + len(self.goal.strings)
         if end > load.end:
             load.filesz = load.memsz = end - load.offset
+
+    def _write_strings(self, offset: int) -> None:
+        goal = self.goal
+        for start, end in (*goal.released, *goal.placed):
+            self.draft.write(offset + start, goal.strings[start:end])
 
     def _set_strings(self, strtab: Piece | None) -> None:
         obj, strings = self.obj, self.goal.strings
@@ -153,7 +158,7 @@ class Build:
             self.draft.clear(strtab.offset, strtab.size)
             self._relocate(strtab, strings)
         elif not self.plan.strings:
-            self.draft.write(obj.strtab.offset, strings)
+            self._write_strings(obj.strtab.offset)
         if self.plan.strings:
             obj.strtab.size = len(strings)
             for entry in obj.dynamic:

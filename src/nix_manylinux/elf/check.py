@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.goal import STRING_TAGS, name_at
-from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, pieces_of
+from nix_manylinux.elf.pieces import POINTERS, Kind, Piece
 from nix_manylinux.elf.sound import faults
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
     from nix_manylinux.elf.draft import Change
     from nix_manylinux.elf.goal import Goal
+    from nix_manylinux.elf.layout import Survey
     from nix_manylinux.elf.object import Object, Shdr
     from nix_manylinux.model import ElfEdit
 
 _SYMBOLS = frozenset({elf.SHT_SYMTAB, elf.SHT_DYNSYM})
 
 
-def differences(
-    before: Object, after: Object, edit: ElfEdit, goal: Goal, changes: list[Change]
-) -> list[str]:
-    """Everything that is wrong with ``after``; an empty list is the proof."""
+def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Change]) -> list[str]:
+    """List everything that is wrong with ``after``; an empty list is the proof."""
+    old, goal = before.obj, before.goal
     return [
-        *sorted(faults(after) - faults(before)),
-        *_meaning(before, after, edit),
+        *sorted(faults(after) - faults(old)),
+        *_meaning(old, after, edit),
         *_strings(after, goal),
-        *_segments(before, after),
-        *_contents(before, after, goal, changes),
+        *_segments(old, after),
+        *_contents(before, after, changes),
     ]
 
 
@@ -113,16 +113,17 @@ def _strings(after: Object, goal: Goal) -> Iterator[str]:
     new, old = after.draft.read(after.strtab.offset, after.strtab.size), goal.old_strings
     if new[-1:] != b"\0":
         yield "the string table does not end with a NUL"
-    masked = bytearray(old)
-    for start, end in goal.released:
-        masked[start:end] = bytes(end - start)
+    released = {place for start, end in goal.released for place in range(start, end)}
     if len(new) < len(old):
         yield "the string table became shorter"
-    elif new[: len(old)] != bytes(masked):
+    elif new[: len(old)] != old:
         # Bytes may appear only where there were zero bytes.
         for start in range(0, len(old), 4096):
-            a, b = masked[start : start + 4096], new[start : min(start + 4096, len(old))]
-            if a != b and any(x and x != y for x, y in zip(a, b, strict=True)):
+            a, b = old[start : start + 4096], new[start : min(start + 4096, len(old))]
+            if a != b and any(
+                x and x != y and place not in released
+                for place, (x, y) in enumerate(zip(a, b, strict=True), start)
+            ):
                 yield "a string that was in use was written over"
                 break
 
@@ -172,8 +173,9 @@ def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]
     return piece.offset, piece.addr
 
 
-def _contents(before: Object, after: Object, goal: Goal, changes: list[Change]) -> Iterator[str]:
-    yield from _loaded_contents(before, after, goal, changes)
+def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
+    before = survey.obj
+    yield from _loaded_contents(survey, after, changes)
     for index, section in enumerate(before.shdrs):
         same = after.shdrs[index]
         if (section.name, section.flags, section.link, section.info, section.entsize) != (
@@ -199,14 +201,13 @@ def _contents(before: Object, after: Object, goal: Goal, changes: list[Change]) 
             yield from _compare(before, after, piece, same.offset, {})
 
 
-def _loaded_contents(
-    before: Object, after: Object, goal: Goal, changes: list[Change]
-) -> Iterator[str]:
-    allowed = {offset: 4 for offset, _ in goal.vn_files}
+def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
+    before = survey.obj
+    allowed = {offset: 4 for offset, _ in survey.goal.vn_files}
     got = before.dt(elf.DT_PLTGOT)
     if before.pt_dynamic.vaddr != after.pt_dynamic.vaddr and got is not None:
         allowed[before.offset_of(got)] = before.word_size
-    for piece in pieces_of(before):
+    for piece in survey.pieces:
         if piece.kind in {Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP}:
             continue
         offset, address = _place_after(before, after, piece)

@@ -1,7 +1,7 @@
 """A file with changes that are not written yet.
 
 The writer works on a `Draft`: it reads through to the file, and keeps what is
-written to it in pages of its own. So a whole edit can be laid out and held
+written to it for itself. So a whole edit can be laid out and held
 against the rules before the file changes by one byte, and a layout that fails
 them costs nothing. What `Draft.changes` returns is also all that it takes to
 undo the edit.
@@ -10,11 +10,13 @@ undo the edit.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple, Protocol
 
 from nix_manylinux.errors import BadElf
 
-_PAGE = 4096
+#: Headers and version records are read by the dozen: one system call for many.
+_WINDOW = 1 << 14
 
 
 class Source(Protocol):
@@ -29,19 +31,29 @@ class Source(Protocol):
 class FileSource:
     """An open file, read by ``pread``: the file position is nobody's business."""
 
-    __slots__ = ("descriptor", "size")
+    __slots__ = ("_start", "_window", "descriptor", "size")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
+        self._start = 0
+        self._window = b""
 
     def read(self, offset: int, size: int) -> bytes:
         """Read as `Source` promises; the size is checked before memory is taken for it."""
+        within = offset - self._start
+        if within >= 0 and size >= 0 and within + size <= len(self._window):
+            return self._window[within : within + size]
         if offset < 0 or size < 0 or offset + size > self.size:
             raise BadElf(
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
-        data = os.pread(self.descriptor, size, offset)
+        if size < _WINDOW // 4:
+            self._window = os.pread(self.descriptor, _WINDOW, offset)
+            self._start = offset
+            data = self._window[:size]
+        else:
+            data = os.pread(self.descriptor, size, offset)
         while len(data) < size:  # one read gives at most 2 GiB
             more = os.pread(self.descriptor, size - len(data), offset + len(data))
             if not more:
@@ -67,53 +79,71 @@ class Change(NamedTuple):
 
 
 class Draft:
-    """A `FileSource` and the pages that differ from it."""
+    """A `FileSource`, and runs of bytes that take the place of some of its own."""
 
-    __slots__ = ("_pages", "base", "size")
+    __slots__ = ("_runs", "_starts", "base", "size")
 
     def __init__(self, base: FileSource) -> None:
         self.base = base
         self.size = base.size
-        self._pages: dict[int, bytearray] = {}
+        #: Where each run starts, ascending; runs never touch one another.
+        self._starts: list[int] = []
+        self._runs: list[bytearray] = []
 
     def read(self, offset: int, size: int) -> bytes:
         """Read as `Source` promises, with what was written so far."""
-        if offset < 0 or size < 0 or offset + size > self.size:
+        end = offset + size
+        if offset < 0 or size < 0 or end > self.size:
             raise BadElf(
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
+        first, last = self._overlapping(offset, end)
+        if first < last and self._starts[first] <= offset:
+            within = offset - self._starts[first]
+            if within + size <= len(self._runs[first]):
+                return bytes(self._runs[first][within : within + size])
         known = min(size, max(0, self.base.size - offset))
         data = self.base.read(offset, known) if known else b""
-        if not self._pages:
+        if first == last and known == size:
             return data
-        end = offset + size
-        first, last = offset // _PAGE, (end - 1) // _PAGE
-        touched = [n for n in self._pages if first <= n <= last]
-        if not touched:
-            return data + bytes(size - known)
         result = bytearray(data)
         result.extend(bytes(size - known))
-        for number in touched:
-            start = max(offset, number * _PAGE)
-            stop = min(end, (number + 1) * _PAGE)
-            page = self._pages[number]
-            result[start - offset : stop - offset] = page[
-                start - number * _PAGE : stop - number * _PAGE
-            ]
+        for index in range(first, last):
+            start, run = self._starts[index], self._runs[index]
+            low, high = max(start, offset), min(start + len(run), end)
+            result[low - offset : high - offset] = run[low - start : high - start]
         return bytes(result)
+
+    def _overlapping(self, offset: int, end: int) -> tuple[int, int]:
+        """Indexes (first, behind the last) of the runs that have bytes of a range."""
+        first = bisect_right(self._starts, offset)
+        if first and self._starts[first - 1] + len(self._runs[first - 1]) > offset:
+            first -= 1
+        return first, max(first, bisect_left(self._starts, end))
 
     def write(self, offset: int, data: bytes) -> None:
         """Put ``data`` at ``offset``; the file grows where that goes beyond its end."""
+        if not data:
+            return
         end = offset + len(data)
-        position = offset
-        while position < end:
-            number, within = divmod(position, _PAGE)
-            page = self._pages.get(number)
-            if page is None:
-                page = self._pages[number] = self._load(number)
-            count = min(_PAGE - within, end - position)
-            page[within : within + count] = data[position - offset : position - offset + count]
-            position += count
+        first, last = self._overlapping(offset, end)
+        if last == first + 1 and self._starts[first] <= offset:
+            start, run = self._starts[first], self._runs[first]
+            if end <= start + len(run):
+                run[offset - start : end - start] = data
+                return
+        joined = bytearray(data)
+        start = offset
+        if first < last:
+            head, run = self._starts[first], self._runs[first]
+            if head < offset:
+                joined[:0] = run[: offset - head]
+                start = head
+            tail, run = self._starts[last - 1], self._runs[last - 1]
+            if tail + len(run) > end:
+                joined += run[end - tail :]
+        self._starts[first:last] = [start]
+        self._runs[first:last] = [joined]
         self.size = max(self.size, end)
 
     def clear(self, offset: int, size: int) -> None:
@@ -129,29 +159,13 @@ class Draft:
             self.clear(size, self.size - size)
             self.size = size
 
-    def _load(self, number: int) -> bytearray:
-        start = number * _PAGE
-        known = min(_PAGE, max(0, self.base.size - start))
-        page = bytearray(self.base.read(start, known)) if known else bytearray()
-        page.extend(bytes(_PAGE - known))
-        return page
-
     def changes(self) -> list[Change]:
-        """List what differs from the file, in runs of whole pages, in order of offset."""
-        found: list[Change] = []
-        for number in sorted(self._pages):
-            start = number * _PAGE
-            new = bytes(self._pages[number][: max(0, self.size - start)])
+        """List what differs from the file, in order of offset."""
+        found = []
+        for start, run in zip(self._starts, self._runs, strict=True):
+            new = bytes(run[: max(0, self.size - start)])
             known = max(0, min(len(new), self.base.size - start))
             old = self.base.read(start, known) if known else b""
-            if old == new:
-                continue
-            if found and found[-1].end == start and found[-1].offset < self.base.size <= start:
-                # What the file grows by stays apart from what is overwritten.
-                found.append(Change(start, old, new))
-            elif found and found[-1].end == start:
-                last = found.pop()
-                found.append(Change(last.offset, last.old + old, last.new + new))
-            else:
+            if old != new:
                 found.append(Change(start, old, new))
         return found

@@ -25,6 +25,7 @@ from nix_manylinux.errors import BadElf, EditFailed
 from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
+    from nix_manylinux.elf.goal import Goal
     from nix_manylinux.elf.patchelf import Backup
 
 #: Machines whose ABI documents this writer was held against.
@@ -128,9 +129,10 @@ def _edit(descriptor: int, path: str, edit: ElfEdit) -> Edited:
         times=(status.st_atime_ns, status.st_mtime_ns),
     )
     try:
-        if not goal_of(before, edit).changed:
+        goal = goal_of(before, edit)
+        if not goal.changed:
             return untouched
-        draft, notes = draft_edit(source, before, edit)
+        draft, notes = draft_edit(before, edit, goal)
     except Unproven as error:
         if not before.shdrs:
             raise
@@ -174,7 +176,7 @@ def _edit_elsewhere(source: FileSource, untouched: Edited, edit: ElfEdit, reason
     return edited
 
 
-def draft_edit(source: FileSource, before: Object, edit: ElfEdit) -> tuple[Draft, tuple[str, ...]]:
+def draft_edit(before: Object, edit: ElfEdit, goal: Goal) -> tuple[Draft, tuple[str, ...]]:
     """Lay an edit out on a draft and prove it; return the draft and notes on it.
 
     Raises EditFailed, with what was wrong with each layout, if none is safe.
@@ -182,14 +184,14 @@ def draft_edit(source: FileSource, before: Object, edit: ElfEdit) -> tuple[Draft
     if before.header.machine not in _MACHINES:
         raise Unproven(f"machine {before.header.machine} (e_machine) is not one that we know")
     faults: list[str] = []
-    survey = _survey(source, edit)
+    survey = Survey(before, goal, pieces_of(before))
     for plan in plans(survey):
-        build = Build(_survey(source, edit), plan)
+        build = Build(survey.over(Draft(before.draft.base)), plan)
         try:
             build.run()
             after = Object(build.draft)
             changes = build.draft.changes()
-            wrong = differences(before, after, edit, build.goal, changes)
+            wrong = differences(survey, after, edit, changes)
         except NoRoom as error:
             wrong = [error.what]
         except (BadElf, EditFailed) as error:
@@ -206,11 +208,6 @@ def draft_edit(source: FileSource, before: Object, edit: ElfEdit) -> tuple[Draft
             hint="leave the file alone (--exclude), or edit it before the data is appended",
         )
     raise Unproven("no layout could be proved safe (" + ("; ".join(faults) or "no room") + ")")
-
-
-def _survey(source: FileSource, edit: ElfEdit) -> Survey:
-    obj = Object(Draft(source))
-    return Survey(obj, goal_of(obj, edit), pieces_of(obj))
 
 
 def _reopen(edited: Edited) -> int:

@@ -18,6 +18,8 @@ from nix_manylinux.elf import tables
 from nix_manylinux.errors import BadElf, EditFailed
 
 if TYPE_CHECKING:
+    from array import array
+
     from nix_manylinux.elf.object import Object
     from nix_manylinux.model import ElfEdit
 
@@ -49,7 +51,8 @@ class Goal:
     """What a file shall hold after the edit, before anything has a place.
 
     ``dynamic`` are the (d_tag, value) pairs, addresses still the old ones;
-    ``strings`` the string table, never shorter than it was; ``vn_files`` the
+    ``strings`` the string table, never shorter than it was: zero in the
+    ``released`` ranges of it, new in the ``placed`` ones; ``vn_files`` the
     file offsets of vn_file words with their new values; ``interpreter`` is
     None where it stays. ``stack`` is "", "clear" or "add" for PT_GNU_STACK.
     """
@@ -58,6 +61,7 @@ class Goal:
     strings: bytes
     old_strings: bytes
     released: list[tuple[int, int]] = field(default_factory=list)
+    placed: list[tuple[int, int]] = field(default_factory=list)
     vn_files: list[tuple[int, int]] = field(default_factory=list)
     interpreter: bytes | None = None
     stack: str = ""
@@ -146,6 +150,7 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
         strings=bytes(strings.data),
         old_strings=old,
         released=strings.released,
+        placed=strings.placed,
         interpreter=_interpreter(obj, edit),
         stack=_stack(obj) if edit.clear_executable_stack else "",
     )
@@ -228,6 +233,8 @@ class _Strings:
         ]
         self.data = bytearray(old)
         self.released: list[tuple[int, int]] = []
+        self.placed: list[tuple[int, int]] = []
+        self._names: list[array[int]] | None = None
 
     def _is_free(self, start: int, end: int) -> bool:
         """Whether no symbol, version or dynamic entry uses a name that starts in a range."""
@@ -241,9 +248,9 @@ class _Strings:
         if self._has_strangers():
             return False
         wanted = frozenset(range(start, end))
-        return wanted.isdisjoint(names) and all(
-            wanted.isdisjoint(some) for some in tables.symbol_names(self._obj)
-        )
+        if self._names is None:
+            self._names = list(tables.symbol_names(self._obj))
+        return wanted.isdisjoint(names) and all(map(wanted.isdisjoint, self._names))
 
     def _has_strangers(self) -> bool:
         """Whether something that we don't read may use the table too."""
@@ -287,6 +294,7 @@ class _Strings:
                 found = self.data.find(wanted, found + 1)
         start = self._hole(wanted) or self._end()
         self.data[start : start + len(wanted)] = wanted
+        self.placed.append((start, start + len(wanted)))
         self._used = (self._used or frozenset()) | {start}
         if not share:
             self._paths.append((start, start + len(name)))
@@ -304,7 +312,10 @@ class _Strings:
         return None
 
     def _end(self) -> int:
-        start = len(self.data.rstrip(b"\0")) + 1
+        start = len(self.data)
+        while start and not self.data[start - 1]:
+            start -= 1
+        start += 1
         if start >= len(self.data) or not self._is_free(start, len(self.data)):
             start = len(self.data)
         return start

@@ -12,6 +12,7 @@ Each rule below has a failure behind it; they are told where they are kept.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from nix_manylinux.elf.pieces import Kind, Piece
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nix_manylinux.elf.draft import Draft
     from nix_manylinux.elf.goal import Goal
     from nix_manylinux.elf.object import Object
 
@@ -73,7 +75,6 @@ class Survey:
         self.goal = goal
         self.pieces = pieces
         self.strtab = next((p for p in pieces if p.kind is Kind.STRTAB), None)
-        self._by_load = {id(load): self._pieces_in(load) for load in obj.loads}
         self.end = max(
             [obj.table_end, obj.shdrs_end]
             + [p.end for p in obj.phdrs]
@@ -83,6 +84,12 @@ class Survey:
         #: Whether somebody's data is behind the ELF image (or the file is cut short).
         self.tail, self.tail_start = b"", 0
         self.has_payload = tail > _MAX_PADDING or any(obj.draft.read(self.end, max(tail, 0)))
+
+    def over(self, draft: Draft) -> Survey:
+        """Survey a copy that a plan can be carried out on."""
+        other = copy(self)
+        other.obj = self.obj.over(draft)
+        return other
 
     def _pieces_in(self, load: Phdr) -> list[Piece]:
         return [piece for piece in self.pieces if load.holds(piece.offset)]
@@ -100,10 +107,9 @@ class Survey:
         BFD's strip gives a PT_LOAD without a section any offset, and then
         glibc refuses the file ("not page-aligned").
         """
-        going = {id(piece) for piece in pieces}
         return not any(
-            all(id(piece) in going for piece in inside)
-            for inside in self._by_load.values()
+            all(piece in pieces for piece in inside)
+            for inside in map(self._pieces_in, self.obj.loads)
             if inside
         )
 

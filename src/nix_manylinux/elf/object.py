@@ -7,7 +7,8 @@ fields of the gABI in ELF64's order, for both classes.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nix_manylinux.elf import format as elf
@@ -46,6 +47,19 @@ class Phdr:
     memsz: int
     align: int
 
+    def row(self) -> elf.Segment:
+        """Return the fields as they are packed."""
+        return elf.Segment(
+            self.type,
+            self.flags,
+            self.offset,
+            self.vaddr,
+            self.paddr,
+            self.filesz,
+            self.memsz,
+            self.align,
+        )
+
     @property
     def end(self) -> int:
         """The file offset behind its last byte."""
@@ -82,6 +96,21 @@ class Shdr:
     info: int
     addralign: int
     entsize: int
+
+    def row(self) -> elf.Section:
+        """Return the fields as they are packed."""
+        return elf.Section(
+            self.name,
+            self.type,
+            self.flags,
+            self.addr,
+            self.offset,
+            self.size,
+            self.link,
+            self.info,
+            self.addralign,
+            self.entsize,
+        )
 
     @property
     def is_loaded(self) -> bool:
@@ -124,6 +153,23 @@ class Object:
         self.pt_dynamic = self._find_dynamic()
         self.dynamic, self.dynamic_slots = self._read_dynamic()
         self.strtab = self._find_strtab()
+
+    def over(self, draft: Draft) -> Object:
+        """Make a copy that can be changed by itself, its bytes in another draft."""
+        other = copy(self)
+        other.draft = draft
+        twins = {id(p): copy(p) for p in self.phdrs}
+        other.phdrs = list(twins.values())
+        other.loads = [twins[id(p)] for p in self.loads]
+        other.interp = None if self.interp is None else twins[id(self.interp)]
+        other.pt_dynamic = twins[id(self.pt_dynamic)]
+        other.shdrs = [copy(section) for section in self.shdrs]
+        other.strtab = copy(self.strtab)
+        for index, section in enumerate(self.shdrs):
+            if section is self.strtab:
+                other.strtab = other.shdrs[index]
+        other.dynamic = [list(pair) for pair in self.dynamic]
+        return other
 
     def _read_phdrs(self) -> list[Phdr]:
         header = self.header
@@ -272,10 +318,10 @@ class Object:
         draft.write(elf.EI_NIDENT, layout.ehdr.pack(*self.header))
         draft.write(
             self.header.phoff,
-            b"".join(layout.pack_segment(elf.Segment(*astuple(p))) for p in self.phdrs),
+            b"".join(layout.pack_segment(p.row()) for p in self.phdrs),
         )
         if self.shdrs:
-            rows = (layout.shdr.pack(*astuple(s)) for s in self.shdrs)
+            rows = (layout.shdr.pack(*s.row()) for s in self.shdrs)
             draft.write(self.header.shoff, b"".join(rows))
         rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)
         data = b"".join(rows)

@@ -114,14 +114,17 @@ def symbols_in(obj: Object, table: Shdr, sections: frozenset[int]) -> Iterator[i
     """File offsets of the symbols that a table defines in one of ``sections``."""
     size = obj.symbol_size
     end = table.offset + table.size // size * size
+    low = obj.st_shndx + (0 if obj.layout.endian == "little" else 1)
+    high = obj.st_shndx + (1 if obj.layout.endian == "little" else 0)
     for start in range(table.offset, end, _CHUNK):
         data = obj.draft.read(start, min(_CHUNK, end - start))
-        indexes = _words(obj, data, "H")[obj.st_shndx // 2 :: size // 2]
-        if sections.isdisjoint(indexes):
-            continue
-        for number, index in enumerate(indexes):
-            if index in sections:
-                yield start + number * size
+        lows, highs = data[low::size], data[high::size]
+        for index in sections:
+            number = lows.find(index & 0xFF)
+            while number >= 0:
+                if highs[number] == index >> 8:
+                    yield start + number * size
+                number = lows.find(index & 0xFF, number + 1)
 
 
 def verneed_files(obj: Object) -> Iterator[tuple[int, int]]:
