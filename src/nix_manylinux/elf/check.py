@@ -45,7 +45,7 @@ def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Chan
 
 def meaning(obj: Object) -> dict[str, object]:
     """Tell what a loader learns from a file, names in the place of offsets."""
-    strings = obj.draft.read(obj.strtab.offset, obj.strtab.size)
+    strings = obj.strings
     names: dict[int, list[bytes]] = {tag: [] for tag in STRING_TAGS}
     values = []
     for tag, value in obj.dynamic:
@@ -110,9 +110,7 @@ def _meaning(before: Object, after: Object, edit: ElfEdit) -> Iterator[str]:
 
 def _strings(after: Object, goal: Goal) -> Iterator[str]:
     """Look that a name in use is where it was: only what was free was written over."""
-    new, old = after.draft.read(after.strtab.offset, after.strtab.size), goal.old_strings
-    if new[-1:] != b"\0":
-        yield "the string table does not end with a NUL"
+    new, old = after.strings, goal.old_strings
     released = {place for start, end in goal.released for place in range(start, end)}
     if len(new) < len(old):
         yield "the string table became shorter"

@@ -132,16 +132,15 @@ def _edit(descriptor: int, path: str, edit: ElfEdit) -> Edited:
         goal = goal_of(before, edit)
         if not goal.changed:
             return untouched
-        draft, notes = draft_edit(before, edit, goal)
+        changes, size, notes = draft_edit(before, edit, goal)
     except Unproven as error:
         if not before.shdrs:
             raise
         return _edit_elsewhere(source, untouched, edit, str(error))
-    changes = draft.changes()
     if not changes:
         return replace(untouched, notes=notes)
     old = tuple((change.offset, change.old) for change in changes)
-    edited = replace(untouched, how="in place", size_after=draft.size, notes=notes, old=old)
+    edited = replace(untouched, how="in place", size_after=size, notes=notes, old=old)
     _write(edited, changes)
     return edited
 
@@ -176,8 +175,10 @@ def _edit_elsewhere(source: FileSource, untouched: Edited, edit: ElfEdit, reason
     return edited
 
 
-def draft_edit(before: Object, edit: ElfEdit, goal: Goal) -> tuple[Draft, tuple[str, ...]]:
-    """Lay an edit out on a draft and prove it; return the draft and notes on it.
+def draft_edit(
+    before: Object, edit: ElfEdit, goal: Goal
+) -> tuple[list[Change], int, tuple[str, ...]]:
+    """Lay an edit out on a draft and prove it; return what to write, the new size, and notes.
 
     Raises EditFailed, with what was wrong with each layout, if none is safe.
     """
@@ -197,7 +198,7 @@ def draft_edit(before: Object, edit: ElfEdit, goal: Goal) -> tuple[Draft, tuple[
         except (BadElf, EditFailed) as error:
             wrong = [str(error)]
         if not wrong:
-            return build.draft, tuple(build.notes)
+            return changes, build.draft.size, tuple(build.notes)
         faults.append(
             f"{plan.strings or 'strings stay'}, {plan.place or 'nothing moves'}: {wrong[0]}"
         )

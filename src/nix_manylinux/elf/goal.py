@@ -40,8 +40,6 @@ STRING_TAGS = frozenset(
 _PATHS = frozenset({elf.DT_RPATH, elf.DT_RUNPATH})
 #: Section types that we know to use .dynstr, and how.
 _KNOWN_USERS = frozenset({elf.SHT_DYNSYM, elf.SHT_DYNAMIC, elf.SHT_GNU_VERDEF, elf.SHT_GNU_VERNEED})
-#: The largest string table that is taken into memory (torch's has 5 MiB).
-_MAX_STRTAB = 256 << 20
 #: Values of entries count from their own address, so that no entry may change its place.
 _DT_MIPS_RLD_MAP_REL = 0x70000035
 
@@ -99,15 +97,6 @@ class _Entry:
         self.string = string
 
 
-def _string_table(obj: Object) -> bytes:
-    if obj.strtab.size > _MAX_STRTAB:
-        raise BadElf(f"a dynamic string table of {obj.strtab.size} bytes")
-    table = obj.draft.read(obj.strtab.offset, obj.strtab.size)
-    if table[-1:] != b"\0":
-        raise BadElf("the dynamic string table does not end with a NUL")
-    return table
-
-
 def goal_of(obj: Object, edit: ElfEdit) -> Goal:
     """Work out what ``edit`` means for a file."""
     if obj.dt(elf.DT_GNU_PRELINKED) is not None:
@@ -115,7 +104,7 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
             "the file is prelinked (DT_GNU_PRELINKED): its addresses are promised to others",
             hint="undo that first: prelink --undo FILE",
         )
-    old = _string_table(obj)
+    old = obj.strings
     entries = [_Entry(tag, value) for tag, value in obj.dynamic]
     released: list[int] = []
     if edit.search_path is not None:
@@ -234,6 +223,8 @@ class _Strings:
         self.data = bytearray(old)
         self.released: list[tuple[int, int]] = []
         self.placed: list[tuple[int, int]] = []
+        #: Ranges that a released name left, and that nothing has filled since.
+        self._free: list[tuple[int, int]] = []
         self._names: list[array[int]] | None = None
 
     def _is_free(self, start: int, end: int) -> bool:
@@ -245,6 +236,8 @@ class _Strings:
         return self._unused(start, end, self._used)
 
     def _unused(self, start: int, end: int, names: frozenset[int]) -> bool:
+        if any(low <= start and end <= high + 1 for low, high in self._free):
+            return True
         if self._has_strangers():
             return False
         wanted = frozenset(range(start, end))
@@ -278,6 +271,7 @@ class _Strings:
             if start and name and not self.data[start - 1] and self._unused(start, end + 1, used):
                 self.data[start:end] = bytes(len(name))
                 self.released.append((start, end))
+                self._free.append((start, end))
         self._used = used
 
     def place(self, name: bytes, *, share: bool) -> int:
@@ -295,6 +289,9 @@ class _Strings:
         start = self._hole(wanted) or self._end()
         self.data[start : start + len(wanted)] = wanted
         self.placed.append((start, start + len(wanted)))
+        self._free = [
+            (low, high) for low, high in self._free if high < start or low >= start + len(wanted)
+        ]
         self._used = (self._used or frozenset()) | {start}
         if not share:
             self._paths.append((start, start + len(name)))

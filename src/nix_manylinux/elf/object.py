@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from nix_manylinux.elf import format as elf
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 #: Kernels and linkers stop far below; a hostile file must not make us read on.
 _MAX_DYNAMIC = 1 << 16
 _MAX_SECTIONS = 1 << 20
+#: The largest string table that is taken into memory (torch's has 5 MiB).
+_MAX_STRTAB = 256 << 20
 #: The largest page that a kernel of the machine may use, where it is not 4 KiB
 #: (loongarch64: kernels use 16 KiB, its ABI links for 64).
 _LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH: 0x10000}
@@ -158,6 +161,7 @@ class Object:
         """Make a copy that can be changed by itself, its bytes in another draft."""
         other = copy(self)
         other.draft = draft
+        vars(other).pop("strings", None)  # what was read of the other draft
         twins = {id(p): copy(p) for p in self.phdrs}
         other.phdrs = list(twins.values())
         other.loads = [twins[id(p)] for p in self.loads]
@@ -264,6 +268,16 @@ class Object:
             if kind == tag:
                 found = value
         return found
+
+    @cached_property
+    def strings(self) -> bytes:
+        """The dynamic string table, which is read once and ends with a NUL."""
+        if self.strtab.size > _MAX_STRTAB:
+            raise BadElf(f"a dynamic string table of {self.strtab.size} bytes")
+        table = self.draft.read(self.strtab.offset, self.strtab.size)
+        if table[-1:] != b"\0":
+            raise BadElf("the dynamic string table does not end with a NUL")
+        return table
 
     def load_at(self, address: int) -> Phdr:
         """Return the PT_LOAD that fills an address from the file; `BadElf` for none."""
