@@ -112,6 +112,7 @@ class LibraryIndex:
     def __init__(self, directories: tuple[str, ...], disk: Disk) -> None:
         self.directories = directories
         self.disk = disk
+        self._by_soname: dict[str, list[str]] | None = None
 
     @classmethod
     def from_directories(
@@ -129,23 +130,21 @@ class LibraryIndex:
             if path is not None:
                 yield path
 
-    def with_soname(self, soname: str) -> Iterator[str]:
-        """Paths of libraries under another name whose DT_SONAME is ``soname``.
+    def with_soname(self, soname: str) -> list[str]:
+        """Return paths of libraries under another name whose DT_SONAME is ``soname``.
 
-        Files that begin with the soname's stem come first; the others are
-        opened only if the caller goes on asking, which is to say: before a
-        library is called missing.
+        The first call opens every library there is, so it is the last thing
+        to try before a library is called missing.
         """
-        stem = soname.partition(".so")[0]
-        near: list[str] = []
-        far: list[str] = []
-        for directory in self.directories:
-            for name in sorted(self.disk.names(directory)):
-                if ".so" in name and name != soname:
-                    (near if name.startswith(stem) else far).append(f"{directory}/{name}")
-        for path in (*near, *far):
-            if soname_of(self.disk, path) == soname:
-                yield path
+        if self._by_soname is None:
+            self._by_soname = {}
+            for directory in self.directories:
+                for name in sorted(self.disk.names(directory)):
+                    path = f"{directory}/{name}"
+                    found = soname_of(self.disk, path) if ".so" in name else None
+                    if found is not None and found != name:
+                        self._by_soname.setdefault(found, []).append(path)
+        return self._by_soname.get(soname, [])
 
 
 class WheelIndex:

@@ -96,6 +96,7 @@ class Loader:
         self._subdirectories = (*hwcaps, "") if target.libc == "glibc" else ("",)
         self._reserved = reserved
         self._searches: dict[tuple[str, str], Hit | None] = {}
+        self._paths: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
 
     def open(self, path: str) -> Process:
         """Load ``path`` as dlopen(path) or execve would, with all that it needs.
@@ -138,15 +139,14 @@ class Loader:
     def own_path(self, path: str, facts: ElfFacts) -> tuple[str, ...]:
         """Return the directories that ``facts``' own search path stands for, `$ORIGIN` expanded."""
         origin = path.rpartition("/")[0] or "/"
-        expanded = []
-        for entry in facts.search_path:
-            directory = self._expand(entry, origin)
-            if directory is None:
-                if self.target.libc == "musl":
-                    return ()  # one unknown token voids the whole list
-                continue
-            expanded.append(directory)
-        return tuple(expanded)
+        key = (origin, facts.search_path)
+        known = self._paths.get(key)
+        if known is None:
+            expanded = [self._expand(entry, origin) for entry in facts.search_path]
+            if self.target.libc == "musl" and None in expanded:
+                expanded = []  # one unknown token voids the whole list
+            known = self._paths[key] = tuple(each for each in expanded if each is not None)
+        return known
 
     def always_loaded(self) -> list[str]:
         """Sonames that every process has which can call dlopen: the libc's and the linker's."""
