@@ -1,0 +1,67 @@
+"""A virtual environment that uv filled with hard links into its cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.trees import plan_all, snapshot
+from tests.wheels.corpus import wheel
+
+from nix_manylinux.apply import apply_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give a uv of its own, from the package index."""
+    place = tmp_path_factory.mktemp("uv")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--disable-pip-version-check", "--target", str(place), "uv"]
+    subprocess.run(command, check=True)
+    return str(place / "bin/uv")
+
+
+@pytest.mark.wheels
+def test_the_cache_keeps_its_bytes(uv: str, tmp_path: Path) -> None:
+    """Patching one environment changes neither uv's cache nor another environment; undo neither."""
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "UV_CACHE_DIR": str(cache), "UV_OFFLINE": "1"}
+    for name in ("one", "two"):
+        venv = str(tmp_path / name)
+        made = [uv, "venv", "--quiet", "--python", sys.executable, venv]
+        subprocess.run(made, check=True, env=environment)
+        install = [uv, "pip", "install", "--quiet", "--no-deps", "--link-mode", "hardlink"]
+        install += [
+            "--python",
+            f"{venv}/bin/python",
+            wheel("ninja-"),
+            wheel("cffi-2.1.1-cp311-cp311-manylinux2014_x86_64"),
+        ]
+        subprocess.run(install, check=True, env=environment)
+    plan = plan_all(tmp_path / "one")
+    shared = [file for file in plan.trees[0].files if file.outside_links]
+    assert shared, "uv made no hard links: this test saw nothing"
+    before = {name: snapshot(tmp_path / name) for name in ("cache", "one", "two")}
+
+    apply_plan(plan).undo()
+    assert {name: snapshot(tmp_path / name) for name in before} == before
+
+    with apply_plan(plan) as applied:
+        assert {edit.label for edit in applied.edits if edit.how == "copied"} == {
+            file.label for file in shared
+        }
+    for name in ("cache", "two"):
+        # Their files have a link less now, and nothing else is different.
+        after = snapshot(tmp_path / name)
+        assert {path: (*value[:2], value[3]) for path, value in after.items()} == {
+            path: (*value[:2], value[3]) for path, value in before[name].items()
+        }
+    for file in plan_all(tmp_path / "one").trees[0].files:
+        assert file.facts.search_path == ("/nix/store/x/lib",)
+        assert file.outside_links == 0
