@@ -1,0 +1,192 @@
+"""Our reader against pyelftools, which is the reference: on fixtures and on real wheels."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from elftools.elf.constants import E_FLAGS
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection
+from elftools.elf.segments import InterpSegment
+from tests.support.elf import TARGETS
+from tests.wheels import corpus
+
+from nix_manylinux.elf.read import parse_elf, read_elf
+from nix_manylinux.model import ElfFacts, ElfKind, VersionNeed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.elf import ElfBuilder
+
+
+#: Fetched where the cache doesn't have them: both byte orders, both path tags.
+ALWAYS = ("cffi-2.1.1-cp311-cp311-manylinux2014_s390x", "psycopg2_binary-2.9.13-cp311")
+
+
+class Reference(NamedTuple):
+    """The facts that pyelftools can tell too."""
+
+    machine: int
+    bits: int
+    endian: str
+    soname: str | None
+    needed: tuple[str, ...]
+    rpath: str | None
+    runpath: str | None
+    interpreter: str | None
+    needs: tuple[VersionNeed, ...]
+    defines: tuple[str, ...]
+    executable_stack: bool | None
+
+
+def by_pyelftools(data: bytes) -> Reference:
+    """Read with pyelftools: the dynamic segment, and the version sections by their type."""
+    file = ELFFile(io.BytesIO(data))
+    tags: dict[str, list[str]] = {}
+    interpreter: str | None = None
+    stack: bool | None = None
+    for segment in file.iter_segments():
+        if isinstance(segment, InterpSegment):
+            interpreter = str(segment.get_interp_name())
+        elif isinstance(segment, DynamicSegment):
+            for tag in segment.iter_tags():
+                for name in ("needed", "soname", "rpath", "runpath"):
+                    if tag.entry.d_tag == f"DT_{name.upper()}":
+                        tags.setdefault(name, []).append(str(getattr(tag, name)))
+        elif segment["p_type"] == "PT_GNU_STACK":
+            stack = bool(segment["p_flags"] & 1)
+    needs, defines = _versions(file)
+    return Reference(
+        machine=int.from_bytes(data[18:20], "little" if file.little_endian else "big"),
+        bits=file.elfclass,
+        endian="little" if file.little_endian else "big",
+        soname=tags.get("soname", [None])[-1],
+        needed=tuple(tags.get("needed", ())),
+        rpath=tags.get("rpath", [None])[-1],
+        runpath=tags.get("runpath", [None])[-1],
+        interpreter=interpreter,
+        needs=needs,
+        defines=defines,
+        executable_stack=stack,
+    )
+
+
+def _versions(file: Any) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:  # noqa: ANN401 -- untyped
+    needs: list[VersionNeed] = []
+    defines: list[str] = []
+    for section in file.iter_sections():
+        if isinstance(section, GNUVerNeedSection):
+            for verneed, auxiliaries in section.iter_versions():
+                needs.extend(
+                    VersionNeed(
+                        library=str(verneed.name), version=aux.name, weak=bool(aux["vna_flags"] & 2)
+                    )
+                    for aux in auxiliaries
+                )
+        elif isinstance(section, GNUVerDefSection):
+            for verdef, auxiliaries in section.iter_versions():
+                if not verdef["vd_flags"] & 1:
+                    defines.append(next(auxiliaries).name)
+    return tuple(needs), tuple(defines)
+
+
+def ours(facts: ElfFacts, *, stack_told: bool) -> Reference:
+    """Reduce our facts to those that pyelftools tells."""
+    return Reference(
+        machine=facts.machine.number,
+        bits=facts.machine.bits,
+        endian=facts.machine.endian,
+        soname=facts.soname,
+        needed=facts.needed,
+        rpath=facts.rpath,
+        runpath=facts.runpath,
+        interpreter=facts.interpreter,
+        needs=facts.needs,
+        defines=facts.defines,
+        executable_stack=facts.executable_stack if stack_told else None,
+    )
+
+
+def compare(data: bytes) -> ElfKind:
+    """Assert that both readers agree on one file, and return its kind."""
+    facts = parse_elf(data)
+    assert facts is not None
+    if facts.kind.is_linked or facts.kind is ElfKind.STATIC:
+        reference = by_pyelftools(data)
+        assert ours(facts, stack_told=reference.executable_stack is not None) == reference
+    return facts.kind
+
+
+@pytest.mark.parametrize("target", [None, *TARGETS])
+def test_both_readers_agree_on_fixtures(elf_files: ElfBuilder, target: str | None) -> None:
+    """Every machine's library, program and versions read alike."""
+    library = elf_files.library(
+        "libv.so.1", target=target, soname="libv.so.1", versions="V_1 { demo; }; V_2 { } V_1;"
+    )
+    user = elf_files.library(
+        source="int demo(void); int mine(void) { return demo(); }",
+        target=target,
+        needs=[library],
+        needed=["libother.so.3"],
+        rpath="$ORIGIN/../lib",
+    )
+    program = elf_files.program(target=target, interpreter="/lib/ld-demo.so", needs=[library])
+    assert [compare(path.read_bytes()) for path in (library, user, program)] == [
+        ElfKind.LIBRARY,
+        ElfKind.LIBRARY,
+        ElfKind.PROGRAM,
+    ]
+
+
+@pytest.mark.parametrize("target", ["arm-linux-gnueabihf", "arm-linux-gnueabi"])
+def test_the_float_abi_is_the_one_of_the_reference(elf_files: ElfBuilder, target: str) -> None:
+    """EF_ARM_ABI_FLOAT_HARD and _SOFT are what the ABI document's constants say."""
+    data = elf_files.library(target=target).read_bytes()
+    flags = ELFFile(io.BytesIO(data))["e_flags"]
+    facts = parse_elf(data)
+    assert facts is not None
+    assert bool(flags & E_FLAGS.EF_ARM_ABI_FLOAT_HARD) == (facts.machine.abi == "hard")
+    assert bool(flags & E_FLAGS.EF_ARM_ABI_FLOAT_SOFT) == (facts.machine.abi == "soft")
+
+
+def members(wheel: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the ELF members of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as member:
+                head = member.read(4)
+                if head == b"\x7fELF":
+                    yield info.filename, head + member.read()
+
+
+@pytest.mark.wheels
+@pytest.mark.slow
+def test_both_readers_agree_on_every_wheel_of_the_cache(tmp_path: Path) -> None:
+    """Needs, names, paths and versions of all files of all cached wheels are the same."""
+    kinds: Counter[ElfKind] = Counter()
+    different: list[str] = []
+    for start in ALWAYS:
+        corpus.wheel(start)
+    found = sorted(Path(corpus.folder()).glob("*.whl"))
+    copy = tmp_path / "member"
+    for wheel in found:
+        for name, data in members(wheel):
+            try:
+                kinds[compare(data)] += 1
+            except AssertionError as error:
+                different.append(f"{wheel.name}: {name}: {error}")
+            copy.write_bytes(data)
+            if read_elf(copy, label=name) != parse_elf(data, label=name):
+                different.append(f"{wheel.name}: {name}: read_elf differs from parse_elf")
+    # Shown by -rP: how much was compared.
+    sys.stdout.write(" ".join(f"{kind.name}={n}" for kind, n in kinds.items()) + "\n")
+    assert not different, "\n".join(different)
+    assert kinds[ElfKind.LIBRARY] > len(ALWAYS)
