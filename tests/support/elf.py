@@ -267,15 +267,22 @@ class Poker:
         header = self.layout.header(bytes(self.data))._replace(**fields)
         self.layout.ehdr.pack_into(self.data, elf.EI_NIDENT, *header)
 
+    def segments(self) -> list[elf.Segment]:
+        """Read the program headers as they are now."""
+        header = self.layout.header(bytes(self.data))
+        size = header.phnum * header.phentsize
+        return self.layout.segments(bytes(self.data[header.phoff : header.phoff + size]))
+
     def segment(self, kind: int, **fields: int) -> None:
         """Set fields of the first program header of a type."""
         header = self.layout.header(bytes(self.data))
-        size = header.phnum * header.phentsize
-        table = self.layout.segments(bytes(self.data[header.phoff : header.phoff + size]))
-        index = next(i for i, segment in enumerate(table) if segment.type == kind)
-        packed = self.layout.pack_segment(table[index]._replace(**fields))
-        place = header.phoff + index * header.phentsize
-        self.data[place : place + len(packed)] = packed
+        for index, segment in enumerate(self.segments()):
+            if segment.type == kind:
+                packed = self.layout.pack_segment(segment._replace(**fields))
+                place = header.phoff + index * header.phentsize
+                self.data[place : place + len(packed)] = packed
+                return
+        raise LookupError(f"no program header of type {kind:#x}")
 
     def dynamic(self, tag: int, value: int, *, new_tag: int | None = None) -> None:
         """Set the value (and with ``new_tag`` the tag) of the first entry of a tag."""
