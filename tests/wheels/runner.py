@@ -15,7 +15,9 @@ import os
 import shutil
 import tempfile
 import time
+import zipfile
 from dataclasses import asdict, dataclass, field
+from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -43,7 +45,7 @@ class Result:
     files to the names that nothing provides, where the wheel was patched
     although some are missing. ``mapped`` maps each file that loaded to all
     that its process had mapped. ``refused`` is what the command said where it
-    did nothing at all. Sizes are in bytes, times in seconds.
+    did nothing at all. Sizes are in bytes, as unpacked, times in seconds.
     """
 
     wheel: str
@@ -118,7 +120,7 @@ def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable
         arguments = ["patch", prefix, *options, "--json", report]
     else:
         os.mkdir(output)
-        size_before = os.path.getsize(wheel)
+        size_before = _size_in(wheel)
         arguments = ["patch", wheel, "--output-dir", output, *options, "--json", report]
     started = time.monotonic()
     outcome = command(*arguments)
@@ -131,7 +133,7 @@ def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable
         refused = f"status {outcome.status}: {outcome.stderr.strip()}"
         return Result(wheel=name, mode=mode, refused=refused, patch_seconds=seconds)
     if mode == "wheel":
-        size_after = os.path.getsize(os.path.join(output, name))
+        size_after = _size_in(os.path.join(output, name))
         unpack(os.path.join(output, name), prefix, interpreter=store.python)
     else:
         size_after = _size(prefix)
@@ -231,6 +233,12 @@ def _size(root: str) -> int:
     )
 
 
+def _size_in(wheel: str) -> int:
+    """Sum up the sizes of a wheel's members as they are unpacked."""
+    with zipfile.ZipFile(wheel) as archive:
+        return sum(member.file_size for member in archive.infolist())
+
+
 def companions(wheel: str, wheels: Iterable[str]) -> list[str]:
     """List those of the wheels that this one's metadata requires, innermost first."""
     by_name = {
@@ -251,9 +259,6 @@ def companions(wheel: str, wheels: Iterable[str]) -> list[str]:
 
 def requirements(wheel: str) -> list[str]:
     """List the names in Requires-Dist that hold without extras."""
-    import zipfile
-    from email.parser import HeaderParser
-
     with zipfile.ZipFile(wheel) as archive:
         (member,) = (
             name
