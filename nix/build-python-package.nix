@@ -48,7 +48,7 @@ let
     let
       file = src.name or src;
       wheel = manylinux.parseWheelName file;
-      shown = if wheel == null then builtins.unsafeDiscardStringContext (baseNameOf (toString file)) else wheel.file;
+      shown = manylinux.fileName file;
       reason = manylinux.whyUnfit {
         python = interpreter;
         inherit file;

@@ -118,7 +118,8 @@ let
         mkdir -p $out/lib
         absent=
         for library in $expected; do
-          if [ -e "$library" ]; then
+          # A linker script of that name would not do.
+          if [ -e "$library" ] && [ "$(head -c 4 "$library" | tail -c 3)" = ELF ]; then
             ln -s "$library" $out/lib/
           else
             absent="$absent $library"

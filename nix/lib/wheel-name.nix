@@ -2,8 +2,7 @@
 let
   text = import ./text.nix;
 
-  # "name.whl", out of a path, a URL with or without a fragment, or a store path.
-  baseName =
+  fileName =
     file:
     let
       whole = builtins.unsafeDiscardStringContext (toString file);
@@ -31,6 +30,12 @@ let
       };
 in
 rec {
+  # fileName :: string | path -> string
+  #
+  # The last part of a path, of a URL with or without query and fragment, or
+  # of a store path (its hash left out).
+  inherit fileName;
+
   # normalizeName :: string -> string
   #
   # PEP 503: what two spellings of one project have in common.
@@ -57,7 +62,7 @@ rec {
   parseWheelName =
     file:
     let
-      name = baseName file;
+      name = fileName file;
       parts = text.splitOn "-" (builtins.substring 0 (builtins.stringLength name - 4) name);
       count = builtins.length parts;
       at = builtins.elemAt parts;

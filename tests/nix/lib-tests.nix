@@ -142,6 +142,16 @@ in
     expected = [ false true true false false false ];
   };
 
+  fileName.testOfPathsUrlsAndStorePaths = {
+    expr = map manylinux.fileName [
+      "demo.tar.gz"
+      ./demo.tar.gz
+      "https://example.org/a/demo-1.0%2Bcpu.whl?token=1#sha256=0"
+      "${builtins.storeDir}/0123456789abcdfghijklmnpqrsvwxyz-demo.tar.gz"
+    ];
+    expected = [ "demo.tar.gz" "demo.tar.gz" "demo-1.0+cpu.whl" "demo.tar.gz" ];
+  };
+
   normalizeName.testByPep503 = {
     expr = map manylinux.normalizeName [ "Foo.Bar" "foo--__..bar" "scikit_learn" ];
     expected = [ "foo-bar" "foo-bar" "scikit-learn" ];

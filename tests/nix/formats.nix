@@ -1,0 +1,172 @@
+# Claims about buildPythonPackage's formats, in lib.runTests form, on any
+# package set that has the overlay.
+{
+  # With the overlay, and without.
+  pkgs,
+  plain,
+  # Whether this nixpkgs takes `finalAttrs: { ... }`.
+  functionForm ? true,
+}:
+let
+  inherit (pkgs) lib pythonManylinuxPackages;
+  set = pkgs.python3.pkgs;
+  inherit (set) buildPythonPackage buildPythonApplication;
+
+  before = plain.python3.pkgs.buildPythonPackage;
+
+  abi = "cp${lib.replaceStrings [ "." ] [ "" ] (lib.versions.majorMinor set.python.version)}";
+  file = "demo-1.0-${abi}-${abi}-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+  wheel = name: builtins.toFile name "no wheel, for evaluation only";
+  src = wheel file;
+
+  base = {
+    pname = "demo";
+    version = "1.0";
+    inherit src;
+  };
+  format = "manylinux2014";
+  short = buildPythonPackage (base // { inherit format; });
+  source = {
+    pname = "demo";
+    version = "1.0";
+    pyproject = true;
+    src = ./ring-one;
+  };
+
+  # The same package, written in other ways.
+  spellings = {
+    parts = buildPythonPackage (
+      base
+      // {
+        format = "wheel";
+        nativeBuildInputs = [ pkgs.manylinuxFixupHook ];
+        buildInputs = pythonManylinuxPackages.manylinux_2_17;
+        dontStrip = true;
+      }
+    );
+    otherSpelling = buildPythonPackage (base // { format = "manylinux_2_17"; });
+    overridden = (buildPythonPackage (base // { format = "other"; })).overridePythonAttrs {
+      inherit format;
+    };
+    overriddenByFunction =
+      (buildPythonPackage (base // { format = "manylinux1"; })).overridePythonAttrs
+        (old: {
+          format = if old.format == "manylinux1" then format else throw "the format was expanded already";
+        });
+    fromSource = (buildPythonPackage source).overridePythonAttrs (old: {
+      inherit format src;
+    });
+    twice = (short.overridePythonAttrs { format = "other"; }).overridePythonAttrs { inherit format; };
+    afterOverrideAttrs = (short.overrideAttrs (_: { })).overridePythonAttrs { inherit format; };
+    overrideOfTheFunction = buildPythonPackage.override { } (base // { inherit format; });
+    called = set.callPackage (
+      { buildPythonPackage }: buildPythonPackage (base // { inherit format; })
+    ) { };
+  }
+  // lib.optionalAttrs functionForm {
+    function = buildPythonPackage (finalAttrs: base // { inherit format; });
+    functionOverridden = (buildPythonPackage (finalAttrs: base // { format = "other"; })).overridePythonAttrs (
+      old: { inherit format; }
+    );
+    # Names of attributes must not depend on what the format is.
+    computed = buildPythonPackage (
+      finalAttrs:
+      base
+      // {
+        format = finalAttrs.passthru.wanted;
+        passthru.wanted = format;
+      }
+    );
+    finalAndOld = short.overridePythonAttrs (
+      finalAttrs: old: { inherit (old) format; }
+    );
+  };
+
+  drvPaths = lib.mapAttrs (_: package: package.drvPath);
+
+  # What is left of a package whose wheel doesn't fit: enough to be listed.
+  unfit = buildPythonPackage (
+    base
+    // {
+      inherit format;
+      src = wheel "demo-1.0-cp27-cp27mu-manylinux1_x86_64.whl";
+      meta.description = "still there";
+    }
+  );
+
+  patched = derivation {
+    name = file;
+    system = "x86_64-linux";
+    builder = "/bin/sh";
+  } // { isManylinuxPatched = true; };
+  fromPatched = buildPythonPackage (
+    base
+    // {
+      format = "wheel";
+      src = patched;
+    }
+  );
+in
+{
+  testOneDerivationForAllSpellings = {
+    expr = drvPaths spellings;
+    expected = lib.mapAttrs (_: _: short.drvPath) spellings;
+  };
+  testFunctionArgsAreKept = {
+    expr = lib.functionArgs buildPythonPackage == lib.functionArgs before;
+    expected = true;
+  };
+  testApplications = {
+    expr =
+      let
+        app = buildPythonApplication (base // { inherit format; });
+      in
+      [
+        (lib.hasPrefix "demo-" app.name)
+        (app.drvPath == (app.overridePythonAttrs { }).drvPath)
+        (lib.elem pkgs.manylinuxFixupHook app.nativeBuildInputs)
+      ];
+    expected = [ true true true ];
+  };
+  testLibrariesOfThePolicy = {
+    expr = map (drv: drv.outPath) (lib.filter (drv: lib.elem drv pythonManylinuxPackages.manylinux_2_17) short.buildInputs);
+    expected = map (drv: drv.outPath) pythonManylinuxPackages.manylinux_2_17;
+  };
+  testBinaryProvenance = {
+    expr = map (type: type.shortName) short.meta.sourceProvenance;
+    expected = [ "binaryNativeCode" ];
+  };
+  testProvenanceOfOnesOwn = {
+    expr = (short.overridePythonAttrs { meta.sourceProvenance = [ ]; }).meta.sourceProvenance;
+    expected = [ ];
+  };
+  testStripIsOffUnlessAskedFor = {
+    expr = [ short.dontStrip (short.overridePythonAttrs { dontStrip = false; }).dontStrip ];
+    expected = [ true false ];
+  };
+  testNameAndMetaOfAWheelThatDoesNotFit = {
+    expr = [ (lib.hasSuffix "demo-1.0" unfit.name) unfit.meta.description (builtins.tryEval unfit.drvPath).success ];
+    expected = [ true "still there" false ];
+  };
+  # The build looks at the wheel's own tags: evaluation has no more to say here.
+  testOverrideAttrsGoesRoundEvaluation = {
+    expr = (builtins.tryEval (short.overrideAttrs { src = wheel "demo-1.0-cp27-cp27mu-manylinux1_x86_64.whl"; }).drvPath).success;
+    expected = true;
+  };
+  testPatchedWheelsAreLeftAlone = {
+    expr = [ fromPatched.dontStrip fromPatched.dontPatchELF ];
+    expected = [ true true ];
+  };
+  testPatchedWheelsOfOtherFormatsKeepTheirHash = {
+    expr = (fromPatched.overridePythonAttrs { src = removeAttrs patched [ "isManylinuxPatched" ]; }).drvPath;
+    expected = (before (base // { format = "wheel"; src = patched; })).drvPath;
+  };
+  testOverridePythonAttrsSeesWhatWasWritten = {
+    expr = (short.overridePythonAttrs (old: { passthru.seen = builtins.attrNames old; })).seen;
+    expected = [ "format" "pname" "src" "version" ];
+  };
+  testOwnInputsComeFirst = {
+    expr = (builtins.head (short.overridePythonAttrs { buildInputs = [ pkgs.zlib ]; }).buildInputs).outPath;
+    expected = pkgs.zlib.outPath;
+  };
+}
