@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.utils import parse_wheel_filename
-from tests.support.nix import (
-    ROOT,
-    NixFailed,
-    broken_claims,
-    evaluate,
-    nix_string,
-    packages,
-    run_nix,
-)
+from tests.support.nix import ROOT, NixFailed, evaluate, nix_string, run_nix
+from tests.support.sets import broken_claims, expression, packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,10 +158,9 @@ class Index:
         address = f"http://127.0.0.1:{self.server.server_port}"
         rewrite = f"""url: let path = builtins.match "[a-z]+://[^/]*(/.*)" url; in
           "{address}${{builtins.head path}}" """
-        expression = f"""let root = {ROOT}; in
-          ({packages(config=f"rewriteURL = {rewrite};")}).fetchPypi
+        body = f"""({packages(config=f"rewriteURL = {rewrite};")}).fetchPypi
             ({{ hash = {nix_string(self.hash)}; }} // {arguments})"""
-        return run_nix("nix-build", "--no-out-link", "-E", expression).strip()
+        return run_nix("nix-build", "--no-out-link", "-E", expression(body)).strip()
 
 
 @pytest.fixture

@@ -8,25 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.nix import (
-    RING_TWO,
-    ROOT,
-    NixFailed,
-    broken_claims,
-    evaluate,
-    nix_string,
-    packages,
-    run_nix,
-)
+from tests.support.nix import NixFailed, evaluate, nix_string, run_nix
+from tests.support.rings import ring
+from tests.support.sets import broken_claims, expression, packages
 
 pytestmark = pytest.mark.nix
 
-STAND_INS = "(import (root + /tests/nix/stand-ins.nix))"
 
-
-def test_claims() -> None:
-    """Every claim of formats.nix holds."""
-    assert broken_claims("formats.nix") == {}
+@pytest.mark.parametrize("function_form", ["true", "false"][: 2 if ring() == "one" else 1])
+def test_claims(function_form: str) -> None:
+    """Every claim of formats.nix holds, whether nixpkgs takes functions or not."""
+    choice = f"functionForm = {function_form};"
+    more = choice if ring() == "one" else ""
+    assert broken_claims("formats.nix", arguments=choice, more=more) == {}
 
 
 def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "") -> str:
@@ -34,7 +28,7 @@ def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "")
     return str(
         evaluate(
             f"""let
-              pkgs = {packages(extra=STAND_INS)};
+              pkgs = {packages()};
               inherit (pkgs) lib fetchPypi;
               set = pkgs.python3.pkgs;
               wheel = tags: builtins.toFile "demo-1.0-${{tags}}.whl" "";
@@ -45,7 +39,7 @@ def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "")
                 inherit lib;
                 inherit (pkgs) manylinuxFixupHook pythonManylinuxPackages;
                 python = changed;
-              }} ({packages(overlay=False, extra=STAND_INS)}).python3.pkgs.{function};
+              }} ({packages(overlay=False)}).python3.pkgs.{function};
             in (build ({{ pname = "demo"; version = "1.0"; }} // {attrs})).drvPath"""
         )
     )
@@ -160,7 +154,7 @@ def test_other_packages_keep_their_hash() -> None:
     """Every package of the Python set is the same derivation with the overlay and without."""
 
     def python_set(*, overlay: bool) -> str:
-        return f"({packages(overlay=overlay, extra=STAND_INS)}).python3.pkgs"
+        return f"({packages(overlay=overlay)}).python3.pkgs"
 
     def plain(name: str) -> str | None:
         """One process each: what this set can't build ends its evaluation."""
@@ -176,7 +170,7 @@ def test_other_packages_keep_their_hash() -> None:
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(names, pool.map(plain, names), strict=True))
     expected = {name: drv_path for name, drv_path in found.items() if drv_path is not None}
-    assert len(expected) > (150 if os.environ.get(RING_TWO) else 3)
+    assert len(expected) > (150 if ring() == "two" else 3)
     with_overlay = evaluate(
         f"{{ names }}: map (name: {python_set(overlay=True)}.${{name}}.drvPath) names",
         names=list(expected),
@@ -187,7 +181,7 @@ def test_other_packages_keep_their_hash() -> None:
 def test_the_tool_can_be_built_from_its_expression() -> None:
     """nix/package.nix evaluates in the set, as a module there and as an application at the top."""
     found = evaluate(
-        f"""let pkgs = {packages(extra=STAND_INS)}; in [
+        f"""let pkgs = {packages()}; in [
           pkgs.python3.pkgs.nix-manylinux.name pkgs.nix-manylinux.drvPath
           (pkgs.lib.getExe pkgs.nix-manylinux)
         ]"""
@@ -198,11 +192,9 @@ def test_the_tool_can_be_built_from_its_expression() -> None:
 
 def test_its_source_is_what_the_build_reads() -> None:
     """The tool's source is pyproject.toml, README, LICENSE and src: nothing else rebuilds it."""
-    expression = (
-        f"let root = {ROOT}; in ({packages(extra=STAND_INS)}).python3.pkgs.nix-manylinux.src"
-    )
+    source = expression(f"({packages()}).python3.pkgs.nix-manylinux.src")
     path = json.loads(
-        run_nix("nix-instantiate", "--eval", "--read-write-mode", "--json", "-E", expression)
+        run_nix("nix-instantiate", "--eval", "--read-write-mode", "--json", "-E", source)
     )
     assert sorted(os.listdir(path)) == ["LICENSE", "README.md", "pyproject.toml", "src"]
     assert not list(Path(path).rglob("__pycache__"))

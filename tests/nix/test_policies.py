@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
 import pytest
-from tests.support.nix import ROOT, NixFailed, broken_claims, evaluate, packages, run_nix
+from tests.support.nix import ROOT, NixFailed, evaluate, run_nix
+from tests.support.sets import STAND_INS, broken_claims, expression, packages
 
 pytestmark = pytest.mark.nix
 
 DATA = ROOT / "src/nix_manylinux/data"
-STAND_INS = "(import (root + /tests/nix/stand-ins.nix))"
 
 
 def test_claims() -> None:
@@ -53,26 +54,24 @@ def test_proofs(policy: str) -> None:
         extra = """(final: prev: { stdenv = prev.stdenv // { cc = prev.stdenv.cc // {
           libc = final.runCommand "musl" { } "mkdir -p $out/lib; printf '?ELF' > $out/lib/libc.so";
         }; }; })"""
-    expression = f"let root = {ROOT}; in ({packages(extra=f'{STAND_INS} {extra}')})"
+    packages_of = expression(f"({packages(extra=f'{STAND_INS} {extra}')})")
     out = run_nix(
-        "nix-build", "--no-out-link", "-E", f"{expression}.pythonManylinuxPackages.{policy}Package"
+        "nix-build", "--no-out-link", "-E", f"{packages_of}.pythonManylinuxPackages.{policy}Package"
     ).strip()
     table = json.loads((DATA / "policy-packages.json").read_text())
     policies = json.loads((DATA / "manylinux-policies.json").read_text())["policies"]
     expected = {*policies[policy]["sonames"], *table["extra"].get(policy, [])}
     links = set(run_nix("nix-store", "--query", "--references", out).split())
     assert links
-    from os import listdir, uname
-
-    if uname().machine not in {"x86_64", "aarch64"}:
+    if os.uname().machine not in {"x86_64", "aarch64"}:
         expected -= {"libmvec.so.1"}
-    assert set(listdir(f"{out}/lib")) == expected
+    assert set(os.listdir(f"{out}/lib")) == expected
 
 
 def test_a_proof_that_fails() -> None:
     """A package that has lost its library fails the proof, which names file and package."""
     broken = """(final: prev: { libsm = final.runCommand "libsm" { } "mkdir -p $out/lib"; })"""
-    expression = f"let root = {ROOT}; in ({packages(extra=f'{STAND_INS} {broken}')})"
+    packages_of = expression(f"({packages(extra=f'{STAND_INS} {broken}')})")
     with pytest.raises(
         NixFailed, match=r"(?s)not where data/policy-packages\.json has them:.*libSM\.so\.6"
     ):
@@ -80,7 +79,7 @@ def test_a_proof_that_fails() -> None:
             "nix-build",
             "--no-out-link",
             "-E",
-            f"{expression}.pythonManylinuxPackages.manylinux_2_28Package",
+            f"{packages_of}.pythonManylinuxPackages.manylinux_2_28Package",
         )
 
 
@@ -92,6 +91,6 @@ def test_a_package_that_is_nowhere() -> None:
         evaluate(
             f"""map toString (import (root + /nix/policies.nix) rec {{
               inherit (pkgs) lib;
-              pkgs = removeAttrs ({packages(extra=STAND_INS)}) [ "libsm" "xorg" ];
+              pkgs = removeAttrs ({packages()}) [ "libsm" "xorg" ];
             }}).manylinux_2_28"""
         )

@@ -80,36 +80,3 @@ def nix_string(text: str) -> str:
     """Quote a text for an expression."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
     return f'"{escaped}"'
-
-
-def packages(*, overlay: bool = True, extra: str = "", config: str = "") -> str:
-    """Give the expression of a package set: ring one, or what RING_TWO names.
-
-    With ``overlay`` it has the project's overlay; ``extra`` are further
-    overlays, as expressions with spaces between, ``config`` nixpkgs' options,
-    as the inside of a set.
-    """
-    source = os.environ.get(RING_TWO) or ROOT / "tests/nix/ring-one"
-    ours = "(import (root + /nix/overlay.nix))" if overlay else ""
-    return f"(import {source} {{ overlays = [ {ours} {extra} ]; config = {{ {config} }}; }})"
-
-
-def broken_claims(file: str, **arguments: object) -> Any:  # noqa: ANN401 -- JSON is what it is
-    """Give the claims of a .nix file (lib.runTests form) that don't hold, with what they gave.
-
-    The file is a function of `pkgs`, a set with the overlay, and `plain`, one
-    without; both have stand-ins for the libraries that policies name.
-    """
-    libraries = "(import (root + /tests/nix/stand-ins.nix))"
-    return evaluate(
-        f"""arguments: let
-          claims = import (root + "/tests/nix/{file}") (removeAttrs arguments [ "none" ] // {{
-            pkgs = {packages(extra=libraries)};
-            plain = {packages(overlay=False, extra=libraries)};
-          }});
-          broken = builtins.filter (name: claims.${{name}}.expr != claims.${{name}}.expected)
-            (builtins.attrNames claims);
-        in assert claims != {{ }};
-          builtins.intersectAttrs (builtins.groupBy (name: name) broken) claims""",
-        **(arguments or {"none": None}),
-    )

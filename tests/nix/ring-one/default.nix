@@ -83,7 +83,8 @@ let
   hostLibs = name: names: asPackage (raw name (copyLibraries names));
 
   glibc =
-    hostLibs "glibc-host" [
+    hostLibs "glibc-host" (
+    [
       hostPlatform.linker
       "libc.so.6"
       "libm.so.6"
@@ -93,7 +94,11 @@ let
       "libutil.so.1"
       "libresolv.so.2"
       "libanl.so.1"
+      "libnsl.so.1"
     ]
+    # These alone have vector routines.
+    ++ lib.optional (hostPlatform.isx86_64 || hostPlatform.isAarch64) "libmvec.so.1"
+    )
     // {
       version = config.glibcVersion or "2.36";
     };
@@ -310,12 +315,15 @@ let
             url ? "",
             urls ? [ url ],
             name ? baseNameOf (lib.head urls),
+            # As nixpkgs' option of this name: the way to another server.
+            rewriteURL ? config.rewriteURL or lib.id,
             hash ? "",
             sha256 ? "",
             ...
           }:
           stdenv.mkDerivation {
-            inherit name urls;
+            inherit name;
+            urls = map rewriteURL urls;
             outputHash = if hash != "" then hash else sha256;
             outputHashMode = "flat";
             ${if hash == "" then "outputHashAlgo" else null} = "sha256";
@@ -324,6 +332,7 @@ let
                 if curl -fsS "$url" -o $out; then exit 0; fi
               done
               echo "cannot download $name from any of: $urls" >&2
+              runHook failureHook
               exit 1
             '';
           }
@@ -342,7 +351,7 @@ let
       };
       python3 = final.hostPython;
       python3Packages = final.hostPython.pkgs;
-      fetchPypi = final.python3Packages.fetchPypi;
+      fetchPypi = callPackage ./fetch-pypi.nix { };
     };
 in
 lib.fix (

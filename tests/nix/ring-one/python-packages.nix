@@ -191,7 +191,7 @@ let
           format = true;
           pyproject = true;
         };
-        override = new: make (lib.toFunction new { stdenv = env; }).stdenv;
+        override = new: make ({ stdenv = env; } // lib.toFunction new { stdenv = env; }).stdenv;
       };
     in
     make stdenv;
@@ -229,31 +229,5 @@ in
         pythonModule = false;
       };
     });
-  fetchPypi = lib.makeOverridable (
-    {
-      format ? "setuptools",
-      pname,
-      version,
-      python ? "py2.py3",
-      abi ? "none",
-      platform ? "any",
-      dist ? "py2.py3",
-      extension ? "tar.gz",
-      sha256 ? "",
-      hash ? "",
-    }:
-    pkgs.fetchurl {
-      inherit sha256 hash;
-      url =
-        let
-          folder = "${lib.substring 0 1 pname}/${pname}";
-        in
-        if format == "wheel" then
-          "https://pypi.invalid/packages/${dist}/${folder}/${pname}-${version}-${python}-${abi}-${platform}.whl"
-        else if format == "setuptools" then
-          "mirror://pypi/${folder}/${pname}-${version}.${extension}"
-        else
-          throw "Unsupported format ${format}";
-    }
-  );
+  inherit (pkgs) fetchPypi;
 }
