@@ -166,6 +166,8 @@ def _widen(name: str, extra: bytes, narrow: tuple[int, int, int, int]) -> tuple[
     They are the unpacked size, the packed size, the start and the disk, in
     the order of the field.
     """
+    if not extra:
+        return narrow
     wide = b""
     for kind, value in _extras(name, extra):
         if kind == 0x7075 and value[5:] != name.encode():

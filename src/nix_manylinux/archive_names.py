@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nix_manylinux.archive_format import bad
@@ -9,23 +10,28 @@ from nix_manylinux.archive_format import bad
 if TYPE_CHECKING:
     from nix_manylinux.archive_format import Member
 
+_EVASIVE = frozenset({"", ".", ".."})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 def check_name(name: str) -> None:
     """Refuse a name that could leave the folder it is unpacked in, or be read as another one."""
     parts = name.removesuffix("/").split("/")
-    if any(ord(c) < 32 or ord(c) == 127 for c in name):
+    if _CONTROL.search(name):
         raise bad("has a control character in its name", name)
     if "\\" in name:
         raise bad("has a backslash in its name", name)
     if name.startswith("/") or (len(name) > 1 and name[1] == ":" and name[0].isalpha()):
         raise bad("has an absolute name", name)
-    if any(part in {"", ".", ".."} for part in parts):
+    if not _EVASIVE.isdisjoint(parts):
         raise bad("has an empty, '.' or '..' part in its name", name)
     try:
         encoded = name.encode()
     except UnicodeEncodeError as cause:
         raise bad("has a name that is not UTF-8", name) from cause
-    if len(encoded) > 3000 or any(len(part.encode()) > 255 for part in parts):
+    if len(encoded) > 3000 or (
+        len(encoded) > 255 and any(len(part.encode()) > 255 for part in parts)
+    ):
         raise bad("has a name longer than a file's may be", name[:80])
 
 

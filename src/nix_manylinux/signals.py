@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -73,3 +75,20 @@ class Interrupts:
             self._pending = self._pending or number
         if not self._held:
             self.check()
+
+
+@contextlib.contextmanager
+def signals_as_exceptions() -> Iterator[None]:
+    """Raise SIGTERM and SIGHUP as SystemExit while the block runs, so that its ``finally`` run.
+
+    For work whose temporary files must not outlive it. `Interrupts` within
+    the block take over, and give back.
+    """
+    interrupts = Interrupts()
+    interrupts.start()
+    try:
+        interrupts.release()
+        yield
+    finally:
+        interrupts.hold()
+        interrupts.stop()

@@ -21,6 +21,7 @@ from tests.support.wheels import row, tiny_library
 
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.errors import BadTree, EditFailed
+from nix_manylinux.signals import signals_as_exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -312,6 +313,41 @@ def test_a_signal_between_apply_and_close_is_raised_at_once(tree: Path) -> None:
     with pytest.raises(SystemExit):
         verify()
     assert snapshot(tree) == before
+
+
+def test_signals_as_exceptions(tmp_path: Path) -> None:
+    """SIGTERM runs every finally on its way out, around an apply as well, and handlers are back."""
+    before = signal.getsignal(signal.SIGTERM)
+    cleaned = []
+
+    def work(number: int) -> None:
+        with signals_as_exceptions():
+            try:
+                with apply_plan(plan_all(tmp_path), edit_file=Appender()):
+                    pass
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+            finally:
+                cleaned.append(number)
+
+    with pytest.raises(SystemExit) as caught:
+        work(signal.SIGTERM)
+    assert caught.value.code == 143
+    with pytest.raises(KeyboardInterrupt):
+        work(signal.SIGINT)
+    assert cleaned == [signal.SIGTERM, signal.SIGINT]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ignored_signals_stay_ignored(tree: Path) -> None:
+    """Under nohup SIGHUP stays without effect."""
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        hang_up = Appender(after=lambda _path: os.kill(os.getpid(), signal.SIGHUP))
+        apply_plan(plan_all(tree), edit_file=hang_up).close()
+    finally:
+        signal.signal(signal.SIGHUP, old)
+    assert (tree / "bin/tool").read_bytes() == LIBRARY + MARK
 
 
 def test_a_real_process_that_is_terminated(tree: Path) -> None:

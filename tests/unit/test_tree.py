@@ -208,6 +208,16 @@ def test_deep_nesting_within_limits(tmp_path: Path) -> None:
         path = os.path.dirname(path)
 
 
+def test_ten_thousand_files(tmp_path: Path) -> None:
+    """Many files are no problem: each other file is opened once, and its first bytes read."""
+    for number in range(100):
+        (tmp_path / f"{number}").mkdir()
+        for each in range(100):
+            (tmp_path / f"{number}/{each}.py").write_bytes(b"")
+    (tmp_path / "50/x.so").write_bytes(LIBRARY)
+    assert [file.path for file in scan_tree(str(tmp_path)).files] == ["50/x.so"]
+
+
 def test_no_directory(tmp_path: Path) -> None:
     """A root that is no directory is refused."""
     with pytest.raises(BadTree, match="not a directory"):
