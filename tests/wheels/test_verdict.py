@@ -1,0 +1,58 @@
+"""The verdict on real wheels is auditwheel's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.wheels import corpus
+
+from nix_manylinux.policy import load_policies
+from nix_manylinux.tags import parse_wheel_name
+from nix_manylinux.tree import scan_tree
+from nix_manylinux.verdict import verdict
+from nix_manylinux.wheel import open_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.wheels, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def auditwheel(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Install the auditwheel that the policies were read from."""
+    root = tmp_path_factory.mktemp("auditwheel")
+    subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
+    subprocess.run([str(root / "bin" / "pip"), "install", "-q", "auditwheel==6.8.2"], check=True)
+    return str(root / "bin" / "auditwheel")
+
+
+@pytest.mark.parametrize("name", sorted(corpus.entries()))
+def test_auditwheel_agrees(name: str, auditwheel: str, tmp_path: Path) -> None:
+    """Every wheel of the corpus keeps the policy that ``auditwheel show`` gives, without exception.
+
+    Symbol versions are compared where auditwheel found nothing outside: it
+    adds those of the libraries that it finds on this machine.
+    """
+    path = corpus.wheel(name)
+    done = subprocess.run(
+        [auditwheel, "show", "--json", path], capture_output=True, text=True, check=False
+    )
+    theirs = json.loads(done.stdout)
+    with open_wheel(path) as wheel:
+        unpacked = wheel.unpack(str(tmp_path))
+    facts = scan_tree(unpacked.root, labels=unpacked.labels)
+    ours = verdict(facts, load_policies(), claimed=parse_wheel_name(path).tags)
+    if not facts.files:
+        assert "does not look like a platform wheel" in theirs["error"]
+        assert ours.kept == "any"
+        return
+    assert ours.kept == theirs["overall_tag"]
+    if not ours.kept.startswith("linux_"):
+        assert ours.by_versions == theirs["sym_tag"]
+    claimed = {tag.rpartition("-")[2] for tag in parse_wheel_name(path).tags}
+    assert set(ours.claimed) == claimed
