@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
@@ -18,6 +19,8 @@ from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfFacts, ElfKind, Machine
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from nix_manylinux.elf.format import FileHeader
 
 _HINT = (
@@ -57,21 +60,31 @@ def read_elf(path: str | os.PathLike[str], *, label: str | None = None) -> ElfFa
     BadElf for ELF that is cut short or contradicts itself, OSError where the
     file can't be opened or read.
     """
-    name = os.fspath(path)
+    with open_elf(path, label=label) as source:
+        return None if source is None else _facts(source, (os.fspath(path), label or ""))
+
+
+@contextmanager
+def open_elf(
+    path: str | os.PathLike[str], *, label: str | None = None
+) -> Generator[Source | None, None, None]:
+    """Open an ELF file for reading; None where it is no regular file or not ELF.
+
+    A BadElf that is raised while it is open gets the file's name and a hint.
+    Raises OSError where the file can't be opened.
+    """
     # O_NONBLOCK: opening a FIFO would wait for a writer.
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        head = os.pread(fd, 4096, 0)
-        if not head.startswith(elf.ELF_MAGIC):
-            return None
-        names = (name, label) if label else (name,)
-        return _facts(Source(fd=fd, data=head, size=max(status.st_size, len(head))), names)
+        head = os.pread(fd, 4096, 0) if stat.S_ISREG(status.st_mode) else b""
+        if is_elf(head):
+            yield Source(fd=fd, data=head, size=max(status.st_size, len(head)))
+        else:
+            yield None
     except BadElf as error:
         error.hint = _HINT
-        error.at(label or name)
+        error.at(label or os.fspath(path))
         raise
     finally:
         os.close(fd)
@@ -93,7 +106,7 @@ def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
 def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
     image = Image(source)
     machine = _machine(image)
-    kind = _unlinked_kind(image)
+    kind = unlinked_kind(image)
     if kind is not None:
         return ElfFacts(machine=machine, kind=kind, has_sections=image.section_count() > 0)
     if not image.loads:
@@ -180,7 +193,7 @@ def _machine(image: Image) -> Machine:
     return Machine(number=header.machine, bits=layout.bits, endian=layout.endian, abi=abi)
 
 
-def _unlinked_kind(image: Image) -> ElfKind | None:
+def unlinked_kind(image: Image) -> ElfKind | None:
     """Tell the kind of a file that neither kernel nor loader maps; None for all others."""
     header: FileHeader = image.header
     if header.type == elf.ET_CORE or header.machine in {elf.EM_CUDA, elf.EM_AMDGPU}:

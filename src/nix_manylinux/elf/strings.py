@@ -1,0 +1,85 @@
+"""Names of libraries among an ELF file's constants: what it may open by ``dlopen``.
+
+A guess for people, not a fact for the loader: `ElfFacts` holds no part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.image import Image
+from nix_manylinux.elf.read import open_elf, unlinked_kind
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+#: Bytes that are read and searched at once.
+_CHUNK = 1 << 20
+#: The longest name that is looked for, and how many different ones.
+_LONGEST = 128
+_MOST = 10_000
+#: A C string of its own: no text in front of it (a path, a sentence), NUL behind it.
+_NAME = rb"lib[0-9A-Za-z_+.-]{1,100}?\.so(?:\.[0-9][0-9A-Za-z_]*){0,4}\0"
+
+
+def read_only_sonames(path: str | os.PathLike[str], *, label: str | None = None) -> tuple[str, ...]:
+    """Find strings such as ``libGL.so.1`` in a linked file's constants, sorted, each once.
+
+    Searched are the read-only segments, the executable ones only where the
+    linker put constants and code together; the dynamic string table, which
+    holds the needed names, is left out. Strings that name a directory too, or
+    that don't end in NUL (Go's), are not found; more than 10,000 different
+    names are not looked for. The file is read a mebibyte at a time, in time
+    linear to its size.
+
+    Empty for what is not ELF or not linked. Raises as `read_elf`.
+    """
+    with open_elf(path, label=label) as source:
+        if source is None:
+            return ()
+        image = Image(source)
+        if unlinked_kind(image) is not None:
+            return ()
+        image.check_segments()
+        found: set[str] = set()
+        for start, end in _constants(image):
+            _search(image, start, end, found)
+        return tuple(sorted(found))
+
+
+def _constants(image: Image) -> Iterator[tuple[int, int]]:
+    """Yield the file ranges that hold constants, without the dynamic string table."""
+    dynamic = dict(image.dynamic())
+    address, size = dynamic.get(elf.DT_STRTAB), dynamic.get(elf.DT_STRSZ, 0)
+    table = image.locate("DT_STRTAB", address)[0] if address is not None else 0
+    # ld.bfd without -z separate-code, and gold: headers, constants and code in one.
+    mixed = any(s.offset == 0 and s.flags & elf.PF_X for s in image.loads)
+    for segment in image.loads:
+        if segment.flags & elf.PF_W or (segment.flags & elf.PF_X and not mixed):
+            continue
+        start, end = segment.offset, segment.offset + segment.filesz
+        if start <= table < end:
+            yield start, table
+            start = min(table + size, end)
+        yield start, end
+
+
+def _search(image: Image, start: int, end: int, found: set[str]) -> None:
+    name = re.compile(_NAME)
+    while start < end and len(found) < _MOST:
+        # One byte more in front tells whether a string begins here, and the
+        # chunks overlap by the longest name.
+        first = max(start - 1, 0)
+        size = min(_CHUNK, end - first)
+        data = image.source.read("constants", first, size)
+        for match in name.finditer(data, start - first):
+            before = match.start() - 1
+            # Printable ASCII in front: the tail of a path or a sentence.
+            if before < 0 or not 0x20 <= data[before] < 0x7F:
+                found.add(match.group()[:-1].decode("ascii"))
+        if first + size >= end:
+            return
+        start = first + size - _LONGEST
