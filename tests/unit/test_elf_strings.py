@@ -83,7 +83,7 @@ def test_what_is_not_linked_has_none(elf_files: ElfBuilder, tmp_path: Path) -> N
 
 @pytest.mark.wheels
 def test_what_real_wheels_open_is_found(tmp_path: Path) -> None:
-    """opencv opens OpenCL at run time only, and nothing in DT_NEEDED says so."""
+    """OpenCL is opened by opencv at run time only, and nothing in DT_NEEDED says so."""
     import zipfile
 
     from tests.wheels import corpus
