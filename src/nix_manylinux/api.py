@@ -17,9 +17,10 @@ from nix_manylinux.tree import scan_tree
 from nix_manylinux.verify import verify_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nix_manylinux.index import LibraryIndex
+    from nix_manylinux.inspection import Inspection
     from nix_manylinux.model import Plan, Target
     from nix_manylinux.wheel import Wheel
 
@@ -44,6 +45,56 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     with TemporaryDirectory(prefix="nix-manylinux-") as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
         return _unpack(opened, folder)
+
+
+def inspect(
+    path: StrPath,
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+) -> Inspection:
+    """Find out all that there is to tell of a wheel or a tree; nothing is written.
+
+    How it would be linked is planned with the libraries given: with none, what
+    is missing is what a user has to add. Raises what reading raises.
+    """
+    from nix_manylinux.inspection import Inspection  # noqa: PLC0415 - patch needs none of these
+    from nix_manylinux.policy import load_policies  # noqa: PLC0415
+    from nix_manylinux.runtime_loads import find_runtime_loads  # noqa: PLC0415
+    from nix_manylinux.tags import parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.verdict import verdict  # noqa: PLC0415
+
+    options = options or Options()
+    with ExitStack() as stack:
+        labels: Mapping[str, str] = {}
+        if os.path.isdir(path):
+            facts = inspect_tree(path)
+            tags = tuple(tag for dist in facts.distributions for tag in dist.tags)
+        else:
+            tags = parse_wheel_name(os.fspath(path)).tags
+            facts, labels = _unpack_for_reading(stack, os.fspath(path), options.max_size)
+        return Inspection(
+            facts=facts,
+            tags=tags,
+            plan=plan_trees([facts], target=target, libraries=libraries, options=options),
+            verdict=verdict(facts, load_policies(), claimed=tags),
+            loads=find_runtime_loads(facts, labels),
+        )
+
+
+def _unpack_for_reading(
+    stack: ExitStack, path: str, max_size: int
+) -> tuple[TreeFacts, Mapping[str, str]]:
+    """Unpack a wheel with its Python files, until ``stack`` is closed."""
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
+
+    from nix_manylinux.wheel import FLOATING, open_wheel  # noqa: PLC0415
+
+    folder = stack.enter_context(TemporaryDirectory(prefix="nix-manylinux-"))
+    opened = stack.enter_context(open_wheel(path, max_size=max_size))
+    labels = opened.unpack(folder, also=lambda name: name.endswith(".py")).labels
+    return scan_tree(folder, labels=labels, floating=FLOATING), labels
 
 
 def plan_tree(

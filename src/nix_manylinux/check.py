@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nix_manylinux.candidates import TreeIndex, inside
 from nix_manylinux.data import read_libraries
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.problems import Problems
 from nix_manylinux.resolve import make_loader
+from nix_manylinux.treeindex import TreeIndex, inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

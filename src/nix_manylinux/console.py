@@ -66,7 +66,7 @@ class Console:
 
     def answer(self, text: str) -> None:
         """Write what was asked for to standard output, line by line."""
-        for line in text.splitlines():
+        for line in text.splitlines() or [""]:
             self._line(self._answer, line)
 
     def paint(self, text: str, *styles: str) -> str:

@@ -34,7 +34,7 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     if fine:
         parts.append(f"{fine} right as they were")
     parts += [f"{count} left alone ({why})" for why, count in sorted(skipped.items())]
-    lines = [f"{_count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
+    lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
     counts = Counter(r.outcome for each in plan.files for r in each.resolutions)
     told = [f"{counts[o]} {_WORDS[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
     if told:
@@ -69,7 +69,7 @@ def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> l
         lines += [f"    wanted by {label}" for label in shown]
         more = len(problem.wanted_by) - len(shown)
         if more:
-            lines.append(f"    and {_count(more, 'more file')} (-v names them)")
+            lines.append(f"    and {count(more, 'more file')} (-v names them)")
     return lines
 
 
@@ -99,8 +99,13 @@ def report_json(
     report: Report | None = None,
     error: NixManylinuxError | None = None,
     wheel: Mapping[str, str] | None = None,
+    inspection: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the report of one run as JSON values; ``error`` is what refused it, if it was."""
+    """Return the report of one run as JSON values.
+
+    ``error`` is what refused it, if it was; ``inspection`` what only
+    `inspect` knows.
+    """
     plan = report.plan if report else getattr(error, "plan", None)
     edits = report.edits if report else ()
     return {
@@ -110,6 +115,7 @@ def report_json(
         "error": _error(error),
         "target": _target(plan.target) if plan else None,
         "wheel": dict(wheel) if wheel else None,
+        "inspection": dict(inspection) if inspection else None,
         "trees": _trees(plan) if plan else [],
         "missing": [_problem(p) for p in plan.missing] if plan else [],
         "incompatible": [_problem(p) for p in plan.incompatible] if plan else [],
@@ -200,5 +206,6 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun: "1 file", "2 files"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nix_manylinux.candidates import OTHER_WHEEL, Resolver, TreeIndex
+from nix_manylinux.candidates import OTHER_WHEEL, Resolver
 from nix_manylinux.data import Libraries, read_libraries
 from nix_manylinux.elf.loader import Loader
 from nix_manylinux.index import LibraryIndex, WheelIndex, refuse_unwritable
@@ -32,11 +32,11 @@ from nix_manylinux.planned import planned_facts
 from nix_manylinux.problems import Problems
 from nix_manylinux.runtime import RuntimeLibraries
 from nix_manylinux.searchpath import Composer, SearchPath
+from nix_manylinux.simulation import Simulation
+from nix_manylinux.treeindex import TreeIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from nix_manylinux.elf.loader import Fault
 
 #: From this version on glibc refuses to load a library that wants an executable stack.
 _NO_EXECSTACK = (2, 41)
@@ -122,7 +122,7 @@ class _Planner:
         ]
         inherited = self._inheriting(drafts)
         files = tuple(self._finish(draft, inherited) for draft in drafts)
-        self._simulate(files)
+        self._hold_against_loader(files)
         if self.options.ignore_missing:
             self.ignore.refuse_unwanted()
         return Plan(
@@ -289,39 +289,17 @@ class _Planner:
             path for path in reached if self.index.files[path][1].facts.runpath is None
         )
 
-    # -- holding the plan against the loader ------------------------------
-
-    def _simulate(self, files: Iterable[FilePlan]) -> None:
+    def _hold_against_loader(self, files: Sequence[FilePlan]) -> None:
         """Open every file in the simulation; what differs from the plan is a problem."""
-        loader = make_loader(self.target, self.libraries)
-        real = self.libraries.disk.real
+        held = Simulation(
+            trees=self.index,
+            loader=make_loader(self.target, self.libraries),
+            problems=self.problems,
+            forgiven=self._forgiven,
+        )
         for plan in files:
-            if plan.skipped:
-                continue
-            process = loader.open(f"{self.trees[plan.tree].root}/{plan.file.path}")
-            renamed = dict(plan.edit.replace_needed)
-            root = process.objects[0].path if process.objects else ""
-            for r in plan.resolutions:
-                got = process.links.get((root, renamed.get(r.name, r.name)))
-                if r.path and got and real(got) != real(r.path) and r.outcome is not Outcome.LIBC:
-                    reason = f"the loader would take {got} instead of {r.path}"
-                    self.problems.add(Outcome.INCOMPATIBLE, r.name, plan.file.label, reason)
-            for fault in process.faults:
-                self._fault(plan, fault)
-
-    def _fault(self, plan: FilePlan, fault: Fault) -> None:
-        """Make a fault of the loader a problem, unless the file's own resolution told it."""
-        owner = self.index.owner(self.libraries.disk.real(fault.path))
-        wanting = owner.label if owner else fault.path
-        if self.problems.knows(fault.name, wanting):
-            return
-        if fault.kind == "version":
-            self.problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason)
-            return
-        told = owner is not None and fault.kind == "not found"
-        if not told and not self._forgiven(plan.file.label, fault.name):
-            why = fault.reason or "the search paths of these libraries do not lead to it"
-            self.problems.add(Outcome.MISSING, fault.name, wanting, why)
+            if not plan.skipped:
+                held.open(plan)
 
     def _forgiven(self, label: str, name: str) -> bool:
         """Whether a library that is needed further down may be absent."""

@@ -12,9 +12,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nix_manylinux.candidates import OTHER_WHEEL, inside, origin_entries
+from nix_manylinux.candidates import OTHER_WHEEL, origin_entries
 from nix_manylinux.elf.loader import expand_tokens
 from nix_manylinux.model import ElfKind, Outcome
+from nix_manylinux.treeindex import inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,7 +31,7 @@ from nix_manylinux.wheel_checks import (
 from nix_manylinux.wheel_write import REFERENCES, write_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from nix_manylinux.archive_format import Member
@@ -126,37 +126,45 @@ class Wheel:
         """Read every member once, and hold size, CRC and RECORD's hash against it."""
         self._read_all(None)
 
-    def unpack(self, into: str) -> UnpackedWheel:
+    def unpack(self, into: str, *, also: Callable[[str], bool] | None = None) -> UnpackedWheel:
         """Write the ELF files to ``into``, at the places that an installer would choose.
 
-        Every member is read and held against RECORD, as in `verify`. Only ELF
-        files are written whole; other files that are called like a library
-        are there without contents, so that a search meets their names; and
-        the dist-info folder's METADATA and WHEEL. Raises BadWheel, WriteFailed.
+        Every member is read and held against RECORD, as in `verify`. All
+        folders are made. Written whole are ELF files, the dist-info folder's
+        METADATA and WHEEL, and what ``also`` takes by its name; other files
+        that are called like a library are there without contents, so that a
+        search meets their names. Raises BadWheel, WriteFailed.
         """
-        labels = self._read_all(into)
+        labels = self._read_all(into, also)
         return UnpackedWheel(root=into, labels=labels)
 
-    def _read_all(self, into: str | None) -> dict[str, str]:
+    def _read_all(
+        self, into: str | None, also: Callable[[str], bool] | None = None
+    ) -> dict[str, str]:
         rows = {row.path: row for row in self.record.rows}
         labels = {}
+        folders: set[str] = set()
         try:
             for member in self.members:
                 if member.is_folder or member.name == f"{self.dist_info}/RECORD":
                     continue
                 place = self.location(member.name)
                 path = os.path.join(into, place) if into is not None else None
-                if self._read_member(member, rows[member.name], path):
+                wanted = member.name in self.texts or (also is not None and also(member.name))
+                folder = os.path.dirname(place)
+                if into is not None and folder not in folders:
+                    folders.add(folder)
+                    _make_folder(os.path.join(into, folder))
+                if self._read_member(member, rows[member.name], path, wanted=wanted):
                     labels[place] = member.name
         except BadWheel as error:
             error.at(self.path)
             raise
         return labels
 
-    def _read_member(self, member: Member, row: Row, path: str | None) -> bool:
+    def _read_member(self, member: Member, row: Row, path: str | None, *, wanted: bool) -> bool:
         """Check one member against its row; write it to ``path`` if it is one that we want."""
         state = new_hash(row.algorithm)
-        wanted = member.name in self.texts
         output = -1
         head = b""
         try:
@@ -189,8 +197,18 @@ class Wheel:
         return output >= 0
 
 
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as cause:
+        raise WriteFailed(
+            f"can't be made: {cause.strerror}",
+            where=path,
+            hint="make room there, or set TMPDIR to a folder that has it",
+        ) from cause
+
+
 def _create(path: str, member: Member) -> int:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     mode = stat.S_IMODE(member.attributes >> 16) & 0o777 | 0o600
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, mode)

@@ -62,7 +62,8 @@ def test_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "words", [["patch", "/nowhere"], ["check", "/nowhere"], ["inspect", "/nowhere.whl"]]
+    "words",
+    [["patch", "/nowhere"], ["check", "/nowhere"], ["inspect", "/nowhere-1-py3-none-any.whl"]],
 )
 def test_refusals_are_1_without_a_traceback(
     words: list[str], capsys: pytest.CaptureFixture[str]

@@ -1,0 +1,272 @@
+"""What each command does with its arguments: calls the API, and tells what came of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nix_manylinux.arguments import Arguments
+    from nix_manylinux.console import Console
+    from nix_manylinux.errors import NixManylinuxError
+    from nix_manylinux.index import LibraryIndex
+    from nix_manylinux.model import Options, Plan, Report, Target
+
+DONE, REFUSED, USAGE = 0, 1, 2
+
+
+class Run:
+    """One command line being carried out."""
+
+    def __init__(
+        self, arguments: Arguments, environment: Mapping[str, str], console: Console
+    ) -> None:
+        self.arguments = arguments
+        self.environment = environment
+        self.console = console
+
+    def command(self) -> int:
+        """Carry it out; gives the exit status, raises what the API raises."""
+        return {"patch": self._patch, "check": self._check, "inspect": self._inspect}[
+            self.arguments.command
+        ]()
+
+    def refused(self, error: NixManylinuxError) -> None:
+        """Tell an error, with all that a refused plan knows, and write the JSON report."""
+        from nix_manylinux.report import report_json  # noqa: PLC0415
+
+        plan: Plan | None = getattr(error, "plan", None)
+        if plan is None:
+            self.console.fail(error)
+        else:
+            self._refused_plan(plan)
+        self._json(report_json(self.arguments.command, error=error))
+
+    # -- commands ---------------------------------------------------------
+
+    def _patch(self) -> int:
+        wheels = [p for p in self.arguments.paths if p.endswith(".whl") and not os.path.isdir(p)]
+        if wheels and len(wheels) < len(self.arguments.paths):
+            return self._usage("patch takes trees or wheels, not both at once")
+        if not wheels:
+            return self._patch_trees()
+        if self.arguments.output_dir is None:
+            return self._usage("a patched wheel is written to a folder: give --output-dir DIR")
+        if len(wheels) > 1 and self.arguments.json:
+            return self._usage("--json reports on one wheel; patch them one by one")
+        for wheel in wheels:
+            self._patch_wheel(wheel, self.arguments.output_dir)
+        return DONE
+
+    def _patch_trees(self) -> int:
+        from nix_manylinux.api import patch_trees  # noqa: PLC0415
+
+        report = patch_trees(
+            self.arguments.paths,
+            target=self._target(self.arguments.paths),
+            libraries=self._libraries(),
+            options=self._options(),
+            dry_run=self.arguments.dry_run,
+        )
+        self._tell(" ".join(self.arguments.paths), report)
+        self._keep(report)
+        return self._done(report)
+
+    def _patch_wheel(self, wheel: str, output_dir: str) -> None:
+        from nix_manylinux.api import patch_wheel  # noqa: PLC0415
+
+        done = patch_wheel(
+            wheel,
+            output_dir=output_dir,
+            target=self._target(()),
+            libraries=self._libraries(),
+            options=self._options(),
+            source_date_epoch=self._epoch(),
+            dry_run=self.arguments.dry_run,
+        )
+        self._tell(os.path.basename(wheel), done.report)
+        if not self.arguments.dry_run:
+            self.console.say(f"  wrote {done.path}")
+        self._keep(done.report)
+        self._done(done.report, wheel={"path": done.path, "sha256": done.sha256})
+
+    def _check(self) -> int:
+        from nix_manylinux.api import check_tree  # noqa: PLC0415
+        from nix_manylinux.errors import Unresolved  # noqa: PLC0415
+        from nix_manylinux.report import files_text, report_json  # noqa: PLC0415
+
+        report = check_tree(
+            self.arguments.paths,
+            target=self._target(self.arguments.paths),
+            libraries=self._libraries(),
+            options=self._options(),
+        )
+        plan = report.plan
+        broken = bool(plan.missing or plan.incompatible)
+        error = None
+        if broken:
+            error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
+        if self.arguments.json != "-":
+            lines = files_text(plan) if self.console.verbose else _shadows(plan)
+            for line in lines:
+                self.console.answer(line)
+        if broken:
+            self._refused_plan(plan)
+        else:
+            self.console.say(f"{len(plan.files)} ELF files: everything loads")
+        for warning in plan.warnings:
+            self.console.warn(warning)
+        self._json(report_json("check", report=report, error=error))
+        return REFUSED if broken else DONE
+
+    def _inspect(self) -> int:
+        from nix_manylinux.api import inspect  # noqa: PLC0415
+        from nix_manylinux.inspection import inspection_json, inspection_text  # noqa: PLC0415
+        from nix_manylinux.model import Report  # noqa: PLC0415
+        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
+        from nix_manylinux.report import report_json  # noqa: PLC0415
+
+        path = self.arguments.paths[0]
+        seen = inspect(
+            path,
+            target=self._target((path,)),
+            libraries=self._libraries(),
+            options=self._options(),
+        )
+        table = load_table()
+        if self.arguments.json != "-":
+            text = inspection_text(
+                seen, table, verbose=self.console.verbose, in_build=self._in_build()
+            )
+            for line in text:
+                self.console.answer(line)
+        details = inspection_json(seen, table)
+        self._json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
+        return DONE
+
+    # -- what the commands share -------------------------------------------
+
+    def _target(self, trees: Sequence[str]) -> Target:
+        from nix_manylinux.target import choose_target  # noqa: PLC0415
+        from nix_manylinux.tree import find_pyvenv  # noqa: PLC0415
+
+        given = self.arguments.target
+        venvs = [tree for tree in trees if os.path.isdir(tree) and find_pyvenv(tree)]
+        return choose_target(
+            environment=self.environment,
+            dynamic_linker=given.dynamic_linker,
+            libc_directory=given.libc,
+            python=given.python,
+            virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
+        )
+
+    def _libraries(self) -> LibraryIndex:
+        from nix_manylinux.index import LibraryIndex  # noqa: PLC0415
+
+        return LibraryIndex.from_directories(self.arguments.libs)
+
+    def _options(self) -> Options:
+        options = self.arguments.options
+        return replace(options, python_libs=tuple(os.path.abspath(d) for d in options.python_libs))
+
+    def _in_build(self) -> bool:
+        """Whether this is a Nix build, not a shell that only looks like one."""
+        return "NIX_BUILD_TOP" in self.environment and "IN_NIX_SHELL" not in self.environment
+
+    def _epoch(self) -> int | None:
+        text = self.environment.get("SOURCE_DATE_EPOCH", "")
+        return int(text) if text.isdigit() else None
+
+    def _tell(self, name: str, report: Report) -> None:
+        from nix_manylinux.report import files_text, problems_text, summary  # noqa: PLC0415
+
+        verb = "to be patched" if self.arguments.dry_run else "patched"
+        self.console.say(self.console.paint(name, "bold"))
+        self.console.say_all(summary(report.plan, verb=verb))
+        if self.console.verbose:
+            self.console.say_all(files_text(report.plan))
+        if report.stale_rows or report.dropped_rows:
+            self.console.say(
+                f"  RECORD: {report.stale_rows} rows were stale, {report.dropped_rows} dropped"
+            )
+        for warning in (*report.plan.warnings, *report.warnings):
+            self.console.warn(warning)
+        if report.plan.missing:
+            self.console.warn("left missing, as --missing warn allows:")
+            self.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
+
+    def _refused_plan(self, plan: Plan) -> None:
+        from nix_manylinux.nixpkgs import load_table, paste_block  # noqa: PLC0415
+        from nix_manylinux.report import problems_text  # noqa: PLC0415
+
+        for title, problems in (
+            ("these libraries are missing; nothing was changed:", plan.missing),
+            ("these do not fit; nothing was changed:", plan.incompatible),
+        ):
+            if problems:
+                self.console.insist([f"{self.console.paint('error:', 'red')} {title}"])
+                text = problems_text(problems, everything=self.console.verbose)
+                self.console.insist(f"  {line}" for line in text)
+        if plan.missing:
+            block = paste_block(plan.missing, load_table(), in_build=self._in_build())
+            self.console.insist(["", *block.splitlines()])
+
+    def _keep(self, report: Report) -> None:
+        """Hold what was linked to against garbage collection, or warn that nothing does."""
+        if self.arguments.dry_run:
+            return
+        from nix_manylinux.references import register_gc_roots  # noqa: PLC0415
+
+        if self.arguments.gc_roots:
+            register_gc_roots(report.references, self.arguments.gc_roots)
+            self.console.say(f"  {len(report.references)} roots in {self.arguments.gc_roots}")
+            return
+        store = self.environment.get("NIX_STORE", "/nix/store")
+        if not self._in_build() and any(r.startswith(f"{store}/") for r in report.references):
+            self.console.warn(
+                "nothing keeps the linked store paths from being garbage collected;"
+                " --gc-roots DIR does"
+            )
+
+    def _done(self, report: Report, wheel: Mapping[str, str] | None = None) -> int:
+        from nix_manylinux.report import report_json  # noqa: PLC0415
+
+        self._json(report_json(self.arguments.command, report=report, wheel=wheel))
+        return DONE
+
+    def _json(self, value: Mapping[str, object]) -> None:
+        if self.arguments.json is None:
+            return
+        import json  # noqa: PLC0415 - only --json wants it
+
+        text = json.dumps(value, indent=2)
+        if self.arguments.json == "-":
+            self.console.answer(text)
+            return
+        from nix_manylinux.errors import WriteFailed  # noqa: PLC0415
+
+        try:
+            with open(self.arguments.json, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise WriteFailed(
+                f"can't write the report: {error.strerror}",
+                where=self.arguments.json,
+                hint="give --json a file in a folder that you may write to",
+            ) from error
+
+    def _usage(self, text: str) -> int:
+        self.console.insist([f"nix-manylinux: {text}", "try: nix-manylinux patch --help"])
+        return USAGE
+
+
+def _shadows(plan: Plan) -> list[str]:
+    return [
+        f"{each.file.label}: {r.name} is {r.path}, which {r.reason}"
+        for each in plan.files
+        for r in each.resolutions
+        if r.reason
+    ]

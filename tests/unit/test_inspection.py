@@ -1,0 +1,98 @@
+"""What inspect says of tags, policies and versions, in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from tests.support.world import elf, plan, tree
+
+from nix_manylinux.data import data_path
+from nix_manylinux.inspection import (
+    Inspection,
+    highest_versions,
+    inspection_json,
+    inspection_text,
+    runs_on,
+)
+from nix_manylinux.model import Report
+from nix_manylinux.nixpkgs import load_table
+from nix_manylinux.policy import load_policies
+from nix_manylinux.report import report_json
+from nix_manylinux.runtime_loads import RuntimeLoad, RuntimeLoads
+from nix_manylinux.verdict import verdict
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ("cp311-cp311-manylinux_2_17_x86_64", "CPython 3.11; glibc 2.17 or newer on x86_64"),
+        ("cp37-abi3-manylinux1_i686", "CPython 3.7 or newer; glibc 2.5 or newer on i686"),
+        (
+            "cp313-cp313t-musllinux_1_2_aarch64",
+            "CPython 3.13, free-threaded; musl 1.2 or newer on aarch64",
+        ),
+        ("py3-none-any", "Python 3 or newer; any platform"),
+        (
+            "py2.py3-none-manylinux_2_28_x86_64",
+            "Python 2 or newer, Python 3 or newer; glibc 2.28 or newer on x86_64",
+        ),
+    ],
+)
+def test_tags_in_words(tag: str, words: str) -> None:
+    """A tag is told as the interpreters, the libc and the architecture that it means."""
+    assert runs_on([tag]) == words
+
+
+def seen() -> Inspection:
+    """Inspect a made-up wheel with one of everything."""
+    files = {
+        "a.so": elf("libz.so.1", "libnope.so.7", versions={"GLIBC_2.30": "libc.so.6"}),
+        "b.so": elf("libz.so.1", versions={"GLIBC_2.4": "libc.so.6"}),
+    }
+    facts = tree(files)
+    tags = ("cp311-cp311-manylinux_2_17_x86_64",)
+    load = RuntimeLoad(name="libGL.so.1", sources=(("a.so", "string"),))
+    odd = RuntimeLoad(name="libzzyzx.so.3", sources=(("a.so", "string"),))
+    return Inspection(
+        facts=facts,
+        tags=tags,
+        plan=plan({}, facts=facts),
+        verdict=verdict(facts, load_policies(), claimed=tags),
+        loads=RuntimeLoads(loads=(load, odd)),
+    )
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    """2.30 is newer than 2.4."""
+    assert highest_versions(seen().facts) == ["GLIBC_2.30"]
+
+
+def test_the_text_has_what_a_user_needs() -> None:
+    """Policy, missing libraries with attributes, run-time loads, and what to paste."""
+    text = "\n".join(inspection_text(seen(), load_table(), verbose=False, in_build=True))
+    for part in (
+        "demo 1",
+        "claims manylinux_2_17_x86_64; keeps linux_x86_64",
+        "too new for it: GLIBC_2.30 of libc.so.6",
+        "libz.so.1: zlib",
+        "libnope.so.7",
+        'manylinuxRuntimeLibs = [ "libGL.so.1" ];',
+        "buildInputs = [",
+        "and 1 name that nixpkgs does not know",
+    ):
+        assert part in text
+    assert "libzzyzx" not in text
+    loud = "\n".join(inspection_text(seen(), load_table(), verbose=True, in_build=True))
+    assert "libzzyzx" in loud
+
+
+def test_the_json_fits_the_schema() -> None:
+    """The inspection is part of the report's schema."""
+    found = seen()
+    details = inspection_json(found, load_table())
+    value = report_json("inspect", report=Report(plan=found.plan), inspection=details)
+    jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
+    assert details["suggestions"]["libz.so.1"]["attribute"] == "zlib"
