@@ -38,6 +38,9 @@ _REFUSED_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
 
 _CHUNK = 1 << 18
 
+#: Of APPNOTE.TXT, times ten: the newest that it has, and that zipfile reads.
+_MAX_VERSION = 63
+
 #: The greatest unpacked size for each packed byte that is believed of a big
 #: archive. Of 71 real wheels the most is 4; deflate's own limit is 1032.
 MAX_RATIO = 200
@@ -104,7 +107,7 @@ def _read_entries(directory: bytes, count: int) -> list[_Entry]:
         if len(directory) - at < CENTRAL.size or not directory.startswith(b"PK\1\2", at):
             raise bad(f"has a directory that is damaged at its byte {at}")
         (
-            _, made_by, _, flags, method, time, date, crc, packed, size,
+            _, made_by, needed, flags, method, time, date, crc, packed, size,
             name_length, extra_length, comment_length, disk, _, attributes, start,
         ) = CENTRAL.unpack_from(directory, at)  # fmt: skip
         at += CENTRAL.size
@@ -115,6 +118,8 @@ def _read_entries(directory: bytes, count: int) -> list[_Entry]:
             raise bad("has a directory that is cut short")
         name = _decode_name(raw_name, flags)
         size, packed, start, disk = _widen(name, extra, (size, packed, start, disk))
+        if needed & 0xFF > _MAX_VERSION:
+            raise bad(f"needs a reader of zip version {needed & 0xFF}", name)
         if disk:
             raise bad("is in another part of an archive of several", name)
         member = Member(

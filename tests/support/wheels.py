@@ -75,6 +75,7 @@ class Entry:
     local_crc: int | None = None
     local_method: int | None = None
     disk: int = 0
+    needed: int = 20
     offset: int | None = None
     moment: int = (43 << 9 | 5 << 5 | 17) << 16 | 12 << 11
 
@@ -158,7 +159,7 @@ def _write_entry(out: bytearray, entry: Entry) -> bytes:
     mode = 0 if entry.mode is None else entry.mode << 16
     return (
         struct.pack(
-            "<4sHHHHHHLLLHHHHHLL", b"PK\1\2", 3 << 8 | 20, 20, flags, method, time, date,
+            "<4sHHHHHHLLLHHHHHLL", b"PK\1\2", 3 << 8 | 20, entry.needed, flags, method, time, date,
             crc, *shown, len(name), len(extra), 0, entry.disk, 0, mode, offset,
         )
         + name

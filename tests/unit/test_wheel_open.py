@@ -167,6 +167,7 @@ HOSTILE = {
     "local-size": (entry("made/x", data=b"abc", local_size=4), "other sizes"),
     "local-crc": (entry("made/x", data=b"abc", local_crc=4), "other sizes or another checksum"),
     "local-method": (entry("made/x", local_method=0), "packed in two ways"),
+    "newer-zip": (entry("made/x", needed=64), "zip version 64"),
     "other-disk": (entry("made/x", disk=1), "in another part"),
     "overlap": (entry("made/x", data=b"abc", packed_size=400), "overlaps"),
     "no-local-header": (entry("made/x", offset=3), "belong to no member|overlaps|no local header"),
