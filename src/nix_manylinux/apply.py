@@ -15,12 +15,13 @@ import stat
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree, EditFailed
-from nix_manylinux.files import writable_folder
+from nix_manylinux.files import UNDO_LOG, writable_folder
 from nix_manylinux.inuse import FilesInUse
 from nix_manylinux.journal import Journal
 from nix_manylinux.model import EditRecord
 from nix_manylinux.record import update_record
 from nix_manylinux.replacement import Replacement, hard_links
+from nix_manylinux.undo_log import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -86,7 +87,8 @@ def apply_plan(plan: Plan, *, edit_file: EditFile | None = None) -> AppliedPlan:
 
     A file is edited in place, or, where its inode has links beyond the tree,
     is in use or is read-only, as a copy that takes its place under all its
-    names. Each tree is locked; a second run is refused. Whatever is raised,
+    names. Each tree is locked; a second run is refused. Old bytes are logged
+    in the tree, so that `recover_tree` can undo a run that was killed. Whatever is raised,
     and on SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises
     BadTree where a tree changed since it was read, EditFailed, BadElf.
     """
@@ -109,6 +111,10 @@ def apply_plan(plan: Plan, *, edit_file: EditFile | None = None) -> AppliedPlan:
     return applied
 
 
+class _TooMuchToWriteDown(Exception):
+    """The whole file would change (patchelf): a copy is as cheap, and needs no undo log."""
+
+
 class _Run:
     """One pass over a plan."""
 
@@ -119,6 +125,8 @@ class _Run:
         self._edit_file = edit_file
         self._in_use = FilesInUse()
         self._changed: list[set[str]] = [set() for _ in plan.trees]
+        self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
+        journal.close_steps += [log.delete for log in self._logs.values()]
 
     def lock(self) -> None:
         """Lock every tree, or refuse."""
@@ -139,6 +147,8 @@ class _Run:
             except OSError as cause:
                 if cause.errno not in _NO_LOCKS:
                     raise BadTree(f"can't be locked: {cause.strerror}", where=root) from cause
+            if os.path.lexists(os.path.join(root, UNDO_LOG)):
+                raise _changed(UNDO_LOG)
 
     def delete_leftovers(self) -> None:
         """Delete what a killed run left: with the lock held, nobody's run needs it."""
@@ -203,8 +213,17 @@ class _Run:
     def _edit_in_place(self, path: str, file_plan: FilePlan) -> EditRecord | None:
         """Edit the inode itself; None where only a copy can be edited."""
         label = file_plan.file.label
+        log = self._logs[self._plan.trees[file_plan.tree].root]
+
+        def write_down(edited: Edited) -> None:
+            if edited.how != "in place":
+                raise _TooMuchToWriteDown
+            log.add(edited)
+
         try:
-            edited = self._edit_file(path, file_plan.edit, label=label)
+            edited = self._edit_file(path, file_plan.edit, label=label, before_write=write_down)
+        except _TooMuchToWriteDown:
+            return None
         except EditFailed as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno in _COPY_INSTEAD:

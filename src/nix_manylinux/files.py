@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: What a run that was killed may leave behind, and nothing else is called.
 TEMPORARY_NAME = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.tmp")
 
+#: In a tree's root while it is edited in place; see `nix_manylinux.undo_log`.
+UNDO_LOG = ".nix-manylinux-undo"
+
 
 def temporary_beside(path: str) -> str:
     """Name a file, new and ours alone, in the folder of ``path``."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadTree, NixManylinuxError
-from nix_manylinux.files import TEMPORARY_NAME
+from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
 from nix_manylinux.model import Distribution, TreeFacts, TreeFile
 
@@ -43,6 +43,12 @@ def scan_tree(
     if not os.path.isdir(root):
         raise BadTree("is not a directory", where=root, hint="name an existing directory")
     root = os.path.realpath(root)
+    if os.path.lexists(os.path.join(root, UNDO_LOG)):
+        raise BadTree(
+            "a patch of it is running, or was killed before it was done",
+            where=root,
+            hint="if none is running, patch it again: that puts the old bytes back first",
+        )
     walk = _Walk(root=root)
     walk.run()
     shown = labels or {}

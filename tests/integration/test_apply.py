@@ -22,6 +22,7 @@ from tests.support.wheels import row, tiny_library
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.errors import BadTree, EditFailed
 from nix_manylinux.signals import signals_as_exceptions
+from nix_manylinux.undo_log import recover_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -374,9 +375,14 @@ apply_plan(plan_all({str(tree)!r}), edit_file=Appender(after=slow)).close()
 
 def test_two_runs_at_once(tree: Path) -> None:
     """The second patch of a tree is refused while the first has not closed, and may run then."""
-    first = apply_plan(plan_all(tree), edit_file=Appender())
+    plan = plan_all(tree)
+    first = apply_plan(plan, edit_file=Appender())
     with pytest.raises(BadTree, match="another patch of this tree is running") as caught:
-        apply_plan(plan_all(tree), edit_file=Appender())
+        apply_plan(plan, edit_file=Appender())
+    with pytest.raises(BadTree, match="another patch of this tree is running"):
+        recover_tree(str(tree))
+    with pytest.raises(BadTree, match="a patch of it is running"):
+        plan_all(tree)
     assert (caught.value.where, bool(caught.value.hint)) == (str(tree), True)
     first.close()
     apply_plan(plan_all(tree), edit_file=Appender()).close()

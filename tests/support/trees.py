@@ -70,6 +70,9 @@ class Edited:
     on_undo: Callable[[], None]
     how: str = "in place"
     notes: tuple[str, ...] = ("appended",)
+    old: tuple[tuple[int, bytes], ...] = ()
+    inode: tuple[int, int] = (0, 0)
+    times: tuple[int, int] = (0, 0)
 
     def undo(self) -> None:
         """Cut the inode back."""
@@ -88,9 +91,17 @@ class Appender:
     before: Callable[[str], None] = lambda _path: None
     after: Callable[[str], None] = lambda _path: None
     on_undo: Callable[[], None] = lambda: None
+    how: str = "in place"
     labels: list[str | None] = field(default_factory=list)
 
-    def __call__(self, path: str, edit: ElfEdit, *, label: str | None = None) -> Edited:
+    def __call__(
+        self,
+        path: str,
+        edit: ElfEdit,
+        *,
+        label: str | None = None,
+        before_write: Callable[[Edited], None] | None = None,
+    ) -> Edited:
         """Edit one file."""
         self.labels.append(label)
         self.before(path)
@@ -100,6 +111,19 @@ class Appender:
             old = file.read()
             if old.endswith(mark):
                 return Edited(path, len(old), len(old), self.on_undo, how="unchanged")
+            status = os.stat(path)
+            edited = Edited(
+                path,
+                len(old),
+                len(old) + len(mark),
+                self.on_undo,
+                how=self.how,
+                old=((0, old[:4]),),
+                inode=(status.st_dev, status.st_ino),
+                times=(status.st_atime_ns, status.st_mtime_ns),
+            )
+            if before_write is not None:
+                before_write(edited)
             file.write(mark)
         self.after(path)
-        return Edited(path, len(old), len(old) + len(mark), self.on_undo)
+        return edited

@@ -25,8 +25,12 @@ from nix_manylinux.errors import BadElf, EditFailed
 from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nix_manylinux.elf.goal import Goal
     from nix_manylinux.elf.patchelf import Backup
+
+_HINT = "give this user the right to write there, or free some space; nothing has changed"
 
 #: Machines whose ABI documents this writer was held against.
 _MACHINES = frozenset(
@@ -89,7 +93,13 @@ class Edited:
         os.utime(descriptor, ns=self.times)
 
 
-def edit_file(path: str, edit: ElfEdit, *, label: str | None = None) -> Edited:
+def edit_file(
+    path: str,
+    edit: ElfEdit,
+    *,
+    label: str | None = None,
+    before_write: Callable[[Edited], None] | None = None,
+) -> Edited:
     """Edit the ELF file at ``path``, the inode itself; ``label`` is what errors call it.
 
     Only headers and the tables that an edit concerns are read. Added needed
@@ -97,24 +107,32 @@ def edit_file(path: str, edit: ElfEdit, *, label: str | None = None) -> Edited:
     is then found elsewhere; one that is there already is left. Raises BadElf
     for a file that contradicts the gABI, EditFailed where no layout could be
     proved safe or the file can't be written; it is then what it was before.
+    ``before_write`` is told of the edit when it is certain, and nothing is
+    written yet; what it raises is raised.
     """
     where = label or path
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise EditFailed(f"can't be opened: {error.strerror}", where=where) from error
+        raise EditFailed(f"can't be opened: {error.strerror}", where=where, hint=_HINT) from error
     try:
-        return _edit(descriptor, path, edit)
+        return _edit(descriptor, path, edit, before_write or _nothing)
     except (BadElf, EditFailed) as error:
         error.at(where)
         raise
     except OSError as error:
-        raise EditFailed(f"can't be edited: {error.strerror}", where=where) from error
+        raise EditFailed(f"can't be edited: {error.strerror}", where=where, hint=_HINT) from error
     finally:
         os.close(descriptor)
 
 
-def _edit(descriptor: int, path: str, edit: ElfEdit) -> Edited:
+def _nothing(_edited: Edited) -> None:
+    """Take note of no edit."""
+
+
+def _edit(
+    descriptor: int, path: str, edit: ElfEdit, before_write: Callable[[Edited], None]
+) -> Edited:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise EditFailed("not a regular file")
@@ -136,16 +154,23 @@ def _edit(descriptor: int, path: str, edit: ElfEdit) -> Edited:
     except Unproven as error:
         if not before.shdrs:
             raise
-        return _edit_elsewhere(source, untouched, edit, str(error))
+        return _edit_elsewhere(source, untouched, edit, str(error), before_write)
     if not changes:
         return replace(untouched, notes=notes)
     old = tuple((change.offset, change.old) for change in changes)
     edited = replace(untouched, how="in place", size_after=size, notes=notes, old=old)
+    before_write(edited)
     _write(edited, changes)
     return edited
 
 
-def _edit_elsewhere(source: FileSource, untouched: Edited, edit: ElfEdit, reason: str) -> Edited:
+def _edit_elsewhere(
+    source: FileSource,
+    untouched: Edited,
+    edit: ElfEdit,
+    reason: str,
+    before_write: Callable[[Edited], None],
+) -> Edited:
     """Let patchelf do it, and put what it made into the same inode."""
     from nix_manylinux.elf.patchelf import (  # noqa: PLC0415  only for the rare file
         Backup,
@@ -164,6 +189,7 @@ def _edit_elsewhere(source: FileSource, untouched: Edited, edit: ElfEdit, reason
             notes=(f"patchelf was used: {reason}",),
             backup=Backup(source),
         )
+        before_write(edited)
         descriptor = _reopen(edited)
         try:
             pour(result, descriptor)
