@@ -13,7 +13,9 @@ from nix_manylinux.errors import BadTree, Unresolved, WriteFailed
 from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
 from nix_manylinux.references import plan_references
 from nix_manylinux.resolve import plan_trees
+from nix_manylinux.signals import signals_as_exceptions
 from nix_manylinux.tree import scan_tree
+from nix_manylinux.undo_log import recover_tree
 from nix_manylinux.verify import verify_plan
 
 if TYPE_CHECKING:
@@ -42,7 +44,11 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
 
     from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
 
-    with TemporaryDirectory(prefix="nix-manylinux-") as folder, ExitStack() as stack:
+    with (
+        signals_as_exceptions(),
+        TemporaryDirectory(prefix="nix-manylinux-") as folder,
+        ExitStack() as stack,
+    ):
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
         return _unpack(opened, folder)
 
@@ -148,6 +154,9 @@ def patch_trees(
     With ``dry_run`` nothing is written, and the report has no edits.
     """
     options = options or Options()
+    if not dry_run:
+        for root in roots:
+            recover_tree(_directory(root))
     trees = [scan_tree(_directory(root)) for root in roots]
     warnings = _check_tags(trees, target)
     plan = plan_trees(trees, target=target, libraries=libraries, options=options)
