@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parents[1] / "nix"
 
 #: What nixpkgs-like Python sets need of PyPI, as pure wheels.
 STAND_INS = (
-    *("installer", "packaging", "hatchling", "pathspec", "pluggy", "trove-classifiers"),
+    *("installer", "packaging", "hatchling", "pathspec", "pluggy", "tomlkit", "trove-classifiers"),
     # Ring two: the hooks of nixpkgs' own buildPythonPackage, and auto-patchelf.
     *("build", "flit-core", "pyelftools", "pyproject-hooks", "setuptools", "wheel"),
 )

@@ -12,13 +12,19 @@ STAND_INS = "(import (root + /tests/nix/stand-ins.nix))"
 
 
 def packages(
-    *, overlay: bool = True, extra: str = STAND_INS, config: str = "", more: str = ""
+    *,
+    overlay: bool = True,
+    extra: str = STAND_INS,
+    config: str = "",
+    more: str = "",
+    number: str | None = None,
 ) -> str:
     """Give the expression of a package set; `root` must be the project's folder there.
 
     With ``overlay`` it has the project's overlay; ``extra`` are further
     overlays, as expressions with spaces between, ``config`` nixpkgs' options,
-    as the inside of a set, ``more`` further arguments, likewise.
+    as the inside of a set, ``more`` further arguments, likewise, ``number``
+    "one" or "two" where it must be that ring.
     """
     ours = "(import (root + /nix/overlay.nix))" if overlay else ""
     given = dict(nix().arguments)
@@ -26,7 +32,7 @@ def packages(
     wheels = given.pop("pureWheels")
     arguments = "".join(f"{name} = {nix_string(value)}; " for name, value in given.items())
     return (
-        f"(import (root + /tests/nix/ring-{ring()}) {{ {arguments} {more} wheels = {wheels};"
+        f"(import (root + /tests/nix/ring-{number or ring()}) {{ {arguments} {more} wheels = {wheels};"
         f" overlays = [ {extra} {ours} ]; config = {{ {config} }}; }})"
     )
 

@@ -357,3 +357,6 @@ in
 lib.fix (
   lib.foldl' (set: overlay: lib.extends overlay set) base overlays
 )
+// {
+  extend = overlay: import ./. (args // { overlays = overlays ++ [ overlay ]; });
+}

@@ -60,7 +60,7 @@ let
       cd "$out"
       for module in ''${pythonImportsCheck[@]}; do
         echo "Check whether $module can be imported"
-        ${native.interpreter} -c "import $module"
+        PYTHONPATH="$out/${sitePackages}:''${PYTHONPATH-}" ${native.interpreter} -c "import $module"
       done
     }
     if [[ -n "''${pythonImportsCheck[*]-}" ]]; then

@@ -139,6 +139,17 @@ let
   };
 
   # A pure wheel, unpacked as it is.
+  # What a bare wheel needs to do its work.
+  requires = {
+    hatchling = [
+      "packaging"
+      "pathspec"
+      "pluggy"
+      "tomlkit"
+      "trove-classifiers"
+    ];
+  };
+
   standIn =
     file:
     let
@@ -150,6 +161,7 @@ let
           inherit pname;
           version = lib.elemAt (lib.splitString "-" file) 1;
           dontUnpack = true;
+          propagatedBuildInputs = map (name: packages.${name}) (requires.${pname} or [ ]);
           installPhase = ''
             mkdir -p $out/${sitePackages}
             ${self.pythonOnBuildForHost.interpreter} -m zipfile -e ${wheels + "/${file}"} $out/${sitePackages}

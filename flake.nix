@@ -1,0 +1,52 @@
+{
+  description = "Link manylinux wheels to the libraries of the Nix store, or say what is missing";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+      ];
+      forEachSystem =
+        make:
+        builtins.listToAttrs (
+          map (system: {
+            name = system;
+            value = make (nixpkgs.legacyPackages.${system}.extend self.overlays.default);
+          }) systems
+        );
+    in
+    {
+      overlays.default = import ./nix/overlay.nix;
+
+      # Wheel names, tags and policies in pure Nix.
+      lib = import ./nix/lib;
+
+      packages = forEachSystem (pkgs: {
+        default = pkgs.nix-manylinux;
+        inherit (pkgs) nix-manylinux;
+        manylinux-fixup-hook = pkgs.manylinuxFixupHook;
+        manylinux-compat = pkgs.python3Packages.manylinux-compat;
+      });
+
+      checks = forEachSystem (pkgs: import ./nix/checks.nix { inherit pkgs; });
+
+      # All that ./dev test uses; Python's packages come from the set, not from pip.
+      devShells = forEachSystem (pkgs: {
+        default = import ./nix/shell.nix { inherit pkgs; };
+      });
+
+      formatter = forEachSystem (pkgs: pkgs.nixfmt-tree or pkgs.nixfmt-rfc-style or pkgs.nixfmt);
+
+      templates = {
+        default = self.templates.wheel;
+        wheel = {
+          path = ./templates/wheel;
+          description = "A Python package from its manylinux wheels";
+        };
+      };
+    };
+}

@@ -1,0 +1,161 @@
+"""The flake, default.nix and the template, with ring one in nixpkgs' place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.nix import ROOT, evaluate, nix_string, run_nix
+from tests.support.sets import STAND_INS, expression, packages
+
+pytestmark = pytest.mark.nix
+
+SYSTEM = f"{os.uname().machine}-linux"
+
+#: What only a whole nixpkgs has: the shell's tools are never built here.
+TOOLS = """(final: prev: {
+  nixfmt = final.stdenv.mkDerivation { name = "nixfmt"; dontUnpack = true; };
+  mkShell = _: final.stdenv.mkDerivation { name = "shell"; dontUnpack = true; };
+  python311 = final.python3;
+})"""
+
+
+@pytest.fixture(scope="module")
+def nixpkgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a flake that offers ring one under the names that nixpkgs' flake has."""
+    folder = tmp_path_factory.mktemp("nixpkgs")
+    body = packages(overlay=False, extra=f"{STAND_INS} {TOOLS}", number="one")
+    (folder / "flake.nix").write_text(
+        f"""{{
+          outputs = _: let root = {ROOT}; set = {body}; in {{
+            inherit (set) lib;
+            legacyPackages.x86_64-linux = set;
+            legacyPackages.aarch64-linux = set;
+          }};
+        }}"""
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what belongs to the flake: the checkout may hold virtual environments and more."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("nix", "hooks", "src", "templates", "tests/nix"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*")
+        )
+    for name in (
+        "flake.nix",
+        "flake.lock",
+        "default.nix",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    ):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def nix_flake(*arguments: str, nixpkgs: Path) -> str:
+    """Run a command of Nix on a flake, with ``nixpkgs`` for its input, and no lock written."""
+    return run_nix(
+        "nix",
+        *arguments,
+        "--impure",
+        "--no-write-lock-file",
+        "--override-input",
+        "nixpkgs",
+        f"path:{nixpkgs}",
+    )
+
+
+def test_flake_check(project: Path, nixpkgs: Path) -> None:
+    """`nix flake check` passes: the tool, lib's tests and every policy's proof are built."""
+    nix_flake("flake", "check", f"path:{project}", nixpkgs=nixpkgs)
+
+
+def test_flake_outputs(project: Path, nixpkgs: Path) -> None:
+    """The flake offers what its documentation names, and nixpkgs is its only input."""
+    shown = json.loads(nix_flake("flake", "show", "--json", f"path:{project}", nixpkgs=nixpkgs))
+    assert set(shown) == {
+        *("checks", "devShells", "formatter", "lib", "overlays", "packages", "templates"),
+    }
+    assert set(shown["packages"][SYSTEM]) == {
+        *("default", "manylinux-compat", "manylinux-fixup-hook", "nix-manylinux"),
+    }
+    lock = json.loads((ROOT / "flake.lock").read_text())
+    assert lock["nodes"]["root"]["inputs"] == {"nixpkgs": "nixpkgs"}
+    assert set(lock["nodes"]) == {"nixpkgs", "root"}
+
+
+def test_the_built_tool_runs(project: Path, nixpkgs: Path) -> None:
+    """`nix build` gives the command, which runs with a hostile PYTHONPATH."""
+    built = nix_flake("build", "--no-link", "--json", f"path:{project}", nixpkgs=nixpkgs)
+    out = json.loads(built)[0]["outputs"]["out"]
+    hostile = project / "hostile"
+    (hostile / "packaging").mkdir(parents=True)
+    (hostile / "packaging" / "__init__.py").write_text("raise SystemExit('not this one')")
+    done = subprocess.run(
+        [f"{out}/bin/nix-manylinux", "inspect", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(hostile), "PATH": os.environ["PATH"]},
+    )
+    assert "inspect" in done.stdout
+
+
+def test_lib_is_the_pure_part(project: Path, nixpkgs: Path) -> None:
+    """The flake's lib is nix/lib, and pkgs.lib is left alone."""
+    found = nix_flake("eval", "--json", f"path:{project}#lib.policies", nixpkgs=nixpkgs)
+    assert json.loads(found)[0]["name"] == "manylinux_2_5"
+    assert evaluate(f"({packages()}).lib ? selectWheel") is False
+
+
+def test_default_nix() -> None:
+    """default.nix adds the overlay to a set, once, and hands out its parts."""
+    body = f"""let
+      plain = {packages(overlay=False)};
+      ours = import (root + /default.nix) {{ pkgs = plain; }};
+      again = import (root + /default.nix) {{ inherit (ours) pkgs; }};
+    in [
+      (builtins.attrNames ours)
+      (ours.manylinuxFixupHook.drvPath == again.manylinuxFixupHook.drvPath)
+      (ours.pkgs.python3.pkgs.manylinuxFixupHook.drvPath == ours.manylinuxFixupHook.drvPath)
+    ]"""
+    names, same, one = evaluate(body)
+    assert names == [
+        *("fetchPypi", "lib", "manylinuxFixupHook", "manylinuxPython", "nix-manylinux"),
+        *("overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
+    ]
+    assert same
+    assert one
+
+
+def test_the_template(project: Path, nixpkgs: Path, tmp_path: Path) -> None:
+    """The template evaluates to a numpy built from the wheel of this machine."""
+    copied = tmp_path / "template"
+    shutil.copytree(project / "templates" / "wheel", copied)
+    name = nix_flake(
+        *("eval", "--raw", f"path:{copied}#packages.{SYSTEM}.numpy.src.name"),
+        *("--override-input", "nix-manylinux", f"path:{project}"),
+        nixpkgs=nixpkgs,
+    )
+    assert name.startswith("numpy-1.26.4-cp3")
+    assert name.endswith(f"_{os.uname().machine}.whl")
+
+
+def test_the_overlay_has_no_logic() -> None:
+    """Every attribute of the overlay is there whatever nixpkgs it is laid over."""
+    names = evaluate("builtins.attrNames (import (root + /nix/overlay.nix) { } { })")
+    assert names == [
+        *("fetchPypi", "manylinuxFixupHook", "manylinuxPython", "nix-manylinux"),
+        *("patchManylinuxWheel", "pythonManylinuxPackages", "pythonPackagesExtensions"),
+    ]
+    assert nix_string("${x}") == '"\\${x}"'
+    assert expression("1").endswith("in 1")
