@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.nix import ROOT, evaluate, nix_string, run_nix
 from tests.support.sets import STAND_INS, expression, packages
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.nix
 

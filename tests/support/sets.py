@@ -32,8 +32,8 @@ def packages(
     wheels = given.pop("pureWheels")
     arguments = "".join(f"{name} = {nix_string(value)}; " for name, value in given.items())
     return (
-        f"(import (root + /tests/nix/ring-{number or ring()}) {{ {arguments} {more} wheels = {wheels};"
-        f" overlays = [ {extra} {ours} ]; config = {{ {config} }}; }})"
+        f"(import (root + /tests/nix/ring-{number or ring()}) {{ {arguments} {more}"
+        f" wheels = {wheels}; overlays = [ {extra} {ours} ]; config = {{ {config} }}; }})"
     )
 
 
