@@ -165,6 +165,12 @@ def _rule_options(command: argparse.ArgumentParser) -> None:
         help="libraries that may stay missing, in the files that match",
     )
     add(
+        "--ignore-if-missing",
+        action="append",
+        metavar="[FILE_GLOB:]SONAME_GLOB",
+        help="the same, but an entry that no file needs is only a warning",
+    )
+    add(
         "--provided-later",
         action="append",
         metavar="SONAME",

@@ -262,6 +262,7 @@ class Options:
     runtime_libs: tuple[str, ...] = ()
     append_rpath: tuple[str, ...] = ()
     ignore_missing: tuple[str, ...] = ()
+    ignore_if_missing: tuple[str, ...] = ()
     provided_later: tuple[str, ...] = ()
     driver_libs: tuple[str, ...] = ()
     driver_dir: str | None = None

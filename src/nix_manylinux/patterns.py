@@ -27,17 +27,19 @@ class IgnorePattern:
     """One ``[FILE_GLOB:]SONAME_GLOB``, and what it has met so far.
 
     ``wanted`` is whether a file that it covers needs such a soname at all;
-    ``used`` whether it ever kept one from being missing.
+    ``used`` whether it ever kept one from being missing. A ``lenient`` one
+    need not be wanted.
     """
 
     text: str
     file_glob: str
     soname_glob: str
+    lenient: bool = False
     wanted: bool = field(default=False)
     used: bool = field(default=False)
 
     @classmethod
-    def parse(cls, text: str) -> IgnorePattern:
+    def parse(cls, text: str, *, lenient: bool = False) -> IgnorePattern:
         """Read one pattern; `BadOption` where it would cover everything."""
         file_glob, colon, soname_glob = text.rpartition(":")
         stem = soname_glob
@@ -50,7 +52,7 @@ class IgnorePattern:
                 where=text,
                 hint="write the sonames out, for example --ignore-missing 'libmimerapi.so*'",
             )
-        return cls(text, file_glob if colon else "*", soname_glob)
+        return cls(text, file_glob if colon else "*", soname_glob, lenient)
 
     def covers(self, label: str, soname: str) -> bool:
         """Whether this pattern is about ``soname`` in the file called ``label``."""
@@ -58,10 +60,17 @@ class IgnorePattern:
 
 
 class IgnoreList:
-    """All ignore patterns of one run, judged over all of its trees."""
+    """All ignore patterns of one run, judged over all of its trees.
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns = [IgnorePattern.parse(text) for text in patterns]
+    ``lenient`` ones come from where nobody checked them before
+    (autoPatchelfIgnoreMissingDeps): unneeded ones are a warning.
+    """
+
+    def __init__(self, patterns: Iterable[str], lenient: Iterable[str] = ()) -> None:
+        self._patterns = [
+            *(IgnorePattern.parse(text) for text in patterns),
+            *(IgnorePattern.parse(text, lenient=True) for text in lenient),
+        ]
 
     def note(self, label: str, soname: str) -> None:
         """Record that the file ``label`` needs ``soname``."""
@@ -79,7 +88,7 @@ class IgnoreList:
 
     def refuse_unwanted(self) -> None:
         """Raise `BadOption` for entries that no file needs: typing errors, or outlived."""
-        unwanted = [p.text for p in self._patterns if not p.wanted]
+        unwanted = [p.text for p in self._patterns if not p.wanted and not p.lenient]
         if unwanted:
             raise UnneededIgnore(
                 "no file needs what this ignore entry names: " + ", ".join(unwanted),
@@ -90,9 +99,10 @@ class IgnoreList:
     def warnings(self) -> list[str]:
         """One line for each entry that could be dropped."""
         return [
-            f"the ignore entry {p.text!r} can be dropped: everything that it covers was found"
+            f"the ignore entry {p.text!r} can be dropped: "
+            + ("everything that it covers was found" if p.wanted else "no file needs it")
             for p in self._patterns
-            if p.wanted and not p.used
+            if not p.used
         ]
 
 

@@ -87,7 +87,7 @@ class _Planner:
         self.libraries = libraries
         self.options = options
         self.driver_dir = options.driver_dir or data.driver_directory
-        self.ignore = IgnoreList(options.ignore_missing)
+        self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.index = TreeIndex(trees)
         self.problems = Problems()
         self.warnings: list[str] = []
@@ -123,8 +123,7 @@ class _Planner:
         inherited = self._inheriting(drafts)
         files = tuple(self._finish(draft, inherited) for draft in drafts)
         self._hold_against_loader(files)
-        if self.options.ignore_missing:
-            self.ignore.refuse_unwanted()
+        self.ignore.refuse_unwanted()
         return Plan(
             target=self.target,
             trees=self.trees,

@@ -197,6 +197,12 @@ def test_an_ignore_entry_that_nobody_needs_is_an_error() -> None:
         plan({"x.so": elf()}, ignore_missing=("libnope.so",))
 
 
+def test_a_lenient_ignore_entry_may_be_unneeded() -> None:
+    """What autoPatchelf never checked is a warning, not an error."""
+    result = plan({"x.so": elf()}, ignore_if_missing=("libnope.so",))
+    assert "no file needs it" in result.warnings[0]
+
+
 def test_an_ignore_entry_that_resolved_is_a_warning() -> None:
     """What was found after all need not be ignored."""
     world = World({f"{A}/libz.so.1": elf()})
