@@ -6,6 +6,9 @@ want the interpreter's symbols too: the process that opens them exports one for
 each name that begins with Py or _Py, so that a module for any Python can be
 opened, and no library of the interpreter's own helps by being there already.
 
+A few call the C API while they are loaded, and crash on those stand-ins: such a
+one is opened by the store's interpreter instead (`open_in_python`).
+
 A program starts if the kernel takes it, its loader binds every symbol
 (LD_BIND_NOW) and hands over to main (glibc then says "transferring control"),
 and no fault in it ends it; what main then returns, or that it aborts for want of
@@ -64,11 +67,13 @@ def open_libraries(
     sandbox: Sandbox,
     libraries: Sequence[str],
     *,
+    beside: Sequence[str] = (),
     compiler: str = "gcc",
     emulator: Sequence[str] = (),
 ) -> dict[str, Loaded]:
     """Open each library by its absolute path in a process of its own; all are reported.
 
+    ``beside`` are libraries that may be loaded too and want the C API as well.
     ``compiler`` makes the process that opens them, so it chooses machine and
     libc; ``emulator`` is put in front of it (qemu).
     """
@@ -76,7 +81,7 @@ def open_libraries(
         return {}
     folder = tempfile.mkdtemp(prefix="nix-manylinux-opener-")
     try:
-        opener = _make_opener(folder, compiler, _python_symbols(libraries))
+        opener = _make_opener(folder, compiler, _python_symbols([*libraries, *beside]))
         inside = type(sandbox)(binds=(*sandbox.binds, (folder, folder)), writable=sandbox.writable)
         output = inside.run([*emulator, opener], stdin="".join(f"{path}\n" for path in libraries))
     finally:
@@ -87,6 +92,30 @@ def open_libraries(
         message = f"the opener failed ({output.returncode}): {output.stderr[-2000:]}"
         raise RuntimeError(message)
     return found
+
+
+_CDLL = """
+import ctypes, os, sys
+try:
+    ctypes.CDLL(sys.argv[1], os.RTLD_NOW)
+except OSError as error:
+    print("fail", *str(error).split())
+maps = "/proc/self/maps"  # a chroot has none
+lines = open(maps) if os.path.exists(maps) else ()
+for path in dict.fromkeys(line.split()[-1] for line in lines if "/" in line):
+    print("file", path)
+print("done", flush=True)
+os._exit(0)
+"""
+
+
+def open_in_python(sandbox: Sandbox, python: str, library: str) -> Loaded:
+    """Open one library in an interpreter that the sandbox shows."""
+    ran = sandbox.run([python, "-Ic", _CDLL, library], timeout=300)
+    if "done" not in ran.stdout.splitlines():
+        error = f"the interpreter ended with status {ran.returncode}: {ran.stderr[-200:]}"
+        return Loaded(path=library, error=error)
+    return _parse(f"open {library}\n{ran.stdout}", sandbox, "")[library]
 
 
 def _parse(output: str, sandbox: Sandbox, opener: str) -> dict[str, Loaded]:

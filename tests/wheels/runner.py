@@ -21,11 +21,12 @@ from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
+from packaging.tags import sys_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from tests.support.auto_patchelf import auto_patchelf
 from tests.support.installed import command, library_options, site_packages, target_options, unpack
 from tests.support.isolation import sandbox
-from tests.support.loading import open_libraries, start_program
+from tests.support.loading import open_in_python, open_libraries, start_program
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.model import ElfKind
@@ -92,14 +93,16 @@ def run_wheel(
         others: list[str] = []
         for number, other in enumerate(beside):
             prefix = os.path.join(place, f"beside-{number}")
-            _patch(other, prefix, store, mode=mode, others=others)
+            patched = _patch(other, prefix, store, mode=mode, others=others)
+            if patched.refused:
+                return patched
             others.append(prefix)
         prefix = os.path.join(place, "it")
         patched = _patch(wheel, prefix, store, mode=mode, others=others)
         if patched.refused:
             return patched
         box = sandbox(store, prefix, *others)
-        return _load(patched, prefix, box)
+        return _load(patched, prefix, others, box, store.python)
     finally:
         shutil.rmtree(place)
 
@@ -183,9 +186,13 @@ def _missing(report: str) -> dict[str, list[str]]:
     return found
 
 
-def _load(patched: Result, prefix: str, box: Sandbox) -> Result:
+def _load(patched: Result, prefix: str, others: Iterable[str], box: Sandbox, python: str) -> Result:
     libraries, programs = elf_files(prefix)
-    loaded = open_libraries(box, libraries)
+    beside = [path for other in others for path in elf_files(other)[0]]
+    loaded = open_libraries(box, libraries, beside=beside)
+    for path, one in loaded.items():
+        if one.error.startswith("killed by"):
+            loaded[path] = open_in_python(box, python, path)
     for program in programs:
         # Some wheels' programs lack the mode bit that their own Python code sets.
         os.chmod(program, os.stat(program).st_mode | 0o100)
@@ -240,9 +247,16 @@ def _size_in(wheel: str) -> int:
 
 
 def companions(wheel: str, wheels: Iterable[str]) -> list[str]:
-    """List those of the wheels that this one's metadata requires, innermost first."""
+    """List those of the wheels that this one's metadata requires, innermost first.
+
+    Only wheels that this interpreter may import count.
+    """
+    ours = frozenset(sys_tags())
     by_name = {
-        canonicalize_name(parse_wheel_filename(os.path.basename(path))[0]): path for path in wheels
+        parsed[0]: path
+        for path in wheels
+        for parsed in [parse_wheel_filename(os.path.basename(path))]
+        if parsed[3] & ours
     }
     found: list[str] = []
 
