@@ -33,7 +33,7 @@ def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Chan
     old, goal = before.obj, before.goal
     return [
         *sorted(faults(after) - faults(old)),
-        *_meaning(old, after, edit),
+        *_meaning(old, after, edit, goal.dropped),
         *_strings(after, goal),
         *_segments(old, after),
         *_contents(before, after, changes),
@@ -95,8 +95,13 @@ def wanted_meaning(before: Object, edit: ElfEdit) -> dict[str, object]:
     return wanted
 
 
-def _meaning(before: Object, after: Object, edit: ElfEdit) -> Iterator[str]:
+def _meaning(
+    before: Object, after: Object, edit: ElfEdit, dropped: tuple[int, ...]
+) -> Iterator[str]:
     wanted, found = wanted_meaning(before, edit), meaning(after)
+    values = wanted["values"]
+    if isinstance(values, list) and dropped:
+        wanted["values"] = [pair for pair in values if pair[0] not in dropped]
     stack = wanted["stack"]
     if edit.clear_executable_stack:
         if isinstance(stack, int):

@@ -38,6 +38,7 @@ STRING_TAGS = frozenset(
     }
 )
 _PATHS = frozenset({elf.DT_RPATH, elf.DT_RUNPATH})
+_HINTS = frozenset({elf.DT_RELACOUNT, elf.DT_RELCOUNT})
 #: Section types that we know to use .dynstr, and how.
 _KNOWN_USERS = frozenset({elf.SHT_DYNSYM, elf.SHT_DYNAMIC, elf.SHT_GNU_VERDEF, elf.SHT_GNU_VERNEED})
 #: Values of entries count from their own address, so that no entry may change its place.
@@ -53,6 +54,7 @@ class Goal:
     ``released`` ranges of it, new in the ``placed`` ones; ``vn_files`` the
     file offsets of vn_file words with their new values; ``interpreter`` is
     None where it stays. ``stack`` is "", "clear" or "add" for PT_GNU_STACK.
+    ``dropped`` are tags that had to make room for others.
     """
 
     dynamic: list[tuple[int, int]]
@@ -63,6 +65,7 @@ class Goal:
     vn_files: list[tuple[int, int]] = field(default_factory=list)
     interpreter: bytes | None = None
     stack: str = ""
+    dropped: tuple[int, ...] = ()
     changed: bool = False
 
     @property
@@ -150,8 +153,23 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
         or goal.interpreter is not None
         or goal.stack
     )
+    _give_up_hints(obj, goal)
     _refuse_relative_entries(obj, goal)
     return goal
+
+
+def _give_up_hints(obj: Object, goal: Goal) -> None:
+    """Give an entry that is only a hint away, where the dynamic section would move else.
+
+    DT_RELACOUNT lets the loader relocate a little faster (ld -z nocombreloc
+    leaves it out). A moved dynamic section would lose RELRO, which is worth more.
+    """
+    if len(goal.dynamic) < obj.dynamic_slots:
+        return
+    kept = [pair for pair in goal.dynamic if pair[0] not in _HINTS]
+    if len(kept) < obj.dynamic_slots:
+        goal.dropped = tuple(tag for tag, _ in goal.dynamic if tag in _HINTS)
+        goal.dynamic = kept
 
 
 def _refuse_relative_entries(obj: Object, goal: Goal) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HEAD = 16
 #: Slack is looked for no further than this behind a segment.
 _MAX_SLACK = 1 << 20
+#: Moved bytes are in memory for a while; no real file comes near.
+_MAX_MOVED = 128 << 20
 #: Zero bytes behind the image that are padding, and no data of somebody else
 #: (patchelf ends files in one of them).
 _MAX_PADDING = 4096
@@ -197,6 +199,7 @@ def plans(survey: Survey) -> list[Plan]:
             ways.append(("grow", growing[0], _size(growing[0]), growing[1]))
         if survey.strtab is not None and survey.can_leave((survey.strtab,)):
             ways.append(("move", (survey.strtab,), len(goal.strings) + obj.word_size, 0))
+    ways = [way for way in ways if way[2] <= _MAX_MOVED]
     found: list[Plan] = []
     over_bss = bss_cost(survey)
     for strings, moved, size, spill in ways:
@@ -281,7 +284,8 @@ def _new_segments(
         everything += anchor
     if survey.can_leave(everything):
         extra = _size(tuple(p for p in everything if p not in moved))
-        yield Plan(cost + extra, strings, "new", room="front", moved=everything, notes=notes)
+        if extra <= _MAX_MOVED:
+            yield Plan(cost + extra, strings, "new", room="front", moved=everything, notes=notes)
 
 
 def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | None:

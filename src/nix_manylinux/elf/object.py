@@ -7,6 +7,7 @@ fields of the gABI in ELF64's order, for both classes.
 
 from __future__ import annotations
 
+import struct
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _MAX_DYNAMIC = 1 << 16
 _MAX_SECTIONS = 1 << 20
 #: The largest string table that is taken into memory (torch's has 5 MiB).
-_MAX_STRTAB = 256 << 20
+_MAX_STRTAB = 64 << 20
 #: The largest page that a kernel of the machine may use, where it is not 4 KiB
 #: (loongarch64: kernels use 16 KiB, its ABI links for 64).
 _LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH: 0x10000}
@@ -324,6 +325,12 @@ class Object:
 
     def store(self) -> None:
         """Write headers and dynamic section to the draft."""
+        try:
+            self._store()
+        except struct.error as error:
+            raise Unproven(f"a number does not fit the field of a header: {error}") from error
+
+    def _store(self) -> None:
         layout, draft = self.layout, self.draft
         self.header = self.header._replace(phnum=len(self.phdrs))
         table = self.one(elf.PT_PHDR)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Read this much of a symbol table at once; a multiple of both symbol sizes.
 _CHUNK = 48 << 14
+#: Bounds that no linked file comes near (torch has 200,000 symbols); a hostile
+#: one may claim billions in a sparse file.
+_MAX_SYMBOLS = 1 << 23
+_MAX_CHAIN = 1 << 16
 
 
 def dynsym(obj: Object) -> Shdr | None:
@@ -73,8 +77,8 @@ def _gnu_hash(obj: Object, address: int) -> tuple[int, int]:
     head = obj.draft.read(obj.offset_of(address, 16), 16)
     buckets, first, bloom, _ = (obj.layout.word.unpack_from(head, i)[0] for i in (0, 4, 8, 12))
     chains = 16 + bloom * obj.word_size + buckets * 4
-    if chains > obj.draft.size:
-        raise BadElf("DT_GNU_HASH is longer than the file")
+    if chains > min(obj.draft.size, 16 * _MAX_SYMBOLS):
+        raise BadElf("DT_GNU_HASH is longer than the file, or than any that is real")
     offset = obj.offset_of(address, chains)
     start = chains - buckets * 4
     heads = _words(obj, obj.draft.read(offset + start, buckets * 4))
@@ -82,8 +86,11 @@ def _gnu_hash(obj: Object, address: int) -> tuple[int, int]:
     if last < first:
         return chains, first
     position = offset + chains + (last - first) * 4
+    limit = position + 4 * _MAX_CHAIN
     while not obj.get(position, 4) & 1:
         position += 4
+        if position > limit:
+            raise BadElf("a chain of DT_GNU_HASH has no end")
     size = position + 4 - offset
     obj.offset_of(address, size)
     return size, first + (size - chains) // 4
@@ -99,8 +106,8 @@ def _words(obj: Object, data: bytes, code: str = "I") -> array[int]:
 def symbol_names(obj: Object) -> Iterator[array[int]]:
     """st_name of every dynamic symbol, in pieces; `BadElf` where their number is unknown."""
     address, count = obj.dt(elf.DT_SYMTAB), symbol_count(obj)
-    if count is None:
-        raise BadElf("nothing tells how many dynamic symbols there are")
+    if count is None or count > _MAX_SYMBOLS:
+        raise BadElf(f"{count or 'nobody knows how many'} dynamic symbols")
     if address is None or not count:
         return
     offset = obj.offset_of(address, count * obj.symbol_size)

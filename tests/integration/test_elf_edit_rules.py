@@ -1,0 +1,339 @@
+"""One test for each rule of the writer that a loader, a kernel or a disk can break."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.support.elf import ElfBuilder, layout_of
+from tests.support.elf_matrix import NATIVE, OUTPUT, Case
+
+from nix_manylinux.elf import edit as writer
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf import layout, patchelf
+from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.errors import BadElf, EditFailed
+from nix_manylinux.model import ElfEdit
+
+LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
+BFD = NATIVE[0]
+LLD = next(case for case in NATIVE if case.name == "x86_64-lld-pie")
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each case is built once."""
+    return tmp_path_factory.mktemp("rules")
+
+
+@pytest.fixture
+def pair(workshop: Path, tmp_path: Path) -> Callable[[Case], tuple[Path, Path]]:
+    """Give copies of a case's library and program."""
+
+    def copies(case: Case) -> tuple[Path, Path]:
+        found = []
+        for original in case.build(workshop / case.name):
+            found.append(tmp_path / original.name)
+            found[-1].write_bytes(original.read_bytes())
+            found[-1].chmod(0o755)
+        return found[0], found[1]
+
+    return copies
+
+
+Pair = Callable[[Case], tuple[Path, Path]]
+
+
+def segments(path: Path) -> list[elf.Segment]:
+    """Read the program headers of a file."""
+    data = path.read_bytes()
+    structures = layout_of(data)
+    header = structures.header(data)
+    return structures.segments(data[header.phoff : header.phoff + header.phnum * header.phentsize])
+
+
+def no_plans(survey: layout.Survey) -> list[layout.Plan]:
+    """Pretend that nothing fits a file."""
+    assert survey.pieces
+    return []
+
+
+def retype(path: Path, old: int, new: int) -> None:
+    """Give the program header of one type another type."""
+    data = bytearray(path.read_bytes())
+    structures = layout_of(bytes(data))
+    header = structures.header(bytes(data))
+    for index, segment in enumerate(segments(path)):
+        if segment.type == old:
+            at = header.phoff + index * header.phentsize
+            data[at : at + header.phentsize] = structures.pack_segment(segment._replace(type=new))
+    path.write_bytes(data)
+
+
+def test_many_needed_names_move_the_dynamic_section(pair: Pair, tmp_path: Path) -> None:
+    """What has no room for an entry gets a writable place, and the report says what that costs."""
+    library, program = pair(LLD)
+    files = ElfBuilder(tmp_path / "more")
+    names = [f"libmore-{i}.so.1" for i in range(40)]
+    for name in names:
+        built = files.library(name, source=f"int f{name[8:-5]}(void) {{ return 1; }}", soname=name)
+        (tmp_path / name).symlink_to(built)
+    edit_file(str(program), ElfEdit(search_path=(str(tmp_path),)))
+    result = edit_file(
+        str(library), ElfEdit(search_path=("$ORIGIN", *LONG), add_needed=tuple(names))
+    )
+    assert result.how == "in place"
+    assert any("RELRO" in note for note in result.notes)
+    assert BFD.run(program) == OUTPUT
+    facts = read_elf(library)
+    assert facts is not None
+    assert facts.needed[-40:] == tuple(names)
+    count = len(segments(library))
+    for turn in range(6):
+        edit_file(str(library), ElfEdit(add_needed=(f"libmore-{turn}.so.1", "libm.so.6")))
+    assert len(segments(library)) == count
+    assert BFD.run(program) == OUTPUT
+
+
+def test_a_hint_gives_way_before_relro_is_lost(pair: Pair, tmp_path: Path) -> None:
+    """Lld leaves no spare entry: DT_RELACOUNT goes, and .dynamic stays read-only."""
+    library, program = pair(LLD)
+    result = edit_file(str(library), ElfEdit(search_path=("$ORIGIN", *LONG)))
+    assert not result.notes
+    old = [s for s in segments(LLD.build(tmp_path / "again")[0]) if s.type == elf.PT_DYNAMIC]
+    assert [s for s in segments(library) if s.type == elf.PT_DYNAMIC] == old
+    edit_file(str(program), ElfEdit(search_path=(str(tmp_path), *LONG)))
+    assert BFD.run(program) == OUTPUT
+
+
+def test_an_executable_stack_is_cleared(workshop: Path, tmp_path: Path) -> None:
+    """PF_X goes from PT_GNU_STACK, and nothing else changes by a byte."""
+    case = replace(BFD, name="execstack", flags=("-Wl,-z,execstack",))
+    library, _ = case.build(workshop / case.name)
+    path = tmp_path / "libdemo.so"
+    path.write_bytes(library.read_bytes())
+    facts = read_elf(path)
+    assert facts is not None
+    assert facts.executable_stack
+    result = edit_file(str(path), ElfEdit(clear_executable_stack=True))
+    assert result.size_after == result.size_before
+    facts = read_elf(path)
+    assert facts is not None
+    assert not facts.executable_stack
+    pairs = zip(path.read_bytes(), library.read_bytes(), strict=True)
+    assert sum(a != b for a, b in pairs) == 1
+
+
+def test_a_missing_stack_header_takes_a_free_one(pair: Pair) -> None:
+    """x86 takes no PT_GNU_STACK for an executable stack; a PT_NULL becomes one."""
+    library, _ = pair(BFD)
+    retype(library, elf.PT_GNU_STACK, elf.PT_NULL)
+    facts = read_elf(library)
+    assert facts is not None
+    assert facts.executable_stack
+    edit_file(str(library), ElfEdit(clear_executable_stack=True))
+    facts = read_elf(library)
+    assert facts is not None
+    assert not facts.executable_stack
+
+
+def test_no_room_for_a_stack_header_is_said(pair: Pair) -> None:
+    """Without a free header the file stays, and a note says why."""
+    library, _ = pair(BFD)
+    retype(library, elf.PT_GNU_STACK, 0x6FFFFFF0)
+    before = library.read_bytes()
+    result = edit_file(str(library), ElfEdit(clear_executable_stack=True))
+    assert result.how == "unchanged"
+    assert "no room" in " ".join(result.notes)
+    assert library.read_bytes() == before
+
+
+def test_a_payload_stays_behind_the_image(pair: Pair, tmp_path: Path) -> None:
+    """Data that somebody appended is found from the end of the file, as before."""
+    library, program = pair(BFD)
+    payload = b"PK\x03\x04 and so on" * 50
+    for path in (library, program):
+        path.write_bytes(path.read_bytes() + payload)
+        edit_file(str(path), ElfEdit(search_path=(str(tmp_path),)))
+        assert path.read_bytes().endswith(payload)
+    assert BFD.run(program) == OUTPUT
+
+
+def test_a_payload_that_would_not_stay_is_refused(pair: Pair) -> None:
+    """Where the image must grow, the file is left alone, and the error says what to do."""
+    library, _ = pair(BFD)
+    library.write_bytes(library.read_bytes() + b"payload")
+    before = library.read_bytes()
+    with pytest.raises(EditFailed, match="behind the ELF image") as caught:
+        edit_file(str(library), ElfEdit(search_path=LONG * 40))
+    assert "--exclude" in caught.value.hint
+    assert library.read_bytes() == before
+
+
+@pytest.mark.parametrize("case", [BFD, LLD], ids=lambda case: case.name)
+def test_the_last_resort_fills_bss(
+    case: Case, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no header is to be had, the last segment grows over .bss, and the file runs."""
+    library, program = pair(case)
+    real = layout.plans
+    monkeypatch.setattr(
+        writer, "plans", lambda survey: [plan for plan in real(survey) if plan.place == "bss"]
+    )
+    for path in (library, program):
+        result = edit_file(str(path), ElfEdit(search_path=(str(tmp_path), *LONG * 9)))
+        assert result.how == "in place"
+        assert result.size_after > result.size_before + 1000
+        done = subprocess.run(["readelf", "-aW", str(path)], capture_output=True, check=True)
+        assert not done.stderr
+    assert BFD.run(program) == OUTPUT
+    subprocess.run(["strip", "-S", str(library), str(program)], check=True)
+    assert BFD.run(program) == OUTPUT
+
+
+def test_patchelf_is_asked_when_no_layout_is_safe(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fallback edits, is checked, is said, and can be undone."""
+    library, program = pair(BFD)
+    before = library.read_bytes()
+    monkeypatch.setattr(writer, "plans", no_plans)
+    inode = library.stat().st_ino
+    result = edit_file(
+        str(library), ElfEdit(search_path=("$ORIGIN", *LONG), clear_executable_stack=True)
+    )
+    assert result.how == "patchelf"
+    assert "patchelf was used" in result.notes[0]
+    assert library.stat().st_ino == inode
+    facts = read_elf(library)
+    assert facts is not None
+    assert facts.search_path == ("$ORIGIN", *LONG)
+    monkeypatch.undo()
+    edit_file(str(program), ElfEdit(search_path=(str(tmp_path),)))
+    assert BFD.run(program) == OUTPUT
+    result.undo()
+    assert library.read_bytes() == before
+
+
+def test_without_patchelf_the_error_says_how_to_get_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of all ways out is an error with a hint."""
+    library, _ = pair(BFD)
+    monkeypatch.setattr(writer, "plans", no_plans)
+    monkeypatch.setattr(patchelf, "find_patchelf", lambda: None)
+    before = library.read_bytes()
+    with pytest.raises(EditFailed) as caught:
+        edit_file(str(library), ElfEdit(search_path=LONG))
+    assert "install patchelf" in caught.value.hint
+    assert library.read_bytes() == before
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("turn", range(5))
+def test_a_write_that_fails_leaves_the_file(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, failure: BaseException, turn: int
+) -> None:
+    """After each write in turn: a full disk or Ctrl-C, and every byte is what it was."""
+    library, _ = pair(BFD)
+    before, times = library.read_bytes(), library.stat().st_mtime_ns
+    real, calls = os.pwrite, [0]
+
+    def failing(descriptor: int, data: bytes, offset: int) -> int:
+        calls[0] += 1
+        if calls[0] == turn + 1:
+            raise failure
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", failing)
+    with pytest.raises((EditFailed, KeyboardInterrupt)):
+        edit_file(str(library), ElfEdit(search_path=LONG * 30, add_needed=("libm.so.6",)))
+    assert library.read_bytes() == before
+    assert library.stat().st_mtime_ns == times
+
+
+def test_a_file_size_limit_leaves_the_file(pair: Pair) -> None:
+    """What the kernel refuses (EFBIG) in the middle of an edit is put back."""
+    library, _ = pair(BFD)
+    before = library.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    code = (
+        "import sys\nfrom nix_manylinux.elf.edit import edit_file\n"
+        "from nix_manylinux.model import ElfEdit\nfrom nix_manylinux.errors import EditFailed\n"
+        "try:\n    edit_file(sys.argv[1], ElfEdit(search_path=('/x' * 3000,)))\n"
+        "except EditFailed as error:\n    print(error)\nelse:\n    sys.exit('no error')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(library)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), hard)),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == (soft, hard)
+    assert "File too large" in done.stdout, done.stderr
+    assert library.read_bytes() == before
+
+
+def test_undo_refuses_another_file(pair: Pair) -> None:
+    """A file that was renamed into the place is not ours to overwrite."""
+    library, program = pair(BFD)
+    result = edit_file(str(library), ElfEdit(search_path=LONG))
+    program.rename(library)
+    with pytest.raises(EditFailed, match="replaced"):
+        result.undo()
+
+
+def test_a_prelinked_file_is_refused(pair: Pair) -> None:
+    """DT_GNU_PRELINKED promises addresses to others; the error says how to undo it."""
+    library, _ = pair(BFD)
+    data = bytearray(library.read_bytes())
+    structures = layout_of(bytes(data))
+    dynamic = next(s for s in segments(library) if s.type == elf.PT_DYNAMIC)
+    for at in range(dynamic.offset, dynamic.offset + dynamic.filesz, structures.dyn.size):
+        if structures.dyn.unpack_from(data, at)[0] == elf.DT_RELACOUNT:
+            structures.dyn.pack_into(data, at, elf.DT_GNU_PRELINKED, 1)
+    library.write_bytes(data)
+    with pytest.raises(EditFailed, match="prelinked"):
+        edit_file(str(library), ElfEdit(search_path=LONG))
+
+
+def test_an_unsound_string_table_is_refused(pair: Pair) -> None:
+    """A DT_STRSZ that leaves the file is one kind of error, named after its field."""
+    library, _ = pair(BFD)
+    data = bytearray(library.read_bytes())
+    structures = layout_of(bytes(data))
+    dynamic = next(s for s in segments(library) if s.type == elf.PT_DYNAMIC)
+    for at in range(dynamic.offset, dynamic.offset + dynamic.filesz, structures.dyn.size):
+        if structures.dyn.unpack_from(data, at)[0] == elf.DT_STRSZ:
+            structures.dyn.pack_into(data, at, elf.DT_STRSZ, 1 << 40)
+    library.write_bytes(data)
+    with pytest.raises(BadElf):
+        edit_file(str(library), ElfEdit(search_path=LONG))
+
+
+def test_names_that_others_use_are_kept(tmp_path: Path) -> None:
+    """A path that is also the end of a symbol's name is not overwritten."""
+    files = ElfBuilder(tmp_path / "built")
+    source = "int very_long_symbol_name_lib(void) { return 1; } int demo(void) { return 42; }"
+    path = tmp_path / "libdemo.so"
+    path.write_bytes(
+        files.library(source=source, runpath="symbol_name_lib", soname="name_lib").read_bytes()
+    )
+    edit_file(str(path), ElfEdit(search_path=("x",)))
+    edit_file(str(path), ElfEdit(search_path=LONG))
+    listed = subprocess.run(
+        ["nm", "-D", str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "very_long_symbol_name_lib" in listed
+    facts = read_elf(path)
+    assert facts is not None
+    assert facts.soname == "name_lib"
