@@ -1,0 +1,46 @@
+"""The manual page and the completions say what the parser says."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nix_manylinux.manual import PLACES, bash, fish, man_page, texts, zsh
+
+SHARE = Path(__file__).parents[2] / "share"
+
+
+@pytest.mark.parametrize("kind", sorted(PLACES))
+def test_the_committed_files_are_fresh(kind: str) -> None:
+    """`python -m nix_manylinux.manual share` has been run since the parser changed."""
+    assert (SHARE / PLACES[kind]).read_text() == texts()[kind]
+
+
+def test_every_option_is_in_each() -> None:
+    """No text leaves out an option that patch takes."""
+    for text in (bash(), zsh(), fish(), man_page().replace("\\-", "-")):
+        for option in ("append-rpath", "ignore-missing", "gc-roots", "max-size"):
+            assert option in text
+
+
+def test_bash_completes() -> None:
+    """A real bash completes a command and an option."""
+    script = bash() + (
+        "COMP_WORDS=(nix-manylinux pa) COMP_CWORD=1; _nix_manylinux; echo ${COMPREPLY[*]};"
+        "COMP_WORDS=(nix-manylinux patch --gc) COMP_CWORD=2; _nix_manylinux; echo ${COMPREPLY[*]}"
+    )
+    done = subprocess.run(
+        ["bash", "-euc", script.replace("complete -o", ": complete -o")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["patch", "--gc-roots"]
+
+
+def test_groff_takes_the_page() -> None:
+    """The page is made of macros that man knows, with no line that begins by accident."""
+    page = man_page()
+    known = (".TH", ".SH", ".SS", ".TP", ".B", ".I")
+    assert all(line.split()[0] in known for line in page.splitlines() if line.startswith("."))
+    assert not any(line.startswith("'") for line in page.splitlines())
