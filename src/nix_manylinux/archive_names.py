@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from nix_manylinux.archive_format import Member
 
 _EVASIVE = frozenset({"", ".", ".."})
+#: What every folder's parents cost is paid for each name: this bounds it.
+_MAX_DEPTH = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -25,6 +27,8 @@ def check_name(name: str) -> None:
         raise bad("has an absolute name", name)
     if not _EVASIVE.isdisjoint(parts):
         raise bad("has an empty, '.' or '..' part in its name", name)
+    if len(parts) > _MAX_DEPTH:
+        raise bad(f"is below {len(parts) - 1} folders, more than {_MAX_DEPTH}", name[:80])
     try:
         encoded = name.encode()
     except UnicodeEncodeError as cause:

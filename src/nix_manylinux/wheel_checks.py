@@ -39,6 +39,8 @@ def find_dist_info(members: tuple[Member, ...]) -> str:
     if len(found) != 1:
         listed = f": {', '.join(found)}" if found else ""
         raise bad(f"has {len(found)} dist-info folders, not one{listed}")
+    if not found[0].endswith(".dist-info"):
+        raise bad("is not spelt as installers look for it", found[0])
     return found[0]
 
 

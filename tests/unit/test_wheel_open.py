@@ -145,7 +145,8 @@ HOSTILE = {
     "nul": (entry("made/x\0.py"), "control character"),
     "newline": (entry("made/x\n.py"), "control character"),
     "long-part": (entry("made/" + "x" * 256), "longer than"),
-    "long-name": (entry("made/x/" * 500 + "x"), "longer than"),
+    "long-name": (entry(("x" * 200 + "/") * 16 + "x"), "longer than"),
+    "deep": (entry("x/" * 201), "is below 200 folders"),
     "not-utf-8": (entry("x", raw_name=b"made/\xff", flags=0x800), "not UTF-8"),
     "twice": (entry("made/__init__.py"), "is there twice"),
     "twice-case": (entry("MADE/__init__.py"), "is there twice"),
@@ -185,6 +186,18 @@ HOSTILE = {
     ),
     "count": (MadeWheel(archive=Zip(count=3)), "end record says 3"),
     "two-dist-infos": (entry("other-1.dist-info/METADATA"), "2 dist-info folders"),
+    "dist-info-in-capitals": (
+        MadeWheel(
+            entries=[Entry("made-1.0.DIST-INFO/x")],
+            files={},
+            without=(
+                "made-1.0.dist-info/METADATA",
+                "made-1.0.dist-info/WHEEL",
+                "made-1.0.dist-info/RECORD",
+            ),
+        ),
+        "not spelt as installers",
+    ),
     "signed": (entry("made-1.0.dist-info/RECORD.jws"), "signs RECORD"),
     "signed-p7s": (entry("made-1.0.dist-info/RECORD.p7s"), "signs RECORD"),
     "too-little": (entry("made/more.py"), "not in RECORD"),
