@@ -134,7 +134,7 @@ let
           done
         '';
       }
-    );
+    ) { };
     withPackages = f: self.buildEnv.override { extraLibs = f packages; };
   };
 
