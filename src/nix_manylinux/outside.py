@@ -1,0 +1,122 @@
+"""The libraries that a wheel's files want from neither libc, wheel nor policy, and who has them."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from nix_manylinux.data import read_libraries
+from nix_manylinux.nixpkgs import suggest
+from nix_manylinux.policy import parse_floor, policy_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nix_manylinux.described import DescribedWheel
+    from nix_manylinux.model import TreeFacts, TreeFile
+    from nix_manylinux.nixpkgs import Suggestion, Table
+    from nix_manylinux.policy import Policies
+
+_ORIGINS = ("$ORIGIN/", "${ORIGIN}/")
+
+
+class OutsideLibraries(NamedTuple):
+    """Where libraries come from that a format's policy does not bring.
+
+    ``found`` has one suggestion for each attribute of nixpkgs, ``nobody``
+    one for each soname that nixpkgs lacks, ``elsewhere`` sonames with the
+    folder of site-packages, another wheel's, in which they are looked for.
+    """
+
+    found: tuple[Suggestion, ...]
+    nobody: tuple[Suggestion, ...]
+    elsewhere: tuple[tuple[str, str], ...]
+
+
+def outside_libraries(
+    wheels: Sequence[DescribedWheel], style: str, table: Table, policies: Policies
+) -> OutsideLibraries:
+    """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1")."""
+    libc = {
+        name
+        for name in read_libraries().glibc
+        # Some have left glibc, and have a package of their own now: libcrypt.so.1.
+        if name not in table.rows or table.rows[name].attr == "glibc"
+    }
+    known = libc | set(policies.musl_sonames.values())
+    if parse_floor(style):
+        known |= policy_for(style, policies).sonames
+    wanted: dict[str, str] = {}
+    brought = _package_sets(wheels, table)
+    for wheel in wheels:
+        for name, file in _outside(wheel.facts, known):
+            wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
+    found: dict[str, Suggestion] = {}
+    nobody, elsewhere = [], []
+    for name, folder in sorted(wanted.items()):
+        suggestion = suggest(name, table)
+        if suggestion.kind == "driver":
+            continue
+        # Unfree, insecure, of another language: then the other wheel is meant.
+        if folder and (not suggestion.is_sure or suggestion.notes):
+            elsewhere.append((name, folder))
+        elif suggestion.is_sure and _package_set(suggestion.attribute) in brought:
+            nobody.append(_of_another_copy(suggestion))
+        elif suggestion.is_sure:
+            found.setdefault(suggestion.attribute, suggestion)
+        else:
+            nobody.append(suggestion)
+    ordered = sorted(found.values(), key=lambda each: each.attribute.lower())
+    return OutsideLibraries(tuple(ordered), tuple(nobody), tuple(elsewhere))
+
+
+def _package_set(attribute: str) -> str:
+    """Name the set that a package's libraries are built together in: "kdePackages", or ""."""
+    name = attribute.partition(".")[0]
+    return name if name != attribute and re.search(r"Packages|Qt[0-9]|_all_", name) else ""
+
+
+def _package_sets(wheels: Iterable[DescribedWheel], table: Table) -> set[str]:
+    """Name the sets of nixpkgs that have libraries which the wheels bring themselves."""
+    rows = [
+        table.rows.get(file.facts.soname or "") for wheel in wheels for file in wheel.facts.files
+    ]
+    return {name for row in rows if row and (name := _package_set(row.attr))}
+
+
+def _of_another_copy(suggestion: Suggestion) -> Suggestion:
+    """Turn down a library whose siblings are in the wheel: two Qt in one process don't work."""
+    name = _package_set(suggestion.attribute)
+    note = (
+        f"{name} has some of these, but built against other copies of libraries that this "
+        "wheel brings itself"
+    )
+    return dataclasses.replace(suggestion, kind="none", attribute="", notes=(note,))
+
+
+def _outside(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
+    """Yield the needed names that are neither known nor in the wheel, with the file that needs."""
+    own = {posixpath.basename(name) for file in facts.files for name in file.names}
+    own |= {file.facts.soname for file in facts.files if file.facts.soname}
+    for file in facts.files:
+        if file.facts.kind.is_linked:
+            for name in file.facts.needed:
+                if name not in own and name not in known and "ld-linux" not in name:
+                    yield name, file
+
+
+def _foreign_folder(file: TreeFile, facts: TreeFacts) -> str:
+    """Name the folder of site-packages, not of this wheel, that a file's search path leads to."""
+    for site in facts.site_packages:
+        for entry in file.facts.search_path:
+            if not file.path.startswith(f"{site}/") or not entry.startswith(_ORIGINS):
+                continue
+            path = posixpath.normpath(
+                posixpath.join(posixpath.dirname(file.path), entry.partition("/")[2])
+            )
+            ours = any(name.startswith(f"{path}/") for each in facts.files for name in each.names)
+            if path.startswith(f"{site}/") and not ours:
+                return path[len(site) + 1 :]
+    return ""
