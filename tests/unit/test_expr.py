@@ -1,0 +1,351 @@
+"""The expression for a wheel is complete, and its parts are read as they are meant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.wheels import MadeWheel, tiny_library
+
+from nix_manylinux import nixpkgs, policy
+from nix_manylinux.dependencies import Place, read_dependencies
+from nix_manylinux.described import DescribedWheel, describe_wheel
+from nix_manylinux.download import NoSuchWheel, download_wheels, platforms_of
+from nix_manylinux.errors import BadOption, BadWheel
+from nix_manylinux.expr import build_expression
+from nix_manylinux.licenses import nixpkgs_licenses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+TABLE = nixpkgs.load_table()
+POLICIES = policy.load_policies()
+INFO = "demo-1.0.dist-info"
+
+
+def made(
+    folder: Path,
+    *,
+    needed: Sequence[str] = (),
+    headers: str = "",
+    tag: str = "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64",
+    files: dict[str, bytes] | None = None,
+) -> DescribedWheel:
+    """Make and describe a wheel with one extension that needs libraries."""
+    metadata = f"Metadata-Version: 2.4\nName: Demo\nVersion: 1.0\n{headers}\n"
+    contents = {
+        "demo/__init__.py": b"",
+        "demo/fast.so": tiny_library("fast.so", *needed),
+        f"{INFO}/METADATA": metadata.encode(),
+        **(files or {}),
+    }
+    wheel = MadeWheel(name="demo", version="1.0", tag=tag, files=contents)
+    return describe_wheel(wheel.write(folder))
+
+
+def write(*wheels: DescribedWheel, **more: Sequence[str]) -> str:
+    """Write the expression of wheels with the shipped tables."""
+    return build_expression(wheels, table=TABLE, policies=POLICIES, **more)
+
+
+HEADERS = """\
+Summary: A demonstration of "all" the ${parts}.
+Home-page: https://old.example
+Project-URL: Source, https://source.example
+Project-URL: Homepage, https://demo.example
+License-Expression: MIT
+Requires-Dist: numpy>=2
+Requires-Dist: typing_extensions; python_version < "3.12"
+Requires-Dist: colorama; sys_platform == "win32"
+Requires-Dist: zope.interface; extra == "web"
+Provides-Extra: web"""
+
+WHOLE = """\
+{
+  lib,
+  buildPythonPackage,
+  fetchPypi,
+  pkgs,
+  python,
+  numpy,
+  typing-extensions,
+}:
+buildPythonPackage {
+  pname = "demo";
+  version = "1.0";
+  format = "manylinux2014";
+
+  src = fetchPypi {
+    file = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+    hash = "HASH";
+  };
+
+  dependencies = [
+    numpy
+    typing-extensions
+  ];
+
+  optional-dependencies = with python.pkgs; {
+    web = [ zope-interface ];
+  };
+
+  buildInputs = [
+    pkgs.gfortran.cc.lib
+    (pkgs.libxrandr or pkgs.xorg.libXrandr)
+  ];
+
+  # nixpkgs has only libtbb.so.12 (onetbb): another ABI, which will not load in its place.
+  # no nixpkgs package has libmimerapi.so.
+  manylinuxIgnoreMissingDeps = [
+    "libmimerapi.so"
+    "libtbb.so.2"
+  ];
+
+  pythonImportsCheck = [ "demo" ];
+
+  meta = {
+    description = "Demonstration of \\"all\\" the \\${parts}";
+    homepage = "https://demo.example";
+    license = lib.licenses.mit;
+    sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
+    platforms = [ "x86_64-linux" ];
+    mainProgram = "demo";
+  };
+}
+"""
+
+
+def test_whole(tmp_path: Path) -> None:
+    """One wheel gives the whole expression, each part where nixpkgs' style has it."""
+    wheel = made(
+        tmp_path,
+        needed=(
+            "libc.so.6",
+            "libX11.so.6",
+            "libXrandr.so.2",
+            "libgfortran.so.5",
+            "libcuda.so.1",
+            "libtbb.so.2",
+            "libmimerapi.so",
+            "fast.so",
+        ),
+        headers=HEADERS,
+        files={
+            f"{INFO}/entry_points.txt": b"[console_scripts]\ndemo = demo:main\nother = demo:x\n"
+            b"[gui_scripts]\nwindow = demo:window\n"
+        },
+    )
+    expected = WHOLE.replace("HASH", wheel.sri).splitlines()
+    remarks = [line for line in expected if line.lstrip().startswith("#")]
+    lines = write(wheel).splitlines()
+    assert [line for line in lines if line not in remarks] == [
+        line for line in expected if line not in remarks
+    ]
+    assert {line for line in lines if line.lstrip().startswith("#")} == set(remarks)
+
+
+def test_several_wheels(tmp_path: Path) -> None:
+    """Several wheels become fetchPypi's list; the format is the one that allows them all."""
+    wheels = []
+    for number, tag in enumerate(
+        ["cp311-cp311-manylinux1_x86_64", "cp312-cp312-manylinux_2_28_aarch64"]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        headers = 'Requires-Dist: tomli; python_version < "3.12"\nRequires-Dist: numpy'
+        wheels.append(made(folder, tag=tag, headers=headers))
+    text = write(*wheels)
+    assert 'format = "manylinux_2_28";' in text
+    assert "pythonVersion = python.version;" in text
+    assert text.count("file = ") == text.count("hash = ") == 2
+    condition = (
+        '++ lib.optionals (lib.elem "${python.pythonVersion} ${stdenv.hostPlatform.system}" '
+        '[ "3.11 aarch64-linux" "3.11 x86_64-linux" ]) [ tomli ];'
+    )
+    assert f"dependencies = [ numpy ]\n  {condition}" in text
+    assert "  stdenv,\n" in text
+    assert "  python,\n" in text
+
+
+def test_pure_wheel(tmp_path: Path) -> None:
+    """A wheel without ELF files is a plain wheel: no policy, no platforms, no provenance."""
+    wheel = MadeWheel(
+        name="demo", version="1.0", tag="py3-none-any", files={"demo.py": b"", "_x.py": b""}
+    )
+    text = write(describe_wheel(wheel.write(tmp_path)))
+    assert 'format = "wheel";' in text
+    assert 'pythonImportsCheck = [ "demo" ];' in text
+    assert "platforms" not in text
+    assert "sourceProvenance" not in text
+    assert "pkgs" not in text
+
+
+def test_runtime_libraries(tmp_path: Path) -> None:
+    """Libraries that are loaded at run time are declared."""
+    text = write(made(tmp_path), runtime_libs=["libGL.so.1", "libEGL.so.1"])
+    assert 'manylinuxRuntimeLibs = [\n    "libEGL.so.1"\n    "libGL.so.1"\n  ];' in text
+
+
+def test_unfree_is_said(tmp_path: Path) -> None:
+    """An input that nixpkgs refuses by default carries a remark."""
+    text = write(made(tmp_path, needed=("libcublas.so.12",)))
+    assert "# cudaPackages_12.libcublas is unfree" in text
+    assert "buildInputs = [ pkgs.cudaPackages_12.libcublas.lib ];" in text
+
+
+def test_other_copies(tmp_path: Path) -> None:
+    """A wheel that brings Qt gets no further Qt from nixpkgs."""
+    wheel = made(
+        tmp_path,
+        needed=("libQt6Pdf.so.6",),
+        files={"demo/lib/libQt6Core.so.6": tiny_library("libQt6Core.so.6")},
+    )
+    text = write(wheel)
+    assert "pkgs.kdePackages" not in text
+    assert 'manylinuxIgnoreMissingDeps = [ "libQt6Pdf.so.6" ];' in text
+    assert "# kdePackages has some of these, but built against other copies" in text
+    alone = write(made(tmp_path, needed=("libQt6Pdf.so.6",)))
+    assert "pkgs.kdePackages.qtwebengine" in alone
+
+
+def test_dotted_module_names(tmp_path: Path) -> None:
+    """Namespace packages are gone into; private, test and vendored folders are left out."""
+    wheel = made(
+        tmp_path,
+        files={
+            "spaced/inner/__init__.py": b"",
+            "tests/__init__.py": b"",
+            "_private/__init__.py": b"",
+            "single.abi3.so": tiny_library("single"),
+            "demo.libs/x.py": b"",
+            "bad-name/__init__.py": b"",
+        },
+    )
+    assert wheel.modules == ("demo", "single", "spaced.inner")
+
+
+def test_programs(tmp_path: Path) -> None:
+    """Programs are those of .data/scripts and of the console scripts."""
+    wheel = made(tmp_path, files={"demo-1.0.data/scripts/tool": b"#!python\n"})
+    assert wheel.programs == ("tool",)
+    assert 'mainProgram = "tool";' in write(wheel)
+
+
+def test_one_release_only(tmp_path: Path) -> None:
+    """Wheels of two releases, or none at all, are no expression."""
+    other = MadeWheel(name="other", version="1.0", tag="py3-none-any", files={"o.py": b""})
+    wheels = [made(tmp_path), describe_wheel(other.write(tmp_path))]
+    for bad in (wheels, []):
+        with pytest.raises(BadOption, match="one release"):
+            write(*bad)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text", "classifier", "found"),
+    [
+        ("MIT", "", "", ("mit",)),
+        ("MIT AND (Apache-2.0 OR BSD-3-Clause)", "", "", ("mit", "asl20", "bsd3")),
+        ("Apache-2.0 WITH LLVM-exception", "", "", ()),
+        ("", "BSD 3-Clause License", "", ("bsd3",)),
+        ("", "Apache 2.0", "License :: OSI Approved :: MIT License", ("asl20",)),
+        ("", "", "License :: OSI Approved :: MIT License", ("mit",)),
+        ("", "", "License :: OSI Approved :: BSD License", ()),
+        ("", "do what you like", "", ()),
+        ("", "", "", ()),
+    ],
+)
+def test_license(expression: str, text: str, classifier: str, found: tuple[str, ...]) -> None:
+    """A license is named where it is known, and never guessed where one part isn't."""
+    assert nixpkgs_licenses(expression, text, [classifier] if classifier else []) == found
+
+
+def test_dependencies() -> None:
+    """Markers are evaluated in each place; extras hold what they add, not the package itself."""
+    places = [Place(python="3.11", system=f"{cpu}-linux") for cpu in ("x86_64", "aarch64")]
+    headers = {
+        "name": ["demo"],
+        "provides-extra": ["All", "fast"],
+        "requires-dist": [
+            "Foo_Bar>=1",
+            'mkl; platform_machine == "x86_64"',
+            'numba; extra == "fast"',
+            'demo[fast]; extra == "all"',
+            'win; os_name == "nt"',
+        ],
+    }
+    found = read_dependencies(headers, places)
+    assert found.always == ("foo-bar",)
+    assert found.sometimes == {"mkl": (places[0],)}
+    assert found.extras == {"fast": ("numba",)}
+    with pytest.raises(BadWheel, match="can't be read"):
+        read_dependencies({"requires-dist": ["!!"]}, places)
+
+
+def test_platforms() -> None:
+    """All tags that fit a system are asked for, the newest first, legacy names among them."""
+    tags = platforms_of("powerpc64le-linux", glibc=(2, 28))
+    assert tags[0] == "manylinux_2_28_ppc64le"
+    assert {"manylinux2014_ppc64le", "manylinux1_ppc64le", "linux_ppc64le"} <= set(tags)
+    with pytest.raises(BadOption):
+        platforms_of("x86_64-darwin", glibc=(2, 28))
+
+
+def stub(folder: Path, body: str) -> list[str]:
+    """Write a client that stands in for pip."""
+    path = folder / "pip.py"
+    text = f"import os, sys\ndest = sys.argv[sys.argv.index('--dest') + 1]\n{body}\n"
+    path.write_text(text, encoding="utf-8")
+    return [sys.executable, str(path)]
+
+
+def test_download(tmp_path: Path) -> None:
+    """The client is asked once for each Python and system; a file that serves two is kept once."""
+    pip = stub(
+        tmp_path,
+        "python = sys.argv[sys.argv.index('--python-version') + 1]\n"
+        "assert sys.argv[-2:] == ['--', 'demo==1.0']\n"
+        "name = 'demo-1.0-cp310-abi3-x.whl' if python != '3.9' else 'demo-1.0-cp39-cp39-x.whl'\n"
+        "open(os.path.join(dest, name), 'w').close()",
+    )
+    found = download_wheels(
+        "demo==1.0",
+        python_versions=["3.9", "3.11", "3.12"],
+        systems=["x86_64-linux"],
+        into=str(tmp_path / "into"),
+        environment=os.environ,
+        pip=pip,
+    )
+    names = [os.path.basename(path) for path in found]
+    assert names == ["demo-1.0-cp310-abi3-x.whl", "demo-1.0-cp39-cp39-x.whl"]
+    assert all(os.path.isfile(path) for path in found)
+
+
+@pytest.mark.parametrize("requirement", ["demo", "demo>=1", "demo==1.0; x", "-e .", "demo==1 --x"])
+def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
+    """Only NAME==VERSION is handed to the client, nothing that it could take for an option."""
+    with pytest.raises(BadOption, match="neither a wheel nor NAME==VERSION"):
+        download_wheels(
+            requirement,
+            python_versions=["3.11"],
+            systems=["x86_64-linux"],
+            into=str(tmp_path),
+            environment={},
+        )
+
+
+def test_download_fails(tmp_path: Path) -> None:
+    """What the client says is what we say, with the release, the Python and the system."""
+    pip = stub(tmp_path, "sys.exit('ERROR: No matching distribution found for demo==1.0')")
+    with pytest.raises(NoSuchWheel, match="No matching distribution") as caught:
+        download_wheels(
+            "demo==1.0",
+            python_versions=["3.11"],
+            systems=["x86_64-linux"],
+            into=str(tmp_path),
+            environment=os.environ,
+            pip=pip,
+        )
+    assert caught.value.where == "demo==1.0 for Python 3.11 on x86_64-linux"
