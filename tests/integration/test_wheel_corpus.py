@@ -10,8 +10,12 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.trees import plan_all, snapshot
 from tests.wheels import corpus
 
+from nix_manylinux.apply import apply_plan
+from nix_manylinux.errors import BadTree
+from nix_manylinux.record import hash_descriptor, parse_record
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.wheel import FLOATING, REFERENCES, open_wheel, write_wheel
 
@@ -103,3 +107,28 @@ def test_a_written_wheel_installs(name: str, tmp_path: Path) -> None:
         named = (tmp_path / top).rglob(os.path.basename(member))
         (found,) = (path for path in named if path.is_file())
         assert found.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.wheels
+@pytest.mark.parametrize("name", ["psycopg2_binary", "ninja-"])
+def test_an_installed_tree(name: str, tmp_path: Path) -> None:
+    """Installed by `installer`, edited by our own writer: RECORD is true; again is no change."""
+    command = [sys.executable, "-m", "installer", "--no-compile-bytecode", "--destdir"]
+    subprocess.run([*command, str(tmp_path), corpus.wheel(name)], check=True)
+    plan = plan_all(tmp_path)
+    with apply_plan(plan) as applied:
+        assert [edit.label for edit in applied.edits] == [file.file.path for file in plan.files]
+    assert applied.edits
+    (record,) = tmp_path.rglob("RECORD")
+    rows = parse_record(record.read_bytes(), error=BadTree, where="RECORD").rows
+    files = {os.path.normpath(record.parent.parent / row.path): row for row in rows}
+    assert {str(path) for path in tmp_path.rglob("*") if path.is_file()} == files.keys()
+    for path, row in files.items():
+        if row.hash:
+            with open(path, "rb") as file:
+                hash_, size = hash_descriptor(file.fileno())
+            assert (row.hash, row.size) == (hash_, str(size)), path
+    before = snapshot(tmp_path)
+    with apply_plan(plan_all(tmp_path)) as again:
+        assert (again.edits, again.stale_rows, again.dropped_rows) == ((), 0, 0)
+    assert snapshot(tmp_path) == before
