@@ -66,16 +66,7 @@ class Build:
         if plan.strings == "grow" and strtab is not None:
             self._grow_strtab(strtab)
         self._open_target()
-        for piece, data in going:
-            if piece.kind is Kind.INTERP and goal.interpreter is not None:
-                self._put_interp(goal.interpreter)
-            else:
-                self._relocate(piece, data)
-        if self._dynamic_moves:
-            self._move_dynamic()
-        if goal.interpreter is not None and not any(p.kind is Kind.INTERP for p, _ in going):
-            self._set_interp(goal.interpreter)
-        self._set_strings(strtab)
+        self._relocate_all(going)
         self._make_header()
         self._shift_notes(shifting)
         self._set_stack()
@@ -83,6 +74,37 @@ class Build:
             restore_tail(self.survey)
         self._fix_symbols()
         obj.store()
+
+    def _relocate_all(self, going: list[tuple[Piece, bytes]]) -> None:
+        """Move tables first, .dynstr (almost) last: there the next edit can let it grow."""
+        name = self.goal.interpreter
+        last = self._last_table(going)
+        for piece, data in going:
+            if piece.kind is Kind.INTERP and name is not None:
+                self._put_interp(name)
+            elif piece is not last:
+                self._relocate(piece, data)
+        if self._dynamic_moves:
+            self._move_dynamic()
+        if name is not None and not any(piece.kind is Kind.INTERP for piece, _ in going):
+            self._set_interp(name)
+        self._set_strings()
+        for piece, data in going:
+            if piece is last:
+                self._relocate(piece, data)
+
+    def _last_table(self, going: list[tuple[Piece, bytes]]) -> Piece | None:
+        """Choose what goes behind a moved .dynstr at the end of an ET_EXEC file.
+
+        patchelf up to 0.19 gives up on a program whose last section is one
+        that it wants to replace (an assertion in rewriteSectionsExecutable).
+        """
+        plan = self.plan
+        is_exec = self.obj.header.type == elf.ET_EXEC
+        if not is_exec or plan.strings != "move" or plan.place not in {"new", "end"}:
+            return None
+        tables = [piece for piece, _ in going if piece.kind is Kind.TABLE]
+        return min(tables, key=lambda piece: piece.size, default=None)
 
     def _take(self, pieces: Iterable[Piece]) -> list[tuple[Piece, bytes]]:
         """Read pieces and clear their places, which something else may fill."""
@@ -151,10 +173,9 @@ class Build:
         for start, end in (*goal.released, *goal.placed):
             self.draft.write(offset + start, goal.strings[start:end])
 
-    def _set_strings(self, strtab: Piece | None) -> None:
-        obj, strings = self.obj, self.goal.strings
+    def _set_strings(self) -> None:
+        obj, strings, strtab = self.obj, self.goal.strings, self.survey.strtab
         if self.plan.strings == "move" and strtab is not None:
-            # Last in its segment, so that the next edit can let it grow there.
             self.draft.clear(strtab.offset, strtab.size)
             self._relocate(strtab, strings)
         elif not self.plan.strings:

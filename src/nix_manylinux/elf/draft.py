@@ -86,7 +86,7 @@ class Draft:
     def __init__(self, base: FileSource) -> None:
         self.base = base
         self.size = base.size
-        #: Where each run starts, ascending; runs never touch one another.
+        #: Where each run starts, ascending; no two runs overlap.
         self._starts: list[int] = []
         self._runs: list[bytearray] = []
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
@@ -61,7 +61,7 @@ class Edited:
     size_before: int
     size_after: int
     notes: tuple[str, ...] = ()
-    old: tuple[tuple[int, bytes], ...] = ()
+    old: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)
     inode: tuple[int, int] = (0, 0)
     times: tuple[int, int] = (0, 0)
     backup: Backup | None = None

