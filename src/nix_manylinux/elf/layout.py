@@ -76,6 +76,9 @@ class Survey:
         self.obj = obj
         self.goal = goal
         self.pieces = pieces
+        self._by_load = [
+            [piece for piece in pieces if load.holds(piece.offset)] for load in obj.loads
+        ]
         self.strtab = next((p for p in pieces if p.kind is Kind.STRTAB), None)
         self.end = max(
             [obj.table_end, obj.shdrs_end]
@@ -93,9 +96,6 @@ class Survey:
         other.obj = self.obj.over(draft)
         return other
 
-    def _pieces_in(self, load: Phdr) -> list[Piece]:
-        return [piece for piece in self.pieces if load.holds(piece.offset)]
-
     def load_of(self, piece: Piece) -> Phdr:
         """Find the PT_LOAD that a piece is in."""
         for load in self.obj.loads:
@@ -110,9 +110,7 @@ class Survey:
         glibc refuses the file ("not page-aligned").
         """
         return not any(
-            all(piece in pieces for piece in inside)
-            for inside in map(self._pieces_in, self.obj.loads)
-            if inside
+            all(piece in pieces for piece in inside) for inside in self._by_load if inside
         )
 
     def slack(self, load: Phdr) -> int:

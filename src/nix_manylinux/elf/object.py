@@ -163,13 +163,13 @@ class Object:
         other = copy(self)
         other.draft = draft
         vars(other).pop("strings", None)  # what was read of the other draft
-        twins = {id(p): copy(p) for p in self.phdrs}
+        twins = {id(p): Phdr(*p.row()) for p in self.phdrs}
         other.phdrs = list(twins.values())
         other.loads = [twins[id(p)] for p in self.loads]
         other.interp = None if self.interp is None else twins[id(self.interp)]
         other.pt_dynamic = twins[id(self.pt_dynamic)]
-        other.shdrs = [copy(section) for section in self.shdrs]
-        other.strtab = copy(self.strtab)
+        other.shdrs = [Shdr(*section.row()) for section in self.shdrs]
+        other.strtab = Shdr(*self.strtab.row())
         for index, section in enumerate(self.shdrs):
             if section is self.strtab:
                 other.strtab = other.shdrs[index]
