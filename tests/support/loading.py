@@ -81,7 +81,8 @@ def open_libraries(
         return {}
     folder = tempfile.mkdtemp(prefix="nix-manylinux-opener-")
     try:
-        opener = _make_opener(folder, compiler, _python_symbols([*libraries, *beside]))
+        symbols = _python_symbols([*libraries, *beside], compiler)
+        opener = _make_opener(folder, compiler, symbols)
         inside = type(sandbox)(binds=(*sandbox.binds, (folder, folder)), writable=sandbox.writable)
         output = inside.run([*emulator, opener], stdin="".join(f"{path}\n" for path in libraries))
     finally:
@@ -137,10 +138,17 @@ def _parse(output: str, sandbox: Sandbox, opener: str) -> dict[str, Loaded]:
     return found
 
 
-def _python_symbols(libraries: Sequence[str]) -> list[str]:
+def _python_symbols(libraries: Sequence[str], compiler: str) -> list[str]:
     """Every undefined symbol of the C API that the libraries have between them."""
+    own = compiler.removesuffix("gcc") + "nm"
     output = subprocess.run(
-        ["nm", "-D", "--undefined-only", "--format=posix", *libraries],
+        [
+            own if shutil.which(own) else "nm",
+            "-D",
+            "--undefined-only",
+            "--format=posix",
+            *libraries,
+        ],
         capture_output=True,
         text=True,
         check=False,
