@@ -4,7 +4,6 @@
   lib,
   buildPythonPackage,
   hatchling,
-  installer,
   packaging,
 }:
 let
@@ -29,16 +28,15 @@ buildPythonPackage {
         "pyproject.toml"
         "README.md"
         "LICENSE"
+        "share"
         "src"
       ]
+      || lib.hasPrefix "share/" relative
       || (lib.hasPrefix "src/" relative && baseNameOf path != "__pycache__");
   };
 
   build-system = [ hatchling ];
-  dependencies = [
-    installer
-    packaging
-  ];
+  dependencies = [ packaging ];
 
   # Called inside the build of a Python package, the environment's PYTHONPATH
   # begins with the package under construction: building the wheel `packaging`,

@@ -19,7 +19,7 @@ from nix_manylinux.files import UNDO_LOG, writable_folder
 from nix_manylinux.inuse import FilesInUse
 from nix_manylinux.journal import Journal
 from nix_manylinux.model import EditRecord
-from nix_manylinux.record import update_record
+from nix_manylinux.record_update import update_record
 from nix_manylinux.replacement import Replacement, hard_links
 from nix_manylinux.undo_log import UndoLog
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.editor import Edited, EditFile
     from nix_manylinux.model import FilePlan, Plan
-    from nix_manylinux.record import RecordUpdate
+    from nix_manylinux.record_update import RecordUpdate
 
 #: Errors of writing in place that a copy can get round: a running program, no
 #: permission for the file (the folder may be ours).

@@ -10,7 +10,8 @@ import pytest
 from tests.support.wheels import row
 
 from nix_manylinux.errors import BadTree, BadWheel
-from nix_manylinux.record import parse_record, update_record
+from nix_manylinux.record import parse_record
+from nix_manylinux.record_update import update_record
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.support.wheels import Entry, MadeWheel, Zip, tiny_library
 
 from nix_manylinux.errors import BadElf, BadTree, BadWheel
-from nix_manylinux.record import Record, parse_record, update_record
+from nix_manylinux.record import Record, parse_record
+from nix_manylinux.record_update import update_record
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.wheel import open_wheel
 
