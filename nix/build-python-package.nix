@@ -150,12 +150,23 @@ let
   overridable =
     build: args:
     let
-      result = build args;
+      overridePythonAttrs = newArgs: overridable build (overrideWith newArgs args);
+      built = build args;
+      # finalAttrs.finalPackage is what mkDerivation knows, so it has to know ours.
+      result =
+        if lib.isFunction args && built ? overrideAttrs then
+          built.overrideAttrs (old: {
+            passthru = old.passthru or { } // {
+              inherit overridePythonAttrs;
+            };
+          })
+        else
+          built;
     in
     if lib.isAttrs result then
       result
       // {
-        overridePythonAttrs = newArgs: overridable build (overrideWith newArgs args);
+        inherit overridePythonAttrs;
         overrideAttrs = newArgs: overridable (args': (build args').overrideAttrs newArgs) args;
       }
     else

@@ -153,6 +153,22 @@ in
     expr = (builtins.tryEval (short.overrideAttrs { src = wheel "demo-1.0-cp27-cp27mu-manylinux1_x86_64.whl"; }).drvPath).success;
     expected = true;
   };
+  # The package as its own arguments see it is overridden by ours as well.
+  testFinalPackage = {
+    expr =
+      if functionForm then
+        (buildPythonPackage (
+          finalAttrs:
+          base
+          // {
+            format = "other";
+            passthru.wheel = finalAttrs.finalPackage.overridePythonAttrs { inherit format; };
+          }
+        )).wheel.drvPath
+      else
+        short.drvPath;
+    expected = short.drvPath;
+  };
   testPatchedWheelsAreLeftAlone = {
     expr = [ fromPatched.dontStrip fromPatched.dontPatchELF ];
     expected = [ true true ];

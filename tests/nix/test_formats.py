@@ -29,7 +29,7 @@ def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "")
         evaluate(
             f"""let
               pkgs = {packages()};
-              inherit (pkgs) lib fetchPypi;
+              inherit (pkgs) lib;
               set = pkgs.python3.pkgs;
               wheel = tags: builtins.toFile "demo-1.0-${{tags}}.whl" "";
               tag = "cp" + lib.replaceStrings [ "." ] [ "" ] set.python.pythonVersion;
@@ -148,6 +148,37 @@ def test_a_musl_wheel_on_musl() -> None:
     """A musllinux format evaluates on a musl platform."""
     attrs = '{ format = "musllinux_1_2"; src = wheel "py3-none-musllinux_1_2_${arch}"; }'
     assert build(attrs, python=MUSL).endswith(".drv")
+
+
+def test_cross() -> None:
+    """A package for aarch64, built elsewhere, takes an aarch64 wheel and no other."""
+    cross = packages(number="one", more='crossTo = "aarch64";')
+    call = f"""file: let pkgs = {cross}; in pkgs.python3.pkgs.buildPythonPackage {{
+      pname = "demo"; version = "1.0"; format = "manylinux2014";
+      src = pkgs.fetchPypi ({{
+        hash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=";
+      }} // file);
+    }}"""
+    guess = '{ pname = "demo"; version = "1.0"; format = "manylinux2014"; python = "py3"; }'
+    found = evaluate(f"let p = ({call}) {guess}; in [ p.src.name p.drvPath ]")
+    assert found[0].endswith("_aarch64.whl")
+    with pytest.raises(NixFailed, match="it is built for x86_64, and this platform is aarch64"):
+        evaluate(f'(({call}) {{ file = "demo-1.0-py3-none-manylinux1_x86_64.whl"; }}).drvPath')
+
+
+def test_binary_packages_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The format marks its result as binary native code, so a nixpkgs that forbids that refuses."""
+    found = evaluate(
+        f"""(({packages()}).python3.pkgs.buildPythonPackage {{
+          pname = "demo"; version = "1.0"; format = "manylinux2014";
+          src = builtins.toFile "demo-1.0-py3-none-any.whl" "";
+        }}).meta.sourceProvenance"""
+    )
+    assert [kind["shortName"] for kind in found] == ["binaryNativeCode"]
+    if ring() == "two":
+        monkeypatch.setenv("NIXPKGS_ALLOW_NONSOURCE", "0")
+        with pytest.raises(NixFailed, match=r"(?i)not built from source"):
+            build('{ format = "manylinux2014"; src = wheel "py3-none-any"; }')
 
 
 def test_other_packages_keep_their_hash() -> None:

@@ -234,3 +234,86 @@ def test_the_error_names_what_is_wrong() -> None:
             f"map (c: c.file) (({LIB}).wheelCandidates "
             '{ pname = "demo"; version = "1"; format = "manylinux2014"; arch = "x86_64"; })'
         )
+
+
+def odd_names() -> list[str]:
+    """Make names that nobody means: cut, doubled and mixed parts of real ones, and noise."""
+    rng = random.Random(11)  # noqa: S311 -- not for secrets
+    parts = ["numpy", "1.26.4", "cp311", "abi3", "manylinux_2_17_x86_64", "manylinux1_aarch64"]
+    parts += ["manylinux_2_31_riscv64", "musllinux_1_2_ppc64le", "musllinux_1_1_armv6l", "1a", ""]
+    parts += [
+        "manylinux_99999999999999999999_1_x86_64",
+        "py2.py3",
+        "..",
+        "é",
+        "+",
+        "!",
+        "%2B",
+        "[",
+        "$",
+    ]
+    parts += ["linux_", "manylinux_2_", "_", "\\", "*", "0" * 40, "9" * 40, "win_amd64", "?", "#"]
+    names = [
+        "-".join(rng.choices(parts, k=rng.randint(0, 8))) + rng.choice([".whl", ".whl", "", ".WHL"])
+        for _ in range(1500)
+    ]
+    return [*names, "/".join(names[:40]), "1." * 5000 + "-1-py3-none-any.whl", "a" * 100_000]
+
+
+def test_no_name_makes_it_throw() -> None:
+    """Whatever a list of files holds, each function answers, and a good name is still found."""
+    names = odd_names()
+    found = evaluate(
+        f"""{{ interpreter, names }}: let l = {LIB}; python = l.interpreter interpreter; in {{
+          each = map (file: [
+            (l.parseWheelName file) (l.fileName file) (l.manylinuxFloor file)
+            (l.parseFormat file) (l.isMisspeltFormat file) (l.parsePlatformTag file)
+            (l.wheelFits {{ inherit python file; }}) (l.whyUnfit {{ inherit python file; }})
+            (l.compareVersions file "1.0") (l.isPrerelease file)
+            (l.normalizeName file) (l.distributionNames file)
+          ]) names;
+          chosen = l.selectWheel {{
+            inherit python; files = names ++ [ "z-9999-py3-none-any.whl" ];
+          }};
+          described = l.describeFiles {{ inherit python; files = names; }};
+        }}""",
+        interpreter=INTERPRETERS[2],
+        names=names,
+    )
+    assert len(found["each"]) == len(names)
+    assert found["chosen"] == "z-9999-py3-none-any.whl"
+
+
+def test_pypy_tags() -> None:
+    """The tags of PyPy are those of packaging, in the same order."""
+    interpreter = {
+        "pythonVersion": "3.10",
+        "arch": "x86_64",
+        "libcVersion": "2.40",
+        "implementation": "pypy",
+        "abis": ["pypy310_pp73"],
+    }
+    found = evaluate(
+        f"""args: let i = ({LIB}).interpreter args; in
+        {{ inherit (i) platforms; tags = ({LIB}).supportedTags i; }}""",
+        **interpreter,
+    )
+    expected = [
+        *reference.generic_tags("pp310", ["pypy310_pp73"], found["platforms"]),
+        *reference.compatible_tags((3, 10), "pp3", found["platforms"]),
+    ]
+    assert found["tags"] == [str(tag) for tag in expected]
+
+
+@pytest.mark.parametrize(
+    "file", ["demo-1-2-py3-none-any.whl", "Demo.Pkg-1!2.0+cpu-py2.py3-none-any.whl"]
+)
+def test_the_command_reads_the_same_names(file: str) -> None:
+    """Nix and the command take a name apart alike."""
+    from nix_manylinux.tags import parse_wheel_name
+
+    found = evaluate(f'({LIB}).parseWheelName "{file}"')
+    python = parse_wheel_name(file)
+    assert (found["distribution"], found["version"]) == (python.name, python.version)
+    tags = itertools.product(found["pythons"], found["abis"], found["platforms"])
+    assert sorted("-".join(tag) for tag in tags) == sorted(python.tags)

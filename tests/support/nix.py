@@ -46,12 +46,16 @@ def store_directory() -> str:
     return os.path.join(cache, "nix-manylinux", "nix", "store")
 
 
-def run_nix(*arguments: str, timeout: float = 600) -> str:
-    """Run one of Nix's commands and return its standard output, or raise NixFailed."""
+def run_nix(*arguments: str, given: str | None = None, timeout: float = 600) -> str:
+    """Run one of Nix's commands and return its standard output, or raise NixFailed.
+
+    ``given`` is what it finds on standard input.
+    """
     done = subprocess.run(
         arguments,
         check=False,
         capture_output=True,
+        input=given,
         text=True,
         env=environment(),
         timeout=timeout,
@@ -69,11 +73,9 @@ def evaluate(expression: str, **arguments: object) -> Any:  # noqa: ANN401 -- JS
     text = f"({expression})"
     if arguments:
         text += f" (builtins.fromJSON {nix_string(json.dumps(arguments))})"
-    return json.loads(
-        run_nix(
-            "nix-instantiate", "--eval", "--strict", "--json", "-E", f"let root = {ROOT}; in {text}"
-        )
-    )
+    # On standard input: one argument can't be longer than 128 KiB.
+    body = f"let root = {ROOT}; in {text}"
+    return json.loads(run_nix("nix-instantiate", "--eval", "--strict", "--json", "-", given=body))
 
 
 def nix_string(text: str) -> str:
