@@ -77,6 +77,31 @@ def make_parser(version: str) -> argparse.ArgumentParser:
     )
     _target_options(inspect)
     _library_options(inspect)
+
+    expr = commands.add_parser(
+        "expr",
+        help="a ready buildPythonPackage expression",
+        description="Print a ready buildPythonPackage expression.",
+    )
+    expr.add_argument("paths", metavar="WHEEL|NAME==VERSION")
+    expr.add_argument(
+        "--python-version",
+        action="append",
+        metavar="3.N",
+        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable)",
+    )
+    expr.add_argument(
+        "--system",
+        action="append",
+        metavar="SYSTEM",
+        help="a Nix system, such as x86_64-linux, likewise (repeatable)",
+    )
+    expr.add_argument(
+        "--runtime-libs",
+        action="append",
+        metavar="SONAME",
+        help="a library that is loaded by dlopen: its package becomes a build input too",
+    )
     return parser
 
 

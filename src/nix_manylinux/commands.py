@@ -30,9 +30,12 @@ class Run:
 
     def command(self) -> int:
         """Carry it out; gives the exit status, raises what the API raises."""
-        return {"patch": self._patch, "check": self._check, "inspect": self._inspect}[
-            self.arguments.command
-        ]()
+        return {
+            "patch": self._patch,
+            "check": self._check,
+            "inspect": self._inspect,
+            "expr": self._expr,
+        }[self.arguments.command]()
 
     def refused(self, error: NixManylinuxError) -> None:
         """Tell an error, with all that a refused plan knows, and write the JSON report."""
@@ -145,6 +148,39 @@ class Run:
                 self.console.answer(line)
         details = inspection_json(seen, table)
         self._json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
+        return DONE
+
+    def _expr(self) -> int:
+        from tempfile import TemporaryDirectory  # noqa: PLC0415 - only expr downloads
+
+        from nix_manylinux.described import describe_wheel  # noqa: PLC0415
+        from nix_manylinux.download import download_wheels  # noqa: PLC0415
+        from nix_manylinux.expr import build_expression  # noqa: PLC0415
+        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
+        from nix_manylinux.policy import load_policies  # noqa: PLC0415
+
+        extra = self.arguments.extra
+        (wheel,) = self.arguments.paths
+        with TemporaryDirectory(prefix="nix-manylinux-") as folder:
+            paths = [wheel]
+            if not wheel.endswith(".whl"):
+                paths = download_wheels(
+                    wheel,
+                    python_versions=extra.python_version or ["3.12"],
+                    systems=extra.system or ["x86_64-linux"],
+                    into=folder,
+                    environment=self.environment,
+                    progress=self.console.on_terminal,
+                )
+            text = build_expression(
+                [describe_wheel(path) for path in paths],
+                table=load_table(),
+                policies=load_policies(),
+                python_versions=extra.python_version or (),
+                systems=extra.system or (),
+                runtime_libs=extra.runtime_libs or (),
+            )
+        self.console.answer(text)
         return DONE
 
     # -- what the commands share -------------------------------------------

@@ -38,6 +38,11 @@ class Console:
         self.quiet = quiet
         self.verbose = verbose
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether somebody watches: the place for progress bars."""
+        return not self.quiet and self._talk.isatty()
+
     def say(self, text: str = "") -> None:
         """Write one line of talk, unless it is to be quiet."""
         if not self.quiet:

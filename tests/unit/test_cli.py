@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import elf, plan
 
 from nix_manylinux.cli import VERSION, main
@@ -124,3 +125,14 @@ def test_the_module_is_the_command() -> None:
     """`python -m nix_manylinux` is the command."""
     assert run("--version").stdout == f"nix-manylinux {VERSION}\n"
     assert run().returncode == 2
+
+
+def test_expr_prints_an_expression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`expr WHEEL` writes a buildPythonPackage call to standard output and nothing else."""
+    files = {"made/__init__.py": b"", "made/fast.so": tiny_library("fast.so")}
+    assert main(["expr", MadeWheel(files=files).write(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("{\n  lib,\n  buildPythonPackage,")
+    assert 'format = "manylinux2014";' in out
+    assert err == ""
+    assert main(["expr", "made>1"]) == 2
