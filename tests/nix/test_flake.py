@@ -48,7 +48,7 @@ def nixpkgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy what belongs to the flake: the checkout may hold virtual environments and more."""
     folder = tmp_path_factory.mktemp("project")
-    for name in ("nix", "hooks", "src", "templates", "tests/nix"):
+    for name in ("nix", "hooks", "share", "src", "templates", "tests/nix"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*")
         )
