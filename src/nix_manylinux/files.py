@@ -65,6 +65,15 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write every byte at an offset: pwrite(2) may take fewer than it is given."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view = view[count:]
+        offset += count
+
+
 def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
     """Put a new file in the place of ``path``, with the owner and mode of ``like``.
 

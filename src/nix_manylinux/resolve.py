@@ -140,12 +140,15 @@ class _Planner:
         skipped = self._skipped(file)
         if skipped:
             return FilePlan(tree=tree, file=file, skipped=skipped)
-        resolutions = [
-            self.resolver.resolve(tree, file, name)
+        by_name = {
+            name: self.resolver.resolve(tree, file, name)
             for name in dict.fromkeys((*file.facts.needed, *file.facts.filters))
-        ]
-        resolutions += self._auxiliary(tree, file)
-        resolutions += self._noted(tree, file)
+        }
+        for r in (*self._auxiliary(tree, file), *self._noted(tree, file)):
+            # A name that is needed and wished for has the outcome of the stronger claim.
+            if r.name not in by_name or by_name[r.name].outcome is Outcome.IGNORED:
+                by_name[r.name] = r
+        resolutions = list(by_name.values())
         for r in resolutions:
             if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
                 self.problems.add(r.outcome, r.name, file.label, r.reason)

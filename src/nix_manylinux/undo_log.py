@@ -22,7 +22,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree
-from nix_manylinux.files import UNDO_LOG, writable_folder, write_all
+from nix_manylinux.files import UNDO_LOG, writable_folder, write_all, write_all_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,6 +152,17 @@ def _records(data: bytes) -> Iterator[bytes]:
         at += _FRAME.size + length
 
 
+def _pieces(record: bytes, at: int, count: int) -> Iterator[tuple[int, bytes]]:
+    for _ in range(count):
+        offset, length = _PIECE.unpack_from(record, at)
+        at += _PIECE.size
+        data = record[at : at + length]
+        if len(data) < length:
+            raise _no_log()
+        yield offset, data
+        at += length
+
+
 def _restore(root: str, record: bytes) -> bool:
     """Put one file's old bytes back; false where another file has its place by now."""
     length, device, inode, size_before, size_after, *times, count = _RECORD.unpack_from(record)
@@ -175,14 +186,17 @@ def _restore(root: str, record: bytes) -> bool:
                 where=name,
                 hint=f"unpack the tree again, or keep the file and delete {UNDO_LOG}",
             )
+        pieces = list(_pieces(record, at, count))
+        # All that the file has to get back must be there before any of it is written.
+        if any(offset + len(data) > size_before for offset, data in pieces) or (
+            size_before - size_after > sum(len(data) for _, data in pieces)
+        ):
+            raise _no_log()
         os.ftruncate(descriptor, size_before)
-        for _ in range(count):
-            offset, length = _PIECE.unpack_from(record, at)
-            at += _PIECE.size
-            os.pwrite(descriptor, record[at : at + length], offset)
-            at += length
+        for offset, data in pieces:
+            write_all_at(descriptor, data, offset)
         os.utime(descriptor, ns=(times[0], times[1]))
-    except struct.error as cause:
+    except (struct.error, OverflowError) as cause:
         raise _no_log() from cause
     finally:
         os.close(descriptor)

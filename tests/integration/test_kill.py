@@ -6,6 +6,8 @@ import errno
 import itertools
 import os
 import shutil
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -207,3 +209,29 @@ def test_a_log_touches_no_other_file(change: str, library: bytes, tmp_path: Path
     else:
         assert recover_tree(str(tree)) == 0
         assert not file.exists() or file.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize("damage", ["beyond-the-end", "cut-piece", "longer-before", "huge"])
+def test_a_log_that_asks_for_more(damage: str, tmp_path: Path) -> None:
+    """A record with a right checksum and wrong sizes writes nothing (found by fuzzing)."""
+    file = tmp_path / "a.so"
+    file.write_bytes(b"contents")
+    status = file.stat()
+    before, after, place, length = 8, 8, 0, 4
+    if damage == "beyond-the-end":
+        place = 2**40
+    elif damage == "cut-piece":
+        length = 5
+    elif damage == "longer-before":
+        before = 2**40
+    else:
+        place = 2**64 - 1
+    name = b"a.so"
+    body = struct.pack("<LQQQQqqL", len(name), status.st_dev, status.st_ino, before, after, 1, 1, 1)
+    body += name + struct.pack("<QQ", place, length) + b"evil"
+    log = tmp_path / UNDO_LOG
+    log.write_bytes(FRAME + struct.pack("<LQ", zlib.crc32(body), len(body)) + body)
+    with pytest.raises(BadTree, match="not an undo log"):
+        recover_tree(str(tmp_path))
+    assert file.read_bytes() == b"contents"
+    assert log.exists()
