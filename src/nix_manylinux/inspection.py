@@ -181,11 +181,20 @@ def _loads_text(loads: RuntimeLoads, table: Table, *, everything: bool) -> list[
     rest = len(loads.loads) - len(known)
     if rest:
         lines.append(f"  and {count(rest, 'name')} that nixpkgs does not know (-v shows them)")
-    sure = [each.name for each in known if suggest(each.name, table).kind in _LOADABLE]
-    if sure:
+    sure = [each for each in known if suggest(each.name, table).kind in _LOADABLE]
+    native = [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
+    python = [each.name for each in sure if each.name not in native]
+    if native:
         lines += [
             "  if you need them, add their packages, and:",
-            f"  manylinuxRuntimeLibs = [ {' '.join(map(nix_string, sure))} ];",
+            f"  manylinuxRuntimeLibs = [ {' '.join(map(nix_string, native))} ];",
+        ]
+    if python:
+        # dlopen looks at the path of the file that calls it: here, of _ctypes.
+        lines += [
+            f"  loaded from Python, where no search path of the wheel counts: {', '.join(python)}",
+            "  if you need them, write their paths into the source (substituteInPlace), or give",
+            "  their packages to manylinuxPython's extraLibs",
         ]
     return ["", "may be loaded at run time:", *lines]
 

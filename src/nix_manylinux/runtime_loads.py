@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.strings import read_only_sonames
 
 if TYPE_CHECKING:
@@ -51,12 +52,13 @@ class RuntimeLoads:
 def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None) -> RuntimeLoads:
     """Look through the tree that ``facts`` were read from, while it is there.
 
-    What the tree brings itself, by file name or soname, is left out, and what
-    a file needs anyway. ``labels`` gives the Python files' names by path.
+    What the tree brings itself, by file name or soname, is left out, what a
+    file needs anyway, and the libc. ``labels`` gives the Python files' names by path.
     """
     found: dict[str, set[tuple[str, str]]] = {}
     own = {name.rpartition("/")[2] for file in facts.files for name in file.names}
     own |= {file.facts.soname for file in facts.files if file.facts.soname}
+    own |= read_libraries().glibc
     for file in facts.files:
         if not file.facts.kind.is_linked:
             continue
