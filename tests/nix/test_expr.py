@@ -1,0 +1,115 @@
+"""Expressions for real wheels parse, and build under the overlay."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.wheels import corpus
+
+from nix_manylinux.described import describe_wheel
+from nix_manylinux.download import download_wheels
+from nix_manylinux.expr import build_expression
+from nix_manylinux.nixpkgs import load_table
+from nix_manylinux.policy import load_policies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.rings import Nix
+
+pytestmark = [pytest.mark.nix, pytest.mark.wheels]
+
+#: Twelve wheels that differ in everything an expression can show.
+WHEELS = (
+    "numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64",
+    "pandas",
+    "pillow",
+    "ruff",
+    "opencv_python",
+    "cffi-2.1.1-cp311-cp311-manylinux2014_x86_64",
+    "cryptography-50.0.2-cp311-abi3-manylinux2014_x86_64",
+    "lxml",
+    "psycopg2_binary",
+    "nvidia_nvjitlink",
+    "tbb",
+    "packaging",
+    "soundfile",
+    "numpy-2.4.6-cp311-cp311-musllinux",
+)
+
+#: Pure wheels that pandas wants, under the names of their attributes.
+PURE = {"python-dateutil": "python-dateutil==2.9.0.post0", "six": "six==1.17.0"}
+
+
+@cache
+def expression(path: str) -> str:
+    """Write the expression for one wheel."""
+    return build_expression([describe_wheel(path)], table=load_table(), policies=load_policies())
+
+
+@pytest.mark.parametrize("start", WHEELS)
+def test_parses(start: str, tmp_path: Path) -> None:
+    """Nix parses the expression of every kind of wheel."""
+    file = tmp_path / "package.nix"
+    file.write_text(expression(corpus.wheel(start)), encoding="utf-8")
+    done = subprocess.run(
+        ["nix-instantiate", "--parse", str(file)], capture_output=True, text=True, check=True
+    )
+    assert "buildPythonPackage" in done.stdout
+
+
+def build(nix: Nix, folder: Path, name: str, wheels: dict[str, str]) -> str:
+    """Build one of several packages; the wheels are in the store already, nothing is fetched."""
+    files = {}
+    for package, path in wheels.items():
+        subprocess.run(
+            ["nix-store", "--add-fixed", "sha256", path],
+            env=nix.environment,
+            capture_output=True,
+            check=True,
+        )
+        files[package] = str(folder / f"{package}.nix")
+        (folder / f"{package}.nix").write_text(expression(path), encoding="utf-8")
+    return nix.build(name, "expr.nix", expressions=json.dumps(files)).path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "start", ["numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64", "pillow", "ruff"]
+)
+def test_builds(start: str, nix: Nix, tmp_path: Path) -> None:
+    """A wheel that needs no other package builds as it is written, imports check included."""
+    assert build(nix, tmp_path, "package", {"package": corpus.wheel(start)})
+
+
+@pytest.mark.slow
+def test_opencv_builds(nix: Nix, tmp_path: Path) -> None:
+    """opencv-python builds on the numpy that is built beside it."""
+    wheels = {
+        "numpy": corpus.wheel("numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64"),
+        "opencv": corpus.wheel("opencv_python"),
+    }
+    assert build(nix, tmp_path, "opencv", wheels)
+
+
+@pytest.mark.slow
+def test_pandas_builds(nix: Nix, tmp_path: Path) -> None:
+    """Pandas builds on numpy and on pure packages, each from an expression of its own."""
+    wheels = {
+        "numpy": corpus.wheel("numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64"),
+        "pandas": corpus.wheel("pandas"),
+    }
+    for name, requirement in PURE.items():
+        (wheels[name],) = download_wheels(
+            requirement,
+            python_versions=["3.11"],
+            systems=["x86_64-linux"],
+            into=str(tmp_path / name),
+            environment=os.environ,
+        )
+    assert build(nix, tmp_path, "pandas", wheels)
