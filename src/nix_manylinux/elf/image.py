@@ -34,6 +34,9 @@ _MAX_DYNAMIC = 1 << 14
 _MAX_SECTIONS = 0xFF00
 _SECTIONS_AT_ONCE = 32
 
+#: The smallest page there is: segments are mapped by whole ones.
+_PAGE = 4096
+
 
 class Source:
     """Bytes of a file by position, from a descriptor or from memory.
@@ -180,11 +183,26 @@ class Image:
         return found
 
     def locate(self, field: str, address: int) -> tuple[int, int]:
-        """Map an address to its file offset and the bytes that its segment has from there."""
-        for segment in self.loads:
+        """Map an address to its file offset and the bytes that its segment has from there.
+
+        A segment of the pages that follow in memory and in the file alike
+        counts as one with it: what is mapped knows no seam, and patchelf puts
+        a program's strings across it.
+        """
+        for number, segment in enumerate(self.loads):
             start = address - segment.vaddr
             if 0 <= start < segment.filesz:
-                return segment.offset + start, segment.filesz - start
+                size = segment.filesz
+                last = segment
+                for following in self.loads[number + 1 :]:
+                    gap = following.vaddr - segment.vaddr
+                    pages = (segment.vaddr + size + _PAGE - 1) // _PAGE
+                    if following.vaddr // _PAGE > pages or following.offset - segment.offset != gap:
+                        break
+                    if last.filesz != last.memsz:  # zeros follow there, not the file
+                        break
+                    size, last = gap + following.filesz, following
+                return segment.offset + start, size - start
         raise BadElf(f"{field} is {address:#x}, which no PT_LOAD fills from the file")
 
     def dynamic(self) -> list[tuple[int, int]]:
