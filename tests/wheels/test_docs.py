@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.wheels import corpus
 
 from nix_manylinux.cli import main
-from tests.wheels import corpus
 
 RECORDED = Path(__file__).parents[2] / "docs" / "output"
 #: Record anew: `nix-manylinux inspect WHEEL > docs/output/inspect-NAME.txt`.
