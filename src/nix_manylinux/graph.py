@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadOption
-from nix_manylinux.graph_model import build_graph, fold, fold_libc
+from nix_manylinux.graph_model import build_graph, fold, fold_libc, visible
 
 if TYPE_CHECKING:
     from nix_manylinux.graph_model import Graph
@@ -24,7 +24,7 @@ _CROWDED = 80
 def render_graph(
     plan: Plan, format: str, *, detail: str = "auto", table: Table | None = None  # noqa: A002 - the option's own name
 ) -> str:  # fmt: skip
-    """Draw a plan in one of `FORMATS`; pure, and the same plan gives the same text.
+    """Draw a plan in one of `FORMATS`; pure, and the same plan gives the same text, in ASCII.
 
     ``detail`` "files" shows every file and library, "folders" one box for
     each folder and package, "auto" the former as long as it has at most 80
@@ -75,4 +75,7 @@ def _paste(plan: Plan, table: Table | None) -> str:
         return ""
     from nix_manylinux.nixpkgs import paste_block  # noqa: PLC0415 - only with a table
 
-    return paste_block(plan.missing, table, in_build=True)
+    block = paste_block(plan.missing, table, in_build=True)
+    # Text that is pasted must be what it looks like: a name with a control
+    # character in it is spelt here too, at the price of matching nothing.
+    return "\n".join(visible(line) for line in block.split("\n"))

@@ -139,7 +139,7 @@ class _Layers:
 
     def _gaps(self, stack: Sequence[int]) -> list[float]:
         """Give the least distance of each item's centre from the one before it."""
-        gaps = [0.0]
+        gaps = [0.0] if stack else []
         for before, after in zip(stack, stack[1:]):
             above, below = self.items[before], self.items[after]
             gap = _GAP

@@ -61,6 +61,9 @@ _NOWHERE: dict[Outcome, str] = {
     Outcome.IGNORED: "ignored on request",
 }
 
+#: A needed name may be the empty string; something must stand there.
+_NAMELESS = "(no name)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -177,7 +180,7 @@ class _Builder:
             key = ("tree", str(each.tree), each.file.path)
             skipped = (f"left alone: {each.skipped}",) if each.skipped else ()
             self.nodes[key] = Node(
-                name=visible(name),
+                name=visible(name) or _NAMELESS,
                 origin=Outcome.TREE,
                 place=visible(folder),
                 kind=each.file.facts.kind.value,
@@ -218,7 +221,7 @@ class _Builder:
             elif outcome is Outcome.WHEEL and not match:
                 place = place.rpartition("/site-packages/")[2]
             self.nodes[key] = Node(
-                name=visible(os.path.basename(path) or name),
+                name=visible(os.path.basename(path) or name) or _NAMELESS,
                 origin=outcome,
                 place=visible(place),
                 path=visible(path),
@@ -231,7 +234,7 @@ class _Builder:
         if key not in self.nodes:
             libc = outcome is Outcome.LIBC
             self.nodes[key] = Node(
-                name=visible(name),
+                name=visible(name) or _NAMELESS,
                 origin=outcome,
                 place=self.libc if libc else _NOWHERE.get(outcome, ""),
                 advice=visible(self.advice.get(name, "")),

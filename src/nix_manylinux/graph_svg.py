@@ -18,6 +18,7 @@ _ADVANCE = 7.25
 _LINE = 17.0
 _LONGEST = 44
 _LISTED = 8
+_HEADLINE = 64
 _MARGIN = 28.0
 _LEGEND_ADVANCE = 7.4
 
@@ -91,7 +92,8 @@ def picture(graph: Graph, *, style: str = "", heading: bool = True) -> str:
     layout = lay_out(graph, [_size(lines) for lines in cards])
     top = 84.0 if heading else 0.0
     keys = _key_widths(graph)
-    width = max(layout.width, sum(keys), _LEGEND_ADVANCE * len(graph.summary), 360) + 2 * _MARGIN
+    width = max(layout.width, sum(keys), _LEGEND_ADVANCE * len(graph.summary),
+                13.5 * min(len(graph.title), _HEADLINE), 360) + 2 * _MARGIN
     height = layout.height + top + 2 * _MARGIN
     shift = (width - 2 * _MARGIN - layout.width) / 2 if layout.width < width / 2 else 0.0
     out = [
@@ -123,9 +125,18 @@ def picture(graph: Graph, *, style: str = "", heading: bool = True) -> str:
 
 
 def xml(text: str) -> str:
-    """Escape for element content and quoted attributes; the graph holds no control characters."""
+    """Escape for element content and quoted attributes, in HTML as in XML, as plain ASCII.
+
+    The graph holds no control characters, which XML couldn't say at all.
+    """
     return (
-        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+        text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace('"', "&quot;")
+        .replace("'", "&#39;")
+        .encode("ascii", "xmlcharrefreplace")
+        .decode()
     )
 
 
@@ -136,12 +147,12 @@ def _description(graph: Graph) -> str:
 
 
 def _heading(graph: Graph, keys: Sequence[float]) -> Iterator[str]:
-    yield f'<text class="head" x="{_n(_MARGIN)}" y="42">{xml(graph.title)}</text>'
+    yield f'<text class="head" x="{_n(_MARGIN)}" y="42">{_short(graph.title, _HEADLINE)}</text>'
     yield f'<text class="sub" x="{_n(_MARGIN)}" y="64">{xml(graph.summary)}</text>'
     x = _MARGIN
     for origin, width in zip(graph.origins, keys, strict=True):
         yield (
-            f'<g class="{origin.value}"><text class="mark" x="{_n(x)}" y="92">{MARKS[origin]}'
+            f'<g class="{origin.value}"><text class="mark" x="{_n(x)}" y="92">{xml(MARKS[origin])}'
             f'</text><text class="key" x="{_n(x + 16)}" y="92">{xml(_key(graph, origin))}</text></g>'
         )
         x += width
@@ -190,7 +201,7 @@ def _card(
         f'<rect class="bar" x="{_n(x)}" y="{_n(y)}" width="4" height="{_n(height)}" rx="2"/>'
     )
     mark = "▶" if is_program(node) else MARKS[node.origin]
-    yield f'<text class="mark" x="{_n(x + 11)}" y="{_n(y + _LINE)}">{mark}</text>'
+    yield f'<text class="mark" x="{_n(x + 11)}" y="{_n(y + _LINE)}">{xml(mark)}</text>'
     for at, (kind, text) in enumerate(lines, 1):
         shown = _short(text, _LONGEST)
         yield f'<text class="{kind}" x="{_n(x + 28)}" y="{_n(y + at * _LINE)}">{shown}</text>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nix_manylinux.graph_model import ORDER, is_program
@@ -40,7 +41,7 @@ def dot_text(graph: Graph) -> str:
     """Write the graph in DOT (https://graphviz.org/doc/info/lang.html).
 
     Every string is quoted; in a label a backslash starts an escape and an
-    ampersand an entity, so both are spelt.
+    ampersand an entity, so both are spelt. All is ASCII: no locale gets it wrong.
     """
     return "\n".join(_dot_lines(graph)) + "\n"
 
@@ -92,7 +93,10 @@ def _dot_style(origin: Outcome) -> str:
 
 
 def _dot(text: str) -> str:
-    return text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    # Graphviz 2.43 makes broken UTF-8 of entities beyond U+FFFF.
+    text = "".join(c if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in text)
+    spelt = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    return spelt.encode("ascii", "xmlcharrefreplace").decode()
 
 
 def mermaid_text(graph: Graph) -> str:
@@ -146,13 +150,12 @@ def _mermaid_node(node: Node, name: str) -> str:
 def _mermaid(text: str) -> str:
     """Spell what Mermaid, Markdown or HTML could take for their own."""
     coded = []
+    counts = re.match(r"[0-9]+\.", text) is not None  # Markdown would begin a list
     for at, character in enumerate(text):
-        plain = character.isalnum() or (at > 0 and character in " /.-+,")
-        # "1." begins a list, "www." a link
-        opens = (at == 0 and not character.isalpha()) or (
-            character == "." and text[max(at - 3, 0) : at].lower() == "www"
-        )
-        coded.append(character if plain and not opens else f"#{ord(character)};")
+        plain = character.isascii() and (character.isalnum() or (at > 0 and character in " /.-+,"))
+        link = character == "." and text[max(at - 3, 0) : at].lower() == "www"
+        spelt = not plain or link or (at == 0 and counts)
+        coded.append(f"#{ord(character)};" if spelt else character)
     return "".join(coded)
 
 

@@ -187,7 +187,7 @@
   function box(i, tag = "li") {
     const n = nodes[i];
     const made = button(`box ${n.origin}`, () => go(i), make("span", "name", n.name),
-      make("small", "", n.origin === "tree" ? n.place || "./" : `${data.words[n.origin]} · ${n.place}`));
+      make("small", "", n.origin === "tree" ? n.place || "./" : `${data.words[n.origin]} \u00b7 ${n.place}`));
     made.dataset.node = i;
     return tag ? make(tag, "", made) : made;
   }
@@ -220,7 +220,7 @@
 
   function panel(...children) {
     const one = at("one");
-    one.replaceChildren(button("back", () => go(-1), "← overview"),
+    one.replaceChildren(button("back", () => go(-1), "\u2190 overview"),
       ...children.filter((child) => child !== null));
     at("overview").hidden = true;
     one.hidden = false;
@@ -240,7 +240,7 @@
     let path = null;
     if (steps.length > 2) {
       path = make("div", "way", make("h3", "", "Why it is here:"));
-      steps.forEach((step, k) => path.append(...(k ? ["→"] : []),
+      steps.forEach((step, k) => path.append(...(k ? ["\u2192"] : []),
         button(`name ${nodes[step].origin}`, () => go(step), nodes[step].name)));
     }
     const middle = make("div", "middle", make("h3", "", "\u00a0"), box(i, ""));
