@@ -89,6 +89,26 @@ def inspect(
         )
 
 
+def plan_path(
+    path: StrPath,
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+) -> Plan:
+    """Plan a wheel or a tree by its path, for those who only look; nothing is written.
+
+    What is missing is in the plan. Raises what reading raises.
+    """
+    options = options or Options()
+    with ExitStack() as stack:
+        if os.path.isdir(path):
+            facts = inspect_tree(path)
+        else:
+            facts, _ = _unpack_for_reading(stack, os.fspath(path), options.max_size)
+        return plan_trees([facts], target=target, libraries=libraries, options=options)
+
+
 def _unpack_for_reading(
     stack: ExitStack, path: str, max_size: int
 ) -> tuple[TreeFacts, Mapping[str, str]]:

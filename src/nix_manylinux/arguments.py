@@ -11,6 +11,10 @@ from nix_manylinux.model import Options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: `nix_manylinux.graph` has them too; importing it would slow every command down.
+PICTURES = ("dot", "mermaid", "svg", "html")
+DETAILS = ("auto", "files", "folders")
+
 _TARGET = "what to link for"
 _RULES = "how to resolve"
 
@@ -102,6 +106,23 @@ def make_parser(version: str) -> argparse.ArgumentParser:
         metavar="SONAME",
         help="a library that is loaded by dlopen: its package becomes a build input too",
     )
+
+    graph = _command(
+        commands, "graph", "a picture of who needs what, and where it comes from", "WHEEL|TREE",
+        json=False,
+    )  # fmt: skip
+    graph.add_argument(
+        "--format", choices=PICTURES,
+        help="default: what the name of --output ends in, else dot",
+    )  # fmt: skip
+    graph.add_argument(
+        "--detail", choices=DETAILS, default="auto",
+        help="a box for each file or for each folder; auto: folders where files are too many",
+    )  # fmt: skip
+    graph.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
+    _target_options(graph)
+    _library_options(graph)
+    _rule_options(graph)
     return parser
 
 
@@ -141,10 +162,14 @@ def _command(
     metavar: str,
     *,
     many: bool = False,
+    json: bool = True,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:])
     command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
-    command.add_argument("--json", metavar="FILE", help="write the report as JSON ('-': stdout)")
+    if json:
+        command.add_argument(
+            "--json", metavar="FILE", help="write the report as JSON ('-': stdout)"
+        )
     command.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
     command.add_argument("-v", "--verbose", action="store_true", help="every file")
     return command

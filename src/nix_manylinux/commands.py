@@ -35,6 +35,7 @@ class Run:
             "check": self._check,
             "inspect": self._inspect,
             "expr": self._expr,
+            "graph": self._graph,
         }[self.arguments.command]()
 
     def refused(self, error: NixManylinuxError) -> None:
@@ -183,6 +184,34 @@ class Run:
         self.console.answer(text)
         return DONE
 
+    def _graph(self) -> int:
+        from nix_manylinux.api import plan_path  # noqa: PLC0415
+        from nix_manylinux.graph import SUFFIXES, render_graph  # noqa: PLC0415
+        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
+
+        extra = self.arguments.extra
+        output: str | None = extra.output
+        ending = os.path.splitext(output or "")[1].lower()
+        path = self.arguments.paths[0]
+        plan = plan_path(
+            path,
+            target=self._target((path,)),
+            libraries=self._libraries(),
+            options=self._options(),
+        )
+        text = render_graph(
+            plan,
+            extra.format or SUFFIXES.get(ending, "dot"),
+            detail=extra.detail,
+            table=load_table() if plan.missing else None,
+        )
+        if output is None or output == "-":
+            self.console.answer(text)
+        else:
+            _save(output, text, "picture", "--output")
+            self.console.say(f"wrote {output}")
+        return DONE
+
     # -- what the commands share -------------------------------------------
 
     def _target(self, trees: Sequence[str]) -> Target:
@@ -282,21 +311,25 @@ class Run:
         if self.arguments.json == "-":
             self.console.answer(text)
             return
-        from nix_manylinux.errors import WriteFailed  # noqa: PLC0415
-
-        try:
-            with open(self.arguments.json, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-        except OSError as error:
-            raise WriteFailed(
-                f"can't write the report: {error.strerror}",
-                where=self.arguments.json,
-                hint="give --json a file in a folder that you may write to",
-            ) from error
+        _save(self.arguments.json, text + "\n", "report", "--json")
 
     def _usage(self, text: str) -> int:
         self.console.insist([f"nix-manylinux: {text}", "try: nix-manylinux patch --help"])
         return USAGE
+
+
+def _save(path: str, text: str, what: str, option: str) -> None:
+    from nix_manylinux.errors import WriteFailed  # noqa: PLC0415
+    from nix_manylinux.files import write_file  # noqa: PLC0415
+
+    try:
+        write_file(path, text.encode())
+    except OSError as error:
+        raise WriteFailed(
+            f"can't write the {what}: {error.strerror}",
+            where=path,
+            hint=f"give {option} a file in a folder that you may write to",
+        ) from error
 
 
 def _shadows(plan: Plan) -> list[str]:

@@ -74,6 +74,31 @@ def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None
         offset += count
 
 
+def write_file(path: str, data: bytes) -> None:
+    """Write a file that somebody asked for by name: all of it, or what was there before.
+
+    A link is followed. What is no regular file (a pipe, /dev/stdout) is
+    written to as it is.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as there:
+            there.write(data)
+        return
+    path = os.path.realpath(path)
+    temporary = temporary_beside(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o666)  # as open() would: the umask decides
+    try:
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
 def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
     """Put a new file in the place of ``path``, with the owner and mode of ``like``.
 

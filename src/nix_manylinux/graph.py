@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadOption
-from nix_manylinux.graph_model import build_graph, fold, fold_libc, visible
+from nix_manylinux.graph_build import build_graph
+from nix_manylinux.graph_fold import fold, fold_libc
+from nix_manylinux.graph_model import visible
 
 if TYPE_CHECKING:
     from nix_manylinux.graph_model import Graph
@@ -13,9 +15,20 @@ if TYPE_CHECKING:
     from nix_manylinux.nixpkgs import Table
 
 #: The values of ``--format``.
-FORMATS = ("svg", "html", "dot", "mermaid")
+FORMATS = ("dot", "mermaid", "svg", "html")
 #: The values of ``--detail``.
 DETAILS = ("auto", "files", "folders")
+
+#: What a file's name ends in -> its format.
+SUFFIXES = {
+    ".dot": "dot",
+    ".gv": "dot",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".svg": "svg",
+    ".html": "html",
+    ".htm": "html",
+}
 
 #: More boxes than this on one picture and nobody looks at any of them.
 _CROWDED = 80

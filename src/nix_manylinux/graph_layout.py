@@ -9,6 +9,7 @@ of hundreds of lines readable and cheap to lay out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from nix_manylinux.graph_model import ORDER
@@ -26,6 +27,9 @@ _GAP = 8.0
 _HEADING = 26.0
 _COLUMN_GAP = 64.0
 _SWEEPS = 12
+#: No more columns of files than this: what needs more than anybody can follow,
+#: and would cost time and space by the square, shares the last of them.
+_DEEPEST = 24
 
 
 @dataclass(slots=True)
@@ -140,7 +144,7 @@ class _Layers:
     def _gaps(self, stack: Sequence[int]) -> list[float]:
         """Give the least distance of each item's centre from the one before it."""
         gaps = [0.0] if stack else []
-        for before, after in zip(stack, stack[1:]):
+        for before, after in pairwise(stack):
             above, below = self.items[before], self.items[after]
             gap = _GAP
             if above.node < 0 and below.node < 0:
@@ -267,6 +271,7 @@ def _columns(graph: Graph) -> list[int]:
     for i in ordered:
         if i not in wanted and after[i]:  # next to what it needs
             column[i] = max(min(column[target] for target in after[i]) - 1, 0)
+    column = [min(each, _DEEPEST - 1) for each in column]
     last = max((column[i] + 1 for i in range(len(nodes)) if tree[i]), default=0)
     return [column[i] if tree[i] else last for i in range(len(nodes))]
 

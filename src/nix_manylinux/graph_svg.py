@@ -31,7 +31,7 @@ MARKS: dict[Outcome, str] = {
     Outcome.LIBRARY: "◆",
     Outcome.DRIVER: "▲",
     Outcome.LATER: "◷",
-    Outcome.IGNORED: "–",
+    Outcome.IGNORED: "-",
     Outcome.LIBC: "○",
 }
 
@@ -66,9 +66,7 @@ stroke-dasharray:5 3;stroke:var(--hue)}
 .picture .edge.libc{stroke-opacity:.22}
 .picture .edge.missing,.picture .edge.incompatible{stroke-opacity:.75;stroke-width:1.6}
 .picture .edge.ignored,.picture .edge.later,.picture .edge.incompatible{stroke-dasharray:5 4}
-""" + "".join(
-    f".picture .{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in Outcome
-)
+""" + "".join(f".picture .{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in Outcome)
 
 _HOVER = """
 .card:hover rect{stroke:var(--hue);stroke-width:2}
@@ -92,14 +90,22 @@ def picture(graph: Graph, *, style: str = "", heading: bool = True) -> str:
     layout = lay_out(graph, [_size(lines) for lines in cards])
     top = 84.0 if heading else 0.0
     keys = _key_widths(graph)
-    width = max(layout.width, sum(keys), _LEGEND_ADVANCE * len(graph.summary),
-                13.5 * min(len(graph.title), _HEADLINE), 360) + 2 * _MARGIN
+    width = (
+        max(
+            layout.width,
+            sum(keys),
+            _LEGEND_ADVANCE * len(graph.summary),
+            13.5 * min(len(graph.title), _HEADLINE),
+            360,
+        )
+        + 2 * _MARGIN
+    )
     height = layout.height + top + 2 * _MARGIN
     shift = (width - 2 * _MARGIN - layout.width) / 2 if layout.width < width / 2 else 0.0
+    size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
     out = [
-        '<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" '
-        f'aria-labelledby="picture-title picture-desc" width="{_n(width)}" height="{_n(height)}" '
-        f'viewBox="0 0 {_n(width)} {_n(height)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" {size}',
+        ' aria-labelledby="picture-title picture-desc">',
         f'<title id="picture-title">{xml(graph.title)}: who needs what</title>',
         f'<desc id="picture-desc">{xml(_description(graph))}</desc>',
         style,
@@ -152,8 +158,9 @@ def _heading(graph: Graph, keys: Sequence[float]) -> Iterator[str]:
     x = _MARGIN
     for origin, width in zip(graph.origins, keys, strict=True):
         yield (
-            f'<g class="{origin.value}"><text class="mark" x="{_n(x)}" y="92">{xml(MARKS[origin])}'
-            f'</text><text class="key" x="{_n(x + 16)}" y="92">{xml(_key(graph, origin))}</text></g>'
+            f'<g class="{origin.value}">'
+            f'<text class="mark" x="{_n(x)}" y="92">{xml(MARKS[origin])}</text>'
+            f'<text class="key" x="{_n(x + 16)}" y="92">{xml(_key(graph, origin))}</text></g>'
         )
         x += width
 

@@ -184,4 +184,6 @@ def _listed(node: Node) -> list[str]:
 
 
 def _legend(graph: Graph, origin: Outcome) -> str:
-    return f"{graph.words[origin]} ({graph.libc})" if origin is Outcome.LIBC else graph.words[origin]
+    return (
+        f"{graph.words[origin]} ({graph.libc})" if origin is Outcome.LIBC else graph.words[origin]
+    )

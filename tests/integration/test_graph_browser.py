@@ -130,7 +130,9 @@ def test_hostile_names_run_no_script(browser: Browser, tmp_path: Path) -> None:
     names = {visible(name) for name in HOSTILE if name}
     shown = set(items(browser))
     assert names <= shown
-    count = browser.run("return JSON.parse(document.getElementById('data').textContent).nodes.length")
+    count = browser.run(
+        "return JSON.parse(document.getElementById('data').textContent).nodes.length"
+    )
     assert count >= 4 * len(HOSTILE)
     for i in range(0, count, 3):
         browser.run(
