@@ -34,10 +34,10 @@ _WORDS: dict[Outcome, str] = {
 #: The place of what has no path.
 _NOWHERE: dict[Outcome, str] = {
     Outcome.MISSING: "nothing provides it",
-    Outcome.INCOMPATIBLE: "what was found does not fit",
-    Outcome.DRIVER: "of the host, at run time",
-    Outcome.LATER: "declared to come later",
-    Outcome.IGNORED: "ignored on request",
+    Outcome.INCOMPATIBLE: "found, but unfit",
+    Outcome.DRIVER: "of the host",
+    Outcome.LATER: "declared",
+    Outcome.IGNORED: "on request",
 }
 
 #: A needed name may be the empty string; something must stand there.

@@ -60,7 +60,7 @@ PICTURE = """
 stroke-width:1.5}
 .picture .card.incompatible rect,.picture .card.later rect,.picture .card.ignored rect{
 stroke-dasharray:5 3;stroke:var(--hue)}
-.picture .card .bar{fill:var(--hue);stroke:none;stroke-dasharray:none}
+.picture .card rect.bar.bar{fill:var(--hue);stroke:none;stroke-dasharray:none}
 .picture .mark{fill:var(--hue)}
 .picture .edge{fill:none;stroke:var(--hue);stroke-opacity:.5;stroke-width:1.2}
 .picture .edge.libc{stroke-opacity:.22}
@@ -87,7 +87,7 @@ def picture(graph: Graph, *, style: str = "", heading: bool = True) -> str:
     and `PICTURE`. Every card has its node's position in ``data-node``.
     """
     cards = [_lines(node) for node in graph.nodes]
-    layout = lay_out(graph, [_size(lines) for lines in cards])
+    layout = lay_out(graph, [_size(*each) for each in zip(graph.nodes, cards, strict=True)])
     top = 84.0 if heading else 0.0
     keys = _key_widths(graph)
     width = (
@@ -185,9 +185,10 @@ def _lines(node: Node) -> list[tuple[str, str]]:
     return lines
 
 
-def _size(lines: Sequence[tuple[str, str]]) -> tuple[float, float]:
+def _size(node: Node, lines: Sequence[tuple[str, str]]) -> tuple[float, float]:
     longest = max(min(columns(text), _LONGEST) for _, text in lines)
-    return longest * _ADVANCE + 40, len(lines) * _LINE + 9
+    heading = 0 if node.origin is Outcome.TREE else min(columns(node.place), _LONGEST // 2)
+    return max(longest * _ADVANCE + 40, heading * _ADVANCE + 12), len(lines) * _LINE + 9
 
 
 def _card(

@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -36,14 +37,14 @@ from nix_manylinux.graph_build import build_graph
 from nix_manylinux.graph_fold import fold, fold_libc
 from nix_manylinux.graph_layout import lay_out
 from nix_manylinux.graph_model import visible
+from nix_manylinux.graph_svg import MARKS
 from nix_manylinux.model import Outcome, Plan, Problem, Resolution
 from nix_manylinux.nixpkgs import load_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nix_manylinux.graph_model import Graph
 
+DOCS = Path(__file__).parents[2] / "docs"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -547,3 +548,19 @@ def test_names_of_formats_are_one_list() -> None:
     """The parser's words are the function's; every ending leads to a format, and each has one."""
     assert (arguments.PICTURES, arguments.DETAILS) == (FORMATS, DETAILS)
     assert set(SUFFIXES.values()) == set(FORMATS)
+
+
+# -- the documentation -----------------------------------------------------------------------
+
+
+def test_the_picture_in_the_documentation_is_fresh() -> None:
+    """`docs/graph.svg` is what the example plan gives today."""
+    shown = DOCS / "graph.svg"
+    assert shown.read_text(encoding="ascii") == render_graph(every_outcome(), "svg")
+
+
+def test_the_documentation_knows_every_mark_and_ending() -> None:
+    """Each mark, format and ending stands in `docs/graph.md`."""
+    text = (DOCS / "graph.md").read_text(encoding="utf-8")
+    for word in (*MARKS.values(), *FORMATS, *DETAILS[1:], ".html", ".svg", ".dot", ".gv", ".mmd"):
+        assert word in text
