@@ -184,7 +184,12 @@ _manylinuxFixupArguments() {
 # The build's Python must not reach the tool: building the wheel `packaging`,
 # PYTHONPATH begins with the very package that is under construction.
 _manylinuxFixupCall() {
-  env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 @nixManylinux@ "$@"
+  local -a settings=(PYTHONNOUSERSITE=1)
+  # A build's output is a terminal to its programs, and a log to its readers.
+  if [[ -z ${IN_NIX_SHELL-} ]]; then
+    settings+=(NO_COLOR=1)
+  fi
+  env -u PYTHONPATH -u PYTHONHOME "${settings[@]}" @nixManylinux@ "$@"
 }
 
 # manylinuxFixup [--OPTION[=VALUE]...] [--] PATH...
@@ -229,6 +234,10 @@ manylinuxFixup() {
   arguments+=("${options[@]}")
   if ((${#trees[@]})); then
     _manylinuxFixupCall patch "${arguments[@]}" -- "${trees[@]}" || return
+  fi
+  if ((${#trees[@]})); then
+    # The wheel in `dist` is the tree's own: its summary has been told.
+    arguments+=(--quiet)
   fi
   for path in "${wheels[@]}"; do
     work=$(mktemp -d) || return

@@ -7,8 +7,27 @@
   ...
 }@args:
 let
-  world = more: import ./world.nix (removeAttrs args [ "realWheels" "inNixShell" ] // more);
+  world =
+    more:
+    import ./world.nix (
+      removeAttrs args [
+        "realWheels"
+        "inNixShell"
+      ]
+      // more
+    );
+  pkgs = world { };
 in
 {
   hook = import ./hook-cases.nix { pkgs = world { tool = "stub"; }; };
+  build = import ./build-cases.nix { inherit pkgs; };
+  cross = import ./cross-cases.nix {
+    pkgs = world { crossTo = "aarch64"; };
+    wheels = realWheels;
+  };
+  interpreter = import ./interpreter-cases.nix { inherit pkgs; };
+  packages = import ./package-cases.nix {
+    inherit pkgs;
+    wheels = realWheels;
+  };
 }

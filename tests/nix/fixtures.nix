@@ -70,7 +70,7 @@ in
     script = ''
       mkdir $wheel/ex
       echo | gcc -shared -nostdlib -x c - -Wl,-soname,libXcursor.so.1 -o libXcursor.so.1
-      echo 'int ex;' | cc -x c - -o $wheel/ex/_ex.so -Wl,--no-as-needed ./libXcursor.so.1
+      echo 'int ex;' | cc -x c - -o $wheel/ex/_ex.so -Wl,--no-as-needed -L. -l:libXcursor.so.1
       touch $wheel/ex/__init__.py
     '';
   };
@@ -94,8 +94,23 @@ in
       echo 'void from_the_future(void) {}' |
         gcc -shared -fPIC -nostdlib -x c - -Wl,-soname,libc.so.6 -Wl,--version-script,map -o libc.so.6
       echo 'void from_the_future(void); void call(void) { from_the_future(); }' |
-        gcc -shared -fPIC -nostdlib -x c - -o $wheel/new/_new.so ./libc.so.6
+        gcc -shared -fPIC -nostdlib -x c - -o $wheel/new/_new.so -L. -l:libc.so.6
       touch $wheel/new/__init__.py
+    '';
+  };
+
+  # Needs the graphics driver, and loads another library by its name.
+  driver = probe {
+    name = "driver-1.0-py3-none-manylinux_2_17_x86_64.whl";
+    also = ''
+      mkdir $wheel/driver
+      touch $wheel/driver/__init__.py
+      echo | gcc -shared -nostdlib -x c - -Wl,-soname,libcuda.so.1 -o libcuda.so.1
+      echo '
+        void *dlopen(const char *, int);
+        int nest_answer(void);
+        int driver(void) { return dlopen("libexpat.so.1", 2) ? nest_answer() : 0; }
+      ' | cc -x c - -o $wheel/driver/_driver.so -L${pkgs.nest}/lib -l:libnest.so.1 -Wl,--no-as-needed -L. -l:libcuda.so.1
     '';
   };
 

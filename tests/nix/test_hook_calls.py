@@ -225,6 +225,7 @@ def test_the_builds_python_does_not_reach_the_command(nix: Nix) -> None:
     call = only_call(nix, "nounset")
     assert "PYTHONPATH" not in call.environment
     assert "PYTHONHOME" not in call.environment
+    assert call.environment["NO_COLOR"] == "1"  # a build's log is no terminal
 
 
 def test_by_hand(nix: Nix) -> None:

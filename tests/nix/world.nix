@@ -15,8 +15,8 @@
   extraOverlays ? [ ],
 }:
 let
-  # Copies of libraries that this machine has, with all that they need, each
-  # finding the others; a soname that it doesn't have gets an empty library.
+  # Copies of libraries that this machine has, with what they need in a folder
+  # of its own; a soname that it doesn't have gets an empty library.
   libraries =
     pkgs: name: sonames:
     pkgs.runCommand name
@@ -25,7 +25,7 @@ let
         glibcNames = "ld-linux libc.so libm.so libdl.so libpthread.so librt.so libutil.so libresolv.so libmvec.so libanl.so libnsl.so";
       }
       ''
-        mkdir -p $out/lib
+        mkdir -p $out/lib $out/closure
         find_library() {
           for directory in /lib/$(uname -m)-linux-gnu /usr/lib/$(uname -m)-linux-gnu /lib64 /usr/lib64; do
             if [ -e $directory/$1 ]; then echo $directory/$1; return; fi
@@ -38,15 +38,16 @@ let
             echo | gcc -shared -nostdlib -x c - -Wl,-soname,$soname -o $out/lib/$soname
             continue
           fi
-          for file in $file $(ldd $file | awk '/=> \//{ print $3 }'); do
+          cp -L $file $out/lib/$soname
+          for file in $(ldd $file | awk '/=> \//{ print $3 }'); do
             base=$(basename $file)
             case " $glibcNames " in *" ''${base%%.so*}.so "*|*" ''${base%%-x86*} "*) continue ;; esac
-            [ -e $out/lib/$base ] || cp -L $file $out/lib/
+            [ -e $out/closure/$base ] || cp -L $file $out/closure/
           done
         done
-        chmod -R u+w $out/lib
-        for file in $out/lib/*; do
-          patchelf --set-rpath $out/lib $file
+        chmod -R u+w $out
+        for file in $out/lib/* $out/closure/*; do
+          patchelf --set-rpath $out/lib:$out/closure $file
         done
       '';
 
@@ -95,7 +96,10 @@ let
       fontconfig = package "fontconfig-host" [ "libfontconfig.so.1" ];
       freetype = package "freetype-host" [ "libfreetype.so.6" ];
       zstd = package "zstd-host" [ "libzstd.so.1" ];
-      brotli = package "brotli-host" [ "libbrotlidec.so.1" ];
+      brotli = package "brotli-host" [
+        "libbrotlidec.so.1"
+        "libbrotlicommon.so.1"
+      ];
       libkrb5 = package "libkrb5-host" [ "libgssapi_krb5.so.2" ];
       # Not a library of nixpkgs: one that only fixtures need.
       nest = final.runCommand "nest-1" { meta.description = "a library for fixtures"; } ''
@@ -112,9 +116,59 @@ let
     '';
   };
 
+  # The stand-ins for Python packages are bare wheels: what builds our own
+  # package needs their dependencies and a program.
+  backend = _: prev: {
+    pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [
+      (
+        pyfinal: pyprev:
+        let
+          site = name: "${pyfinal.${name}}/${pyfinal.python.sitePackages}";
+          build = pyfinal.build.overrideAttrs (old: {
+            installPhase = old.installPhase + ''
+              mkdir -p $out/bin
+              cat > $out/bin/pyproject-build <<'SH'
+              #!/bin/sh
+              PYTHONPATH=${site "build"}:${site "pyproject-hooks"}:${site "packaging"}:$PYTHONPATH exec ${pyfinal.python.interpreter} -m build "$@"
+              SH
+              chmod +x $out/bin/pyproject-build
+            '';
+          });
+          hatchling = pyfinal.hatchling.overrideAttrs {
+            propagatedBuildInputs = [
+              pyfinal.packaging
+              pyfinal.pathspec
+              pyfinal.pluggy
+              pyfinal.tomlkit
+              pyfinal.trove-classifiers
+            ];
+          };
+        in
+        {
+          nix-manylinux = pyprev.nix-manylinux.override (
+            {
+              inherit hatchling;
+            }
+            // (
+              if pyprev ? pypaBuildHook then
+                {
+                  buildPythonPackage = pyfinal.buildPythonPackage.override {
+                    pypaBuildHook = pyprev.pypaBuildHook.override { inherit build; };
+                  };
+                }
+              else
+                { }
+            )
+          );
+        }
+      )
+    ];
+  };
+
   overlays = [
     standIns
     (import ../../nix/overlay.nix)
+    backend
   ]
   ++ (if tool == "stub" then [ stub ] else [ ])
   ++ extraOverlays;

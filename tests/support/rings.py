@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parents[1] / "nix"
 #: What nixpkgs-like Python sets need of PyPI, as pure wheels.
 STAND_INS = (
     *("installer", "packaging", "hatchling", "pathspec", "pluggy", "tomlkit", "trove-classifiers"),
+    # What pandas imports.
+    *("python-dateutil", "six"),
     # Ring two: the hooks of nixpkgs' own buildPythonPackage, and auto-patchelf.
     *("build", "flit-core", "pyelftools", "pyproject-hooks", "setuptools", "wheel"),
 )
@@ -141,8 +143,11 @@ def ring() -> str:
 
 
 @cache
-def nix() -> Nix:
-    """Find Nix and everything that the rings are made of; NixMissing names what is absent."""
+def nix(which: str = "") -> Nix:
+    """Find Nix and everything that a ring is made of; NixMissing names what is absent.
+
+    The ring is the one that was asked for, unless it is named.
+    """
     if shutil.which("nix-build") is None:
         raise NixMissing("the Nix tests need Nix: apt-get install nix-bin")
     for command, package in {"gcc": "gcc", "patchelf": "patchelf", "strip": "binutils"}.items():
@@ -150,12 +155,14 @@ def nix() -> Nix:
             raise NixMissing(f"the Nix tests build with {command}: apt-get install {package}")
     # What a shell left behind would change the builds of ours that look at it.
     settings = {**environment(), "PYTHONPATH": "", "NIX_PYTHON_MANYLINUX": ""}
-    return Nix(environment=settings, store=store_directory(), arguments=_ring_arguments())
+    return Nix(
+        environment=settings, store=store_directory(), arguments=_ring_arguments(which or ring())
+    )
 
 
-def _ring_arguments() -> dict[str, str]:
+def _ring_arguments(which: str) -> dict[str, str]:
     arguments = {"pureWheels": pure_wheels()}
-    if ring() == "two":
+    if which == "two":
         if not os.environ.get("NIX_MANYLINUX_NIXPKGS_HOST"):
             raise NixMissing(
                 "ring two needs NIX_MANYLINUX_NIXPKGS_HOST: the folder of the expression that "
@@ -194,11 +201,6 @@ def pure_wheels() -> str:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
         subprocess.run([*command, "-q", "-d", folder, *wanted], check=True)
     return folder
-
-
-def real_wheels() -> str:
-    """Return the folder of the real wheels: ``NIX_MANYLINUX_WHEELS``, or the cache's."""
-    return os.environ.get("NIX_MANYLINUX_WHEELS") or os.path.join(_cache(), "wheels")
 
 
 def _cache() -> str:

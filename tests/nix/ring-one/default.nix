@@ -77,6 +77,10 @@ let
       }; do
         if [ -e $directory/$name ]; then cp -L $directory/$name $out/lib/; break; fi
       done
+      ${lib.optionalString cross ''
+        # The compiler for that platform brings little more than a libc.
+        [ -e $out/lib/$name ] || echo | ${hostPlatform.uname.processor}-linux-gnu-gcc -shared -nostdlib -x c - -Wl,-soname,$name -o $out/lib/$name
+      ''}
       [ -e $out/lib/$name ] || { echo "this machine has no $name: install it, or name another library in the test" >&2; exit 1; }
     done
   '';

@@ -39,7 +39,7 @@ let
     wheelInstallPhase() {
       runHook preInstall
       for wheel in dist/*.whl; do
-        env PYTHONPATH=${buildSite "installer"} ${native.interpreter} -m installer --prefix "$out" "$wheel"
+        env PYTHONPATH=${buildSite "installer"} ${native.interpreter} -m installer --no-compile-bytecode --prefix "$out" "$wheel"
       done
       export PYTHONPATH="$out/${sitePackages}:''${PYTHONPATH-}"
       runHook postInstall

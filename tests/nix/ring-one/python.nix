@@ -32,8 +32,14 @@ let
 
   # In a set for another platform there is no interpreter that could be run.
   foreign = raw "python3-${pythonVersion}-foreign" ''
-    mkdir -p $out/bin $out/${sitePackages} $out/nix-support
-    cp ${glibc}/lib/libc.so.6 $out/bin/${executable}
+    mkdir -p $out/bin $out/${sitePackages} $out/lib/${libPrefix}/lib-dynload $out/nix-support
+    compiler=${stdenv.hostPlatform.uname.processor}-linux-gnu-gcc
+    echo 'int main(void) { return 0; }' |
+      $compiler -x c - -o $out/bin/${executable} -Wl,--dynamic-linker=${glibc}/lib/${stdenv.hostPlatform.linker}
+    # Version and ABI can only be read from the names of its extension modules.
+    echo | $compiler -shared -nostdlib -x c - -o $out/lib/${libPrefix}/lib-dynload/_json.cpython-${
+      lib.replaceStrings [ "." ] [ "" ] short
+    }-${stdenv.hostPlatform.uname.processor}-linux-gnu.so
     touch $out/lib/${libPrefix}/os.py
     cp ${setupHook} $out/nix-support/setup-hook
   '';
@@ -121,16 +127,28 @@ let
       pkgs.buildEnv {
         name = "python3-env";
         paths = packages.requiredPythonModules extraLibs ++ [ self ];
+        # Programs, not scripts: the interpreter takes the name that it is called
+        # by for its place, and a shell would be looked for outside the store.
         postBuild = ''
           for program in $out/bin/*; do
             target=$(readlink -f $program)
             rm $program
             case ''${program##*/} in
             ${executable}) target=${python.interpreter} ;;
-            python | python3) ln -s ${executable} $program; continue ;;
+            python | python3)
+              ln -s ${executable} $program
+              continue
+              ;;
             esac
-            printf '#!/bin/sh\nNIX_PYTHONPATH=%s exec %s "$@"\n' $out/${sitePackages} $target > $program
-            chmod +x $program
+            cat > wrapper.c <<C
+          #include <stdlib.h>
+          #include <unistd.h>
+          int main(int argc, char **argv) {
+            setenv("NIX_PYTHONPATH", "$out/${sitePackages}", 1);
+            return execv("$target", argv);
+          }
+          C
+            gcc wrapper.c -o $program -Wl,--dynamic-linker=${glibc}/lib/${stdenv.hostPlatform.linker}
           done
         '';
       }

@@ -1,0 +1,117 @@
+# Small builds with the real command: those that must fail, with the message
+# that was promised, and those whose references are looked at.
+{ pkgs }:
+let
+  inherit (pkgs) lib manylinuxFixupHook;
+  fixtures = import ./fixtures.nix { inherit pkgs; };
+  inherit (pkgs.hostPython.pkgs) buildPythonPackage;
+
+  # A package of a fixture by the format, or by a plain wheel and the hook.
+  byFormat =
+    src: attrs:
+    buildPythonPackage (
+      {
+        pname = lib.head (lib.splitString "-" src.name);
+        version = "1.0";
+        format = "manylinux2014";
+        inherit src;
+      }
+      // attrs
+    );
+  byHook =
+    src: attrs:
+    byFormat src (
+      {
+        format = "wheel";
+        nativeBuildInputs = [ manylinuxFixupHook ];
+      }
+      // attrs
+    );
+
+  probe = fixtures.probe { };
+  works = byHook probe {
+    buildInputs = [ pkgs.nest ];
+    pythonImportsCheck = [ "probe" ];
+  };
+  # Only the name counts where evaluation refuses.
+  named = name: fixtures.probe { inherit name; };
+
+  patched = pkgs.patchManylinuxWheel {
+    src = fixtures.driver;
+    libs = [
+      pkgs.nest
+      pkgs.expat
+    ];
+    manylinuxRuntimeLibs = [ "libexpat.so.1" ];
+  };
+in
+{
+  inherit works patched;
+  inherit (fixtures) driver;
+
+  structured = works.overrideAttrs { __structuredAttrs = true; };
+  notStrict = byHook probe {
+    strictDeps = false;
+    buildInputs = [ pkgs.nest ];
+    pythonImportsCheck = [ "probe" ];
+  };
+  oddNames = byHook fixtures.oddNames { buildInputs = [ pkgs.nest ]; };
+  # An output beside `out`, and a file in one that needs a library in the other.
+  severalOutputs = byHook probe {
+    outputs = [
+      "out"
+      "lib"
+    ];
+    postInstall = ''
+      mkdir -p $lib/lib
+      cp ${pkgs.nest}/lib/libnest.so.1 $lib/lib/
+      addManylinuxSearchPath $lib/lib
+    '';
+    pythonImportsCheck = [ "probe" ];
+  };
+
+  missing = byHook fixtures.needsX11 { };
+  foreign = byFormat fixtures.foreign { };
+  foreignByName = byFormat (named "probe-1.0-py3-none-manylinux_2_17_aarch64.whl") { };
+  wrongPython = byHook fixtures.lyingTags { };
+  wrongPythonByName = byFormat fixtures.lyingTags { };
+  tooNew = byHook fixtures.tooNew { };
+  tooNewByName = byFormat (named "probe-1.0-py3-none-manylinux_2_99_x86_64.whl") {
+    format = "manylinux_2_99";
+  };
+  ignoredInVain = byHook probe {
+    buildInputs = [ pkgs.nest ];
+    manylinuxIgnoreMissingDeps = [ "libnothing.so.*" ];
+  };
+  unknownFormat = byFormat probe { format = "manylinux2015"; };
+  swapped = (byFormat probe { buildInputs = [ pkgs.nest ]; }).overrideAttrs {
+    src = fixtures.lyingTags;
+  };
+
+  # A patched wheel is neither stripped nor shrunk where it is installed: our
+  # buildPythonPackage sees to that, for others it is said by hand.
+  fromPatched = byFormat patched { format = "wheel"; };
+  fromPatchedElsewhere = byFormat (removeAttrs patched [ "isManylinuxPatched" ]) {
+    format = "wheel";
+    dontStrip = true;
+    dontPatchELF = true;
+  };
+  fromPatchedCarelessly = byFormat (removeAttrs patched [ "isManylinuxPatched" ]) {
+    format = "wheel";
+  };
+  patchedWithoutPolicy = pkgs.patchManylinuxWheel {
+    src = named "probe-1.0-py3-none-linux_x86_64.whl";
+  };
+  patchedForAnotherPython = pkgs.patchManylinuxWheel {
+    src = fixtures.lyingTags;
+    python = pkgs.hostPython;
+  };
+
+  # What worked with autoPatchelfHook, with nothing but its name changed.
+  formerAutoPatchelf = byHook probe {
+    buildInputs = [ pkgs.nest ];
+    runtimeDependencies = [ pkgs.expat ];
+    appendRunpaths = [ "/run/appended" ];
+    preFixup = "addAutoPatchelfSearchPath $out/lib";
+  };
+}

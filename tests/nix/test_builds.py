@@ -1,0 +1,202 @@
+"""Small packages built with the real hook and command: what works, what fails, what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nix_manylinux.elf.read import read_elf
+
+if TYPE_CHECKING:
+    from tests.support.rings import Nix
+
+    from nix_manylinux.model import ElfFacts
+
+pytestmark = pytest.mark.nix
+
+
+def elf_files(root: str) -> dict[str, ElfFacts]:
+    """Read every ELF file of a tree, by its path in there."""
+    found = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            facts = None if os.path.islink(path) else read_elf(path)
+            if facts is not None:
+                found[os.path.relpath(path, root)] = facts
+    return found
+
+
+def one(root: str, name: str) -> ElfFacts:
+    """Read the one ELF file of that name."""
+    (facts,) = [facts for path, facts in elf_files(root).items() if path.endswith("/" + name)]
+    return facts
+
+
+@pytest.mark.parametrize("case", ["works", "structured", "notStrict"])
+def test_a_wheel_is_linked_to_its_build_input(nix: Nix, case: str) -> None:
+    """With attributes either way and without strictDeps, the library is found and imports."""
+    path = nix.build(f"build.{case}").path
+    entries = one(path, "_probe.so").search_path
+    assert any(entry.endswith("-nest-1/lib") for entry in entries)
+    assert any(each.endswith("-nest-1") for each in nix.closure(path))
+    assert "python" not in " ".join(entries)
+
+
+def test_odd_names_are_patched_too(nix: Nix) -> None:
+    """Spaces, quotes, dollars, asterisks and leading dashes in file names are only names."""
+    files = elf_files(nix.build("build.oddNames").path)
+    odd = [path for path in files if path.endswith("lib $x'q.so")]
+    assert len(odd) == 3
+    for path in odd:
+        assert any(entry.endswith("-nest-1/lib") for entry in files[path].search_path)
+
+
+def test_outputs_are_linked_to_each_other(nix: Nix) -> None:
+    """A file in one output finds a library in another: both are of one plan."""
+    path = nix.build("build.severalOutputs").path
+    (entry,) = one(path, "_probe.so").search_path
+    assert entry.endswith("-probe-1.0-lib/lib")
+
+
+MESSAGES = {
+    "missing": (
+        "libXcursor.so.1",
+        "wanted by lib/python3.11/site-packages/ex/_ex.so",
+        "buildInputs = [ libxcursor ];",
+    ),
+    "foreign": ("it is for aarch64, the target is x86_64", "foreign/_foreign.so"),
+    "foreignByName": (
+        "probe-1.0-py3-none-manylinux_2_17_aarch64.whl can't be installed",
+        "built for aarch64, and this platform is x86_64",
+    ),
+    "wrongPython": ("lying-1.0.dist-info/WHEEL", "the wheel is for Python 3.6, this is cpython"),
+    "wrongPythonByName": (
+        "lying-1.0-cp36-cp36m-manylinux1_x86_64.whl can't be installed: it is for cp36-cp36m",
+        "What would fit:",
+    ),
+    "tooNew": ("has no version GLIBC_2.99", "new/_new.so"),
+    "tooNewByName": ("it needs glibc 2.99 or newer, and this platform has",),
+    "ignoredInVain": ("libnothing.so.*", "remove it from manylinuxIgnoreMissingDeps"),
+    "unknownFormat": ('format = "manylinux2015" is misspelt', "manylinux_X_Y"),
+    "swapped": ("lying-1.0.dist-info/WHEEL", "the wheel is for Python 3.6, this is cpython"),
+    "patchedWithoutPolicy": ("names no manylinux policy", 'policy = "manylinux2014";'),
+    "patchedForAnotherPython": ("the wheel is for Python 3.6, this is cpython",),
+}
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_what_must_not_build_says_why(nix: Nix, case: str) -> None:
+    """A package that can't work fails, and says what is wrong, where, and what would help."""
+    log = nix.fails(f"build.{case}")
+    for words in MESSAGES[case]:
+        assert words.replace("python3.11", nix_python(nix)) in log
+
+
+def nix_python(nix: Nix) -> str:
+    """Give the ring's `pythonX.Y`."""
+    version = nix.arguments.get("pythonVersion", "3.11")
+    return "python" + ".".join(version.split(".")[:2])
+
+
+def test_a_patched_wheel_keeps_its_references(nix: Nix) -> None:
+    """Nix sees what a patched wheel is linked to, although its members are compressed."""
+    path = nix.build("build.patched").path
+    names = {each.split("-", 1)[1] for each in nix.references(path)}
+    assert "nest-1" in names
+    assert any(name.startswith("expat") for name in names)
+    assert os.path.basename(path)[33:] == "driver-1.0-py3-none-manylinux_2_17_x86_64.whl"
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+@pytest.mark.parametrize("case", ["fromPatched", "fromPatchedElsewhere"])
+def test_what_is_installed_from_it_keeps_them_too(nix: Nix, case: str) -> None:
+    """Search path and references survive stdenv: driver and run-time directories included."""
+    path = nix.build(f"build.{case}").path
+    entries = one(path, "_driver.so").search_path
+    assert entries[-1] == "/run/opengl-driver/lib"
+    assert any("expat" in entry for entry in entries)
+    names = {each.split("-", 1)[1] for each in nix.closure(path)}
+    assert "nest-1" in names
+    assert any(name.startswith("expat") for name in names)
+
+
+def test_why_the_mark_is_there(nix: Nix) -> None:
+    """Without it stdenv shrinks the search path, and driver and run-time directories are gone."""
+    path = nix.build("build.fromPatchedCarelessly").path
+    entries = one(path, "_driver.so").search_path
+    assert not any("opengl-driver" in entry or "expat" in entry for entry in entries)
+
+
+def test_a_package_for_autopatchelf_builds(nix: Nix) -> None:
+    """With nothing but the hook's name changed its variables still do what they did."""
+    entries = one(nix.build("build.formerAutoPatchelf").path, "_probe.so").search_path
+    assert entries[-1] == "/run/appended"
+    assert any(entry.endswith("-nest-1/lib") for entry in entries)
+
+
+class TestCross:
+    """An aarch64 package set built on x86_64; ring one has one, by the host's compiler."""
+
+    def test_a_wheel_is_patched_for_its_platform(self, nix_one: Nix) -> None:
+        """Every file is for aarch64, linked to that set's libraries, and resolves under qemu."""
+        path = nix_one.build("cross.cryptography", realWheels=cryptography()).path
+        files = elf_files(path)
+        assert files
+        assert {facts.machine.name for facts in files.values()} == {"aarch64"}
+        glibc = nix_one.build("cross.glibc").path
+        linker = f"{glibc}/lib/ld-linux-aarch64.so.1"
+        # A libc of nixpkgs has its own directory for its default.
+        default = ("--library-path", f"{glibc}/lib")
+        for name in files:
+            done = subprocess.run(
+                ["qemu-aarch64", linker, *default, "--list", os.path.join(path, name)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert "not found" not in done.stdout
+            assert "libgcc_s.so.1 => /nix/store/" in done.stdout.replace(
+                nix_one.store, "/nix/store"
+            )
+
+    def test_the_tool_runs_where_things_are_built(self, nix_one: Nix) -> None:
+        """The hook of the other platform's set calls the build machine's command."""
+        tool = nix_one.evaluate("cross.tool")
+        hook = nix_one.evaluate("cross.hook")
+        nix_one.build("cross.cryptography", realWheels=cryptography())
+        assert isinstance(hook, str)
+        text = (Path(hook) / "nix-support" / "setup-hook").read_text()
+        assert f"{tool}/bin/nix-manylinux" in text
+
+    def test_this_machines_wheel_is_refused(self, nix_one: Nix) -> None:
+        """The platform that counts is the one that the package is for."""
+        log = nix_one.fails("cross.foreign", realWheels=cryptography())
+        assert "built for x86_64, and this platform is aarch64" in log
+
+
+def cryptography() -> str:
+    """Give the folder of the real wheels, with the two that the cross tests want in it."""
+    from tests.wheels.corpus import folder, wheel
+
+    wheel("cryptography-50.0.2-cp311-abi3-manylinux2014_aarch64")
+    wheel("orjson-")
+    return folder()
+
+
+def test_json_is_the_only_output(nix: Nix) -> None:
+    """The wheel lists what it refers to in a member that is stored uncompressed."""
+    with zipfile.ZipFile(nix.build("build.patched").path) as archive:
+        stored = [
+            entry.filename
+            for entry in archive.infolist()
+            if entry.compress_type == zipfile.ZIP_STORED
+            and b"/nix/store/" in archive.read(entry).replace(nix.store.encode(), b"/nix/store")
+        ]
+        assert any(".dist-info/" in name for name in stored), json.dumps(stored)
