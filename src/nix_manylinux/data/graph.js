@@ -9,7 +9,7 @@
   const search = at("search");
   const canvas = at("canvas");
   const SVG = "http://www.w3.org/2000/svg";
-  const ROWS = 400; // more at once make typing slow
+  const ROWS = 250; // more at once make typing slow
 
   const needs = nodes.map(() => []);
   const wanted = nodes.map(() => []);
