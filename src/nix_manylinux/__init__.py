@@ -31,7 +31,8 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from nix_manylinux.index import LibraryIndex
-    from nix_manylinux.model import Options, PatchedWheel, Plan, Report, Target, TreeFacts
+    from nix_manylinux.model import Options, PatchedWheel, Plan, Report, TreeFacts
+    from nix_manylinux.target import Target
 
 __all__ = [
     "BadElf",
@@ -60,7 +61,7 @@ __all__ = [
     "plan_tree",
 ]
 
-_HOMES = ("errors", "model", "index", "api")
+_HOMES = ("errors", "target", "model", "index", "api")
 
 
 def __getattr__(name: str) -> object:

@@ -11,6 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from nix_manylinux import model
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadElf, BadTarget
@@ -22,7 +23,6 @@ from nix_manylinux.libc import (
     musl_names,
     musl_version,
 )
-from nix_manylinux.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,29 @@ _LINKER_HINT = (
     "give the file that programs of the target name as their interpreter, such as "
     "/nix/store/...-glibc/lib/ld-linux-x86-64.so.2"
 )
+
+
+class Target(model.Target):
+    """What we link for, with the ways to find it out; see `model.Target` for the fields."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def from_dynamic_linker(
+        path: str | os.PathLike[str], *, libc_directory: str | None = None
+    ) -> Target:
+        """Read a target off its dynamic linker, see the function of that name."""
+        return from_dynamic_linker(os.fspath(path), libc_directory=libc_directory)
+
+    @staticmethod
+    def from_interpreter(
+        python: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None
+    ) -> Target:
+        """Read a target, tags included, off a Python, see the function of that name.
+
+        ``environment`` is what the interpreter is asked in; empty by default.
+        """
+        return from_interpreter(os.fspath(python), environment=environment or {})
 
 
 def from_dynamic_linker(path: str, *, libc_directory: str | None = None) -> Target:

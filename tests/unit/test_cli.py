@@ -136,3 +136,17 @@ def test_expr_prints_an_expression(tmp_path: Path, capsys: pytest.CaptureFixture
     assert 'format = "manylinux2014";' in out
     assert err == ""
     assert main(["expr", "made>1"]) == 2
+
+
+def test_the_public_names_are_there() -> None:
+    """Every name that the package promises can be imported, Target's two ways included."""
+    import nix_manylinux
+
+    for name in nix_manylinux.__all__:
+        assert getattr(nix_manylinux, name).__name__ == name
+    target_ = nix_manylinux.Target.from_interpreter(sys.executable)
+    again = nix_manylinux.Target.from_dynamic_linker(target_.dynamic_linker)
+    assert again.libc_version == target_.libc_version
+    assert isinstance(target_, nix_manylinux.Target)
+    with pytest.raises(AttributeError):
+        nix_manylinux.nonsense  # noqa: B018 - the access is the test
