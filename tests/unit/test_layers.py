@@ -20,6 +20,7 @@ tree index treeindex patterns problems planned
 candidates searchpath runtime simulation resolve check
 inuse editor signals replacement undo_log journal apply verify references
 nixtext nixpkgs report runtime_loads inspection
+graph_model graph_fold graph_build graph_layout graph_svg graph_text graph_html graph
 described licenses dependencies outside expr download
 api arguments console commands cli manual
 """.split()  # noqa: SIM905 - a list of a hundred quotes is no easier to keep
