@@ -127,7 +127,8 @@ _manylinuxFixupAutoPatchelfArguments() {
   for item in "${items[@]}"; do
     case $item in
     1 | '*') arguments+=("--missing=warn") ;;
-    *) arguments+=("--ignore-missing=$item") ;;
+    # autoPatchelf never says when an entry has outlived its reason.
+    *) arguments+=("--ignore-if-missing=$item") ;;
     esac
   done
   _manylinuxFixupRead items autoPatchelfFlags || return

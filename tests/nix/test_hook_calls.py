@@ -184,7 +184,7 @@ def test_absent_search_path_is_named(nix: Nix) -> None:
 def test_autopatchelf_variables_are_honoured(nix: Nix) -> None:
     """A package written for autoPatchelfHook needs no change but the hook's name."""
     call = only_call(nix, "autoPatchelfVariables")
-    assert call.values("--ignore-missing") == ["libignored.so.1"]
+    assert call.values("--ignore-if-missing") == ["libignored.so.1"]
     assert [path.split("-", 1)[1] for path in call.values("--runtime-libs")] == ["nest-1/lib"]
     assert call.values("--append-rpath") == ["/run/appended"]
     assert "--keep-libc" in call.words
