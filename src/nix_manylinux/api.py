@@ -203,9 +203,12 @@ def check_tree(
     libraries: LibraryIndex,
     options: Options | None = None,
 ) -> Report:
-    """Simulate the loader over the tree as it is; nothing is written."""
+    """Simulate the loader over the tree as it is; nothing is written.
+
+    The tree may be an environment that is made of links into other trees.
+    """
     roots = [root] if isinstance(root, (str, os.PathLike)) else root
-    trees = [scan_tree(_directory(each)) for each in roots]
+    trees = [scan_tree(_directory(each), through_links=True) for each in roots]
     plan = check_trees(trees, target=target, libraries=libraries, options=options or Options())
     return Report(plan=plan, references=plan_references(plan))
 

@@ -127,7 +127,7 @@ class _Checker:
     def _fault(self, fault: Fault) -> None:
         if fault.kind == "not found" and fault.name in self.drivers:
             return
-        owner = self.index.owner(self.disk.real(fault.path))
+        owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
         label = owner.label if owner else fault.path
         if fault.kind == "version":
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)

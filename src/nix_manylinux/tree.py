@@ -1,6 +1,7 @@
 """A directory tree, unpacked or installed: its ELF files, its dist-info folders, sorted.
 
-Nothing is written here, and no link that leads out of the tree is followed.
+Nothing is written here, and no link that leads out of the tree is followed,
+unless the tree is only to be looked at (``through_links``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadTree, NixManylinuxError
 from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
-from nix_manylinux.model import Distribution, TreeFacts, TreeFile
+from nix_manylinux.model import Distribution, ElfKind, TreeFacts, TreeFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +31,11 @@ _SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-package
 
 
 def scan_tree(
-    root: str, *, labels: Mapping[str, str] | None = None, floating: str | None = None
+    root: str,
+    *,
+    labels: Mapping[str, str] | None = None,
+    floating: str | None = None,
+    through_links: bool = False,
 ) -> TreeFacts:
     """Read every ELF file and every ``*.dist-info`` below ``root``.
 
@@ -38,6 +43,12 @@ def scan_tree(
     symbolic links inside the tree become aliases. FIFOs, sockets, devices and
     links out of the tree are passed by. ``labels`` gives files (by relative
     path) other names for reports; ``floating`` is handed on to `TreeFacts`.
+
+    ``through_links`` is for an environment that is made of links (buildEnv, uv):
+    libraries and folders that links lead to outside count by the link's path,
+    which is what `$ORIGIN` means to the loader. Programs don't: theirs is the
+    place where they really are, so they start as they do there. Such facts are
+    to be looked at, never to be written to.
     Raises BadTree for what can't be read or vanishes meanwhile, and BadElf.
     """
     if not os.path.isdir(root):
@@ -49,7 +60,7 @@ def scan_tree(
             where=root,
             hint="if none is running, patch it again: that puts the old bytes back first",
         )
-    walk = _Walk(root=root)
+    walk = _Walk(root=root, through_links=through_links)
     walk.run()
     shown = labels or {}
     files = sorted(_tree_files(walk, shown), key=lambda file: file.path)
@@ -84,6 +95,8 @@ class _Walk:
     """What one pass over the directories collects."""
 
     root: str
+    through_links: bool = False
+    entered: set[str] = field(default_factory=set)
     inodes: dict[tuple[int, int], _Inode] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     dist_infos: list[str] = field(default_factory=list)
@@ -99,7 +112,7 @@ class _Walk:
             for entry in self._entries(folder):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_symlink():
-                    self.links.append(path)
+                    folders += self._link(path, entry)
                 elif entry.is_dir(follow_symlinks=False):
                     if entry.name.endswith(".dist-info"):
                         self.dist_infos.append(path)
@@ -118,6 +131,29 @@ class _Walk:
                 yield from entries
         except OSError as cause:
             raise _unreadable(cause, folder or self.root) from cause
+
+    def leads_out(self, path: str) -> bool:
+        """Whether a name in the tree, or its whole folder, is a link to somewhere else."""
+        full = os.path.join(self.root, path)
+        return not f"{os.path.realpath(full)}/".startswith(f"{self.root}/")
+
+    def _link(self, path: str, entry: os.DirEntry[str]) -> list[str]:
+        """Keep a link for later, or what it leads to outside; give the folder to walk, if any.
+
+        A folder above the root, or one that was entered already, would be a circle.
+        """
+        if not self.through_links or not self.leads_out(path):
+            self.links.append(path)
+            return []
+        real = os.path.realpath(entry.path)
+        if not entry.is_dir():
+            if entry.is_file():
+                self._look_at(path, real)
+            return []
+        if f"{self.root}/".startswith(f"{real}/") or real in self.entered:
+            return []
+        self.entered.add(real)
+        return [path]
 
     def _look_at(self, path: str, full: str) -> None:
         """Open a regular file, and keep it if it is ELF: the status is asked for only then."""
@@ -170,6 +206,8 @@ def _tree_files(walk: _Walk, labels: Mapping[str, str]) -> Iterator[TreeFile]:
         except OSError as cause:
             raise _unreadable(cause, label) from cause
         if facts is None:
+            continue
+        if walk.through_links and facts.kind is not ElfKind.LIBRARY and walk.leads_out(path):
             continue
         status = inode.status
         yield TreeFile(

@@ -251,3 +251,21 @@ def test_headers() -> None:
         "cp311-cp311-b",
         "odd",
     )
+
+
+def test_links_out_of_the_tree_are_followed_to_look_only(tmp_path: Path) -> None:
+    """Asked to, libraries behind links count by the link's path; circles end, programs don't."""
+    outside = tmp_path / "outside"
+    (outside / "lib").mkdir(parents=True)
+    (outside / "lib" / "libtiny.so.1").write_bytes(LIBRARY)
+    (outside / "lib" / "up").symlink_to(outside)
+    (outside / "program").write_bytes(LIBRARY.replace(b"\3\0", b"\2\0", 1))  # ET_EXEC
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file.so").symlink_to(outside / "lib" / "libtiny.so.1")
+    (tree / "folder").symlink_to(outside / "lib")
+    (tree / "program").symlink_to(outside / "program")
+    (tree / "above").symlink_to(tmp_path)
+    assert scan_tree(str(tree)).files == ()
+    (file,) = scan_tree(str(tree), through_links=True).files
+    assert (file.path, file.aliases[0]) == ("file.so", "folder/libtiny.so.1")
