@@ -20,6 +20,8 @@ from tests.wheels.runner import Result, companions, run_wheel
 
 _MODES = ["tree", "wheel", "both", "unpatched", "auto-patchelf"]
 
+_LISTS = ["wheels.tsv", "more.tsv"]
+
 _HEAD = f"{'wheel':<44} {'mode':<5} {'libraries':>10} {'programs':>9} {'growth':>8} {'s':>6}"
 
 
@@ -27,6 +29,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.wheels", description=__doc__)
     parser.add_argument("--folder", help="take the wheels of this folder, not those of the list")
+    parser.add_argument("--list", choices=_LISTS, default=_LISTS[0])
     parser.add_argument("--only", default="*", help="a glob that the file names must match")
     parser.add_argument("--mode", choices=_MODES, default="both")
     parser.add_argument("--json", help="write the results to this file")
@@ -36,7 +39,8 @@ def main() -> int:
         names = sorted(name for name in os.listdir(arguments.folder) if name.endswith(".whl"))
         wheels = [os.path.join(arguments.folder, name) for name in names]
     else:
-        wheels = [corpus.wheel(name) for name in corpus.entries()]
+        names = list(corpus.entries(arguments.list))
+        wheels = [corpus.wheel(name) for name in names]
     modes = ["tree", "wheel"] if arguments.mode == "both" else [arguments.mode]
     store = host_store()
     results: list[Result] = []
@@ -45,7 +49,7 @@ def main() -> int:
         if not fnmatch.fnmatch(os.path.basename(wheel), arguments.only) or not _ours(wheel):
             continue
         for mode in modes:
-            beside = companions(wheel, wheels)
+            beside = companions(wheel, wheels, extra=_beside(wheel, arguments.list))
             result = run_wheel(wheel, store, mode=mode, beside=beside, work=arguments.work)
             results.append(result)
             print(_row(result), flush=True)  # noqa: T201
@@ -53,6 +57,12 @@ def main() -> int:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump([asdict(result) for result in results], file, indent=1, sort_keys=True)
     return any(result.refused or result.unexplained for result in results)
+
+
+def _beside(wheel: str, name: str) -> list[str]:
+    """Fetch the wheels that a list wants beside one of its own."""
+    entry = corpus.entries(name).get(os.path.basename(wheel))
+    return [corpus.wheel(start) for start in entry.beside] if entry else []
 
 
 def _ours(wheel: str) -> bool:

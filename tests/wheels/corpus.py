@@ -1,6 +1,7 @@
 """The real wheels that we test with: where they are, and how one is fetched.
 
-``wheels.tsv`` names each with its sha256. They are kept in
+``wheels.tsv`` names each with its sha256; ``more.tsv`` does for those that only
+``./dev wheels --list more.tsv`` takes. They are kept in
 ``$NIX_MANYLINUX_WHEELS``, or in the cache directory, and fetched by pip, under
 the tags that their names carry, so any interpreter can fetch any wheel.
 """
@@ -28,32 +29,44 @@ class FetchError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the list: a file name, its sha256 in hex, and what it is good for."""
+    """One line of a list: a file name, its sha256 in hex, and what it is good for.
+
+    ``beside`` are the starts of file names of wheels that belong beside it
+    although its metadata doesn't require them.
+    """
 
     file: str
     sha256: str
     good_for: str
+    beside: tuple[str, ...] = ()
 
 
 @functools.cache
-def entries() -> dict[str, Entry]:
-    """Read the list, by file name."""
-    with Path(__file__).with_name("wheels.tsv").open(encoding="utf-8") as file:
+def entries(name: str = "wheels.tsv") -> dict[str, Entry]:
+    """Read one of the lists, by file name."""
+    with Path(__file__).with_name(name).open(encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t")
         found = [
-            Entry(file=row["file"], sha256=row["sha256"], good_for=row["good for"]) for row in rows
+            Entry(
+                file=row["file"],
+                sha256=row["sha256"],
+                good_for=row["good for"],
+                beside=tuple(row.get("beside", "").split()),
+            )
+            for row in rows
         ]
     return {entry.file: entry for entry in found}
 
 
 def named(start: str) -> Entry:
-    """Find the one entry whose file name begins with ``start``.
+    """Find the one entry of both lists whose file name begins with ``start``.
 
     Raises LookupError where there are none or several.
     """
-    found = [entry for name, entry in entries().items() if name.startswith(start)]
+    lists = {**entries(), **entries("more.tsv")}
+    found = [entry for name, entry in lists.items() if name.startswith(start)]
     if len(found) != 1:
-        message = f"{len(found)} wheels of the list begin with {start}"
+        message = f"{len(found)} wheels of the lists begin with {start}"
         raise LookupError(message)
     return found[0]
 
@@ -66,7 +79,7 @@ def folder() -> str:
 
 
 def wheel(start: str) -> str:
-    """Give the path of the one wheel of the list whose name begins so, fetched if need be.
+    """Give the path of the one wheel of the lists whose name begins so, fetched if need be.
 
     Raises `FetchError`, with what pip said.
     """

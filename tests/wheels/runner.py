@@ -112,6 +112,9 @@ def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable
     options = [*target_options(store), *library_options(store.libraries())]
     for other in others:
         options += ["--python-libs", site_packages(other)]
+        # What a wheel installs to PREFIX/lib is a library directory, as in Nix.
+        if os.path.isdir(os.path.join(other, "lib")):
+            options += ["--libs", os.path.join(other, "lib")]
     report = f"{prefix}.json"
     output = f"{prefix}-wheel"
     size_before = 0
@@ -246,15 +249,16 @@ def _size_in(wheel: str) -> int:
         return sum(member.file_size for member in archive.infolist())
 
 
-def companions(wheel: str, wheels: Iterable[str]) -> list[str]:
+def companions(wheel: str, wheels: Iterable[str], extra: Sequence[str] = ()) -> list[str]:
     """List those of the wheels that this one's metadata requires, innermost first.
 
-    Only wheels that this interpreter may import count.
+    ``extra`` are wheels that it wants besides, with what they require. Only
+    wheels that this interpreter may import count.
     """
     ours = frozenset(sys_tags())
     by_name = {
         parsed[0]: path
-        for path in wheels
+        for path in [*wheels, *extra]
         for parsed in [parse_wheel_filename(os.path.basename(path))]
         if parsed[3] & ours
     }
@@ -267,6 +271,10 @@ def companions(wheel: str, wheels: Iterable[str]) -> list[str]:
                 visit(other)
                 found.append(other)
 
+    for path in extra:
+        visit(path)
+        if path not in found:
+            found.append(path)
     visit(wheel)
     return found
 
