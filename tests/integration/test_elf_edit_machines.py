@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.elf import layout_of, without_sections
-from tests.support.elf_matrix import CROSS, MUSL, NATIVE, OUTPUT, Case
+from tests.support.elf_matrix import CROSS, MUSL, NATIVE, OUTPUT, Case, bare
 
 from nix_manylinux.elf.edit import edit_file
 from nix_manylinux.elf.read import read_elf
@@ -38,15 +37,6 @@ def longer(interpreter: str) -> str:
     """Another name of the same file, too long for the place of the old one."""
     folder, _, name = interpreter.rpartition("/")
     return folder + "/." * 60 + "/" + name
-
-
-def bare(data: bytes) -> bytes:
-    """End the file where its last segment ends, as ``llvm-strip --strip-sections`` does."""
-    layout = layout_of(data)
-    header = layout.header(data)
-    table = data[header.phoff : header.phoff + header.phnum * header.phentsize]
-    end = max(segment.offset + segment.filesz for segment in layout.segments(table))
-    return without_sections(data)[:end]
 
 
 def edit(path: Path, changes: ElfEdit) -> None:

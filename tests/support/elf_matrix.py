@@ -14,6 +14,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.support.elf import layout_of, without_sections
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -112,6 +114,15 @@ class Case:
             timeout=120,
         )
         return done.stdout if done.returncode == 0 else f"exit {done.returncode}: {done.stderr}"
+
+
+def bare(data: bytes) -> bytes:
+    """End the file where its last segment ends, as ``llvm-strip --strip-sections`` does."""
+    layout = layout_of(data)
+    header = layout.header(data)
+    table = data[header.phoff : header.phoff + header.phnum * header.phentsize]
+    end = max(segment.offset + segment.filesz for segment in layout.segments(table))
+    return without_sections(data)[:end]
 
 
 def _run(command: list[str]) -> None:

@@ -23,18 +23,12 @@ from nix_manylinux.elf.layout import (
     interp_fits,
 )
 from nix_manylinux.elf.object import Phdr, align_up
-from nix_manylinux.elf.pieces import POINTERS, Kind, Piece
+from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nix_manylinux.elf.goal import Goal
-
-#: Machines whose global offset table begins with the address of the dynamic
-#: section (their psABIs; only a dynamic linker reads its own).
-_GOT_HAS_DYNAMIC = frozenset(
-    {elf.EM_386, elf.EM_X86_64, elf.EM_ARM, elf.EM_AARCH64, elf.EM_S390, elf.EM_RISCV}
-)
 
 
 class Build:
@@ -266,11 +260,8 @@ class Build:
             )
 
     def _fix_got(self, old: int, new: int) -> None:
-        obj, got = self.obj, self.obj.dt(elf.DT_PLTGOT)
-        if got is None or obj.header.machine not in _GOT_HAS_DYNAMIC:
-            return
-        offset = obj.offset_of(got, obj.word_size)
-        if obj.get(offset, obj.word_size) == old:
+        obj, offset = self.obj, got_offset(self.obj)
+        if offset is not None and obj.get(offset, obj.word_size) == old:
             obj.put(offset, obj.word_size, new)
 
     # What stays, but for an offset ------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.goal import STRING_TAGS, name_at
-from nix_manylinux.elf.pieces import POINTERS, Kind, Piece
+from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.sound import faults
 
 if TYPE_CHECKING:
@@ -207,9 +207,9 @@ def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[
 def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
     before = survey.obj
     allowed = {offset: 4 for offset, _ in survey.goal.vn_files}
-    got = before.dt(elf.DT_PLTGOT)
+    got = got_offset(before)
     if before.pt_dynamic.vaddr != after.pt_dynamic.vaddr and got is not None:
-        allowed[before.offset_of(got)] = before.word_size
+        allowed[got] = before.word_size
     for piece in survey.pieces:
         if piece.kind in {Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP}:
             continue

@@ -131,6 +131,7 @@ class Draft:
             start, run = self._starts[first], self._runs[first]
             if end <= start + len(run):
                 run[offset - start : end - start] = data
+                self.size = max(self.size, end)  # it may have been cut before
                 return
         joined = bytearray(data)
         start = offset

@@ -39,6 +39,11 @@ POINTERS = frozenset(
         elf.DT_VERNEED,
     }
 )
+#: Machines whose global offset table begins with the address of the dynamic
+#: section (their psABIs; only a dynamic linker reads its own).
+_GOT_HAS_DYNAMIC = frozenset(
+    {elf.EM_386, elf.EM_X86_64, elf.EM_ARM, elf.EM_AARCH64, elf.EM_S390, elf.EM_RISCV}
+)
 _TABLE_TYPES = frozenset(
     {
         elf.SHT_HASH,
@@ -97,6 +102,18 @@ def pieces_of(obj: Object) -> list[Piece]:
         if left.end > right.offset:
             raise Unproven(f"the bytes at {right.offset:#x} belong to two loaded sections at once")
     return pieces
+
+
+def got_offset(obj: Object) -> int | None:
+    """Return where the global offset table has the address of the dynamic section, if it does."""
+    address = obj.dt(elf.DT_PLTGOT)
+    if address is None or obj.header.machine not in _GOT_HAS_DYNAMIC:
+        return None
+    for load in obj.loads:
+        start = address - load.vaddr
+        if 0 <= start <= load.filesz - obj.word_size:
+            return load.offset + start
+    return None
 
 
 def _reloc_ranges(obj: Object) -> list[tuple[int, int]]:

@@ -1,0 +1,67 @@
+"""A draft behaves like the file that it stands for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path  # noqa: TC003  pytest reads the annotations' names
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nix_manylinux.elf.draft import Draft, FileSource
+from nix_manylinux.errors import BadElf
+
+WRITES = st.lists(st.tuples(st.integers(0, 90), st.binary(min_size=0, max_size=40)), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a file of 64 known bytes."""
+    file = tmp_path_factory.mktemp("draft") / "file"
+    file.write_bytes(bytes(range(1, 65)))
+    return file
+
+
+@given(writes=WRITES, cut=st.none() | st.integers(0, 64))
+@settings(max_examples=300, deadline=None)
+def test_reads_what_was_written(
+    path: Path, writes: list[tuple[int, bytes]], cut: int | None
+) -> None:
+    """Any writes, overlapping or beyond the end, and a cut: every byte is as in memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        draft, model = Draft(FileSource(descriptor)), bytearray(range(1, 65))
+        if cut is not None:
+            draft.cut(cut)
+            del model[cut:]
+        for offset, data in writes:
+            draft.write(offset, data)
+            if data:
+                model.extend(bytes(max(0, offset - len(model))))
+                model[offset : offset + len(data)] = data
+        assert draft.size == len(model)
+        assert draft.read(0, draft.size) == model
+        for start in range(0, draft.size, 7):
+            assert draft.read(start, min(5, draft.size - start)) == model[start : start + 5]
+        applied = bytearray(range(1, 65))[: draft.size]
+        applied.extend(bytes(draft.size - len(applied)))
+        for change in draft.changes():
+            assert change.old == bytes(range(1, 65))[change.offset : change.end]
+            applied[change.offset : change.end] = change.new
+        assert applied == model
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(("offset", "size"), [(-1, 1), (0, 65), (64, 1), (1 << 62, 1 << 62)])
+def test_nothing_is_read_from_beyond_the_end(path: Path, offset: int, size: int) -> None:
+    """A size is held against the file before memory is taken for it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        source = FileSource(descriptor)
+        for reader in (source, Draft(source)):
+            with pytest.raises(BadElf, match="the file ends at"):
+                reader.read(offset, size)
+    finally:
+        os.close(descriptor)
