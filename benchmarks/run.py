@@ -18,6 +18,8 @@ sys.path[:0] = [
     os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "src"),
 ]
 os.environ["PYTHONPATH"] = sys.path[1]
+# An installed package has its bytecode: let the first round of each row make it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from files import edit_one_file, growth  # noqa: E402  the path is set above
 from trees import wheel_to_wheel, whole_trees  # noqa: E402

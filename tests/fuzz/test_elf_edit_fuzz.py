@@ -25,7 +25,7 @@ from nix_manylinux.model import ElfEdit
 if TYPE_CHECKING:
     from pathlib import Path
 
-BUDGET = int(os.environ.get("NIX_MANYLINUX_FUZZ") or 1500)
+BUDGET = int(os.environ.get("NIX_MANYLINUX_FUZZ") or 800)
 SEED = int(os.environ.get("NIX_MANYLINUX_FUZZ_SEED") or 7)
 #: No single edit may take longer, whatever the file says of itself.
 SECONDS = 5.0
