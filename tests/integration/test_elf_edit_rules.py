@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.elf import ElfBuilder, layout_of
@@ -21,6 +22,9 @@ from nix_manylinux.elf.edit import edit_file
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadElf, EditFailed
 from nix_manylinux.model import ElfEdit
+
+if TYPE_CHECKING:
+    from nix_manylinux.elf.survey import Survey
 
 LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
 BFD = NATIVE[0]
@@ -59,7 +63,7 @@ def segments(path: Path) -> list[elf.Segment]:
     return structures.segments(data[header.phoff : header.phoff + header.phnum * header.phentsize])
 
 
-def no_plans(survey: layout.Survey) -> list[layout.Plan]:
+def no_plans(survey: Survey) -> list[layout.Plan]:
     """Pretend that nothing fits a file."""
     assert survey.pieces
     return []

@@ -13,7 +13,7 @@ from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.object import align_up
 
 if TYPE_CHECKING:
-    from nix_manylinux.elf.layout import Survey
+    from nix_manylinux.elf.survey import Survey
 
 #: More than this is not worth it, and is kept in memory meanwhile.
 _MAX_BSS = 64 << 20

@@ -17,7 +17,6 @@ from nix_manylinux.elf.layout import (
     SPARE_ENTRIES,
     NoRoom,
     Plan,
-    Survey,
     dynamic_fits,
     has_free_header,
     interp_fits,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nix_manylinux.elf.goal import Goal
+    from nix_manylinux.elf.survey import Survey
 
 
 class Build:

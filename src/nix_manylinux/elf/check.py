@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from nix_manylinux.elf.draft import Change
     from nix_manylinux.elf.goal import Goal
-    from nix_manylinux.elf.layout import Survey
     from nix_manylinux.elf.object import Object, Shdr
+    from nix_manylinux.elf.survey import Survey
     from nix_manylinux.model import ElfEdit
 
 _SYMBOLS = frozenset({elf.SHT_SYMTAB, elf.SHT_DYNSYM})
