@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
-from nix_manylinux.elf.goal import STRING_TAGS, name_at
 from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.sound import faults
+from nix_manylinux.elf.stringtable import STRING_TAGS, name_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
