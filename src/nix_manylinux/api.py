@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,12 @@ from nix_manylinux.undo_log import recover_tree
 from nix_manylinux.verify import verify_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nix_manylinux.index import LibraryIndex
     from nix_manylinux.inspection import Inspection
     from nix_manylinux.model import Plan, Target
+    from nix_manylinux.progress import Progress
     from nix_manylinux.wheel import Wheel
 
     StrPath = str | os.PathLike[str]
@@ -40,13 +41,11 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     Raises `BadWheel` and `BadElf`. The tree it was unpacked to is gone when
     this returns: ``root`` is only a name in the result.
     """
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
-
     from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
 
     with (
         signals_as_exceptions(),
-        TemporaryDirectory(prefix="nix-manylinux-") as folder,
+        _scratch() as folder,
         ExitStack() as stack,
     ):
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
@@ -113,11 +112,9 @@ def _unpack_for_reading(
     stack: ExitStack, path: str, max_size: int
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel with its Python files, until ``stack`` is closed."""
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
-
     from nix_manylinux.wheel import FLOATING, open_wheel  # noqa: PLC0415
 
-    folder = stack.enter_context(TemporaryDirectory(prefix="nix-manylinux-"))
+    folder = stack.enter_context(_scratch())
     opened = stack.enter_context(open_wheel(path, max_size=max_size))
     labels = opened.unpack(folder, also=lambda name: name.endswith(".py")).labels
     return scan_tree(folder, labels=labels, floating=FLOATING), labels
@@ -168,24 +165,26 @@ def patch_trees(
     libraries: LibraryIndex,
     options: Options | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
     """Do what `patch_wheel_tree` does, for several trees with one plan.
 
     With ``dry_run`` nothing is written, and the report has no edits.
+    ``progress`` is told the stage, how many of its items are done, and how many there are.
     """
     options = options or Options()
     if not dry_run:
         for root in roots:
             recover_tree(_directory(root))
-    trees = [scan_tree(_directory(root)) for root in roots]
+    trees = [scan_tree(_directory(root), progress=progress) for root in roots]
     warnings = _check_tags(trees, target)
-    plan = plan_trees(trees, target=target, libraries=libraries, options=options)
+    plan = plan_trees(trees, target=target, libraries=libraries, options=options, progress=progress)
     refuse(plan, options)
     references = plan_references(plan)
     if dry_run:
         return Report(plan=plan, references=references, warnings=warnings)
-    with apply_plan(plan) as applied:
-        verify_plan(plan)
+    with apply_plan(plan, progress=progress) as applied:
+        verify_plan(plan, progress=progress)
         return Report(
             plan=plan,
             edits=applied.edits,
@@ -222,6 +221,7 @@ def patch_wheel(
     options: Options | None = None,
     source_date_epoch: int | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> PatchedWheel:
     """Write a wheel of the same name to ``output_dir``, linked to the libraries.
 
@@ -229,10 +229,8 @@ def patch_wheel(
     same input, libraries and options give the same output, byte for byte.
     ``source_date_epoch`` (seconds) dates the members that change, else they
     keep the input's dates. Raises what `patch_wheel_tree` raises, and
-    `BadWheel`; then there is no output.
+    `BadWheel`; then there is no output. ``progress`` as for `patch_trees`.
     """
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need neither
-
     from nix_manylinux.tags import check_compatible, disagreement, parse_wheel_name  # noqa: PLC0415
     from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
     from nix_manylinux.wheel_write import REFERENCES, write_wheel  # noqa: PLC0415
@@ -241,19 +239,21 @@ def patch_wheel(
     path = os.fspath(wheel)
     name = parse_wheel_name(path)
     check_compatible(name.tags, target, where=os.path.basename(path))
-    with TemporaryDirectory(prefix="nix-manylinux-") as folder, ExitStack() as stack:
+    with _scratch() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-        facts = _unpack(opened, folder)
+        facts = _unpack(opened, folder, progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
-        plan = plan_trees([facts], target=target, libraries=libraries, options=options)
+        plan = plan_trees(
+            [facts], target=target, libraries=libraries, options=options, progress=progress
+        )
         refuse(plan, options)
         references = plan_references(plan)
         output = os.path.join(os.fspath(output_dir), opened.file_name)
         report = Report(plan=plan, references=references, warnings=(odd,) if odd else ())
         if dry_run:
             return PatchedWheel(path=output, sha256="", report=report)
-        with apply_plan(plan) as applied:
-            verify_plan(plan)
+        with apply_plan(plan, progress=progress) as applied:
+            verify_plan(plan, progress=progress)
             report = replace(report, edits=applied.edits)
         changed = {
             each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
@@ -269,16 +269,34 @@ def patch_wheel(
             output_path=output,
             extra=extra,
             source_date_epoch=source_date_epoch,
+            progress=progress,
         )
     report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
     return PatchedWheel(path=output, sha256=sha256, report=report)
 
 
-def _unpack(wheel: Wheel, folder: str) -> TreeFacts:
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """Give a folder that is deleted in the end; what can't be deleted is left to the system."""
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need none
+
+    try:
+        folder = TemporaryDirectory(prefix="nix-manylinux-", ignore_cleanup_errors=True)
+    except OSError as cause:
+        raise WriteFailed(
+            f"can't make a temporary folder: {cause.strerror}",
+            where=cause.filename or "TMPDIR",
+            hint="make room there, or set TMPDIR to a folder that has it",
+        ) from cause
+    with folder as path:
+        yield path
+
+
+def _unpack(wheel: Wheel, folder: str, progress: Progress | None = None) -> TreeFacts:
     from nix_manylinux.wheel import FLOATING  # noqa: PLC0415 - trees need no wheel
 
-    unpacked = wheel.unpack(folder)
-    return scan_tree(folder, labels=unpacked.labels, floating=FLOATING)
+    unpacked = wheel.unpack(folder, progress=progress)
+    return scan_tree(folder, labels=unpacked.labels, floating=FLOATING, progress=progress)
 
 
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from nix_manylinux.files import UNDO_LOG, writable_folder
 from nix_manylinux.inuse import FilesInUse
 from nix_manylinux.journal import Journal
 from nix_manylinux.model import EditRecord
+from nix_manylinux.progress import told
 from nix_manylinux.record_update import update_record
 from nix_manylinux.replacement import Replacement, hard_links
 from nix_manylinux.undo_log import UndoLog
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.editor import Edited, EditFile
     from nix_manylinux.model import FilePlan, Plan
+    from nix_manylinux.progress import Progress
     from nix_manylinux.record_update import RecordUpdate
 
 #: Errors of writing in place that a copy can get round: a running program, no
@@ -82,7 +84,9 @@ class AppliedPlan:
         self._journal.undo()
 
 
-def apply_plan(plan: Plan, *, edit_file: EditFile | None = None) -> AppliedPlan:
+def apply_plan(
+    plan: Plan, *, edit_file: EditFile | None = None, progress: Progress | None = None
+) -> AppliedPlan:
     """Edit every file that the plan has an edit for, then make every RECORD true.
 
     A file is edited in place, or, where its inode has links beyond the tree,
@@ -98,7 +102,7 @@ def apply_plan(plan: Plan, *, edit_file: EditFile | None = None) -> AppliedPlan:
         edit_file = edit_elf
     journal = Journal()
     try:
-        run = _Run(plan, journal, edit_file)
+        run = _Run(plan, journal, edit_file, progress)
         run.lock()
         run.delete_leftovers()
         run.edit_files()
@@ -118,15 +122,18 @@ class _TooMuchToWriteDown(Exception):
 class _Run:
     """One pass over a plan."""
 
-    def __init__(self, plan: Plan, journal: Journal, edit_file: EditFile) -> None:
+    def __init__(
+        self, plan: Plan, journal: Journal, edit_file: EditFile, progress: Progress | None
+    ) -> None:
         self.edits: list[EditRecord] = []
         self._plan = plan
         self._journal = journal
         self._edit_file = edit_file
+        self._progress = progress
         self._in_use = FilesInUse()
         self._changed: list[set[str]] = [set() for _ in plan.trees]
         self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
-        journal.close_steps += [log.delete for log in self._logs.values()]
+        journal.commit_steps += [log.delete for log in self._logs.values()]
 
     def lock(self) -> None:
         """Lock every tree, or refuse."""
@@ -168,7 +175,7 @@ class _Run:
         }
         for path, file_plan in wanted.items():
             _check_stamp(path, file_plan)
-        for path, file_plan in wanted.items():
+        for path, file_plan in told(wanted.items(), self._progress, "editing"):
             self._journal.interrupts.check()
             self._edit(path, file_plan)
 
@@ -190,6 +197,7 @@ class _Run:
             status = os.lstat(path)
             names = hard_links([os.path.join(root, name) for name in file.names], status)
             record = None
+            log = self._logs[root]
             if (
                 status.st_nlink <= len(names)
                 and os.access(path, os.W_OK)
@@ -197,7 +205,7 @@ class _Run:
             ):
                 record = self._edit_in_place(path, file_plan)
             if record is None:
-                record = self._edit_copy(names, file_plan)
+                record = self._edit_copy(names, file_plan, log)
         if record.how != "unchanged":
             self.edits.append(record)
             self._note(os.path.join(root, name) for name in file.names)
@@ -232,7 +240,7 @@ class _Run:
         self._journal.undo_steps.append(edited.undo)
         return _record(edited, label, edited.how)
 
-    def _edit_copy(self, names: list[str], file_plan: FilePlan) -> EditRecord:
+    def _edit_copy(self, names: list[str], file_plan: FilePlan, log: UndoLog) -> EditRecord:
         label = file_plan.file.label
         copy = Replacement(names)
         self._journal.undo_steps.append(copy.undo)
@@ -242,8 +250,13 @@ class _Run:
         if edited.how == "unchanged":
             copy.undo()
             return _record(edited, label, edited.how)
-        copy.finish()
+        # One name changes hands in one step; several could be caught half-way.
+        copy.finish((lambda: log.add_names(copy.backups, names)) if len(names) > 1 else _nothing)
         return _record(edited, label, "copied" if edited.how == "in place" else edited.how)
+
+
+def _nothing() -> None:
+    """Write nothing down."""
 
 
 def _record(edited: Edited, label: str, how: str) -> EditRecord:

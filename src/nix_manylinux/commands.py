@@ -74,6 +74,7 @@ class Run:
             libraries=self._libraries(),
             options=self._options(),
             dry_run=self.arguments.dry_run,
+            progress=self.console.progress,
         )
         self._tell(" ".join(self.arguments.paths), report)
         self._keep(report)
@@ -90,6 +91,7 @@ class Run:
             options=self._options(),
             source_date_epoch=self._epoch(),
             dry_run=self.arguments.dry_run,
+            progress=self.console.progress,
         )
         self._tell(os.path.basename(wheel), done.report)
         if not self.arguments.dry_run:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import time
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -37,11 +40,45 @@ class Console:
         self._plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
         self.quiet = quiet
         self.verbose = verbose
+        self._started = time.monotonic()
+        self._next = self._started + 1.0
+        self._shown = False
 
     @property
     def on_terminal(self) -> bool:
         """Whether somebody watches: the place for progress bars."""
         return not self.quiet and self._talk.isatty()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage has come, once the work has taken a second.
+
+        On a terminal one line is drawn again and again, and gone before
+        anything else is written; elsewhere there is a line every ten seconds.
+        """
+        now = time.monotonic()
+        if self.quiet or now < self._next or not total:
+            return
+        text = f"{stage} {done} of {total}"
+        if self._plain or not self._talk.isatty():
+            self._next = now + 10.0
+            self._line(self._talk, f"{text} ({now - self._started:.0f} s)")
+            return
+        self._next = now + 0.1
+        with contextlib.suppress(OSError):
+            width = min(os.get_terminal_size(self._talk.fileno()).columns - len(text) - 4, 40)
+            if width > 4:
+                filled = width * done // total
+                text = f"[{'#' * filled}{'.' * (width - filled)}] {text}"
+        self._talk.write(f"\r\x1b[K{text}")
+        self._talk.flush()
+        self._shown = True
+
+    def clear(self) -> None:
+        """Take the line of `progress` away, if there is one."""
+        if self._shown:
+            self._shown = False
+            self._talk.write("\r\x1b[K")
+            self._talk.flush()
 
     def say(self, text: str = "") -> None:
         """Write one line of talk, unless it is to be quiet."""
@@ -81,8 +118,8 @@ class Console:
         codes = ";".join(_CODES[style] for style in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
 
-    @staticmethod
-    def _line(stream: TextIO, text: str) -> None:
+    def _line(self, stream: TextIO, text: str) -> None:
+        self.clear()
         # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
         safe = _CONTROL.sub(_escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
         encoding = stream.encoding or "utf-8"

@@ -99,9 +99,10 @@ def write_file(path: str, data: bytes) -> None:
         raise
 
 
-def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
+def replace_file(path: str, data: bytes, like: os.stat_result, *, keep_times: bool = False) -> None:
     """Put a new file in the place of ``path``, with the owner and mode of ``like``.
 
+    With ``keep_times`` it has the times of ``like`` too.
     A link at ``path`` is replaced, never written through. On any failure the
     old file is still there and nothing else is.
     """
@@ -113,6 +114,8 @@ def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
             try:
                 write_all(descriptor, data)
                 copy_owner_and_mode(descriptor, like)
+                if keep_times:
+                    os.utime(descriptor, ns=(like.st_atime_ns, like.st_mtime_ns))
             finally:
                 os.close(descriptor)
             os.replace(temporary, path)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Journal:
     """Steps back in ``undo_steps``, steps that tidy up in ``close_steps``, open ``locks``.
 
+    ``commit_steps`` take the way back away that a killed run would leave to
+    the next one: where one of them fails, the run has failed.
+
     Signals are held back from the start until `close` or `undo` is done,
     except where ``interrupts`` is asked to raise them.
     """
@@ -23,13 +26,28 @@ class Journal:
     def __init__(self) -> None:
         self.undo_steps: list[Callable[[], None]] = []
         self.close_steps: list[Callable[[], None]] = []
+        self.commit_steps: list[Callable[[], None]] = []
         self.locks: list[int] = []
         self.interrupts = Interrupts()
         self.interrupts.start()
 
     def close(self) -> None:
-        """Tidy up and unlock: there is no way back any more. A second call does nothing."""
+        """Tidy up and unlock: there is no way back any more. A second call does nothing.
+
+        Raises EditFailed, with everything put back, where the run can't be finished.
+        """
         self.interrupts.hold()
+        try:
+            for step in self.commit_steps:
+                step()
+        except OSError as cause:
+            self.undo()
+            raise EditFailed(
+                f"can't be finished: {cause.strerror}",
+                where=os.fsdecode(cause.filename or ""),
+                hint="make the file system writable again, and run again; nothing has changed",
+            ) from cause
+        self.commit_steps.clear()
         self.undo_steps.clear()
         # What can't be deleted now is a leftover, which the next run deletes.
         _run(self.close_steps)
@@ -43,6 +61,10 @@ class Journal:
         """
         self.interrupts.hold()
         failed = _run(self.undo_steps)
+        if not failed:
+            # The log goes last: until then a kill leaves it to the next run.
+            self.close_steps[:0] = self.commit_steps
+        self.commit_steps.clear()
         if failed:
             # The old inodes stay beside the files that could not get them back.
             self.close_steps.clear()

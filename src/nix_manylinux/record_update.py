@@ -78,7 +78,7 @@ def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> Rec
 
     def undo() -> None:
         if old_link is None:
-            replace_file(path, data, status)
+            replace_file(path, data, status, keep_times=True)
         else:
             with writable_folder(os.path.dirname(path)):
                 os.unlink(path)

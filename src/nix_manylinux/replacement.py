@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nix_manylinux.files import copy_owner_and_mode, temporary_beside, writable_folder, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _CHUNK = 1 << 20
 #: copy_file_range(2) says these where it can't do what read and write can.
@@ -35,7 +35,7 @@ class Replacement:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.path = temporary_beside(names[0])
-        self._backup = temporary_beside(names[0])
+        self.backups = tuple(temporary_beside(name) for name in names)
         self._status = os.lstat(names[0])
 
     def begin(self) -> None:
@@ -52,56 +52,69 @@ class Replacement:
             finally:
                 os.close(source)
 
-    def finish(self) -> None:
-        """Give the copy the owner, the mode and the attributes, and then every name."""
+    def finish(self, before_rename: Callable[[], None] = lambda: None) -> None:
+        """Give the copy the owner, the mode and the attributes, and then every name.
+
+        ``before_rename`` is called when every name's old inode has its entry
+        in ``backups``, and all names still lead to it.
+        """
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             copy_owner_and_mode(descriptor, self._status)
             _copy_attributes(self.names[0], descriptor)
         finally:
             os.close(descriptor)
+        for name, backup in zip(self.names, self.backups, strict=True):
+            with writable_folder(os.path.dirname(name)):
+                self._keep(name, backup)
+        before_rename()
         with writable_folder(os.path.dirname(self.path)):
-            self._keep()
             os.replace(self.path, self.names[0])
         for name in self.names[1:]:
             _link_over(self.names[0], name)
 
-    def _keep(self) -> None:
+    def _keep(self, name: str, backup: str) -> None:
         """Keep a name for the old inode; where links are forbidden, keep a copy of it."""
         try:
-            os.link(self.names[0], self._backup, follow_symlinks=False)
+            os.link(name, backup, follow_symlinks=False)
         except PermissionError:
             # fs.protected_hardlinks: another owner's file that we may not write.
-            copy = Replacement((self.names[0],))
-            self._backup = copy.path
+            if name != self.names[0]:
+                os.link(self.backups[0], backup, follow_symlinks=False)
+                return
+            copy = Replacement((name,))
+            copy.path = backup
             copy.begin()
-            descriptor = os.open(self._backup, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(backup, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 copy_owner_and_mode(descriptor, self._status)
-                _copy_attributes(self.names[0], descriptor)
+                _copy_attributes(name, descriptor)
             finally:
                 os.close(descriptor)
-            times = (self._status.st_atime_ns, self._status.st_mtime_ns)
-            os.utime(self._backup, ns=times)
+            os.utime(backup, ns=(self._status.st_atime_ns, self._status.st_mtime_ns))
 
     def undo(self) -> None:
-        """Give every name the old inode back, and delete the copy."""
-        with writable_folder(os.path.dirname(self.path)):
-            if os.path.lexists(self._backup):
-                for name in self.names:
-                    _link_over(self._backup, name)
-            self._delete(self.path, self._backup)
+        """Give every name the old inode back, and delete the copy.
+
+        Names are exchanged, nothing is made: that works on a full disk too.
+        """
+        for name, backup in zip(self.names, self.backups, strict=True):
+            with writable_folder(os.path.dirname(name)), contextlib.suppress(FileNotFoundError):
+                os.replace(backup, name)
+        self.close()
 
     def close(self) -> None:
         """Delete what `undo` would have needed."""
-        with writable_folder(os.path.dirname(self.path)):
-            self._delete(self.path, self._backup)
-
-    @staticmethod
-    def _delete(*paths: str) -> None:
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        # rename(2) of two names of one inode does nothing and leaves both.
+        failed = None
+        for path in (self.path, *self.backups):
+            try:
+                with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+            except OSError as error:  # noqa: PERF203 - the others are to go all the same
+                failed = error
+        if failed is not None:
+            raise failed
 
 
 def _link_over(source: str, name: str) -> None:

@@ -30,6 +30,7 @@ from nix_manylinux.model import (
 from nix_manylinux.patterns import IgnoreList, file_matches, refuse_wildcards
 from nix_manylinux.planned import planned_facts
 from nix_manylinux.problems import Problems
+from nix_manylinux.progress import told
 from nix_manylinux.runtime import RuntimeLibraries
 from nix_manylinux.searchpath import Composer, SearchPath
 from nix_manylinux.simulation import Simulation
@@ -37,6 +38,8 @@ from nix_manylinux.treeindex import TreeIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from nix_manylinux.progress import Progress
 
 #: From this version on glibc refuses to load a library that wants an executable stack.
 _NO_EXECSTACK = (2, 41)
@@ -48,13 +51,14 @@ def plan_trees(
     target: Target,
     libraries: LibraryIndex,
     options: Options | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Decide everything for ``trees`` together; only reads.
 
     What is missing or incompatible is in the plan, not raised. Raises
     `BadOption` and `BadTree` for options that can't be meant.
     """
-    return _Planner(tuple(trees), target, libraries, options or Options()).plan()
+    return _Planner(tuple(trees), target, libraries, options or Options()).plan(progress)
 
 
 def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:
@@ -114,20 +118,19 @@ class _Planner:
             files=tuple(self.index.files),
         )
 
-    def plan(self) -> Plan:
-        drafts = [
-            self._draft(position, file)
-            for position, tree in enumerate(self.trees)
-            for file in tree.files
+    def plan(self, progress: Progress | None) -> Plan:
+        files = [
+            (position, file) for position, tree in enumerate(self.trees) for file in tree.files
         ]
+        drafts = [self._draft(*each) for each in told(files, progress, "planning")]
         inherited = self._inheriting(drafts)
-        files = tuple(self._finish(draft, inherited) for draft in drafts)
-        self._hold_against_loader(files)
+        plans = tuple(self._finish(draft, inherited) for draft in drafts)
+        self._hold_against_loader(plans, progress)
         self.ignore.refuse_unwanted()
         return Plan(
             target=self.target,
             trees=self.trees,
-            files=files,
+            files=plans,
             missing=self.problems.missing(),
             incompatible=self.problems.incompatible(),
             warnings=(*self.warnings, *self.ignore.warnings()),
@@ -291,7 +294,7 @@ class _Planner:
             path for path in reached if self.index.files[path][1].facts.runpath is None
         )
 
-    def _hold_against_loader(self, files: Sequence[FilePlan]) -> None:
+    def _hold_against_loader(self, files: Sequence[FilePlan], progress: Progress | None) -> None:
         """Open every file in the simulation; what differs from the plan is a problem."""
         held = Simulation(
             trees=self.index,
@@ -299,7 +302,7 @@ class _Planner:
             problems=self.problems,
             forgiven=self._forgiven,
         )
-        for plan in files:
+        for plan in told(files, progress, "simulating"):
             if not plan.skipped:
                 held.open(plan)
 

@@ -17,9 +17,12 @@ from nix_manylinux.errors import BadTree, NixManylinuxError
 from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
 from nix_manylinux.model import Distribution, ElfKind, TreeFacts, TreeFile
+from nix_manylinux.progress import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from nix_manylinux.progress import Progress
 
 #: Bytes of the smallest ELF header, ELFCLASS32's.
 _SMALLEST_ELF = 52
@@ -36,6 +39,7 @@ def scan_tree(
     labels: Mapping[str, str] | None = None,
     floating: str | None = None,
     through_links: bool = False,
+    progress: Progress | None = None,
 ) -> TreeFacts:
     """Read every ELF file and every ``*.dist-info`` below ``root``.
 
@@ -63,7 +67,7 @@ def scan_tree(
     walk = _Walk(root=root, through_links=through_links)
     walk.run()
     shown = labels or {}
-    files = sorted(_tree_files(walk, shown), key=lambda file: file.path)
+    files = sorted(_tree_files(walk, shown, progress), key=lambda file: file.path)
     folders = sorted(walk.dist_infos)
     holders = {os.path.dirname(folder) for folder in folders}
     return TreeFacts(
@@ -193,9 +197,11 @@ class _Walk:
             inode.names.append(link)
 
 
-def _tree_files(walk: _Walk, labels: Mapping[str, str]) -> Iterator[TreeFile]:
+def _tree_files(
+    walk: _Walk, labels: Mapping[str, str], progress: Progress | None
+) -> Iterator[TreeFile]:
     symbolic = set(walk.links)
-    for inode in walk.inodes.values():
+    for inode in told(walk.inodes.values(), progress, "reading"):
         hard = sorted(name for name in inode.names if name not in symbolic)
         path = hard[0]
         label = labels.get(path, path)

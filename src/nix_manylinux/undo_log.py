@@ -8,8 +8,9 @@ machine that loses power may (nothing is synced).
 A log is a first line and records. A record is its own CRC-32 and length, then
 path length, device, inode, sizes before and after, access and modification
 time (nanoseconds), number of pieces, path, and pieces of offset, length and
-bytes; all integers are little-endian. A last record that is cut short belongs
-to an edit that had not begun.
+bytes; all integers are little-endian. A path with NULs in it is pairs of names
+instead, and the inode theirs: a temporary one, and the one that it stands for.
+A last record that is cut short belongs to an edit that had not begun.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ import zlib
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree
-from nix_manylinux.files import UNDO_LOG, writable_folder, write_all, write_all_at
+from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG, writable_folder, write_all, write_all_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nix_manylinux.editor import Edited
 
@@ -48,11 +49,6 @@ class UndoLog:
 
     def add(self, edited: Edited) -> None:
         """Write down how to undo an edit that is about to be made. Raises OSError."""
-        if self._descriptor < 0:
-            with writable_folder(self._root):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags, 0o600)
-            write_all(self._descriptor, _FIRST_LINE)
         path = os.fsencode(os.path.relpath(edited.path, self._root))
         body = _RECORD.pack(
             len(path),
@@ -66,15 +62,30 @@ class UndoLog:
         for offset, data in edited.old:
             pieces += [_PIECE.pack(offset, len(data)), data]
         record = b"".join(pieces)
+        self._append(record)
+
+    def add_names(self, backups: Sequence[str], names: Sequence[str]) -> None:
+        """Write down which names hold the old inode of which ones. Raises OSError."""
+        status = os.lstat(backups[0])
+        pairs = [each for pair in zip(backups, names, strict=True) for each in pair]
+        path = b"\0".join(os.fsencode(os.path.relpath(each, self._root)) for each in pairs)
+        self._append(_RECORD.pack(len(path), status.st_dev, status.st_ino, 0, 0, 0, 0, 0) + path)
+
+    def _append(self, record: bytes) -> None:
+        if self._descriptor < 0:
+            with writable_folder(self._root):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o600)
+            write_all(self._descriptor, _FIRST_LINE)
         write_all(self._descriptor, _FRAME.pack(zlib.crc32(record), len(record)) + record)
 
     def delete(self) -> None:
-        """Delete the log: the run is done, or everything is put back."""
+        """Delete the log: the run is done, or everything is put back. Raises OSError."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
             with writable_folder(self._root):
                 os.unlink(self._path)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def recover_tree(root: str) -> int:
@@ -152,6 +163,33 @@ def _records(data: bytes) -> Iterator[bytes]:
         at += _FRAME.size + length
 
 
+def _inside(root: str, name: str) -> str:
+    """Give the path of a name in the tree, links on the way to it followed."""
+    path = os.path.join(root, name)
+    if not f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{root}/"):
+        raise _no_log()
+    return path
+
+
+def _restore_names(root: str, names: list[str], inode: tuple[int, int]) -> bool:
+    """Give an inode its names back, from the temporary ones that still hold it."""
+    pairs = list(zip(names[::2], names[1::2], strict=False))
+    if any(not TEMPORARY_NAME.fullmatch(os.path.basename(held)) for held, _ in pairs):
+        raise _no_log()
+    done = False
+    for held, name in pairs:
+        old, path = _inside(root, held), _inside(root, name)
+        try:
+            status = os.lstat(old)
+        except FileNotFoundError:
+            continue
+        if (status.st_dev, status.st_ino) == inode:
+            with writable_folder(os.path.dirname(path)), writable_folder(os.path.dirname(old)):
+                os.replace(old, path)
+            done = True
+    return done
+
+
 def _pieces(record: bytes, at: int, count: int) -> Iterator[tuple[int, bytes]]:
     for _ in range(count):
         offset, length = _PIECE.unpack_from(record, at)
@@ -168,9 +206,9 @@ def _restore(root: str, record: bytes) -> bool:
     length, device, inode, size_before, size_after, *times, count = _RECORD.unpack_from(record)
     at = _RECORD.size + length
     name = os.fsdecode(record[_RECORD.size : at])
-    path = os.path.join(root, name)
-    if "\0" in name or not f"{os.path.realpath(os.path.dirname(path))}/".startswith(f"{root}/"):
-        raise _no_log()
+    if "\0" in name:
+        return _restore_names(root, name.split("\0"), (device, inode))
+    path = _inside(root, name)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import EditFailed
 from nix_manylinux.planned import planned_facts
+from nix_manylinux.progress import told
 
 if TYPE_CHECKING:
     from nix_manylinux.model import ElfFacts, Plan
+    from nix_manylinux.progress import Progress
 
 
-def verify_plan(plan: Plan) -> None:
+def verify_plan(plan: Plan, *, progress: Progress | None = None) -> None:
     """Read every edited file again, under each of its names; raise `EditFailed` if one differs.
 
     The loader was simulated over the planned facts, so a file that says just
     what was planned is loaded as was planned.
     """
-    for each in plan.files:
+    for each in told(plan.files, progress, "checking"):
         if not each.edit:
             continue
         wanted = planned_facts(each.file.facts, each.edit)

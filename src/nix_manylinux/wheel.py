@@ -18,6 +18,7 @@ from nix_manylinux.archive_format import bad
 from nix_manylinux.errors import BadWheel, WriteFailed
 from nix_manylinux.files import write_all
 from nix_manylinux.model import Options
+from nix_manylinux.progress import told
 from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
 from nix_manylinux.wheel_checks import (
     MAX_METADATA,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.archive_format import Member
     from nix_manylinux.model import Distribution
+    from nix_manylinux.progress import Progress
     from nix_manylinux.record import Record, Row
 
 __all__ = [
@@ -126,7 +128,13 @@ class Wheel:
         """Read every member once, and hold size, CRC and RECORD's hash against it."""
         self._read_all(None)
 
-    def unpack(self, into: str, *, also: Callable[[str], bool] | None = None) -> UnpackedWheel:
+    def unpack(
+        self,
+        into: str,
+        *,
+        also: Callable[[str], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> UnpackedWheel:
         """Write the ELF files to ``into``, at the places that an installer would choose.
 
         Every member is read and held against RECORD, as in `verify`. All
@@ -135,17 +143,20 @@ class Wheel:
         that are called like a library are there without contents, so that a
         search meets their names. Raises BadWheel, WriteFailed.
         """
-        labels = self._read_all(into, also)
+        labels = self._read_all(into, also, progress)
         return UnpackedWheel(root=into, labels=labels)
 
     def _read_all(
-        self, into: str | None, also: Callable[[str], bool] | None = None
+        self,
+        into: str | None,
+        also: Callable[[str], bool] | None = None,
+        progress: Progress | None = None,
     ) -> dict[str, str]:
         rows = {row.path: row for row in self.record.rows}
         labels = {}
         folders: set[str] = set()
         try:
-            for member in self.members:
+            for member in told(self.members, progress, "unpacking"):
                 if member.is_folder or member.name == f"{self.dist_info}/RECORD":
                     continue
                 place = self.location(member.name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 import stat
 import zlib
 from dataclasses import replace
@@ -12,13 +14,14 @@ from typing import TYPE_CHECKING
 from nix_manylinux.archive import packed_pieces
 from nix_manylinux.archive_write import ArchiveWriter, dos_moment
 from nix_manylinux.errors import BadWheel, WriteFailed
-from nix_manylinux.files import temporary_beside
+from nix_manylinux.progress import told
 from nix_manylinux.record import Record, encode_digest, new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nix_manylinux.archive_format import Member
+    from nix_manylinux.progress import Progress
     from nix_manylinux.record import Row
     from nix_manylinux.wheel import Wheel
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 REFERENCES = "nix-manylinux-references"
 
 _CHUNK = 1 << 20
+
+#: What is being written to a folder; no tree takes it for its own.
+_UNFINISHED = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp")
 
 
 class _Source:
@@ -60,6 +66,7 @@ def write_wheel(
     output_path: str,
     extra: Mapping[str, bytes] | None = None,
     source_date_epoch: int | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Write ``wheel`` to ``output_path`` with new contents; give the file's SHA-256 in hex.
 
@@ -95,7 +102,7 @@ def write_wheel(
         members = _members(wheel.members, own, [name for name in sources if name in extra])
         with _replaced(output_path) as descriptor:
             writer = ArchiveWriter(descriptor)
-            for member in members:
+            for member in told(members, progress, "writing"):
                 if member.name in dropped:
                     continue
                 if source_date_epoch is not None:
@@ -163,13 +170,41 @@ def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Me
     return result
 
 
+def _begin(path: str) -> tuple[str, int]:
+    """Open a new file beside ``path`` that is locked while it is open."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    while True:
+        name = f".nix-manylinux-{os.urandom(8).hex()}.whl.tmp"
+        temporary = os.path.join(os.path.dirname(path), name)
+        # The umask decides about the file's mode, as for any other output.
+        descriptor = os.open(temporary, flags, 0o666)
+        with contextlib.suppress(OSError):  # no locks here: then nobody tidies up either
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(temporary):
+            return temporary, descriptor
+        os.close(descriptor)  # taken for a killed run's before it was locked
+
+
+def _delete_unfinished(folder: str) -> None:
+    """Delete what killed runs left in the folder: what nobody holds a lock on."""
+    for name in os.listdir(folder):
+        if not _UNFINISHED.fullmatch(name):
+            continue
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(descriptor)
+
+
 @contextlib.contextmanager
 def _replaced(path: str) -> Iterator[int]:
     """Open a new file that takes the place of ``path`` when the block is done, or vanishes."""
-    temporary = temporary_beside(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    # The umask decides about the file's mode, as for any other output.
-    descriptor = os.open(temporary, flags, 0o666)
+    _delete_unfinished(os.path.dirname(path) or ".")
+    temporary, descriptor = _begin(path)
     try:
         try:
             yield descriptor
@@ -180,8 +215,11 @@ def _replaced(path: str) -> Iterator[int]:
     except BaseException:
         os.unlink(temporary)
         raise
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # The new file is there, whole and synced. That its name survives a loss of
+    # power is not worth an error, and not every file system can say so.
+    with contextlib.suppress(OSError):
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -123,7 +123,9 @@ def _record_target(_folder: str) -> tuple[list[Seed], Verdict]:
                 continue
             values = [(r.path, r.hash, r.size) for r in record.rows]
             made = Record(rows=tuple(record.row(*each) for each in values))
-            for spelt in record, made:
+            # Rows are made with hashes and sizes of our own, which need no quotes.
+            odd = any(set(text) & set(',"\r\n') for _, *claims in values for text in claims)
+            for spelt in (record,) if odd else (record, made):
                 found = parse_record(spelt.encode(), error=BadTree, where="", strict=strict)
                 assert [(r.path, r.hash, r.size) for r in found.rows] == values
             words.append(f"taken {min(len(values), 9)}")

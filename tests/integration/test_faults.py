@@ -1,0 +1,142 @@
+"""Disk full, I/O errors, interrupted calls, kills: at every system call of `patch` that writes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.support.elf import ElfBuilder
+from tests.support.wheels import MadeWheel, row
+
+from nix_manylinux.target import from_running
+
+SITE = "lib/python3.11/site-packages"
+FAULTS = {
+    "disk full": ("fail", errno.ENOSPC),
+    "I/O error": ("fail", errno.EIO),
+    "interrupted": ("fail", errno.EINTR),
+    "not permitted": ("fail", errno.EACCES),
+    "disk full from there on": ("full", errno.ENOSPC),
+    "half of a write": ("short", 0),
+    "killed": ("kill", 0),
+}
+
+
+#: Calls that each scene is known to make, and the faults therefore meet.
+CALLS = {
+    "tree": {"openat", "write", "pwrite64", "rename", "unlink", "linkat", "fchmod"},
+    "wheel": {"openat", "write", "pwrite64", "rename", "unlink", "mkdir", "fsync", "rmdir"},
+}
+
+
+class Scenes(NamedTuple):
+    """The shim, and a folder for each scene with what is given and the libraries to link to."""
+
+    shim: str
+    folders: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    """Make a tree and a wheel with every kind of file that `patch` treats in its own way."""
+    top = tmp_path_factory.mktemp("faults")
+    shim = str(top / "faulty_calls.so")
+    source = os.path.join(os.path.dirname(__file__), "../support/faulty_calls.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", shim,
+                    source, "-ldl"], check=True)  # fmt: skip
+    files = ElfBuilder(top / "elf")
+    needed = files.library("libneeded.so.1", soname="libneeded.so.1")
+    library = files.library("a.so", needs=[needed]).read_bytes()
+    longer = files.library("b.so", needs=[needed], flags=["-Wl,-z,noseparate-code"]).read_bytes()
+    tool = files.program("tool", interpreter="/lib/ld-made-up.so", needs=[needed]).read_bytes()
+    folders = {}
+    for scene in "tree", "wheel":
+        given = top / scene / "given"
+        (top / scene / "libs").mkdir(parents=True)
+        shutil.copy(needed, top / scene / "libs")
+        if scene == "wheel":
+            made = MadeWheel(
+                tag="py3-none-linux_x86_64",
+                files={
+                    "made/a.so": library,
+                    "made/b.so": longer,
+                    "made/data.txt": b"data" * 2000,
+                    "made-1.0.data/scripts/tool": tool,
+                },
+                modes={"made-1.0.data/scripts/tool": 0o100755},
+            )
+            (given / "out").mkdir(parents=True)
+            made.write(given)
+            (given / "out" / made.file_name).write_bytes(b"an older wheel")
+        else:
+            site = given / "tree" / SITE
+            info = site / "made-1.0.dist-info"
+            info.mkdir(parents=True)
+            (given / "tree/bin").mkdir()
+            (site / "a.so").write_bytes(library)
+            (site / "b.so").write_bytes(longer)
+            (given / "tree/bin/tool").write_bytes(tool)
+            (given / "tree/bin/tool").chmod(0o755)
+            os.link(site / "b.so", site / "b-again.so")
+            os.link(site / "b.so", given / "cache.so")
+            (site / ".nix-manylinux-0123456789abcdef.tmp").write_bytes(b"left by a killed run")
+            rows = [row("a.so", library), row("b.so", b"stale"), row("../../../bin/tool", tool)]
+            (info / "RECORD").write_text("".join(f"{each}\n" for each in rows))
+        folders[scene] = str(top / scene)
+    return Scenes(shim, folders)
+
+
+def strike(
+    scenes: Scenes, scene: str, fault: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> dict[str, object]:
+    """Run one scene with one fault at every point."""
+    folder = scenes.folders[scene]
+    # Thousands of files are made and synced: in memory, where there is room for that.
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of its own name is made in it
+    top = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else tmp_path))
+    request.addfinalizer(lambda: shutil.rmtree(top, ignore_errors=True))
+    work = top / "scene"
+    shutil.copytree(folder, work, symlinks=True, copy_function=shutil.copy2)
+    # copytree makes copies of hard links.
+    if scene == "tree":
+        for name in f"tree/{SITE}/b-again.so", "cache.so":
+            (work / "given" / name).unlink()
+            os.link(work / f"given/tree/{SITE}/b.so", work / "given" / name)
+    mode, code = FAULTS[fault]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.fault_points", scenes.shim, scene,
+         from_running().dynamic_linker, str(work), mode, str(code)],
+        env={**os.environ, "LD_PRELOAD": scenes.shim, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("scene", ["tree", "wheel"])
+def test_every_point(
+    scene: str, fault: str, scenes: Scenes, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Whatever call fails: the old state or the new one, nothing else, and the next run is right.
+
+    A tree that a patch was killed in is put right by the next patch.
+    """
+    found = strike(scenes, scene, fault, tmp_path, request)
+    points = found["points"]
+    assert isinstance(points, list)
+    print(f"patch {scene.upper()}, {fault}: {len(points)} points, {found['ends']}")  # noqa: T201
+    bad = found["bad"]
+    assert isinstance(bad, list)
+    assert not bad, "\n".join(bad)
+    assert set(points) >= CALLS[scene]
+    assert len(points) > 40

@@ -1,0 +1,133 @@
+"""What the source may not do at all: shells, evaluation, programs by bare name, the network."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.elf import ElfBuilder
+from tests.support.wheels import MadeWheel
+
+import nix_manylinux
+from nix_manylinux.target import from_running
+
+SOURCE = Path(nix_manylinux.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+FORBIDDEN = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput",
+    "subprocess.getstatusoutput", "pickle.loads", "pickle.load", "marshal.loads", "os.chdir",
+    "os.fork", "os.execv", "os.execvp", "os.spawnv", "pty.spawn", "input",
+}  # fmt: skip
+NETWORK = {"socket", "ssl", "http", "urllib.request", "ftplib", "smtplib", "asyncio", "xmlrpc"}
+
+
+def _name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_name(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def faults_of(text: str) -> list[str]:
+    """List what a source file must not have."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            name = _name(node.func)
+            if name in FORBIDDEN:
+                found.append(f"line {node.lineno}: {name}")
+            shell = [k.value for k in node.keywords if k.arg == "shell"]
+            if any(not (isinstance(v, ast.Constant) and v.value is False) for v in shell):
+                found.append(f"line {node.lineno}: shell")
+            if name.startswith("subprocess.") and isinstance(
+                node.args[0], ast.Constant | ast.JoinedStr
+            ):
+                found.append(f"line {node.lineno}: a command that is one string")
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
+        found += [f"imports {n}" for n in names for bad in NETWORK if f"{n}.".startswith(f"{bad}.")]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_source(path: Path) -> None:
+    """No shell, no evaluation of text, no network module, no command as one string."""
+    assert faults_of(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "eval('1')", "import os\nos.system('x')", "subprocess.run(x, shell=True)",
+        "subprocess.run('ls -l')", "subprocess.run(f'ls {x}', check=True)", "import socket",
+        "from urllib import request", "subprocess.run(x, shell=flag)", "import http.client",
+    ],
+)  # fmt: skip
+def test_the_search_finds_them(text: str) -> None:
+    """Each of these would be found."""
+    assert faults_of(text)
+
+
+def test_no_socket_is_ever_asked_for(tmp_path: Path) -> None:
+    """patch, inspect, check and graph raise no audit event of a socket, in their own process."""
+    files = ElfBuilder(tmp_path / "elf")
+    needed = files.library("libneeded.so.1", soname="libneeded.so.1")
+    (tmp_path / "libs").mkdir()
+    shutil.copy(needed, tmp_path / "libs")
+    library = files.library("a.so", needs=[needed]).read_bytes()
+    wheel = MadeWheel(tag="py3-none-linux_x86_64", files={"made/a.so": library}).write(tmp_path)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a.so").write_bytes(library)
+    common = ["--dynamic-linker", from_running().dynamic_linker, "--libs", str(tmp_path / "libs")]
+    commands = [
+        ["inspect", wheel, *common],
+        ["inspect", str(tree), *common],
+        ["graph", wheel, *common, "-o", str(tmp_path / "graph.html")],
+        ["patch", wheel, *common, "--output-dir", str(tmp_path / "out")],
+        ["patch", str(tree), *common],
+        ["check", str(tree), *common],
+    ]
+    program = f"""
+import os, sys
+seen = []
+def hook(event, arguments):
+    if event.startswith(("socket.", "urllib.", "http.", "os.system", "os.exec", "os.posix_spawn")):
+        seen.append(event)
+sys.addaudithook(hook)
+from nix_manylinux.cli import main
+for words in {commands!r}:
+    assert main(words) == 0, words
+assert seen == [], seen
+assert "socket" not in sys.modules, "somebody imported socket"
+import socket
+socket.socket().close()
+assert seen == ["socket.__new__"], seen
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_patchelf_is_called_by_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fallback never runs what a relative entry of PATH, or the current folder, has."""
+    from nix_manylinux.elf import patchelf
+
+    evil = tmp_path / "patchelf"
+    evil.write_text("#!/bin/sh\ntouch ran\n")
+    evil.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ".:" + str(tmp_path / "none"))
+    found = patchelf.find_patchelf()
+    assert found is None or (Path(found).is_absolute() and Path(found) != evil)
+    monkeypatch.setenv("PATH", f".:{tmp_path}")
+    assert patchelf.find_patchelf() == str(evil)
