@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
 from nix_manylinux.nixtext import nix_list, nix_path, nix_string
+from nix_manylinux.patterns import exact_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -127,7 +128,8 @@ def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) ->
     """Write what to paste for libraries that are missing; empty where nothing is.
 
     In a build: ``buildInputs`` with every attribute that provides one of
-    them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides. Outside
+    them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides, each
+    entry for the files that want it and no others. Outside
     of one: the same as options of the command. What is to be minded follows
     as comments.
     """
@@ -138,7 +140,7 @@ def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) ->
         for problem, each in zip(problems, suggestions, strict=True)
         if each.kind in {"other version", "similar", "none"}
     ]
-    patterns = sorted({_as_glob(problem.name) for problem in nobody})
+    patterns = sorted({exact_pattern(each.name, each.wanted_by) for each in nobody})
     lines = (_in_nix if in_build else _on_command_line)(found, patterns)
     old = [
         f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
@@ -210,11 +212,6 @@ def _is_plugin(label: str) -> bool:
         re.search(r"(?:^|/)[^/]*(?:plugins?|drivers?|providers?)/", label, re.IGNORECASE)
         is not None
     )
-
-
-def _as_glob(soname: str) -> str:
-    """Write a soname as the pattern that matches it and nothing else (no colon: that splits)."""
-    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", soname).replace(":", "?")
 
 
 def _by_family(soname: str, table: Table) -> Suggestion:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 from nix_manylinux.errors import BadOption, UnneededIgnore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _WILDCARDS = "*?["
 
@@ -20,6 +22,27 @@ def file_matches(label: str, pattern: str) -> bool:
         return True
     _, found, inside = label.partition("/site-packages/")
     return bool(found) and fnmatchcase(inside, pattern)
+
+
+def exact_pattern(soname: str, labels: Sequence[str] = ()) -> str:
+    """Write the ignore pattern for one soname, in no more files than those that want it.
+
+    One file is named, several by the folder that they share, if any. Characters
+    that patterns give a meaning to stand for themselves; a colon in the soname,
+    which would end the file's part, for any character.
+    """
+    pattern = _literally(soname).replace(":", "?")
+    files = [label.partition("/site-packages/")[2] or label for label in labels]
+    if not files:
+        return pattern
+    if len(files) == 1:
+        return f"{_literally(files[0])}:{pattern}"
+    shared = os.path.commonpath([os.path.dirname(file) for file in files])
+    return f"{_literally(shared)}/*:{pattern}" if shared else pattern
+
+
+def _literally(text: str) -> str:
+    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "nix_manylinux"
 ORDER = """
 errors model progress data
 elf.format elf.image elf.versions elf.read elf.strings
-elf.draft elf.object elf.bss elf.sound elf.tables elf.goal elf.pieces elf.check elf.layout elf.build
+elf.draft elf.object elf.bss elf.sound elf.tables elf.stringtable elf.goal elf.pieces elf.survey
+elf.check elf.layout elf.build
 elf.patchelf elf.edit elf.loader
 policy tags verdict libc interpreter target
 files record record_update metadata

@@ -8,6 +8,7 @@ import pytest
 
 from nix_manylinux import nixpkgs
 from nix_manylinux.model import Problem
+from nix_manylinux.patterns import IgnorePattern, exact_pattern
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +92,15 @@ WANTED = [
 def test_paste_in_a_build(table: nixpkgs.Table) -> None:
     """In a build: attributes once each, what nobody has to be ignored, the rest as comments."""
     lines = nixpkgs.paste_block(WANTED, table, in_build=True).splitlines()
-    assert lines[:3] == [
+    assert lines[:6] == [
         "buildInputs = [ libx11 zlib ];",
-        'manylinuxIgnoreMissingDeps = [ "libmimerapi.so" "libtbb.so.2" ];',
+        "manylinuxIgnoreMissingDeps = [",
+        '  "Qt/plugins/sqldrivers/libqsqlmimer.so:libmimerapi.so"',
+        '  "a.so:libtbb.so.2"',
+        "];",
         "# in older nixpkgs: xorg.libX11 for libx11",
     ]
-    assert all(line.startswith("# ") for line in lines[2:])
+    assert all(line.startswith("# ") for line in lines[5:])
     assert "#   wanted only by plugins (Qt/plugins/sqldrivers/libqsqlmimer.so)" in lines
 
 
@@ -111,9 +115,9 @@ def test_paste_outside_a_build(table: nixpkgs.Table) -> None:
         "--libs",
         "/built-from-<nixpkgs>-zlib.out/lib",
         "--ignore-missing",
-        "libmimerapi.so",
+        "Qt/plugins/sqldrivers/libqsqlmimer.so:libmimerapi.so",
         "--ignore-missing",
-        "libtbb.so.2",
+        "a.so:libtbb.so.2",
     ]
 
 
@@ -137,6 +141,22 @@ def test_long_list(table: nixpkgs.Table) -> None:
 
 def test_pattern_matches_itself_only(table: nixpkgs.Table) -> None:
     """A soname with a pattern's characters is written so that it matches only itself."""
-    odd = [Problem(name="lib[a]*.so", wanted_by=("a.so",))]
+    odd = [Problem(name="lib[a]*.so", wanted_by=("a?.so",))]
     block = nixpkgs.paste_block(odd, table, in_build=True)
-    assert '"lib[[]a][*].so"' in block
+    assert '"a[?].so:lib[[]a][*].so"' in block
+
+
+@pytest.mark.parametrize(
+    ("labels", "pattern"),
+    [
+        (("lib/python3.11/site-packages/Qt/plugins/one.so",), "Qt/plugins/one.so:libx.so.1"),
+        (("Qt/plugins/a/one.so", "Qt/plugins/b/two.so"), "Qt/plugins/*:libx.so.1"),
+        (("Qt/one.so", "other/two.so"), "libx.so.1"),
+    ],
+)
+def test_patterns_are_scoped_by_file(labels: tuple[str, ...], pattern: str) -> None:
+    """An entry that is to be pasted covers the file, or the folder, that wants the library."""
+    assert exact_pattern("libx.so.1", labels) == pattern
+    parsed = IgnorePattern.parse(pattern)
+    assert all(parsed.covers(label, "libx.so.1") for label in labels)
+    assert parsed.covers("elsewhere/three.so", "libx.so.1") == (":" not in pattern)
