@@ -12,6 +12,10 @@ import sys
 import sysconfig
 from importlib import resources
 from json import loads
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
 
 
 def glibc_sonames() -> frozenset[str]:
@@ -83,6 +87,19 @@ def needed_names(path: str) -> tuple[str, ...]:
         [patchelf(), "--print-needed", path], capture_output=True, text=True, check=False
     )
     return tuple(outcome.stdout.split())
+
+
+def private_libraries(path: str, needed: Iterable[str], known: Container[str]) -> list[str]:
+    """Files of the needed names that aren't known, by the absolute search path of one ELF file."""
+    unknown = [name for name in needed if name not in known]
+    if not unknown:
+        return []
+    outcome = subprocess.run(
+        [patchelf(), "--print-rpath", path], capture_output=True, text=True, check=False
+    )
+    folders = [folder for folder in outcome.stdout.strip().split(":") if folder.startswith("/")]
+    files = [os.path.join(folder, name) for name in unknown for folder in folders]
+    return [file for file in files if os.path.exists(file)]
 
 
 def patchelf() -> str:

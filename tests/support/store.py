@@ -149,6 +149,7 @@ def _closure(available: dict[str, str], sonames: Iterable[str] | None) -> dict[s
     wanted = list(available) if sonames is None else list(sonames)
     for path in _interpreter_files():
         wanted += host.needed_names(path)
+    available = dict(available)
     found: dict[str, _Library] = {}
     while wanted:
         name = wanted.pop()
@@ -157,6 +158,9 @@ def _closure(available: dict[str, str], sonames: Iterable[str] | None) -> dict[s
         library = _Library(available[name], host.needed_names(available[name]))
         found[name] = library
         wanted += library.needed
+        # What a package keeps to itself is in no cache: its own path leads there (libpulse).
+        for private in host.private_libraries(library.path, library.needed, available):
+            available.setdefault(os.path.basename(private), private)
     return dict(sorted(found.items()))
 
 
@@ -178,7 +182,10 @@ class _Builder:
     def __init__(self, root: str, libraries: dict[str, _Library]) -> None:
         self.root = root
         self.libraries = libraries
-        self.available = host.shared_libraries()
+        self.available = {
+            **host.shared_libraries(),
+            **{name: library.path for name, library in libraries.items()},
+        }
         owners = host.owners([library.path for library in libraries.values()])
         self.providers = {
             name: owners.get(library.path, name.split(".so")[0])
