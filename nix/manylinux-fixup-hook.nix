@@ -3,6 +3,7 @@
 # build that uses the hook.
 {
   lib,
+  callPackage,
   makeSetupHook,
   # The set whose programs run where things are built. Splicing would not reach
   # a hook that stands in a Python set, so the command is taken from here.
@@ -14,6 +15,7 @@ makeSetupHook {
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.
     provides.setupHook = true;
+    tests.links = callPackage ./manylinux-fixup-hook-test.nix { };
   };
   meta = {
     description = "Links what a package takes from manylinux wheels to the libraries of its inputs";

@@ -54,7 +54,23 @@ let
         [ $entry = $prefix/$stdlib ] || ln -s $entry $out/lib/
       done
       for entry in $prefix/$stdlib/*; do
-        [ $entry = $prefix/$stdlib/site-packages ] || ln -s $entry $out/$stdlib/
+        case ''${entry##*/} in
+        site-packages | lib-dynload) ;;
+        *) ln -s $entry $out/$stdlib/ ;;
+        esac
+      done
+      # What ctypes loads by its bare name is searched for by _ctypes, whose own
+      # RUNPATH shuts out that of the program.
+      mkdir $out/$stdlib/lib-dynload
+      for entry in $prefix/$stdlib/lib-dynload/*; do
+        case ''${entry##*/} in
+        _ctypes.*)
+          install -m 755 $entry $out/$stdlib/lib-dynload/
+          own=$(patchelf --print-rpath $entry)
+          patchelf --set-rpath "$own''${own:+:}$libraryPath" $out/$stdlib/lib-dynload/''${entry##*/}
+          ;;
+        *) ln -s $entry $out/$stdlib/lib-dynload/ ;;
+        esac
       done
       for entry in $prefix/$stdlib/site-packages/*; do
         ln -s $entry $out/$stdlib/site-packages/
@@ -83,9 +99,14 @@ let
 
     passthru = removeAttrs (python.passthru or { }) [ "tests" ] // {
       interpreter = "${self}/bin/${python.executable}";
-      # The environment's own `python` is this one; its packages are the set's.
-      buildEnv = python.buildEnv.override { python = self; };
-      withPackages = f: self.buildEnv.override { extraLibs = f python.pkgs; };
+      # An environment has the standard library of the interpreter that its
+      # packages were built for, and so the module beside them.
+      buildEnv = python.buildEnv.override {
+        python = self;
+        extraLibs = [ python.pkgs.manylinux-compat ];
+      };
+      withPackages =
+        f: self.buildEnv.override { extraLibs = f python.pkgs ++ [ python.pkgs.manylinux-compat ]; };
       inherit policy libraries;
     };
 

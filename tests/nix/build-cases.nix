@@ -47,6 +47,7 @@ let
 in
 {
   inherit works patched;
+  hookTest = manylinuxFixupHook.tests.links;
   inherit (fixtures) driver;
 
   structured = works.overrideAttrs { __structuredAttrs = true; };

@@ -19,6 +19,10 @@ let
   pkgs = world { };
 in
 {
+  # examples/, each with this set for its nixpkgs.
+  examples = builtins.mapAttrs (name: _: import (../../examples + "/${name}") { inherit pkgs; }) (
+    builtins.readDir ../../examples
+  );
   hook = import ./hook-cases.nix { pkgs = world { tool = "stub"; }; };
   build = import ./build-cases.nix { inherit pkgs; };
   cross = import ./cross-cases.nix {

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.isolation import Sandbox
-from tests.support.rings import ring
+from tests.support.rings import ring, store_alone
 from tests.wheels.corpus import folder, wheel
 
 if TYPE_CHECKING:
@@ -55,13 +54,6 @@ def wheels() -> str:
     wheel("numpy-2.4.6-cp311-cp311-manylinux")
     wheel("ruff-")
     return folder()
-
-
-def store_alone(nix: Nix) -> Sandbox:
-    """Give a place where nothing but the store is visible, and its libc for the default."""
-    libc = nix.build("interpreter.glibc").path + "/lib"
-    places = ((nix.store, nix.store), (libc, "/lib64"), (libc, "/lib/x86_64-linux-gnu"))
-    return Sandbox(binds=places)
 
 
 def run(nix: Nix, program: str, code: str, **environment: str) -> list[str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from tests.support.isolation import Sandbox
 from tests.support.nix import environment, store_directory
 
 HERE = Path(__file__).resolve().parents[1] / "nix"
@@ -116,6 +117,12 @@ class Nix:
         """List a store path and everything that it names, on and on."""
         return self._run(["nix-store", "-qR", path], None).stdout.split()
 
+    @property
+    def python(self) -> str:
+        """The ring's interpreter as its folder is called: "python3.11"."""
+        version = self.arguments.get("pythonVersion", "3.11")
+        return "python" + ".".join(version.split(".")[:2])
+
     def _run(
         self, command: list[str], arguments: dict[str, str] | None, folder: str | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -189,6 +196,13 @@ def python() -> tuple[str, str]:
         check=True,
     )
     return executable, done.stdout.strip()
+
+
+def store_alone(nix: Nix) -> Sandbox:
+    """Give a place where nothing but the store is visible, and its libc for the default."""
+    libc = nix.build("interpreter.glibc").path + "/lib"
+    places = ((nix.store, nix.store), (libc, "/lib64"), (libc, "/lib/x86_64-linux-gnu"))
+    return Sandbox(binds=places)
 
 
 def pure_wheels() -> str:
