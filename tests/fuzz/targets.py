@@ -288,7 +288,7 @@ def _check_edit(path: str, before: ElfFacts, edit: ElfEdit) -> None:
     assert after.soname == before.soname
     assert after.defines == before.defines
     # A program's interpreter is exchanged, none is made up.
-    assert after.interpreter == (wanted.interpreter if before.interpreter else None)
+    assert after.interpreter == (None if before.interpreter is None else wanted.interpreter)
 
 
 # -- the loader's simulation, and the plan ---------------------------------------

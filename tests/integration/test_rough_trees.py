@@ -281,12 +281,12 @@ def measured(root: Path, number: int, make: Callable[[Path, int], None]) -> tupl
 
 
 def needing(root: Path, number: int) -> None:
-    """Make libraries that each need the one before, in the next folder."""
+    """Make libraries that each need one of the first hundred, which is in another folder."""
     names = [f"libn{each}.so" for each in range(number)]
     for each, name in enumerate(names):
         folder = root / f"d{each // 100:03d}"
         folder.mkdir(parents=True, exist_ok=True)
-        needed = [names[each - 100]] if each >= 100 else []
+        needed = [names[each % 100]] if each >= 100 else []
         (folder / name).write_bytes(tiny_library(name, *needed))
 
 
