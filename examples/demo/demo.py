@@ -16,6 +16,7 @@ import zipfile
 
 from tests.support.installed import command, library_options, target_options, unpack
 from tests.support.isolation import mechanism, sandbox
+from tests.support.mapped import MAPPED_FILES
 from tests.support.store import host_store
 
 #: The wheel of the story where this interpreter has it, the newest one elsewhere.
@@ -25,23 +26,13 @@ FIRST_CHOICE = "numpy==1.26.4"
 SONAMES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1")
 
 #: Runs inside: uses numpy, then lists every file that the process has mapped.
-IMPORT = """
-import ctypes, numpy, os
+IMPORT = f"""
+import numpy
 matrix = numpy.arange(9.0).reshape(3, 3) + numpy.eye(3)
 assert numpy.allclose(numpy.linalg.inv(matrix) @ matrix, numpy.eye(3))
 print("numpy", numpy.__version__, "inverts a matrix")
-found = set()
-if os.path.exists("/proc/self/maps"):
-    found = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line}
-else:  # in a chroot: the loader's own list
-    class Info(ctypes.Structure):
-        _fields_ = [("address", ctypes.c_void_p), ("name", ctypes.c_char_p)]
-    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Info), ctypes.c_size_t, ctypes.c_void_p)
-    def see(info, size, data):
-        found.add(info.contents.name.decode())
-        return 0
-    ctypes.CDLL(None).dl_iterate_phdr(kind(see), None)
-print(*sorted(path for path in found if path.startswith("/")), sep="\\n")
+{MAPPED_FILES}
+print(*sorted(path for path in mapped_files() if path.startswith("/")), sep="\\n")
 """
 
 
@@ -96,7 +87,9 @@ class Story:
         site = unpack(wheel, os.path.join(self.folder, name))
         environment = {"PYTHONPATH": site, "PYTHONDONTWRITEBYTECODE": "1"}
         ran = self.box.run([self.store.python, "-c", IMPORT], environment=environment)
-        return ran.stdout if ran.returncode == 0 else ran.stderr
+        if ran.returncode == 0:
+            return ran.stdout
+        return ran.stderr or f"the interpreter ended with status {ran.returncode}"
 
     def judge(self, said: list[str]) -> int:
         """Print what numpy said and which libraries it took; 0 if all is well."""

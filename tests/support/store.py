@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -24,6 +23,10 @@ from json import dumps, loads
 from typing import TYPE_CHECKING
 
 from tests.support import host
+
+from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -243,14 +246,8 @@ class _Builder:
             for name in needed
             if name in self.providers
         )
-        command = [host.patchelf()]
-        if folders:
-            command += ["--set-rpath", ":".join(folders)]
-        if linker:
-            command += ["--set-interpreter", linker]
-        if len(command) > 1:
-            os.chmod(path, 0o700)
-            subprocess.run([*command, path], check=True)
+        os.chmod(path, 0o700)
+        edit_file(path, ElfEdit(search_path=tuple(folders), interpreter=linker))
 
     def copy_python(self, linker: str) -> str:
         """Copy the interpreter with its standard library; returns the program's path."""
@@ -273,12 +270,11 @@ class _Builder:
 
 def dynamic_linker(program: str) -> str:
     """Read the PT_INTERP of a program."""
-    return subprocess.run(
-        [host.patchelf(), "--print-interpreter", program],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    facts = read_elf(program)
+    if facts is None or facts.interpreter is None:
+        message = f"{program} has no dynamic linker"
+        raise ValueError(message)
+    return facts.interpreter
 
 
 def fake_store_path(root: str, name: str) -> str:
