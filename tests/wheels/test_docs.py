@@ -10,27 +10,29 @@ from tests.wheels import corpus
 from nix_manylinux.cli import main
 
 RECORDED = Path(__file__).parents[2] / "docs" / "output"
-#: Record anew: `nix-manylinux inspect WHEEL > docs/output/inspect-NAME.txt`.
+#: Record anew: `nix-manylinux COMMAND WHEEL > docs/output/COMMAND-NAME.txt`.
 WHEELS = {
-    "inspect-opencv-python": "opencv_python-",
-    "inspect-pyside6-essentials": "pyside6_essentials-",
-    "inspect-nvidia-cusparse": "nvidia_cusparse_cu12-",
-    "inspect-torch": "torch-",
+    "opencv-python": "opencv_python-",
+    "pyside6-essentials": "pyside6_essentials-",
+    "nvidia-cusparse": "nvidia_cusparse_cu12-",
+    "torch": "torch-",
 }
 
 
 @pytest.mark.wheels
 @pytest.mark.parametrize("name", sorted(WHEELS))
-def test_inspect(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["inspect", "expr"])
+def test_output(
+    command: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What inspect says of a real wheel is what stands in docs/output."""
+    """What a command prints for a real wheel is what stands in docs/output."""
     for variable in ("NIX_BUILD_TOP", "NIX_BINTOOLS"):
         monkeypatch.delenv(variable, raising=False)
-    assert main(["inspect", corpus.wheel(WHEELS[name])]) == 0
-    assert capsys.readouterr().out == (RECORDED / f"{name}.txt").read_text()
+    assert main([command, corpus.wheel(WHEELS[name])]) == 0
+    assert capsys.readouterr().out == (RECORDED / f"{command}-{name}.txt").read_text()
 
 
 def test_every_record_is_tested() -> None:
     """No output stands in the documentation without a test."""
-    assert {path.stem for path in RECORDED.iterdir()} == set(WHEELS)
+    told = {f"{command}-{name}" for command in ("inspect", "expr") for name in WHEELS}
+    assert {path.stem for path in RECORDED.iterdir()} == told
