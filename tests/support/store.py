@@ -17,8 +17,10 @@ import os
 import shutil
 import sys
 import sysconfig
+import time
 from dataclasses import dataclass
 from functools import cache
+from glob import glob
 from json import dumps, loads
 from typing import TYPE_CHECKING
 
@@ -97,20 +99,31 @@ def host_store(sonames: Iterable[str] | None = None) -> Store:
 def _host_store(sonames: tuple[str, ...] | None) -> Store:
     libraries = _closure(host.shared_libraries(), sonames)
     key = _key(libraries)
-    root = os.path.join(cache_directory(), f"store-{key[:16]}", "store")
-    manifest = os.path.join(root, "made")
-    os.makedirs(root, exist_ok=True)
-    with open(f"{root}.lock", "w", encoding="ascii") as lock:
+    place = os.path.join(cache_directory(), f"store-{key[:16]}")
+    root, manifest = os.path.join(place, "store"), os.path.join(place, "made")
+    os.makedirs(place, exist_ok=True)
+    with open(os.path.join(place, "lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.exists(manifest):
-            shutil.rmtree(root)
+            shutil.rmtree(root, ignore_errors=True)
             os.mkdir(root)
             made = _Builder(root, libraries).build()
             with open(manifest, "w", encoding="utf-8") as file:
                 file.write(dumps(made))
+            _forget_old_stores()
+        os.utime(manifest)
     with open(manifest, encoding="utf-8") as file:
         fields = loads(file.read())
     return Store(root=root, **fields)
+
+
+def _forget_old_stores() -> None:
+    """Remove the stores that nobody has used for three days: other libraries, or older code."""
+    for place in glob(os.path.join(cache_directory(), "store-*")):
+        manifest = os.path.join(place, "made")
+        if os.path.exists(manifest) and time.time() - os.path.getmtime(manifest) > 3 * 86400:
+            os.unlink(manifest)
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def base32(digest: bytes) -> str:

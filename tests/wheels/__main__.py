@@ -40,7 +40,7 @@ def main() -> int:
         wheels = [os.path.join(arguments.folder, name) for name in names]
     else:
         names = list(corpus.entries(arguments.list))
-        wheels = [corpus.wheel(name) for name in names]
+        wheels = list(filter(None, map(_fetched, names)))
     modes = ["tree", "wheel"] if arguments.mode == "both" else [arguments.mode]
     store = host_store()
     results: list[Result] = []
@@ -57,6 +57,15 @@ def main() -> int:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump([asdict(result) for result in results], file, indent=1, sort_keys=True)
     return any(result.refused or result.unexplained for result in results)
+
+
+def _fetched(name: str) -> str | None:
+    """Fetch a wheel; one that no index here has is named, and left out."""
+    try:
+        return corpus.wheel(name)
+    except corpus.NotHereError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return None
 
 
 def _beside(wheel: str, name: str) -> list[str]:

@@ -50,7 +50,7 @@ def test_auditwheel_agrees(name: str, auditwheel: str, tmp_path: Path) -> None:
     Symbol versions are compared where auditwheel found nothing outside: it
     adds those of the libraries that it finds on this machine.
     """
-    path = corpus.wheel(name)
+    path = corpus.wheel_if_here(name)
     done = subprocess.run(
         [auditwheel, "show", "--json", path], capture_output=True, text=True, check=False
     )

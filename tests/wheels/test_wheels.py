@@ -74,7 +74,7 @@ def test_everything_loads(start: str, mode: str, store: Store, tmp_path: Path) -
 
 def test_torch_loads(store: Store, tmp_path: Path) -> None:
     """All of torch's 12 libraries open, and its 124 programs start."""
-    result = run_wheel(corpus.wheel("torch-"), store, mode="tree", work=str(tmp_path))
+    result = run_wheel(corpus.wheel_if_here("torch-"), store, mode="tree", work=str(tmp_path))
     assert result.refused == ""
     assert result.failures == {}
     assert (result.libraries, result.programs) == (12, 124)
