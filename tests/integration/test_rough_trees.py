@@ -290,13 +290,16 @@ def needing(root: Path, number: int) -> None:
         (folder / name).write_bytes(tiny_library(name, *needed))
 
 
-def test_time_is_linear_and_memory_bounded(tmp_path: Path) -> None:
-    """Four times the files take about four times as long, and little memory for each."""
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """Four times the files want little more memory for each; the times are only told.
+
+    The peak of a forked child begins with that of the test's process, so the
+    two runs are compared.
+    """
     number = int(os.environ.get("NIX_MANYLINUX_LOAD") or 1600)
     small, little = measured(tmp_path / "small", number // 4, needing)
     large, much = measured(tmp_path / "large", number, needing)
     print(f"{number // 4} files: {small:.1f} s, {little} MiB")  # noqa: T201
     print(f"{number} files: {large:.1f} s, {much} MiB")  # noqa: T201
-    assert large < small * 4 * 2.5 + 0.5
-    assert much < 60 + number * 0.02
+    assert much - little < 16 + number * 0.02
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**31
