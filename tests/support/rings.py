@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,11 @@ class Nix:
         if done.returncode:
             raise BuildFailed(" ".join(command), done.stdout + done.stderr)
         return done
+
+
+def unhashed(path: str) -> str:
+    """Give a path below a store without the store and the hash, wherever the store is."""
+    return re.sub(r"^.*?/[0-9a-df-np-sv-z]{32}-", "", path)
 
 
 def ring() -> str:
