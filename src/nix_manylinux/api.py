@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.apply import apply_plan
@@ -16,6 +15,7 @@ from nix_manylinux.resolve import plan_trees
 from nix_manylinux.signals import signals_as_exceptions
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.undo_log import recover_tree
+from nix_manylinux.values import replace
 from nix_manylinux.verify import verify_plan
 
 if TYPE_CHECKING:

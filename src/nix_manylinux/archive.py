@@ -13,7 +13,6 @@ import os
 import stat
 import struct
 import zlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.archive_end import find_directory
@@ -29,6 +28,7 @@ from nix_manylinux.archive_format import (
     read_exactly,
 )
 from nix_manylinux.archive_names import Names, check_name
+from nix_manylinux.values import Value, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,7 @@ _MAX_VERSION = 63
 MAX_RATIO = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(Value):
     """A central header, and what must be compared with the local one."""
 
     member: Member

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 
 from nix_manylinux.errors import BadWheel
+from nix_manylinux.values import Value
 
 STORED = 0
 DEFLATED = 8
@@ -32,8 +32,7 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Value):
     """One member, its two headers found to agree.
 
     ``name`` ends in a slash for a folder. ``moment`` is date and time in DOS

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from nix_manylinux.model import Options
+from nix_manylinux.values import Value, field_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,7 @@ _TARGET = "what to link for"
 _RULES = "how to resolve"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetArguments:
+class TargetArguments(Value):
     """The options that choose the target, as they were given."""
 
     python: str | None = None
@@ -28,8 +27,7 @@ class TargetArguments:
     libc: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(Value):
     """One parsed command line. ``extra`` holds what only one command knows."""
 
     command: str
@@ -131,10 +129,10 @@ def parse_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> Ar
     space = parser.parse_args(words)
     given = vars(space)
     own: dict[str, Any] = {}
-    for field in fields(Options):
-        value = given.get(field.name)
+    for name in field_names(Options):
+        value = given.get(name)
         if value is not None:
-            own[field.name] = tuple(value) if isinstance(value, list) else value
+            own[name] = tuple(value) if isinstance(value, list) else value
     return Arguments(
         command=space.command,
         paths=tuple(space.paths) if isinstance(space.paths, list) else (space.paths,),

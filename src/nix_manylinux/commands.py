@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadWheel
 from nix_manylinux.metadata import normalise_name
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Value):
     """Where a package may be installed: a Python, "3.11", and a Nix system, "x86_64-linux"."""
 
     python: str
@@ -39,8 +38,7 @@ class Place:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
+class Dependencies(Value):
     """Normalised names: ``always`` needed, ``sometimes`` only in some places, and by extra.
 
     The extras' lists hold what an extra adds, in any of the places.

@@ -7,12 +7,12 @@ import hashlib
 import os
 import re
 import tempfile
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nix_manylinux.metadata import read_headers
 from nix_manylinux.tags import parse_wheel_name
 from nix_manylinux.tree import scan_tree
+from nix_manylinux.values import Value, field
 from nix_manylinux.wheel import open_wheel
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ _MODULE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedWheel:
+class DescribedWheel(Value):
     """One wheel, as far as an expression for it must know it.
 
     ``file`` is its file name, ``sri`` its sha256 as Nix writes it; ``headers``

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.graph_model import Edge, Graph, Node, rank, visible
 from nix_manylinux.model import Outcome
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,12 +8,12 @@ of hundreds of lines readable and cheap to lay out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from nix_manylinux.graph_model import ORDER
 from nix_manylinux.model import Outcome
+from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,7 @@ _SWEEPS = 12
 _DEEPEST = 24
 
 
-@dataclass(slots=True)
-class _Item:
+class _Item(Value, frozen=False, kw_only=False):
     """One thing in a column: a node (``node`` is its position), or a lane (-1) to one."""
 
     node: int
@@ -45,8 +44,7 @@ class _Item:
     y: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Value):
     """Sizes in pixels. ``boxes`` are (x, y, width, height) by node.
 
     ``lines`` are, by edge, the points (x, y) that it passes, its ends

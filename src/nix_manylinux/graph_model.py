@@ -8,10 +8,10 @@ not reach a terminal, a browser or Graphviz as itself.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nix_manylinux.model import ElfKind, Outcome
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,7 @@ ORDER = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Value):
     """One file or library, or several where a picture is folded.
 
     ``place`` is the folder of a file in the tree, the package of one in a
@@ -58,8 +57,7 @@ class Node:
     members: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(Value):
     """``source`` needs ``target`` (positions in `Graph.nodes`); ``count`` needs in one."""
 
     source: int
@@ -67,8 +65,7 @@ class Edge:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
+class Graph(Value):
     """Nodes by origin, place and name, edges by their ends.
 
     ``title`` names the wheel or the tree; ``libc`` is what it is linked for

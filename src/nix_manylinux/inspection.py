@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nix_manylinux.nixpkgs import Table, explain, paste_block, suggest
@@ -10,6 +9,7 @@ from nix_manylinux.nixtext import nix_string
 from nix_manylinux.policy import parse_floor, version_number
 from nix_manylinux.report import count, files_text, problems_text, summary
 from nix_manylinux.tags import expand_tag, is_free_threaded
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +24,7 @@ _FEW, _FEW_LIBRARIES = 2, 8
 _LOADABLE = frozenset({"exact", "driver"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(Value):
     """What is known of a wheel or tree, and how it would be linked with what was given."""
 
     facts: TreeFacts

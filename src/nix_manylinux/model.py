@@ -7,8 +7,9 @@ the way in and out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from nix_manylinux.values import Value, field
 
 
 class ElfKind(str, Enum):
@@ -28,8 +29,7 @@ class ElfKind(str, Enum):
         return self in {ElfKind.LIBRARY, ElfKind.PROGRAM}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(Value):
     """What must match before two ELF files can share a process.
 
     ``number`` is e_machine, ``bits`` 32 or 64, ``endian`` "little" or "big",
@@ -75,8 +75,7 @@ _MACHINE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionNeed:
+class VersionNeed(Value):
     """One symbol version that a file wants from one library (a Vernaux entry).
 
     ``weak`` is VER_FLG_WEAK: the loader warns instead of refusing.
@@ -87,8 +86,7 @@ class VersionNeed:
     weak: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DlopenNote:
+class DlopenNote(Value):
     """One entry of ``.note.dlopen``: the first of ``sonames`` that loads is taken.
 
     ``priority`` is "required", "recommended" or "suggested"
@@ -101,8 +99,7 @@ class DlopenNote:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElfFacts:
+class ElfFacts(Value):
     """What the loader would read of one ELF file, and nothing that it wouldn't.
 
     ``rpath`` and ``runpath`` are the raw strings, None where the tag is
@@ -134,8 +131,7 @@ class ElfFacts:
         return tuple(raw.split(":")) if raw else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElfEdit:
+class ElfEdit(Value):
     """All that is to change in one ELF file; what is None or empty stays.
 
     ``search_path`` replaces whatever DT_RPATH and DT_RUNPATH there are by one
@@ -161,8 +157,7 @@ class ElfEdit:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeFile:
+class TreeFile(Value):
     """One ELF file of a tree: one inode, whatever number of names it has.
 
     ``path`` is relative to the tree, POSIX style, the first of all its names
@@ -189,8 +184,7 @@ class TreeFile:
         return (self.path, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
+class Distribution(Value):
     """What a ``.dist-info`` folder says of the wheel that it came from.
 
     ``folder`` is relative to the tree; ``tags`` are WHEEL's Tag lines,
@@ -204,8 +198,7 @@ class Distribution:
     requires: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeFacts:
+class TreeFacts(Value):
     """All that is known of one tree before anything is decided, sorted by path.
 
     ``root`` is absolute. ``floating`` is a folder whose final place is not
@@ -222,8 +215,7 @@ class TreeFacts:
     leftovers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interpreter:
+class Interpreter(Value):
     """What a Python interpreter accepts: read from it, or from its environment.
 
     ``tags`` are (python, abi) pairs in its order of preference, such as
@@ -236,8 +228,7 @@ class Interpreter:
     tags: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Value):
     """What we link for: a machine, a libc, and the dynamic linker that loads it.
 
     ``libc`` is "glibc" or "musl"; ``libc_version`` comes out of the libc file
@@ -254,8 +245,7 @@ class Target:
     interpreter: Interpreter | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Value):
     """What a caller may decide; the command line's options under their own names."""
 
     python_libs: tuple[str, ...] = ()
@@ -288,8 +278,7 @@ class Outcome(str, Enum):
     INCOMPATIBLE = "incompatible"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(Value):
     """The outcome for one needed name of one file.
 
     ``name`` is the needed name as the file has it. ``path`` is the file that
@@ -303,8 +292,7 @@ class Resolution:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilePlan:
+class FilePlan(Value):
     """What will be done to one file, and where each of its needs then leads.
 
     ``skipped`` says why a file is left alone; then there is no edit.
@@ -319,8 +307,7 @@ class FilePlan:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Value):
     """A needed name that can't be had, with every file that wants it.
 
     ``wanted_by`` are labels; ``reason`` is empty for a plain absence.
@@ -331,8 +318,7 @@ class Problem:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Value):
     """Every decision for one or more trees, made before anything is written."""
 
     target: Target
@@ -343,8 +329,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EditRecord:
+class EditRecord(Value):
     """What became of one file: sizes in bytes, and how it was done.
 
     ``how`` is "in place", "copied" (a copy was edited and renamed into
@@ -358,8 +343,7 @@ class EditRecord:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Value):
     """A plan and what came of it. ``edits`` is empty where nothing was to be done."""
 
     plan: Plan
@@ -370,8 +354,7 @@ class Report:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatchedWheel:
+class PatchedWheel(Value):
     """A wheel that was written: its path and sha256 (hex), and the report."""
 
     path: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
 from nix_manylinux.nixtext import nix_list, nix_path, nix_string
 from nix_manylinux.patterns import exact_pattern
+from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +27,7 @@ _OF_A_LANGUAGE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Value):
     """What is known of nixpkgs, read once and passed on.
 
     ``stems`` lead from a library's name without version to its rows;
@@ -41,8 +40,7 @@ class Table:
     driver: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suggestion:
+class Suggestion(Value):
     """What nixpkgs has for one soname.
 
     ``kind`` is "exact"; "file" (the name of a file whose soname is known);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.data import read_libraries
 from nix_manylinux.nixpkgs import suggest
 from nix_manylinux.policy import parse_floor, policy_for
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,7 +93,7 @@ def _of_another_copy(suggestion: Suggestion) -> Suggestion:
         f"{name} has some of these, but built against other copies of libraries that this "
         "wheel brings itself"
     )
-    return dataclasses.replace(suggestion, kind="none", attribute="", notes=(note,))
+    return replace(suggestion, kind="none", attribute="", notes=(note,))
 
 
 def _outside(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:

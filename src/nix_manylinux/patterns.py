@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadOption, UnneededIgnore
+from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,8 +45,7 @@ def _literally(text: str) -> str:
     return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
 
 
-@dataclass(slots=True)
-class IgnorePattern:
+class IgnorePattern(Value, frozen=False, kw_only=False):
     """One ``[FILE_GLOB:]SONAME_GLOB``, and what it has met so far.
 
     ``wanted`` is whether a file that it covers needs such a soname at all;

@@ -9,10 +9,10 @@ them, for each architecture (``data/manylinux-policies.json``).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from nix_manylinux.data import read_policies
 from nix_manylinux.errors import BadOption
+from nix_manylinux.values import Value, field
 
 #: The names of PEP 513, 571 and 599, as PEP 600 spells them.
 LEGACY_FLOORS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
@@ -24,8 +24,7 @@ _FLOOR = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
+class Floor(Value):
     """The lowest libc that a platform tag asks for; ``arch`` is empty in a policy's name.
 
     ``libc`` is "glibc" or "musl".
@@ -47,8 +46,7 @@ class Floor:
         return f"{prefix}_{self.major}_{self.minor}{tail}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Value):
     """What one policy allows on one architecture, by symbol version prefix ("GLIBCXX").
 
     ``highest`` is the highest numbered version, or None where none at all is
@@ -71,8 +69,7 @@ class Limits:
         return number is not None and highest is not None and number <= highest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Value):
     """One policy: ``sonames`` are the same for every architecture in ``limits``.
 
     Of two policies of one libc, the one of higher ``priority`` asks less of a system.
@@ -87,8 +84,7 @@ class Policy:
     limits: dict[str, Limits] = field(hash=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policies:
+class Policies(Value):
     """All policies, the least demanding first, and the names that go with an architecture."""
 
     policies: tuple[Policy, ...]

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import binascii
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +41,7 @@ _CHUNK = 1 << 20
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Value):
     """One row as it stands. ``text`` is its spelling, the line ending included.
 
     ``hash`` and ``size`` are empty where the row makes no claim.
@@ -58,8 +58,7 @@ class Row:
         return self.hash.partition("=")[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Value):
     """All rows in order, and the line ending that new ones get."""
 
     rows: tuple[Row, ...]

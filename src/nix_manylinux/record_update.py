@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree
@@ -19,6 +18,7 @@ from nix_manylinux.record import (
     hash_descriptor,
     parse_record,
 )
+from nix_manylinux.values import Value, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 _MUCH, _MAX_THREADS, _PER_FILE = 4 * 2**20, 8, 16 * 2**10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordUpdate:
+class RecordUpdate(Value):
     """What `update_record` found: rows that were untrue before us, and rows of vanished files.
 
     ``outside`` counts rows that lead out of the tree; they are left alone.

@@ -8,7 +8,6 @@ would do anything but what was planned, the plan says so and is refused.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.candidates import OTHER_WHEEL, Resolver
@@ -35,6 +34,7 @@ from nix_manylinux.runtime import RuntimeLibraries
 from nix_manylinux.searchpath import Composer, SearchPath
 from nix_manylinux.simulation import Simulation
 from nix_manylinux.treeindex import TreeIndex
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

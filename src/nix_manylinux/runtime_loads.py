@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ast
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.strings import read_only_sonames
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,8 +28,7 @@ _HINTS = tuple(sorted(each.encode() for each in _LOADERS))
 _MAX_SOURCE = 8 * 2**20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeLoad:
+class RuntimeLoad(Value):
     """A library that may be loaded at run time.
 
     ``name`` is a soname, or for ``find_library("GL")`` the name without a
@@ -41,8 +40,7 @@ class RuntimeLoad:
     sources: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeLoads:
+class RuntimeLoads(Value):
     """All that was found, sorted by name; ``unparsed`` are Python files that could not be read."""
 
     loads: tuple[RuntimeLoad, ...] = ()

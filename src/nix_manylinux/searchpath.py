@@ -9,13 +9,13 @@ chosen; where no order does, the needed name itself is made to say where
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nix_manylinux.candidates import OTHER_WHEEL, origin_entries
 from nix_manylinux.elf.loader import expand_tokens
 from nix_manylinux.model import ElfKind, Outcome
 from nix_manylinux.treeindex import inside
+from nix_manylinux.values import Value, replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +26,14 @@ if TYPE_CHECKING:
 _FOUND = frozenset({Outcome.TREE, Outcome.WHEEL, Outcome.LIBRARY})
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value, kw_only=False):
     """One entry: as it will be written, and the directory that it means."""
 
     text: str
     directory: str
 
 
-@dataclass(frozen=True, slots=True)
-class SearchPath:
+class SearchPath(Value, kw_only=False):
     """What was composed for one file.
 
     ``pins`` are (needed name, what to write instead); ``unreachable`` are
@@ -116,8 +114,6 @@ class Composer:
 
     @staticmethod
     def _meanings(file: TreeFile, raw: str, path: str) -> list[str]:
-        from dataclasses import replace  # noqa: PLC0415 - cheap, but rarely needed
-
         if raw.startswith("/") and "$" not in raw:
             return [os.path.normpath(raw)]
         return origin_entries(replace(file.facts, rpath=None, runpath=raw), path)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.errors import BadWheel, IncompatibleWheel
 from nix_manylinux.policy import parse_floor
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,8 +31,7 @@ _OLDEST_GLIBC_ELSEWHERE = (2, 17)
 _TAG_PART = re.compile(r"[A-Za-z0-9_]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WheelName:
+class WheelName(Value):
     """What a wheel's file name says: PyPA's "Binary distribution format".
 
     ``name`` and ``version`` are spelt as in the file name; ``tags`` are

@@ -6,7 +6,6 @@ one exception is an interpreter of this machine, see `nix_manylinux.interpreter`
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from nix_manylinux.libc import (
     musl_names,
     musl_version,
 )
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,7 +143,7 @@ def from_interpreter(python: str, *, environment: Mapping[str, str]) -> Target:
     """Read a target, its interpreter included, off a Python: a path, or a name on PATH."""
     found = read_interpreter(python, environment=environment)
     target = _from_program(found.program, found.facts)
-    return dataclasses.replace(target, interpreter=found.interpreter)
+    return replace(target, interpreter=found.interpreter)
 
 
 def from_running(program: str | None = None) -> Target:
@@ -200,7 +200,7 @@ def _with_interpreter(target: Target, interpreter: Interpreter, facts: ElfFacts)
             where=interpreter.executable,
             hint="give both for one machine, or only one of them",
         )
-    return dataclasses.replace(target, interpreter=interpreter)
+    return replace(target, interpreter=interpreter)
 
 
 def _from_program(program: str, facts: ElfFacts) -> Target:

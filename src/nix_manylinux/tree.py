@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
@@ -18,6 +17,7 @@ from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
 from nix_manylinux.model import Distribution, ElfKind, TreeFacts, TreeFile
 from nix_manylinux.progress import told
+from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,14 +88,12 @@ def find_pyvenv(root: str) -> str | None:
     return python if os.path.exists(python) else None
 
 
-@dataclass(slots=True)
-class _Inode:
+class _Inode(Value, frozen=False, kw_only=False):
     names: list[str]
     status: os.stat_result
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Value, frozen=False, kw_only=False):
     """What one pass over the directories collects."""
 
     root: str

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nix_manylinux.policy import parse_floor
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from nix_manylinux.policy import Policies, Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
+class Breach(Value):
     """One thing that a policy does not allow.
 
     ``version`` is the symbol version that is too new, or empty where the
@@ -38,8 +37,7 @@ class Breach:
     wanted_by: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Value):
     """What a wheel claims, and what its files keep.
 
     ``claimed`` are the platforms of its tags. ``kept`` is the least demanding

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import EditFailed
 from nix_manylinux.planned import planned_facts
 from nix_manylinux.progress import told
+from nix_manylinux.values import field_names
 
 if TYPE_CHECKING:
     from nix_manylinux.model import ElfFacts, Plan
@@ -40,7 +40,7 @@ def _difference(wanted: ElfFacts, found: ElfFacts | None) -> str:
     if found is None:
         return "it is no ELF file any more"
     return ", ".join(
-        f"{f.name} is {getattr(found, f.name)!r} instead of {getattr(wanted, f.name)!r}"
-        for f in fields(wanted)
-        if getattr(found, f.name) != getattr(wanted, f.name)
+        f"{name} is {getattr(found, name)!r} instead of {getattr(wanted, name)!r}"
+        for name in field_names(wanted)
+        if getattr(found, name) != getattr(wanted, name)
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nix_manylinux.archive import read_directory, stream
@@ -20,6 +19,7 @@ from nix_manylinux.files import write_all
 from nix_manylinux.model import Options
 from nix_manylinux.progress import told
 from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
+from nix_manylinux.values import Value, field
 from nix_manylinux.wheel_checks import (
     MAX_METADATA,
     check_identity,
@@ -72,16 +72,14 @@ _LIBRARY_NAME = re.compile(r"[^/]+\.so(?:\.[^/]*)?$")
 _SMALLEST_ELF = 52
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnpackedWheel:
+class UnpackedWheel(Value):
     """What `Wheel.unpack` wrote: every file's place below ``root``, with its member's name."""
 
     root: str
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wheel:
+class Wheel(Value):
     """An open wheel whose structure was found right; its hashes are checked by `unpack`.
 
     ``file_name`` is the wheel's own, without the hash that the Nix store puts

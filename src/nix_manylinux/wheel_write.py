@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.archive import packed_pieces
@@ -16,6 +15,7 @@ from nix_manylinux.archive_write import ArchiveWriter, dos_moment
 from nix_manylinux.errors import BadWheel, WriteFailed
 from nix_manylinux.progress import told
 from nix_manylinux.record import Record, encode_digest, new_hash
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,6 @@ import struct
 import zipfile
 import zlib
 from contextlib import suppress
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,7 @@ from nix_manylinux.resolve import plan_trees
 from nix_manylinux.tags import parse_wheel_name
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.undo_log import recover_tree
+from nix_manylinux.values import replace
 from nix_manylinux.wheel import open_wheel, write_wheel
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from nix_manylinux.elf.edit import edit_file
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.model import ElfEdit, ElfFacts
+from nix_manylinux.values import replace
 
 pytestmark = pytest.mark.wheels
 

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +39,7 @@ from nix_manylinux.graph_model import visible
 from nix_manylinux.graph_svg import MARKS
 from nix_manylinux.model import Outcome, Plan, Problem, Resolution
 from nix_manylinux.nixpkgs import load_table
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from nix_manylinux.graph_model import Graph

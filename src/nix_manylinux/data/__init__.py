@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
 from typing import Any
 
+from nix_manylinux.values import Value, field
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Libraries:
+
+class Libraries(Value):
     """The classes of sonames that no package search may answer (``libraries.json``).
 
     ``glibc``: what glibc itself installs; ``musl_reserved``: the prefixes that
@@ -34,8 +34,7 @@ class Libraries:
     hwcaps: dict[str, tuple[str, ...]] = field(hash=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SonameRow:
+class SonameRow(Value):
     """One row of ``nixpkgs-sonames.tsv.gz``: who in nixpkgs provides a soname.
 
     ``others`` are attributes that have it too, best first. ``note`` is empty

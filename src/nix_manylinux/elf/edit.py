@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
@@ -24,6 +23,7 @@ from nix_manylinux.elf.pieces import pieces_of
 from nix_manylinux.elf.survey import Survey
 from nix_manylinux.errors import BadElf, EditFailed
 from nix_manylinux.model import ElfEdit
+from nix_manylinux.values import Value, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,8 +48,7 @@ _MACHINES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
+class Edited(Value, kw_only=False):
     """What became of one file, and what it takes to undo that.
 
     ``how`` is "in place" or "patchelf", and "unchanged" where the file

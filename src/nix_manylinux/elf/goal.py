@@ -10,13 +10,13 @@ can't be had, strings are only ever added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.stringtable import PATH_TAGS, STRING_TAGS, StringTable, name_at
 from nix_manylinux.errors import EditFailed
+from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
     from nix_manylinux.elf.object import Object
@@ -27,8 +27,7 @@ _HINTS = frozenset({elf.DT_RELACOUNT, elf.DT_RELCOUNT})
 _DT_MIPS_RLD_MAP_REL = 0x70000035
 
 
-@dataclass(slots=True)
-class Goal:
+class Goal(Value, frozen=False, kw_only=False):
     """What a file shall hold after the edit, before anything has a place.
 
     ``dynamic`` are the (d_tag, value) pairs, addresses still the old ones;

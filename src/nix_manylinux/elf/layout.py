@@ -12,13 +12,13 @@ Each rule below has a failure behind it; they are told where they are kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.bss import bss_cost
 from nix_manylinux.elf.object import Unproven, align_up
 from nix_manylinux.elf.pieces import Kind, Piece
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,7 @@ class NoRoom(Unproven):
     """This layout does not fit this file; another one may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value, kw_only=False):
     """One way to lay out an edit, and by how many bytes it lets the file grow, about.
 
     ``place`` is "" (nothing moves), "slack", "end", "new" or "bss"; ``load``

@@ -7,11 +7,11 @@ taken to be clean, and there is no ld.so.cache, as there is none on Nix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind
+from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,16 +35,14 @@ class Files(Protocol):
         """Return what tells one file from another (the loader compares inodes)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Value, kw_only=False):
     """The end of one search: the file, or why the loader stops or finds none."""
 
     path: str | None = None
     fatal: str = ""
 
 
-@dataclass(slots=True, eq=False)
-class LoadedObject:
+class LoadedObject(Value, frozen=False, kw_only=False):
     """One object of a process. ``path`` is the name that it was opened by."""
 
     path: str
@@ -52,9 +50,10 @@ class LoadedObject:
     loader: LoadedObject | None
     names: set[str]
 
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+
+class Fault(Value, kw_only=False):
     """Something that makes the loader give up: about ``name``, wanted by ``path``.
 
     ``kind`` is "not found", "unreadable" or "version".
@@ -66,8 +65,7 @@ class Fault:
     reason: str
 
 
-@dataclass(slots=True)
-class Process:
+class Process(Value, frozen=False, kw_only=False):
     """Everything that opening one file brings in, in the order of loading."""
 
     objects: list[LoadedObject] = field(default_factory=list)

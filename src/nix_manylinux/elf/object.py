@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.errors import BadElf, EditFailed
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from nix_manylinux.elf.draft import Draft
@@ -38,8 +38,7 @@ def align_up(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment if alignment > 1 else value
 
 
-@dataclass(slots=True)
-class Phdr:
+class Phdr(Value, frozen=False, kw_only=False):
     """A program header."""
 
     type: int
@@ -86,8 +85,7 @@ class Phdr:
             self.paddr += delta_addr
 
 
-@dataclass(slots=True)
-class Shdr:
+class Shdr(Value, frozen=False, kw_only=False):
     """A section header."""
 
     name: int

@@ -10,7 +10,6 @@ sizes, and whatever is between them is taken for data that must stay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.object import Unproven
+from nix_manylinux.values import Value
 
 if TYPE_CHECKING:
     from nix_manylinux.elf.object import Object, Phdr
@@ -72,8 +72,7 @@ class Kind(Enum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Value, kw_only=False):
     """Loaded bytes that stay together; ``sections`` are the indexes of their headers."""
 
     kind: Kind
