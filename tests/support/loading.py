@@ -181,13 +181,14 @@ def _make_opener(folder: str, compiler: str, symbols: list[str]) -> str:
 def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: float = 20) -> Loaded:
     """Start one program with these arguments (``--help`` for none), and wait for its end.
 
-    One that is still running after ``timeout`` seconds has started.
+    One that is still running after ``timeout`` seconds has started. ``mapped``
+    is what the loader brought in before it handed over, ``foreign`` counts what came later too.
     """
     log = tempfile.mkdtemp(prefix="nix-manylinux-start-")
     inside = type(sandbox)(binds=sandbox.binds, writable=(*sandbox.writable, log))
     environment = {
         "LD_BIND_NOW": "1",
-        "LD_DEBUG": "files",
+        "LD_DEBUG": "files,scopes",
         "LD_DEBUG_OUTPUT": os.path.join(log, "log"),
         "LD_ORIGIN_PATH": os.path.dirname(program),
     }
@@ -201,8 +202,11 @@ def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: floa
     finally:
         lines = list(_log_lines(log))
         shutil.rmtree(log)
-    mapped = [line.split(": ", 1)[1] for line in lines if line.startswith("calling init: ")]
-    entered = any(line.startswith("transferring control: ") for line in lines)
+    handed_over = [line.startswith("transferring control: ") for line in lines]
+    entered = any(handed_over)
+    at_start = lines[: handed_over.index(True)] if entered else lines
+    mapped = _objects(at_start)
+    later = [line.split(": ", 1)[1] for line in lines if line.startswith("calling init: ")]
     error = ""
     ended_by = -status if status < 0 else status - 128 if status > 128 else 0
     if ended_by in _FAULTS or (ended_by and lines and not entered):
@@ -213,8 +217,18 @@ def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: floa
         error = said or f"exit status {status}"
     elif not lines and status == 1 and said.startswith("bwrap: "):
         error = said
-    foreign = tuple(file for file in mapped if not sandbox.allows(file))
+    foreign = tuple(file for file in dict.fromkeys([*mapped, *later]) if not sandbox.allows(file))
     return Loaded(path=program, error=error, mapped=tuple(mapped), foreign=foreign)
+
+
+def _objects(lines: Iterable[str]) -> list[str]:
+    """Read which objects the loader shows the scopes of: all that it has loaded, by their paths."""
+    shown = (
+        line.removeprefix("object=").rpartition(" [")[0]
+        for line in lines
+        if line.startswith("object=/")
+    )
+    return list(dict.fromkeys(shown))
 
 
 def _log_lines(folder: str) -> Iterable[str]:

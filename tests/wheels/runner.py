@@ -16,8 +16,9 @@ import shutil
 import tempfile
 import time
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from email.parser import HeaderParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -27,6 +28,7 @@ from tests.support.auto_patchelf import auto_patchelf
 from tests.support.installed import command, library_options, site_packages, target_options, unpack
 from tests.support.isolation import sandbox
 from tests.support.loading import open_in_python, open_libraries, start_program
+from tests.wheels.agreement import compare
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.model import ElfKind
@@ -34,7 +36,6 @@ from nix_manylinux.model import ElfKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tests.support.isolation import Sandbox
     from tests.support.store import Store
 
 
@@ -45,14 +46,20 @@ class Result:
     ``failures`` maps files to what went wrong with them; ``unresolved`` maps
     files to the names that nothing provides, where the wheel was patched
     although some are missing. ``mapped`` maps each file that loaded to all
-    that its process had mapped. ``refused`` is what the command said where it
-    did nothing at all. Sizes are in bytes, as unpacked, times in seconds.
+    that its process had mapped. ``needs`` counts what the loader simulation
+    followed for all of them, ``differences`` says where it was wrong.
+    ``edited`` counts files that the command changed. ``refused`` is what it
+    said where it did nothing at all. Sizes are in bytes, as unpacked, times in
+    seconds.
     """
 
     wheel: str
     mode: str
     libraries: int = 0
     programs: int = 0
+    edited: int = 0
+    needs: int = 0
+    differences: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     unresolved: dict[str, list[str]] = field(default_factory=dict)
     mapped: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -101,8 +108,7 @@ def run_wheel(
         patched = _patch(wheel, prefix, store, mode=mode, others=others)
         if patched.refused:
             return patched
-        box = sandbox(store, prefix, *others)
-        return _load(patched, prefix, others, box, store.python)
+        return _load(patched, prefix, others, store)
     finally:
         shutil.rmtree(place)
 
@@ -147,6 +153,7 @@ def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable
         wheel=name,
         mode=mode,
         unresolved=_missing(report),
+        edited=_edited(report),
         patch_seconds=seconds,
         size_before=size_before,
         size_after=size_after,
@@ -158,6 +165,8 @@ def _otherwise(
 ) -> Result:
     """Unpack a wheel and leave it alone, or give it to auto-patchelf as its hook does."""
     unpack(wheel, prefix, interpreter=store.python)
+    # As the files are now: patchelf may leave one that can't be read any more.
+    Path(f"{prefix}.files").write_text(json.dumps(elf_files(prefix)), encoding="utf-8")
     size_before, seconds, refused = _size(prefix), 0.0, ""
     if mode == "auto-patchelf":
         started = time.monotonic()
@@ -189,17 +198,25 @@ def _missing(report: str) -> dict[str, list[str]]:
     return found
 
 
-def _load(patched: Result, prefix: str, others: Iterable[str], box: Sandbox, python: str) -> Result:
-    libraries, programs = elf_files(prefix)
-    beside = [path for other in others for path in elf_files(other)[0]]
+def _edited(report: str) -> int:
+    """Count the files that a JSON report says were edited."""
+    with open(report, encoding="utf-8") as file:
+        return len(json.load(file)["edits"])
+
+
+def _load(patched: Result, prefix: str, others: Iterable[str], store: Store) -> Result:
+    box = sandbox(store, prefix, *others)
+    libraries, programs = _files_to_open(prefix)
+    beside = [path for other in others for path in _files_to_open(other)[0]]
     loaded = open_libraries(box, libraries, beside=beside)
+    before: tuple[str, ...] = ()
     for path, one in loaded.items():
         if one.error.startswith("killed by"):
-            loaded[path] = open_in_python(box, python, path)
-    for program in programs:
-        # Some wheels' programs lack the mode bit that their own Python code sets.
-        os.chmod(program, os.stat(program).st_mode | 0o100)
-        loaded[program] = start_program(box, program)
+            loaded[path] = open_in_python(box, store.python, path)
+            # The interpreter has its own libraries, whatever it opens.
+            before = open_in_python(box, store.python, os.path.join(store.libc, "libm.so.6")).mapped
+    loaded |= {program: start_program(box, program) for program in programs}
+    agreement = compare(store, box, loaded, there_before=before)
     failures = {
         os.path.relpath(path, prefix): one.error or f"came from outside: {', '.join(one.foreign)}"
         for path, one in loaded.items()
@@ -208,8 +225,27 @@ def _load(patched: Result, prefix: str, others: Iterable[str], box: Sandbox, pyt
     mapped = {
         os.path.relpath(path, prefix): list(one.mapped) for path, one in loaded.items() if one.ok
     }
-    fields = {**asdict(patched), "failures": failures, "mapped": mapped}
-    return Result(**{**fields, "libraries": len(libraries), "programs": len(programs)})
+    differences = {
+        os.path.relpath(path, prefix): why for path, why in agreement.differences.items()
+    }
+    return replace(
+        patched,
+        libraries=len(libraries),
+        programs=len(programs),
+        failures=failures,
+        mapped=mapped,
+        needs=agreement.needs,
+        differences=differences,
+    )
+
+
+def _files_to_open(prefix: str) -> tuple[list[str], list[str]]:
+    """List libraries and programs, as they were before another tool edited them."""
+    try:
+        libraries, programs = json.loads(Path(f"{prefix}.files").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return elf_files(prefix)
+    return libraries, programs
 
 
 def elf_files(root: str) -> tuple[list[str], list[str]]:

@@ -1,35 +1,31 @@
-"""The loader simulation against the real loader, over real wheels.
-
-What `elf.loader` says that opening a file brings in is held against what the
-kernel says was mapped, file by file, before patching and after it.
-"""
+"""The loader simulation against the real loader, over real wheels, before patching and after it."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.installed import command, library_options, target_options, unpack
 from tests.support.isolation import sandbox
-from tests.support.loading import Loaded, open_libraries, start_program
+from tests.support.loading import open_libraries
 from tests.support.store import Store, host_store
 from tests.wheels import corpus
-from tests.wheels.runner import elf_files
+from tests.wheels.__main__ import for_this_machine
+from tests.wheels.agreement import compare
+from tests.wheels.runner import companions, elf_files, run_wheel
 from tests.wheels.test_wheels import NUMPY, SONAMES
 
-from nix_manylinux.index import LibraryIndex
-from nix_manylinux.resolve import make_loader
-from nix_manylinux.target import from_dynamic_linker
+from nix_manylinux.elf.loader import Loader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nix_manylinux.elf.loader import Process
-
 pytestmark = pytest.mark.wheels
 
-WHEELS = [NUMPY, "pandas-", "pillow-", "pyproj-", "psycopg2_binary-", "opencv_python-", "ninja-"]
+QUICK = (NUMPY, "pandas-", "pillow-", "pyproj-", "psycopg2_binary-", "opencv_python-", "ninja-")
+
+#: The rest of the list, against all libraries of this machine: on demand.
+WHOLE = [name for name in corpus.entries() if for_this_machine(name)]
 
 
 @pytest.fixture(scope="module")
@@ -38,52 +34,47 @@ def store() -> Store:
     return host_store(SONAMES)
 
 
-def simulated(store: Store, paths: list[str]) -> dict[str, Process]:
-    """Open each file in the simulation, without a library directory to help."""
-    target = from_dynamic_linker(store.dynamic_linker)
-    loader = make_loader(target, LibraryIndex.from_directories([]))
-    return {path: loader.open(path) for path in paths}
+@pytest.mark.parametrize("start", QUICK)
+def test_the_simulation_is_the_loader(start: str, store: Store, tmp_path: Path) -> None:
+    """For every file the same files are loaded, or the same name is missing first.
+
+    Patched ones are compared where they are loaded anyway, in `test_wheels`.
+    """
+    result = run_wheel(corpus.wheel(start), store, mode="unpatched", work=str(tmp_path))
+    assert result.refused == ""
+    assert result.differences == {}
+    assert result.libraries + result.programs > 0
 
 
-def beyond_the_libc(store: Store, paths: list[str]) -> set[str]:
-    """Give the real paths, without the libc's own files under any of their names."""
-    libc = set(os.listdir(store.libc))
-    real = (os.path.realpath(path) for path in paths)
-    return {path for path in real if os.path.basename(path) not in libc}
+@pytest.mark.slow
+@pytest.mark.asked_for("NIX_MANYLINUX_WHOLE_LIST")
+@pytest.mark.parametrize("state", ["unpatched", "tree"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_it_is_for_the_whole_list(name: str, state: str, tmp_path: Path) -> None:
+    """The same for every wheel of the list, with the wheels that it requires beside it."""
+    wheel = corpus.wheel_if_here(name)
+    given = [corpus.wheel(each) for each in WHOLE if "+" not in each]
+    beside = companions(wheel, given)
+    result = run_wheel(wheel, host_store(), mode=state, beside=beside, work=str(tmp_path))
+    assert result.refused == ""
+    assert result.differences == {}
 
 
-def disagreement(store: Store, process: Process, loaded: Loaded) -> str:
-    """Say where simulation and loader differ; empty where they don't."""
-    if loaded.error:
-        if "undefined symbol" in loaded.error or loaded.error.startswith("killed by"):
-            return f"simulated {process.faults}" if process.faults else ""
-        lost = {fault.name for fault in process.faults}
-        named = [name for name in lost if name in loaded.error]
-        return "" if named else f"said {loaded.error}, simulated {process.faults}"
-    if process.faults:
-        return f"loaded, simulated {process.faults}"
-    predicted = beyond_the_libc(store, [each.path for each in process.objects])
-    mapped = beyond_the_libc(store, list(loaded.mapped)) | {os.path.realpath(loaded.path)}
-    return "" if predicted == mapped else f"they differ in {sorted(predicted ^ mapped)}"
-
-
-@pytest.mark.parametrize("state", ["unpatched", "patched"])
-@pytest.mark.parametrize("start", WHEELS)
-def test_the_simulation_is_the_loader(start: str, state: str, store: Store, tmp_path: Path) -> None:
-    """For every file the same files are loaded, or the same names are missing."""
+def test_a_wrong_simulation_is_found(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loader that took search paths for nothing would differ in each file that needs one."""
     tree = str(tmp_path / "tree")
-    unpack(corpus.wheel(start), tree)
-    if state == "patched":
-        options = [*target_options(store), *library_options(store.libraries())]
-        ran = command("patch", tree, *options)
-        assert ran.status == 0, ran.stderr
-    libraries, programs = elf_files(tree)
+    unpack(corpus.wheel(NUMPY), tree)
+    options = [*target_options(store), *library_options(store.libraries())]
+    assert command("patch", tree, *options).status == 0
     box = sandbox(store, tree)
-    loaded = open_libraries(box, libraries)
-    loaded |= {program: start_program(box, program) for program in programs}
-    processes = simulated(store, [*libraries, *programs])
-    told = {path: disagreement(store, processes[path], loaded[path]) for path in loaded}
-    assert {path: text for path, text in told.items() if text} == {}
+    loaded = open_libraries(box, elf_files(tree)[0])
+    assert compare(store, box, loaded).differences == {}
+    monkeypatch.setattr(Loader, "own_path", lambda *_: ())
+    differences = compare(store, box, loaded).differences
+    assert "libgfortran" in "".join(differences.values())
+    assert all("simulated" in why for why in differences.values())
 
 
 @pytest.mark.parametrize("start", ["pillow-", "opencv_python-"])
