@@ -23,7 +23,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,11 +52,14 @@ class Loaded:
 
     ``mapped`` are the files that its process had mapped, as far as known;
     ``foreign`` those of them that the sandbox did not have to offer.
+    ``brought_in`` is what the loader had before it ran any code of theirs, in
+    its order, where it was asked: constructors may open more.
     """
 
     path: str
     error: str
     mapped: tuple[str, ...] = ()
+    brought_in: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
 
     @property
@@ -72,12 +75,14 @@ def open_libraries(
     beside: Sequence[str] = (),
     compiler: str = "gcc",
     emulator: Sequence[str] = (),
+    trace: bool = False,
 ) -> dict[str, Loaded]:
     """Open each library by its absolute path in a process of its own; all are reported.
 
     ``beside`` are libraries that may be loaded too and want the C API as well.
     ``compiler`` makes the process that opens them, so it chooses machine and
-    libc; ``emulator`` is put in front of it (qemu).
+    libc; ``emulator`` is put in front of it (qemu). With ``trace`` the loader
+    (glibc's) is asked what it brought in; that makes it talk a lot.
     """
     if not libraries:
         return {}
@@ -85,8 +90,18 @@ def open_libraries(
     try:
         symbols = _python_symbols([*libraries, *beside], compiler)
         opener = _make_opener(folder, compiler, symbols)
-        inside = type(sandbox)(binds=(*sandbox.binds, (folder, folder)), writable=sandbox.writable)
-        output = inside.run([*emulator, opener], stdin="".join(f"{path}\n" for path in libraries))
+        log = os.path.join(folder, "log")
+        os.mkdir(log)
+        inside = type(sandbox)(
+            binds=(*sandbox.binds, (folder, folder)), writable=(*sandbox.writable, log)
+        )
+        asked = {"LD_DEBUG": "scopes", "LD_DEBUG_OUTPUT": os.path.join(log, "log")}
+        output = inside.run(
+            [*emulator, opener],
+            environment=asked if trace else None,
+            stdin="".join(f"{path}\n" for path in libraries),
+        )
+        scopes = _scopes(log)
     finally:
         shutil.rmtree(folder)
     found = _parse(output.stdout, sandbox, opener)
@@ -94,6 +109,22 @@ def open_libraries(
     if lost or output.returncode != 0:
         message = f"the opener failed ({output.returncode}): {output.stderr[-2000:]}"
         raise RuntimeError(message)
+    return {path: replace(one, brought_in=scopes.get(path, ())) for path, one in found.items()}
+
+
+def _scopes(folder: str) -> dict[str, tuple[str, ...]]:
+    """Read for each library that was opened which objects it came with, itself first.
+
+    The loader shows that scope before it relocates anything.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as log:
+            for line in log:
+                _, scope, listed = line.rstrip("\n").partition(" scope 1: ")
+                objects = listed.split(" ")
+                if scope:
+                    found.setdefault(objects[0], tuple(objects))
     return found
 
 
@@ -181,8 +212,7 @@ def _make_opener(folder: str, compiler: str, symbols: list[str]) -> str:
 def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: float = 20) -> Loaded:
     """Start one program with these arguments (``--help`` for none), and wait for its end.
 
-    One that is still running after ``timeout`` seconds has started. ``mapped``
-    is what the loader brought in before it handed over, ``foreign`` counts what came later too.
+    One that is still running after ``timeout`` seconds has started.
     """
     log = tempfile.mkdtemp(prefix="nix-manylinux-start-")
     inside = type(sandbox)(binds=sandbox.binds, writable=(*sandbox.writable, log))
@@ -205,8 +235,9 @@ def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: floa
     handed_over = [line.startswith("transferring control: ") for line in lines]
     entered = any(handed_over)
     at_start = lines[: handed_over.index(True)] if entered else lines
-    mapped = _objects(at_start)
+    brought_in = _objects(at_start)
     later = [line.split(": ", 1)[1] for line in lines if line.startswith("calling init: ")]
+    mapped = tuple(dict.fromkeys([*brought_in, *later]))
     error = ""
     ended_by = -status if status < 0 else status - 128 if status > 128 else 0
     if ended_by in _FAULTS or (ended_by and lines and not entered):
@@ -217,8 +248,10 @@ def start_program(sandbox: Sandbox, program: str, *arguments: str, timeout: floa
         error = said or f"exit status {status}"
     elif not lines and status == 1 and said.startswith("bwrap: "):
         error = said
-    foreign = tuple(file for file in dict.fromkeys([*mapped, *later]) if not sandbox.allows(file))
-    return Loaded(path=program, error=error, mapped=tuple(mapped), foreign=foreign)
+    foreign = tuple(file for file in mapped if not sandbox.allows(file))
+    return Loaded(
+        path=program, error=error, mapped=mapped, brought_in=tuple(brought_in), foreign=foreign
+    )
 
 
 def _objects(lines: Iterable[str]) -> list[str]:

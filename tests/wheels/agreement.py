@@ -16,7 +16,7 @@ from nix_manylinux.resolve import make_loader
 from nix_manylinux.target import from_dynamic_linker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tests.support.isolation import Sandbox
     from tests.support.loading import Loaded
@@ -66,25 +66,29 @@ def compare(
     box: Sandbox,
     loaded: Mapping[str, Loaded],
     *,
-    there_before: Iterable[str] = (),
+    ask: Callable[[list[str]], Mapping[str, Loaded]] = lambda _: {},
 ) -> Agreement:
     """Simulate the opening of every file that was opened, and say where it differs.
 
-    ``there_before`` are files that some of the processes had mapped before
-    they opened anything (an interpreter's own).
+    ``ask`` opens libraries once more and asks the loader what it brings in. It
+    is called for those whose process can't tell: that ended, or whose
+    constructors seem to have opened more.
     """
     target = from_dynamic_linker(store.dynamic_linker)
     loader = make_loader(target, LibraryIndex.from_directories([], disk=_Shown(box)))
-    needs = 0
-    differences = {}
-    before = beyond_the_libc(store, there_before)
-    for path, one in loaded.items():
-        process = loader.open(path)
-        needs += len(process.links) + len(process.faults)
-        difference = disagreement(store, process, one, before)
-        if difference:
-            differences[path] = difference
-    return Agreement(files=len(loaded), needs=needs, differences=differences)
+    processes = {path: loader.open(path) for path in loaded}
+    unsure = [
+        path
+        for path, one in loaded.items()
+        if _is_late(one.error) or disagreement(store, processes[path], one)
+    ]
+    asked = {**loaded, **ask(unsure)} if unsure else loaded
+    told = {path: disagreement(store, processes[path], asked[path]) for path in loaded}
+    return Agreement(
+        files=len(loaded),
+        needs=sum(len(each.links) + len(each.faults) for each in processes.values()),
+        differences={path: difference for path, difference in told.items() if difference},
+    )
 
 
 def beyond_the_libc(store: Store, paths: Iterable[str]) -> set[str]:
@@ -93,27 +97,27 @@ def beyond_the_libc(store: Store, paths: Iterable[str]) -> set[str]:
     return {os.path.realpath(path) for path in paths if os.path.dirname(path) not in libc}
 
 
-def disagreement(store: Store, process: Process, loaded: Loaded, before: Iterable[str] = ()) -> str:
+def disagreement(store: Store, process: Process, loaded: Loaded) -> str:
     """Say where simulation and loader differ; empty where they don't."""
-    if loaded.error:
+    if loaded.error and not (_is_late(loaded.error) and loaded.brought_in):
         return _other_error(process, loaded.error)
     if process.faults:
-        return f"loaded, simulated {process.faults}"
+        return f"{loaded.error or 'loaded'}, simulated {process.faults}"
     predicted = beyond_the_libc(store, [each.path for each in process.objects])
-    mapped = beyond_the_libc(store, loaded.mapped) | {os.path.realpath(loaded.path)}
-    differing = predicted ^ mapped
-    if not predicted >= mapped:
-        differing -= set(before)
+    real = beyond_the_libc(store, loaded.brought_in or loaded.mapped)
+    differing = predicted ^ (real | {os.path.realpath(loaded.path)})
     return f"they differ in {sorted(differing)}" if differing else ""
 
 
-def _other_error(process: Process, error: str) -> str:
-    """Hold what the loader stopped at against the first fault of the simulation.
+def _is_late(error: str) -> bool:
+    """Whether all libraries had been found: symbols are bound, and code is run, after that."""
+    return "undefined symbol" in error or error.startswith("killed by")
 
-    Symbols are bound after everything is found, and what is killed is killed
-    later still (or reads what is damaged): neither is a matter of searching.
-    """
-    if "undefined symbol" in error or error.startswith("killed by"):
+
+def _other_error(process: Process, error: str) -> str:
+    """Hold what the loader stopped at against the first fault of the simulation."""
+    if _is_late(error):
+        # A damaged file may end the loader itself.
         kinds = {fault.kind for fault in process.faults} - {"unreadable"}
         return f"said {error}, simulated {process.faults}" if kinds else ""
     if not process.faults:

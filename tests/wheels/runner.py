@@ -208,15 +208,20 @@ def _load(patched: Result, prefix: str, others: Iterable[str], store: Store) -> 
     box = sandbox(store, prefix, *others)
     libraries, programs = _files_to_open(prefix)
     beside = [path for other in others for path in _files_to_open(other)[0]]
-    loaded = open_libraries(box, libraries, beside=beside)
-    before: tuple[str, ...] = ()
-    for path, one in loaded.items():
+    opened = open_libraries(box, libraries, beside=beside)
+    started = {program: start_program(box, program) for program in programs}
+    agreement = compare(
+        store,
+        box,
+        opened | started,
+        ask=lambda some: open_libraries(
+            box, [path for path in some if path in opened], beside=beside, trace=True
+        ),
+    )
+    for path, one in opened.items():
         if one.error.startswith("killed by"):
-            loaded[path] = open_in_python(box, store.python, path)
-            # The interpreter has its own libraries, whatever it opens.
-            before = open_in_python(box, store.python, os.path.join(store.libc, "libm.so.6")).mapped
-    loaded |= {program: start_program(box, program) for program in programs}
-    agreement = compare(store, box, loaded, there_before=before)
+            opened[path] = open_in_python(box, store.python, path)
+    loaded = opened | started
     failures = {
         os.path.relpath(path, prefix): one.error or f"came from outside: {', '.join(one.foreign)}"
         for path, one in loaded.items()
