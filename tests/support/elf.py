@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.elf import format as elf
@@ -226,6 +227,25 @@ class Section(NamedTuple):
 def layout_of(data: bytes) -> elf.Layout:
     """Return the structures of a file's class and byte order."""
     return elf.LAYOUTS[data[elf.EI_CLASS], data[elf.EI_DATA]]
+
+
+def arrangement(data: bytes) -> tuple[object, ...]:
+    """Say what a reader finds its way by: two files alike in it take the same paths in it."""
+    layout = layout_of(data)
+    header = layout.header(data)
+    table = data[header.phoff : header.phoff + header.phnum * header.phentsize]
+    segments = layout.segments(table) if header.phnum else []
+    tags: list[int] = []
+    for segment in segments:
+        if segment.type == elf.PT_DYNAMIC:
+            size = segment.filesz // layout.dyn.size * layout.dyn.size
+            entries = layout.dyn.iter_unpack(data[segment.offset : segment.offset + size])
+            for tag, _ in takewhile(lambda entry: entry[0] != elf.DT_NULL, entries):
+                if tags[-1:] != [tag]:  # however many libraries are needed
+                    tags.append(tag)
+    kinds = tuple(segment.type for segment in segments)
+    machine = (layout.bits, layout.endian, header.machine, header.type)
+    return (*machine, kinds, tuple(tags), header.shoff > 0)
 
 
 def sections_of(data: bytes) -> dict[str, Section]:

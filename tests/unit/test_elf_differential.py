@@ -6,7 +6,6 @@ import io
 import sys
 import zipfile
 from collections import Counter
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,7 @@ from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection
 from elftools.elf.segments import InterpSegment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.elf import TARGETS, Poker, layout_of
+from tests.support.elf import TARGETS, Poker, arrangement
 from tests.wheels import corpus
 
 from nix_manylinux.elf import format as elf
@@ -164,25 +163,6 @@ def test_the_float_abi_is_the_one_of_the_reference(elf_files: ElfBuilder, target
     assert facts is not None
     assert bool(flags & E_FLAGS.EF_ARM_ABI_FLOAT_HARD) == (facts.machine.abi == "hard")
     assert bool(flags & E_FLAGS.EF_ARM_ABI_FLOAT_SOFT) == (facts.machine.abi == "soft")
-
-
-def arrangement(data: bytes) -> tuple[object, ...]:
-    """Say what a reader finds its way by: two files alike in it take the same paths in it."""
-    layout = layout_of(data)
-    header = layout.header(data)
-    table = data[header.phoff : header.phoff + header.phnum * header.phentsize]
-    segments = layout.segments(table) if header.phnum else []
-    tags: list[int] = []
-    for segment in segments:
-        if segment.type == elf.PT_DYNAMIC:
-            size = segment.filesz // layout.dyn.size * layout.dyn.size
-            entries = layout.dyn.iter_unpack(data[segment.offset : segment.offset + size])
-            for tag, _ in takewhile(lambda entry: entry[0] != elf.DT_NULL, entries):
-                if tags[-1:] != [tag]:  # however many libraries are needed
-                    tags.append(tag)
-    kinds = tuple(segment.type for segment in segments)
-    machine = (layout.bits, layout.endian, header.machine, header.type)
-    return (*machine, kinds, tuple(tags), header.shoff > 0)
 
 
 def members(wheel: Path) -> Iterator[tuple[str, bytes]]:

@@ -25,6 +25,7 @@ from packaging.requirements import Requirement
 from packaging.tags import sys_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from tests.support.auto_patchelf import auto_patchelf
+from tests.support.elf import arrangement
 from tests.support.installed import command, library_options, site_packages, target_options, unpack
 from tests.support.isolation import sandbox
 from tests.support.loading import open_in_python, open_libraries, start_program
@@ -86,14 +87,16 @@ def run_wheel(
     mode: str,
     beside: Sequence[str] = (),
     work: str | None = None,
+    alike: bool = True,
 ) -> Result:
     """Patch and load one wheel; ``mode`` is "tree", "wheel", or another tool's for comparison.
 
     "unpatched" leaves it as it is; "auto-patchelf" runs nixpkgs' script, whose
     path is in ``$NIX_MANYLINUX_AUTO_PATCHELF``.
     ``beside`` are wheels that are patched and unpacked first, in their own
-    prefixes. All is done in a temporary directory, below ``work`` if given,
-    that is removed afterwards.
+    prefixes. Without ``alike`` one program of each layout is started, not all.
+    All is done in a temporary directory, below ``work`` if given, that is
+    removed afterwards.
     """
     place = tempfile.mkdtemp(prefix="nix-manylinux-wheel-", dir=work)
     try:
@@ -108,7 +111,7 @@ def run_wheel(
         patched = _patch(wheel, prefix, store, mode=mode, others=others)
         if patched.refused:
             return patched
-        return _load(patched, prefix, others, store)
+        return _load(patched, prefix, others, store, alike=alike)
     finally:
         shutil.rmtree(place)
 
@@ -204,9 +207,14 @@ def _edited(report: str) -> int:
         return len(json.load(file)["edits"])
 
 
-def _load(patched: Result, prefix: str, others: Iterable[str], store: Store) -> Result:
+def _load(
+    patched: Result, prefix: str, others: Iterable[str], store: Store, *, alike: bool
+) -> Result:
     box = sandbox(store, prefix, *others)
     libraries, programs = _files_to_open(prefix)
+    if not alike:
+        layouts = {arrangement(Path(program).read_bytes()): program for program in programs}
+        programs = list(layouts.values())
     beside = [path for other in others for path in _files_to_open(other)[0]]
     opened = open_libraries(box, libraries, beside=beside)
     started = {program: start_program(box, program) for program in programs}
