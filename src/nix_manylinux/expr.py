@@ -10,8 +10,16 @@ from nix_manylinux.dependencies import Place, read_dependencies
 from nix_manylinux.errors import BadOption
 from nix_manylinux.licenses import nixpkgs_licenses
 from nix_manylinux.metadata import normalise_name
-from nix_manylinux.nixtext import nix_list, nix_name, nix_path, nix_string
+from nix_manylinux.nixtext import (
+    NOT_AN_ARGUMENT,
+    nix_comment,
+    nix_list,
+    nix_name,
+    nix_path,
+    nix_string,
+)
 from nix_manylinux.outside import outside_libraries
+from nix_manylinux.patterns import exact_pattern
 from nix_manylinux.policy import LEGACY_FLOORS, Floor, parse_floor
 
 if TYPE_CHECKING:
@@ -83,12 +91,17 @@ _USES = {
 def _arguments(dependencies: Dependencies, text: str) -> list[str]:
     """List the function's arguments: our own that the text uses, then the packages."""
     own = [name for name, use in _USES.items() if re.search(use, text)]
-    names = {*dependencies.always, *dependencies.sometimes}
+    names = {*dependencies.always, *dependencies.sometimes} - NOT_AN_ARGUMENT
     return [*own, *sorted({_argument(name) for name in names})]
 
 
 def _argument(package: str) -> str:
-    """Name a Python package's attribute as an argument: nixpkgs begins those of digits with "_"."""
+    """Name a Python package's attribute as an argument: nixpkgs begins those of digits with "_".
+
+    What Nix means something else by can be no argument, and is selected.
+    """
+    if package in NOT_AN_ARGUMENT:
+        return f"python.pkgs.{nix_name(package)}"
     return f"_{package}" if package[0].isdigit() or package in _USES else package
 
 
@@ -182,13 +195,13 @@ def _build_inputs(libraries: OutsideLibraries, runtime_libs: Sequence[str]) -> I
     if libraries.elsewhere:
         yield ""
         yield from (
-            f"# {soname} is looked for in {folder}, another wheel's: see dependencies."
+            nix_comment(f"{soname} is looked for in {folder}, another wheel's: see dependencies.")
             for soname, folder in libraries.elsewhere
         )
     if libraries.nobody:
         yield ""
         yield from _remarks(nixpkgs.explain(each) for each in libraries.nobody)
-        names = [nix_string(each.soname) for each in libraries.nobody]
+        names = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
         yield from _block("manylinuxIgnoreMissingDeps", names).split("\n")
     if runtime_libs:
         yield ""
@@ -215,10 +228,10 @@ def _meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator
     first = wheels[0]
     yield ""
     yield "meta = {"
-    summary = re.sub(r"^(?:An?|The)\s+", "", first.header("summary").rstrip(".").strip())
+    summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
     if summary:
         yield f"  description = {nix_string(summary[:1].upper() + summary[1:])};"
-    homepage = _homepage(first)
+    homepage = _line(_homepage(first))
     if homepage:
         yield f"  homepage = {nix_string(homepage)};"
     yield from (f"  {line}" for line in _license(first))
@@ -232,8 +245,13 @@ def _meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator
     pname = normalise_name(first.name.name)
     programs = [name for name in first.programs if normalise_name(name) == pname]
     if programs or len(first.programs) == 1:
-        yield f"  mainProgram = {nix_string((programs or list(first.programs))[0])};"
+        yield f"  mainProgram = {nix_string(_line((programs or list(first.programs))[0]))};"
     yield "};"
+
+
+def _line(text: str) -> str:
+    """Give text that a Nix string can hold on one line: control characters become spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _license(wheel: DescribedWheel) -> Iterator[str]:
@@ -260,7 +278,7 @@ def _homepage(wheel: DescribedWheel) -> str:
 
 
 def _remarks(notes: Iterable[str]) -> Iterator[str]:
-    yield from dict.fromkeys(f"# {note}." for note in notes)
+    yield from dict.fromkeys(nix_comment(f"{note}.") for note in notes)
 
 
 def _block(name: str, items: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
-from nix_manylinux.nixtext import nix_list, nix_path, nix_string
+from nix_manylinux.nixtext import nix_comment, nix_list, nix_path, nix_string
 from nix_manylinux.patterns import exact_pattern
 from nix_manylinux.values import Value, field
 
@@ -147,7 +147,7 @@ def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) ->
     ]
     if old:
         lines.append(f"# in older nixpkgs: {', '.join(old)}")
-    lines += dict.fromkeys(f"# {note}" for each in found for note in each.notes)
+    lines += dict.fromkeys(nix_comment(note) for each in found for note in each.notes)
     for problem in nobody:
         lines += _about(problem, table)
     if nobody:
@@ -196,11 +196,11 @@ def _about(problem: Problem, table: Table) -> list[str]:
     """Say about a library that nixpkgs lacks who wants it, and whether that can be done without."""
     suggestion = suggest(problem.name, table)
     text = explain(suggestion)
-    lines = [f"# {text}" if problem.name in text else f"# {problem.name}: {text}"]
+    lines = [nix_comment(text if problem.name in text else f"{problem.name}: {text}")]
     if problem.wanted_by and all(_is_plugin(label) for label in problem.wanted_by):
         more = len(problem.wanted_by) - 1
         others = f" and {more} more" if more else ""
-        lines.append(f"#   wanted only by plugins ({problem.wanted_by[0]}{others})")
+        lines.append(nix_comment(f"  wanted only by plugins ({problem.wanted_by[0]}{others})"))
     return lines
 
 

@@ -15,6 +15,13 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
 #: Words that no attribute may be called without quotes (Nix manual, "Identifiers").
 _KEYWORDS = frozenset({"assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"})
 
+#: Lower-case names that mean something else: keywords, and what is in scope everywhere
+#: (Nix manual, "Built-in Constants" and "Built-in Functions"), which `with` does not hide.
+NOT_AN_ARGUMENT = _KEYWORDS | {
+    *("abort", "break", "builtins", "derivation", "false", "import", "map", "null", "throw"),
+    "true",
+}
+
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
 
 
@@ -28,6 +35,12 @@ def nix_string(text: str) -> str:
         raise BadOption(f"{text!r} holds a NUL, which a Nix string can't")
     body = re.sub(r'[\\"\n\r\t]|\$(?=\{)', lambda match: _ESCAPES[match[0]], text)
     return f'"{body}"'
+
+
+def nix_comment(text: str) -> str:
+    """Write a comment of one line; what can't be seen, or would end the line, is spelt out."""
+    spelt = (c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return f"# {''.join(spelt)}"
 
 
 def nix_name(name: str) -> str:

@@ -42,7 +42,9 @@ def exact_pattern(soname: str, labels: Sequence[str] = ()) -> str:
 
 
 def _literally(text: str) -> str:
-    return re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
+    escaped = re.sub(r"[*?\[]", lambda match: f"[{match[0]}]", text)
+    # It is for people to read and to paste: what can't be seen stands for any character.
+    return "".join(c if c.isprintable() else "?" for c in escaped)
 
 
 class IgnorePattern(Value, frozen=False, kw_only=False):

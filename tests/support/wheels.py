@@ -14,20 +14,21 @@ import zlib
 from dataclasses import dataclass, field
 
 
-def tiny_library(soname: str = "libtiny.so.1", *needed: str) -> bytes:
+def tiny_library(soname: str = "libtiny.so.1", *needed: str, runpath: str = "") -> bytes:
     """Give the bytes of a shared library for x86_64 that holds only a dynamic section."""
     strings = b"\0"
     offsets = []
-    for name in (soname, *needed):
+    for name in (soname, *needed, *([runpath] if runpath else ())):
         offsets.append(len(strings))
-        strings += name.encode() + b"\0"
+        strings += name.encode("utf-8", "surrogateescape") + b"\0"
     strings = strings.ljust(-(-len(strings) // 8) * 8, b"\0")
     headers = 64 + 2 * 56
     symbols, hashes = bytes(24), struct.pack("<LLLL", 1, 1, 0, 0)
     at_symbols = headers + len(strings)
     at_hashes = at_symbols + len(symbols)
     at_dynamic = at_hashes + len(hashes)
-    tags = [(14, offsets[0]), *((1, offset) for offset in offsets[1:])]
+    tags = [(14, offsets[0]), *((1, offset) for offset in offsets[1 : len(needed) + 1])]
+    tags += [(29, offsets[-1])] if runpath else []
     tags += [(4, at_hashes), (5, headers), (6, at_symbols), (10, len(strings)), (11, 24), (0, 0)]
     dynamic = b"".join(struct.pack("<QQ", tag, value) for tag, value in tags)
     total = at_dynamic + len(dynamic)
