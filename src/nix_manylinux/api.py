@@ -10,6 +10,7 @@ from nix_manylinux.apply import apply_plan
 from nix_manylinux.check import check_trees
 from nix_manylinux.errors import BadTree, Unresolved, WriteFailed
 from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
+from nix_manylinux.patterns import file_matches
 from nix_manylinux.references import plan_references
 from nix_manylinux.resolve import plan_trees
 from nix_manylinux.signals import signals_as_exceptions
@@ -19,7 +20,7 @@ from nix_manylinux.values import replace
 from nix_manylinux.verify import verify_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from nix_manylinux.index import LibraryIndex
     from nix_manylinux.inspection import Inspection
@@ -43,13 +44,9 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     """
     from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
 
-    with (
-        signals_as_exceptions(),
-        _scratch() as folder,
-        ExitStack() as stack,
-    ):
+    with _scratch() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
-        return _unpack(opened, folder)
+        return _unpack(opened, folder, Options())
 
 
 def inspect(
@@ -74,11 +71,11 @@ def inspect(
     with ExitStack() as stack:
         labels: Mapping[str, str] = {}
         if os.path.isdir(path):
-            facts = inspect_tree(path)
+            facts = scan_tree(_directory(path), excluded=_excluded(options))
             tags = tuple(tag for dist in facts.distributions for tag in dist.tags)
         else:
             tags = parse_wheel_name(os.fspath(path)).tags
-            facts, labels = _unpack_for_reading(stack, os.fspath(path), options.max_size)
+            facts, labels = _unpack_for_reading(stack, os.fspath(path), options)
         return Inspection(
             facts=facts,
             tags=tags,
@@ -102,22 +99,23 @@ def plan_path(
     options = options or Options()
     with ExitStack() as stack:
         if os.path.isdir(path):
-            facts = inspect_tree(path)
+            facts = scan_tree(_directory(path), excluded=_excluded(options))
         else:
-            facts, _ = _unpack_for_reading(stack, os.fspath(path), options.max_size)
+            facts, _ = _unpack_for_reading(stack, os.fspath(path), options)
         return plan_trees([facts], target=target, libraries=libraries, options=options)
 
 
 def _unpack_for_reading(
-    stack: ExitStack, path: str, max_size: int
+    stack: ExitStack, path: str, options: Options
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel with its Python files, until ``stack`` is closed."""
     from nix_manylinux.wheel import FLOATING, open_wheel  # noqa: PLC0415
 
     folder = stack.enter_context(_scratch())
-    opened = stack.enter_context(open_wheel(path, max_size=max_size))
+    opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
     labels = opened.unpack(folder, also=lambda name: name.endswith(".py")).labels
-    return scan_tree(folder, labels=labels, floating=FLOATING), labels
+    excluded = _excluded(options)
+    return scan_tree(folder, labels=labels, floating=FLOATING, excluded=excluded), labels
 
 
 def plan_tree(
@@ -176,7 +174,8 @@ def patch_trees(
     if not dry_run:
         for root in roots:
             recover_tree(_directory(root))
-    trees = [scan_tree(_directory(root), progress=progress) for root in roots]
+    excluded = _excluded(options)
+    trees = [scan_tree(_directory(root), excluded=excluded, progress=progress) for root in roots]
     warnings = _check_tags(trees, target)
     plan = plan_trees(trees, target=target, libraries=libraries, options=options, progress=progress)
     refuse(plan, options)
@@ -206,9 +205,11 @@ def check_tree(
 
     The tree may be an environment that is made of links into other trees.
     """
+    options = options or Options()
     roots = [root] if isinstance(root, (str, os.PathLike)) else root
-    trees = [scan_tree(_directory(each), through_links=True) for each in roots]
-    plan = check_trees(trees, target=target, libraries=libraries, options=options or Options())
+    excluded = _excluded(options)
+    trees = [scan_tree(_directory(each), through_links=True, excluded=excluded) for each in roots]
+    plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
 
 
@@ -241,7 +242,7 @@ def patch_wheel(
     check_compatible(name.tags, target, where=os.path.basename(path))
     with _scratch() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-        facts = _unpack(opened, folder, progress)
+        facts = _unpack(opened, folder, options, progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress
@@ -277,7 +278,10 @@ def patch_wheel(
 
 @contextmanager
 def _scratch() -> Iterator[str]:
-    """Give a folder that is deleted in the end; what can't be deleted is left to the system."""
+    """Give a folder that is deleted in the end, on SIGTERM and SIGHUP too.
+
+    What can't be deleted is left to the system.
+    """
     from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need none
 
     try:
@@ -288,15 +292,28 @@ def _scratch() -> Iterator[str]:
             where=cause.filename or "TMPDIR",
             hint="make room there, or set TMPDIR to a folder that has it",
         ) from cause
-    with folder as path:
+    with signals_as_exceptions(), folder as path:
         yield path
 
 
-def _unpack(wheel: Wheel, folder: str, progress: Progress | None = None) -> TreeFacts:
+def _unpack(
+    wheel: Wheel, folder: str, options: Options, progress: Progress | None = None
+) -> TreeFacts:
     from nix_manylinux.wheel import FLOATING  # noqa: PLC0415 - trees need no wheel
 
     unpacked = wheel.unpack(folder, progress=progress)
-    return scan_tree(folder, labels=unpacked.labels, floating=FLOATING, progress=progress)
+    return scan_tree(
+        folder,
+        labels=unpacked.labels,
+        floating=FLOATING,
+        excluded=_excluded(options),
+        progress=progress,
+    )
+
+
+def _excluded(options: Options) -> Callable[[str], bool]:
+    """Give the test for what a user has excluded: such a file may be damaged."""
+    return lambda label: any(file_matches(label, pattern) for pattern in options.exclude)
 
 
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> tuple[str, ...]:

@@ -47,7 +47,9 @@ class _Checker:
         self.loader = make_loader(target, libraries, data)
         self.index = TreeIndex(trees)
         self.problems = Problems()
-        self.warnings: dict[str, None] = {}
+        self.warnings = dict.fromkeys(
+            f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
+        )
         for path, (_, file) in self.index.files.items():
             self.disk.learn(path, file.facts)
 

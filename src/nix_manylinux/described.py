@@ -10,10 +10,12 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from nix_manylinux.metadata import read_headers
+from nix_manylinux.signals import signals_as_exceptions
 from nix_manylinux.tags import parse_wheel_name
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.values import Value, field
 from nix_manylinux.wheel import open_wheel
+from nix_manylinux.wheel_checks import MAX_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +59,11 @@ class DescribedWheel(Value):
 
 def describe_wheel(path: str) -> DescribedWheel:
     """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel."""
-    with open_wheel(path) as wheel, tempfile.TemporaryDirectory(prefix="nix-manylinux-") as folder:
+    with (
+        open_wheel(path) as wheel,
+        signals_as_exceptions(),
+        tempfile.TemporaryDirectory(prefix="nix-manylinux-") as folder,
+    ):
         unpacked = wheel.unpack(folder)
         facts = scan_tree(unpacked.root, labels=unpacked.labels)
         headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
@@ -128,7 +134,8 @@ def _entry_points(wheel: Wheel) -> str:
 
     with zipfile.ZipFile(wheel.path) as archive:
         try:
-            data = archive.read(f"{wheel.dist_info}/entry_points.txt")
+            with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
+                data = file.read(MAX_METADATA)
         except KeyError:
             return ""
     return data.decode("utf-8", "replace")

@@ -204,7 +204,8 @@ class TreeFacts(Value):
     ``root`` is absolute. ``floating`` is a folder whose final place is not
     known yet (``lib/python`` of a wheel that is not installed): paths inside
     it and out of it are sure, paths into it are not. ``leftovers`` are
-    temporary files of ours that a killed run left behind.
+    temporary files of ours that a killed run left behind. ``damaged`` says of
+    excluded files what is wrong with them; they are not among the files.
     """
 
     root: str
@@ -213,6 +214,7 @@ class TreeFacts(Value):
     site_packages: tuple[str, ...] = ()
     floating: str | None = None
     leftovers: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 class Interpreter(Value):

@@ -94,7 +94,9 @@ class _Planner:
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.index = TreeIndex(trees)
         self.problems = Problems()
-        self.warnings: list[str] = []
+        self.warnings = [
+            f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
+        ]
         disk = libraries.disk
         for path, (_, file) in self.index.files.items():
             disk.learn(path, file.facts)

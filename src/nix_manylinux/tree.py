@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.errors import BadTree, NixManylinuxError
+from nix_manylinux.errors import BadElf, BadTree
 from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
 from nix_manylinux.model import Distribution, ElfKind, TreeFacts, TreeFile
@@ -20,7 +20,7 @@ from nix_manylinux.progress import told
 from nix_manylinux.values import Value, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nix_manylinux.progress import Progress
 
@@ -39,6 +39,7 @@ def scan_tree(
     labels: Mapping[str, str] | None = None,
     floating: str | None = None,
     through_links: bool = False,
+    excluded: Callable[[str], bool] = lambda _label: False,
     progress: Progress | None = None,
 ) -> TreeFacts:
     """Read every ELF file and every ``*.dist-info`` below ``root``.
@@ -53,7 +54,8 @@ def scan_tree(
     which is what `$ORIGIN` means to the loader. Programs don't: theirs is the
     place where they really are, so they start as they do there. Such facts are
     to be looked at, never to be written to.
-    Raises BadTree for what can't be read or vanishes meanwhile, and BadElf.
+    Raises BadTree for what can't be read or vanishes meanwhile, and BadElf for
+    a damaged file, unless its label is ``excluded``.
     """
     if not os.path.isdir(root):
         raise BadTree("is not a directory", where=root, hint="name an existing directory")
@@ -67,7 +69,14 @@ def scan_tree(
     walk = _Walk(root=root, through_links=through_links)
     walk.run()
     shown = labels or {}
-    files = sorted(_tree_files(walk, shown, progress), key=lambda file: file.path)
+    damaged: list[str] = []
+
+    def forgive(label: str, error: BadElf) -> None:
+        if not excluded(label):
+            raise error
+        damaged.append(f"{label}: {error.what}")
+
+    files = sorted(_tree_files(walk, shown, forgive, progress), key=lambda file: file.path)
     folders = sorted(walk.dist_infos)
     holders = {os.path.dirname(folder) for folder in folders}
     return TreeFacts(
@@ -77,6 +86,7 @@ def scan_tree(
         site_packages=tuple(sorted(holders | walk.site_packages)),
         floating=floating,
         leftovers=tuple(sorted(walk.leftovers)),
+        damaged=tuple(sorted(damaged)),
     )
 
 
@@ -196,7 +206,10 @@ class _Walk(Value, frozen=False, kw_only=False):
 
 
 def _tree_files(
-    walk: _Walk, labels: Mapping[str, str], progress: Progress | None
+    walk: _Walk,
+    labels: Mapping[str, str],
+    forgive: Callable[[str, BadElf], None],
+    progress: Progress | None,
 ) -> Iterator[TreeFile]:
     symbolic = set(walk.links)
     for inode in told(walk.inodes.values(), progress, "reading"):
@@ -205,8 +218,9 @@ def _tree_files(
         label = labels.get(path, path)
         try:
             facts = read_elf(os.path.join(walk.root, path), label=label)
-        except NixManylinuxError:
-            raise
+        except BadElf as error:
+            forgive(label, error)
+            continue
         except OSError as cause:
             raise _unreadable(cause, label) from cause
         if facts is None:

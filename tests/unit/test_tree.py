@@ -269,3 +269,15 @@ def test_links_out_of_the_tree_are_followed_to_look_only(tmp_path: Path) -> None
     assert scan_tree(str(tree)).files == ()
     (file,) = scan_tree(str(tree), through_links=True).files
     assert (file.path, file.aliases[0]) == ("file.so", "folder/libtiny.so.1")
+
+
+def test_a_damaged_file_may_be_excluded(tmp_path: Path) -> None:
+    """A file that is cut short fails the scan, unless it is excluded: then it is told, and left."""
+    (tmp_path / "cut.so").write_bytes(LIBRARY[:100])
+    (tmp_path / "whole.so").write_bytes(LIBRARY)
+    with pytest.raises(BadElf):
+        scan_tree(str(tmp_path), excluded=lambda label: label == "whole.so")
+    facts = scan_tree(str(tmp_path), excluded=lambda label: label == "cut.so")
+    assert [file.path for file in facts.files] == ["whole.so"]
+    (told,) = facts.damaged
+    assert told.startswith("cut.so: ")
