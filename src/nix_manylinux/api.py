@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from nix_manylinux.apply import apply_plan
@@ -13,14 +13,14 @@ from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
 from nix_manylinux.patterns import file_matches
 from nix_manylinux.references import plan_references
 from nix_manylinux.resolve import plan_trees
-from nix_manylinux.signals import signals_as_exceptions
+from nix_manylinux.signals import scratch_folder
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.undo_log import recover_tree
 from nix_manylinux.values import replace
 from nix_manylinux.verify import verify_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nix_manylinux.index import LibraryIndex
     from nix_manylinux.inspection import Inspection
@@ -44,7 +44,7 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     """
     from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
 
-    with _scratch() as folder, ExitStack() as stack:
+    with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
         return _unpack(opened, folder, Options())
 
@@ -111,7 +111,7 @@ def _unpack_for_reading(
     """Unpack a wheel with its Python files, until ``stack`` is closed."""
     from nix_manylinux.wheel import FLOATING, open_wheel  # noqa: PLC0415
 
-    folder = stack.enter_context(_scratch())
+    folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
     labels = opened.unpack(folder, also=lambda name: name.endswith(".py")).labels
     excluded = _excluded(options)
@@ -240,7 +240,7 @@ def patch_wheel(
     path = os.fspath(wheel)
     name = parse_wheel_name(path)
     check_compatible(name.tags, target, where=os.path.basename(path))
-    with _scratch() as folder, ExitStack() as stack:
+    with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
         facts = _unpack(opened, folder, options, progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
@@ -274,26 +274,6 @@ def patch_wheel(
         )
     report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
     return PatchedWheel(path=output, sha256=sha256, report=report)
-
-
-@contextmanager
-def _scratch() -> Iterator[str]:
-    """Give a folder that is deleted in the end, on SIGTERM and SIGHUP too.
-
-    What can't be deleted is left to the system.
-    """
-    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need none
-
-    try:
-        folder = TemporaryDirectory(prefix="nix-manylinux-", ignore_cleanup_errors=True)
-    except OSError as cause:
-        raise WriteFailed(
-            f"can't make a temporary folder: {cause.strerror}",
-            where=cause.filename or "TMPDIR",
-            hint="make room there, or set TMPDIR to a folder that has it",
-        ) from cause
-    with signals_as_exceptions(), folder as path:
-        yield path
 
 
 def _unpack(

@@ -187,6 +187,7 @@ class _Run:
                 self._journal.interrupts.check()
                 update = update_record(tree.root, distribution.folder, changed)
                 self._journal.undo_steps.append(update.undo)
+                self._journal.close_steps.append(update.close)
                 updates.append(update)
         return updates
 

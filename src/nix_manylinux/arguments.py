@@ -73,6 +73,9 @@ def make_parser(version: str) -> argparse.ArgumentParser:
         "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
         help="a library of the graphics driver, besides the known ones",
     )  # fmt: skip
+    check.add_argument(
+        "--exclude", action="append", metavar="GLOB", help="files that need not load"
+    )  # fmt: skip
 
     inspect = _command(
         commands, "inspect", "tags, policy, needs, versions, who provides what", "WHEEL|TREE"

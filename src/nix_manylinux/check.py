@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nix_manylinux.data import read_libraries
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.patterns import file_matches
 from nix_manylinux.problems import Problems
 from nix_manylinux.resolve import make_loader
 from nix_manylinux.treeindex import TreeIndex, inside
@@ -72,6 +73,9 @@ class _Checker:
         facts = file.facts
         if not facts.kind.is_linked:
             return FilePlan(tree=position, file=file, skipped=facts.kind.value)
+        for pattern in self.options.exclude:
+            if file_matches(file.label, pattern):
+                return FilePlan(tree=position, file=file, skipped=f"excluded by {pattern!r}")
         if not facts.machine.fits(self.target.machine):
             skipped = f"for another machine ({facts.machine})"
             return FilePlan(tree=position, file=file, skipped=skipped)

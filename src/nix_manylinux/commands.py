@@ -155,17 +155,16 @@ class Run:
         return DONE
 
     def _expr(self) -> int:
-        from tempfile import TemporaryDirectory  # noqa: PLC0415 - only expr downloads
-
         from nix_manylinux.described import describe_wheel  # noqa: PLC0415
         from nix_manylinux.download import download_wheels  # noqa: PLC0415
         from nix_manylinux.expr import build_expression  # noqa: PLC0415
         from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
         from nix_manylinux.policy import load_policies  # noqa: PLC0415
+        from nix_manylinux.signals import scratch_folder  # noqa: PLC0415
 
         extra = self.arguments.extra
         (wheel,) = self.arguments.paths
-        with TemporaryDirectory(prefix="nix-manylinux-") as folder:
+        with scratch_folder() as folder:
             paths = [wheel]
             if not wheel.endswith(".whl"):
                 paths = download_wheels(

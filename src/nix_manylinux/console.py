@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from nix_manylinux.errors import NixManylinuxError
 
-#: Control characters, but for the colours that `Console.paint` makes: a file's
-#: name must not move the cursor or begin a line of its own.
-_CONTROL = re.compile(r"\x1b(?!\[[\d;]*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
+#: Control characters: a file's name must not move the cursor or begin a line of its own.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: The same, but for the colours that `Console.paint` makes.
+_UNPAINTED = re.compile(
+    r"\x1b(?!\[(?:[0-2]|3[1-3])(?:;[0-2]|;3[1-3])*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]"
+)
 _CODES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
@@ -121,7 +124,8 @@ class Console:
     def _line(self, stream: TextIO, text: str) -> None:
         self.clear()
         # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
-        safe = _CONTROL.sub(_escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
+        control = _CONTROL if self._plain or not self._talk.isatty() else _UNPAINTED
+        safe = control.sub(_escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
         encoding = stream.encoding or "utf-8"
         stream.write(safe.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 

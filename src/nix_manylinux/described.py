@@ -6,11 +6,10 @@ import base64
 import hashlib
 import os
 import re
-import tempfile
 from typing import TYPE_CHECKING
 
 from nix_manylinux.metadata import read_headers
-from nix_manylinux.signals import signals_as_exceptions
+from nix_manylinux.signals import scratch_folder
 from nix_manylinux.tags import parse_wheel_name
 from nix_manylinux.tree import scan_tree
 from nix_manylinux.values import Value, field
@@ -59,11 +58,7 @@ class DescribedWheel(Value):
 
 def describe_wheel(path: str) -> DescribedWheel:
     """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel."""
-    with (
-        open_wheel(path) as wheel,
-        signals_as_exceptions(),
-        tempfile.TemporaryDirectory(prefix="nix-manylinux-") as folder,
-    ):
+    with scratch_folder() as folder, open_wheel(path) as wheel:
         unpacked = wheel.unpack(folder)
         facts = scan_tree(unpacked.root, labels=unpacked.labels)
         headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])

@@ -12,6 +12,8 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+from nix_manylinux.signals import signals_held
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -87,22 +89,22 @@ def write_file(path: str, data: bytes) -> None:
     path = os.path.realpath(path)
     temporary = temporary_beside(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666)  # as open() would: the umask decides
-    try:
+    with signals_held():
+        descriptor = os.open(temporary, flags, 0o666)  # as open() would: the umask decides
         try:
-            write_all(descriptor, data)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+            try:
+                write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
 
-def replace_file(path: str, data: bytes, like: os.stat_result, *, keep_times: bool = False) -> None:
+def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
     """Put a new file in the place of ``path``, with the owner and mode of ``like``.
 
-    With ``keep_times`` it has the times of ``like`` too.
     A link at ``path`` is replaced, never written through. On any failure the
     old file is still there and nothing else is.
     """
@@ -114,8 +116,6 @@ def replace_file(path: str, data: bytes, like: os.stat_result, *, keep_times: bo
             try:
                 write_all(descriptor, data)
                 copy_owner_and_mode(descriptor, like)
-                if keep_times:
-                    os.utime(descriptor, ns=(like.st_atime_ns, like.st_mtime_ns))
             finally:
                 os.close(descriptor)
             os.replace(temporary, path)

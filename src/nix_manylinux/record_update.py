@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree
-from nix_manylinux.files import replace_file, writable_folder
+from nix_manylinux.files import replace_file, temporary_beside, writable_folder
 from nix_manylinux.record import (
     MAX_RECORD_SIZE,
     REBUILD,
@@ -32,7 +32,8 @@ class RecordUpdate(Value):
     """What `update_record` found: rows that were untrue before us, and rows of vanished files.
 
     ``outside`` counts rows that lead out of the tree; they are left alone.
-    ``written`` says whether the file changed; `undo` puts the old one back.
+    ``written`` says whether the file changed; `undo` puts the old one back,
+    `close` lets go of it.
     """
 
     stale: int = 0
@@ -40,11 +41,17 @@ class RecordUpdate(Value):
     outside: int = 0
     written: bool = False
     _undo: Callable[[], None] | None = None
+    _close: Callable[[], None] | None = None
 
     def undo(self) -> None:
         """Put the old file back, or do nothing where none was written."""
         if self._undo is not None:
             self._undo()
+
+    def close(self) -> None:
+        """Delete what `undo` would have needed."""
+        if self._close is not None:
+            self._close()
 
 
 def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> RecordUpdate:
@@ -72,26 +79,33 @@ def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> Rec
     if kept == record.rows:
         return found
 
-    old_link = os.readlink(path) if os.path.islink(path) else None
     fresh = Record(rows=kept, line_end=record.line_end).encode()
+    backup = temporary_beside(path)
 
     def undo() -> None:
-        if old_link is None:
-            replace_file(path, data, status, keep_times=True)
-        else:
-            with writable_folder(os.path.dirname(path)):
-                os.unlink(path)
-                os.symlink(old_link, path)
+        with writable_folder(os.path.dirname(path)):
+            os.replace(backup, path)
+
+    def close() -> None:
+        with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
+            os.unlink(backup)
 
     try:
-        replace_file(path, fresh, status)
+        # A name more: going back to it needs no room, which a full disk doesn't have.
+        with writable_folder(os.path.dirname(path)):
+            os.link(path, backup, follow_symlinks=False)
+        try:
+            replace_file(path, fresh, status)
+        except BaseException:
+            close()
+            raise
     except OSError as cause:
         raise BadTree(
             f"can't be rewritten: {cause.strerror}",
             where=where,
             hint="give this user the right to write there, or free some space",
         ) from cause
-    return replace(found, written=True, _undo=undo)
+    return replace(found, written=True, _undo=undo, _close=close)
 
 
 def _read_record(path: str, where: str) -> tuple[bytes, os.stat_result]:

@@ -6,6 +6,8 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
+from nix_manylinux.errors import WriteFailed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -75,6 +77,43 @@ class Interrupts:
             self._pending = self._pending or number
         if not self._held:
             self.check()
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[Interrupts]:
+    """Hold signals back while the block runs, except where it releases them; raise them then."""
+    interrupts = Interrupts()
+    interrupts.start()
+    try:
+        yield interrupts
+    finally:
+        interrupts.hold()
+        interrupts.stop()
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """Give a folder that is deleted in the end, on SIGINT, SIGTERM and SIGHUP too.
+
+    What can't be deleted is left to the system. Raises WriteFailed.
+    """
+    from tempfile import TemporaryDirectory  # noqa: PLC0415 - trees need none
+
+    with signals_held() as interrupts:
+        try:
+            folder = TemporaryDirectory(prefix="nix-manylinux-", ignore_cleanup_errors=True)
+        except OSError as cause:
+            raise WriteFailed(
+                f"can't make a temporary folder: {cause.strerror}",
+                where=cause.filename or "TMPDIR",
+                hint="make room there, or set TMPDIR to a folder that has it",
+            ) from cause
+        try:
+            interrupts.release()
+            yield folder.name
+        finally:
+            interrupts.hold()
+            folder.cleanup()
 
 
 @contextlib.contextmanager

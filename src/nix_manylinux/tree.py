@@ -153,7 +153,11 @@ class _Walk(Value, frozen=False, kw_only=False):
         """Keep a link for later, or what it leads to outside; give the folder to walk, if any.
 
         A folder above the root, or one that was entered already, would be a circle.
+        A temporary one is RECORD's, kept by a killed run: RECORD may be a link.
         """
+        if TEMPORARY_NAME.fullmatch(entry.name):
+            self.leftovers.append(path)
+            return []
         if not self.through_links or not self.leads_out(path):
             self.links.append(path)
             return []

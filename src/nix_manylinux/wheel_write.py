@@ -15,6 +15,7 @@ from nix_manylinux.archive_write import ArchiveWriter, dos_moment
 from nix_manylinux.errors import BadWheel, WriteFailed
 from nix_manylinux.progress import told
 from nix_manylinux.record import Record, encode_digest, new_hash
+from nix_manylinux.signals import signals_held
 from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
@@ -204,17 +205,20 @@ def _delete_unfinished(folder: str) -> None:
 def _replaced(path: str) -> Iterator[int]:
     """Open a new file that takes the place of ``path`` when the block is done, or vanishes."""
     _delete_unfinished(os.path.dirname(path) or ".")
-    temporary, descriptor = _begin(path)
-    try:
+    with signals_held() as interrupts:
+        temporary, descriptor = _begin(path)
         try:
-            yield descriptor
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+            try:
+                interrupts.release()
+                yield descriptor
+                os.fsync(descriptor)
+            finally:
+                interrupts.hold()
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     # The new file is there, whole and synced. That its name survives a loss of
     # power is not worth an error, and not every file system can say so.
     with contextlib.suppress(OSError):

@@ -34,7 +34,9 @@ Found = dict[str, Any]
 TEMPORARY = re.compile(r"(.*/)?\.nix-manylinux-[0-9a-f]{16}\.tmp|tmp/nix-manylinux-.*")
 #: Left in the scene by a killed run; deleted as soon as the tree is locked, and by right.
 LEFTOVER = ".nix-manylinux-0123456789abcdef.tmp"
-MODES = {"count": 1, "fail": 2, "kill": 3, "full": 4, "short": 5}
+#: The status of a process that SIGTERM ended in order.
+TERMINATED = 128 + signal.SIGTERM
+MODES = {"count": 1, "fail": 2, "kill": 3, "full": 4, "short": 5, "terminate": 6}
 #: number, mode, code, count, hits and room of the names: the order of faulty_calls.c.
 _MODE, _NUMBER, _CODE, _COUNT, _HITS, _ROOM = range(6)
 
@@ -74,7 +76,9 @@ def snapshot(root: str) -> Found:
             path = os.path.join(top, name)
             status = os.lstat(path)
             content: Any = None
-            if stat.S_ISREG(status.st_mode):
+            if stat.S_ISLNK(status.st_mode):
+                content = (os.readlink(path), 0, 0)
+            elif stat.S_ISREG(status.st_mode):
                 with open(path, "rb") as file:
                     content = (file.read(), status.st_mtime_ns, status.st_nlink)
             found[os.path.relpath(path, root)] = (status.st_mode, content)
@@ -105,6 +109,7 @@ class Points:
         if scene == "wheel":
             self.words += ["--output-dir", os.path.join(self.work, "out")]
         self.names: list[str] = []
+        self.child = 0
         self.hits = 0
         self.ends: Counter[str] = Counter()
         self.bad: list[str] = []
@@ -124,13 +129,13 @@ class Points:
             else:
                 os.link(first, target)
 
-        shutil.copytree(self.given, self.work, copy_function=copy)
+        shutil.copytree(self.given, self.work, copy_function=copy, symlinks=True)
         os.mkdir(os.path.join(self.work, "tmp"))
 
     def run(self, arm: Callable[[], None]) -> tuple[int, str]:
         """Run the command in a process of its own: its exit status (-9 if killed), its talk."""
         talk = os.memfd_create("talk")
-        child = os.fork()
+        self.child = child = os.fork()
         if child == 0:
             status = 4
             try:
@@ -140,6 +145,8 @@ class Points:
                 status = main(self.words)
                 sys.stdout.flush()
                 sys.stderr.flush()
+            except SystemExit as error:
+                status = int(error.code or 0)
             except BaseException as error:  # noqa: BLE001 - whatever it is, the parent tells
                 os.write(2, repr(error).encode())
             finally:
@@ -170,6 +177,8 @@ class Points:
         assert status == 0, text
         after = bytes_of(snapshot(self.work))
         assert after != bytes_of(before)
+        if mode == "count":
+            return names
         before = {}
         for number, name in enumerate(names):
             if not before or snapshot(self.work) != before:
@@ -203,6 +212,13 @@ class Points:
             self._expect("error:" in text, f"{what}: no error was told", text, "")
             if now == before:
                 return  # and a run of this very state has come out right
+        elif status == TERMINATED and what.startswith("terminate"):
+            # Where there is no way back any more, it is done, and says that it was ended.
+            self.ends["ended, as before" if now == before else "ended, done"] += 1
+            right = now == before or bytes_of(now) == after
+            self._expect(right, f"{what}: neither the old state nor the new", now, before)
+            if now == before:
+                return
         elif status == -signal.SIGKILL and killed:
             self.ends["killed"] += 1
             self._after_kill(what, now, before, after)
@@ -245,7 +261,8 @@ def _main() -> None:
     os.environ["TMPDIR"] = os.path.join(folder, "work/tmp")
     points = Points(shim, scene, linker, folder)
     names = points.every(mode, int(code[0]) if code else 0)
-    json.dump({"points": names, "ends": points.ends, "bad": points.bad}, sys.stdout)
+    found = {"points": names, "ends": points.ends, "bad": points.bad, "child": points.child}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

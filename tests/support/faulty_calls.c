@@ -1,4 +1,4 @@
-/* Preloaded: counts every call that changes a file, and fails, shortens or kills at one of them.
+/* Preloaded: counts every call that changes a file, and fails, shortens, kills or ends it at one.
  *
  * Nothing happens until fault_state() is given a block of shared memory. Writes to
  * descriptors 1 and 2 are talk, and are let through. */
@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OFF, COUNT, FAIL_ONCE, KILL, FULL, SHORT };
+enum { OFF, COUNT, FAIL_ONCE, KILL, FULL, SHORT, TERMINATE };
 
 struct state {
   long mode, number, code, count, hits;
@@ -43,6 +43,10 @@ static int point(const char *name, int allocates) {
   if (state->mode == KILL) {
     kill(getpid(), SIGKILL);
     for (;;) pause();
+  }
+  if (state->mode == TERMINATE) {
+    kill(getpid(), SIGTERM);
+    return 0;
   }
   if (state->mode == SHORT) return 1;
   errno = (int)state->code;

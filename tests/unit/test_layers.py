@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "nix_manylinux"
 
 #: From the ground up. A new module takes its place here.
 ORDER = """
-values errors model progress data
+values errors signals model progress data
 elf.format elf.image elf.versions elf.read elf.strings
 elf.draft elf.object elf.bss elf.sound elf.tables elf.stringtable elf.goal elf.pieces elf.survey
 elf.check elf.layout elf.build
@@ -19,7 +19,7 @@ files record record_update metadata
 archive_format archive_end archive_names archive archive_write wheel_checks wheel_write wheel
 tree index treeindex patterns problems planned
 candidates searchpath runtime simulation resolve check
-inuse editor signals replacement undo_log journal apply verify references
+inuse editor replacement undo_log journal apply verify references
 nixtext nixpkgs report runtime_loads inspection
 graph_model graph_fold graph_build graph_layout graph_svg graph_text graph_html graph
 described licenses dependencies outside expr download

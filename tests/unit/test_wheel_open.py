@@ -237,6 +237,7 @@ HOSTILE = {
         "WHEEL: is not in the wheel",
     ),
     "metadata-not-utf-8": (MadeWheel(metadata=b"Name: \xff\n"), "not UTF-8"),
+    "wheel-file-not-utf-8": (MadeWheel(wheel=b"Wheel-Version: 1.0\nTag: \xff\n"), "not UTF-8"),
     "metadata-huge": (MadeWheel(metadata=b"N" * (2**24 + 1)), "more than 16777216"),
     "wheel-huge": (MadeWheel(wheel=b"N" * (2**24 + 1)), "more than 16777216"),
     "metadata-empty": (MadeWheel(metadata=b""), "one Name and one Version"),
