@@ -25,10 +25,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if list(words) == ["--version"]:  # asked for often, by wrappers: imports nothing
         sys.stdout.write(f"nix-manylinux {VERSION}\n")
         return DONE
-    from nix_manylinux.arguments import make_parser, parse_arguments  # noqa: PLC0415
+    from nix_manylinux.arguments import parse_arguments  # noqa: PLC0415
 
     try:
-        arguments = parse_arguments(make_parser(VERSION), words)
+        arguments = parse_arguments(VERSION, words)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else USAGE
     return _guarded(arguments, os.environ)

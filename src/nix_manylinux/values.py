@@ -73,6 +73,7 @@ class ValueClass(type):
         namespace |= {
             "__slots__": tuple(own),
             "_fields": fields,
+            "_defaults": {e: f.default for e, f in fields.items() if f.default is not REQUIRED},
             "_positional": not kw_only,
             "_compared": tuple(each for each, how in fields.items() if how.compare),
             "_hashed": tuple(each for each, how in fields.items() if how.hash),
@@ -81,10 +82,8 @@ class ValueClass(type):
             namespace |= {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
             namespace.setdefault("__hash__", None)
         made: Any = super().__new__(cls, name, bases, namespace)
-        made._steps = tuple(  # noqa: SLF001 - the slots are there from now on
-            (each, getattr(made, each).__set__, how.default, how.factory)
-            for each, how in fields.items()
-        )
+        puts = [(each, getattr(made, each).__set__) for each in fields]
+        made._puts = tuple(puts)  # noqa: SLF001 - the slots are there from now on
         return made
 
 
@@ -99,21 +98,21 @@ class Value(metaclass=ValueClass):
         _fields: ClassVar[dict[str, Field]]
         _compared: ClassVar[tuple[str, ...]]
         _hashed: ClassVar[tuple[str, ...]]
-        _steps: ClassVar[tuple[tuple[str, Callable[..., None], Any, Callable[[], Any] | None], ...]]
+        _defaults: ClassVar[dict[str, object]]
+        _puts: ClassVar[tuple[tuple[str, Callable[[Any, object], None]], ...]]
         _positional: ClassVar[bool]
 
     def __init__(self, *args: object, **given: object) -> None:
         if args:
+            if len(args) == len(self._puts) and self._positional and not given:
+                for (_, put), value in zip(self._puts, args, strict=True):
+                    put(self, value)
+                return
             given.update(self._named(args, given))
-        for name, put, default, factory in self._steps:
-            value = given.pop(name, default)
-            if value is REQUIRED:
-                if factory is None:
-                    raise TypeError(f"{type(self).__name__} lacks the argument {name!r}")
-                value = factory()
-            put(self, value)
-        if given:
-            raise TypeError(f"{type(self).__name__} has no field {', '.join(map(repr, given))}")
+        if given.keys() != self._fields.keys():
+            given = self._complete(given)
+        for name, put in self._puts:
+            put(self, given[name])
 
     def _named(self, args: tuple[object, ...], given: dict[str, object]) -> dict[str, object]:
         named = dict(zip(self._fields, args, strict=False))
@@ -121,10 +120,25 @@ class Value(metaclass=ValueClass):
             raise TypeError(f"{type(self).__name__} takes each field once, most by keyword only")
         return named
 
+    def _complete(self, given: dict[str, object]) -> dict[str, object]:
+        unknown = given.keys() - self._fields.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(map(repr, unknown))}")
+        full = {**self._defaults, **given}
+        for name in self._fields.keys() - full.keys():
+            factory = self._fields[name].factory
+            if factory is None:
+                raise TypeError(f"{type(self).__name__} lacks the argument {name!r}")
+            full[name] = factory()
+        return full
+
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(getattr(self, each) == getattr(other, each) for each in self._compared)
+        for each in self._compared:  # noqa: SIM110 - most pairs differ in the first field
+            if getattr(self, each) != getattr(other, each):
+                return False
+        return True
 
     def __hash__(self) -> int:
         return hash(tuple([getattr(self, each) for each in self._hashed]))

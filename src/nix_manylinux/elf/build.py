@@ -128,7 +128,7 @@ class Build:
             self._target = Phdr(elf.PT_LOAD, flags, offset, vaddr, paddr, 0, 0, obj.page)
             self._put(bytes(HEAD), HEAD)
 
-    def _put(self, data: bytes, align: int) -> tuple[int, int]:
+    def _put(self, data: bytes | bytearray, align: int) -> tuple[int, int]:
         """Append to the target segment; return (offset, address)."""
         target = self._target
         if target is None:
@@ -180,7 +180,7 @@ class Build:
                 if entry[0] == elf.DT_STRSZ:
                     entry[1] = len(strings)
 
-    def _relocate(self, piece: Piece, data: bytes) -> None:
+    def _relocate(self, piece: Piece, data: bytes | bytearray) -> None:
         offset, vaddr = self._put(data, piece.align)
         self._follow(piece, offset - piece.offset, vaddr - piece.addr)
 

@@ -119,7 +119,7 @@ def _strings(after: Object, goal: Goal) -> Iterator[str]:
     released = {place for start, end in goal.released for place in range(start, end)}
     if len(new) < len(old):
         yield "the string table became shorter"
-    elif new[: len(old)] != old:
+    elif not new.startswith(old):
         # Bytes may appear only where there were zero bytes.
         for start in range(0, len(old), 4096):
             a, b = old[start : start + 4096], new[start : min(start + 4096, len(old))]

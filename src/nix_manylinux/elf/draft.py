@@ -98,21 +98,21 @@ class Draft:
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
         first, last = self._overlapping(offset, end)
-        if first < last and self._starts[first] <= offset:
-            within = offset - self._starts[first]
-            if within + size <= len(self._runs[first]):
-                return bytes(self._runs[first][within : within + size])
-        known = min(size, max(0, self.base.size - offset))
-        data = self.base.read(offset, known) if known else b""
-        if first == last and known == size:
-            return data
-        result = bytearray(data)
-        result.extend(bytes(size - known))
-        for index in range(first, last):
-            start, run = self._starts[index], self._runs[index]
-            low, high = max(start, offset), min(start + len(run), end)
-            result[low - offset : high - offset] = run[low - start : high - start]
-        return bytes(result)
+        pieces: list[bytes | memoryview] = []
+        for start, run in zip(self._starts[first:last], self._runs[first:last], strict=True):
+            if offset < start:
+                pieces += self._unchanged(offset, start)
+                offset = start
+            pieces.append(memoryview(run)[offset - start : end - start])
+            offset = min(end, start + len(run))
+        pieces += self._unchanged(offset, end)
+        return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else b"".join(pieces)
+
+    def _unchanged(self, offset: int, end: int) -> list[bytes]:
+        """Read what no run has, in pieces; behind the file's own end there are zero bytes."""
+        known = max(offset, min(end, self.base.size))
+        pieces = [self.base.read(offset, known - offset)] if offset < known else []
+        return [*pieces, bytes(end - known)] if known < end else pieces
 
     def _overlapping(self, offset: int, end: int) -> tuple[int, int]:
         """Indexes (first, behind the last) of the runs that have bytes of a range."""
@@ -121,7 +121,7 @@ class Draft:
             first -= 1
         return first, max(first, bisect_left(self._starts, end))
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes | bytearray) -> None:
         """Put ``data`` at ``offset``; the file grows where that goes beyond its end."""
         if not data:
             return

@@ -39,7 +39,7 @@ class Goal(Value, frozen=False, kw_only=False):
     """
 
     dynamic: list[tuple[int, int]]
-    strings: bytes
+    strings: bytearray
     old_strings: bytes
     released: list[tuple[int, int]] = field(default_factory=list)
     placed: list[tuple[int, int]] = field(default_factory=list)
@@ -112,7 +112,7 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
     goal = Goal(
         dynamic=[(entry.tag, entry.value) for entry in entries],
         vn_files=[(at, strings.place(new, share=True)) for at, _, new in vn_files],
-        strings=bytes(strings.data),
+        strings=strings.data,
         old_strings=old,
         released=strings.released,
         placed=strings.placed,
