@@ -259,6 +259,7 @@ def patch_wheel(
         changed = {
             each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
         }
+        allowed = {each.file.label for each in plan.files if each.executable}
         extra = {}
         if references:
             listing = "".join(f"{reference}\n" for reference in references)
@@ -269,6 +270,7 @@ def patch_wheel(
             changed,
             output_path=output,
             extra=extra,
+            allowed=allowed,
             source_date_epoch=source_date_epoch,
             progress=progress,
         )

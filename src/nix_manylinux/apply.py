@@ -23,6 +23,7 @@ from nix_manylinux.progress import told
 from nix_manylinux.record_update import update_record
 from nix_manylinux.replacement import Replacement, hard_links
 from nix_manylinux.undo_log import UndoLog
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -171,7 +172,7 @@ class _Run:
         wanted = {
             os.path.join(self._plan.trees[each.tree].root, each.file.path): each
             for each in self._plan.files
-            if each.edit
+            if each.changes
         }
         for path, file_plan in wanted.items():
             _check_stamp(path, file_plan)
@@ -199,8 +200,10 @@ class _Run:
             names = hard_links([os.path.join(root, name) for name in file.names], status)
             record = None
             log = self._logs[root]
+            # A mode is given by way of a copy: a rename is all or nothing, killed or not.
             if (
-                status.st_nlink <= len(names)
+                not file_plan.executable
+                and status.st_nlink <= len(names)
                 and os.access(path, os.W_OK)
                 and path not in self._in_use
             ):
@@ -243,17 +246,22 @@ class _Run:
 
     def _edit_copy(self, names: list[str], file_plan: FilePlan, log: UndoLog) -> EditRecord:
         label = file_plan.file.label
-        copy = Replacement(names)
+        copy = Replacement(names, allow=file_plan.executable)
         self._journal.undo_steps.append(copy.undo)
         self._journal.close_steps.append(copy.close)
         copy.begin()
-        edited = self._edit_file(copy.path, file_plan.edit, label=label)
-        if edited.how == "unchanged":
-            copy.undo()
-            return _record(edited, label, edited.how)
+        if file_plan.edit:
+            edited = self._edit_file(copy.path, file_plan.edit, label=label)
+            record = _record(edited, label, "patchelf" if edited.how == "patchelf" else "copied")
+            if edited.how == "unchanged" and not file_plan.executable:
+                copy.undo()
+                return replace(record, how="unchanged")
+        else:
+            size = os.path.getsize(copy.path)
+            record = EditRecord(label=label, how="copied", size_before=size, size_after=size)
         # One name changes hands in one step; several could be caught half-way.
         copy.finish((lambda: log.add_names(copy.backups, names)) if len(names) > 1 else _nothing)
-        return _record(edited, label, "copied" if edited.how == "in place" else edited.how)
+        return record
 
 
 def _nothing() -> None:

@@ -298,7 +298,8 @@ class FilePlan(Value):
     """What will be done to one file, and where each of its needs then leads.
 
     ``skipped`` says why a file is left alone; then there is no edit.
-    ``tree`` is the position of its tree in the plan.
+    ``tree`` is the position of its tree in the plan. ``executable`` is whether
+    the file is given the right to be executed.
     """
 
     tree: int
@@ -307,6 +308,12 @@ class FilePlan(Value):
     edit: ElfEdit = ElfEdit()
     skipped: str = ""
     notes: tuple[str, ...] = ()
+    executable: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be done to the file."""
+        return self.executable or bool(self.edit)
 
 
 class Problem(Value):

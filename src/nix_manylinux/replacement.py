@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from nix_manylinux.files import copy_owner_and_mode, temporary_beside, writable_folder, write_all
+from nix_manylinux.modes import executable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,14 +27,16 @@ class Replacement:
     """One inode of a tree, and the copy that may take over its names.
 
     ``names`` are absolute, the file's own path first, then the hard links to
-    it inside the tree. `begin` makes the copy at `path`, beside the first
+    it inside the tree. With ``allow`` the copy may be executed by all who may
+    read it. `begin` makes the copy at `path`, beside the first
     name; `finish` puts it in place of all of them, so that they stay links of
     one another; `undo` gives every name its old inode back, whatever was
     reached; `close` lets go of the old inode. Raises OSError.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, allow: bool = False) -> None:
         self.names = tuple(names)
+        self._allow = allow
         self.path = temporary_beside(names[0])
         self.backups = tuple(temporary_beside(name) for name in names)
         self._status = os.lstat(names[0])
@@ -61,6 +64,9 @@ class Replacement:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             copy_owner_and_mode(descriptor, self._status)
+            if self._allow:
+                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+                os.fchmod(descriptor, executable(mode))
             _copy_attributes(self.names[0], descriptor)
         finally:
             os.close(descriptor)

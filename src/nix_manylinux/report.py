@@ -27,8 +27,8 @@ _FEW = 3
 
 def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     """Say in a few lines what was done to a plan's files, and what they are linked to."""
-    edited = sum(bool(each.edit) for each in plan.files)
-    skipped = Counter(each.skipped for each in plan.files if each.skipped)
+    edited = sum(each.changes for each in plan.files)
+    skipped = Counter(each.skipped for each in plan.files if each.skipped and not each.changes)
     fine = len(plan.files) - edited - skipped.total()
     parts = [f"{edited} {verb}"]
     if fine:
@@ -183,7 +183,7 @@ def _file(each: FilePlan) -> dict[str, Any]:
         "machine": str(facts.machine),
         "soname": facts.soname,
         "skipped": each.skipped or None,
-        "edited": bool(each.edit),
+        "edited": each.changes,
         "needs": [
             {"name": r.name, "outcome": r.outcome.value, "path": r.path, "reason": r.reason or None}
             for r in each.resolutions

@@ -26,6 +26,7 @@ from nix_manylinux.model import (
     TreeFacts,
     TreeFile,
 )
+from nix_manylinux.modes import MADE_EXECUTABLE, is_barred, is_script
 from nix_manylinux.patterns import IgnoreList, file_matches, refuse_wildcards
 from nix_manylinux.planned import planned_facts
 from nix_manylinux.problems import Problems
@@ -143,8 +144,10 @@ class _Planner:
     def _draft(self, tree: int, file: TreeFile) -> FilePlan:
         """Resolve all that ``file`` needs; its edit is composed later."""
         skipped = self._skipped(file)
+        allow = self._allow(tree, file, skipped)
+        notes = (MADE_EXECUTABLE,) if allow else ()
         if skipped:
-            return FilePlan(tree=tree, file=file, skipped=skipped)
+            return FilePlan(tree=tree, file=file, skipped=skipped, notes=notes, executable=allow)
         by_name = {
             name: self.resolver.resolve(tree, file, name)
             for name in dict.fromkeys((*file.facts.needed, *file.facts.filters))
@@ -157,7 +160,25 @@ class _Planner:
         for r in resolutions:
             if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
                 self.problems.add(r.outcome, r.name, file.label, r.reason)
-        return FilePlan(tree=tree, file=file, resolutions=tuple(resolutions))
+        return FilePlan(
+            tree=tree,
+            file=file,
+            resolutions=tuple(resolutions),
+            notes=notes,
+            executable=allow,
+        )
+
+    def _allow(self, tree: int, file: TreeFile, skipped: str) -> bool:
+        """Whether a program is given the right to be executed; warns of one that isn't."""
+        if not is_barred(file) or skipped not in {"", ElfKind.STATIC.value}:
+            return False
+        if is_script(self.trees[tree], file):
+            return True
+        self.warnings.append(
+            f"{file.label} is a program that may not be executed, and no installer allows it;"
+            " if it is to be started, give it that right before it is in the store: chmod +x"
+        )
+        return False
 
     def _skipped(self, file: TreeFile) -> str:
         """Why ``file`` is left alone, or nothing."""
@@ -239,7 +260,7 @@ class _Planner:
         planned = planned_facts(file.facts, edit)
         self.libraries.disk.learn(f"{tree.root}/{file.path}", planned)
         self._warn(file, draft.resolutions)
-        return replace(draft, edit=edit, notes=tuple(notes))
+        return replace(draft, edit=edit, notes=(*draft.notes, *notes))
 
     def _edit(
         self, file: TreeFile, path: SearchPath, *, inherit: bool

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import EditFailed
+from nix_manylinux.modes import EXECUTE
 from nix_manylinux.planned import planned_facts
 from nix_manylinux.progress import told
 from nix_manylinux.values import field_names
@@ -22,15 +24,17 @@ def verify_plan(plan: Plan, *, progress: Progress | None = None) -> None:
     what was planned is loaded as was planned.
     """
     for each in told(plan.files, progress, "checking"):
-        if not each.edit:
+        if not each.changes:
             continue
         wanted = planned_facts(each.file.facts, each.edit)
         for name in each.file.names:
             path = f"{plan.trees[each.tree].root}/{name}"
             found = read_elf(path, label=each.file.label)
-            if found != wanted:
+            barred = each.executable and not os.stat(path).st_mode & EXECUTE
+            if found != wanted or barred:
+                difference = "its mode" if barred else _difference(wanted, found)
                 raise EditFailed(
-                    f"it does not read back as planned: {_difference(wanted, found)}",
+                    f"it does not read back as planned: {difference}",
                     where=each.file.label,
                     hint="this is a fault of nix-manylinux, please report it with the file",
                 )

@@ -219,6 +219,8 @@ def _make_folder(path: str) -> None:
 
 def _create(path: str, member: Member) -> int:
     mode = stat.S_IMODE(member.attributes >> 16) & 0o777 | 0o600
+    if not stat.S_ISREG(member.attributes >> 16):
+        mode &= ~0o111  # installers take such a mode for none
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, mode)
 

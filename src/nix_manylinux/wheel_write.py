@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from nix_manylinux.archive import packed_pieces
 from nix_manylinux.archive_write import ArchiveWriter, dos_moment
 from nix_manylinux.errors import BadWheel, WriteFailed
+from nix_manylinux.modes import executable
 from nix_manylinux.progress import told
 from nix_manylinux.record import Record, encode_digest, new_hash
 from nix_manylinux.signals import signals_held
 from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from nix_manylinux.archive_format import Member
     from nix_manylinux.progress import Progress
@@ -66,6 +67,7 @@ def write_wheel(
     *,
     output_path: str,
     extra: Mapping[str, bytes] | None = None,
+    allowed: Collection[str] = (),
     source_date_epoch: int | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -74,10 +76,10 @@ def write_wheel(
     ``changed`` maps member names to files, ``extra`` names of new (or renewed)
     members to bytes; both are stored unpacked and listed in RECORD. Other
     members are copied as they are packed, in the same order; new ones come
-    before RECORD. Modes stay; times are ``source_date_epoch`` (seconds, UTC)
-    where that is given, else the input's. A `REFERENCES` member of an earlier
-    run that is not in ``extra`` is left out. The wheel's contents must have
-    been checked, by `Wheel.unpack` or `Wheel.verify`.
+    before RECORD. Modes stay, but members in ``allowed`` may be executed; times
+    are ``source_date_epoch`` (seconds, UTC) where that is given, else the
+    input's. A `REFERENCES` member of an earlier run that is not in ``extra``
+    is left out. The wheel's contents must have been checked, by `Wheel.unpack` or `Wheel.verify`.
 
     The output is written beside its place, synced, and renamed: after a
     failure the old file is there and nothing else. Raises WriteFailed, and
@@ -106,6 +108,8 @@ def write_wheel(
             for member in told(members, progress, "writing"):
                 if member.name in dropped:
                     continue
+                if member.name in allowed:
+                    member = _allowed(member)  # noqa: PLW2901
                 if source_date_epoch is not None:
                     member = replace(member, moment=dos_moment(source_date_epoch))  # noqa: PLW2901
                 source = sources.get(member.name)
@@ -169,6 +173,13 @@ def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Me
             ]
         result.append(member)
     return result
+
+
+def _allowed(member: Member) -> Member:
+    """Let everybody execute a member, in the words that installers look for."""
+    mode = executable(stat.S_IMODE(member.attributes >> 16) or 0o644)
+    attributes = (stat.S_IFREG | mode) << 16 | member.attributes & 0xFFFF
+    return replace(member, system=3, attributes=attributes)
 
 
 def _begin(path: str) -> tuple[str, int]:
