@@ -1,7 +1,9 @@
 """nixpkgs' auto-patchelf, run as its hook runs it, where its script is at hand.
 
 The script is no part of this project: ``$NIX_MANYLINUX_AUTO_PATCHELF`` gives
-the path of ``auto-patchelf.py`` in a checkout of nixpkgs.
+the path of ``auto-patchelf.py`` in a checkout of nixpkgs, and
+``$NIX_MANYLINUX_AUTO_PATCHELF_TOOLS`` a folder whose patchelf it is to take, if
+that is not the one beside this interpreter.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from tests.support.store import Store
 
 VARIABLE = "NIX_MANYLINUX_AUTO_PATCHELF"
+TOOLS = f"{VARIABLE}_TOOLS"
 
 
 def script() -> str | None:
@@ -50,7 +53,8 @@ def auto_patchelf(
         support.mkdir()
         support.joinpath("dynamic-linker").write_text(store.dynamic_linker)
         support.joinpath("orig-libc").write_text(os.path.dirname(store.libc))
-        tools = os.path.dirname(host.patchelf()) if tools is None else tools
+        if tools is None:
+            tools = os.environ.get(TOOLS) or os.path.dirname(host.patchelf())
         path = os.environ["PATH"]
         outcome = subprocess.run(
             [
