@@ -77,11 +77,12 @@ def _check(command: argparse.ArgumentParser) -> None:
     _common(command, "TREE", many=True)
     _target_options(command)
     _library_options(command)
+    _ignore_options(command.add_argument)
     command.add_argument(
         "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
         help="a library of the graphics driver, besides the known ones",
     )  # fmt: skip
-    check.add_argument(
+    command.add_argument(
         "--exclude", action="append", metavar="GLOB", help="files that need not load"
     )  # fmt: skip
 
@@ -224,18 +225,7 @@ def _rule_options(command: argparse.ArgumentParser) -> None:
         help="for dlopen: goes on the path of the files that load it",
     )
     add("--append-rpath", action="append", metavar="DIR", help="at the end of every path")
-    add(
-        "--ignore-missing",
-        action="append",
-        metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="libraries that may stay missing, in the files that match",
-    )
-    add(
-        "--ignore-if-missing",
-        action="append",
-        metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="the same, but an entry that no file needs is only a warning",
-    )
+    _ignore_options(add)
     add(
         "--provided-later",
         action="append",
@@ -271,6 +261,21 @@ def _rule_options(command: argparse.ArgumentParser) -> None:
     )
     add("--missing", choices=("fail", "warn"),
         help="fail (the default): refuse; warn: patch what can be patched")  # fmt: skip
+
+
+def _ignore_options(add: Callable[..., object]) -> None:
+    add(
+        "--ignore-missing",
+        action="append",
+        metavar="[FILE_GLOB:]SONAME_GLOB",
+        help="libraries that may stay missing, in the files that match",
+    )
+    add(
+        "--ignore-if-missing",
+        action="append",
+        metavar="[FILE_GLOB:]SONAME_GLOB",
+        help="the same, but an entry that no file needs is only a warning",
+    )
 
 
 def _bytes(text: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nix_manylinux.data import read_libraries
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
-from nix_manylinux.patterns import file_matches
+from nix_manylinux.patterns import IgnoreList, file_matches
 from nix_manylinux.problems import Problems
 from nix_manylinux.resolve import make_loader
 from nix_manylinux.treeindex import TreeIndex, inside
@@ -48,6 +48,7 @@ class _Checker:
         self.loader = make_loader(target, libraries, data)
         self.index = TreeIndex(trees)
         self.problems = Problems()
+        self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.warnings = dict.fromkeys(
             f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
         )
@@ -60,13 +61,14 @@ class _Checker:
             for position, tree in enumerate(self.trees)
             for file in tree.files
         )
+        self.ignore.refuse_unwanted()
         return Plan(
             target=self.target,
             trees=self.trees,
             files=files,
             missing=self.problems.missing(),
             incompatible=self.problems.incompatible(),
-            warnings=tuple(self.warnings),
+            warnings=(*self.warnings, *self.ignore.warnings()),
         )
 
     def _check(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
@@ -98,9 +100,14 @@ class _Checker:
 
     def _resolution(self, path: str, file: TreeFile, name: str, process: Process) -> Resolution:
         got = process.links.get((path, name))
+        self.ignore.note(file.label, name)
         if got is None:
             if name in self.drivers:
                 return Resolution(name=name, outcome=Outcome.DRIVER)
+            pattern = self.ignore.ignores(file.label, name)
+            if pattern is not None:
+                reason = f"ignored by {pattern!r}"
+                return Resolution(name=name, outcome=Outcome.IGNORED, reason=reason)
             return Resolution(name=name, outcome=Outcome.MISSING)
         return Resolution(
             name=name,
@@ -137,6 +144,8 @@ class _Checker:
         label = owner.label if owner else fault.path
         if fault.kind == "version":
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
+            return
+        if fault.kind == "not found" and self.ignore.ignores(label, fault.name):
             return
         reason = fault.reason
         if owner is None and not reason:

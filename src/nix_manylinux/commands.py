@@ -103,6 +103,7 @@ class Run:
     def _check(self) -> int:
         from nix_manylinux.api import check_tree  # noqa: PLC0415
         from nix_manylinux.errors import Unresolved  # noqa: PLC0415
+        from nix_manylinux.model import Outcome  # noqa: PLC0415
         from nix_manylinux.report import files_text, report_json  # noqa: PLC0415
 
         report = check_tree(
@@ -123,7 +124,11 @@ class Run:
         if broken:
             self._refused_plan(plan)
         else:
-            self.console.say(f"{len(plan.files)} ELF files: everything loads")
+            ignored = any(
+                r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions
+            )
+            but = ", but for what is ignored" if ignored else ""
+            self.console.say(f"{len(plan.files)} ELF files: everything loads{but}")
         for warning in plan.warnings:
             self.console.warn(warning)
         self._json(report_json("check", report=report, error=error))

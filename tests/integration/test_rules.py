@@ -246,6 +246,15 @@ def test_a_plugin_that_nobody_can_satisfy(scene: Scene) -> None:
     assert advised[1] == "pkg/plugins/libplug.so:libmimerapi9.so"
     patched = done(scene.ours("--ignore-missing", advised[1]))
     assert patched.call("pkg/ext.so") == "7"
+    # What is ignored once is ignored when the result is looked at, and named again without that.
+    look = ["check", str(patched.root), *target_options(scene.store)]
+    assert "libmimerapi9.so" in command(*look).stderr
+    fine = command(*look, "--ignore-missing", advised[1])
+    assert fine.status == 0
+    assert "everything loads, but for what is ignored" in fine.stderr
+    unneeded = command(*look, "--ignore-missing", "pkg/ext.so:libmimerapi9.so")
+    assert unneeded.status == 1
+    assert "no file needs what this ignore entry names" in unneeded.stderr
     # Another file that wants the same is not covered.
     scene.put("pkg/core.so", plugin)
     again = scene.ours("--ignore-missing", advised[1])
