@@ -1,8 +1,10 @@
 """The last resort: let the last segment grow over .bss, which becomes bytes of the file.
 
-Nothing needs a new program header then. It costs the size of .bss, and all
-that the file keeps behind the segment (symbols, debug data, section headers)
-moves, so it is used only where nothing else can be.
+Nothing needs a new program header then. It costs the size of .bss, which may
+be 0, and all that the file keeps behind the segment (symbols, debug data,
+section headers) moves, so it is used only where nothing else can be: in a
+library of lld's, say, whose only data is its dynamic section, which may not
+leave its segment empty.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def bss_cost(survey: Survey) -> int | None:
     last = obj.loads[-1]
     size = last.memsz - last.filesz
     tail = survey.end - last.end
-    if survey.has_payload or size <= 0 or size + tail > _MAX_BSS:
+    if survey.has_payload or size < 0 or size + tail > _MAX_BSS:
         return None
     if any(p.end > last.end for p in obj.phdrs if p is not last):
         return None

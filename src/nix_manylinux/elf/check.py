@@ -207,6 +207,8 @@ def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[
 def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
     before = survey.obj
     allowed = {offset: 4 for offset, _ in survey.goal.vn_files}
+    # A section may hold the program header table, which `_segments` looks at.
+    allowed[before.header.phoff] = before.table_end - before.header.phoff
     got = got_offset(before)
     if before.pt_dynamic.vaddr != after.pt_dynamic.vaddr and got is not None:
         allowed[got] = before.word_size

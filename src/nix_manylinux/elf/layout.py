@@ -76,6 +76,8 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
         if piece.kind is not Kind.TABLE:
             return None
         moved.append(piece)
+    if not survey.is_unused(strtab.end, min(wanted, load.end)):
+        return None
     spill = max(0, wanted - load.end)
     if spill > survey.room_behind(load) or not survey.can_leave(tuple(moved)):
         return None
@@ -266,5 +268,7 @@ def front_blockers(survey: Survey) -> tuple[tuple[Piece, ...], tuple[Piece, ...]
     if obj.shdrs:
         others.append((obj.header.shoff, obj.shdrs_end))
     if any(low < free and high > obj.header.phoff for low, high in others):
+        return None
+    if not survey.is_unused(obj.table_end, free):
         return None
     return tuple(p for p in blockers if p.kind is not Kind.NOTE), notes

@@ -15,7 +15,7 @@ from nix_manylinux.elf.check import meaning, wanted_meaning
 from nix_manylinux.elf.draft import Draft, FileSource
 from nix_manylinux.elf.object import Object
 from nix_manylinux.elf.sound import faults
-from nix_manylinux.errors import EditFailed
+from nix_manylinux.errors import BadElf, EditFailed
 
 if TYPE_CHECKING:
     from nix_manylinux.model import ElfEdit
@@ -124,9 +124,13 @@ def pour(source: FileSource, descriptor: int) -> None:
 
 
 def _prove(source: FileSource, result: FileSource, edit: ElfEdit, reason: str) -> None:
-    before, after = Object(Draft(source)), Object(Draft(result))
-    wrong = sorted(faults(after) - faults(before))
-    wanted, found = wanted_meaning(before, edit), meaning(after)
+    before = Object(Draft(source))
+    wanted, old = wanted_meaning(before, edit), faults(before)
+    try:
+        after = Object(Draft(result))
+        wrong, found = sorted(faults(after) - old), meaning(after)
+    except BadElf as error:
+        wrong, found = [str(error)], wanted
     for key, value in wanted.items():
         mine = found[key]
         # patchelf puts an added name first, and counts entries anew.

@@ -10,6 +10,7 @@ sizes, and whatever is between them is taken for data that must stay.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -37,6 +38,27 @@ POINTERS = frozenset(
         elf.DT_VERSYM,
         elf.DT_VERDEF,
         elf.DT_VERNEED,
+    }
+)
+#: And the other entries whose value is an address.
+_OTHER_POINTERS = frozenset(
+    {
+        elf.DT_PLTGOT,
+        elf.DT_INIT,
+        elf.DT_FINI,
+        elf.DT_INIT_ARRAY,
+        elf.DT_FINI_ARRAY,
+        elf.DT_PREINIT_ARRAY,
+    }
+)
+#: Program headers of bytes that are loaded, and that belong to some section.
+_LOADED_HEADERS = frozenset(
+    {
+        elf.PT_INTERP,
+        elf.PT_NOTE,
+        elf.PT_TLS,
+        elf.PT_GNU_EH_FRAME,
+        elf.PT_GNU_PROPERTY,
     }
 )
 #: Machines whose global offset table begins with the address of the dynamic
@@ -160,7 +182,48 @@ def _from_sections(obj: Object) -> list[Piece]:
             groups[-1][2].append(index)
         else:
             groups.append((kind, group, [index]))
-    return [_joined(obj, kind, indexes) for kind, _, indexes in groups]
+    pieces = [_joined(obj, kind, indexes) for kind, _, indexes in groups]
+    return pieces + _orphans(obj, pieces)
+
+
+def _orphans(obj: Object, pieces: list[Piece]) -> list[Piece]:
+    """Find what is pointed at and has no section (``strip --remove-section`` takes some away).
+
+    A program header tells how long it is. What a dynamic entry points at may
+    be as long as all that is before the next section: all of that stays.
+    """
+    pointed = {
+        value: 1 << 62
+        for tag, value in obj.dynamic
+        if value and (tag in POINTERS or tag in _OTHER_POINTERS)
+    }
+    for phdr in obj.phdrs:
+        if phdr.type in _LOADED_HEADERS and phdr.filesz:
+            pointed.setdefault(phdr.vaddr, phdr.filesz)
+    starts = sorted((piece.addr, piece.addr_end) for piece in pieces)
+    found: list[Piece] = []
+    for address, size in sorted(pointed.items()):
+        index = bisect_right(starts, (address, 1 << 64))
+        if index and address < starts[index - 1][1]:
+            continue
+        load = next((p for p in obj.loads if 0 <= address - p.vaddr < p.filesz), None)
+        if load is None:
+            continue
+        ends = [
+            address + size,
+            load.vaddr + load.filesz,
+            *(a for a, _ in starts[index : index + 1]),
+        ]
+        start = load.offset + address - load.vaddr
+        end = start + min(ends) - address
+        # patchelf has let the table grow over notes that it moved, and left their header.
+        if obj.header.phoff <= start < obj.table_end:
+            start = obj.table_end
+        start = max(start, found[-1].end if found else 0)
+        if start < end:
+            vaddr = load.vaddr + start - load.offset
+            found.append(Piece(Kind.FIXED, vaddr, start, end - start, 1))
+    return found
 
 
 def _group(position: int, ranges: list[tuple[int, int]]) -> tuple[int, int] | None:

@@ -94,6 +94,18 @@ class Survey:
             and not self.has_payload
         )
 
+    def is_unused(self, start: int, end: int) -> bool:
+        """Whether what belongs to no piece there is padding, by its bytes.
+
+        patchelf fills the places of what it moved with the letter X.
+        """
+        for piece in self.pieces:
+            if start < piece.end and piece.offset < end:
+                if self.obj.draft.read(start, max(piece.offset - start, 0)).strip(b"\0X"):
+                    return False
+                start = piece.end
+        return not self.obj.draft.read(start, max(end - start, 0)).strip(b"\0X")
+
     def room_behind(self, load: Phdr) -> int:
         """How far a segment can grow, in bytes."""
         return 1 << 62 if self.ends_file(load) else self.slack(load)
