@@ -40,17 +40,15 @@ POINTERS = frozenset(
         elf.DT_VERNEED,
     }
 )
-#: And the other entries whose value is an address.
-_OTHER_POINTERS = frozenset(
-    {
-        elf.DT_PLTGOT,
-        elf.DT_INIT,
-        elf.DT_FINI,
-        elf.DT_INIT_ARRAY,
-        elf.DT_FINI_ARRAY,
-        elf.DT_PREINIT_ARRAY,
-    }
-)
+#: All entries whose value is an address.
+_ADDRESSES = POINTERS | {
+    elf.DT_PLTGOT,
+    elf.DT_INIT,
+    elf.DT_FINI,
+    elf.DT_INIT_ARRAY,
+    elf.DT_FINI_ARRAY,
+    elf.DT_PREINIT_ARRAY,
+}
 #: Program headers of bytes that are loaded, and that belong to some section.
 _LOADED_HEADERS = frozenset(
     {
@@ -192,14 +190,17 @@ def _orphans(obj: Object, pieces: list[Piece]) -> list[Piece]:
     A program header tells how long it is. What a dynamic entry points at may
     be as long as all that is before the next section: all of that stays.
     """
+    begun = {piece.addr for piece in pieces}
     pointed = {
         value: 1 << 62
         for tag, value in obj.dynamic
-        if value and (tag in POINTERS or tag in _OTHER_POINTERS)
+        if value not in begun and value and tag in _ADDRESSES
     }
     for phdr in obj.phdrs:
-        if phdr.type in _LOADED_HEADERS and phdr.filesz:
+        if phdr.vaddr not in begun and phdr.type in _LOADED_HEADERS and phdr.filesz:
             pointed.setdefault(phdr.vaddr, phdr.filesz)
+    if not pointed:
+        return []  # as in nearly every file
     starts = sorted((piece.addr, piece.addr_end) for piece in pieces)
     found: list[Piece] = []
     for address, size in sorted(pointed.items()):
