@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,52 +162,3 @@ def listed(path: Path) -> set[bytes]:
     done = subprocess.run(["readelf", "-dW", str(path)], capture_output=True, check=True)
     assert not done.stderr
     return {line.split(b") ", 1)[-1].strip() for line in done.stdout.splitlines() if b"[" in line}
-
-
-@pytest.mark.parametrize("kind", ["rust", "go", "zig"])
-def test_programs_of_other_toolchains_run(kind: str, tmp_path: Path) -> None:
-    """Rust unwinds, Go schedules and resolves, zig starts, after path and interpreter changed."""
-    program = tmp_path / kind
-    if kind == "rust":
-        source = tmp_path / "demo.rs"
-        source.write_text(
-            "fn main() { let caught = std::thread::spawn(|| "
-            'std::panic::catch_unwind(|| panic!("x")).is_err()).join().unwrap();'
-            'println!("{}", if caught { "rust" } else { "no" }); }'
-        )
-        command = ["rustc", "-O", "-o", str(program), str(source)]
-    elif kind == "go":
-        source = tmp_path / "demo.go"
-        source.write_text(
-            "package main\n// #include <stdio.h>\n// static int f(int x) { return x + 1; }\n"
-            'import "C"\nimport "fmt"\nfunc main() { done := make(chan int)\n'
-            'go func() { done <- int(C.f(1)) }()\nif <-done == 2 { fmt.Println("go") } }\n'
-        )
-        command = ["go", "build", "-o", str(program), str(source)]
-    else:
-        source = tmp_path / "demo.c"
-        source.write_text('#include <stdio.h>\nint main(void) { puts("zig"); return 0; }\n')
-        command = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.17",
-                   "-o", str(program), str(source)]  # fmt: skip
-    try:
-        subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-    except FileNotFoundError:
-        pytest.skip(f"no {command[0]} on this machine")
-    facts = read_elf(program)
-    assert facts is not None
-    assert facts.interpreter is not None
-    folder, _, loader = facts.interpreter.rpartition("/")
-    result = edit_file(
-        str(program),
-        ElfEdit(
-            search_path=tuple(f"/nix/store/{i:032d}-x/lib" for i in range(7)),
-            interpreter=folder + "/." * 70 + "/" + loader,
-            add_needed=("libm.so.6",),
-        ),
-    )
-    assert result.how == "in place"
-    for strip in (None, "-S", "-s"):
-        if strip is not None:
-            subprocess.run(["strip", strip, str(program)], check=True)
-        done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
-        assert done.stdout == f"{kind}\n", done.stderr

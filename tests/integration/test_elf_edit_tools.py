@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.elf import ElfBuilder
 from tests.support.elf_matrix import NATIVE, OUTPUT, Case
 
 from nix_manylinux.elf.edit import edit_file
@@ -217,3 +218,51 @@ def test_a_core_still_shows_the_build_id(tmp_path: Path, workshop: Path) -> None
         assert identity is not None
         listed = tool("eu-unstrip", "-n", f"--core={core}")
         assert identity[1] in listed, listed
+
+
+BUSY = """
+__attribute__((noinline)) int kept_busy(int n) {
+    volatile int sum = 0;
+    for (int i = 0; i < n; i++) sum += i;
+    return sum;
+}
+int demo(void) { return kept_busy(150000000); }
+"""
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> tuple[Path, Path]:
+    """Build a library that computes for a while and a program that calls it; edit both."""
+    files = ElfBuilder(tmp_path / "built")
+    library = files.library(source=BUSY, soname="libdemo.so", flags=["-g", "-O1", "-Wl,--build-id"])
+    source = "extern int demo(void);\nint main(void) { return demo() == 1; }\n"
+    program = files.program(source=source, needs=[library])
+    paths = Path(shutil.copy(library, tmp_path)), Path(shutil.copy(program, tmp_path))
+    for path in paths:
+        edit_file(str(path), ElfEdit(search_path=(str(tmp_path), *LONG)))
+    return paths
+
+
+@pytest.mark.asked_for("NIX_MANYLINUX_PERF")
+def test_perf_reads_symbols_and_lines(busy: tuple[Path, Path]) -> None:
+    """Perf finds the functions of an edited library, and the source lines of one."""
+    library, _ = busy
+    assert "kept_busy" in tool("perf", "probe", "-x", str(library), "-F").splitlines()
+    assert "sum += i" in tool("perf", "probe", "-x", str(library), "-L", "kept_busy")
+
+
+@pytest.mark.asked_for("NIX_MANYLINUX_PERF")
+def test_perf_samples_an_edited_library(busy: tuple[Path, Path], tmp_path: Path) -> None:
+    """Samples get the names of the functions that they hit, and the library's build-id."""
+    library, program = busy
+    data = str(tmp_path / "perf.data")
+    command = ["perf", "record", "-e", "cpu-clock:u", "-o", data, str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and "permission" in done.stderr.lower():
+        pytest.xfail(f"this kernel lets nobody sample: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    said = tool("perf", "report", "--stdio", "-i", data, "--sort", "dso,symbol")
+    assert re.search(r"libdemo\.so +\[\.\] kept_busy", said), said
+    identity = re.search(r"Build ID: ([0-9a-f]+)", tool("eu-readelf", "-n", str(library)))
+    assert identity is not None
+    assert f"{identity[1]} {library}" in tool("perf", "buildid-list", "-i", data)
