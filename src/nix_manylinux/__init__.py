@@ -6,8 +6,7 @@ so that importing the package costs nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.api import (
         check_tree,

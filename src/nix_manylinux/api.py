@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.check import check_trees
@@ -19,6 +18,7 @@ from nix_manylinux.undo_log import recover_tree
 from nix_manylinux.values import replace
 from nix_manylinux.verify import verify_plan
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree, EditFailed
 from nix_manylinux.files import UNDO_LOG, writable_folder
@@ -25,6 +24,7 @@ from nix_manylinux.replacement import Replacement, hard_links
 from nix_manylinux.undo_log import UndoLog
 from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType

@@ -13,7 +13,6 @@ import os
 import stat
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 from nix_manylinux.archive_end import find_directory
 from nix_manylinux.archive_format import (
@@ -30,6 +29,7 @@ from nix_manylinux.archive_format import (
 from nix_manylinux.archive_names import Names, check_name
 from nix_manylinux.values import Value, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

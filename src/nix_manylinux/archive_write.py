@@ -11,7 +11,6 @@ import calendar
 import struct
 import time
 import zlib
-from typing import TYPE_CHECKING
 
 from nix_manylinux.archive_format import (
     CENTRAL,
@@ -27,6 +26,7 @@ from nix_manylinux.files import write_all
 from nix_manylinux.record import new_hash
 from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
 
 from nix_manylinux.model import Options
 from nix_manylinux.values import Value, field_names
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 #: `nix_manylinux.graph` has them too; importing it would slow every command down.
 PICTURES = ("dot", "mermaid", "svg", "html")

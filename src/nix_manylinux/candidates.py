@@ -7,13 +7,13 @@ wins, and what did not fit is told when nothing did.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.loader import Loader, expand_tokens
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind, Outcome, Resolution
 from nix_manylinux.treeindex import inside
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.data import read_libraries
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
@@ -12,6 +10,7 @@ from nix_manylinux.problems import Problems
 from nix_manylinux.resolve import make_loader
 from nix_manylinux.treeindex import TreeIndex, inside
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -6,10 +6,11 @@ import contextlib
 import os
 import re
 import time
-from typing import TYPE_CHECKING, TextIO
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TextIO
 
     from nix_manylinux.errors import NixManylinuxError
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 import re
-from typing import TYPE_CHECKING
 
 from nix_manylinux.metadata import read_headers
 from nix_manylinux.signals import scratch_folder
@@ -16,6 +15,7 @@ from nix_manylinux.values import Value, field
 from nix_manylinux.wheel import open_wheel
 from nix_manylinux.wheel_checks import MAX_METADATA
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

@@ -7,8 +7,7 @@ Bad input raises nothing else; anything else that escapes is a fault of ours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

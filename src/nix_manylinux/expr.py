@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nix_manylinux import nixpkgs
 from nix_manylinux.dependencies import Place, read_dependencies
@@ -22,6 +21,7 @@ from nix_manylinux.outside import outside_libraries
 from nix_manylinux.patterns import exact_pattern
 from nix_manylinux.policy import LEGACY_FLOORS, Floor, parse_floor
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 

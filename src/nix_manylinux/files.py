@@ -10,10 +10,10 @@ import contextlib
 import os
 import re
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.signals import signals_held
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

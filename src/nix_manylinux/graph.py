@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.errors import BadOption
 from nix_manylinux.graph_build import build_graph
 from nix_manylinux.graph_fold import fold, fold_libc
 from nix_manylinux.graph_model import visible
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.graph_model import Graph
     from nix_manylinux.model import Plan

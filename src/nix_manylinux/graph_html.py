@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nix_manylinux.data import data_path
 from nix_manylinux.graph_model import ORDER
 from nix_manylinux.graph_svg import COLOURS, MARKS, PICTURE, picture, xml
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.graph_model import Graph
 

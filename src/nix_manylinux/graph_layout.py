@@ -9,12 +9,12 @@ of hundreds of lines readable and cheap to lay out.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from nix_manylinux.graph_model import ORDER
 from nix_manylinux.model import Outcome
 from nix_manylinux.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -8,11 +8,11 @@ not reach a terminal, a browser or Graphviz as itself.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
 
 from nix_manylinux.model import ElfKind, Outcome
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.graph_layout import lay_out
 from nix_manylinux.graph_model import is_program
 from nix_manylinux.model import Outcome
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

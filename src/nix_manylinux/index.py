@@ -7,11 +7,11 @@ for its name. Nothing is cached outside the values that are passed in.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadElf, BadOption, BadTree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

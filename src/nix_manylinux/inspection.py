@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from nix_manylinux.nixpkgs import Table, explain, paste_block, suggest
 from nix_manylinux.nixtext import nix_string
 from nix_manylinux.policy import parse_floor, version_number
@@ -11,8 +9,10 @@ from nix_manylinux.report import count, files_text, problems_text, summary
 from nix_manylinux.tags import expand_tag, is_free_threaded
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from nix_manylinux.model import Plan, Problem, TreeFacts
     from nix_manylinux.runtime_loads import RuntimeLoad, RuntimeLoads

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadTarget
 from nix_manylinux.model import Interpreter
 from nix_manylinux.tags import interpreter_tags
+from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -54,7 +55,7 @@ _ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}, "armv8l": {"armv7l"}}
 _UNWANTED = ("PYTHON", "LD_", "NIX_PYTHON", "__PYVENV")
 
 
-class FoundInterpreter(NamedTuple):
+class FoundInterpreter(Value, kw_only=False):
     """An interpreter, and the ELF program behind it: its path and facts."""
 
     interpreter: Interpreter
@@ -62,7 +63,7 @@ class FoundInterpreter(NamedTuple):
     facts: ElfFacts
 
 
-class _Answer(NamedTuple):
+class _Answer(Value, kw_only=False):
     """What an interpreter says of itself, or what its files say."""
 
     implementation: str

@@ -8,10 +8,9 @@ mode that it came with for good.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.model import ElfKind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.model import TreeFacts, TreeFile
 

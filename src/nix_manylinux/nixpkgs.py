@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
 from nix_manylinux.nixtext import nix_comment, nix_list, nix_path, nix_string
 from nix_manylinux.patterns import exact_pattern
 from nix_manylinux.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadOption, UnneededIgnore
 from nix_manylinux.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

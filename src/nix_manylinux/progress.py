@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
     from collections.abc import Callable, Collection, Iterator
 
     #: Called with the stage ("unpacking", "reading", "planning", "simulating",
     #: "editing", "checking", "writing"), how many of its items are done, and how many there are.
     Progress = Callable[[str, int, int], None]
-
-T = TypeVar("T")
 
 
 def told(items: Collection[T], progress: Progress | None, stage: str) -> Iterator[T]:

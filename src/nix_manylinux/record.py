@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import binascii
 import os
-from typing import TYPE_CHECKING, Protocol
 
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
     from nix_manylinux.errors import NixManylinuxError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree
 from nix_manylinux.files import replace_file, temporary_beside, writable_folder
@@ -20,6 +19,7 @@ from nix_manylinux.record import (
 )
 from nix_manylinux.values import Value, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 

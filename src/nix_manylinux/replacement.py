@@ -10,11 +10,11 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.files import copy_owner_and_mode, temporary_beside, writable_folder, write_all
 from nix_manylinux.modes import executable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 

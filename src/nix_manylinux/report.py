@@ -7,13 +7,14 @@ version, raised whenever a reader could break.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
 
 from nix_manylinux.model import Outcome
 from nix_manylinux.planned import planned_facts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from nix_manylinux.errors import NixManylinuxError
     from nix_manylinux.model import FilePlan, Plan, Problem, Report, Target

@@ -8,8 +8,6 @@ would do anything but what was planned, the plan says so and is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.candidates import OTHER_WHEEL, Resolver
 from nix_manylinux.data import Libraries, read_libraries
 from nix_manylinux.elf.loader import Loader
@@ -37,6 +35,7 @@ from nix_manylinux.simulation import Simulation
 from nix_manylinux.treeindex import TreeIndex
 from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.errors import BadOption
 from nix_manylinux.index import usable_directory
 from nix_manylinux.patterns import refuse_wildcards
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 

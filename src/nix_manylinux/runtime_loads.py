@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 import os
-from typing import TYPE_CHECKING
 
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.strings import read_only_sonames
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

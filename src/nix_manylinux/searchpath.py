@@ -9,7 +9,6 @@ chosen; where no order does, the needed name itself is made to say where
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from nix_manylinux.candidates import OTHER_WHEEL, origin_entries
 from nix_manylinux.elf.loader import expand_tokens
@@ -17,6 +16,7 @@ from nix_manylinux.model import ElfKind, Outcome
 from nix_manylinux.treeindex import inside
 from nix_manylinux.values import Value, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.errors import BadWheel, IncompatibleWheel
 from nix_manylinux.policy import parse_floor
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -44,7 +44,7 @@ class WheelName(Value):
     tags: tuple[str, ...]
 
 
-class _Verdict(NamedTuple):
+class _Verdict(Value, kw_only=False):
     """How far one tag gets, and what stops it; an empty reason is a fit."""
 
     rank: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from nix_manylinux import model
 from nix_manylinux.data import read_libraries
@@ -24,6 +23,7 @@ from nix_manylinux.libc import (
 )
 from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadElf, BadTree
@@ -19,6 +18,7 @@ from nix_manylinux.model import Distribution, ElfKind, TreeFacts, TreeFile
 from nix_manylinux.progress import told
 from nix_manylinux.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 

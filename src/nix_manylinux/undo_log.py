@@ -20,11 +20,11 @@ import os
 import stat
 import struct
 import zlib
-from typing import TYPE_CHECKING
 
 from nix_manylinux.errors import BadTree
 from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG, writable_folder, write_all, write_all_at
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

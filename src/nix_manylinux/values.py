@@ -166,6 +166,11 @@ def field_names(value: Value | type[Value]) -> tuple[str, ...]:
     return tuple(value._fields)
 
 
+def astuple(value: Value) -> tuple[Any, ...]:
+    """Return the fields' values in order; values inside of them stay values."""
+    return tuple([getattr(value, each) for each in value._fields])
+
+
 def replace(value: V, **changes: object) -> V:
     """Return a copy with other values in some fields; TypeError for a name that is no field."""
     return type(value)(**{**{each: getattr(value, each) for each in value._fields}, **changes})

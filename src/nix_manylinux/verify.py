@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import EditFailed
@@ -12,6 +11,7 @@ from nix_manylinux.planned import planned_facts
 from nix_manylinux.progress import told
 from nix_manylinux.values import field_names
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.model import ElfFacts, Plan
     from nix_manylinux.progress import Progress

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.archive import read_directory, stream
 from nix_manylinux.archive_format import bad
@@ -31,6 +30,7 @@ from nix_manylinux.wheel_checks import (
 )
 from nix_manylinux.wheel_write import REFERENCES, write_wheel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nix_manylinux.archive import stream
 from nix_manylinux.archive_format import bad
@@ -11,6 +10,7 @@ from nix_manylinux.metadata import expand_tags, normalise_name, read_headers, re
 from nix_manylinux.model import Distribution
 from nix_manylinux.record import STRONG_HASHES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

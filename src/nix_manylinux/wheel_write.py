@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import zlib
-from typing import TYPE_CHECKING
 
 from nix_manylinux.archive import packed_pieces
 from nix_manylinux.archive_write import ArchiveWriter, dos_moment
@@ -19,6 +18,7 @@ from nix_manylinux.record import Record, encode_digest, new_hash
 from nix_manylinux.signals import signals_held
 from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 

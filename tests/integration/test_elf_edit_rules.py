@@ -15,6 +15,7 @@ import pytest
 from tests.support.elf import ElfBuilder, layout_of
 from tests.support.elf_matrix import NATIVE, OUTPUT, Case
 
+from nix_manylinux import values
 from nix_manylinux.elf import edit as writer
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import layout, patchelf
@@ -77,7 +78,9 @@ def retype(path: Path, old: int, new: int) -> None:
     for index, segment in enumerate(segments(path)):
         if segment.type == old:
             at = header.phoff + index * header.phentsize
-            data[at : at + header.phentsize] = structures.pack_segment(segment._replace(type=new))
+            data[at : at + header.phentsize] = structures.pack_segment(
+                values.replace(segment, type=new)
+            )
     path.write_bytes(data)
 
 

@@ -21,6 +21,7 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
+from nix_manylinux import values
 from nix_manylinux.elf import format as elf
 from nix_manylinux.model import Machine
 
@@ -268,9 +269,9 @@ def without_sections(data: bytes) -> bytes:
     """Take the section header table away, as ``llvm-strip --strip-sections`` does."""
     layout = layout_of(data)
     header = layout.header(data)
-    bare = header._replace(shoff=0, shnum=0, shstrndx=0)
+    bare = values.replace(header, shoff=0, shnum=0, shstrndx=0)
     changed = bytearray(data[: header.shoff])
-    layout.ehdr.pack_into(changed, elf.EI_NIDENT, *bare)
+    changed[elf.EI_NIDENT : elf.EI_NIDENT + layout.ehdr.size] = layout.pack_header(bare)
     return bytes(changed)
 
 
@@ -284,8 +285,9 @@ class Poker:
 
     def header(self, **fields: int) -> None:
         """Set fields of the file header by the names of `FileHeader`."""
-        header = self.layout.header(bytes(self.data))._replace(**fields)
-        self.layout.ehdr.pack_into(self.data, elf.EI_NIDENT, *header)
+        header = values.replace(self.layout.header(bytes(self.data)), **fields)
+        packed = self.layout.pack_header(header)
+        self.data[elf.EI_NIDENT : elf.EI_NIDENT + len(packed)] = packed
 
     def segments(self) -> list[elf.Segment]:
         """Read the program headers as they are now."""
@@ -298,7 +300,7 @@ class Poker:
         header = self.layout.header(bytes(self.data))
         for index, segment in enumerate(self.segments()):
             if segment.type == kind:
-                packed = self.layout.pack_segment(segment._replace(**fields))
+                packed = self.layout.pack_segment(values.replace(segment, **fields))
                 place = header.phoff + index * header.phentsize
                 self.data[place : place + len(packed)] = packed
                 return

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import jsonschema
 import pytest
+from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import elf, plan
 
@@ -16,6 +18,7 @@ from nix_manylinux.cli import VERSION, main
 from nix_manylinux.console import Console
 from nix_manylinux.data import data_path
 from nix_manylinux.report import report_json
+from nix_manylinux.target import from_running
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +37,26 @@ def test_version_imports_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"nix-manylinux {VERSION}\n[]\n"
+
+
+def test_patching_a_tree_imports_what_it_uses(tmp_path: Path) -> None:
+    """`patch TREE` edits, rewrites RECORD and verifies without a module that is slow to import."""
+    files = ElfBuilder(tmp_path / "elf")
+    library = files.library("a.so", runpath="/nowhere").read_bytes()
+    made = MadeWheel(tag="py3-none-linux_x86_64", files={"made/a.so": library}).write(tmp_path)
+    tree = tmp_path / "tree"
+    with zipfile.ZipFile(made) as archive:
+        archive.extractall(tree)
+    words = ["patch", str(tree), "--dynamic-linker", from_running().dynamic_linker]
+    slow = "dataclasses inspect typing elftools installer packaging email subprocess tempfile"
+    code = (
+        "import sys; from nix_manylinux.cli import main\n"
+        f"assert main({words!r}) == 0\n"
+        f"print(sorted(m for m in {slow.split()!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+    assert "1 patched" in done.stderr
 
 
 def test_version_is_the_packages() -> None:

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 from nix_manylinux.values import Value, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Libraries(Value):

@@ -9,11 +9,11 @@ leave its segment empty.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.object import align_up
+from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.elf.survey import Survey
 
@@ -74,4 +74,4 @@ def restore_tail(survey: Survey) -> None:
         if section.offset >= start and not section.flags & elf.SHF_ALLOC and section.size:
             section.offset += delta
     if obj.header.shoff >= start:
-        obj.header = obj.header._replace(shoff=obj.header.shoff + delta)
+        obj.header = replace(obj.header, shoff=obj.header.shoff + delta)

@@ -7,8 +7,6 @@ sections, and for the dynamic section the first word of the global offset table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.bss import fill_bss, restore_tail
@@ -21,12 +19,14 @@ from nix_manylinux.elf.layout import (
     has_free_header,
     interp_fits,
 )
-from nix_manylinux.elf.object import Phdr, align_up
+from nix_manylinux.elf.object import align_up
 from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nix_manylinux.elf.format import Segment
     from nix_manylinux.elf.goal import Goal
     from nix_manylinux.elf.survey import Survey
 
@@ -41,7 +41,7 @@ class Build:
         self.draft = survey.obj.draft
         self.goal: Goal = survey.goal
         self.notes: list[str] = []
-        self._target: Phdr | None = None
+        self._target: Segment | None = None
         self._limit: int | None = None
         self._interp_fits = interp_fits(survey)
         self._dynamic_moves = not dynamic_fits(survey)
@@ -125,7 +125,7 @@ class Build:
             vaddr = align_up(end, obj.page) + offset % obj.page
             flags = elf.PF_R | (elf.PF_W if self._dynamic_moves else 0)
             paddr = vaddr if any(p.paddr for p in obj.loads) else 0
-            self._target = Phdr(elf.PT_LOAD, flags, offset, vaddr, paddr, 0, 0, obj.page)
+            self._target = elf.Segment(elf.PT_LOAD, flags, offset, vaddr, paddr, 0, 0, obj.page)
             self._put(bytes(HEAD), HEAD)
 
     def _put(self, data: bytes | bytearray, align: int) -> tuple[int, int]:
@@ -285,7 +285,7 @@ class Build:
             if stack is not None:
                 stack.flags &= ~elf.PF_X
         elif goal.stack == "add":
-            header = Phdr(elf.PT_GNU_STACK, elf.PF_R | elf.PF_W, 0, 0, 0, 0, 0, 16)
+            header = elf.Segment(elf.PT_GNU_STACK, elf.PF_R | elf.PF_W, 0, 0, 0, 0, 0, 16)
             unused = next((p for p in obj.phdrs if p.type == elf.PT_NULL), None)
             if unused is not None:
                 obj.phdrs[obj.phdrs.index(unused)] = header

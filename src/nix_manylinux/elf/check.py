@@ -8,20 +8,22 @@ what it was (`_contents`), segments only grew (`_segments`), and no rule of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.sound import faults
 from nix_manylinux.elf.stringtable import STRING_TAGS, name_at
+from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
     from nix_manylinux.elf.draft import Change
+    from nix_manylinux.elf.format import Section
     from nix_manylinux.elf.goal import Goal
-    from nix_manylinux.elf.object import Object, Shdr
+    from nix_manylinux.elf.object import Object
     from nix_manylinux.elf.survey import Survey
     from nix_manylinux.model import ElfEdit
 
@@ -146,7 +148,7 @@ def _segments(before: Object, after: Object) -> Iterator[str]:
         ]:
             yield f"a program header of the type {kind:#x} changed"
     old, header = before.header, after.header
-    if old._replace(phnum=0, shoff=0) != header._replace(phnum=0, shoff=0):
+    if replace(old, phnum=0, shoff=0) != replace(header, phnum=0, shoff=0):
         yield "the file header changed"
     kinds = [
         [p.type for p in obj.phdrs if p.type in {elf.PT_NOTE, elf.PT_GNU_PROPERTY}]
@@ -252,7 +254,7 @@ def _compare(
             return
 
 
-def _same_symbols(before: Object, after: Object, table: Shdr, offset: int) -> bool:
+def _same_symbols(before: Object, after: Object, table: Section, offset: int) -> bool:
     """Whether symbols differ only in st_value, as far as their section moved."""
     size = before.symbol_size
     end = table.size // size * size

@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple, Protocol
 
 from nix_manylinux.errors import BadElf
+from nix_manylinux.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Source(Protocol):
+        """Bytes that can be read by offset."""
+
+        size: int
+
+        def read(self, offset: int, size: int) -> bytes:
+            """Exactly ``size`` bytes at ``offset``; `BadElf` where the file ends before them."""
+
 
 #: Headers and version records are read by the dozen: one system call for many.
 _WINDOW = 1 << 14
-
-
-class Source(Protocol):
-    """Bytes that can be read by offset."""
-
-    size: int
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Exactly ``size`` bytes at ``offset``; `BadElf` where the file ends before them."""
 
 
 class FileSource:
@@ -62,7 +66,7 @@ class FileSource:
         return data
 
 
-class Change(NamedTuple):
+class Change(Value, kw_only=False):
     """Bytes that were at ``offset``, and those that take their place.
 
     ``old`` is shorter than ``new`` where the file grows.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.build import Build
@@ -25,6 +24,7 @@ from nix_manylinux.errors import BadElf, EditFailed
 from nix_manylinux.model import ElfEdit
 from nix_manylinux.values import Value, field, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -8,7 +8,12 @@ specifications' own. Sources: the System V gABI (chapters 4 and 5), LSB's
 from __future__ import annotations
 
 from struct import Struct
-from typing import Literal, NamedTuple
+
+from nix_manylinux.values import Value, astuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 ELF_MAGIC = b"\x7fELF"
 EI_CLASS, EI_DATA, EI_VERSION = 4, 5, 6
@@ -63,7 +68,7 @@ NT_FDO_DLOPEN = 0x407C0C0A
 EXECUTABLE_STACK_MACHINES = frozenset({EM_386, EM_X86_64, EM_ARM, EM_S390, EM_PPC, EM_MIPS})
 
 
-class FileHeader(NamedTuple):
+class FileHeader(Value, kw_only=False):
     """Elf32_Ehdr or Elf64_Ehdr behind e_ident."""
 
     type: int
@@ -81,7 +86,7 @@ class FileHeader(NamedTuple):
     shstrndx: int
 
 
-class Segment(NamedTuple):
+class Segment(Value, frozen=False, kw_only=False):
     """A program header, its fields in one order for both classes."""
 
     type: int
@@ -93,8 +98,29 @@ class Segment(NamedTuple):
     memsz: int
     align: int
 
+    @property
+    def end(self) -> int:
+        """The file offset behind its last byte."""
+        return self.offset + self.filesz
 
-class Section(NamedTuple):
+    @property
+    def vend(self) -> int:
+        """The address behind its last byte in memory."""
+        return self.vaddr + self.memsz
+
+    def holds(self, offset: int) -> bool:
+        """Whether the byte at that file offset belongs to it."""
+        return self.offset <= offset < self.offset + self.filesz
+
+    def shift(self, delta_offset: int, delta_addr: int) -> None:
+        """Follow bytes that went elsewhere."""
+        self.offset += delta_offset
+        self.vaddr += delta_addr
+        if self.paddr:
+            self.paddr += delta_addr
+
+
+class Section(Value, frozen=False, kw_only=False):
     """A section header; both classes have its fields in this order."""
 
     name: int
@@ -107,6 +133,16 @@ class Section(NamedTuple):
     info: int
     addralign: int
     entsize: int
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has bytes in the file that the program sees in memory."""
+        return bool(self.flags & SHF_ALLOC) and self.type != SHT_NOBITS and self.size > 0
+
+    @property
+    def end(self) -> int:
+        """The file offset behind its last byte."""
+        return self.offset + (0 if self.type == SHT_NOBITS else self.size)
 
 
 class Layout:
@@ -155,12 +191,16 @@ class Layout:
 
     def header(self, data: bytes) -> FileHeader:
         """Unpack the file header from a file's first bytes (52 or 64 of them)."""
-        return FileHeader._make(self.ehdr.unpack_from(data, EI_NIDENT))
+        return FileHeader(*self.ehdr.unpack_from(data, EI_NIDENT))
+
+    def pack_header(self, header: FileHeader) -> bytes:
+        """Pack the file header behind e_ident, the inverse of `header`."""
+        return self.ehdr.pack(*astuple(header))
 
     def segments(self, table: bytes) -> list[Segment]:
         """Unpack a whole program header table."""
         if self.bits == 64:
-            return [Segment._make(fields) for fields in self.phdr.iter_unpack(table)]
+            return [Segment(*fields) for fields in self.phdr.iter_unpack(table)]
         # Elf32_Phdr keeps p_flags between p_memsz and p_align.
         return [
             Segment(kind, flags, offset, vaddr, paddr, filesz, memsz, align)
@@ -172,13 +212,17 @@ class Layout:
     def pack_segment(self, segment: Segment) -> bytes:
         """Pack one program header, the inverse of `segments`."""
         if self.bits == 64:
-            return self.phdr.pack(*segment)
-        kind, flags, offset, vaddr, paddr, filesz, memsz, align = segment
-        return self.phdr.pack(kind, offset, vaddr, paddr, filesz, memsz, flags, align)
+            return self.phdr.pack(*astuple(segment))
+        kind, flags, *middle, align = astuple(segment)
+        return self.phdr.pack(kind, *middle, flags, align)
 
     def sections(self, table: bytes) -> list[Section]:
         """Unpack a section header table, or a run of whole entries of one."""
-        return [Section._make(fields) for fields in self.shdr.iter_unpack(table)]
+        return [Section(*fields) for fields in self.shdr.iter_unpack(table)]
+
+    def pack_section(self, section: Section) -> bytes:
+        """Pack one section header, the inverse of `sections`."""
+        return self.shdr.pack(*astuple(section))
 
 
 #: (EI_CLASS, EI_DATA) -> layout.

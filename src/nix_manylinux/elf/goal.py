@@ -10,14 +10,13 @@ can't be had, strings are only ever added.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.stringtable import PATH_TAGS, STRING_TAGS, StringTable, name_at
 from nix_manylinux.errors import EditFailed
 from nix_manylinux.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.elf.object import Object
     from nix_manylinux.model import ElfEdit

@@ -8,11 +8,11 @@ What doesn't fit is `BadElf`; no allocation is larger than what is really there.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.errors import BadElf
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -157,7 +157,7 @@ class Image:
             size = min(_SECTIONS_AT_ONCE, count - first) * shdr.size
             offset = self.header.shoff + first * shdr.size
             for fields in shdr.iter_unpack(self.source.read("section headers", offset, size)):
-                yield elf.Section._make(fields)
+                yield elf.Section(*fields)
 
     def check_segments(self) -> None:
         """Raise BadElf for a PT_LOAD that reaches behind the end of the file."""

@@ -12,14 +12,13 @@ Each rule below has a failure behind it; they are told where they are kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.bss import bss_cost
 from nix_manylinux.elf.object import Unproven, align_up
 from nix_manylinux.elf.pieces import Kind, Piece
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

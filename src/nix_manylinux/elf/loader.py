@@ -7,32 +7,31 @@ taken to be clean, and there is no ld.so.cache, as there is none on Nix.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind
 from nix_manylinux.values import Value, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Protocol
 
     from nix_manylinux.model import ElfFacts, Target
 
+    class Files(Protocol):
+        """The part of the file system that the loader looks at."""
 
-class Files(Protocol):
-    """The part of the file system that the loader looks at."""
+        def find(self, directory: str, name: str) -> str | None:
+            """Return the path of ``name`` in ``directory``, None where it can't be opened."""
 
-    def find(self, directory: str, name: str) -> str | None:
-        """Return the path of ``name`` in ``directory``, None where it can't be opened."""
+        def is_directory(self, path: str) -> bool:
+            """Whether there is a directory of that name."""
 
-    def is_directory(self, path: str) -> bool:
-        """Whether there is a directory of that name."""
+        def facts(self, path: str) -> ElfFacts | None:
+            """Return the facts of a file, None for no ELF file; `BadElf` for a broken one."""
 
-    def facts(self, path: str) -> ElfFacts | None:
-        """Return facts of the file; None where it is no ELF file; `BadElf` where it is broken."""
-
-    def real(self, path: str) -> str:
-        """Return what tells one file from another (the loader compares inodes)."""
+        def real(self, path: str) -> str:
+            """Return what tells one file from another (the loader compares inodes)."""
 
 
 class Hit(Value, kw_only=False):

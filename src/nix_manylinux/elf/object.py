@@ -10,14 +10,17 @@ from __future__ import annotations
 import struct
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.errors import BadElf, EditFailed
-from nix_manylinux.values import Value
+from nix_manylinux.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from nix_manylinux.elf.draft import Draft
+    from nix_manylinux.elf.format import Section, Segment
 
 #: Kernels and linkers stop far below; a hostile file must not make us read on.
 _MAX_DYNAMIC = 1 << 16
@@ -36,93 +39,6 @@ class Unproven(EditFailed):
 def align_up(value: int, alignment: int) -> int:
     """``value``, or the next multiple of ``alignment`` (0 and 1 mean none)."""
     return -(-value // alignment) * alignment if alignment > 1 else value
-
-
-class Phdr(Value, frozen=False, kw_only=False):
-    """A program header."""
-
-    type: int
-    flags: int
-    offset: int
-    vaddr: int
-    paddr: int
-    filesz: int
-    memsz: int
-    align: int
-
-    def row(self) -> elf.Segment:
-        """Return the fields as they are packed."""
-        return elf.Segment(
-            self.type,
-            self.flags,
-            self.offset,
-            self.vaddr,
-            self.paddr,
-            self.filesz,
-            self.memsz,
-            self.align,
-        )
-
-    @property
-    def end(self) -> int:
-        """The file offset behind its last byte."""
-        return self.offset + self.filesz
-
-    @property
-    def vend(self) -> int:
-        """The address behind its last byte in memory."""
-        return self.vaddr + self.memsz
-
-    def holds(self, offset: int) -> bool:
-        """Whether the byte at that file offset belongs to it."""
-        return self.offset <= offset < self.offset + self.filesz
-
-    def shift(self, delta_offset: int, delta_addr: int) -> None:
-        """Follow bytes that went elsewhere."""
-        self.offset += delta_offset
-        self.vaddr += delta_addr
-        if self.paddr:
-            self.paddr += delta_addr
-
-
-class Shdr(Value, frozen=False, kw_only=False):
-    """A section header."""
-
-    name: int
-    type: int
-    flags: int
-    addr: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    addralign: int
-    entsize: int
-
-    def row(self) -> elf.Section:
-        """Return the fields as they are packed."""
-        return elf.Section(
-            self.name,
-            self.type,
-            self.flags,
-            self.addr,
-            self.offset,
-            self.size,
-            self.link,
-            self.info,
-            self.addralign,
-            self.entsize,
-        )
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it has bytes in the file that the program sees in memory."""
-        return bool(self.flags & elf.SHF_ALLOC) and self.type != elf.SHT_NOBITS and self.size > 0
-
-    @property
-    def end(self) -> int:
-        """The file offset behind its last byte."""
-        return self.offset + (0 if self.type == elf.SHT_NOBITS else self.size)
 
 
 class Object:
@@ -161,20 +77,20 @@ class Object:
         other = copy(self)
         other.draft = draft
         vars(other).pop("strings", None)  # what was read of the other draft
-        twins = {id(p): Phdr(*p.row()) for p in self.phdrs}
+        twins = {id(p): replace(p) for p in self.phdrs}
         other.phdrs = list(twins.values())
         other.loads = [twins[id(p)] for p in self.loads]
         other.interp = None if self.interp is None else twins[id(self.interp)]
         other.pt_dynamic = twins[id(self.pt_dynamic)]
-        other.shdrs = [Shdr(*section.row()) for section in self.shdrs]
-        other.strtab = Shdr(*self.strtab.row())
+        other.shdrs = [replace(section) for section in self.shdrs]
+        other.strtab = replace(self.strtab)
         for index, section in enumerate(self.shdrs):
             if section is self.strtab:
                 other.strtab = other.shdrs[index]
         other.dynamic = [list(pair) for pair in self.dynamic]
         return other
 
-    def _read_phdrs(self) -> list[Phdr]:
+    def _read_phdrs(self) -> list[Segment]:
         header = self.header
         if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
             raise EditFailed(f"e_type is {header.type}: no program and no library")
@@ -182,7 +98,7 @@ class Object:
         if header.phentsize != size or header.phnum in {0, elf.PN_XNUM}:
             raise BadElf(f"{header.phnum} program headers of {header.phentsize} bytes each")
         table = self.draft.read(header.phoff, size * header.phnum)
-        return [Phdr(*fields) for fields in self.layout.segments(table)]
+        return self.layout.segments(table)
 
     def _check_loads(self) -> None:
         last = -1
@@ -197,7 +113,7 @@ class Object:
         if not self.loads:
             raise BadElf("no PT_LOAD")
 
-    def _read_shdrs(self) -> list[Shdr]:
+    def _read_shdrs(self) -> list[Section]:
         header = self.header
         size = self.layout.shdr.size
         if not header.shoff or (header.shnum == 0 and header.shstrndx == 0):
@@ -210,20 +126,20 @@ class Object:
         if count > _MAX_SECTIONS:
             raise BadElf(f"{count} section headers")
         table = self.draft.read(header.shoff, size * count)
-        shdrs = [Shdr(*fields) for fields in self.layout.sections(table)]
+        shdrs = self.layout.sections(table)
         for index, section in enumerate(shdrs):
             if index and section.type != elf.SHT_NOBITS and section.end > self.draft.size:
                 raise BadElf(f"section {index} ends behind the end of the file")
         return shdrs
 
-    def one(self, kind: int) -> Phdr | None:
+    def one(self, kind: int) -> Segment | None:
         """Return the only program header of a type, None without one; `BadElf` for two."""
         found = [p for p in self.phdrs if p.type == kind]
         if len(found) > 1:
             raise BadElf(f"{len(found)} program headers of the type {kind:#x}")
         return found[0] if found else None
 
-    def _find_dynamic(self) -> Phdr:
+    def _find_dynamic(self) -> Segment:
         found = self.one(elf.PT_DYNAMIC)
         if found is None:
             raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
@@ -242,7 +158,7 @@ class Object:
         spare = next((i for i in range(count, slots) if pairs[i] != [0, 0]), slots)
         return pairs[:count], max(spare, count + 1)
 
-    def _find_strtab(self) -> Shdr:
+    def _find_strtab(self) -> Section:
         """Return the section header of .dynstr; where there are none, one like it.
 
         Its size is DT_STRSZ, or that of its section where this is more.
@@ -258,7 +174,7 @@ class Object:
                 return section
         if self.shdrs:
             raise Unproven("there are section headers, and none of them is of DT_STRTAB")
-        return Shdr(0, elf.SHT_STRTAB, elf.SHF_ALLOC, address, offset, size, 0, 0, 1, 0)
+        return elf.Section(0, elf.SHT_STRTAB, elf.SHF_ALLOC, address, offset, size, 0, 0, 1, 0)
 
     def dt(self, tag: int) -> int | None:
         """Return the value of a dynamic entry, the last one where there are several."""
@@ -278,7 +194,7 @@ class Object:
             raise BadElf("the dynamic string table does not end with a NUL")
         return table
 
-    def load_at(self, address: int) -> Phdr:
+    def load_at(self, address: int) -> Segment:
         """Return the PT_LOAD that fills an address from the file; `BadElf` for none."""
         for load in self.loads:
             if load.vaddr <= address < load.vaddr + load.filesz:
@@ -313,7 +229,7 @@ class Object:
         """The file offset behind the section header table, 0 without one."""
         return self.header.shoff + self.layout.shdr.size * len(self.shdrs) if self.shdrs else 0
 
-    def add_phdr(self, segment: Phdr) -> None:
+    def add_phdr(self, segment: Segment) -> None:
         """Put a PT_LOAD behind the last one, any other header at the end of the table."""
         if segment.type == elf.PT_LOAD:
             self.phdrs.insert(self.phdrs.index(self.loads[-1]) + 1, segment)
@@ -330,18 +246,17 @@ class Object:
 
     def _store(self) -> None:
         layout, draft = self.layout, self.draft
-        self.header = self.header._replace(phnum=len(self.phdrs))
+        self.header = replace(self.header, phnum=len(self.phdrs))
         table = self.one(elf.PT_PHDR)
         if table is not None:
             table.filesz = table.memsz = layout.phdr.size * len(self.phdrs)
-        draft.write(elf.EI_NIDENT, layout.ehdr.pack(*self.header))
+        draft.write(elf.EI_NIDENT, layout.pack_header(self.header))
         draft.write(
             self.header.phoff,
-            b"".join(layout.pack_segment(p.row()) for p in self.phdrs),
+            b"".join(map(layout.pack_segment, self.phdrs)),
         )
         if self.shdrs:
-            rows = (layout.shdr.pack(*s.row()) for s in self.shdrs)
-            draft.write(self.header.shoff, b"".join(rows))
+            draft.write(self.header.shoff, b"".join(map(layout.pack_section, self.shdrs)))
         rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)
         data = b"".join(rows)
         draft.write(self.pt_dynamic.offset, data.ljust(self.dynamic_slots * layout.dyn.size, b"\0"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import IO, TYPE_CHECKING
 
 from nix_manylinux.elf.check import meaning, wanted_meaning
 from nix_manylinux.elf.draft import Draft, FileSource
@@ -17,7 +16,10 @@ from nix_manylinux.elf.object import Object
 from nix_manylinux.elf.sound import faults
 from nix_manylinux.errors import BadElf, EditFailed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO
+
     from nix_manylinux.model import ElfEdit
 
 _CHUNK = 1 << 20

@@ -13,15 +13,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from enum import Enum
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.object import Unproven
 from nix_manylinux.values import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.elf.object import Object, Phdr
+    from nix_manylinux.elf.format import Segment
+    from nix_manylinux.elf.object import Object
 
 #: Dynamic entries whose value is the address of a table that has no other name.
 POINTERS = frozenset(
@@ -288,7 +289,7 @@ def _from_tables(obj: Object) -> list[Piece]:
     return pieces + [gap for load in obj.loads for gap in _gaps(obj, load, pieces)]
 
 
-def _gaps(obj: Object, load: Phdr, pieces: list[Piece]) -> list[Piece]:
+def _gaps(obj: Object, load: Segment, pieces: list[Piece]) -> list[Piece]:
     """Find what a segment has between the known pieces: data, unless it is padding."""
     headers = [(0, elf.EI_NIDENT + obj.layout.ehdr.size), (obj.header.phoff, obj.table_end)]
     taken = headers + [(piece.offset, piece.end) for piece in pieces]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.image import Image, Source, Strings
@@ -18,6 +17,7 @@ from nix_manylinux.elf.versions import dlopen_notes, version_definitions, versio
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfFacts, ElfKind, Machine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
 

@@ -7,10 +7,9 @@ in real wheels break a rule before anybody of ours touches them.)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.elf import format as elf
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

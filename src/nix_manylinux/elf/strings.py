@@ -6,12 +6,12 @@ A guess for people, not a fact for the loader: `ElfFacts` holds no part of it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.image import Image
 from nix_manylinux.elf.read import open_elf, unlinked_kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator

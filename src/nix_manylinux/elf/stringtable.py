@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.errors import BadElf
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
 

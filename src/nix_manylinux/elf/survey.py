@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf.object import Unproven
 from nix_manylinux.elf.pieces import Kind, Piece
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.elf.draft import Draft
+    from nix_manylinux.elf.format import Segment
     from nix_manylinux.elf.goal import Goal
-    from nix_manylinux.elf.object import Object, Phdr
+    from nix_manylinux.elf.object import Object
 
 #: Slack is looked for no further than this behind a segment.
 _MAX_SLACK = 1 << 20
@@ -47,7 +48,7 @@ class Survey:
         other.obj = self.obj.over(draft)
         return other
 
-    def load_of(self, piece: Piece) -> Phdr:
+    def load_of(self, piece: Piece) -> Segment:
         """Find the PT_LOAD that a piece is in."""
         for load in self.obj.loads:
             if load.holds(piece.offset) and piece.end <= load.end:
@@ -64,7 +65,7 @@ class Survey:
             all(piece in pieces for piece in inside) for inside in self._by_load if inside
         )
 
-    def slack(self, load: Phdr) -> int:
+    def slack(self, load: Segment) -> int:
         """How many zero bytes of the file behind a segment may become part of it."""
         obj = self.obj
         if load.filesz != load.memsz or not load.filesz:
@@ -85,7 +86,7 @@ class Survey:
             return 0
         return 0 if any(obj.draft.read(end, size)) else size
 
-    def ends_file(self, load: Phdr) -> bool:
+    def ends_file(self, load: Segment) -> bool:
         """Whether a segment can grow by letting the file grow."""
         return (
             load is self.obj.loads[-1]
@@ -106,7 +107,7 @@ class Survey:
                 start = piece.end
         return not self.obj.draft.read(start, max(end - start, 0)).strip(b"\0X")
 
-    def room_behind(self, load: Phdr) -> int:
+    def room_behind(self, load: Segment) -> int:
         """How far a segment can grow, in bytes."""
         return 1 << 62 if self.ends_file(load) else self.slack(load)
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sys
 from array import array
-from typing import TYPE_CHECKING
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.errors import BadElf
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nix_manylinux.elf.object import Object, Shdr
+    from nix_manylinux.elf.format import Section
+    from nix_manylinux.elf.object import Object
 
 #: Read this much of a symbol table at once; a multiple of both symbol sizes.
 _CHUNK = 48 << 14
@@ -26,7 +27,7 @@ _MAX_SYMBOLS = 1 << 23
 _MAX_CHAIN = 1 << 16
 
 
-def dynsym(obj: Object) -> Shdr | None:
+def dynsym(obj: Object) -> Section | None:
     """Find the section header of the dynamic symbol table."""
     address = obj.dt(elf.DT_SYMTAB)
     for section in obj.shdrs:
@@ -117,7 +118,7 @@ def symbol_names(obj: Object) -> Iterator[array[int]]:
         yield _words(obj, data)[:: obj.symbol_size // 4]
 
 
-def symbols_in(obj: Object, table: Shdr, sections: frozenset[int]) -> Iterator[int]:
+def symbols_in(obj: Object, table: Section, sections: frozenset[int]) -> Iterator[int]:
     """File offsets of the symbols that a table defines in one of ``sections``."""
     size = obj.symbol_size
     end = table.offset + table.size // size * size
