@@ -8,6 +8,7 @@ import stat
 
 from nix_manylinux.errors import BadTree
 from nix_manylinux.files import replace_file, temporary_beside, writable_folder
+from nix_manylinux.parallel import in_parallel
 from nix_manylinux.record import (
     MAX_RECORD_SIZE,
     REBUILD,
@@ -22,10 +23,6 @@ from nix_manylinux.values import Value, replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-#: Hashing less than so many bytes is faster without threads; no more of them than
-#: that; and what opening a file costs, in bytes hashed meanwhile.
-_MUCH, _MAX_THREADS, _PER_FILE = 4 * 2**20, 8, 16 * 2**10
 
 
 class RecordUpdate(Value):
@@ -134,7 +131,7 @@ def _true_rows(
             return _unhashed(record, row)
         return _true_row(record, row, os.path.join(root, place))
 
-    truths = _in_parallel(truth_of, [_claimed_size(row) for row in record.rows])
+    truths = in_parallel(truth_of, [_claimed_size(row) for row in record.rows])
     kept: list[Row] = []
     stale = dropped = outside = 0
     for row, place, truth in zip(record.rows, places, truths, strict=True):
@@ -151,36 +148,6 @@ def _true_rows(
 
 def _claimed_size(row: Row) -> int:
     return int(row.size) if row.size.isascii() and row.size.isdigit() else 0
-
-
-def _in_parallel(work: Callable[[int], Row | None], sizes: list[int]) -> list[Row | None]:
-    """Do ``work`` for each index of ``sizes`` (bytes), on all processors where it is much.
-
-    Hashing is most of what an installed tree costs, and hashlib lets go of the
-    interpreter meanwhile. Each thread gets files of about the same total, the
-    largest first.
-    """
-    threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
-    if threads < 2 or sum(sizes) < _MUCH:
-        return [work(index) for index in range(len(sizes))]
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - small trees need none
-
-    shares: list[list[int]] = [[] for _ in range(threads)]
-    loads = [0] * threads
-    for index in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
-        least = loads.index(min(loads))
-        shares[least].append(index)
-        loads[least] += sizes[index] + _PER_FILE
-    done: list[Row | None] = [None] * len(sizes)
-
-    def do(share: list[int]) -> None:
-        for index in share:
-            done[index] = work(index)
-
-    with ThreadPoolExecutor(threads) as pool:
-        for finished in [pool.submit(do, share) for share in shares]:
-            finished.result()
-    return done
 
 
 def _place(path: str, root: str, base: str) -> str | None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+from threading import Lock
 
 from nix_manylinux.archive import read_directory, stream
 from nix_manylinux.archive_format import bad
 from nix_manylinux.errors import BadWheel, WriteFailed
 from nix_manylinux.files import write_all
 from nix_manylinux.model import Options
+from nix_manylinux.parallel import in_parallel
 from nix_manylinux.progress import told
 from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
 from nix_manylinux.values import Value, field
@@ -151,25 +153,33 @@ class Wheel(Value):
         progress: Progress | None = None,
     ) -> dict[str, str]:
         rows = {row.path: row for row in self.record.rows}
-        labels = {}
-        folders: set[str] = set()
+        record = f"{self.dist_info}/RECORD"
+        members = [m for m in self.members if not m.is_folder and m.name != record]
+        steps = told(members, progress, "unpacking")
+        turn = Lock()
+
+        def read(index: int) -> bool:
+            member = members[index]
+            with turn:  # members are read in any order, and counted in one
+                next(steps)
+            path = os.path.join(into, places[index]) if into is not None else None
+            wanted = member.name in self.texts or (also is not None and also(member.name))
+            return self._read_member(member, rows[member.name], path, wanted=wanted)
+
         try:
-            for member in told(self.members, progress, "unpacking"):
-                if member.is_folder or member.name == f"{self.dist_info}/RECORD":
-                    continue
-                place = self.location(member.name)
-                path = os.path.join(into, place) if into is not None else None
-                wanted = member.name in self.texts or (also is not None and also(member.name))
-                folder = os.path.dirname(place)
-                if into is not None and folder not in folders:
-                    folders.add(folder)
-                    _make_folder(os.path.join(into, folder))
-                if self._read_member(member, rows[member.name], path, wanted=wanted):
-                    labels[place] = member.name
+            places = [self.location(member.name) for member in members]
+            for folder in sorted({os.path.dirname(place) for place in places} if into else ()):
+                _make_folder(os.path.join(into or "", folder))
+            written = in_parallel(read, [member.size for member in members])
         except BadWheel as error:
             error.at(self.path)
             raise
-        return labels
+        next(steps, None)
+        return {
+            place: member.name
+            for place, member, there in zip(places, members, written, strict=True)
+            if there
+        }
 
     def _read_member(self, member: Member, row: Row, path: str | None, *, wanted: bool) -> bool:
         """Check one member against its row; write it to ``path`` if it is one that we want."""
