@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "nix_manylinux"
 
 #: From the ground up. A new module takes its place here.
 ORDER = """
-values errors signals model modes progress data
+values errors signals model modes progress parallel data
 elf.format elf.image elf.versions elf.read elf.strings
 elf.draft elf.object elf.bss elf.sound elf.tables elf.stringtable elf.goal elf.pieces elf.survey
 elf.check elf.layout elf.build
