@@ -148,9 +148,11 @@ _manylinuxFixupAutoPatchelfArguments() {
 _manylinuxFixupArguments() {
   local -a items
   local item
-  if ((${NIX_DEBUG:-0})); then
-    arguments+=(-v)
-  fi
+  # Not ((...)): arithmetic runs what stands in the index of an array's name.
+  case ${NIX_DEBUG-} in
+  "" | 0) ;;
+  *) arguments+=(-v) ;;
+  esac
   for item in "${_manylinuxFixupSearchPath[@]}" "${_manylinuxFixupLibs[@]}" "${_manylinuxFixupBuildToolLibs[@]}"; do
     arguments+=("--libs=$item")
   done
@@ -190,7 +192,7 @@ _manylinuxFixupCall() {
   if [[ -z ${IN_NIX_SHELL-} ]]; then
     settings+=(NO_COLOR=1)
   fi
-  env -u PYTHONPATH -u PYTHONHOME "${settings[@]}" @nixManylinux@ "$@"
+  env -u PYTHONPATH -u PYTHONHOME "${settings[@]}" "@nixManylinux@" "$@"
 }
 
 # manylinuxFixup [--OPTION[=VALUE]...] [--] PATH...
@@ -267,7 +269,7 @@ addManylinuxSearchPath() {
 # it, every folder below DIR that holds a shared library. Its own function, if it
 # is sourced after this one, fills the same array.
 addAutoPatchelfSearchPath() {
-  local -a depth=() found=()
+  local -a depth=() found=() folders=()
   local directory
   while (($#)); do
     case $1 in
@@ -284,8 +286,13 @@ addAutoPatchelfSearchPath() {
     esac
     shift
   done
+  for directory; do
+    # A name that begins with a dash would be an option of find.
+    [[ $directory == /* ]] || directory=$PWD/$directory
+    folders+=("$directory")
+  done
   mapfile -d '' -t found < <(
-    find "$@" "${depth[@]}" ! -type d \( -name '*.so' -o -name '*.so.*' \) -printf '%h\0' | LC_ALL=C sort -zu
+    find "${folders[@]}" "${depth[@]}" ! -type d \( -name '*.so' -o -name '*.so.*' \) -printf '%h\0' | LC_ALL=C sort -zu
   )
   for directory in "${found[@]}"; do
     extraAutoPatchelfLibs+=("$directory")
