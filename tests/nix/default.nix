@@ -30,6 +30,7 @@ in
     wheels = realWheels;
   };
   interpreter = import ./interpreter-cases.nix { inherit pkgs; };
+  torch = import ./torch-cases.nix { inherit pkgs; };
   packages = import ./package-cases.nix {
     inherit pkgs;
     wheels = realWheels;
