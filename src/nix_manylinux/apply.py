@@ -231,6 +231,8 @@ class _Run:
             if edited.how != "in place":
                 raise _TooMuchToWriteDown
             log.add(edited)
+            # Before the first byte: an editor that fails may be unable to put all of them back.
+            self._journal.undo_steps.append(edited.undo)
 
         try:
             edited = self._edit_file(path, file_plan.edit, label=label, before_write=write_down)
@@ -241,7 +243,6 @@ class _Run:
             if isinstance(cause, OSError) and cause.errno in _COPY_INSTEAD:
                 return None
             raise
-        self._journal.undo_steps.append(edited.undo)
         return _record(edited, label, edited.how)
 
     def _edit_copy(self, names: list[str], file_plan: FilePlan, log: UndoLog) -> EditRecord:

@@ -30,6 +30,7 @@ FAULTS = {
     "interrupted": ("fail", errno.EINTR),
     "not permitted": ("fail", errno.EACCES),
     "disk full from there on": ("full", errno.ENOSPC),
+    "I/O errors from there on": ("dead", errno.EIO),
     "half of a write": ("short", 0),
     "killed": ("kill", 0),
     "terminated": ("terminate", 0),

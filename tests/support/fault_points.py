@@ -23,6 +23,7 @@ from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from nix_manylinux.cli import main
+from nix_manylinux.files import UNDO_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
 Found = dict[str, Any]
 
 #: What may stay where it could not be deleted: one file beside another, a folder in TMPDIR.
-TEMPORARY = re.compile(r"(.*/)?\.nix-manylinux-[0-9a-f]{16}\.tmp|tmp/nix-manylinux-.*")
+TEMPORARY = re.compile(r"(.*/)?\.nix-manylinux-[0-9a-f]{16}(\.whl)?\.tmp|tmp|tmp/nix-manylinux-.*")
 #: Left in the scene by a killed run; deleted as soon as the tree is locked, and by right.
 LEFTOVER = ".nix-manylinux-0123456789abcdef.tmp"
 #: The status of a process that SIGTERM ended in order.
 TERMINATED = 128 + signal.SIGTERM
-MODES = {"count": 1, "fail": 2, "kill": 3, "full": 4, "short": 5, "terminate": 6}
+MODES = {"count": 1, "fail": 2, "kill": 3, "full": 4, "short": 5, "terminate": 6, "dead": 7}
 #: number, mode, code, count, hits and room of the names: the order of faulty_calls.c.
 _MODE, _NUMBER, _CODE, _COUNT, _HITS, _ROOM = range(6)
 
@@ -197,7 +198,8 @@ class Points:
         now = snapshot(self.work)
         if status == 0:
             found = bytes_of(now)
-            if what.endswith(("(unlink)", "(unlinkat)", "(rmdir)")) and found != after:
+            undeleted = what.endswith(("(unlink)", "(unlinkat)", "(rmdir)"))
+            if (undeleted or what.startswith("dead")) and found != after:
                 # What can't be deleted is named as ours, and the next run deletes it.
                 self.ends["done, a temporary file stays"] += 1
                 kept = [n for n in found if n not in after]
@@ -206,6 +208,8 @@ class Points:
             else:
                 self.ends["done in spite of it"] += 1
                 self._expect(found == after, f"{what}: done, but not right", found, after)
+        elif status == 1 and what.startswith("dead") and now != before:
+            self._after_death(what, text, now, before)
         elif status == 1:
             self.ends["refused, as before"] += 1
             self._expect(now == before, f"{what}: {text.strip()}: something is left", now, before)
@@ -234,6 +238,20 @@ class Points:
         found = bytes_of(snapshot(self.work))
         self._expect(again == 0, f"{what}: then refused: {text}", again, 0)
         self._expect(found == after, f"{what}: patched again, and not right", found, after)
+
+    def _after_death(self, what: str, text: str, now: Found, before: Found) -> None:
+        """Hold what must be true where nothing could be written any more, nor be put back.
+
+        It is told, readers refuse such a tree, and the next run has all that it takes.
+        """
+        changed = [n for n in {*now, *before} if now.get(n) != before.get(n)]
+        ours = [n for n in changed if TEMPORARY.fullmatch(n) or n == f"tree/{UNDO_LOG}"]
+        if len(ours) == len(changed):
+            self.ends["refused, temporary files stay"] += 1
+            return
+        self.ends["refused, and told that it could not be undone"] += 1
+        self._expect("could not be undone" in text, f"{what}: {text}", now, before)
+        self._expect(f"tree/{UNDO_LOG}" in now, f"{what}: no log is left", now, before)
 
     def _after_kill(self, what: str, now: Found, before: Found, after: Found) -> None:
         """Hold what must be true even before anybody repairs anything."""

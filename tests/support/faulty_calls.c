@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OFF, COUNT, FAIL_ONCE, KILL, FULL, SHORT, TERMINATE };
+enum { OFF, COUNT, FAIL_ONCE, KILL, FULL, SHORT, TERMINATE, DEAD };
 
 struct state {
   long mode, number, code, count, hits;
@@ -38,6 +38,7 @@ static int point(const char *name, int allocates) {
   int here = number == state->number;
   if (state->mode == FULL && number >= state->number && allocates) here = 1;
   else if (state->mode == FULL) here = 0;
+  if (state->mode == DEAD && number >= state->number) here = 1;
   if (!here || state->mode == COUNT) return 0;
   state->hits++;
   if (state->mode == KILL) {

@@ -220,3 +220,16 @@ def _tool(name: str) -> str:
     """Find the absolute path of a tool, since inside there is no PATH to speak of."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin")
     return found or name
+
+
+@cache
+def unshare(kind: str) -> tuple[str, ...]:
+    """Give the command that runs another with its own mounts ("m") or network ("n"); () for none.
+
+    Containers may forbid it, and then no package helps: tests that need it are ``asked_for``.
+    """
+    for command in (("unshare", f"-r{kind}"), ("unshare", f"-{kind}")):
+        tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return command
+    return ()

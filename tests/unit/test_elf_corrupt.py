@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import random
 import re
 import time
 import tracemalloc
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,8 @@ from nix_manylinux.elf.read import parse_elf, read_elf
 from nix_manylinux.errors import BadElf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import struct
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.support.elf import ElfBuilder
@@ -223,6 +227,136 @@ def test_one_wrong_field_is_one_clear_error(good: bytes, name: str) -> None:
     with pytest.raises(BadElf) as caught:
         parse_elf(bytes(poker.data))
     assert re.search(message, caught.value.what)
+
+
+def test_two_wrong_fields_are_one_clear_error(good: bytes) -> None:
+    """Every two of the table at once, in both orders: the error is that of one of the two."""
+    changes: dict[str, dict[int, int]] = {}
+    for name, (change, _) in CORRUPTIONS.items():
+        poker = Poker(good)
+        change(poker)
+        assert len(poker.data) == len(good)
+        changes[name] = {
+            place: new
+            for place, (new, old) in enumerate(zip(poker.data, good, strict=True))
+            if new != old
+        }
+    pairs = 0
+    for one, other in itertools.permutations(CORRUPTIONS, 2):
+        # One field can't be wrong in two ways.
+        if changes[one].keys() & changes[other].keys():
+            continue
+        data = bytearray(good)
+        for place, value in (*changes[one].items(), *changes[other].items()):
+            data[place] = value
+        with pytest.raises(BadElf) as caught:
+            parse_elf(bytes(data))
+        told = [name for name in (one, other) if re.search(CORRUPTIONS[name][1], caught.value.what)]
+        assert told, f"{one} and {other}: {caught.value.what}"
+        pairs += 1
+    assert pairs > 3000
+
+
+#: What an error of the reader must name: a field or a table of the gABI.
+_FIELD = re.compile(
+    r"\b(?:e|p|sh|d|vn|vna|vd|vda)_[a-z]+\b|\b(?:DT|PT|SHT|EI)_[A-Z_]+|header table"
+)
+
+
+def _parts(names: str, layout: struct.Struct, place: int) -> list[tuple[str, int, int]]:
+    """Give the fields of one packed structure: name, place in the file, size in bytes."""
+    found = []
+    for name, letter in zip(names.split(), layout.format[1:], strict=True):
+        size = {"H": 2, "I": 4, "Q": 8}[letter]
+        found.append((name, place, size))
+        place += size
+    return found
+
+
+def _fields(data: bytes) -> list[tuple[str, int, int]]:
+    """List every field of every table that the reader may look at."""
+    poker = Poker(data)
+    layout = poker.layout
+    header = layout.header(data)
+    found = [(f"e_ident[{index}]", index, 1) for index in range(elf.EI_NIDENT)]
+    names = " ".join(f"e_{name}" for name in elf.FileHeader._fields)
+    found += _parts(names, layout.ehdr, elf.EI_NIDENT)
+    wide = "p_type p_flags p_offset p_vaddr p_paddr p_filesz p_memsz p_align"
+    narrow = "p_type p_offset p_vaddr p_paddr p_filesz p_memsz p_flags p_align"
+    tables = [
+        (wide if layout.bits == 64 else narrow, layout.phdr, header.phoff, header.phnum),
+        (
+            " ".join(f"sh_{name}" for name in elf.Section._fields),
+            layout.shdr, header.shoff, header.shnum,
+        ),
+    ]  # fmt: skip
+    for section, names, record in (
+        (".dynamic", "d_tag d_val", layout.dyn),
+        (".gnu.hash", "nbuckets", layout.word),
+        (".gnu.version_r", "vn_version vn_cnt vn_file vn_aux vn_next", layout.verneed),
+        (".note.gnu.build-id", "n_namesz n_descsz n_type", layout.note),
+    ):
+        place, size = poker.sections[section].offset, poker.sections[section].size
+        count = size // record.size if section == ".dynamic" else 4 if "hash" in section else 1
+        tables.append((names, record, place, count))
+    needs = poker.sections[".gnu.version_r"].offset + layout.verneed.size
+    tables.append(("vna_hash vna_flags vna_other vna_name vna_next", layout.vernaux, needs, 1))
+    place = poker.sections[".gnu.version_d"].offset
+    names = "vd_version vd_flags vd_ndx vd_cnt vd_hash vd_aux vd_next"
+    for _ in range(3):
+        verdef = layout.verdef.unpack_from(data, place)
+        tables += [
+            (names, layout.verdef, place, 1),
+            ("vda_name vda_next", layout.verdaux, place + verdef[5], 1),
+        ]
+        place += verdef[6]
+    for names, structure, start, count in tables:
+        for index in range(count):
+            parts = _parts(names, structure, start + index * structure.size)
+            found += [(f"{name} {index}", place, size) for name, place, size in parts]
+    return found
+
+
+def _outcome(data: bytes, what: str) -> str:
+    """Read; an error has to name a field."""
+    try:
+        parse_elf(data)
+    except BadElf as error:
+        told = error.what
+    else:
+        return "read"
+    assert _FIELD.search(told), f"{what}: {told}"
+    return "refused"
+
+
+def test_every_value_of_every_field(good: bytes) -> None:
+    """Each field of each table, set to each awkward value: an error that names a field, or read."""
+    poker = Poker(good)
+    outcomes: Counter[str] = Counter()
+    changes = []
+    for name, place, size in _fields(good):
+        old = int.from_bytes(good[place : place + size], poker.layout.endian)
+        top = (1 << 8 * size) - 1
+        for value in sorted({0, 1, old - 1, old + 1, top, top >> 1, (top >> 1) + 1} - {old}):
+            if not 0 <= value <= top:
+                continue
+            new = value.to_bytes(size, poker.layout.endian)
+            changes.append((f"{name} = {value:#x}", place, new))
+            outcomes[_outcome(_with(good, changes[-1:]), changes[-1][0])] += 1
+    print(dict(outcomes))  # noqa: T201
+    assert outcomes["refused"] > 300
+    assert outcomes["read"] > 300
+    chance = random.Random(11)  # noqa: S311 - the same pairs every time
+    for _ in range(4000):
+        pair = chance.sample(changes, 2)
+        _outcome(_with(good, pair), " and ".join(name for name, _, _ in pair))
+
+
+def _with(good: bytes, changes: Sequence[tuple[str, int, bytes]]) -> bytes:
+    data = bytearray(good)
+    for _, place, new in changes:
+        data[place : place + len(new)] = new
+    return bytes(data)
 
 
 def test_a_version_chain_that_never_ends_is_cut(good: bytes) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.elf import ElfBuilder
+from tests.support.isolation import unshare
 from tests.support.wheels import MadeWheel
 
 import nix_manylinux
@@ -74,8 +75,8 @@ def test_the_search_finds_them(text: str) -> None:
     assert faults_of(text)
 
 
-def test_no_socket_is_ever_asked_for(tmp_path: Path) -> None:
-    """patch, inspect, check and graph raise no audit event of a socket, in their own process."""
+def every_command(tmp_path: Path) -> list[list[str]]:
+    """Give the words of patch, inspect, check and graph for a wheel and a tree that are made."""
     files = ElfBuilder(tmp_path / "elf")
     needed = files.library("libneeded.so.1", soname="libneeded.so.1")
     (tmp_path / "libs").mkdir()
@@ -86,7 +87,7 @@ def test_no_socket_is_ever_asked_for(tmp_path: Path) -> None:
     tree.mkdir()
     (tree / "a.so").write_bytes(library)
     common = ["--dynamic-linker", from_running().dynamic_linker, "--libs", str(tmp_path / "libs")]
-    commands = [
+    return [
         ["inspect", wheel, *common],
         ["inspect", str(tree), *common],
         ["graph", wheel, *common, "-o", str(tmp_path / "graph.html")],
@@ -94,6 +95,10 @@ def test_no_socket_is_ever_asked_for(tmp_path: Path) -> None:
         ["patch", str(tree), *common],
         ["check", str(tree), *common],
     ]
+
+
+def test_no_socket_is_ever_asked_for(tmp_path: Path) -> None:
+    """patch, inspect, check and graph raise no audit event of a socket, in their own process."""
     program = f"""
 import os, sys
 seen = []
@@ -102,7 +107,7 @@ def hook(event, arguments):
         seen.append(event)
 sys.addaudithook(hook)
 from nix_manylinux.cli import main
-for words in {commands!r}:
+for words in {every_command(tmp_path)!r}:
     assert main(words) == 0, words
 assert seen == [], seen
 assert "socket" not in sys.modules, "somebody imported socket"
@@ -114,6 +119,33 @@ assert seen == ["socket.__new__"], seen
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+#: Containers may forbid it, and no package helps.
+NETLESS = () if unshare("n") else pytest.mark.asked_for("NIX_MANYLINUX_NAMESPACES")
+
+
+@pytest.mark.parametrize("command", [pytest.param(unshare("n"), marks=NETLESS, id="unshare")])
+def test_it_works_without_a_network(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Where there is no network at all patch, inspect, check and graph end as well as ever."""
+    program = f"""
+import socket
+from nix_manylinux.cli import main
+try:
+    socket.create_connection(("192.0.2.1", 9), 5)
+except OSError as error:
+    assert "unreachable" in str(error), error
+else:
+    raise AssertionError("there is a network")
+for words in {every_command(tmp_path)!r}:
+    assert main(words) == 0, words
+"""
+    done = subprocess.run(
+        [*command, sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "graph.html").exists()
+    assert (tmp_path / "out").is_dir()
 
 
 def test_patchelf_is_called_by_its_absolute_path(
