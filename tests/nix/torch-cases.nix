@@ -84,8 +84,10 @@ let
       // attrs
     );
   packages = {
-    cublas = package "nvidia-cublas-cu12" "12.0" wheels.cublas { };
+    # Every such wheel ships nvidia/__init__.py, which nixpkgs deletes by this.
+    cublas = package "nvidia-cublas-cu12" "12.0" wheels.cublas { pythonNamespaces = [ "nvidia" ]; };
     cudnn = package "nvidia-cudnn-cu12" "9.0" wheels.cudnn {
+      pythonNamespaces = [ "nvidia" ];
       propagatedBuildInputs = [ packages.cublas ];
       manylinuxProvidedLater = [ "libtorch_cuda.so" ];
     };
