@@ -77,7 +77,8 @@ class Journal:
             self._end()
         raise EditFailed(
             "could not be undone: " + "; ".join(failed),
-            hint="unpack or install the tree again before it is used",
+            hint="make it writable and patch it again, which puts the old bytes back, or unpack"
+            " or install the tree again, before it is used",
         )
 
     def _end(self) -> None:

@@ -54,9 +54,10 @@ for room in {rooms!r}:
     fresh(disk)
     before = snapshot(disk)
     if kind == "tmpfs":
-        with open(f"{{disk}}/ballast", "wb") as file, contextlib.suppress(OSError):
-            while file.write(bytes(4096)):
-                file.flush()
+        with open(f"{{disk}}/ballast", "wb", buffering=0) as file:
+            with contextlib.suppress(OSError):
+                while file.write(bytes(4096)):
+                    pass
         size = os.stat(f"{{disk}}/ballast").st_size
         os.truncate(f"{{disk}}/ballast", max(0, size - room))
     else:
@@ -124,7 +125,7 @@ def test_less_and_less_room(kind: str, scene: str, tmp_path: Path) -> None:
         disk=str(disk),
         given=str(given),
         words=words,
-        rooms=[step * number for number in range(0, 150, 1 if scene == "tree" else 6)],
+        rooms=[step * each for each in (range(40) if scene == "tree" else range(0, 150, 8))],
     )
     command = [*unshare("m")] if kind == "tmpfs" else []
     done = subprocess.run(

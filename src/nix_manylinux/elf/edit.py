@@ -87,9 +87,12 @@ class Edited(Value, kw_only=False):
         """Do what `undo` does through a descriptor that is open for writing."""
         if self.backup is not None:
             self.backup.restore(descriptor)
-        os.ftruncate(descriptor, self.size_before)
+        # Only what differs is written: where nothing can be, little may have changed.
+        if os.fstat(descriptor).st_size != self.size_before:
+            os.ftruncate(descriptor, self.size_before)
         for offset, data in self.old:
-            _put(descriptor, data, offset)
+            if os.pread(descriptor, len(data), offset) != data:
+                _put(descriptor, data, offset)
         os.utime(descriptor, ns=self.times)
 
 
