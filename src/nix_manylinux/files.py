@@ -41,7 +41,11 @@ def writable_folder(folder: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.chmod(folder, mode)
+        try:
+            os.chmod(folder, mode)
+        except OSError:
+            # Nobody else will put it back: one more try, for what was only a moment's failure.
+            os.chmod(folder, mode)
 
 
 def copy_owner_and_mode(descriptor: int, like: os.stat_result) -> None:

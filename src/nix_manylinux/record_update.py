@@ -88,12 +88,15 @@ def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> Rec
             os.unlink(backup)
 
     try:
-        # A name more: going back to it needs no room, which a full disk doesn't have.
-        with writable_folder(os.path.dirname(path)):
-            os.link(path, backup, follow_symlinks=False)
         try:
+            # A name more: going back to it needs no room, which a full disk doesn't have.
+            with writable_folder(os.path.dirname(path)):
+                os.link(path, backup, follow_symlinks=False)
             replace_file(path, fresh, status)
         except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                undo()
+            # rename(2) of two names of one inode does nothing and leaves both.
             close()
             raise
     except OSError as cause:
