@@ -8,6 +8,7 @@ many files can put all of them back.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -274,6 +275,8 @@ def _write_changes(descriptor: int, edited: Edited, changes: list[Change]) -> No
 def _put(descriptor: int, data: bytes, offset: int) -> None:
     while data:
         count = os.pwrite(descriptor, data, offset)
+        if not count:
+            raise OSError(errno.EIO, "a write wrote nothing")
         data, offset = data[count:], offset + count
 
 

@@ -6,6 +6,7 @@ against the same rules as our own edits before any of it reaches the file.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -121,6 +122,8 @@ def pour(source: FileSource, descriptor: int) -> None:
         data = source.read(start, min(_CHUNK, source.size - start))
         while data:
             count = os.pwrite(descriptor, data, start)
+            if not count:
+                raise OSError(errno.EIO, "a write wrote nothing")
             data, start = data[count:], start + count  # noqa: PLW2901  a short write goes on
     os.ftruncate(descriptor, source.size)
 
