@@ -155,21 +155,23 @@ def _places(
             yield Plan(2 + grows_file, strings, "slack", obj.loads.index(load), moved=moved)
             break
     last = obj.loads[-1]
+    cost_of_new = 4 + HEAD + need
     if survey.ends_file(last) and (last.flags & elf.PF_W or not writable):
         if strings == "move" and obj.header.type == elf.ET_EXEC:
             tail = _anchor(survey, moved) or ()  # see Build._last_table
         else:
             tail = ()
         cost = 3 + need + grows_file + _size(tail)
+        # A hundred edits leave one more segment: the one that is there grows.
+        cost_of_new += LAST_RESORT // 2
         yield Plan(cost, strings, "end", len(obj.loads) - 1, moved=moved + tail)
     if not survey.has_payload:
-        yield from _new_segments(survey, strings, moved, need)
+        yield from _new_segments(survey, strings, moved, cost_of_new)
 
 
 def _new_segments(
-    survey: Survey, strings: str, moved: tuple[Piece, ...], need: int
+    survey: Survey, strings: str, moved: tuple[Piece, ...], cost: int
 ) -> Iterator[Plan]:
-    cost = 4 + HEAD + need
     for room in ("null", "free", "phdr"):
         if _has_room(survey, room):
             # The strings may move on with the next tool's edit, and a segment
