@@ -42,3 +42,14 @@ def is_script(tree: TreeFacts, file: TreeFile) -> bool:
 def executable(mode: int) -> int:
     """Return the mode with the right to execute it for everyone who may read it."""
     return mode | (mode & 0o444) >> 2
+
+
+def barred_warning(labels: list[str]) -> list[str]:
+    """Say in one line, or none, which programs will never start (torch has 160 of them)."""
+    if not labels:
+        return []
+    more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+    names = ", ".join(labels[:3]) + more
+    what = "is a program" if len(labels) == 1 else "are programs"
+    hint = "what is to be started needs that right before it is in the store: chmod +x"
+    return [f"{names} {what} that may not be executed, and no installer allows it; {hint}"]

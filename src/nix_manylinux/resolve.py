@@ -24,7 +24,7 @@ from nix_manylinux.model import (
     TreeFacts,
     TreeFile,
 )
-from nix_manylinux.modes import MADE_EXECUTABLE, is_barred, is_script
+from nix_manylinux.modes import MADE_EXECUTABLE, barred_warning, is_barred, is_script
 from nix_manylinux.patterns import IgnoreList, file_matches, refuse_wildcards
 from nix_manylinux.planned import planned_facts
 from nix_manylinux.problems import Problems
@@ -94,6 +94,7 @@ class _Planner:
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.index = TreeIndex(trees)
         self.problems = Problems()
+        self.barred: list[str] = []
         self.warnings = [
             f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
         ]
@@ -135,7 +136,7 @@ class _Planner:
             files=plans,
             missing=self.problems.missing(),
             incompatible=self.problems.incompatible(),
-            warnings=(*self.warnings, *self.ignore.warnings()),
+            warnings=(*self.warnings, *barred_warning(self.barred), *self.ignore.warnings()),
         )
 
     # -- one file ---------------------------------------------------------
@@ -173,10 +174,7 @@ class _Planner:
             return False
         if is_script(self.trees[tree], file):
             return True
-        self.warnings.append(
-            f"{file.label} is a program that may not be executed, and no installer allows it;"
-            " if it is to be started, give it that right before it is in the store: chmod +x"
-        )
+        self.barred.append(file.label)
         return False
 
     def _skipped(self, file: TreeFile) -> str:

@@ -174,7 +174,7 @@ def astuple(value: Value) -> tuple[Any, ...]:
 def replace(value: V, **changes: object) -> V:
     """Return a copy with other values in some fields; TypeError for a name that is no field."""
     copy = object.__new__(type(value))
-    for name, put in value._puts:
+    for name, put in value._puts:  # noqa: SLF001 - of this module
         put(copy, changes.pop(name) if name in changes else getattr(value, name))
     if changes:
         raise TypeError(f"{type(value).__name__} has no field {', '.join(map(repr, changes))}")

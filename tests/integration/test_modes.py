@@ -24,6 +24,7 @@ from tests.support.wheels import MadeWheel
 
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.model import ElfEdit
+from nix_manylinux.modes import barred_warning
 from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def test_a_wheels_scripts_start(install: object, wheel: str, store: Store, tmp_p
     output = tmp_path / "patched"
     ran = command("patch", wheel, "--output-dir", str(output), *target_options(store))
     assert ran.status == 0, ran.stderr
-    assert "made/helper is a program that may not be executed" in ran.stderr
+    assert "made/helper are programs that may not be executed" in ran.stderr
     for source, right in ((wheel, False), (str(output / os.path.basename(wheel)), True)):
         prefix = str(tmp_path / f"prefix-{right}")
         assert callable(install)
@@ -164,3 +165,10 @@ def test_modes_are_put_back(wheel: str, tmp_path: Path) -> None:
         name: each for name, each in before.items() if name != record
     }
     assert after[record][::2] == before[record][::2]
+
+
+def test_many_programs_are_told_in_one_line() -> None:
+    """Torch has 160 programs; a build's log is not the place to list them."""
+    (line,) = barred_warning([f"torch/bin/{number}" for number in range(160)])
+    assert line.startswith("torch/bin/0, torch/bin/1, torch/bin/2 and 157 more are programs that")
+    assert barred_warning([]) == []
