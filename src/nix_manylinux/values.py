@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, ClassVar, TypeVar
 
-    from typing_extensions import dataclass_transform
+    from typing_extensions import Self, dataclass_transform
 
     V = TypeVar("V", bound="Value")
 else:
@@ -152,6 +152,9 @@ class Value(metaclass=ValueClass):
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen: {name!r} can't be deleted")
+
+    def __replace__(self, /, **changes: object) -> Self:
+        return replace(self, **changes)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _made, (type(self), {each: getattr(self, each) for each in self._fields})

@@ -80,6 +80,7 @@ def test_replace_and_copies() -> None:
     named = Named(x=1, y=3, name="n")
     assert replace(named, x=5) == Named(x=5, y=3, name="n")
     assert copy.deepcopy(named) == named
+    assert named.__replace__(x=5) == replace(named, x=5)  # what copy.replace calls (Python 3.13)
     assert pickle.loads(pickle.dumps(named)) == named  # noqa: S301 - our own bytes
     with pytest.raises(TypeError, match="no field 'z'"):
         replace(named, z=1)
