@@ -179,7 +179,8 @@ def test_a_signal_leaves_no_folder(
     command: str, number: signal.Signals, tmp_path: Path, temporary: Path
 ) -> None:
     """Ended while a wheel is unpacked and looked at: TMPDIR and the output folder are empty."""
-    files = {f"made/{each}.so": tiny_library(f"l{each}.so") for each in range(700)}
+    # More than 4 MiB, so that several threads unpack.
+    files = {f"made/{each}.so": tiny_library(f"l{each}.so") + bytes(9000) for each in range(700)}
     path = MadeWheel(tag="py3-none-linux_x86_64", files=files).write(tmp_path)
     output = tmp_path / "out"
     output.mkdir()
