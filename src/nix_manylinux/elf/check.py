@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.survey import Survey
     from nix_manylinux.model import ElfEdit
 
+#: Pieces that an edit may make longer or shorter.
+_RESIZED = frozenset({Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP})
+#: Program headers of bytes that may go elsewhere, and those that may change their size.
+_MAY_MOVE = frozenset({elf.PT_INTERP, elf.PT_NOTE, elf.PT_GNU_PROPERTY, elf.PT_DYNAMIC})
+_MAY_GROW = frozenset({elf.PT_INTERP, elf.PT_PHDR, elf.PT_DYNAMIC})
 _SYMBOLS = frozenset({elf.SHT_SYMTAB, elf.SHT_DYNSYM})
 
 
@@ -119,7 +124,9 @@ def _strings(after: Object, goal: Goal) -> Iterator[str]:
     """Look that a name in use is where it was: only what was free was written over."""
     new, old = after.strings, goal.old_strings
     released = {place for start, end in goal.released for place in range(start, end)}
-    if len(new) < len(old):
+    if new != goal.strings:
+        yield "the string table is not the one that was meant"
+    elif len(new) < len(old):
         yield "the string table became shorter"
     elif not new.startswith(old):
         # Bytes may appear only where there were zero bytes.
@@ -137,25 +144,50 @@ def _strings(after: Object, goal: Goal) -> Iterator[str]:
 
 
 def _segments(before: Object, after: Object) -> Iterator[str]:
-    new = {(p.vaddr, p.offset, p.flags, p.align): p for p in after.loads}
+    new = {(p.vaddr, p.offset, p.flags, p.align, p.paddr): p for p in after.loads}
     for load in before.loads:
-        same = new.get((load.vaddr, load.offset, load.flags, load.align))
-        if same is None or same.filesz < load.filesz or same.memsz < load.memsz:
+        same = new.pop((load.vaddr, load.offset, load.flags, load.align, load.paddr), None)
+        if same is None or same.filesz < load.filesz:
             yield f"the PT_LOAD at {load.vaddr:#x} is gone, or became shorter"
-    for kind in (elf.PT_TLS, elf.PT_GNU_RELRO, elf.PT_GNU_EH_FRAME):
-        if [p for p in before.phdrs if p.type == kind] != [
-            p for p in after.phdrs if p.type == kind
-        ]:
-            yield f"a program header of the type {kind:#x} changed"
+        elif same.memsz != max(load.memsz, same.filesz):
+            yield f"the PT_LOAD at {load.vaddr:#x} has another size in memory"
+    room = after.pt_dynamic.filesz // after.layout.dyn.size
+    if after.dynamic_slots not in {before.dynamic_slots, room}:
+        yield "there is something behind the last dynamic entry"
+    for load in new.values():
+        plain = load.filesz == load.memsz and load.paddr in {0, load.vaddr}
+        if len(new) > 1 or not plain or load.flags & ~elf.PF_W != elf.PF_R:
+            yield f"the new PT_LOAD at {load.vaddr:#x} is not what one should be"
+    yield from _other_headers(before, after)
     old, header = before.header, after.header
     if replace(old, phnum=0, shoff=0) != replace(header, phnum=0, shoff=0):
         yield "the file header changed"
-    kinds = [
-        [p.type for p in obj.phdrs if p.type in {elf.PT_NOTE, elf.PT_GNU_PROPERTY}]
-        for obj in (before, after)
-    ]
-    if kinds[0] != kinds[1] or len(before.shdrs) != len(after.shdrs):
+    if len(before.shdrs) != len(after.shdrs):
+        yield "a section header is missing"
+
+
+def _other_headers(before: Object, after: Object) -> Iterator[str]:
+    """Hold what is no PT_LOAD together: what moved kept its size, all else is what it was."""
+    kinds = [[p.type for p in obj.phdrs] for obj in (before, after)]
+    passing = {elf.PT_LOAD, elf.PT_NULL}
+    # A new header may take the place of a library's PT_PHDR; a stack header may be new.
+    passing |= {k for k in (elf.PT_PHDR, elf.PT_GNU_STACK) if (k in kinds[0]) != (k in kinds[1])}
+    old, new = ([p for p in o.phdrs if p.type not in passing] for o in (before, after))
+    if [p.type for p in old] != [p.type for p in new]:
         yield "a header is missing"
+        return
+    for a, b in zip(old, new, strict=True):
+        free: dict[str, int] = {}
+        if a.type in _MAY_MOVE:
+            free.update(offset=b.offset, vaddr=b.vaddr, paddr=b.paddr)
+        if a.type in _MAY_GROW and b.filesz == b.memsz:
+            free.update(filesz=b.filesz, memsz=b.memsz)
+        writable = a.flags | elf.PF_R | elf.PF_W
+        if a.type == elf.PT_GNU_STACK or (a.type == elf.PT_DYNAMIC and b.flags == writable):
+            free.update(flags=b.flags)  # of the stack: see `_meaning`
+        follows = b.paddr in {a.paddr, a.paddr + b.vaddr - a.vaddr, b.vaddr}
+        if not follows or (a != b and replace(a, **free) != b):
+            yield f"a program header of the type {a.type:#x} changed"
 
 
 def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]:
@@ -169,7 +201,7 @@ def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]
         for a, b in zip(old, new, strict=True):
             if a.offset == piece.offset:
                 return b.offset, b.vaddr
-    if piece.kind is Kind.TABLE:
+    if piece.kind in {Kind.TABLE, Kind.STRTAB}:
         for tag in POINTERS:
             value = before.dt(tag)
             if value is not None and piece.addr <= value < piece.addr_end:
@@ -181,15 +213,10 @@ def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]
 def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
     before = survey.obj
     yield from _loaded_contents(survey, after, changes)
+    resized = {i for p in survey.pieces if p.kind in _RESIZED for i in p.sections}
     for index, section in enumerate(before.shdrs):
         same = after.shdrs[index]
-        if (section.name, section.flags, section.link, section.info, section.entsize) != (
-            same.name,
-            same.flags,
-            same.link,
-            same.info,
-            same.entsize,
-        ):
+        if same != section and not _is_moved(section, same, resized=index in resized):
             yield f"the header of section {index} changed"
         if section.type == elf.SHT_NOBITS:
             if same.addr != section.addr or same.size != section.size:
@@ -206,6 +233,20 @@ def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[
             yield from _compare(before, after, piece, same.offset, {})
 
 
+def _is_moved(old: Section, new: Section, *, resized: bool) -> bool:
+    """Whether a section header differs only as far as its section may move, grow or be filled."""
+    free: dict[str, int] = {}
+    if old.size and new.type != elf.SHT_NOBITS:
+        free["offset"] = new.offset
+        if old.flags & elf.SHF_ALLOC:
+            free["addr"] = new.addr
+        if (old.type, new.type) == (elf.SHT_NOBITS, elf.SHT_PROGBITS):
+            free["type"] = new.type
+    if resized:
+        free["size"] = new.size
+    return replace(old, **free) == new
+
+
 def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
     before = survey.obj
     allowed = {offset: 4 for offset, _ in survey.goal.vn_files}
@@ -214,10 +255,15 @@ def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> It
     got = got_offset(before)
     if before.pt_dynamic.vaddr != after.pt_dynamic.vaddr and got is not None:
         allowed[got] = before.word_size
+    pointers = [(tag, value) for tag, value in before.dynamic if tag in POINTERS]
     for piece in survey.pieces:
-        if piece.kind in {Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP}:
-            continue
         offset, address = _place_after(before, after, piece)
+        for tag, value in pointers:
+            moved = (after.dt(tag) or 0) - value == address - piece.addr
+            if piece.addr <= value < piece.addr_end and not moved:
+                yield f"the dynamic entry {tag:#x} points elsewhere"
+        if piece.kind in _RESIZED:
+            continue
         if piece.kind is Kind.FIXED and (offset, address) != (piece.offset, piece.addr):
             yield f"data at {piece.addr:#x} moved"
         if offset != piece.offset or _touched(piece.offset, piece.end, changes):
