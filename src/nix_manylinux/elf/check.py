@@ -259,8 +259,8 @@ def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> It
     for piece in survey.pieces:
         offset, address = _place_after(before, after, piece)
         for tag, value in pointers:
-            moved = (after.dt(tag) or 0) - value == address - piece.addr
-            if piece.addr <= value < piece.addr_end and not moved:
+            inside = value - piece.addr
+            if 0 <= inside < piece.size and after.dt(tag) != address + inside:
                 yield f"the dynamic entry {tag:#x} points elsewhere"
         if piece.kind in _RESIZED:
             continue
