@@ -36,3 +36,20 @@ def test_every_record_is_tested() -> None:
     """No output stands in the documentation without a test."""
     told = {f"{command}-{name}" for command in ("inspect", "expr") for name in WHEELS}
     assert {path.stem for path in RECORDED.iterdir()} == told
+
+
+def test_every_wheel_stands_in_the_tables() -> None:
+    """docs/wheels.md has a row for each wheel of both lists that this kind of machine loads."""
+    text = (RECORDED.parent / "wheels.md").read_text()
+    rows = {line.split(" | ")[0].removeprefix("| ") for line in text.splitlines()
+            if line.count(" | ") == 7}  # fmt: skip
+    listed = [*corpus.entries(), *corpus.entries("more.tsv")]
+    wanted = {"-".join(name.split("-")[:2]) for name in listed if for_x86_64(name)}
+    assert wanted | {"wheel"} == rows
+
+
+def for_x86_64(name: str) -> bool:
+    """Whether a wheel is for glibc on x86_64, or for any machine."""
+    platforms = name.removesuffix(".whl").rpartition("-")[2].split(".")
+    return any(platform == "any" or (platform.endswith("_x86_64") and "musl" not in platform)
+               for platform in platforms)  # fmt: skip
