@@ -53,8 +53,7 @@ def edit_one_file(patchelf: str, rounds: int) -> str:
             def theirs(copy: Path = copy) -> None:
                 run([patchelf, "--set-rpath", raw, str(copy)])
 
-            mine = seconds(ours, rounds=rounds, before=fresh)
-            other = seconds(theirs, rounds=rounds, before=fresh)
+            mine, other = seconds(ours, theirs, rounds=rounds, before=fresh)
             fresh()
             my_peak = peak_memory([sys.executable, "-c", _ONE_EDIT, str(copy), raw])
             fresh()

@@ -62,17 +62,22 @@ def workshop() -> Iterator[Path]:
 
 
 def seconds(
-    action: Callable[[], object], *, rounds: int, before: Callable[[], object] | None = None
-) -> float:
-    """Return the median of the rounds' wall-clock times; ``before`` is not timed."""
-    taken = []
-    for _ in range(rounds):
-        if before is not None:
-            before()
-        start = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    *ways: Callable[[], object], rounds: int, before: Callable[[], object] | None = None
+) -> list[float]:
+    """Return the median of the wall-clock times of each way; ``before`` is not timed.
+
+    The ways take turns: a machine that becomes slower meanwhile does so for all of them.
+    The first round, which warms caches up, does not count.
+    """
+    taken: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds + 1):
+        for action, times in zip(ways, taken, strict=True):
+            if before is not None:
+                before()
+            start = time.perf_counter()
+            action()
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times[1:]) for times in taken]
 
 
 def run(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:

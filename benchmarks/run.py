@@ -48,12 +48,12 @@ def main() -> int:
         if options.auto_patchelf is None:
             print("Whole trees: not measured, --auto-patchelf FILE was not given\n")
         else:
-            print(whole_trees(options.auto_patchelf, options.patchelf, min(options.rounds, 3)))
+            print(whole_trees(options.auto_patchelf, options.patchelf, options.rounds))
     if "wheel" in options.only:
         if importlib.util.find_spec("wheel") is None:
             print("Wheel to wheel: not measured, `pip install wheel` first\n")
         else:
-            print(wheel_to_wheel(options.patchelf, min(options.rounds, 3)))
+            print(wheel_to_wheel(options.patchelf, options.rounds))
     return 0
 
 

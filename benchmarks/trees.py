@@ -110,11 +110,13 @@ def whole_trees(auto_patchelf: str, patchelf: str, rounds: int) -> str:
             ours += [word for path in libraries for word in ("--libs", path)]
             theirs = [sys.executable, auto_patchelf, "--paths", str(tree), "--libs", *libraries]
             theirs += ["--ignore-missing", "*"]
-            mine = seconds(lambda command=ours: run(command, env=env), rounds=rounds, before=fresh)
-            other = seconds(
-                lambda command=theirs: run(command, env=env), rounds=rounds, before=fresh
+            mine, hashing, other = seconds(
+                lambda command=ours: run(command, env=env),
+                lambda tree=tree: _hash(tree),
+                lambda command=theirs: run(command, env=env),
+                rounds=rounds,
+                before=fresh,
             )
-            hashing = seconds(lambda tree=tree: _hash(tree), rounds=rounds)
             rows.append([
                 name, f"{mine:.2f} s", f"{hashing:.2f} s", f"{other:.2f} s",
                 f"{other / mine:.1f}x", f"{other / (mine - hashing):.0f}x",
@@ -125,7 +127,7 @@ def whole_trees(auto_patchelf: str, patchelf: str, rounds: int) -> str:
         f"A whole tree, {_DIRECTORIES} library directories of three libraries",
         [
             "tree",
-            "ours (with RECORD)",
+            "ours, with RECORD",
             "SHA-256 alone",
             "auto-patchelf",
             "ratio",
@@ -162,7 +164,8 @@ def wheel_to_wheel(patchelf: str, rounds: int) -> str:
                         run([patchelf, "--set-rpath", raw, str(path)])
                 run([sys.executable, "-m", "wheel", "pack", "-d", str(output), str(tree)])
 
-            mine = seconds(lambda command=ours: run(command), rounds=rounds, before=fresh)
-            other = seconds(theirs, rounds=rounds, before=fresh)
+            mine, other = seconds(
+                lambda command=ours: run(command), theirs, rounds=rounds, before=fresh
+            )
             rows.append([requirement, f"{mine:.2f} s", f"{other:.2f} s", f"{other / mine:.1f}x"])
     return table("Wheel to wheel", ["wheel", "ours", "unpack, patchelf, pack", "ratio"], rows)
