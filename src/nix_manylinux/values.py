@@ -1,9 +1,9 @@
 """Classes of plain values, as dataclasses are, made in a fiftieth of the time.
 
 `dataclasses` imports `inspect`, and compiles half a dozen functions for every class
-each time that a program starts: for this package's values that was half of what
-patching a wheel with one extension took (benchmarks/RESULTS.md). Here all classes
-share one set of methods. Type checkers see dataclasses (PEP 681).
+each time that a program starts: 1.5 ms a class here, and for this package's values two
+fifths of what patching a wheel with one extension took. Here all classes share one set
+of methods. Type checkers see dataclasses (PEP 681).
 """
 
 from __future__ import annotations
