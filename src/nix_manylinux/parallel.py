@@ -36,22 +36,24 @@ def in_parallel(work: Callable[[int], T], sizes: list[int]) -> list[T]:
         loads[least] += sizes[index] + _PER_FILE
     done: dict[int, T] = {}
     failed: dict[int, BaseException] = {}
-    stopped = len(sizes)
+    limit = len(sizes)  # from here on nobody asks for results any more
 
     def do(share: list[int]) -> None:
+        nonlocal limit
         for index in share:
-            if index < min(failed, default=stopped):
+            if index < limit:
                 try:
                     done[index] = work(index)
                 except BaseException as error:  # noqa: BLE001 - raised below
                     failed[index] = error
+                    limit = min(limit, index)
 
     with ThreadPoolExecutor(threads) as pool:
         try:
             for finished in [pool.submit(do, share) for share in shares]:
                 finished.result()
         except BaseException:
-            stopped = 0  # an interrupt: the others need not go on
+            limit = 0  # an interrupt
             raise
     if failed:
         raise failed[min(failed)]

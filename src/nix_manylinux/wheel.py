@@ -161,15 +161,16 @@ class Wheel(Value):
         def read(index: int) -> bool:
             member = members[index]
             with turn:  # members are read in any order, and counted in one
-                next(steps)
+                next(steps, None)
             path = os.path.join(into, places[index]) if into is not None else None
             wanted = member.name in self.texts or (also is not None and also(member.name))
             return self._read_member(member, rows[member.name], path, wanted=wanted)
 
         try:
             places = [self.location(member.name) for member in members]
-            for folder in sorted({os.path.dirname(place) for place in places} if into else ()):
-                _make_folder(os.path.join(into or "", folder))
+            if into is not None:
+                for folder in sorted({os.path.dirname(place) for place in places}):
+                    _make_folder(os.path.join(into, folder))
             written = in_parallel(read, [member.size for member in members])
         except BadWheel as error:
             error.at(self.path)

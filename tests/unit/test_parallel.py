@@ -35,3 +35,17 @@ def test_the_first_error_is_raised(size: int) -> None:
 def test_little_work_needs_no_threads() -> None:
     """A small wheel is read in the thread that asked."""
     assert set(in_parallel(lambda _: threading.get_ident(), [10] * 9)) == {threading.get_ident()}
+
+
+def test_a_failure_spares_the_rest() -> None:
+    """Behind a failure only lower indexes are still worked on: theirs could be the first."""
+    seen = set()
+
+    def work(index: int) -> None:
+        seen.add(index)
+        if index == 0:
+            raise ValueError(index)
+
+    with pytest.raises(ValueError, match="0"):
+        in_parallel(work, [9 * BIG, *[BIG] * 2000])
+    assert len(seen) < 2001
