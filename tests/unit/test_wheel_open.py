@@ -365,3 +365,19 @@ def test_refusals_leave_no_open_file(tmp_path: Path) -> None:
         with pytest.raises(BadWheel):
             open_wheel(HOSTILE[fault][0].write(tmp_path))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_progress_raises_ends_the_reading(tmp_path: Path) -> None:
+    """A caller who gives up from progress gets the own error, from a wheel read by threads too."""
+
+    class GivenUpError(Exception):
+        """Nobody else raises it."""
+
+    def progress(_stage: str, done: int, _total: int) -> None:
+        if done == 2:
+            raise GivenUpError
+
+    big = {f"made/{number}.bin": bytes(2 << 20) for number in range(8)}
+    path = MadeWheel(files={**FILES, **big}).write(tmp_path)
+    with open_wheel(path) as wheel, pytest.raises(GivenUpError):
+        wheel.unpack(str(tmp_path / "tree"), progress=progress)
