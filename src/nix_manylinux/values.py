@@ -8,6 +8,8 @@ of methods. Type checkers see dataclasses (PEP 681).
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +77,9 @@ class ValueClass(type):
             "_fields": fields,
             "_defaults": {e: f.default for e, f in fields.items() if f.default is not REQUIRED},
             "_positional": not kw_only,
-            "_compared": tuple(each for each, how in fields.items() if how.compare),
-            "_hashed": tuple(each for each, how in fields.items() if how.hash),
+            "_all": _getter(list(fields)),
+            "_compared": _getter([each for each, how in fields.items() if how.compare]),
+            "_hashed": _getter([each for each, how in fields.items() if how.hash]),
         }
         if not frozen:
             namespace |= {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
@@ -85,6 +88,14 @@ class ValueClass(type):
         puts = [(each, getattr(made, each).__set__) for each in fields]
         made._puts = tuple(puts)  # noqa: SLF001 - the slots are there from now on
         return made
+
+
+def _getter(names: list[str]) -> Any:  # noqa: ANN401 - see the annotations of `Value`
+    """Make what reads these fields of a value into a tuple, all in one call of C."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    # attrgetter gives no tuple for a single name. Static: a function would become a method.
+    return staticmethod(lambda value: tuple([getattr(value, name) for name in names]))
 
 
 class Value(metaclass=ValueClass):
@@ -96,8 +107,9 @@ class Value(metaclass=ValueClass):
 
     if TYPE_CHECKING:  # what the metaclass sets; an annotation seen here would be a field
         _fields: ClassVar[dict[str, Field]]
-        _compared: ClassVar[tuple[str, ...]]
-        _hashed: ClassVar[tuple[str, ...]]
+        _all: ClassVar[attrgetter[tuple[Any, ...]]]
+        _compared: ClassVar[attrgetter[tuple[Any, ...]]]
+        _hashed: ClassVar[attrgetter[tuple[Any, ...]]]
         _defaults: ClassVar[dict[str, object]]
         _puts: ClassVar[tuple[tuple[str, Callable[[Any, object], None]], ...]]
         _positional: ClassVar[bool]
@@ -109,10 +121,14 @@ class Value(metaclass=ValueClass):
                     put(self, value)
                 return
             given.update(self._named(args, given))
-        if given.keys() != self._fields.keys():
+        if len(given) != len(self._puts):
             given = self._complete(given)
-        for name, put in self._puts:
-            put(self, given[name])
+        try:
+            for name, put in self._puts:
+                put(self, given[name])
+        except KeyError:
+            self._complete(given)  # a name more for each that lacks: it says which
+            raise
 
     def _named(self, args: tuple[object, ...], given: dict[str, object]) -> dict[str, object]:
         named = dict(zip(self._fields, args, strict=False))
@@ -135,13 +151,11 @@ class Value(metaclass=ValueClass):
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        for each in self._compared:  # noqa: SIM110 - most pairs differ in the first field
-            if getattr(self, each) != getattr(other, each):
-                return False
-        return True
+        fields = self._compared
+        return fields(self) == fields(other)
 
     def __hash__(self) -> int:
-        return hash(tuple([getattr(self, each) for each in self._hashed]))
+        return hash(self._hashed(self))
 
     def __repr__(self) -> str:
         shown = (f"{e}={getattr(self, e)!r}" for e, how in self._fields.items() if how.repr)
@@ -171,14 +185,15 @@ def field_names(value: Value | type[Value]) -> tuple[str, ...]:
 
 def astuple(value: Value) -> tuple[Any, ...]:
     """Return the fields' values in order; values inside of them stay values."""
-    return tuple([getattr(value, each) for each in value._fields])
+    return value._all(value)  # noqa: SLF001 - of this module
 
 
 def replace(value: V, **changes: object) -> V:
     """Return a copy with other values in some fields; TypeError for a name that is no field."""
     copy = object.__new__(type(value))
-    for name, put in value._puts:  # noqa: SLF001 - of this module
-        put(copy, changes.pop(name) if name in changes else getattr(value, name))
+    fields = zip(value._puts, value._all(value), strict=True)  # noqa: SLF001
+    for (name, put), old in fields:
+        put(copy, changes.pop(name) if name in changes else old)
     if changes:
         raise TypeError(f"{type(value).__name__} has no field {', '.join(map(repr, changes))}")
     return copy
