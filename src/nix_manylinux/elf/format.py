@@ -86,6 +86,9 @@ class FileHeader(Value, kw_only=False):
     shstrndx: int
 
 
+# Dozens of segments and sections are made for each file: these two set their own fields.
+
+
 class Segment(Value, frozen=False, kw_only=False):
     """A program header, its fields in one order for both classes."""
 
@@ -97,6 +100,26 @@ class Segment(Value, frozen=False, kw_only=False):
     filesz: int
     memsz: int
     align: int
+
+    def __init__(  # noqa: PLR0917 - the order of the fields
+        self,
+        type: int,  # noqa: A002 - p_type
+        flags: int,
+        offset: int,
+        vaddr: int,
+        paddr: int,
+        filesz: int,
+        memsz: int,
+        align: int,
+    ) -> None:
+        self.type = type
+        self.flags = flags
+        self.offset = offset
+        self.vaddr = vaddr
+        self.paddr = paddr
+        self.filesz = filesz
+        self.memsz = memsz
+        self.align = align
 
     @property
     def end(self) -> int:
@@ -133,6 +156,30 @@ class Section(Value, frozen=False, kw_only=False):
     info: int
     addralign: int
     entsize: int
+
+    def __init__(  # noqa: PLR0917 - the order of the fields
+        self,
+        name: int,
+        type: int,  # noqa: A002 - sh_type
+        flags: int,
+        addr: int,
+        offset: int,
+        size: int,
+        link: int,
+        info: int,
+        addralign: int,
+        entsize: int,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.flags = flags
+        self.addr = addr
+        self.offset = offset
+        self.size = size
+        self.link = link
+        self.info = info
+        self.addralign = addralign
+        self.entsize = entsize
 
     @property
     def is_loaded(self) -> bool:
