@@ -28,36 +28,48 @@ if TYPE_CHECKING:
             """Exactly ``size`` bytes at ``offset``; `BadElf` where the file ends before them."""
 
 
-#: Headers and version records are read by the dozen: one system call for many.
-_WINDOW = 1 << 14
+#: What is read at once for small wants, and how much of a file is kept. An edit wants
+#: headers, tables and padding from a few places, and most of them more than once.
+_BLOCK = 1 << 14
+_MAX_BLOCKS = 64
 
 
 class FileSource:
     """An open file, read by ``pread``: the file position is nobody's business."""
 
-    __slots__ = ("_start", "_window", "descriptor", "size")
+    __slots__ = ("_blocks", "descriptor", "size")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
-        self._start = 0
-        self._window = b""
+        #: Block number -> the bytes of that block.
+        self._blocks: dict[int, bytes] = {}
 
     def read(self, offset: int, size: int) -> bytes:
         """Read as `Source` promises; the size is checked before memory is taken for it."""
-        within = offset - self._start
-        if within >= 0 and size >= 0 and within + size <= len(self._window):
-            return self._window[within : within + size]
         if offset < 0 or size < 0 or offset + size > self.size:
             raise BadElf(
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
-        if size < _WINDOW // 4:
-            self._window = os.pread(self.descriptor, _WINDOW, offset)
-            self._start = offset
-            data = self._window[:size]
-        else:
-            data = os.pread(self.descriptor, size, offset)
+        number, start = divmod(offset, _BLOCK)
+        end = start + size
+        if end <= _BLOCK:
+            return (self._blocks.get(number) or self._block(number))[start:end]
+        if size <= _BLOCK:  # across a seam
+            two = (self._blocks.get(each) or self._block(each) for each in (number, number + 1))
+            return b"".join(two)[start:end]
+        return self._pread(offset, size)
+
+    def _block(self, number: int) -> bytes:
+        if len(self._blocks) >= _MAX_BLOCKS:
+            self._blocks.clear()
+        start = number * _BLOCK
+        block = self._pread(start, min(_BLOCK, self.size - start))
+        self._blocks[number] = block
+        return block
+
+    def _pread(self, offset: int, size: int) -> bytes:
+        data = os.pread(self.descriptor, size, offset)
         while len(data) < size:  # one read gives at most 2 GiB
             more = os.pread(self.descriptor, size - len(data), offset + len(data))
             if not more:
@@ -102,6 +114,8 @@ class Draft:
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
         first, last = self._overlapping(offset, end)
+        if first == last and end <= self.base.size:
+            return self.base.read(offset, size)
         pieces: list[bytes | memoryview] = []
         for start, run in zip(self._starts[first:last], self._runs[first:last], strict=True):
             if offset < start:
@@ -110,7 +124,7 @@ class Draft:
             pieces.append(memoryview(run)[offset - start : end - start])
             offset = min(end, start + len(run))
         pieces += self._unchanged(offset, end)
-        return pieces[0] if len(pieces) == 1 and isinstance(pieces[0], bytes) else b"".join(pieces)
+        return b"".join(pieces)
 
     def _unchanged(self, offset: int, end: int) -> list[bytes]:
         """Read what no run has, in pieces; behind the file's own end there are zero bytes."""
