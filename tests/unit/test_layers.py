@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "nix_manylinux"
 ORDER = """
 values errors signals model modes progress parallel data
 elf.format elf.image elf.versions elf.read elf.strings
-elf.draft elf.object elf.bss elf.sound elf.tables elf.stringtable elf.goal elf.pieces elf.survey
+elf.draft elf.tables elf.object elf.bss elf.sound elf.stringtable elf.goal elf.pieces elf.survey
 elf.check elf.layout elf.build
 elf.patchelf elf.edit elf.loader
 policy tags verdict libc interpreter target

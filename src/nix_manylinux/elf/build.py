@@ -53,7 +53,7 @@ class Build:
         plan, obj, goal = self.plan, self.obj, self.goal
         for offset, value in goal.vn_files:
             obj.put(offset, 4, value)
-        obj.dynamic = [list(pair) for pair in goal.dynamic]
+        obj.set_dynamic(goal.dynamic)
         strtab = self.survey.strtab
         going = self._take(piece for piece in plan.moved if piece != strtab)
         shifting = self._take(plan.notes)
@@ -176,9 +176,8 @@ class Build:
             self._write_strings(obj.strtab.offset)
         if self.plan.strings:
             obj.strtab.size = len(strings)
-            for entry in obj.dynamic:
-                if entry[0] == elf.DT_STRSZ:
-                    entry[1] = len(strings)
+            size = (elf.DT_STRSZ, len(strings))
+            obj.set_dynamic([size if pair[0] == elf.DT_STRSZ else pair for pair in obj.dynamic])
 
     def _relocate(self, piece: Piece, data: bytes | bytearray) -> None:
         offset, vaddr = self._put(data, piece.align)
@@ -195,9 +194,14 @@ class Build:
             obj.strtab.offset += delta_offset
             obj.strtab.addr += delta_addr
         if piece.kind in {Kind.TABLE, Kind.STRTAB}:
-            for entry in obj.dynamic:
-                if entry[0] in POINTERS and piece.addr <= entry[1] < piece.addr_end:
-                    entry[1] += delta_addr
+            obj.set_dynamic(
+                [
+                    (tag, value + delta_addr)
+                    if tag in POINTERS and piece.addr <= value < piece.addr_end
+                    else (tag, value)
+                    for tag, value in obj.dynamic
+                ]
+            )
         else:
             for phdr in obj.phdrs:
                 if phdr.type in {elf.PT_INTERP, elf.PT_NOTE, elf.PT_GNU_PROPERTY} and (

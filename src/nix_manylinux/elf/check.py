@@ -8,8 +8,9 @@ what it was (`_contents`), segments only grew (`_segments`), and no rule of
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf import tables
 from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.sound import faults
 from nix_manylinux.elf.stringtable import STRING_TAGS, name_at
@@ -38,8 +39,13 @@ _SYMBOLS = frozenset({elf.SHT_SYMTAB, elf.SHT_DYNSYM})
 def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Change]) -> list[str]:
     """List everything that is wrong with ``after``; an empty list is the proof."""
     old, goal = before.obj, before.goal
+    if len(old.shdrs) != len(after.shdrs):
+        return ["a section header is missing"]
+    broken = faults(after)
+    if broken:
+        broken -= faults(old)
     return [
-        *sorted(faults(after) - faults(old)),
+        *sorted(broken),
         *_meaning(old, after, edit, goal.dropped),
         *_strings(after, goal),
         *_segments(old, after),
@@ -71,8 +77,8 @@ def meaning(obj: Object) -> dict[str, object]:
         "tags": sorted(tag for tag, _ in obj.dynamic if tag in POINTERS),
         "interpreter": None if interp is None else obj.draft.read(interp.offset, interp.filesz),
         "stack": None if stack is None else stack.flags,
-        "vn_files": [name_at(strings, value) for _, value in tables.verneed_files(obj)],
-        "versions": [name_at(strings, value) for value in tables.version_names(obj)],
+        "vn_files": [name_at(strings, value) for _, value in obj.vn_files],
+        "versions": [name_at(strings, value) for value in obj.version_names],
     }
 
 
@@ -120,24 +126,32 @@ def _meaning(
             yield f"{key} became {found[key]!r}, not {value!r}"
 
 
+#: Makes 0xFF of every byte but zero.
+_IN_USE = bytes([0, *[0xFF] * 255])
+
+
 def _strings(after: Object, goal: Goal) -> Iterator[str]:
     """Look that a name in use is where it was: only what was free was written over."""
     new, old = after.strings, goal.old_strings
-    released = {place for start, end in goal.released for place in range(start, end)}
     if new != goal.strings:
         yield "the string table is not the one that was meant"
     elif len(new) < len(old):
         yield "the string table became shorter"
     elif not new.startswith(old):
         # Bytes may appear only where there were zero bytes.
+        kept = bytearray(old)
+        for start, end in goal.released:
+            kept[start:end] = bytes(end - start)
         for start in range(0, len(old), 4096):
-            a, b = old[start : start + 4096], new[start : min(start + 4096, len(old))]
-            if a != b and any(
-                x and x != y and place not in released
-                for place, (x, y) in enumerate(zip(a, b, strict=True), start)
-            ):
+            a, b = kept[start : start + 4096], new[start : min(start + 4096, len(old))]
+            # As numbers, whose bits are compared all at once: what differs, and was in use.
+            if a != b and (_number(a) ^ _number(b)) & _number(a.translate(_IN_USE)):
                 yield "a string that was in use was written over"
                 break
+
+
+def _number(data: bytes | bytearray) -> int:
+    return int.from_bytes(data, "little")
 
 
 # Bytes ----------------------------------------------------------------------------
@@ -160,10 +174,8 @@ def _segments(before: Object, after: Object) -> Iterator[str]:
             yield f"the new PT_LOAD at {load.vaddr:#x} is not what one should be"
     yield from _other_headers(before, after)
     old, header = before.header, after.header
-    if replace(old, phnum=0, shoff=0) != replace(header, phnum=0, shoff=0):
+    if replace(old, phnum=header.phnum, shoff=header.shoff) != header:
         yield "the file header changed"
-    if len(before.shdrs) != len(after.shdrs):
-        yield "a section header is missing"
 
 
 def _other_headers(before: Object, after: Object) -> Iterator[str]:
@@ -211,11 +223,10 @@ def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]
 
 
 def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
-    before = survey.obj
-    yield from _loaded_contents(survey, after, changes)
+    before, touched = survey.obj, _Touched(changes)
+    yield from _loaded_contents(survey, after, touched)
     resized = {i for p in survey.pieces if p.kind in _RESIZED for i in p.sections}
-    for index, section in enumerate(before.shdrs):
-        same = after.shdrs[index]
+    for index, (section, same) in enumerate(zip(before.shdrs, after.shdrs, strict=True)):
         if same != section and not _is_moved(section, same, resized=index in resized):
             yield f"the header of section {index} changed"
         if section.type == elf.SHT_NOBITS:
@@ -227,7 +238,7 @@ def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[
             not section.flags & elf.SHF_ALLOC
             and section.type != elf.SHT_NULL
             and section.size
-            and (same.offset != section.offset or _touched(section.offset, section.end, changes))
+            and (same.offset != section.offset or touched(section.offset, section.end))
         ):
             piece = Piece(Kind.FIXED, 0, section.offset, section.size, 1, (index,))
             yield from _compare(before, after, piece, same.offset, {})
@@ -247,7 +258,7 @@ def _is_moved(old: Section, new: Section, *, resized: bool) -> bool:
     return replace(old, **free) == new
 
 
-def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
+def _loaded_contents(survey: Survey, after: Object, touched: _Touched) -> Iterator[str]:
     before = survey.obj
     allowed = {offset: 4 for offset, _ in survey.goal.vn_files}
     # A section may hold the program header table, which `_segments` looks at.
@@ -256,22 +267,35 @@ def _loaded_contents(survey: Survey, after: Object, changes: list[Change]) -> It
     if before.pt_dynamic.vaddr != after.pt_dynamic.vaddr and got is not None:
         allowed[got] = before.word_size
     pointers = [(tag, value) for tag, value in before.dynamic if tag in POINTERS]
+    # What points into a piece that stayed must be what it was.
+    turned = [(tag, value) for tag, value in pointers if after.dt(tag) != value]
     for piece in survey.pieces:
         offset, address = _place_after(before, after, piece)
-        for tag, value in pointers:
+        for tag, value in turned if address == piece.addr else pointers:
             inside = value - piece.addr
             if 0 <= inside < piece.size and after.dt(tag) != address + inside:
                 yield f"the dynamic entry {tag:#x} points elsewhere"
         if piece.kind in _RESIZED:
             continue
-        if piece.kind is Kind.FIXED and (offset, address) != (piece.offset, piece.addr):
+        moved = offset != piece.offset or address != piece.addr
+        if moved and piece.kind is Kind.FIXED:
             yield f"data at {piece.addr:#x} moved"
-        if offset != piece.offset or _touched(piece.offset, piece.end, changes):
+        if offset != piece.offset or touched(piece.offset, piece.end):
             yield from _compare(before, after, piece, offset, allowed)
 
 
-def _touched(start: int, end: int, changes: list[Change]) -> bool:
-    return any(change.offset < end and change.end > start for change in changes)
+class _Touched:
+    """Tells of a range of the file whether any change concerns it."""
+
+    __slots__ = ("_ends", "_starts")
+
+    def __init__(self, changes: list[Change]) -> None:
+        # They are in order and don't overlap, so that both lists ascend.
+        self._starts = [change.offset for change in changes]
+        self._ends = [change.end for change in changes]
+
+    def __call__(self, start: int, end: int) -> bool:
+        return bisect_left(self._starts, end) > bisect_right(self._ends, start)
 
 
 _CHUNK = 1 << 20

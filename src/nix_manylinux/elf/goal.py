@@ -11,7 +11,6 @@ can't be had, strings are only ever added.
 from __future__ import annotations
 
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf import tables
 from nix_manylinux.elf.stringtable import PATH_TAGS, STRING_TAGS, StringTable, name_at
 from nix_manylinux.errors import EditFailed
 from nix_manylinux.values import Value, field
@@ -93,7 +92,7 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
     _add_needed(entries, old, edit)
     vn_files = [
         (offset, value, new)
-        for offset, value in (tables.verneed_files(obj) if renamed else ())
+        for offset, value in (obj.vn_files if renamed else ())
         if (new := renamed.get(name_at(old, value)))
     ]
     released.extend(value for _, value, _ in vn_files)
@@ -102,7 +101,7 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
     if released:
         kept = [e.value for e in entries if e.tag in STRING_TAGS and e.string is None]
         changed = {offset for offset, _, _ in vn_files}
-        kept += [value for offset, value in tables.verneed_files(obj) if offset not in changed]
+        kept += [value for offset, value in obj.vn_files if offset not in changed]
         strings.release(released, kept)
     # Search paths first: no needed name may share their bytes.
     for entry in sorted(entries, key=lambda entry: entry.tag not in PATH_TAGS):

@@ -8,12 +8,12 @@ fields of the gABI in ELF64's order, for both classes.
 from __future__ import annotations
 
 import struct
-from copy import copy
 from functools import cached_property
 
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf import tables
 from nix_manylinux.errors import BadElf, EditFailed
-from nix_manylinux.values import replace
+from nix_manylinux.values import astuple, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +44,12 @@ def align_up(value: int, alignment: int) -> int:
 class Object:
     """One linked ELF file: header, program headers, section headers, dynamic entries.
 
-    ``dynamic`` holds [d_tag, value] pairs without the DT_NULL behind them;
-    ``dynamic_slots`` is how many pairs fit, that DT_NULL included.
+    ``dynamic`` holds (d_tag, value) pairs without the DT_NULL behind them, and is
+    changed by `set_dynamic`; ``dynamic_slots`` is how many pairs fit, that DT_NULL
+    included.
     """
+
+    dynamic: list[tuple[int, int]]
 
     def __init__(self, draft: Draft) -> None:
         """Read the headers of ``draft``; `BadElf` where they contradict the gABI."""
@@ -69,26 +72,32 @@ class Object:
         self.shdrs = self._read_shdrs()
         self.interp = self.one(elf.PT_INTERP)
         self.pt_dynamic = self._find_dynamic()
-        self.dynamic, self.dynamic_slots = self._read_dynamic()
+        self.dynamic_slots = self._read_dynamic()
         self.strtab = self._find_strtab()
 
     def over(self, draft: Draft) -> Object:
         """Make a copy that can be changed by itself, its bytes in another draft."""
-        other = copy(self)
-        other.draft = draft
-        vars(other).pop("strings", None)  # what was read of the other draft
-        twins = {id(p): replace(p) for p in self.phdrs}
+        other = object.__new__(Object)
+        vars(other).update(vars(self), draft=draft)
+        for known in ("strings", "vn_files", "version_names"):  # of the other draft
+            vars(other).pop(known, None)
+        twins = {id(p): elf.Segment(*astuple(p)) for p in self.phdrs}
         other.phdrs = list(twins.values())
         other.loads = [twins[id(p)] for p in self.loads]
         other.interp = None if self.interp is None else twins[id(self.interp)]
         other.pt_dynamic = twins[id(self.pt_dynamic)]
-        other.shdrs = [replace(section) for section in self.shdrs]
+        other.shdrs = [elf.Section(*astuple(section)) for section in self.shdrs]
         other.strtab = replace(self.strtab)
         for index, section in enumerate(self.shdrs):
             if section is self.strtab:
                 other.strtab = other.shdrs[index]
-        other.dynamic = [list(pair) for pair in self.dynamic]
         return other
+
+    def set_dynamic(self, dynamic: list[tuple[int, int]]) -> None:
+        """Take other dynamic entries."""
+        self.dynamic = dynamic
+        #: The last one counts where there are several of a tag.
+        self._values = dict(dynamic)
 
     def _read_phdrs(self) -> list[Segment]:
         header = self.header
@@ -121,14 +130,15 @@ class Object:
         if header.shentsize != size:
             raise BadElf(f"e_shentsize is {header.shentsize}, of this class it must be {size}")
         # gABI, "Sections": the count of more than 0xff00 is the first one's sh_size.
-        first = self.layout.sections(self.draft.read(header.shoff, size))[0]
-        count = header.shnum or first.size
+        count = header.shnum or self.layout.sections(self.draft.read(header.shoff, size))[0].size
         if count > _MAX_SECTIONS:
             raise BadElf(f"{count} section headers")
         table = self.draft.read(header.shoff, size * count)
         shdrs = self.layout.sections(table)
+        limit = self.draft.size
         for index, section in enumerate(shdrs):
-            if index and section.type != elf.SHT_NOBITS and section.end > self.draft.size:
+            end = section.offset + section.size
+            if end > limit and index and section.type != elf.SHT_NOBITS:
                 raise BadElf(f"section {index} ends behind the end of the file")
         return shdrs
 
@@ -147,16 +157,17 @@ class Object:
             raise BadElf("p_offset and p_vaddr of PT_DYNAMIC lead to different places")
         return found
 
-    def _read_dynamic(self) -> tuple[list[list[int]], int]:
+    def _read_dynamic(self) -> int:
         entry = self.layout.dyn
         slots = min(self.pt_dynamic.filesz // entry.size, _MAX_DYNAMIC)
         table = self.draft.read(self.pt_dynamic.offset, slots * entry.size)
-        pairs = [list(pair) for pair in entry.iter_unpack(table)]
-        count = next((i for i, pair in enumerate(pairs) if pair[0] == elf.DT_NULL), None)
+        pairs: list[tuple[int, int]] = list(entry.iter_unpack(table))
+        count = next((i for i, (tag, _) in enumerate(pairs) if tag == elf.DT_NULL), None)
         if count is None:
             raise BadElf("the dynamic section has no DT_NULL at its end")
-        spare = next((i for i in range(count, slots) if pairs[i] != [0, 0]), slots)
-        return pairs[:count], max(spare, count + 1)
+        self.set_dynamic(pairs[:count])
+        spare = next((i for i in range(count, slots) if pairs[i] != (0, 0)), slots)
+        return max(spare, count + 1)
 
     def _find_strtab(self) -> Section:
         """Return the section header of .dynstr; where there are none, one like it.
@@ -178,11 +189,7 @@ class Object:
 
     def dt(self, tag: int) -> int | None:
         """Return the value of a dynamic entry, the last one where there are several."""
-        found = None
-        for kind, value in self.dynamic:
-            if kind == tag:
-                found = value
-        return found
+        return self._values.get(tag)
 
     @cached_property
     def strings(self) -> bytes:
@@ -193,6 +200,16 @@ class Object:
         if table[-1:] != b"\0":
             raise BadElf("the dynamic string table does not end with a NUL")
         return table
+
+    @cached_property
+    def vn_files(self) -> list[tuple[int, int]]:
+        """File offset and value of each vn_file word, read once."""
+        return tables.verneed_files(self)
+
+    @cached_property
+    def version_names(self) -> list[int]:
+        """The string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out; read once."""
+        return tables.version_names(self)
 
     def load_at(self, address: int) -> Segment:
         """Return the PT_LOAD that fills an address from the file; `BadElf` for none."""

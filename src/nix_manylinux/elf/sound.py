@@ -7,6 +7,8 @@ in real wheels break a rule before anybody of ours touches them.)
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from nix_manylinux.elf import format as elf
 
 TYPE_CHECKING = False
@@ -110,18 +112,18 @@ def _table_faults(obj: Object) -> Iterator[str]:
 
 
 def _section_faults(obj: Object) -> Iterator[str]:
+    spans = [(load.offset, load.end, load.vaddr - load.offset) for load in obj.loads]
     for index, section in enumerate(obj.shdrs):
-        if not section.flags & elf.SHF_ALLOC or not section.size:
+        if not section.is_loaded:
             continue
-        if section.type == elf.SHT_NOBITS:
-            continue
-        if section.addralign > 1 and section.addr % section.addralign:
+        address, offset, align = section.addr, section.offset, section.addralign
+        if align > 1 and address % align:
             yield f"section {index} is not aligned"
-        for load in obj.loads:
-            if load.holds(section.offset):
-                if section.addr - section.offset != load.vaddr - load.offset:
+        for start, end, delta in spans:
+            if start <= offset < end:
+                if address - offset != delta:
                     yield f"section {index} has an address that is not its segment's"
-                if section.end > load.end:
+                if offset + section.size > end:
                     yield f"section {index} leaves its segment"
                 break
         else:
@@ -129,44 +131,55 @@ def _section_faults(obj: Object) -> Iterator[str]:
 
 
 def _empty_segments(obj: Object) -> Iterator[str]:
-    loaded = [s.offset for s in obj.shdrs if s.is_loaded]
+    offsets = sorted([s.offset for s in obj.shdrs if s.is_loaded])
     nobits = [s.addr for s in obj.shdrs if s.flags & elf.SHF_ALLOC and s.type == elf.SHT_NOBITS]
     for load in obj.loads:
-        if not any(load.holds(offset) for offset in loaded) and not any(
+        first = bisect_left(offsets, load.offset)
+        if not (first < len(offsets) and load.holds(offsets[first])) and not any(
             load.vaddr <= address < load.vend for address in nobits
         ):
             yield f"the PT_LOAD at {load.vaddr:#x} has no section"
 
 
+#: What owns bytes and is no section, by the numbers below those of sections.
+_TABLES = {
+    -3: "the file header",
+    -2: "the program header table",
+    -1: "the section header table",
+}
+
+
 def _overlaps(obj: Object) -> Iterator[str]:
     """Bytes of the file that belong to two: sections, the header tables, the segments."""
-    header_end = elf.EI_NIDENT + obj.layout.ehdr.size
-    owners = [
-        (0, header_end, "the file header"),
-        (obj.header.phoff, obj.table_end, "the program header table"),
-        (obj.header.shoff, obj.shdrs_end, "the section header table"),
-    ]
-    owners += [
-        (section.offset, section.end, f"section {index}")
+    sections = [
+        (section.offset, section.offset + section.size, index)
         for index, section in enumerate(obj.shdrs)
         if section.type not in {elf.SHT_NULL, elf.SHT_NOBITS} and section.size
     ]
-    owners.sort()
-    reach, owner = 0, ""
-    for start, end, name in owners:
+    tables = [
+        (0, elf.EI_NIDENT + obj.layout.ehdr.size, -3),
+        (obj.header.phoff, obj.table_end, -2),
+        (obj.header.shoff, obj.shdrs_end, -1),
+    ]
+    reach, holder = 0, -3
+    for start, end, index in sorted(sections + tables):
         if start < reach:
-            yield f"{name} overlaps {owner}"
+            yield f"{_owner(index)} overlaps {_owner(holder)}"
         if end > reach:
-            reach, owner = end, name
-    for index, section in enumerate(obj.shdrs):
-        if section.flags & elf.SHF_ALLOC or section.type in {elf.SHT_NULL, elf.SHT_NOBITS}:
-            continue
-        for load in obj.loads:
-            if section.size and section.offset < load.end and section.end > load.offset:
-                yield f"section {index} is not loaded, and overlaps a PT_LOAD"
-    for load in obj.loads:
-        if obj.header.shoff < load.end and obj.shdrs_end > load.offset:
+            reach, holder = end, index
+    spans = [(load.offset, load.end) for load in obj.loads]
+    for start, end, index in sections:
+        if not obj.shdrs[index].flags & elf.SHF_ALLOC:
+            for low, high in spans:
+                if start < high and end > low:
+                    yield f"section {index} is not loaded, and overlaps a PT_LOAD"
+    for low, high in spans:
+        if obj.header.shoff < high and obj.shdrs_end > low:
             yield "the section header table overlaps a PT_LOAD"
+
+
+def _owner(index: int) -> str:
+    return _TABLES.get(index) or f"section {index}"
 
 
 def _dynamic_faults(obj: Object) -> Iterator[str]:

@@ -62,8 +62,8 @@ class StringTable:
         """Whether no symbol, version or dynamic entry uses a name that starts in a range."""
         if self._used is None:
             kept = {value for tag, value in self._obj.dynamic if tag in STRING_TAGS}
-            kept |= {value for _, value in tables.verneed_files(self._obj)}
-            self._used = frozenset(kept.union(tables.version_names(self._obj)))
+            kept |= {value for _, value in self._obj.vn_files}
+            self._used = frozenset(kept.union(self._obj.version_names))
         return self._unused(start, end, self._used)
 
     def _unused(self, start: int, end: int, names: frozenset[int]) -> bool:
@@ -94,7 +94,7 @@ class StringTable:
 
     def release(self, starts: list[int], kept: list[int]) -> None:
         """Zero the names at ``starts``, unless something uses them or a part of them."""
-        used = frozenset(kept).union(tables.version_names(self._obj))
+        used = frozenset(kept).union(self._obj.version_names)
         for start in set(starts):
             name = name_at(self.data, start)
             end = start + len(name)

@@ -15,7 +15,9 @@ from nix_manylinux.errors import BadElf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from struct import Struct
 
+    from nix_manylinux.elf.draft import Draft
     from nix_manylinux.elf.format import Section
     from nix_manylinux.elf.object import Object
 
@@ -25,6 +27,8 @@ _CHUNK = 48 << 14
 #: one may claim billions in a sparse file.
 _MAX_SYMBOLS = 1 << 23
 _MAX_CHAIN = 1 << 16
+#: Version records are read by so many bytes: linkers write them one behind the other.
+_RECORDS = 2048
 
 
 def dynsym(obj: Object) -> Section | None:
@@ -135,20 +139,40 @@ def symbols_in(obj: Object, table: Section, sections: frozenset[int]) -> Iterato
                 number = lows.find(index & 0xFF, number + 1)
 
 
-def verneed_files(obj: Object) -> Iterator[tuple[int, int]]:
-    """File offset and value of each vn_file word."""
-    for offset, fields in _verneed(obj):
-        yield offset + 4, fields[2]
+class _Records:
+    """Records at any offsets of a draft, most of them close together."""
+
+    __slots__ = ("_data", "_draft", "_start")
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._start = 0
+        self._data = b""
+
+    def unpack(self, record: Struct, offset: int) -> tuple[int, ...]:
+        """Unpack the record at an offset; `BadElf` where the file ends before its end."""
+        at = offset - self._start
+        if not 0 <= at <= len(self._data) - record.size:
+            size = max(record.size, min(_RECORDS, self._draft.size - offset))
+            self._data = self._draft.read(offset, size)
+            self._start = offset
+            at = 0
+        return record.unpack_from(self._data, at)
 
 
-def _verneed(obj: Object) -> Iterator[tuple[int, tuple[int, ...]]]:
+def verneed_files(obj: Object) -> list[tuple[int, int]]:
+    """File offset and value of each vn_file word (`Object.vn_files` are the same, kept)."""
+    return [(offset + 4, fields[2]) for offset, fields in _verneed(obj, _Records(obj.draft))]
+
+
+def _verneed(obj: Object, records: _Records) -> Iterator[tuple[int, tuple[int, ...]]]:
     address = obj.dt(elf.DT_VERNEED)
     if address is None:
         return
     record = obj.layout.verneed
     for _ in range(elf.MAX_VERSIONS):
         offset = obj.offset_of(address, record.size)
-        fields = record.unpack(obj.draft.read(offset, record.size))
+        fields = records.unpack(record, offset)
         yield offset, fields
         if not fields[4]:
             return
@@ -157,7 +181,10 @@ def _verneed(obj: Object) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def version_names(obj: Object) -> list[int]:
-    """List the string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out."""
+    """List the string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out.
+
+    `Object.version_names` are the same, kept.
+    """
     used = [name for _, _, name in _vernaux(obj)]
     used.extend(name for _, _, name in _verdaux(obj))
     return used
@@ -165,31 +192,32 @@ def version_names(obj: Object) -> list[int]:
 
 def _vernaux(obj: Object) -> Iterator[tuple[int, int, int]]:
     left = elf.MAX_VERSIONS
-    for offset, (_, count, _, aux, _) in _verneed(obj):
+    records, record = _Records(obj.draft), obj.layout.vernaux
+    for offset, (_, count, _, aux, _) in _verneed(obj, records):
         position = offset + aux
-        record = obj.layout.vernaux
         for _ in range(count):
-            fields = record.unpack(obj.draft.read(position, record.size))
-            yield position, record.size, fields[3]
+            _, _, _, name, step = records.unpack(record, position)
+            yield position, record.size, name
             left -= 1
             if left < 0:
                 raise BadElf("DT_VERNEED has no end")
-            if not fields[4]:
+            if not step:
                 break
-            position += fields[4]
+            position += step
 
 
 def _verdaux(obj: Object) -> Iterator[tuple[int, int, int]]:
     address = obj.dt(elf.DT_VERDEF)
     left = elf.MAX_VERSIONS
+    records = _Records(obj.draft)
     record, aux = obj.layout.verdef, obj.layout.verdaux
     while address is not None:
         offset = obj.offset_of(address, record.size)
-        fields = record.unpack(obj.draft.read(offset, record.size))
+        fields = records.unpack(record, offset)
         yield offset, record.size, 0
         position = offset + fields[5]
         for _ in range(fields[3]):
-            name, step = aux.unpack(obj.draft.read(position, aux.size))
+            name, step = records.unpack(aux, position)
             yield position, aux.size, name
             left -= 1
             if left < 0:
@@ -205,7 +233,7 @@ def _verdaux(obj: Object) -> Iterator[tuple[int, int, int]]:
 
 def verneed_size(obj: Object) -> int:
     """How far the records of DT_VERNEED reach, in bytes from its start."""
-    ends = [offset + obj.layout.verneed.size for offset, _ in _verneed(obj)]
+    ends = [offset + obj.layout.verneed.size for offset, _ in _verneed(obj, _Records(obj.draft))]
     ends.extend(offset + size for offset, size, _ in _vernaux(obj))
     return _reach(obj, elf.DT_VERNEED, ends)
 
