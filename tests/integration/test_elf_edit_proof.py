@@ -93,7 +93,7 @@ def test_one_wrong_byte_is_found(
     path = tmp_path / "libdemo.so"
     path.write_bytes(data)
     # The layout that is taken, and no other, in which the place may be padding.
-    monkeypatch.setattr(writer, "plans", lambda survey: layout.plans(survey)[:1])
+    monkeypatch.setattr(writer, "plans", lambda survey: [next(layout.plans(survey))])
     edit_file(str(path), EDIT)
     places = places_that_count(path.read_bytes())
     monkeypatch.setattr(writer, "Build", Faulty)

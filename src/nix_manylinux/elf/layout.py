@@ -12,16 +12,20 @@ Each rule below has a failure behind it; they are told where they are kept.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.bss import bss_cost
 from nix_manylinux.elf.object import Unproven, align_up
 from nix_manylinux.elf.pieces import Kind, Piece
+from nix_manylinux.elf.survey import is_zero
 from nix_manylinux.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nix_manylinux.elf.format import Segment
     from nix_manylinux.elf.survey import Survey
 
 #: A new segment begins with this many zero bytes: llvm-strip gives a PT_LOAD
@@ -35,6 +39,11 @@ SPARE_ENTRIES = 8
 
 #: The cost above which no plan is that can do without.
 LAST_RESORT = 1 << 40
+
+
+#: A plan that costs no more comes before all that is found later: most files have
+#: room for an edit, and are asked for no plan that lets them grow.
+_CHEAPEST = 2
 
 
 class NoRoom(Unproven):
@@ -66,54 +75,63 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
         return None
     load = survey.load_of(strtab)
     wanted = strtab.end + survey.goal.growth
-    moved: list[Piece] = []
-    for piece in survey.pieces:
-        if piece.offset < strtab.end or not load.holds(piece.offset):
-            continue
-        if piece.offset >= wanted:
-            break
-        if piece.kind is not Kind.TABLE:
-            return None
-        moved.append(piece)
+    moved = tuple(survey.inside(strtab.end, min(wanted, load.end)))
+    if any(piece.kind is not Kind.TABLE for piece in moved):
+        return None
     if not survey.is_unused(strtab.end, min(wanted, load.end)):
         return None
     spill = max(0, wanted - load.end)
-    if spill > survey.room_behind(load) or not survey.can_leave(tuple(moved)):
+    if spill > survey.room_behind(load) or not survey.can_leave(moved):
         return None
-    return tuple(moved), spill
+    return moved, spill
 
 
 def _size(pieces: tuple[Piece, ...]) -> int:
     return sum(piece.size + piece.align for piece in pieces)
 
 
-def plans(survey: Survey) -> list[Plan]:
-    """Every way to lay out the edit, the cheapest in bytes first."""
+def plans(survey: Survey) -> Iterator[Plan]:
+    """Yield every way to lay out the edit, the cheapest in bytes first.
+
+    Each is looked for when those before it were not taken.
+    """
     goal, obj = survey.goal, survey.obj
     interp = len(goal.interpreter) if goal.interpreter and not interp_fits(survey) else 0
     dynamic = 0
     if not dynamic_fits(survey):
         dynamic = (len(goal.dynamic) + 1 + SPARE_ENTRIES) * obj.layout.dyn.size + obj.word_size
-    ways: list[tuple[str, tuple[Piece, ...], int, int]] = []
-    if not goal.growth:
-        ways.append(("", (), 0, 0))
-    else:
-        growing = _growing(survey)
-        if growing is not None:
-            ways.append(("grow", growing[0], _size(growing[0]), growing[1]))
-        if survey.strtab is not None and survey.can_leave((survey.strtab,)):
-            ways.append(("move", (survey.strtab,), len(goal.strings) + obj.word_size, 0))
-    ways = [way for way in ways if way[2] <= _MAX_MOVED]
-    found: list[Plan] = []
+    headers = _Headers(survey)
+    ways: list[_Way] = []
+    for strings, moved, size, spill in _string_ways(survey):
+        if size <= _MAX_MOVED:
+            need = size + interp + dynamic
+            way = _Way(
+                survey, headers, strings, moved, need=need, spill=spill, writable=dynamic > 0
+            )
+            ways.append(way)
+            if way.stays is not None and way.stays.cost <= _CHEAPEST:
+                yield way.stays
+    yield from sorted([p for way in ways for p in way.others()], key=lambda plan: plan.cost)
+    # The last resort, whatever else would cost.
     over_bss = bss_cost(survey)
-    for strings, moved, size, spill in ways:
-        need = size + interp + dynamic
-        found.extend(_places(survey, strings, moved, need, spill, writable=bool(dynamic)))
-        if need and over_bss is not None and (obj.loads[-1].flags & elf.PF_W or not dynamic):
-            # The last resort, whatever else would cost.
-            last = len(obj.loads) - 1
-            found.append(Plan(LAST_RESORT + over_bss + need, strings, "bss", last, moved=moved))
-    return sorted(found, key=lambda plan: plan.cost)
+    if over_bss is not None and (obj.loads[-1].flags & elf.PF_W or not dynamic):
+        last = len(obj.loads) - 1
+        cost = LAST_RESORT + over_bss
+        for way in sorted([way for way in ways if way.need], key=lambda way: way.need):
+            yield Plan(cost + way.need, way.strings, "bss", last, moved=way.moved)
+
+
+def _string_ways(survey: Survey) -> Iterator[tuple[str, tuple[Piece, ...], int, int]]:
+    """Ways to have the strings: what moves, its size, how far .dynstr leaves its segment."""
+    goal, strtab = survey.goal, survey.strtab
+    if not goal.growth:
+        yield "", (), 0, 0
+        return
+    growing = _growing(survey)
+    if growing is not None:
+        yield "grow", growing[0], _size(growing[0]), growing[1]
+    if strtab is not None and survey.can_leave((strtab,)):
+        yield "move", (strtab,), len(goal.strings) + survey.obj.word_size, 0
 
 
 def interp_fits(survey: Survey) -> bool:
@@ -132,71 +150,122 @@ def dynamic_fits(survey: Survey) -> bool:
     return len(survey.goal.dynamic) + 1 <= survey.obj.dynamic_slots
 
 
-def _places(
-    survey: Survey,
-    strings: str,
-    moved: tuple[Piece, ...],
-    need: int,
-    spill: int,
-    *,
-    writable: bool,
-) -> Iterator[Plan]:
-    obj = survey.obj
-    home = survey.load_of(survey.strtab) if survey.strtab else None
-    grows_file = spill if home is not None and spill and survey.ends_file(home) else 0
-    if not need:
-        yield Plan(1 + grows_file, strings, moved=moved)
-        return
-    # Data is better off in a segment that can't be run.
-    order = sorted(obj.loads, key=lambda load: (load.flags & elf.PF_X, load.flags & elf.PF_W))
-    for load in order:
-        taken = spill if load is home else 0
-        if (load.flags & elf.PF_W or not writable) and survey.slack(load) >= need + taken:
-            yield Plan(2 + grows_file, strings, "slack", obj.loads.index(load), moved=moved)
-            break
-    last = obj.loads[-1]
-    cost_of_new = 4 + HEAD + need
-    if survey.ends_file(last) and (last.flags & elf.PF_W or not writable):
-        if strings == "move" and obj.header.type == elf.ET_EXEC:
-            tail = _anchor(survey, moved) or ()  # see Build._last_table
-        else:
-            tail = ()
-        cost = 3 + need + grows_file + _size(tail)
-        # A hundred edits leave one more segment: the one that is there grows.
-        cost_of_new += LAST_RESORT // 2
-        yield Plan(cost, strings, "end", len(obj.loads) - 1, moved=moved + tail)
-    if not survey.has_payload:
-        yield from _new_segments(survey, strings, moved, cost_of_new)
+class _Headers:
+    """Where another program header could go; looked for once, if a plan needs one."""
+
+    def __init__(self, survey: Survey) -> None:
+        self._survey = survey
+
+    @cached_property
+    def spare(self) -> str:
+        """The `Plan.room` of a place that is free as it is, "" for none."""
+        obj = self._survey.obj
+        if any(p.type == elf.PT_NULL for p in obj.phdrs):
+            return "null"
+        if has_free_header(self._survey):
+            return "free"
+        # glibc and musl use PT_PHDR for programs only.
+        has = any(p.type == elf.PT_PHDR for p in obj.phdrs)
+        return "phdr" if has and obj.interp is None and obj.header.type == elf.ET_DYN else ""
+
+    @cached_property
+    def front(self) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
+        """What `front_blockers` finds."""
+        return front_blockers(self._survey)
 
 
-def _new_segments(
-    survey: Survey, strings: str, moved: tuple[Piece, ...], cost: int
-) -> Iterator[Plan]:
-    for room in ("null", "free", "phdr"):
-        if _has_room(survey, room):
+class _Way:
+    """One way to have the strings, and the places for the ``need`` bytes that move then."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        headers: _Headers,
+        strings: str,
+        moved: tuple[Piece, ...],
+        *,
+        need: int,
+        spill: int,
+        writable: bool,
+    ) -> None:
+        self.survey = survey
+        self.headers = headers
+        self.strings = strings
+        self.moved = moved
+        self.need = need
+        self.spill = spill
+        self.writable = writable
+        self.home = survey.load_of(survey.strtab) if survey.strtab else None
+        spills = spill and self.home is not None and survey.ends_file(self.home)
+        #: By how much the file grows with the string table, wherever the rest goes.
+        self.growth = spill if spills else 0
+
+    @cached_property
+    def stays(self) -> Plan | None:
+        """The plan that lets the file grow by no more than its strings, if there is one."""
+        if not self.need:
+            return Plan(1 + self.growth, self.strings, moved=self.moved)
+        # Data is better off in a segment that can't be run.
+        order = sorted(
+            enumerate(self.survey.obj.loads),
+            key=lambda pair: (pair[1].flags & elf.PF_X, pair[1].flags & elf.PF_W),
+        )
+        for index, load in order:
+            taken = self.spill if load is self.home else 0
+            if self._allows(load) and self.survey.slack(load) >= self.need + taken:
+                return Plan(2 + self.growth, self.strings, "slack", index, moved=self.moved)
+        return None
+
+    def _allows(self, load: Segment) -> bool:
+        return bool(load.flags & elf.PF_W) or not self.writable
+
+    def others(self) -> Iterator[Plan]:
+        """Yield the plans that cost more, in no order."""
+        if self.stays is not None and self.stays.cost > _CHEAPEST:
+            yield self.stays
+        if not self.need:
+            return
+        survey, moved = self.survey, self.moved
+        last = survey.obj.loads[-1]
+        cost_of_new = 4 + HEAD + self.need
+        if survey.ends_file(last) and self._allows(last):
+            if self.strings == "move" and survey.obj.header.type == elf.ET_EXEC:
+                tail = _anchor(survey, moved) or ()  # see Build._last_table
+            else:
+                tail = ()
+            cost = 3 + self.need + self.growth + _size(tail)
+            # A hundred edits leave one more segment: the one that is there grows.
+            cost_of_new += LAST_RESORT // 2
+            index = len(survey.obj.loads) - 1
+            yield Plan(cost, self.strings, "end", index, moved=moved + tail)
+        if not survey.has_payload:
+            yield from self._new_segments(cost_of_new)
+
+    def _new_segments(self, cost: int) -> Iterator[Plan]:
+        survey, strings, moved = self.survey, self.strings, self.moved
+        room = self.headers.spare
+        if room:
             # The strings may move on with the next tool's edit, and a segment
             # must not be left without a section: something else goes with them.
             anchor = () if any(p.kind is Kind.TABLE for p in moved) else _anchor(survey, moved)
             if anchor is not None:
                 yield Plan(cost + _size(anchor), strings, "new", room=room, moved=moved + anchor)
-                break
-    front = front_blockers(survey)
-    if front is None:
-        return
-    tables, notes = front
-    if survey.strtab in tables and strings != "move":
-        return
-    rest = tuple(p for p in tables if p not in moved)
-    everything = moved + rest
-    if not any(p.kind is Kind.TABLE for p in everything):
-        anchor = _anchor(survey, everything)
-        if anchor is None:
+        if self.headers.front is None:
             return
-        everything += anchor
-    if survey.can_leave(everything):
-        extra = _size(tuple(p for p in everything if p not in moved))
-        if extra <= _MAX_MOVED:
-            yield Plan(cost + extra, strings, "new", room="front", moved=everything, notes=notes)
+        tables, notes = self.headers.front
+        if survey.strtab in tables and strings != "move":
+            return
+        rest = tuple(p for p in tables if p not in moved)
+        everything = moved + rest
+        if not any(p.kind is Kind.TABLE for p in everything):
+            anchor = _anchor(survey, everything)
+            if anchor is None:
+                return
+            everything += anchor
+        if survey.can_leave(everything):
+            extra = _size(tuple(p for p in everything if p not in moved))
+            if extra <= _MAX_MOVED:
+                yield Plan(cost + extra, strings, "new", -1, "front", everything, notes)
 
 
 def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | None:
@@ -213,17 +282,6 @@ def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | Non
     return None
 
 
-def _has_room(survey: Survey, room: str) -> bool:
-    obj = survey.obj
-    if room == "null":
-        return any(p.type == elf.PT_NULL for p in obj.phdrs)
-    if room == "phdr":
-        # glibc and musl use PT_PHDR for programs only.
-        has = any(p.type == elf.PT_PHDR for p in obj.phdrs)
-        return has and obj.interp is None and obj.header.type == elf.ET_DYN
-    return has_free_header(survey)
-
-
 def has_free_header(survey: Survey) -> bool:
     """Whether the bytes behind the program header table are free for one more header."""
     obj = survey.obj
@@ -236,7 +294,7 @@ def has_free_header(survey: Survey) -> bool:
     return (
         any(load.holds(obj.header.phoff) and end <= load.end for load in obj.loads)
         and not any(low < end and high > start for low, high in owners)
-        and not any(obj.draft.read(start, end - start))
+        and is_zero(obj.draft.read(start, end - start))
     )
 
 

@@ -17,7 +17,6 @@ from itertools import pairwise
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.elf.object import Unproven
-from nix_manylinux.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,25 +92,32 @@ class Kind(Enum):
     NOTE = "note"
 
 
-class Piece(Value, kw_only=False):
-    """Loaded bytes that stay together; ``sections`` are the indexes of their headers."""
+class Piece:
+    """Loaded bytes that stay together; ``sections`` are the indexes of their headers.
 
-    kind: Kind
-    addr: int
-    offset: int
-    size: int
-    align: int
-    sections: tuple[int, ...] = ()
+    Never changed, and equal to itself only. ``end`` is the file offset behind its
+    last byte, ``addr_end`` the address behind it.
+    """
 
-    @property
-    def end(self) -> int:
-        """The file offset behind its last byte."""
-        return self.offset + self.size
+    __slots__ = ("addr", "addr_end", "align", "end", "kind", "offset", "sections", "size")
 
-    @property
-    def addr_end(self) -> int:
-        """The address behind its last byte."""
-        return self.addr + self.size
+    def __init__(  # noqa: PLR0917 - one for each section: made and asked often
+        self,
+        kind: Kind,
+        addr: int,
+        offset: int,
+        size: int,
+        align: int,
+        sections: tuple[int, ...] = (),
+    ) -> None:
+        self.kind = kind
+        self.addr = addr
+        self.addr_end = addr + size
+        self.offset = offset
+        self.end = offset + size
+        self.size = size
+        self.align = align
+        self.sections = sections
 
 
 def pieces_of(obj: Object) -> list[Piece]:
@@ -154,23 +160,23 @@ def _reloc_ranges(obj: Object) -> list[tuple[int, int]]:
 def _from_sections(obj: Object) -> list[Piece]:
     pointers = {value for tag, value in obj.dynamic if tag in POINTERS}
     relocs = _reloc_ranges(obj)
-    notes = [p for p in obj.phdrs if p.type == elf.PT_NOTE]
+    notes = [(p.offset, p.end) for p in obj.phdrs if p.type == elf.PT_NOTE]
+    interp = None if obj.interp is None else obj.interp.vaddr
     groups: list[tuple[Kind, object, list[int]]] = []
     order = sorted(
-        (index for index, section in enumerate(obj.shdrs) if section.is_loaded),
-        key=lambda index: obj.shdrs[index].offset,
+        [(section.offset, index) for index, section in enumerate(obj.shdrs) if section.is_loaded]
     )
-    for index in order:
+    for _, index in order:
         section = obj.shdrs[index]
         kind, group = Kind.FIXED, None
         if section is obj.strtab:
             kind = Kind.STRTAB
-        elif obj.interp is not None and section.addr == obj.interp.vaddr:
+        elif section.addr == interp:
             kind = Kind.INTERP
-        elif section.addr == obj.pt_dynamic.vaddr and section.type == elf.SHT_DYNAMIC:
+        elif section.type == elf.SHT_DYNAMIC and section.addr == obj.pt_dynamic.vaddr:
             kind = Kind.DYNAMIC
         elif section.type == elf.SHT_NOTE:
-            note = _group(section.offset, [(p.offset, p.end) for p in notes])
+            note = _group(section.offset, notes)
             if note is not None:
                 kind, group = Kind.NOTE, note
         elif section.type in _TABLE_TYPES:
@@ -235,16 +241,17 @@ def _group(position: int, ranges: list[tuple[int, int]]) -> tuple[int, int] | No
 
 
 def _joined(obj: Object, kind: Kind, indexes: list[int]) -> Piece:
-    members = [obj.shdrs[index] for index in indexes]
-    first, last = members[0], members[-1]
-    align = max(section.addralign for section in members)
-    if align > obj.page or (align and align & (align - 1)):
+    first = obj.shdrs[indexes[0]]
+    align, size = first.addralign, first.size
+    for index in indexes[1:]:
+        section = obj.shdrs[index]
+        align = max(align, section.addralign)
+        size = section.end - first.offset
+        if section.addr - first.addr != section.offset - first.offset:
+            raise Unproven("sections that belong together are apart in memory")
+    if align > obj.page or align & (align - 1):
         kind = Kind.FIXED
-    if any(s.addr - first.addr != s.offset - first.offset for s in members):
-        raise Unproven("sections that belong together are apart in memory")
-    return Piece(
-        kind, first.addr, first.offset, last.end - first.offset, max(align, 1), tuple(indexes)
-    )
+    return Piece(kind, first.addr, first.offset, size, max(align, 1), tuple(indexes))
 
 
 def _from_tables(obj: Object) -> list[Piece]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from copy import copy
+from bisect import bisect_left, bisect_right
+from functools import cached_property
 
+from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.object import Unproven
 from nix_manylinux.elf.pieces import Kind, Piece
 
@@ -27,10 +29,9 @@ class Survey:
     def __init__(self, obj: Object, goal: Goal, pieces: list[Piece]) -> None:
         self.obj = obj
         self.goal = goal
+        #: In order of offset, as all that is found by bisection here needs it.
         self.pieces = pieces
-        self._by_load = [
-            [piece for piece in pieces if load.holds(piece.offset)] for load in obj.loads
-        ]
+        self._starts = [piece.offset for piece in pieces]
         self.strtab = next((p for p in pieces if p.kind is Kind.STRTAB), None)
         self.end = max(
             [obj.table_end, obj.shdrs_end]
@@ -40,13 +41,22 @@ class Survey:
         tail = obj.draft.size - self.end
         #: Whether somebody's data is behind the ELF image (or the file is cut short).
         self.tail, self.tail_start = b"", 0
-        self.has_payload = tail > _MAX_PADDING or any(obj.draft.read(self.end, max(tail, 0)))
+        self.has_payload = tail > _MAX_PADDING or not is_zero(
+            obj.draft.read(self.end, max(tail, 0))
+        )
+        #: What `slack` has answered, by the identity of the PT_LOAD.
+        self._slack: dict[int, int] = {}
 
     def over(self, draft: Draft) -> Survey:
         """Survey a copy that a plan can be carried out on."""
-        other = copy(self)
-        other.obj = self.obj.over(draft)
+        other = object.__new__(Survey)
+        vars(other).update(vars(self), obj=self.obj.over(draft), _slack={})
+        vars(other).pop("_begins", None)
         return other
+
+    def inside(self, start: int, end: int) -> list[Piece]:
+        """List the pieces that begin in a range of the file."""
+        return self.pieces[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
     def load_of(self, piece: Piece) -> Segment:
         """Find the PT_LOAD that a piece is in."""
@@ -62,29 +72,53 @@ class Survey:
         glibc refuses the file ("not page-aligned").
         """
         return not any(
-            all(piece in pieces for piece in inside) for inside in self._by_load if inside
+            all(piece in pieces for piece in inside)
+            for inside in self._by_load
+            if 0 < len(inside) <= len(pieces)
         )
 
-    def slack(self, load: Segment) -> int:
-        """How many zero bytes of the file behind a segment may become part of it."""
+    @cached_property
+    def _by_load(self) -> list[list[Piece]]:
+        """The pieces of each PT_LOAD."""
+        return [self.inside(load.offset, load.end) for load in self.obj.loads]
+
+    @cached_property
+    def _begins(self) -> list[int]:
+        """The offsets of all that has bytes in the file, ascending."""
         obj = self.obj
+        begins = [p.offset for p in obj.phdrs if p.filesz]
+        begins += [s.offset for s in obj.shdrs if s.size and s.type != elf.SHT_NOBITS]
+        if obj.shdrs:
+            begins.append(obj.header.shoff)
+        begins.append(obj.header.phoff)
+        begins.sort()
+        return begins
+
+    def slack(self, load: Segment) -> int:
+        """How many zero bytes of the file behind a segment may become part of it.
+
+        Asked once for a segment, and as its answer was then.
+        """
+        size = self._slack.get(id(load))
+        if size is None:
+            size = self._slack[id(load)] = self._find_slack(load)
+        return size
+
+    def _find_slack(self, load: Segment) -> int:
+        obj, end, vend = self.obj, load.end, load.vend
         if load.filesz != load.memsz or not load.filesz:
             return 0
-        end = load.end
-        limits = [end + _MAX_SLACK, obj.draft.size]
-        limits += [p.offset for p in obj.phdrs if p.offset >= end and p.filesz and p is not load]
-        limits += [s.offset for s in obj.shdrs if s.offset >= end and s.end > s.offset]
-        if obj.shdrs and obj.header.shoff >= end:
-            limits.append(obj.header.shoff)
-        if obj.header.phoff >= end:
-            limits.append(obj.header.phoff)
-        above = [p.vaddr // obj.page * obj.page for p in obj.loads if p.vaddr >= load.vend]
-        size = min(limits) - end
-        if above:
-            size = min(size, min(above) - load.vend)
-        if size <= 0 or any(p.vaddr < load.vend + size and p.vend > load.vend for p in obj.loads):
+        stop = min(end + _MAX_SLACK, obj.draft.size)
+        following = bisect_left(self._begins, end)
+        if following < len(self._begins):
+            stop = min(stop, self._begins[following])
+        size = stop - end
+        for other in obj.loads:
+            if other.vaddr >= vend:
+                size = min(size, other.vaddr // obj.page * obj.page - vend)
+        if size <= 0 or any(p.vaddr < vend + size and p.vend > vend for p in obj.loads):
             return 0
-        return 0 if any(obj.draft.read(end, size)) else size
+        return size if is_zero(obj.draft.read(end, size)) else 0
 
     def ends_file(self, load: Segment) -> bool:
         """Whether a segment can grow by letting the file grow."""
@@ -100,8 +134,9 @@ class Survey:
 
         patchelf fills the places of what it moved with the letter X.
         """
-        for piece in self.pieces:
-            if start < piece.end and piece.offset < end:
+        first = bisect_right(self._starts, start)
+        for piece in self.pieces[max(first - 1, 0) : bisect_left(self._starts, end)]:
+            if start < piece.end:
                 if self.obj.draft.read(start, max(piece.offset - start, 0)).strip(b"\0X"):
                     return False
                 start = piece.end
@@ -113,7 +148,13 @@ class Survey:
 
     def gap_behind(self, piece: Piece) -> int:
         """How many zero bytes are between a piece and the next one of its segment."""
-        load = self.load_of(piece)
-        following = [p.offset for p in self.pieces if p.offset >= piece.end]
-        size = min([load.end, *following]) - piece.end
-        return size if size > 0 and not any(self.obj.draft.read(piece.end, size)) else 0
+        stop, following = self.load_of(piece).end, bisect_left(self._starts, piece.end)
+        if following < len(self._starts):
+            stop = min(stop, self._starts[following])
+        size = stop - piece.end
+        return size if size > 0 and is_zero(self.obj.draft.read(piece.end, size)) else 0
+
+
+def is_zero(data: bytes) -> bool:
+    """Whether all bytes are zero."""
+    return data == bytes(len(data))
