@@ -20,6 +20,7 @@ from nix_manylinux.model import Options
 from nix_manylinux.parallel import in_parallel
 from nix_manylinux.progress import told
 from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
+from nix_manylinux.tags import wheel_file_name
 from nix_manylinux.values import Value, field
 from nix_manylinux.wheel_checks import (
     MAX_METADATA,
@@ -68,8 +69,6 @@ _SCHEMES = {
 
 _BELIEVED_SIZE = Options().max_size
 
-#: fetchurl's output is called by the store: hash, dash, the file's own name.
-_STORE_HASH = re.compile(r"[0-9a-df-np-sv-z]{32}-")
 _LIBRARY_NAME = re.compile(r"[^/]+\.so(?:\.[^/]*)?$")
 _SMALLEST_ELF = 52
 
@@ -264,7 +263,7 @@ def open_wheel(path: str, *, max_size: int = _BELIEVED_SIZE) -> Wheel:
 def _open(descriptor: int, path: str, max_size: int) -> Wheel:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise bad("is no regular file", hint="name a wheel file")
-    file_name = _STORE_HASH.sub("", os.path.basename(path), count=1)
+    file_name = wheel_file_name(path)
     stem, build = split_file_name(file_name)
     members = read_directory(descriptor, max_size=max_size)
     dist_info = find_dist_info(members)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import sysconfig
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging import _manylinux
 from packaging import tags as reference
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from nix_manylinux import tags
 from nix_manylinux.errors import BadWheel, IncompatibleWheel
@@ -102,6 +105,81 @@ def test_any_text_as_wheel_name(text: str) -> None:
         tags.parse_wheel_name(f"{text}.whl")
     except BadWheel as error:
         assert error.what  # noqa: PT017 (that it may also parse is the point)
+
+
+#: Pieces that wheel names are made of, right and wrong ones.
+_NAMES = ("a", "a.b", "a__b", "_", "ä", "", "a b", "1", "A_1.x", "__a")
+_VERSIONS = (
+    "1", "1.0", "1.0rc1", "1.0.rc1", "1.0RC1", "1.post2", "1.0a1.post2.dev3", "2!1", "1+cpu",
+    "1+cu12.1", "1+a_b", "v1", "1.", ".1", "1.x", "1.0+", "1a", "\u0661", "01.0", "", "1c1", "1_0",
+    "9" * 300, "9" * 5000,
+)  # fmt: skip
+_BUILDS = ("", "-1", "-1b", "-b1", "-1.2", "-1_2b", "-", "-\u0661")
+_PYTHONS = ("cp311", "py2.py3", "3py", "", "py3.", "CP3", "py-3", "pü", "_")
+_ABIS = ("none", "cp311", "abi3.none", "", "a.", ".b", "4a")
+_PLATFORMS = ("any", "manylinux1_x86_64.linux_x86_64", "", "1any", "any.", "a b", "any\n")
+_ENDINGS = (".whl", ".zip", "", ".whl\n", ".WHL", ".whl.whl")
+
+
+@settings(max_examples=2000)
+@given(
+    st.tuples(
+        st.sampled_from(_NAMES) | st.text("ab._", max_size=5),
+        st.sampled_from(_VERSIONS) | st.from_regex(r"[0-9.!+a-c_rv]{0,9}", fullmatch=True),
+        st.sampled_from(_BUILDS),
+        st.sampled_from(_PYTHONS),
+        st.sampled_from(_ABIS),
+        st.sampled_from(_PLATFORMS),
+        st.sampled_from(_ENDINGS),
+    )
+)
+def test_names_are_judged_as_packaging_judges_them(parts: tuple[str, ...]) -> None:
+    """A file name is taken if packaging takes it, and its tags are tags; packaging need not ask."""
+    name, version, build, python, abi, platform, ending = parts
+    _agree(f"{name}-{version}{build}-{python}-{abi}-{platform}{ending}")
+
+
+def test_real_names_are_read_without_packaging() -> None:
+    """All wheels of the corpus are called as packaging wants, and none needs its import."""
+    root = Path(__file__).parents[2]
+    tables = [root / "tests/wheels/wheels.tsv", root / "tests/wheels/more.tsv"]
+    names = {
+        word
+        for table in tables
+        for word in re.split(r"\s", table.read_text())
+        if word.endswith(".whl")
+    }
+    assert len(names) > 100
+    with mock.patch.object(tags, "_check_odd_name", side_effect=AssertionError):
+        for name in names:
+            tags.parse_wheel_name(name)
+    for name in names:
+        _agree(name)
+
+
+def _agree(filename: str) -> None:
+    """Hold our verdict and reading of one file name against packaging's."""
+    try:
+        project, version, build, expected = parse_wheel_filename(filename)
+        tags.expand_tag(filename.removesuffix(".whl").split("-", filename.count("-") - 2)[-1])
+    except (InvalidWheelFilename, ValueError, BadWheel):
+        with pytest.raises(BadWheel):
+            tags.parse_wheel_name(filename)
+        return
+    name = tags.parse_wheel_name(filename)
+    assert canonicalize_name(name.name) == project
+    assert Version(name.version) == version
+    number = re.match(r"[0-9]+", name.build)
+    assert build[:1] == ((int(number[0]),) if number else ())
+    assert set(name.tags) == {str(tag) for tag in expected}
+
+
+def test_the_store_puts_its_hash_in_front() -> None:
+    """A wheel that Nix has fetched is read by its own name; other names keep all they have."""
+    own = "made-1.0-py3-none-any.whl"
+    stored = "0c5p8a3i8l5kwgp5c1hhmvpw4lpl6x4i-" + own
+    assert tags.parse_wheel_name(f"/nix/store/{stored}") == tags.parse_wheel_name(own)
+    assert tags.wheel_file_name(f"x_{stored}") == f"x_{stored}"
 
 
 @pytest.mark.parametrize("tag", ["", "py3-none", "py3-none-any-x", "py3-no ne-any", "py3..-n-a"])
