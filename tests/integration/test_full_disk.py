@@ -24,15 +24,17 @@ TMPFS = () if unshare("m") else pytest.mark.asked_for("NIX_MANYLINUX_MOUNTS")
 
 #: Patches what is on the disk again and again, with more and more room; prints how each run ended.
 PROGRAM = """
-import contextlib, io, json, os, resource, shutil, subprocess, sys, tempfile
+import contextlib, io, json, os, resource, shutil, subprocess, sys
 sys.path[:0] = {path!r}
+from nix_manylinux import signals
 from nix_manylinux.cli import main
 from tests.support.fault_points import bytes_of, snapshot
 kind, scene, disk, given, words = {kind!r}, {scene!r}, {disk!r}, {given!r}, {words!r}
 if kind == "tmpfs":
     options = "size=3m,nr_inodes=400"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk], check=True)
-tempfile.tempdir = f"{{disk}}/temporary"
+os.environ["TMPDIR"] = f"{{disk}}/temporary"
+signals._TEMPORARY = ()
 
 def fresh(folder):
     os.makedirs(f"{{folder}}/temporary")
