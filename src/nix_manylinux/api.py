@@ -222,6 +222,7 @@ def patch_wheel(
     options: Options | None = None,
     source_date_epoch: int | None = None,
     dry_run: bool = False,
+    sha256: bool = True,
     progress: Progress | None = None,
 ) -> PatchedWheel:
     """Write a wheel of the same name to ``output_dir``, linked to the libraries.
@@ -230,7 +231,8 @@ def patch_wheel(
     same input, libraries and options give the same output, byte for byte.
     ``source_date_epoch`` (seconds) dates the members that change, else they
     keep the input's dates. Raises what `patch_wheel_tree` raises, and
-    `BadWheel`; then there is no output. ``progress`` as for `patch_trees`.
+    `BadWheel`; then there is no output. ``sha256`` is worth saying no to: the
+    output is read once more for it. ``progress`` as for `patch_trees`.
     """
     from nix_manylinux.tags import check_compatible, disagreement, parse_wheel_name  # noqa: PLC0415
     from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
@@ -265,17 +267,18 @@ def patch_wheel(
             listing = "".join(f"{reference}\n" for reference in references)
             extra[f"{opened.dist_info}/{REFERENCES}"] = listing.encode()
         _make_folder(os.fspath(output_dir))
-        sha256 = write_wheel(
+        digest = write_wheel(
             opened,
             changed,
             output_path=output,
             extra=extra,
             allowed=allowed,
             source_date_epoch=source_date_epoch,
+            sha256=sha256,
             progress=progress,
         )
     report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
-    return PatchedWheel(path=output, sha256=sha256, report=report)
+    return PatchedWheel(path=output, sha256=digest, report=report)
 
 
 def _unpack(

@@ -92,6 +92,7 @@ class Run:
             options=self._options(),
             source_date_epoch=self._epoch(),
             dry_run=self.arguments.dry_run,
+            sha256=self.arguments.json is not None,  # nobody else hears of it
             progress=self.console.progress,
         )
         self._tell(os.path.basename(wheel), done.report)

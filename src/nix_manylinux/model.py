@@ -364,7 +364,7 @@ class Report(Value):
 
 
 class PatchedWheel(Value):
-    """A wheel that was written: its path and sha256 (hex), and the report."""
+    """A wheel that was written: its path and sha256 (hex; "" if not asked for), and the report."""
 
     path: str
     sha256: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from nix_manylinux.signals import signals_held
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +52,9 @@ def in_parallel(work: Callable[[int], T], sizes: list[int]) -> list[T]:
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for finished in [pool.submit(do, share) for share in shares]:
+            with signals_held():  # a thread that is only half started would not be waited for
+                running = [pool.submit(do, share) for share in shares]
+            for finished in running:
                 finished.result()
         except BaseException:
             limit = 0  # an interrupt

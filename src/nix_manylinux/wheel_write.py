@@ -7,20 +7,20 @@ import fcntl
 import os
 import re
 import stat
-import zlib
 
-from nix_manylinux.archive import packed_pieces
-from nix_manylinux.archive_write import ArchiveWriter, dos_moment
+from nix_manylinux.archive_fill import Content, fill
+from nix_manylinux.archive_format import STORED
+from nix_manylinux.archive_write import directory, dos_moment, lay_out
 from nix_manylinux.errors import BadWheel, WriteFailed
+from nix_manylinux.files import write_all_at
 from nix_manylinux.modes import executable
-from nix_manylinux.progress import told
-from nix_manylinux.record import Record, encode_digest, new_hash
+from nix_manylinux.record import Record, new_hash
 from nix_manylinux.signals import signals_held
 from nix_manylinux.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from nix_manylinux.archive_format import Member
     from nix_manylinux.progress import Progress
@@ -32,33 +32,10 @@ if TYPE_CHECKING:
 #: without it, a patched wheel would not keep its libraries alive.
 REFERENCES = "nix-manylinux-references"
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 #: What is being written to a folder; no tree takes it for its own.
 _UNFINISHED = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp")
-
-
-class _Source:
-    """The new contents of one member: a file or bytes, summed up once, read again to be written."""
-
-    def __init__(self, source: str | bytes, algorithm: str) -> None:
-        self._source = source
-        self.size = 0
-        self.crc = 0
-        state = new_hash(algorithm)
-        for piece in self.pieces():
-            state.update(piece)
-            self.crc = zlib.crc32(piece, self.crc)
-            self.size += len(piece)
-        self.hash = encode_digest(algorithm, state.digest())
-
-    def pieces(self) -> Iterator[bytes]:
-        if isinstance(self._source, bytes):
-            yield self._source
-            return
-        with open(self._source, "rb") as file:
-            while piece := file.read(_CHUNK):
-                yield piece
 
 
 def write_wheel(
@@ -69,6 +46,7 @@ def write_wheel(
     extra: Mapping[str, bytes] | None = None,
     allowed: Collection[str] = (),
     source_date_epoch: int | None = None,
+    sha256: bool = True,
     progress: Progress | None = None,
 ) -> str:
     """Write ``wheel`` to ``output_path`` with new contents; give the file's SHA-256 in hex.
@@ -80,6 +58,7 @@ def write_wheel(
     are ``source_date_epoch`` (seconds, UTC) where that is given, else the
     input's. A `REFERENCES` member of an earlier run that is not in ``extra``
     is left out. The wheel's contents must have been checked, by `Wheel.unpack` or `Wheel.verify`.
+    Without ``sha256``, for which all of the output is read once more, "" is given.
 
     The output is written beside its place, synced, and renamed: after a
     failure the old file is there and nothing else. Raises WriteFailed, and
@@ -92,32 +71,32 @@ def write_wheel(
         raise ValueError(f"no members to change: {sorted(unknown) or own}")
     try:
         algorithms = {row.path: row.algorithm for row in wheel.record.rows}
-        contents: dict[str, str | bytes] = {**changed, **extra}
-        sources = {
-            name: _Source(content, algorithms.get(name) or "sha256")
-            for name, content in contents.items()
+        sources: dict[str, str | bytes] = {**changed, **extra}
+        contents = {
+            name: Content(source, algorithms.get(name) or "sha256")
+            for name, source in sources.items()
         }
         dropped = {f"{wheel.dist_info}/{REFERENCES}"} - extra.keys()
-        record = _new_record(wheel.record, own, sources, dropped)
-        data = record.encode()
-        if data != wheel.record.encode():
-            sources[own] = _Source(data, "sha256")
-        members = _members(wheel.members, own, [name for name in sources if name in extra])
+        members = [m for m in _members(wheel.members, own, list(extra)) if m.name not in dropped]
+        record = None
+        if contents or len(members) < len(wheel.members):
+            # The digests are still missing: it is as long as it will be.
+            record = _new_record(wheel.record, own, contents, dropped)
+        sizes = {name: content.size for name, content in contents.items()}
+        if record is not None:
+            sizes[own] = record.size
+        placed = lay_out(_renewed(members, sizes, allowed, source_date_epoch))
+        pairs = list(zip(members, placed, strict=True))
         with _replaced(output_path) as descriptor:
-            writer = ArchiveWriter(descriptor)
-            for member in told(members, progress, "writing"):
-                if member.name in dropped:
-                    continue
-                if member.name in allowed:
-                    member = _allowed(member)  # noqa: PLW2901
-                if source_date_epoch is not None:
-                    member = replace(member, moment=dos_moment(source_date_epoch))  # noqa: PLW2901
-                source = sources.get(member.name)
-                if source is None:
-                    writer.add(member, packed_pieces(wheel.descriptor, member))
-                else:
-                    writer.add_stored(member, source.size, source.crc, source.pieces())
-            return writer.finish()
+            others = [pair for pair in pairs if record is None or pair[1].name != own]
+            written = fill(wheel.descriptor, descriptor, others, contents, progress)
+            if record is not None:
+                record = _new_record(wheel.record, own, contents, dropped)
+                (place,) = (member for member in placed if member.name == own)
+                written[own] = record.write(descriptor, place)
+            end = placed[-1].data + placed[-1].packed
+            write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
+            return _sha256(descriptor) if sha256 else ""
     except BadWheel as error:
         error.at(wheel.path)
         raise
@@ -130,13 +109,13 @@ def write_wheel(
 
 
 def _new_record(
-    record: Record, own: str, sources: Mapping[str, _Source], dropped: set[str]
-) -> Record:
-    """Give RECORD with a true row for every source; rows for new members before its own."""
+    record: Record, own: str, contents: Mapping[str, Content], dropped: set[str]
+) -> Content:
+    """Give RECORD with a true row for all contents; rows for new members before its own."""
     listed = {row.path for row in record.rows}
     added = [
-        record.row(name, source.hash, source.size)
-        for name, source in sources.items()
+        record.row(name, content.hash, content.size)
+        for name, content in contents.items()
         if name not in listed
     ]
     rows: list[Row] = []
@@ -146,12 +125,11 @@ def _new_record(
         if row.path == own:
             rows += added
             added = []
-        source = sources.get(row.path)
-        if source is None or (row.hash, row.size) == (source.hash, str(source.size)):
-            rows.append(row)
-        else:
-            rows.append(record.row(row.path, source.hash, source.size))
-    return Record(rows=(*rows, *added), line_end=record.line_end)
+        content = contents.get(row.path)
+        # Even the same digest gets a row of our own spelling, of a length that is known before.
+        rows.append(record.row(row.path, content.hash, content.size) if content else row)
+    renewed = Record(rows=(*rows, *added), line_end=record.line_end)
+    return Content(renewed.encode(), "sha256")
 
 
 def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Member]:
@@ -175,6 +153,33 @@ def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Me
     return result
 
 
+def _renewed(
+    members: Iterable[Member],
+    sizes: Mapping[str, int],
+    allowed: Collection[str],
+    source_date_epoch: int | None,
+) -> Iterator[Member]:
+    """Give the members as they are to be but for CRCs; those in ``sizes`` are new, and stored."""
+    moment = None if source_date_epoch is None else dos_moment(source_date_epoch)
+    for member in members:
+        new = _allowed(member) if member.name in allowed else member
+        if moment is not None:
+            new = replace(new, moment=moment)
+        size = sizes.get(member.name)
+        if size is not None:
+            new = replace(new, method=STORED, size=size, packed=size)
+        yield new
+
+
+def _sha256(descriptor: int) -> str:
+    state = new_hash("sha256")
+    position = 0
+    while piece := os.pread(descriptor, _CHUNK, position):
+        state.update(piece)
+        position += len(piece)
+    return state.digest().hex()
+
+
 def _allowed(member: Member) -> Member:
     """Let everybody execute a member, in the words that installers look for."""
     mode = executable(stat.S_IMODE(member.attributes >> 16) or 0o644)
@@ -184,7 +189,7 @@ def _allowed(member: Member) -> Member:
 
 def _begin(path: str) -> tuple[str, int]:
     """Open a new file beside ``path`` that is locked while it is open."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     while True:
         name = f".nix-manylinux-{os.urandom(8).hex()}.whl.tmp"
         temporary = os.path.join(os.path.dirname(path), name)

@@ -124,7 +124,8 @@ def test_a_failing_patch_of_a_tree(code: int, library: bytes, tmp_path: Path) ->
 
 def test_a_killed_writing_of_a_wheel(tmp_path: Path) -> None:
     """Killed at any call, the output is the old file or the new one, never a part."""
-    made = MadeWheel(files={"made/a.so": tiny_library()})
+    names = [f"made/{letter}.so" for letter in "abcd"]
+    made = MadeWheel(files=dict.fromkeys(names, tiny_library()))
     path = made.write(tmp_path)
     new = tmp_path / "new.so"
     new.write_bytes(tiny_library("other.so"))
@@ -134,7 +135,7 @@ def test_a_killed_writing_of_a_wheel(tmp_path: Path) -> None:
     def write() -> None:
         with open_wheel(path) as wheel:
             wheel.verify()
-            write_wheel(wheel, {"made/a.so": str(new)}, output_path=str(output))
+            write_wheel(wheel, dict.fromkeys(names, str(new)), output_path=str(output))
 
     write()
     whole = output.read_bytes()

@@ -5,21 +5,28 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import stat
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.wheels import MadeWheel, row, tiny_library
 
+from nix_manylinux.archive_fill import Content
+from nix_manylinux.archive_write import lay_out
 from nix_manylinux.errors import BadWheel, WriteFailed
 from nix_manylinux.wheel import REFERENCES, open_wheel, write_wheel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from nix_manylinux.archive_format import Member
 
 LIBRARY = tiny_library()
 NEW = LIBRARY + b"\0edited"
@@ -187,48 +194,112 @@ def test_replaces_an_older_output_or_the_input(tmp_path: Path) -> None:
         assert archive.read("made/_ext.so") == NEW
 
 
-@pytest.mark.parametrize("fault", ["disk-full", "read-error", "no-folder", "changed", "interrupt"])
+#: What goes wrong, and what is raised then.
+FAULTS: dict[str, type[BaseException]] = {
+    "disk-full": WriteFailed,
+    "no-folder": WriteFailed,
+    "read-error": WriteFailed,
+    "grown": BadWheel,
+    "shorter": BadWheel,
+    "interrupt": KeyboardInterrupt,
+    "terminated": SystemExit,
+}
+
+
+@pytest.mark.parametrize("size", [100, 3 * 2**20], ids=["one-thread", "threads"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_failure_leaves_the_old_output_and_nothing_else(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever goes wrong while it is written: the old file is whole, no temporary one is left."""
-    path = MadeWheel(files=FILES).write(tmp_path)
-    output = tmp_path / "out" / "old.whl"
-    output.parent.mkdir()
-    output.write_bytes(b"old")
-    new = tmp_path / "new"
-    new.write_bytes(NEW)
-    expected: type[BaseException] = WriteFailed
-    real = os.write
-    calls = iter(range(10**6))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
+    news = {f"made/{number}.so": tmp_path / f"new-{number}" for number in range(4)}
+    path = MadeWheel(files={**FILES, **dict.fromkeys(news, LIBRARY)}).write(tmp_path)
+    for new in news.values():
+        new.write_bytes(NEW + b"#" * size)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "old.whl").write_bytes(b"old")
+    place = "nowhere/x.whl" if fault == "no-folder" else "old.whl"
+    arm(fault, tmp_path / "new-2", monkeypatch)
+    with open_wheel(path) as wheel:
+        wheel.verify()
+        with pytest.raises(FAULTS[fault]):
+            write_wheel(
+                wheel, {n: str(new) for n, new in news.items()}, output_path=str(folder / place)
+            )
+    assert (folder / "old.whl").read_bytes() == b"old"
+    assert os.listdir(folder) == ["old.whl"]
+    assert threading.active_count() == 1
 
-    def write(descriptor: int, data: bytes) -> int:
+
+def arm(fault: str, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have ``fault`` happen in the middle of the writing."""
+    real, calls = os.pwrite, iter(range(10**6))
+
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
         if next(calls) == 5:
             if fault == "disk-full":
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if fault == "interrupt":
                 raise KeyboardInterrupt
-            if fault == "changed":
-                new.write_bytes(NEW[:-1] + b"?")
+            if fault == "terminated":
+                os.kill(os.getpid(), signal.SIGTERM)
         # Short writes are the system's right.
-        return real(descriptor, data[: max(1, len(data) // 2)])
+        return real(descriptor, data[: max(1, len(data) // 2)], offset)
 
-    monkeypatch.setattr(os, "write", write)
+    def placed(members: Iterable[Member]) -> list[Member]:
+        result = lay_out(members)
+        data = victim.read_bytes()
+        victim.write_bytes(data + b"?" if fault == "grown" else data[:-1])
+        return result
+
+    def pieces(content: Content) -> Iterator[bytes]:
+        del content
+        yield b"x"
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    if fault in {"grown", "shorter"}:
+        monkeypatch.setattr("nix_manylinux.wheel_write.lay_out", placed)
+    if fault == "read-error":
+        monkeypatch.setattr(Content, "_pieces", pieces)
+
+
+def test_threads_write_what_one_would_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many processors there are, and whatever they finish first: the same bytes."""
+    names = [f"made/{number}.so" for number in range(9)]
+    texts = {f"made/{number}.py": os.urandom(999 * number) for number in range(99)}
+    path = MadeWheel(files={**FILES, **dict.fromkeys(names, LIBRARY), **texts}).write(tmp_path)
+    changed = {name: NEW + bytes([i]) * 2**20 for i, name in enumerate(names)}
+    written = set()
+    for count in (1, 2, 8):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=count: range(count))
+        written.add(rewrite(path, tmp_path / str(count), changed, extra=REFS))
+        validate(tmp_path / str(count) / MadeWheel().file_name)
+    assert len(written) == 1
+
+
+def test_what_is_copied_is_what_was_there(tmp_path: Path) -> None:
+    """Members alone and in runs, of many and of no bytes, in any order: all are as they were."""
+    texts = {f"made/{n}": os.urandom(n * n * 40) for n in (0, 300, 0, 1, 2, 250, 3, 0, 20, 200)}
+    made = MadeWheel(files={**texts, **FILES}, deflate=False)
+    rewrite(made.write(tmp_path), tmp_path / "out", {"made/_ext.so": NEW})
+    with zipfile.ZipFile(tmp_path / "out" / made.file_name) as archive:
+        for name, text in texts.items():
+            assert archive.read(name) == text
+
+
+def test_the_whole_is_hashed_for_those_who_ask(tmp_path: Path) -> None:
+    """The output's digest costs one more reading: who has no use for it may say so."""
+    path = MadeWheel(files=FILES).write(tmp_path)
     with open_wheel(path) as wheel:
         wheel.verify()
-        place = str(output)
-        if fault == "read-error":
-            os.unlink(new)
-        elif fault == "no-folder":
-            place = str(tmp_path / "nowhere" / "x.whl")
-        elif fault == "changed":
-            expected = BadWheel
-        elif fault == "interrupt":
-            expected = KeyboardInterrupt
-        with pytest.raises(expected):
-            write_wheel(wheel, {"made-1.0.data/scripts/tool": str(new)}, output_path=place)
-    assert output.read_bytes() == b"old"
-    assert os.listdir(output.parent) == ["old.whl"]
+        place = str(tmp_path / "x.whl")
+        assert write_wheel(wheel, {}, output_path=place, sha256=False) == ""
+        assert len(write_wheel(wheel, {}, output_path=place)) == 64
 
 
 def test_refuses_names_that_are_not_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -120,6 +121,40 @@ def test_json_goes_to_stdout_and_fits_the_schema(
     value = json.loads(capsys.readouterr().out)
     jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
     assert value["status"] == "done"
+
+
+def patch_a_wheel(folder: Path) -> tuple[Path, list[str]]:
+    """Make a wheel with a library that needs an edit, and the words that patch it."""
+    library = ElfBuilder(folder / "elf").library("a.so", runpath="/nowhere").read_bytes()
+    made = MadeWheel(tag="py3-none-linux_x86_64", files={"made/a.so": library})
+    words = ["patch", made.write(folder), "--dynamic-linker", from_running().dynamic_linker]
+    return folder / "out" / made.file_name, [*words, "--output-dir", str(folder / "out")]
+
+
+def test_the_report_on_a_wheel_has_its_digest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--json tells the SHA-256 of the wheel that was written; without it nobody computes one."""
+    output, words = patch_a_wheel(tmp_path)
+    assert main([*words, "--json", "-"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
+    digest = hashlib.sha256(output.read_bytes()).hexdigest()
+    assert value["wheel"] == {"path": str(output), "sha256": digest}
+
+
+def test_patching_a_wheel_imports_what_it_uses(tmp_path: Path) -> None:
+    """`patch WHEEL` reads, edits and writes without a module that is slow to import."""
+    output, words = patch_a_wheel(tmp_path)
+    slow = "dataclasses inspect typing packaging email zipfile tempfile calendar datetime"
+    code = (
+        "import sys; from nix_manylinux.cli import main\n"
+        f"assert main({words!r}) == 0\n"
+        f"print(sorted(m for m in {slow.split()!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+    assert output.exists()
 
 
 def test_refusals_fit_the_schema_too() -> None:

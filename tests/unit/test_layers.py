@@ -16,7 +16,8 @@ elf.check elf.layout elf.build
 elf.patchelf elf.edit elf.loader
 policy tags verdict libc interpreter target
 files record record_update metadata
-archive_format archive_end archive_names archive archive_write wheel_checks wheel_write wheel
+archive_format archive_end archive_names archive archive_write archive_fill
+wheel_checks wheel_write wheel
 tree index treeindex patterns problems planned
 candidates searchpath runtime simulation resolve check
 inuse editor replacement undo_log journal apply verify references
