@@ -182,8 +182,11 @@ def patch_trees(
     references = plan_references(plan)
     if dry_run:
         return Report(plan=plan, references=references, warnings=warnings)
-    with apply_plan(plan, progress=progress) as applied:
+
+    def check() -> None:
         verify_plan(plan, progress=progress)
+
+    with apply_plan(plan, check=check, progress=progress) as applied:
         return Report(
             plan=plan,
             edits=applied.edits,

@@ -19,18 +19,18 @@ from nix_manylinux.inuse import FilesInUse
 from nix_manylinux.journal import Journal
 from nix_manylinux.model import EditRecord
 from nix_manylinux.progress import told
-from nix_manylinux.record_update import update_record
+from nix_manylinux.record_update import RecordUpdates
 from nix_manylinux.replacement import Replacement, hard_links
 from nix_manylinux.undo_log import UndoLog
 from nix_manylinux.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from nix_manylinux.editor import Edited, EditFile
-    from nix_manylinux.model import FilePlan, Plan
+    from nix_manylinux.model import ElfEdit, FilePlan, Plan
     from nix_manylinux.progress import Progress
     from nix_manylinux.record_update import RecordUpdate
 
@@ -85,29 +85,45 @@ class AppliedPlan:
         self._journal.undo()
 
 
+def _edit_elf(
+    path: str,
+    edit: ElfEdit,
+    *,
+    label: str | None = None,
+    before_write: Callable[[Edited], None] | None = None,
+) -> Edited:
+    from nix_manylinux.elf.edit import edit_file  # noqa: PLC0415 - many a tree needs no edit
+
+    return edit_file(path, edit, label=label, before_write=before_write)
+
+
 def apply_plan(
-    plan: Plan, *, edit_file: EditFile | None = None, progress: Progress | None = None
+    plan: Plan,
+    *,
+    check: Callable[[], None] | None = None,
+    edit_file: EditFile = _edit_elf,
+    progress: Progress | None = None,
 ) -> AppliedPlan:
     """Edit every file that the plan has an edit for, then make every RECORD true.
 
     A file is edited in place, or, where its inode has links beyond the tree,
     is in use or is read-only, as a copy that takes its place under all its
     names. Each tree is locked; a second run is refused. Old bytes are logged
-    in the tree, so that `recover_tree` can undo a run that was killed. Whatever is raised,
-    and on SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises
-    BadTree where a tree changed since it was read, EditFailed, BadElf.
+    in the tree, so that `recover_tree` can undo a run that was killed. ``check`` is
+    called when all files are edited. Whatever it or anything else raises, and on
+    SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises BadTree where
+    a tree can't be read or changed since it was, EditFailed, BadElf.
     """
-    if edit_file is None:
-        from nix_manylinux.elf.edit import edit_file as edit_elf  # noqa: PLC0415 - a check never edits
-
-        edit_file = edit_elf
     journal = Journal()
     try:
         run = _Run(plan, journal, edit_file, progress)
         run.lock()
         run.delete_leftovers()
-        run.edit_files()
-        applied = AppliedPlan(journal, tuple(run.edits), run.update_records())
+        with contextlib.closing(run.begin_records()) as records:
+            run.edit_files(records)
+            if check is not None:
+                check()
+            applied = AppliedPlan(journal, run.edits, run.update_records(records))
         # From here on every way out leads through `undo` or `close`.
         journal.interrupts.release()
     except BaseException:
@@ -126,13 +142,14 @@ class _Run:
     def __init__(
         self, plan: Plan, journal: Journal, edit_file: EditFile, progress: Progress | None
     ) -> None:
-        self.edits: list[EditRecord] = []
+        self.edits: tuple[EditRecord, ...] = ()
         self._plan = plan
         self._journal = journal
         self._edit_file = edit_file
         self._progress = progress
         self._in_use = FilesInUse()
-        self._changed: list[set[str]] = [set() for _ in plan.trees]
+        self._done: dict[str, EditRecord] = {}
+        self._changed: set[str] = set()
         self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
         journal.commit_steps += [log.delete for log in self._logs.values()]
 
@@ -166,7 +183,21 @@ class _Run:
                 with _told(leftover, "deleted"), writable_folder(os.path.dirname(path)):
                     os.unlink(path)
 
-    def edit_files(self) -> None:
+    def begin_records(self) -> RecordUpdates:
+        """Read every RECORD; files that aren't edited are hashed from now on."""
+        stamps = [each.file.stamp for each in self._plan.files if each.changes]
+        return RecordUpdates(
+            [(tree.root, each.folder) for tree in self._plan.trees for each in tree.distributions],
+            unsettled=[
+                os.path.join(self._plan.trees[each.tree].root, name)
+                for each in self._plan.files
+                if each.changes
+                for name in each.file.names
+            ],
+            inodes={(stamp[0], stamp[1]) for stamp in stamps if stamp},
+        )
+
+    def edit_files(self, records: RecordUpdates) -> None:
         """Make sure that no file changed since it was read, then edit them all."""
         # Overlapping trees have a file twice; the plan for it is the same.
         wanted = {
@@ -176,30 +207,42 @@ class _Run:
         }
         for path, file_plan in wanted.items():
             _check_stamp(path, file_plan)
-        for path, file_plan in told(wanted.items(), self._progress, "editing"):
+        # The largest first: they take longest to hash, and that can begin behind the edit.
+        order = sorted(wanted.items(), key=lambda item: item[1].file.size, reverse=True)
+        for path, file_plan in told(order, self._progress, "editing"):
             self._journal.interrupts.check()
-            self._edit(path, file_plan)
+            record = self._edit(path, file_plan)
+            names = self._paths(file_plan)
+            if record.how != "unchanged":
+                self._done[path] = record
+                self._changed.update(names)
+            records.settled(names)
+        self.edits = tuple(self._done[path] for path in wanted if path in self._done)
 
-    def update_records(self) -> list[RecordUpdate]:
+    def update_records(self, records: RecordUpdates) -> list[RecordUpdate]:
         """Make the RECORD of every distribution true."""
+        # Nothing is written while hashes are waited for: a signal needn't wait.
+        self._journal.interrupts.release()
+        records.finish()
+        self._journal.interrupts.hold()
         updates = []
-        for tree, changed in zip(self._plan.trees, self._changed, strict=True):
-            for distribution in tree.distributions:
-                self._journal.interrupts.check()
-                update = update_record(tree.root, distribution.folder, changed)
-                self._journal.undo_steps.append(update.undo)
-                self._journal.close_steps.append(update.close)
-                updates.append(update)
+        for update in records.write(self._changed):
+            self._journal.undo_steps.append(update.undo)
+            self._journal.close_steps.append(update.close)
+            updates.append(update)
+            self._journal.interrupts.check()
         return updates
 
-    def _edit(self, path: str, file_plan: FilePlan) -> None:
-        file = file_plan.file
+    def _paths(self, file_plan: FilePlan) -> list[str]:
         root = self._plan.trees[file_plan.tree].root
-        with _told(file.label, "edited"):
+        return [os.path.join(root, name) for name in file_plan.file.names]
+
+    def _edit(self, path: str, file_plan: FilePlan) -> EditRecord:
+        log = self._logs[self._plan.trees[file_plan.tree].root]
+        with _told(file_plan.file.label, "edited"):
             status = os.lstat(path)
-            names = hard_links([os.path.join(root, name) for name in file.names], status)
+            names = hard_links(self._paths(file_plan), status)
             record = None
-            log = self._logs[root]
             # A mode is given by way of a copy: a rename is all or nothing, killed or not.
             if (
                 not file_plan.executable
@@ -207,25 +250,14 @@ class _Run:
                 and os.access(path, os.W_OK)
                 and path not in self._in_use
             ):
-                record = self._edit_in_place(path, file_plan)
+                record = self._edit_in_place(path, file_plan, log)
             if record is None:
                 record = self._edit_copy(names, file_plan, log)
-        if record.how != "unchanged":
-            self.edits.append(record)
-            self._note(os.path.join(root, name) for name in file.names)
+        return record
 
-    def _note(self, paths: Iterable[str]) -> None:
-        """Tell every tree that holds them of changed files: trees may lie in one another."""
-        for path in paths:
-            for tree, changed in zip(self._plan.trees, self._changed, strict=True):
-                prefix = tree.root.rstrip("/") + "/"
-                if path.startswith(prefix):
-                    changed.add(path.removeprefix(prefix))
-
-    def _edit_in_place(self, path: str, file_plan: FilePlan) -> EditRecord | None:
+    def _edit_in_place(self, path: str, file_plan: FilePlan, log: UndoLog) -> EditRecord | None:
         """Edit the inode itself; None where only a copy can be edited."""
         label = file_plan.file.label
-        log = self._logs[self._plan.trees[file_plan.tree].root]
 
         def write_down(edited: Edited) -> None:
             if edited.how != "in place":

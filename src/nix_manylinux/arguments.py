@@ -149,10 +149,16 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
         # a fifth of the options: of a small wheel's time the difference is a tenth.
         summary, fill = _COMMANDS[words[0]]
         command = argparse.ArgumentParser(
-            prog=f"nix-manylinux {words[0]}", description=summary[0].upper() + summary[1:]
+            prog=f"nix-manylinux {words[0]}",
+            description=summary[0].upper() + summary[1:],
+            formatter_class=_unmeasured,
         )
         fill(command)
-        space = command.parse_args(words[1:], argparse.Namespace(command=words[0]))
+        command.formatter_class = argparse.HelpFormatter
+        libs, others = _without_libs(words[1:])
+        space = command.parse_args(others, argparse.Namespace(command=words[0]))
+        if libs:
+            space.libs = libs
     else:
         space = make_parser(version).parse_args(words)
     given = vars(space)
@@ -179,6 +185,43 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
         verbose=bool(given.get("verbose")),
         extra=space,
     )
+
+
+def _unmeasured(prog: str) -> argparse.HelpFormatter:
+    """Make a formatter that doesn't ask for the terminal's width.
+
+    argparse makes one for each option that is added, to see that its metavar
+    fits, and imports shutil and every compressor to ask.
+    """
+    return argparse.HelpFormatter(prog, width=80)
+
+
+def _without_libs(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take every ``--libs DIR`` and ``--libs=DIR`` out: argparse is quadratic in the options.
+
+    A hook gives hundreds. Where argparse could read one of them in another
+    way, as it may behind an option or in another spelling, all are left to it.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    libs: list[str] = []
+    others: list[str] = []
+    index = 0
+    while index < end:
+        word, follower = words[index], words[index + 1] if index + 1 < end else ""
+        name, equals, value = word.partition("=")
+        index += 1
+        if name not in {"--l", "--li", "--lib", "--libs"}:
+            others.append(word)
+        elif name != "--libs" or (others and others[-1].startswith("-")):
+            return [], [*words]
+        elif equals:
+            libs.append(value)
+        elif follower and not follower.startswith("-"):
+            libs.append(follower)
+            index += 1
+        else:
+            return [], [*words]
+    return libs, [*others, *words[end:]]
 
 
 def _common(

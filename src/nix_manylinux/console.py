@@ -15,11 +15,9 @@ if TYPE_CHECKING:
     from nix_manylinux.errors import NixManylinuxError
 
 #: Control characters: a file's name must not move the cursor or begin a line of its own.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 #: The same, but for the colours that `Console.paint` makes.
-_UNPAINTED = re.compile(
-    r"\x1b(?!\[(?:[0-2]|3[1-3])(?:;[0-2]|;3[1-3])*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]"
-)
+_UNPAINTED = r"\x1b(?!\[(?:[0-2]|3[1-3])(?:;[0-2]|;3[1-3])*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]"
 _CODES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
@@ -126,7 +124,7 @@ class Console:
         self.clear()
         # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
         control = _CONTROL if self._plain or not self._talk.isatty() else _UNPAINTED
-        safe = control.sub(_escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
+        safe = re.sub(control, _escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
         encoding = stream.encoding or "utf-8"
         stream.write(safe.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 

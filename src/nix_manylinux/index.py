@@ -112,6 +112,7 @@ class LibraryIndex:
     def __init__(self, directories: tuple[str, ...], disk: Disk) -> None:
         self.directories = directories
         self.disk = disk
+        self._by_name: dict[str, list[str]] | None = None
         self._by_soname: dict[str, list[str]] | None = None
 
     @classmethod
@@ -125,10 +126,12 @@ class LibraryIndex:
 
     def named(self, name: str) -> Iterator[str]:
         """Paths of the files called ``name``, in the order of the directories."""
-        for directory in self.directories:
-            path = self.disk.find(directory, name)
-            if path is not None:
-                yield path
+        if self._by_name is None:
+            self._by_name = {}
+            for directory in self.directories:
+                for each in self.disk.names(directory):
+                    self._by_name.setdefault(each, []).append(f"{directory}/{each}")
+        yield from filter(self.disk.exists, self._by_name.get(name, ()))
 
     def with_soname(self, soname: str) -> list[str]:
         """Return paths of libraries under another name whose DT_SONAME is ``soname``.

@@ -44,9 +44,7 @@ print(json.dumps({
 _SUFFIX = re.compile(r"\.(?P<implementation>cpython-|pypy)3(?P<minor>[0-9]+)(?P<flags>[a-z]*)[-.]")
 
 #: The line by which a wrapper script hands over to the real program (nixpkgs' makeShellWrapper).
-_EXEC_LINE = re.compile(
-    r"""^\s*exec\s+(?:-a\s+\S+\s+)?(["']?)(?P<program>/[^"'\s]+)\1""", re.MULTILINE
-)
+_EXEC_LINE = r"""(?m)^\s*exec\s+(?:-a\s+\S+\s+)?(["']?)(?P<program>/[^"'\s]+)\1"""
 
 #: What each kernel runs beside its own machine, without an emulator.
 _ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}, "armv8l": {"armv7l"}}
@@ -122,7 +120,7 @@ def find_program(path: str) -> tuple[str, ElfFacts | None]:
             return real, facts
         with open(real, "rb") as stream:
             text = stream.read(1 << 16).decode("utf-8", "replace")
-        lines = list(_EXEC_LINE.finditer(text)) if text.startswith("#!") else []
+        lines = list(re.finditer(_EXEC_LINE, text)) if text.startswith("#!") else []
         if not lines or not os.path.isfile(lines[-1]["program"]):
             return real, None
         seen = lines[-1]["program"]

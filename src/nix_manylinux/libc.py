@@ -40,7 +40,7 @@ _GLIBC_BANNER = re.compile(rb"GNU C Library [^\n\0]*release version ([0-9]+)\.([
 _GLIBC_NODE = re.compile(r"GLIBC_([0-9]+)\.([0-9]+)(?:\.[0-9]+)?")
 
 #: musl's __libc_version, a string of its own; a build from git adds "-git-41-g123abc".
-_MUSL_VERSION = re.compile(rb"(?<=\0)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-git[^\0]*)?(?=\0)")
+_MUSL_VERSION = rb"(?<=\0)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-git[^\0]*)?(?=\0)"
 
 
 def is_loader_name(name: str) -> bool:
@@ -66,7 +66,7 @@ def musl_version(content: bytes) -> tuple[int, int, int] | None:
     """Read musl's version out of the bytes of its libc, or None where that is no musl."""
     if b"musl libc" not in content:
         return None
-    found = {(int(a), int(b), int(c)) for a, b, c in _MUSL_VERSION.findall(content)}
+    found = {(int(a), int(b), int(c)) for a, b, c in re.findall(_MUSL_VERSION, content)}
     return found.pop() if len(found) == 1 else None
 
 

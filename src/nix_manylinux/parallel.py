@@ -3,62 +3,150 @@
 from __future__ import annotations
 
 import os
+from bisect import insort
+from contextlib import nullcontext
 
 from nix_manylinux.signals import signals_held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
+    import threading
+    from collections.abc import Callable, Iterable
+    from typing import Any, TypeVar
 
     T = TypeVar("T")
 
-#: Less than so many bytes is faster without threads; no more of them than that; and
-#: what opening a file costs, in bytes worked on meanwhile.
-_MUCH, _MAX_THREADS, _PER_FILE = 4 * 2**20, 8, 16 * 2**10
+    #: What a job is called; of several that fail the lowest is raised.
+    Key = tuple[int, ...]
+
+#: Less than so many bytes is faster without threads; and no more threads than that.
+_MUCH, _MAX_THREADS = 4 * 2**20, 8
+#: Bytes of a job that another thread may do: one that soon wants the interpreter
+#: back waits for it longer than it worked, and makes the others wait.
+_LARGE = 64 * 2**10
+
+
+class Crew:
+    """Threads that work while the one that they belong to goes on, and in the end with it.
+
+    ``work`` is called once for each key that was added: in a thread for each
+    other processor if there is much to do, those of the most bytes first, and
+    in the owner's, which does all the small ones.
+    """
+
+    def __init__(self, work: Callable[[Key], None]) -> None:
+        #: Whether nobody wants the results any more: long work looks here now and then.
+        self.stopped = False
+        self._work = work
+        self._small: list[Key] = []
+        self._large: list[tuple[int, Key]] = []
+        self._bytes = 0
+        self._complete = False
+        self._failure: tuple[Key, BaseException] | None = None
+        self._threads: list[threading.Thread] = []
+        self._news: Any = nullcontext()  # a threading.Condition once there are threads
+
+    def add(self, jobs: Iterable[tuple[int, Key]]) -> None:
+        """Have jobs done: the bytes and the key of each."""
+        with self._news:
+            for size, key in jobs:
+                if size < _LARGE:
+                    self._small.append(key)
+                else:
+                    insort(self._large, (size, key))
+                    self._bytes += size
+            if self._threads:
+                self._news.notify_all()
+        if not self._threads and self._bytes >= _MUCH:
+            self._start()
+
+    def finish(self) -> None:
+        """Work on what is left, and wait for the others' last jobs.
+
+        Raises what ``work`` raised for the lowest key, as one loop would; jobs
+        of higher keys may have been done by then, or left out. What only
+        concerns this thread (KeyboardInterrupt) is raised at once.
+        """
+        try:
+            self._close()
+            while self._small:
+                self._do(self._small.pop(), Exception)
+            while (key := self._next()) is not None:
+                self._do(key, Exception)
+            self._join()
+        except BaseException:
+            self.stop()
+            raise
+        if self._failure is not None:
+            raise self._failure[1]
+
+    def stop(self) -> None:
+        """Send the threads home: the results are not wanted. A second call does nothing."""
+        self.stopped = True
+        self._small.clear()
+        self._large.clear()
+        self._close()
+        self._join()
+
+    def _start(self) -> None:
+        import threading  # noqa: PLC0415 - small trees need none
+
+        self._news = threading.Condition()
+        count = min(_MAX_THREADS, len(os.sched_getaffinity(0))) - 1
+        with signals_held():  # a thread that is only half started would not be waited for
+            for _ in range(count):
+                thread = threading.Thread(target=self._serve, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system allows no more: fewer do
+                    return
+                self._threads.append(thread)
+
+    def _serve(self) -> None:
+        while (key := self._next()) is not None:
+            self._do(key, BaseException)
+
+    def _next(self) -> Key | None:
+        """Take the largest job, or wait for one; None where none will come."""
+        with self._news:
+            while not self._large and not self._complete:
+                self._news.wait()
+            return self._large.pop()[1] if self._large else None
+
+    def _do(self, key: Key, caught: type[BaseException]) -> None:
+        # Behind a failure only lower keys matter: one of them may fail too, and be the first.
+        if self._failure is not None and key > self._failure[0]:
+            return
+        try:
+            self._work(key)
+        except caught as error:
+            with self._news:
+                if self._failure is None or key < self._failure[0]:
+                    self._failure = key, error
+
+    def _close(self) -> None:
+        with self._news:
+            self._complete = True
+            if self._threads:
+                self._news.notify_all()
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
 
 
 def in_parallel(work: Callable[[int], T], sizes: list[int]) -> list[T]:
     """Do ``work`` for each index of ``sizes`` (bytes), on all processors where it is much.
 
-    Each thread gets files of about the same total, the largest first. Raises
-    what ``work`` raised for the lowest index, as one loop would; work for
-    higher ones may have been done by then.
+    Raises what ``work`` raised for the lowest index, as one loop would; work
+    for higher ones may have been done by then.
     """
-    threads = min(_MAX_THREADS, len(os.sched_getaffinity(0)))
-    if threads < 2 or sum(sizes) < _MUCH:
-        return [work(index) for index in range(len(sizes))]
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - small trees need none
-
-    shares: list[list[int]] = [[] for _ in range(threads)]
-    loads = [0] * threads
-    for index in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
-        least = loads.index(min(loads))
-        shares[least].append(index)
-        loads[least] += sizes[index] + _PER_FILE
     done: dict[int, T] = {}
-    failed: dict[int, BaseException] = {}
-    limit = len(sizes)  # from here on nobody asks for results any more
 
-    def do(share: list[int]) -> None:
-        nonlocal limit
-        for index in share:
-            if index < limit:
-                try:
-                    done[index] = work(index)
-                except BaseException as error:  # noqa: BLE001 - raised below
-                    failed[index] = error
-                    limit = min(limit, index)
+    def one(key: Key) -> None:
+        done[key[0]] = work(key[0])
 
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            with signals_held():  # a thread that is only half started would not be waited for
-                running = [pool.submit(do, share) for share in shares]
-            for finished in running:
-                finished.result()
-        except BaseException:
-            limit = 0  # an interrupt
-            raise
-    if failed:
-        raise failed[min(failed)]
+    crew = Crew(one)
+    crew.add((size, (index,)) for index, size in enumerate(sizes))
+    crew.finish()
     return [done[index] for index in range(len(sizes))]

@@ -17,11 +17,9 @@ from nix_manylinux.values import Value, field
 #: The names of PEP 513, 571 and 599, as PEP 600 spells them.
 LEGACY_FLOORS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
-_FLOOR = re.compile(
-    r"(?:(?P<legacy>manylinux(?:1|2010|2014))"
-    r"|(?P<libc>manylinux|musllinux)_(?P<major>0|[1-9][0-9]*)_(?P<minor>0|[1-9][0-9]*))"
-    r"(?:_(?P<arch>[a-z0-9][a-z0-9_]*))?"
-)
+_LIBCS = {"manylinux": "glibc", "musllinux": "musl"}
+_NUMBER = r"0|[1-9][0-9]{0,8}"
+_ARCH = r"[a-z0-9][a-z0-9_]*"
 
 
 class Floor(Value):
@@ -105,19 +103,20 @@ def parse_floor(tag: str) -> Floor | None:
     Every ``manylinux_X_Y_ARCH`` is read, whether or not a policy of that
     version exists (PEP 600 asks for that), and every architecture.
     """
-    match = _FLOOR.fullmatch(tag)
-    if match is None:
+    name, *rest = tag.split("_", 1)
+    if name in LEGACY_FLOORS:
+        libc, (major, minor) = "glibc", LEGACY_FLOORS[name]
+    else:
+        numbers, rest = rest[0].split("_", 2) if rest else [], []
+        if name not in _LIBCS or len(numbers) < 2:
+            return None
+        if not all(re.fullmatch(_NUMBER, number) for number in numbers[:2]):
+            return None
+        libc, major, minor = _LIBCS[name], int(numbers[0]), int(numbers[1])
+        rest = numbers[2:]
+    if rest and not re.fullmatch(_ARCH, rest[0]):
         return None
-    arch = match["arch"] or ""
-    if match["legacy"]:
-        major, minor = LEGACY_FLOORS[match["legacy"]]
-        return Floor(libc="glibc", major=major, minor=minor, arch=arch)
-    return Floor(
-        libc="glibc" if match["libc"] == "manylinux" else "musl",
-        major=int(match["major"]),
-        minor=int(match["minor"]),
-        arch=arch,
-    )
+    return Floor(libc=libc, major=major, minor=minor, arch="".join(rest))
 
 
 def floor(tag: str) -> Floor:

@@ -19,7 +19,7 @@ from nix_manylinux.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
     from nix_manylinux.errors import NixManylinuxError
@@ -38,20 +38,22 @@ STRONG_HASHES = frozenset(
 #: Bytes. torch's, with 12,000 rows, has 1.3 million.
 MAX_RECORD_SIZE = 256 * 2**20
 
-_CHUNK = 1 << 20
+#: Bytes read at once: many, as a thread that has hashed them waits for the interpreter.
+_CHUNK = 1 << 23
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
-class Row(Value):
+class Row:
     """One row as it stands. ``text`` is its spelling, the line ending included.
 
-    ``hash`` and ``size`` are empty where the row makes no claim.
+    ``hash`` and ``size`` are empty where the row makes no claim. No `Value`:
+    torch has 12,000 of them.
     """
 
-    path: str
-    hash: str
-    size: str
-    text: str
+    __slots__ = ("hash", "path", "size", "text")
+
+    def __init__(self, path: str, hash_: str, size: str, text: str) -> None:
+        self.path, self.hash, self.size, self.text = path, hash_, size, text
 
     @property
     def algorithm(self) -> str:
@@ -69,7 +71,7 @@ class Record(Value):
         """Make a row, quoted where CSV wants that, that ends as the other rows do."""
         shown = '"' + path.replace('"', '""') + '"' if set(path) & set(',"\r\n') else path
         text = f"{shown},{hash_},{size}{self.line_end}"
-        return Row(path=path, hash=hash_, size=str(size), text=text)
+        return Row(path, hash_, str(size), text)
 
     def encode(self) -> bytes:
         """Give the file's bytes: rows that nobody touched as they were spelt."""
@@ -121,7 +123,7 @@ def parse_record(
                         hint=REBUILD,
                     )
                 path, hash_, size = fields
-                rows.append(Row(path=path, hash=hash_, size=size, text="".join(spelling)))
+                rows.append(Row(path, hash_, size, "".join(spelling)))
             spelling.clear()
     except csv.Error as cause:
         raise error(
@@ -150,13 +152,22 @@ def encode_digest(algorithm: str, digest: bytes) -> str:
     return f"{algorithm}={encoded.decode('ascii')}"
 
 
-def hash_descriptor(descriptor: int, algorithm: str = "sha256") -> tuple[str, int]:
-    """Hash an open file from its current position: the RECORD spelling and the bytes read."""
+def hash_descriptor(
+    descriptor: int,
+    algorithm: str = "sha256",
+    size: int = _CHUNK,
+    going: Callable[[], bool] = lambda: True,
+) -> tuple[str, int]:
+    """Hash an open file from its current position: the RECORD spelling and the bytes read.
+
+    ``size`` is what is expected: a small file needs no large buffer. As soon as
+    ``going`` says no it is given up, and what is returned means nothing.
+    """
     state = new_hash(algorithm)
-    buffer = bytearray(_CHUNK)
+    buffer = bytearray(min(size + 1, _CHUNK))
     view = memoryview(buffer)
-    size = 0
-    while count := os.readv(descriptor, [buffer]):
+    total = 0
+    while going() and (count := os.readv(descriptor, [buffer])):
         state.update(view[:count])
-        size += count
-    return encode_digest(algorithm, state.digest()), size
+        total += count
+    return encode_digest(algorithm, state.digest()), total

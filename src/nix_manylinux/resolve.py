@@ -93,6 +93,7 @@ class _Planner:
         self.driver_dir = options.driver_dir or data.driver_directory
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.index = TreeIndex(trees)
+        self.order = {directory: i for i, directory in enumerate(libraries.directories)}
         self.problems = Problems()
         self.barred: list[str] = []
         self.warnings = [
@@ -243,7 +244,7 @@ class _Planner:
         composer = Composer(
             tree,
             self.resolver.loader,
-            order=self.libraries.directories,
+            order=self.order,
             last=dict.fromkeys(last),  # type: ignore[arg-type]  # ordered, without repeats
         )
         path = composer.compose(

@@ -18,7 +18,7 @@ from nix_manylinux.values import Value, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nix_manylinux.elf.loader import Loader
     from nix_manylinux.model import Resolution, TreeFacts, TreeFile
@@ -49,11 +49,11 @@ class Composer:
     """Composes search paths for the files of one tree."""
 
     def __init__(
-        self, tree: TreeFacts, loader: Loader, *, order: Sequence[str], last: Sequence[str]
+        self, tree: TreeFacts, loader: Loader, *, order: Mapping[str, int], last: Sequence[str]
     ) -> None:
         self.tree = tree
         self.loader = loader
-        self._order = {directory: i for i, directory in enumerate(order)}
+        self._order = order
         self._last = last
 
     def compose(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix_manylinux.parallel import in_parallel
+from nix_manylinux.parallel import Crew, in_parallel
 
 BIG = 8 * 2**20
 
@@ -49,3 +50,77 @@ def test_a_failure_spares_the_rest() -> None:
     with pytest.raises(ValueError, match="0"):
         in_parallel(work, [9 * BIG, *[BIG] * 2000])
     assert len(seen) < 2001
+
+
+@pytest.fixture
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be another processor, whatever this machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+@pytest.mark.usefixtures("_two_processors")
+def test_another_thread_begins_at_once() -> None:
+    """Much work is begun while the owner still does something else, and small jobs wait for it."""
+    begun = threading.Event()
+    workers: dict[tuple[int, ...], int] = {}
+
+    def work(key: tuple[int, ...]) -> None:
+        workers[key] = threading.get_ident()
+        begun.set()
+
+    crew = Crew(work)
+    crew.add([(BIG, (0,)), (1, (1,))])
+    assert begun.wait(60)
+    assert workers.keys() == {(0,)}
+    crew.finish()
+    assert workers[0,] != threading.get_ident() == workers[1,]
+
+
+@pytest.mark.usefixtures("_two_processors")
+def test_a_crew_goes_home_when_it_is_stopped() -> None:
+    """Long work that looks at ``stopped`` ends with it; what wasn't begun isn't done."""
+    begun = threading.Event()
+    done: list[tuple[int, ...]] = []
+
+    def work(key: tuple[int, ...]) -> None:
+        begun.set()
+        while not crew.stopped:
+            threading.Event().wait(0.01)
+        done.append(key)
+
+    crew = Crew(work)
+    crew.add([(BIG, (0,)), (BIG, (1,)), (1, (2,))])
+    assert begun.wait(60)
+    crew.stop()
+    assert done == [(1,)]
+    assert threading.active_count() == 1
+    crew.stop()
+
+
+@pytest.mark.usefixtures("_two_processors")
+def test_an_interrupt_is_raised_at_once() -> None:
+    """KeyboardInterrupt in the owner's thread doesn't wait for the work, and ends it."""
+    owner = threading.get_ident()
+
+    def work(_key: tuple[int, ...]) -> None:
+        if threading.get_ident() == owner:
+            raise KeyboardInterrupt
+        while not crew.stopped:
+            threading.Event().wait(0.01)
+
+    crew = Crew(work)
+    crew.add([(BIG, (0,)), (1, (1,)), (BIG, (2,))])
+    with pytest.raises(KeyboardInterrupt):
+        crew.finish()
+    assert threading.active_count() == 1
+
+
+@pytest.mark.usefixtures("_two_processors")
+def test_where_no_thread_may_start_the_owner_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on processes makes it slower, and nothing else."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert in_parallel(lambda index: index, [BIG] * 9) == list(range(9))

@@ -11,7 +11,7 @@ from tests.support.wheels import row
 
 from nix_manylinux.errors import BadTree, BadWheel
 from nix_manylinux.record import parse_record
-from nix_manylinux.record_update import update_record
+from nix_manylinux.record_update import RecordUpdates, update_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,3 +190,57 @@ def test_a_record_that_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(record)
     with pytest.raises(BadTree, match="no regular file"):
         update_record(str(tmp_path), INFO)
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Change a file in place, as an edit does."""
+    with path.open("r+") as file:
+        file.write(text)
+
+
+@pytest.mark.parametrize("listed", ["made/a.so", "link/a.so", "made/other.so"])
+def test_a_file_is_hashed_after_its_edit(tmp_path: Path, listed: str) -> None:
+    """A file that is going to be edited isn't hashed before, whatever name RECORD has for it."""
+    record = install(tmp_path, {"made/a.so": b"old"}, row(listed, b"old") + "\n")
+    file = tmp_path / SITE / "made/a.so"
+    (tmp_path / SITE / "link").symlink_to("made")
+    (tmp_path / SITE / "made/other.so").hardlink_to(file)
+    status = file.stat()
+    updates = RecordUpdates(
+        [(str(tmp_path), INFO)], unsettled=[str(file)], inodes={(status.st_dev, status.st_ino)}
+    )
+    rewrite(file, "new")
+    updates.settled([str(file)])
+    updates.finish()
+    (found,) = updates.write({str(file)})
+    assert found.written
+    assert record.read_text() == row(listed, b"new") + "\n"
+
+
+def test_large_files_are_hashed_meanwhile(tmp_path: Path) -> None:
+    """With more than other processors are woken for, each row is still that of its file."""
+    files = {f"made/{n}.so": bytes([n]) * (2**20 + n) for n in range(8)}
+    record = install(tmp_path, files, "".join(row(path, b"") + "\n" for path in files))
+    later = [str(tmp_path / SITE / path) for path in list(files)[::2]]
+    updates = RecordUpdates([(str(tmp_path), INFO)], unsettled=later)
+    for path in later:
+        rewrite(tmp_path / path, "new")
+        updates.settled([path])
+    updates.finish()
+    (found,) = updates.write(set(later))
+    assert found.stale == 4
+    now = {path: (tmp_path / SITE / path).read_bytes() for path in files}
+    assert record.read_text() == "".join(row(path, data) + "\n" for path, data in now.items())
+
+
+def test_the_tree_around_a_tree_has_the_rows(tmp_path: Path) -> None:
+    """A RECORD that two of the trees hold is made true once, with the rows of the larger one."""
+    record = install(tmp_path, FILES)
+    (tmp_path / "bin/x").write_text("changed")
+    updates = RecordUpdates(
+        [(str(tmp_path / SITE), "made-1.0.dist-info"), (str(tmp_path), INFO)], unsettled=[]
+    )
+    updates.finish()
+    (found,) = updates.write(set())
+    assert (found.stale, found.outside) == (1, 0)
+    assert row("../../../bin/x", b"changed") in record.read_text()
