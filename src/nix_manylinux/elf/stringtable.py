@@ -8,8 +8,6 @@ from nix_manylinux.errors import BadElf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
-
     from nix_manylinux.elf.object import Object
 
 #: Dynamic entries whose value is an offset into the string table.
@@ -34,10 +32,11 @@ _KNOWN_USERS = frozenset({elf.SHT_DYNSYM, elf.SHT_DYNAMIC, elf.SHT_GNU_VERDEF, e
 
 def name_at(strings: bytes | bytearray, offset: int) -> bytes:
     """Return the NUL-terminated name at an offset of a string table."""
-    end = strings.find(b"\0", offset)
-    if not 0 <= offset < len(strings) or end < 0:
-        raise BadElf(f"a name at {offset:#x}, and the string table has {len(strings)} bytes")
-    return bytes(strings[offset:end])
+    if 0 <= offset < len(strings):
+        end = strings.find(b"\0", offset)
+        if end >= 0:
+            return bytes(strings[offset:end])
+    raise BadElf(f"a name at {offset:#x}, and the string table has {len(strings)} bytes")
 
 
 class StringTable:
@@ -56,7 +55,7 @@ class StringTable:
         self.placed: list[tuple[int, int]] = []
         #: Ranges that a released name left, and that nothing has filled since.
         self._free: list[tuple[int, int]] = []
-        self._names: list[array[int]] | None = None
+        self._names: list[tables.NameOffsets] | None = None
 
     def _is_free(self, start: int, end: int) -> bool:
         """Whether no symbol, version or dynamic entry uses a name that starts in a range."""
@@ -71,10 +70,11 @@ class StringTable:
             return True
         if self._has_strangers():
             return False
-        wanted = frozenset(range(start, end))
         if self._names is None:
             self._names = list(tables.symbol_names(self._obj))
-        return wanted.isdisjoint(names) and all(map(wanted.isdisjoint, self._names))
+        return names.isdisjoint(range(start, end)) and not any(
+            some.any_between(start, end) for some in self._names
+        )
 
     def _has_strangers(self) -> bool:
         """Whether something that we don't read may use the table too."""

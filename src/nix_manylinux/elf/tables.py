@@ -108,7 +108,48 @@ def _words(obj: Object, data: bytes, code: str = "I") -> array[int]:
     return words
 
 
-def symbol_names(obj: Object) -> Iterator[array[int]]:
+class NameOffsets:
+    """st_name of many symbols, in a form that is searched for a range by the table.
+
+    Each of the four bytes of the words is kept apart, in a string of its own.
+    """
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, symbols: bytes, size: int, *, little: bool) -> None:
+        """Take them from whole symbols of ``size`` bytes, which begin with st_name."""
+        order = range(4) if little else range(3, -1, -1)
+        self._bytes = [symbols[place::size] for place in order]
+
+    def any_between(self, start: int, end: int) -> bool:
+        """Whether any of them is ``start`` or more, and less than ``end``."""
+        lowest, *upper = self._bytes
+        for page in range(start >> 8, (end + 0xFF) >> 8):
+            digits = page.to_bytes(3, "little")
+            if upper[0].count(digits[0]) > len(lowest) // 8:  # not worth it, as in a small table
+                return not frozenset(range(start, end)).isdisjoint(self._words())
+            number = upper[0].find(digits[0])
+            while number >= 0:
+                if (
+                    upper[1][number] == digits[1]
+                    and upper[2][number] == digits[2]
+                    and start <= (page << 8) + lowest[number] < end
+                ):
+                    return True
+                number = upper[0].find(digits[0], number + 1)
+        return False
+
+    def _words(self) -> array[int]:
+        joined = bytearray(4 * len(self._bytes[0]))
+        for place, digits in enumerate(self._bytes):
+            joined[place::4] = digits
+        words = array("I", bytes(joined))
+        if sys.byteorder != "little":
+            words.byteswap()
+        return words
+
+
+def symbol_names(obj: Object) -> Iterator[NameOffsets]:
     """st_name of every dynamic symbol, in pieces; `BadElf` where their number is unknown."""
     address, count = obj.dt(elf.DT_SYMTAB), symbol_count(obj)
     if count is None or count > _MAX_SYMBOLS:
@@ -119,7 +160,7 @@ def symbol_names(obj: Object) -> Iterator[array[int]]:
     end = offset + count * obj.symbol_size
     for start in range(offset, end, _CHUNK):
         data = obj.draft.read(start, min(_CHUNK, end - start))
-        yield _words(obj, data)[:: obj.symbol_size // 4]
+        yield NameOffsets(data, obj.symbol_size, little=obj.layout.endian == "little")
 
 
 def symbols_in(obj: Object, table: Section, sections: frozenset[int]) -> Iterator[int]:
@@ -160,16 +201,12 @@ class _Records:
         return record.unpack_from(self._data, at)
 
 
-def verneed_files(obj: Object) -> list[tuple[int, int]]:
-    """File offset and value of each vn_file word (`Object.vn_files` are the same, kept)."""
-    return [(offset + 4, fields[2]) for offset, fields in _verneed(obj, _Records(obj.draft))]
-
-
-def _verneed(obj: Object, records: _Records) -> Iterator[tuple[int, tuple[int, ...]]]:
+def verneed(obj: Object) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """File offset and fields of each record of DT_VERNEED (`Object.verneed` keeps them)."""
     address = obj.dt(elf.DT_VERNEED)
     if address is None:
         return
-    record = obj.layout.verneed
+    records, record = _Records(obj.draft), obj.layout.verneed
     for _ in range(elf.MAX_VERSIONS):
         offset = obj.offset_of(address, record.size)
         fields = records.unpack(record, offset)
@@ -181,10 +218,7 @@ def _verneed(obj: Object, records: _Records) -> Iterator[tuple[int, tuple[int, .
 
 
 def version_names(obj: Object) -> list[int]:
-    """List the string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out.
-
-    `Object.version_names` are the same, kept.
-    """
+    """List the string offsets that DT_VERNEED and DT_VERDEF use, but vn_file; `Object` keeps it."""
     used = [name for _, _, name in _vernaux(obj)]
     used.extend(name for _, _, name in _verdaux(obj))
     return used
@@ -193,7 +227,7 @@ def version_names(obj: Object) -> list[int]:
 def _vernaux(obj: Object) -> Iterator[tuple[int, int, int]]:
     left = elf.MAX_VERSIONS
     records, record = _Records(obj.draft), obj.layout.vernaux
-    for offset, (_, count, _, aux, _) in _verneed(obj, records):
+    for offset, (_, count, _, aux, _) in obj.verneed:
         position = offset + aux
         for _ in range(count):
             _, _, _, name, step = records.unpack(record, position)
@@ -233,7 +267,7 @@ def _verdaux(obj: Object) -> Iterator[tuple[int, int, int]]:
 
 def verneed_size(obj: Object) -> int:
     """How far the records of DT_VERNEED reach, in bytes from its start."""
-    ends = [offset + obj.layout.verneed.size for offset, _ in _verneed(obj, _Records(obj.draft))]
+    ends = [offset + obj.layout.verneed.size for offset, _ in obj.verneed]
     ends.extend(offset + size for offset, size, _ in _vernaux(obj))
     return _reach(obj, elf.DT_VERNEED, ends)
 
