@@ -16,6 +16,7 @@ from nix_manylinux.elf.build import Build
 from nix_manylinux.elf.edit import edit_file
 from nix_manylinux.errors import EditFailed
 from nix_manylinux.model import ElfEdit
+from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +107,33 @@ def test_one_wrong_byte_is_found(
         if not refused(path, data):
             missed.append(place)
     assert not missed, "\n".join(told(path, data, place) for place in missed)
+
+
+class Forgetful(Build):
+    """A build that leaves out the last section header, or adds one."""
+
+    by = -1
+
+    def run(self) -> None:
+        """Lay out the edit and count the section headers wrong."""
+        super().run()
+        layout, header = self.obj.layout, self.obj.header
+        header = replace(header, shnum=header.shnum + self.by)
+        self.draft.write(elf.EI_NIDENT, layout.pack_header(header))
+        self.draft.write(self.draft.size, bytes(layout.shdr.size))
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_section_header_too_few_or_too_many_is_found(
+    files: ElfBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: int
+) -> None:
+    """Before anything is compared that both files would need to have."""
+    library = files.library(source=SOURCE, needed=["libneeded.so.1"], libc=True)
+    data = library.read_bytes()
+    monkeypatch.setattr(writer, "Build", Forgetful)
+    monkeypatch.setattr(Forgetful, "by", by)
+    monkeypatch.setattr(patchelf, "find_patchelf", lambda: None)
+    assert refused(tmp_path / "libdemo.so", data)
 
 
 def told(path: Path, data: bytes, place: int) -> str:

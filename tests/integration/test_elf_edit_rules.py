@@ -84,6 +84,27 @@ def retype(path: Path, old: int, new: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_layouts_are_tried_the_cheapest_first(
+    case: Case, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every linker's files, for an edit that fits, and for some that need more room."""
+    found: list[list[layout.Plan]] = []
+
+    def all_plans(survey: Survey) -> list[layout.Plan]:
+        found.append(list(layout.plans(survey)))
+        return found[-1]
+
+    monkeypatch.setattr(writer, "plans", all_plans)
+    for path in pair(case):
+        for search in (("/x",), LONG, LONG * 40):
+            edit_file(str(path), ElfEdit(search_path=search))
+    assert len(found) > 3
+    assert sum(map(len, found)) > len(found)
+    for tried in found:
+        assert [plan.cost for plan in tried] == sorted(plan.cost for plan in tried)
+
+
 def test_many_needed_names_move_the_dynamic_section(pair: Pair, tmp_path: Path) -> None:
     """What has no room for an entry gets a writable place, and the report says what that costs."""
     library, program = pair(LLD)

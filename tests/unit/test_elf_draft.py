@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path  # noqa: TC003  pytest reads the annotations' names
 
 import pytest
@@ -64,4 +65,43 @@ def test_nothing_is_read_from_beyond_the_end(path: Path, offset: int, size: int)
             with pytest.raises(BadElf, match="the file ends at"):
                 reader.read(offset, size)
     finally:
+        os.close(descriptor)
+
+
+@given(wants=st.lists(st.tuples(st.integers(0, 299_999), st.integers(0, 40_000)), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_any_read_of_a_file_is_what_the_file_has(
+    tmp_path_factory: pytest.TempPathFactory, wants: list[tuple[int, int]]
+) -> None:
+    """Of any size, in any order, across the blocks that are kept and up to the end."""
+    file = tmp_path_factory.getbasetemp() / "blocks"
+    data = b"".join(number.to_bytes(3, "little") for number in range(100_000))
+    if not file.exists():
+        file.write_bytes(data)
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        source = FileSource(descriptor)
+        for offset, size in wants:
+            end = min(offset + size, len(data))
+            assert source.read(offset, end - offset) == data[offset:end]
+    finally:
+        os.close(descriptor)
+
+
+def test_what_is_kept_of_a_file_is_bounded(tmp_path: Path) -> None:
+    """Reads all over a large file take no more memory than a few, and stay right."""
+    file = tmp_path / "large"
+    with file.open("wb") as stream:
+        stream.truncate(1 << 30)
+        stream.seek(1 << 29)
+        stream.write(b"middle")
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        source = FileSource(descriptor)
+        tracemalloc.start()
+        for offset in range(0, 1 << 30, 1 << 20):
+            assert source.read(offset, 6) == (b"middle" if offset == 1 << 29 else bytes(6))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
         os.close(descriptor)

@@ -139,15 +139,37 @@ def _strings(after: Object, goal: Goal) -> Iterator[str]:
         yield "the string table became shorter"
     elif not new.startswith(old):
         # Bytes may appear only where there were zero bytes.
-        kept = bytearray(old)
-        for start, end in goal.released:
-            kept[start:end] = bytes(end - start)
-        for start in range(0, len(old), 4096):
-            a, b = kept[start : start + 4096], new[start : min(start + 4096, len(old))]
-            # As numbers, whose bits are compared all at once: what differs, and was in use.
-            if a != b and (_number(a) ^ _number(b)) & _number(a.translate(_IN_USE)):
-                yield "a string that was in use was written over"
-                break
+        for start, data in _differing(old, new, 1 << 16):
+            for at, part in _differing(data, new[start : start + len(data)], 1 << 10):
+                first = start + at
+                kept = _without(goal.released, part, first)
+                if _is_overwritten(kept, new[first : first + len(part)]):
+                    yield "a string that was in use was written over"
+                    return
+
+
+def _differing(old: bytes, new: bytes, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the parts of ``old``, ``size`` bytes each, that are others in ``new``, and where."""
+    for start in range(0, len(old), size):
+        part = old[start : start + size]
+        if part != new[start : start + len(part)]:
+            yield start, part
+
+
+def _without(ranges: list[tuple[int, int]], data: bytes, start: int) -> bytearray:
+    """Zero the ranges of a table in a part of it that begins at ``start``."""
+    kept = bytearray(data)
+    for low, high in ranges:
+        first, last = max(low - start, 0), min(high - start, len(kept))
+        if first < last:
+            kept[first:last] = bytes(last - first)
+    return kept
+
+
+def _is_overwritten(old: bytearray, new: bytes) -> bool:
+    """Whether any byte that wasn't zero has another value; both are of one size."""
+    # As numbers, whose bits are compared all at once: what differs, and was in use.
+    return bool((_number(old) ^ _number(new)) & _number(old.translate(_IN_USE)))
 
 
 def _number(data: bytes | bytearray) -> int:
@@ -227,7 +249,8 @@ def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[
     yield from _loaded_contents(survey, after, touched)
     resized = {i for p in survey.pieces if p.kind in _RESIZED for i in p.sections}
     for index, (section, same) in enumerate(zip(before.shdrs, after.shdrs, strict=True)):
-        if same != section and not _is_moved(section, same, resized=index in resized):
+        changed = same is not section and same != section
+        if changed and not _is_moved(section, same, resized=index in resized):
             yield f"the header of section {index} changed"
         if section.type == elf.SHT_NOBITS:
             if same.addr != section.addr or same.size != section.size:

@@ -51,7 +51,8 @@ class FileSource:
             raise BadElf(
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
-        number, start = divmod(offset, _BLOCK)
+        number = offset // _BLOCK
+        start = offset - number * _BLOCK
         end = start + size
         if end <= _BLOCK:
             return (self._blocks.get(number) or self._block(number))[start:end]
@@ -114,8 +115,13 @@ class Draft:
                 f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
             )
         first, last = self._overlapping(offset, end)
-        if first == last and end <= self.base.size:
-            return self.base.read(offset, size)
+        if first == last:
+            if end <= self.base.size:
+                return self.base.read(offset, size)
+        elif last == first + 1:
+            start, run = self._starts[first], self._runs[first]
+            if start <= offset and end <= start + len(run):
+                return bytes(run[offset - start : end - start])
         pieces: list[bytes | memoryview] = []
         for start, run in zip(self._starts[first:last], self._runs[first:last], strict=True):
             if offset < start:

@@ -220,7 +220,7 @@ def draft_edit(
         build = Build(survey.over(Draft(before.draft.base)), plan)
         try:
             build.run()
-            after = Object(build.draft)
+            after = Object(build.draft, like=before)
             changes = build.draft.changes()
             wrong = differences(survey, after, edit, changes)
         except NoRoom as error:

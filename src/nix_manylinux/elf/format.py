@@ -267,10 +267,6 @@ class Layout:
         """Unpack a section header table, or a run of whole entries of one."""
         return [Section(*fields) for fields in self.shdr.iter_unpack(table)]
 
-    def pack_section(self, section: Section) -> bytes:
-        """Pack one section header, the inverse of `sections`."""
-        return self.shdr.pack(*astuple(section))
-
 
 #: (EI_CLASS, EI_DATA) -> layout.
 LAYOUTS = {

@@ -118,7 +118,7 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
         stack=_stack(obj) if edit.clear_executable_stack else "",
     )
     goal.changed = bool(
-        goal.dynamic != [(tag, value) for tag, value in obj.dynamic]
+        goal.dynamic != obj.dynamic
         or goal.strings != old
         or goal.vn_files
         or goal.interpreter is not None

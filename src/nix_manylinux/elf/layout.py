@@ -81,7 +81,7 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
     if not survey.is_unused(strtab.end, min(wanted, load.end)):
         return None
     spill = max(0, wanted - load.end)
-    if spill > survey.room_behind(load) or not survey.can_leave(moved):
+    if (spill and spill > survey.room_behind(load)) or not survey.can_leave(moved):
         return None
     return moved, spill
 

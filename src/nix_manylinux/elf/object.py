@@ -50,9 +50,14 @@ class Object:
     """
 
     dynamic: list[tuple[int, int]]
+    _rows: list[tuple[int, ...]]
 
-    def __init__(self, draft: Draft) -> None:
-        """Read the headers of ``draft``; `BadElf` where they contradict the gABI."""
+    def __init__(self, draft: Draft, *, like: Object | None = None) -> None:
+        """Read the headers of ``draft``; `BadElf` where they contradict the gABI.
+
+        A section header that is the same in ``like``, by all of its numbers, becomes
+        the very `Section` that it is there.
+        """
         self.draft = draft
         ident = draft.read(0, elf.EI_NIDENT)
         layout = elf.LAYOUTS.get((ident[elf.EI_CLASS], ident[elf.EI_DATA]))
@@ -69,7 +74,7 @@ class Object:
         self.phdrs = self._read_phdrs()
         self.loads = [p for p in self.phdrs if p.type == elf.PT_LOAD]
         self._check_loads()
-        self.shdrs = self._read_shdrs()
+        self.shdrs = self._read_shdrs(like)
         self.interp = self.one(elf.PT_INTERP)
         self.pt_dynamic = self._find_dynamic()
         self.dynamic_slots = self._read_dynamic()
@@ -79,7 +84,7 @@ class Object:
         """Make a copy that can be changed by itself, its bytes in another draft."""
         other = object.__new__(Object)
         vars(other).update(vars(self), draft=draft)
-        for known in ("strings", "vn_files", "version_names"):  # of the other draft
+        for known in ("strings", "verneed", "version_names"):  # of the other draft
             vars(other).pop(known, None)
         twins = {id(p): elf.Segment(*astuple(p)) for p in self.phdrs}
         other.phdrs = list(twins.values())
@@ -87,10 +92,11 @@ class Object:
         other.interp = None if self.interp is None else twins[id(self.interp)]
         other.pt_dynamic = twins[id(self.pt_dynamic)]
         other.shdrs = [elf.Section(*astuple(section)) for section in self.shdrs]
-        other.strtab = replace(self.strtab)
-        for index, section in enumerate(self.shdrs):
-            if section is self.strtab:
-                other.strtab = other.shdrs[index]
+        if self.shdrs:
+            at = next(i for i, section in enumerate(self.shdrs) if section is self.strtab)
+            other.strtab = other.shdrs[at]
+        else:
+            other.strtab = replace(self.strtab)
         return other
 
     def set_dynamic(self, dynamic: list[tuple[int, int]]) -> None:
@@ -122,8 +128,10 @@ class Object:
         if not self.loads:
             raise BadElf("no PT_LOAD")
 
-    def _read_shdrs(self) -> list[Section]:
+    def _read_shdrs(self, like: Object | None) -> list[Section]:
         header = self.header
+        #: The section header table as it was read, and the numbers of each header.
+        self._table, self._rows = b"", []
         size = self.layout.shdr.size
         if not header.shoff or (header.shnum == 0 and header.shstrndx == 0):
             return []
@@ -133,8 +141,15 @@ class Object:
         count = header.shnum or self.layout.sections(self.draft.read(header.shoff, size))[0].size
         if count > _MAX_SECTIONS:
             raise BadElf(f"{count} section headers")
-        table = self.draft.read(header.shoff, size * count)
-        shdrs = self.layout.sections(table)
+        self._table = self.draft.read(header.shoff, size * count)
+        self._rows = list(self.layout.shdr.iter_unpack(self._table))
+        if like is None or len(like.shdrs) != count:
+            shdrs = [elf.Section(*row) for row in self._rows]
+        else:
+            shdrs = [
+                section if row == known else elf.Section(*row)
+                for row, known, section in zip(self._rows, like._rows, like.shdrs, strict=True)  # noqa: SLF001 - another of its kind
+            ]
         limit = self.draft.size
         for index, section in enumerate(shdrs):
             end = section.offset + section.size
@@ -202,9 +217,14 @@ class Object:
         return table
 
     @cached_property
+    def verneed(self) -> list[tuple[int, tuple[int, ...]]]:
+        """File offset and fields of each record of DT_VERNEED, read once."""
+        return list(tables.verneed(self))
+
+    @property
     def vn_files(self) -> list[tuple[int, int]]:
-        """File offset and value of each vn_file word, read once."""
-        return tables.verneed_files(self)
+        """File offset and value of each vn_file word."""
+        return [(offset + 4, fields[2]) for offset, fields in self.verneed]
 
     @cached_property
     def version_names(self) -> list[int]:
@@ -273,7 +293,15 @@ class Object:
             b"".join(map(layout.pack_segment, self.phdrs)),
         )
         if self.shdrs:
-            draft.write(self.header.shoff, b"".join(map(layout.pack_section, self.shdrs)))
+            draft.write(self.header.shoff, self._packed_shdrs())
         rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)
         data = b"".join(rows)
         draft.write(self.pt_dynamic.offset, data.ljust(self.dynamic_slots * layout.dyn.size, b"\0"))
+
+    def _packed_shdrs(self) -> bytearray:
+        table, record = bytearray(self._table), self.layout.shdr
+        rows = zip(map(astuple, self.shdrs), self._rows, strict=True)
+        for index, (fields, known) in enumerate(rows):
+            if fields != known:
+                record.pack_into(table, index * record.size, *fields)
+        return table

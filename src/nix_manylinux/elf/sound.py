@@ -77,16 +77,16 @@ def _segment_faults(obj: Object) -> Iterator[str]:
 
 
 def _inner_faults(obj: Object) -> Iterator[str]:
+    spans = [(load.offset, load.end, load.vaddr - load.offset) for load in obj.loads]
     for phdr in obj.phdrs:
         kind = _INSIDE.get(phdr.type)
         if kind is None or not phdr.filesz:
             continue
-        if not any(
-            load.holds(phdr.offset)
-            and phdr.end <= load.end
-            and phdr.vaddr - phdr.offset == load.vaddr - load.offset
-            for load in obj.loads
-        ):
+        start, end, delta = phdr.offset, phdr.end, phdr.vaddr - phdr.offset
+        for low, high, distance in spans:
+            if low <= start < high and end <= high and delta == distance:
+                break
+        else:
             yield f"{kind} {_ordinal(obj, phdr)} is in no PT_LOAD"
     dynamic = obj.pt_dynamic
     if not obj.load_at(dynamic.vaddr).flags & elf.PF_W and dynamic.flags & elf.PF_W:

@@ -116,9 +116,9 @@ class Survey:
         for other in obj.loads:
             if other.vaddr >= vend:
                 size = min(size, other.vaddr // obj.page * obj.page - vend)
-        if size <= 0 or any(p.vaddr < vend + size and p.vend > vend for p in obj.loads):
-            return 0
-        return size if is_zero(obj.draft.read(end, size)) else 0
+            elif other.vend > vend:  # it overlaps this one
+                return 0
+        return size if size > 0 and is_zero(obj.draft.read(end, size)) else 0
 
     def ends_file(self, load: Segment) -> bool:
         """Whether a segment can grow by letting the file grow."""
