@@ -74,6 +74,7 @@ def seconds(
         for action, times in zip(ways, taken, strict=True):
             if before is not None:
                 before()
+                os.sync()  # what it wrote must not be written out meanwhile
             start = time.perf_counter()
             action()
             times.append(time.perf_counter() - start)

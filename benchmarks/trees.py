@@ -110,29 +110,29 @@ def whole_trees(auto_patchelf: str, patchelf: str, rounds: int) -> str:
             ours += [word for path in libraries for word in ("--libs", path)]
             theirs = [sys.executable, auto_patchelf, "--paths", str(tree), "--libs", *libraries]
             theirs += ["--ignore-missing", "*"]
-            mine, hashing, other = seconds(
+
+            def without_record(tree: Path = tree, command: list[str] = ours) -> None:
+                for record in tree.glob("*.dist-info/RECORD"):
+                    record.unlink()
+                run(command, env=env)
+
+            mine, bare, hashing, other = seconds(
                 lambda command=ours: run(command, env=env),
+                without_record,
                 lambda tree=tree: _hash(tree),
                 lambda command=theirs: run(command, env=env),
                 rounds=rounds,
                 before=fresh,
             )
             rows.append([
-                name, f"{mine:.2f} s", f"{hashing:.2f} s", f"{other:.2f} s",
-                f"{other / mine:.1f}x", f"{other / (mine - hashing):.0f}x",
+                name, f"{other:.2f} s", f"{mine:.2f} s", f"{other / mine:.1f}x",
+                f"{bare:.2f} s", f"{other / bare:.1f}x", f"{hashing:.2f} s",
             ])  # fmt: skip
             shutil.rmtree(unpacked)
             shutil.rmtree(tree)
     return table(
         f"A whole tree, {_DIRECTORIES} library directories of three libraries",
-        [
-            "tree",
-            "ours, with RECORD",
-            "SHA-256 alone",
-            "auto-patchelf",
-            "ratio",
-            "without SHA-256",
-        ],
+        ["tree", "auto-patchelf", "ours", "ratio", "ours, no RECORD", "ratio", "SHA-256 alone"],
         rows,
     )
 

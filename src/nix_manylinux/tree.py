@@ -30,6 +30,9 @@ _SMALLEST_ELF = 52
 #: Bytes of METADATA or WHEEL whose headers are read; descriptions come after them.
 _MAX_HEADERS = 16 * 2**20
 
+#: A name may be a FIFO or a link by now: neither is waited for nor followed.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 _SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
 
 
@@ -130,7 +133,7 @@ class _Walk(Value, frozen=False, kw_only=False):
                         self.dist_infos.append(path)
                     folders.append(path)
                 elif entry.is_file(follow_symlinks=False):
-                    if TEMPORARY_NAME.fullmatch(entry.name):
+                    if entry.name[0] == "." and TEMPORARY_NAME.fullmatch(entry.name):
                         self.leftovers.append(path)
                     else:
                         self._look_at(path, entry.path)
@@ -174,9 +177,7 @@ class _Walk(Value, frozen=False, kw_only=False):
     def _look_at(self, path: str, full: str) -> None:
         """Open a regular file, and keep it if it is ELF: the status is asked for only then."""
         try:
-            # The name may be a FIFO or a link by now: neither is waited for nor followed.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            descriptor = os.open(full, flags)
+            descriptor = os.open(full, _LOOK)
             try:
                 if os.read(descriptor, 4) != b"\x7fELF":
                     return
