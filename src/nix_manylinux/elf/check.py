@@ -294,14 +294,14 @@ def _loaded_contents(survey: Survey, after: Object, touched: _Touched) -> Iterat
     turned = [(tag, value) for tag, value in pointers if after.dt(tag) != value]
     for piece in survey.pieces:
         offset, address = _place_after(before, after, piece)
-        for tag, value in turned if address == piece.addr else pointers:
+        stays = offset == piece.offset and address == piece.addr
+        for tag, value in turned if stays else pointers:
             inside = value - piece.addr
             if 0 <= inside < piece.size and after.dt(tag) != address + inside:
                 yield f"the dynamic entry {tag:#x} points elsewhere"
         if piece.kind in _RESIZED:
             continue
-        moved = offset != piece.offset or address != piece.addr
-        if moved and piece.kind is Kind.FIXED:
+        if not stays and piece.kind is Kind.FIXED:
             yield f"data at {piece.addr:#x} moved"
         if offset != piece.offset or touched(piece.offset, piece.end):
             yield from _compare(before, after, piece, offset, allowed)

@@ -185,12 +185,15 @@ class Draft:
             self.size = size
 
     def changes(self) -> list[Change]:
-        """List what differs from the file, in order of offset."""
-        found = []
+        """List what differs from the file, in order of offset, no two next to each other."""
+        found: list[Change] = []
         for start, run in zip(self._starts, self._runs, strict=True):
             new = bytes(run[: max(0, self.size - start)])
             known = max(0, min(len(new), self.base.size - start))
             old = self.base.read(start, known) if known else b""
             if old != new:
+                if found and found[-1].end == start:
+                    last = found.pop()
+                    start, old, new = last.offset, last.old + old, last.new + new  # noqa: PLW2901
                 found.append(Change(start, old, new))
         return found

@@ -266,7 +266,8 @@ def _write_changes(descriptor: int, edited: Edited, changes: list[Change]) -> No
     # A full disk shows at the end of the file, before anything is written over.
     for change in sorted(changes, key=lambda c: (c.end <= edited.size_before, c.offset)):
         _put(descriptor, change.new, change.offset)
-    os.ftruncate(descriptor, edited.size_after)
+    if os.fstat(descriptor).st_size != edited.size_after:
+        os.ftruncate(descriptor, edited.size_after)
     for change in changes:
         if os.pread(descriptor, len(change.new), change.offset) != change.new:
             raise EditFailed("what was written does not read back")

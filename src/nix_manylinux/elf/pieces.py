@@ -84,6 +84,9 @@ _PADDING = 16
 class Kind(Enum):
     """What a piece is, as far as moving it goes."""
 
+    #: Enum's own is a call of Python, and each look into a set asks for it.
+    __hash__ = object.__hash__
+
     FIXED = "data"
     TABLE = "table"
     STRTAB = ".dynstr"

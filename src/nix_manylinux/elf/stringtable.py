@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import tables
 from nix_manylinux.errors import BadElf
@@ -68,7 +70,7 @@ class StringTable:
     def _unused(self, start: int, end: int, names: frozenset[int]) -> bool:
         if any(low <= start and end <= high + 1 for low, high in self._free):
             return True
-        if self._has_strangers():
+        if self._has_strangers:
             return False
         if self._names is None:
             self._names = list(tables.symbol_names(self._obj))
@@ -76,19 +78,21 @@ class StringTable:
             some.any_between(start, end) for some in self._names
         )
 
+    @cached_property
     def _has_strangers(self) -> bool:
         """Whether something that we don't read may use the table too."""
         obj = self._obj
         if not obj.shdrs:
             return tables.symbol_count(obj) is None
-        index = obj.shdrs.index(obj.strtab)
+        index = next(i for i, section in enumerate(obj.shdrs) if section is obj.strtab)
         return (
             obj.header.shstrndx == index
             or (tables.dynsym(obj) is None and obj.dt(elf.DT_SYMTAB) is not None)
             or any(
-                section.link == index and section.type not in _KNOWN_USERS
+                section.link == index
+                and section.type not in _KNOWN_USERS
+                and section.type not in {elf.SHT_NULL, elf.SHT_NOBITS}
                 for section in obj.shdrs
-                if section.type not in {elf.SHT_NULL, elf.SHT_NOBITS}
             )
         )
 
