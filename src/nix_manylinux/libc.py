@@ -32,12 +32,13 @@ _MUSL_ARCHITECTURES = {
     "ppc64le": "powerpc64le",
 }
 
-_LOADER_NAME = re.compile(r"ld-linux.*\.so\.[0-9]+|ld64\.so\.[0-9]+|ld-musl-.*\.so\.1")
+# Patterns as text: re compiles what a run needs, and keeps it.
+_LOADER_NAME = r"ld-linux.*\.so\.[0-9]+|ld64\.so\.[0-9]+|ld-musl-.*\.so\.1"
 
 #: "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36." (glibc, csu/version.c)
-_GLIBC_BANNER = re.compile(rb"GNU C Library [^\n\0]*release version ([0-9]+)\.([0-9]+)")
+_GLIBC_BANNER = rb"GNU C Library [^\n\0]*release version ([0-9]+)\.([0-9]+)"
 
-_GLIBC_NODE = re.compile(r"GLIBC_([0-9]+)\.([0-9]+)(?:\.[0-9]+)?")
+_GLIBC_NODE = r"GLIBC_([0-9]+)\.([0-9]+)(?:\.[0-9]+)?"
 
 #: musl's __libc_version, a string of its own; a build from git adds "-git-41-g123abc".
 _MUSL_VERSION = rb"(?<=\0)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-git[^\0]*)?(?=\0)"
@@ -45,7 +46,7 @@ _MUSL_VERSION = rb"(?<=\0)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-git[^\0]*)?(?=\0)"
 
 def is_loader_name(name: str) -> bool:
     """Whether ``name`` is what glibc's or musl's dynamic linker is called."""
-    return _LOADER_NAME.fullmatch(name) is not None
+    return re.fullmatch(_LOADER_NAME, name) is not None
 
 
 def glibc_version(content: bytes, defines: Iterable[str]) -> tuple[int, int] | None:
@@ -55,10 +56,10 @@ def glibc_version(content: bytes, defines: Iterable[str]) -> tuple[int, int] | N
     glibc 2.37 added no symbol to its libc on x86_64, and so stops at
     GLIBC_2.36 there. None where neither tells.
     """
-    banner = _GLIBC_BANNER.search(content)
+    banner = re.search(_GLIBC_BANNER, content)
     if banner:
         return (int(banner[1]), int(banner[2]))
-    nodes = [match for name in defines if (match := _GLIBC_NODE.fullmatch(name))]
+    nodes = [match for name in defines if (match := re.fullmatch(_GLIBC_NODE, name))]
     return max(((int(node[1]), int(node[2])) for node in nodes), default=None)
 
 

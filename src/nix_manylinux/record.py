@@ -3,16 +3,17 @@
 The format is https://packaging.python.org/specifications/recording-installed-packages/:
 CSV with path, ``algorithm=digest`` (urlsafe base64, unpadded) and size.
 
-The rows are read with the standard library's csv in wheels and trees alike,
-not with ``installer.records``: its import alone costs more than patching a
-small tree, and it keeps neither the line endings nor the spelling of the rows,
-which a run that changes nothing must not touch. The tests hold the two
+Rows with quotes are read with the standard library's csv in wheels and trees
+alike, not with ``installer.records``: its import alone costs more than patching
+a small tree, and it keeps neither the line endings nor the spelling of the
+rows, which a run that changes nothing must not touch. The tests hold the
 readers against each other.
 """
 
 from __future__ import annotations
 
 import binascii
+import io
 import os
 
 from nix_manylinux.values import Value
@@ -37,6 +38,9 @@ STRONG_HASHES = frozenset(
 
 #: Bytes. torch's, with 12,000 rows, has 1.3 million.
 MAX_RECORD_SIZE = 256 * 2**20
+
+#: Characters; csv has it for a field.
+_MAX_LINE = 128 * 2**10
 
 #: Bytes read at once: many, as a thread that has hashed them waits for the interpreter.
 _CHUNK = 1 << 23
@@ -92,9 +96,6 @@ def parse_record(
     ``strict`` wants UTF-8, as the format says; without it other bytes in
     names are kept (surrogateescape), for trees whose files have such names.
     """
-    import csv  # noqa: PLC0415 - only trees with a RECORD need it
-    import io  # noqa: PLC0415
-
     try:
         text = data.decode("utf-8", "strict" if strict else "surrogateescape")
     except UnicodeDecodeError as cause:
@@ -102,35 +103,55 @@ def parse_record(
     if "\0" in text:
         raise error("holds a NUL byte", where=where, hint=REBUILD)
 
+    rows: list[Row] = []
+    for number, fields, spelling in (_quoted if '"' in text else _plain)(text, error, where):
+        if len(fields) != 3 or not fields[0]:
+            raise error(
+                f"line {number} has {len(fields)} fields, not a path, a hash and a size",
+                where=where,
+                hint=REBUILD,
+            )
+        path, hash_, size = fields
+        rows.append(Row(path, hash_, size, spelling))
+    crlf = bool(rows) and rows[0].text.endswith("\r\n")
+    return Record(rows=tuple(rows), line_end="\r\n" if crlf else "\n")
+
+
+def _plain(
+    text: str, error: type[NixManylinuxError], where: str
+) -> Iterator[tuple[int, list[str], str]]:
+    """Read rows of which none is quoted: line, fields and spelling, as `_quoted` gives them."""
+    # newline="" cuts at \n, \r and \r\n only, and keeps them.
+    for number, line in enumerate(io.StringIO(text, newline=""), 1):
+        if len(line) > _MAX_LINE:
+            raise error(f"line {number} is not CSV: no path is so long", where=where, hint=REBUILD)
+        fields = line.rstrip("\r\n").split(",")
+        if fields != [""]:
+            yield number, fields, line
+
+
+def _quoted(
+    text: str, error: type[NixManylinuxError], where: str
+) -> Iterator[tuple[int, list[str], str]]:
+    import csv  # noqa: PLC0415 - few RECORDs need it
+
     spelling: list[str] = []
 
     def lines() -> Iterator[str]:
-        # newline="" cuts at \n, \r and \r\n only, and keeps them.
         for line in io.StringIO(text, newline=""):
             spelling.append(line)
             yield line
 
-    rows: list[Row] = []
     reader = csv.reader(lines(), strict=True)
     try:
         for fields in reader:
             if fields:
-                if len(fields) != 3 or not fields[0]:
-                    raise error(
-                        f"line {reader.line_num} has {len(fields)} fields,"
-                        " not a path, a hash and a size",
-                        where=where,
-                        hint=REBUILD,
-                    )
-                path, hash_, size = fields
-                rows.append(Row(path, hash_, size, "".join(spelling)))
+                yield reader.line_num, fields, "".join(spelling)
             spelling.clear()
     except csv.Error as cause:
         raise error(
             f"line {reader.line_num} is not CSV: {cause}", where=where, hint=REBUILD
         ) from cause
-    crlf = bool(rows) and rows[0].text.endswith("\r\n")
-    return Record(rows=tuple(rows), line_end="\r\n" if crlf else "\n")
 
 
 #: What to do about a RECORD that can't be read.

@@ -7,13 +7,16 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.wheels import row
 
 from nix_manylinux.errors import BadTree, BadWheel
-from nix_manylinux.record import parse_record
+from nix_manylinux.record import _plain, _quoted, parse_record
 from nix_manylinux.record_update import RecordUpdates, update_record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 SITE = "lib/python3.11/site-packages"
@@ -244,3 +247,13 @@ def test_the_tree_around_a_tree_has_the_rows(tmp_path: Path) -> None:
     (found,) = updates.write(set())
     assert (found.stale, found.outside) == (1, 0)
     assert row("../../../bin/x", b"changed") in record.read_text()
+
+
+@given(st.lists(st.sampled_from(["a", ",", "sha256=", "\n", "\r", "\r\n", " ", "\x85", "\u2028"])))
+def test_plain_rows_are_what_csv_reads(pieces: list[str]) -> None:
+    """A RECORD without quotes is read without csv: the same rows, the same refusals."""
+
+    def told(read: Callable[..., Iterable[tuple[int, list[str], str]]]) -> list[object]:
+        return list(read("".join(pieces), BadWheel, "RECORD"))
+
+    assert told(_plain) == told(_quoted)
