@@ -27,16 +27,22 @@ from nix_manylinux.archive_format import (
     read_exactly,
 )
 from nix_manylinux.archive_names import Names, check_name
-from nix_manylinux.values import Value, replace
+from nix_manylinux.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    #: A central header: its member, and the name's bytes and the flags for the local one.
+    Entry = tuple[Member, bytes, int]
+
 #: Encrypted, patched data, strongly encrypted, masked headers.
 _REFUSED_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
 
 _CHUNK = 1 << 18
+
+_USUAL_EXTRA = 64
+_LONGEST_DESCRIPTOR = 24
 
 #: Of APPNOTE.TXT, times ten: the newest that it has, and that zipfile reads.
 _MAX_VERSION = 63
@@ -44,14 +50,6 @@ _MAX_VERSION = 63
 #: The greatest unpacked size for each packed byte that is believed of a big
 #: archive. Of 71 real wheels the most is 4; deflate's own limit is 1032.
 MAX_RATIO = 200
-
-
-class _Entry(Value):
-    """A central header, and what must be compared with the local one."""
-
-    member: Member
-    raw_name: bytes
-    flags: int
 
 
 def read_directory(descriptor: int, *, max_size: int) -> tuple[Member, ...]:
@@ -66,7 +64,7 @@ def read_directory(descriptor: int, *, max_size: int) -> tuple[Member, ...]:
     size = os.fstat(descriptor).st_size
     count, start, end = find_directory(descriptor, size)
     entries = _read_entries(read_exactly(descriptor, end - start, start), count)
-    total = sum(entry.member.size for entry in entries)
+    total = sum(member.size for member, _, _ in entries)
     if total > max_size:
         raise bad(
             f"unpacks to {total} bytes, more than {max_size}",
@@ -79,17 +77,18 @@ def read_directory(descriptor: int, *, max_size: int) -> tuple[Member, ...]:
         )
     members = {}
     # In the order of the file: each member ends where the next one begins.
-    by_start = sorted(entries, key=lambda entry: entry.member.start)
-    ends = [entry.member.start for entry in by_start[1:]] + [start]
+    by_start = sorted(entries, key=lambda entry: entry[0].start)
+    ends = [member.start for member, _, _ in by_start[1:]] + [start]
     position = 0
     for entry, following in zip(by_start, ends, strict=True):
-        if entry.member.start != position:
-            raise bad(_stray(position, entry.member.start), entry.member.name)
-        members[entry.member.name] = _check_local(descriptor, entry, following)
+        member = entry[0]
+        if member.start != position:
+            raise bad(_stray(position, member.start), member.name)
+        members[member.name] = _check_local(descriptor, entry, following)
         position = following
     if position != start:
         raise bad(_stray(position, start))
-    return tuple(members[entry.member.name] for entry in entries)
+    return tuple([members[member.name] for member, _, _ in entries])
 
 
 def _stray(position: int, expected: int) -> str:
@@ -98,8 +97,8 @@ def _stray(position: int, expected: int) -> str:
     return f"{expected - position} bytes at byte {position} belong to no member"
 
 
-def _read_entries(directory: bytes, count: int) -> list[_Entry]:
-    entries = []
+def _read_entries(directory: bytes, count: int) -> list[Entry]:
+    entries: list[Entry] = []
     seen = Names()
     at = 0
     while at < len(directory):
@@ -132,10 +131,11 @@ def _read_entries(directory: bytes, count: int) -> list[_Entry]:
             system=made_by >> 8,
             attributes=attributes,
             start=start,
+            data=0,
         )
         _check_member(member, flags)
         seen.add(member)
-        entries.append(_Entry(member=member, raw_name=raw_name, flags=flags))
+        entries.append((member, raw_name, flags))
     if len(entries) != count:
         raise bad(f"has {len(entries)} members where its end record says {count}")
     seen.check()
@@ -143,6 +143,8 @@ def _read_entries(directory: bytes, count: int) -> list[_Entry]:
 
 
 def _decode_name(raw: bytes, flags: int) -> str:
+    if raw.isascii():  # then all encodings agree
+        return raw.decode("ascii")
     try:
         name = raw.decode("utf-8" if flags & UTF8_FLAG else "cp437")
     except UnicodeDecodeError as cause:
@@ -225,25 +227,31 @@ def _check_member(member: Member, flags: int) -> None:
         raise bad("is stored, yet has two sizes", member.name)
 
 
-def _check_local(descriptor: int, entry: _Entry, following: int) -> Member:
+def _check_local(descriptor: int, entry: Entry, following: int) -> Member:
     """Hold the local header and the descriptor against the central header."""
-    member = entry.member
+    member, raw_name, central_flags = entry
     name = member.name
     room = following - member.start
-    if room < LOCAL.size + len(entry.raw_name):
+    if room < LOCAL.size + len(raw_name):
         raise bad("overlaps the member behind it, or is cut short", name)
-    header = read_exactly(descriptor, LOCAL.size, member.start)
-    signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = LOCAL.unpack(
-        header
+    # With the room that most extra fields need: one call for what is mostly one header.
+    header = read_exactly(
+        descriptor, min(room, LOCAL.size + len(raw_name) + _USUAL_EXTRA), member.start
+    )
+    signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = (
+        LOCAL.unpack_from(header)
     )
     if signature != b"PK\3\4":
         raise bad("has no local header where the directory says", name)
-    data = member.start + LOCAL.size + name_length + extra_length
+    length = LOCAL.size + name_length + extra_length
+    data = member.start + length
     if data + member.packed > following:
         raise bad("overlaps the member behind it, or is cut short", name)
-    rest = read_exactly(descriptor, name_length + extra_length, member.start + LOCAL.size)
+    if length > len(header):
+        header = read_exactly(descriptor, length, member.start)
+    rest = header[LOCAL.size : length]
     significant = 0x1 | DESCRIPTOR_FLAG | UTF8_FLAG | 0x2000
-    if rest[:name_length] != entry.raw_name or (flags ^ entry.flags) & significant:
+    if rest[:name_length] != raw_name or (flags ^ central_flags) & significant:
         raise bad("has another name or other flags in its local header", name)
     if method != member.method:
         raise bad("is packed in two ways, by its two headers", name)
@@ -254,21 +262,22 @@ def _check_local(descriptor: int, entry: _Entry, following: int) -> Member:
         if local != central and not (late and local in {0, 0xFFFFFFFF}):
             raise bad("has other sizes or another checksum in its local header", name)
     end = data + member.packed
-    trailer = (
-        read_exactly(descriptor, following - end, end) if following - end <= 24 else b"too long"
-    )
-    if trailer not in _descriptors(member, late=late):
-        raise bad(
-            "has no right data descriptor behind it" if late else _stray(end, following),
-            name,
-        )
+    if late or end != following:
+        _check_trailer(descriptor, member, late=late, start=end, end=following)
     return replace(member, data=data)
 
 
-def _descriptors(member: Member, *, late: bool) -> tuple[bytes, ...]:
-    """Every trailer that may follow the data: nothing, or the descriptor in its four forms."""
+def _check_trailer(descriptor: int, member: Member, *, late: bool, start: int, end: int) -> None:
+    """Refuse what is behind the packed data, unless it is the right descriptor."""
     if not late:
-        return (b"",)
+        raise bad(_stray(start, end), member.name)
+    short = end - start <= _LONGEST_DESCRIPTOR
+    if not short or read_exactly(descriptor, end - start, start) not in _descriptors(member):
+        raise bad("has no right data descriptor behind it", member.name)
+
+
+def _descriptors(member: Member) -> tuple[bytes, ...]:
+    """Give the four forms of the descriptor that may follow the data."""
     values = (member.crc, member.packed, member.size)
     forms = [struct.pack("<LQQ", *values)]
     if max(values) <= 0xFFFFFFFF:
