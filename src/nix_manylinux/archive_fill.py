@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import zlib
-from threading import Lock
 
 from nix_manylinux.archive import packed_pieces
 from nix_manylinux.archive_format import bad, read_exactly
 from nix_manylinux.archive_write import local_header
 from nix_manylinux.files import write_all_at
 from nix_manylinux.parallel import in_parallel
-from nix_manylinux.progress import told
+from nix_manylinux.progress import shared
 from nix_manylinux.record import encode_digest, new_hash
 from nix_manylinux.values import replace
 
@@ -101,15 +100,13 @@ def fill(
     Raises BadWheel and OSError.
     """
     jobs = list(_jobs(pairs, contents))
-    steps = told(pairs, progress, "writing")
-    turn = Lock()
+    step = shared(pairs, progress, "writing")
     written: dict[str, Member] = {}
 
     def do(index: int) -> None:
         job = jobs[index]
-        with turn:  # members are written in any order, and counted in one
-            for _ in job:
-                next(steps, None)
+        for _ in job:
+            step()
         content = contents.get(job[0][1].name)
         if content is None:
             _copy(source, target, job)
@@ -124,7 +121,7 @@ def fill(
         return size if first.name in contents else size // _COPIED
 
     in_parallel(do, [cost(job) for job in jobs])
-    next(steps, None)
+    step()
     return written
 
 

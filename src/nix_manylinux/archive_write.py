@@ -102,7 +102,8 @@ def directory(members: Sequence[Member]) -> bytes:
 
 
 def _encode_name(member: Member) -> bytes:
-    return member.name.encode("utf-8" if member.utf8 else "cp437")
+    name = member.name
+    return name.encode("utf-8" if member.utf8 or name.isascii() else "cp437")
 
 
 def _local_extra(member: Member) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock  # threading's Lock, without its import of a millisecond
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -23,3 +25,20 @@ def told(items: Collection[T], progress: Progress | None, stage: str) -> Iterato
         progress(stage, done, len(items))
         yield item
     progress(stage, len(items), len(items))
+
+
+def shared(items: Collection[T], progress: Progress | None, stage: str) -> Callable[[], None]:
+    """Do what `told` does for items that several threads take, in any order.
+
+    Called before each item, by any thread, and once behind the last.
+    """
+    if progress is None:
+        return lambda: None
+    steps = told(items, progress, stage)
+    turn = allocate_lock()
+
+    def step() -> None:
+        with turn:
+            next(steps, None)
+
+    return step

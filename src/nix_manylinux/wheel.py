@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from threading import Lock
 
 from nix_manylinux.archive import read_directory, stream
 from nix_manylinux.archive_format import bad
@@ -18,7 +17,7 @@ from nix_manylinux.errors import BadWheel, WriteFailed
 from nix_manylinux.files import write_all
 from nix_manylinux.model import Options
 from nix_manylinux.parallel import in_parallel
-from nix_manylinux.progress import told
+from nix_manylinux.progress import shared
 from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
 from nix_manylinux.tags import wheel_file_name
 from nix_manylinux.values import Value, field
@@ -154,13 +153,11 @@ class Wheel(Value):
         rows = {row.path: row for row in self.record.rows}
         record = f"{self.dist_info}/RECORD"
         members = [m for m in self.members if not m.is_folder and m.name != record]
-        steps = told(members, progress, "unpacking")
-        turn = Lock()
+        step = shared(members, progress, "unpacking")
 
         def read(index: int) -> bool:
             member = members[index]
-            with turn:  # members are read in any order, and counted in one
-                next(steps, None)
+            step()
             path = os.path.join(into, places[index]) if into is not None else None
             wanted = member.name in self.texts or (also is not None and also(member.name))
             return self._read_member(member, rows[member.name], path, wanted=wanted)
@@ -174,7 +171,7 @@ class Wheel(Value):
         except BadWheel as error:
             error.at(self.path)
             raise
-        next(steps, None)
+        step()
         return {
             place: member.name
             for place, member, there in zip(places, members, written, strict=True)
