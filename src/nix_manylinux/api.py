@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack
 
 from nix_manylinux.apply import apply_plan
+from nix_manylinux.candidates import origin_entries
 from nix_manylinux.check import check_trees
 from nix_manylinux.errors import BadTree, Unresolved, WriteFailed
 from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
@@ -46,7 +47,8 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
 
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
-        return _unpack(opened, folder, Options())
+        facts, _ = _unpack(opened, folder, Options())
+        return facts
 
 
 def inspect(
@@ -109,13 +111,11 @@ def _unpack_for_reading(
     stack: ExitStack, path: str, options: Options
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel with its Python files, until ``stack`` is closed."""
-    from nix_manylinux.wheel import FLOATING, open_wheel  # noqa: PLC0415
+    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
 
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-    labels = opened.unpack(folder, also=lambda name: name.endswith(".py")).labels
-    excluded = _excluded(options)
-    return scan_tree(folder, labels=labels, floating=FLOATING, excluded=excluded), labels
+    return _unpack(opened, folder, options, also=lambda name: name.endswith(".py"))
 
 
 def plan_tree(
@@ -247,7 +247,7 @@ def patch_wheel(
     check_compatible(name.tags, target, where=os.path.basename(path))
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-        facts = _unpack(opened, folder, options, progress)
+        facts, _ = _unpack(opened, folder, options, progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress
@@ -285,18 +285,27 @@ def patch_wheel(
 
 
 def _unpack(
-    wheel: Wheel, folder: str, options: Options, progress: Progress | None = None
-) -> TreeFacts:
+    wheel: Wheel,
+    folder: str,
+    options: Options,
+    progress: Progress | None = None,
+    also: Callable[[str], bool] | None = None,
+) -> tuple[TreeFacts, Mapping[str, str]]:
+    """Unpack a wheel and read what is there; gives the labels of all that was written, too."""
     from nix_manylinux.wheel import FLOATING  # noqa: PLC0415 - trees need no wheel
 
-    unpacked = wheel.unpack(folder, progress=progress)
-    return scan_tree(
+    unpacked = wheel.unpack(folder, also=also, progress=progress)
+    facts = scan_tree(
         folder,
         labels=unpacked.labels,
         floating=FLOATING,
         excluded=_excluded(options),
         progress=progress,
     )
+    # What a file's own search path names is there, even if it holds nothing that is loaded.
+    for file in facts.files:
+        unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))
+    return facts, unpacked.labels
 
 
 def _excluded(options: Options) -> Callable[[str], bool]:

@@ -58,7 +58,11 @@ class Crew:
             if self._threads:
                 self._news.notify_all()
         if not self._threads and self._bytes >= _MUCH:
-            self._start()
+            try:
+                self._start()
+            except BaseException:  # a signal that was held meanwhile
+                self.stop()
+                raise
 
     def finish(self) -> None:
         """Work on what is left, and wait for the others' last jobs.
@@ -147,6 +151,10 @@ def in_parallel(work: Callable[[int], T], sizes: list[int]) -> list[T]:
         done[key[0]] = work(key[0])
 
     crew = Crew(one)
-    crew.add((size, (index,)) for index, size in enumerate(sizes))
-    crew.finish()
+    try:
+        crew.add((size, (index,)) for index, size in enumerate(sizes))
+        crew.finish()
+    except BaseException:
+        crew.stop()  # nobody works on when this is left, wherever the signal came
+        raise
     return [done[index] for index in range(len(sizes))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nix_manylinux.parallel import Crew, in_parallel
+from nix_manylinux.signals import signals_as_exceptions
 
 BIG = 8 * 2**20
 
@@ -124,3 +126,19 @@ def test_where_no_thread_may_start_the_owner_does_all(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert in_parallel(lambda index: index, [BIG] * 9) == list(range(9))
+
+
+def test_a_signal_while_threads_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM at the moment in which threads are started: none is left behind."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        start(thread)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    before = threading.active_count()
+    with signals_as_exceptions(), pytest.raises(SystemExit):
+        in_parallel(lambda _: None, [BIG] * 9)
+    assert threading.active_count() == before
