@@ -246,3 +246,12 @@ def test_directories_are_read_as_argparse_reads_them(words: list[str]) -> None:
     if isinstance(wanted, tuple) and wanted[0] == 2 and "unrecognized" in str(wanted[1]):
         return  # a tree behind an option behind a tree, which argparse can't read
     assert found == wanted
+
+
+def test_the_collector_is_given_back() -> None:
+    """Who runs the command in their own process has their garbage collected afterwards."""
+    import gc
+
+    assert gc.isenabled()
+    assert main(["patch"]) == 2
+    assert gc.isenabled()
