@@ -6,9 +6,11 @@ import errno
 import itertools
 import os
 import shutil
+import signal
 import struct
+import threading
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.elf import ElfBuilder
@@ -16,6 +18,8 @@ from tests.support.faults import count_calls, killed
 from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import MadeWheel, row, tiny_library
 
+from nix_manylinux import record as record_module
+from nix_manylinux import record_update
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.errors import BadTree, NixManylinuxError
 from nix_manylinux.files import UNDO_LOG
@@ -120,6 +124,49 @@ def test_a_failing_patch_of_a_tree(code: int, library: bytes, tmp_path: Path) ->
         if not failed:
             break
     assert number > 25
+
+
+@pytest.mark.parametrize("fault", ["SIGTERM", "EIO"])
+def test_a_fault_while_other_threads_hash(
+    fault: str, library: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever file is being hashed, by whichever thread: the tree is as it was, and nobody works.
+
+    Files of a mebibyte are hashed while others are edited.
+    """
+    make_tree(tmp_path / "old", library)
+    with (tmp_path / "old" / RECORD).open("a") as record:
+        for number in range(9):
+            data = bytes([number]) * 2**20
+            (tmp_path / "old" / SITE / f"{number}.bin").write_bytes(data)
+            record.write(row(f"{number}.bin", data) + "\n")
+    before = contents(tmp_path / "old")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    calls = itertools.count(1)
+    threads = set()
+
+    def hash_descriptor(*given: Any) -> tuple[str, int]:  # noqa: ANN401 - handed on
+        threads.add(threading.get_ident())
+        if next(calls) == at:
+            if fault == "EIO":
+                raise OSError(errno.EIO, "made up")
+            os.kill(os.getpid(), signal.SIGTERM)
+        return record_module.hash_descriptor(*given)
+
+    monkeypatch.setattr(record_update, "hash_descriptor", hash_descriptor)
+    for at in range(1, 13):
+        calls = itertools.count(1)
+        shutil.copytree(tmp_path / "old", tmp_path / "tree")
+        if at == 12:  # there are eleven rows with a hash
+            patch(tmp_path / "tree")
+            assert contents(tmp_path / "tree") != before
+        else:
+            with pytest.raises(SystemExit if fault == "SIGTERM" else BadTree):
+                patch(tmp_path / "tree")
+            assert contents(tmp_path / "tree") == before
+        assert threading.active_count() == 1
+        shutil.rmtree(tmp_path / "tree")
+    assert len(threads) > 1
 
 
 def test_a_killed_writing_of_a_wheel(tmp_path: Path) -> None:
