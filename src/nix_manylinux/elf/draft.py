@@ -186,14 +186,16 @@ class Draft:
 
     def changes(self) -> list[Change]:
         """List what differs from the file, in order of offset, no two next to each other."""
-        found: list[Change] = []
+        found: list[tuple[int, bytes, bytes]] = []
         for start, run in zip(self._starts, self._runs, strict=True):
-            new = bytes(run[: max(0, self.size - start)])
+            new = bytes(run[: self.size - start] if start < self.size else b"")
             known = max(0, min(len(new), self.base.size - start))
             old = self.base.read(start, known) if known else b""
-            if old != new:
-                if found and found[-1].end == start:
-                    last = found.pop()
-                    start, old, new = last.offset, last.old + old, last.new + new  # noqa: PLW2901
-                found.append(Change(start, old, new))
-        return found
+            if old == new:
+                continue
+            if found and found[-1][0] + len(found[-1][2]) == start:
+                first, before, after = found[-1]
+                found[-1] = (first, before + old, after + new)
+            else:
+                found.append((start, old, new))
+        return [Change(*each) for each in found]

@@ -286,16 +286,16 @@ def has_free_header(survey: Survey) -> bool:
     """Whether the bytes behind the program header table are free for one more header."""
     obj = survey.obj
     start, end = obj.table_end, obj.table_end + obj.layout.phdr.size
+    if not any(load.holds(obj.header.phoff) and end <= load.end for load in obj.loads):
+        return False
+    if not is_zero(obj.draft.read(start, end - start)):
+        return False  # as in nearly every file: .interp or a note is there
     owners = [(p.offset, p.end) for p in survey.pieces]
     owners += [(s.offset, s.end) for s in obj.shdrs if s.type != elf.SHT_NOBITS and s.size]
     owners += [(p.offset, p.end) for p in obj.phdrs if p.type not in {elf.PT_LOAD, elf.PT_PHDR}]
     if obj.shdrs:
         owners.append((obj.header.shoff, obj.shdrs_end))
-    return (
-        any(load.holds(obj.header.phoff) and end <= load.end for load in obj.loads)
-        and not any(low < end and high > start for low, high in owners)
-        and is_zero(obj.draft.read(start, end - start))
-    )
+    return not any(low < end and high > start for low, high in owners)
 
 
 def front_blockers(survey: Survey) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
@@ -312,7 +312,7 @@ def front_blockers(survey: Survey) -> tuple[tuple[Piece, ...], tuple[Piece, ...]
     free = shifted = 0
     for _ in range(8):
         free = obj.table_end + 2 * obj.layout.phdr.size + (shifted + 16 if shifted else 0)
-        blockers = [p for p in survey.pieces if p.offset < free and p.end > obj.header.phoff]
+        blockers = [p for p in survey.inside(0, free) if p.end > obj.header.phoff]
         notes = tuple(p for p in blockers if p.kind is Kind.NOTE)
         size = sum(align_up(p.size, 8) + 8 for p in notes)
         if size == shifted:

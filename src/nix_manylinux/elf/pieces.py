@@ -254,7 +254,7 @@ def _joined(obj: Object, kind: Kind, indexes: list[int]) -> Piece:
             raise Unproven("sections that belong together are apart in memory")
     if align > obj.page or align & (align - 1):
         kind = Kind.FIXED
-    return Piece(kind, first.addr, first.offset, size, max(align, 1), tuple(indexes))
+    return Piece(kind, first.addr, first.offset, size, align or 1, tuple(indexes))
 
 
 def _from_tables(obj: Object) -> list[Piece]:
