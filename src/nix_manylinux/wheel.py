@@ -149,8 +149,7 @@ class Wheel(Value):
         """Write the ELF files to ``into``, at the places that an installer would choose.
 
         Every member is read and held against RECORD, as in `verify`. Folders
-        are made where a file is (of torch's 1800 folders, 30 hold what is of
-        interest here). Written whole are ELF files, the dist-info folder's
+        are made where a file is (9 of torch's 726). Written whole are ELF files, the dist-info folder's
         METADATA and WHEEL, and what ``also`` takes by its name; other files
         that are called like a library are there without contents, so that a
         search meets their names. Raises BadWheel, WriteFailed.
