@@ -149,10 +149,11 @@ class Wheel(Value):
         """Write the ELF files to ``into``, at the places that an installer would choose.
 
         Every member is read and held against RECORD, as in `verify`. Folders
-        are made where a file is (9 of torch's 726). Written whole are ELF files, the dist-info folder's
-        METADATA and WHEEL, and what ``also`` takes by its name; other files
-        that are called like a library are there without contents, so that a
-        search meets their names. Raises BadWheel, WriteFailed.
+        are made where a file is (9 of torch's 726). Written whole are ELF
+        files, the dist-info folder's METADATA and WHEEL, and what ``also``
+        takes by its name; other files that are called like a library are there
+        without contents, so that a search meets their names. Raises BadWheel,
+        WriteFailed.
         """
         return self._read_all(into, also, progress)
 
