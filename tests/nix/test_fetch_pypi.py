@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.server
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,9 +165,9 @@ class Index:
 
 
 @pytest.fixture
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
+def index(request: pytest.FixtureRequest) -> Iterator[Index]:
     """Serve one file, with a content that no other run has had: nothing is in the store yet."""
-    index = Index(request.param, f"{tmp_path} {request.param}".encode())
+    index = Index(request.param, os.urandom(32))
     yield index
     index.server.shutdown()
     index.server.server_close()
