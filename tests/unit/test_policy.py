@@ -31,7 +31,22 @@ def test_floor(tag: str, expected: tuple[str, int, int, str]) -> None:
 
 @pytest.mark.parametrize(
     "tag",
-    ["", "any", "linux_x86_64", "manylinux", "manylinux3", "manylinux_2", "manylinux_2_x", "2014"],
+    [
+        "",
+        "any",
+        "linux_x86_64",
+        "manylinux",
+        "manylinux3",
+        "manylinux_2",
+        "manylinux_2_x",
+        "2014",
+        "manylinux1_",
+        "manylinux_2_17_",
+        "manylinux_02_17",
+        "manylinux_2_17_X86",
+        "musllinux1",
+        pytest.param(f"manylinux_{'9' * 5000}_17_x86_64", id="more digits than int() takes"),
+    ],
 )
 def test_no_floor(tag: str) -> None:
     """What is no policy is None for those who ask, and an error for those who insist."""
