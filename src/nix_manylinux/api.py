@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from functools import partial
 
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.candidates import origin_entries
@@ -111,7 +112,7 @@ def _unpack_for_reading(
     stack: ExitStack, path: str, options: Options
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel with its Python files, until ``stack`` is closed."""
-    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
+    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415 - trees need no wheel
 
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
@@ -182,10 +183,7 @@ def patch_trees(
     references = plan_references(plan)
     if dry_run:
         return Report(plan=plan, references=references, warnings=warnings)
-
-    def check() -> None:
-        verify_plan(plan, progress=progress)
-
+    check = partial(verify_plan, plan, progress=progress)
     with apply_plan(plan, check=check, progress=progress) as applied:
         return Report(
             plan=plan,
@@ -258,8 +256,8 @@ def patch_wheel(
         report = Report(plan=plan, references=references, warnings=(odd,) if odd else ())
         if dry_run:
             return PatchedWheel(path=output, sha256="", report=report)
-        with apply_plan(plan, progress=progress) as applied:
-            verify_plan(plan, progress=progress)
+        check = partial(verify_plan, plan, progress=progress)
+        with apply_plan(plan, check=check, progress=progress) as applied:
             report = replace(report, edits=applied.edits)
         changed = {
             each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit

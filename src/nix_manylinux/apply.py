@@ -148,7 +148,6 @@ class _Run:
         self._edit_file = edit_file
         self._progress = progress
         self._in_use = FilesInUse()
-        self._done: dict[str, EditRecord] = {}
         self._changed: set[str] = set()
         self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
         journal.commit_steps += [log.delete for log in self._logs.values()]
@@ -185,15 +184,11 @@ class _Run:
 
     def begin_records(self) -> RecordUpdates:
         """Read every RECORD; files that aren't edited are hashed from now on."""
-        stamps = [each.file.stamp for each in self._plan.files if each.changes]
+        changing = [each for each in self._plan.files if each.changes]
+        stamps = [each.file.stamp for each in changing]
         return RecordUpdates(
             [(tree.root, each.folder) for tree in self._plan.trees for each in tree.distributions],
-            unsettled=[
-                os.path.join(self._plan.trees[each.tree].root, name)
-                for each in self._plan.files
-                if each.changes
-                for name in each.file.names
-            ],
+            unsettled=[path for each in changing for path in self._paths(each)],
             inodes={(stamp[0], stamp[1]) for stamp in stamps if stamp},
         )
 
@@ -208,16 +203,17 @@ class _Run:
         for path, file_plan in wanted.items():
             _check_stamp(path, file_plan)
         # The largest first: they take longest to hash, and that can begin behind the edit.
+        done: dict[str, EditRecord] = {}
         order = sorted(wanted.items(), key=lambda item: item[1].file.size, reverse=True)
         for path, file_plan in told(order, self._progress, "editing"):
             self._journal.interrupts.check()
             record = self._edit(path, file_plan)
             names = self._paths(file_plan)
             if record.how != "unchanged":
-                self._done[path] = record
+                done[path] = record
                 self._changed.update(names)
             records.settled(names)
-        self.edits = tuple(self._done[path] for path in wanted if path in self._done)
+        self.edits = tuple(done[path] for path in wanted if path in done)
 
     def update_records(self, records: RecordUpdates) -> list[RecordUpdate]:
         """Make the RECORD of every distribution true."""

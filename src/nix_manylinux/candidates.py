@@ -11,6 +11,7 @@ import os
 from nix_manylinux.elf.loader import Loader, expand_tokens
 from nix_manylinux.errors import BadElf
 from nix_manylinux.model import ElfKind, Outcome, Resolution
+from nix_manylinux.policy import version_number
 from nix_manylinux.treeindex import inside
 
 TYPE_CHECKING = False
@@ -259,7 +260,7 @@ def _highest(versions: tuple[str, ...], like: str) -> str:
     prefix = like.rpartition("_")[0] + "_"
     numbered = []
     for version in versions:
-        digits = version.removeprefix(prefix).split(".")
-        if version.startswith(prefix) and all(d.isdigit() for d in digits):
-            numbered.append(([int(d) for d in digits], version))
+        number = version_number(version.removeprefix(prefix))
+        if version.startswith(prefix) and number is not None:
+            numbered.append((number, version))
     return max(numbered)[1] if numbered else ""

@@ -30,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        from nix_manylinux.arguments import parse_arguments  # noqa: PLC0415
+        from nix_manylinux.arguments import parse_arguments  # noqa: PLC0415 - after --version
 
         try:
             arguments = parse_arguments(VERSION, words)

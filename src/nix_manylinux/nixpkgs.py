@@ -281,7 +281,7 @@ def _nearest(version: str, family: Sequence[SonameRow]) -> SonameRow:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(digits) for digits in re.findall(r"[0-9]+", version))
+    return tuple(int(digits) for digits in re.findall(r"[0-9]{1,9}", version))
 
 
 def _similar(stem: str, stems: Mapping[str, tuple[SonameRow, ...]]) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class Policies(Value):
 
 def version_number(text: str) -> tuple[int, ...] | None:
     """Read "3.4.19" as numbers to compare; None for what isn't dotted numbers."""
-    if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)*", text):
+    if not re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})*", text):
         return None
     return tuple(int(part) for part in text.split("."))
 

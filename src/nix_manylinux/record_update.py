@@ -294,7 +294,8 @@ def _write_listing(listing: _Listing, changed: Collection[str]) -> RecordUpdate:
 
 
 def _claimed_size(row: Row) -> int:
-    return int(row.size) if row.size.isascii() and row.size.isdigit() else 0
+    # It decides about the order only, and may be any text: int() refuses 4,301 digits.
+    return int(row.size[:18]) if row.size.isascii() and row.size.isdigit() else 0
 
 
 def _unhashed(record: Record, row: Row) -> Row:

@@ -268,7 +268,7 @@ def _judge_python(python: str, abi: str, platform: str, interpreter: Interpreter
     own = f"{interpreter.implementation} {_dotted(interpreter.version)}"
     hint = f"take a wheel for {' or '.join('-'.join(pair) for pair in _wished(interpreter))}"
     short = SHORT_NAMES.get(interpreter.implementation, interpreter.implementation)
-    wanted = re.fullmatch(r"([a-z]+)([0-9])([0-9]*)", python)
+    wanted = re.fullmatch(r"([a-z]+)([0-9])([0-9]{0,9})", python)
     if wanted is None or wanted[1] not in {short, "py"}:
         names = {short: name for name, short in SHORT_NAMES.items()}
         other = names.get(wanted[1], wanted[1]) if wanted else python

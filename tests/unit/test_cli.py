@@ -25,7 +25,7 @@ from nix_manylinux.report import report_json
 from nix_manylinux.target import from_running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -33,6 +33,18 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "nix_manylinux", *words], capture_output=True, text=True, check=False
     )
+
+
+def run_without(modules: str, words: Sequence[object]) -> str:
+    """Run the command in a new process, which must import none of ``modules``; give its stderr."""
+    code = (
+        "import sys; from nix_manylinux.cli import main\n"
+        f"assert main({[str(word) for word in words]!r}) == 0\n"
+        f"print(sorted(m for m in {modules.split()!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+    return done.stderr
 
 
 def test_version_imports_nothing() -> None:
@@ -56,14 +68,7 @@ def test_patching_a_tree_imports_what_it_uses(tmp_path: Path) -> None:
         archive.extractall(tree)
     words = ["patch", str(tree), "--dynamic-linker", from_running().dynamic_linker]
     slow = "dataclasses inspect typing elftools installer packaging email subprocess tempfile"
-    code = (
-        "import sys; from nix_manylinux.cli import main\n"
-        f"assert main({words!r}) == 0\n"
-        f"print(sorted(m for m in {slow.split()!r} if m in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "[]\n", done.stderr
-    assert "1 patched" in done.stderr
+    assert "1 patched" in run_without(slow, words)
 
 
 def test_version_is_the_packages() -> None:
@@ -152,14 +157,9 @@ def test_the_report_on_a_wheel_has_its_digest(
 def test_patching_a_wheel_imports_what_it_uses(tmp_path: Path) -> None:
     """`patch WHEEL` reads, edits and writes without a module that is slow to import."""
     output, words = patch_a_wheel(tmp_path)
-    slow = "dataclasses inspect typing packaging email zipfile tempfile calendar datetime"
-    code = (
-        "import sys; from nix_manylinux.cli import main\n"
-        f"assert main({words!r}) == 0\n"
-        f"print(sorted(m for m in {slow.split()!r} if m in sys.modules))"
+    run_without(
+        "dataclasses inspect typing packaging email zipfile tempfile calendar datetime", words
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "[]\n", done.stderr
     assert output.exists()
 
 

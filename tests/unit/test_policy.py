@@ -105,3 +105,11 @@ def test_policies_only_grow() -> None:
             if older.libc == newer.libc and older.version < newer.version:
                 assert older.sonames <= newer.sonames
                 assert older.priority > newer.priority
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.", ".1", "1..2", "x", "\u00b2", "9" * 5000, "2." + "9" * 5000]
+)
+def test_no_version_number(text: str) -> None:
+    """What is no dotted numbers, or too long for a version, is None: ELF files may say anything."""
+    assert policy.version_number(text) is None

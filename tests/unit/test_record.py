@@ -257,3 +257,10 @@ def test_plain_rows_are_what_csv_reads(pieces: list[str]) -> None:
         return list(read("".join(pieces), BadWheel, "RECORD"))
 
     assert told(_plain) == told(_quoted)
+
+
+def test_a_size_of_any_length_is_mended(tmp_path: Path) -> None:
+    """A row may claim more digits than int() takes: it is untrue, and no fault of ours."""
+    record = install(tmp_path, {"made/a.py": b"a"}, f"made/a.py,sha256=x,{'9' * 5000}\n")
+    assert update_record(str(tmp_path), INFO).stale == 1
+    assert record.read_text() == row("made/a.py", b"a") + "\n"
