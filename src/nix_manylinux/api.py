@@ -230,8 +230,8 @@ def patch_wheel(
 
     Members stay in their order, unchanged ones as the bytes they were; the
     same input, libraries and options give the same output, byte for byte.
-    ``source_date_epoch`` (seconds) dates the members that change, else they
-    keep the input's dates. Raises what `patch_wheel_tree` raises, and
+    ``source_date_epoch`` (seconds) dates all members, else they keep the
+    input's dates. Raises what `patch_wheel_tree` raises, and
     `BadWheel`; then there is no output. ``sha256`` is worth saying no to: the
     output is read once more for it. ``progress`` as for `patch_trees`.
     """

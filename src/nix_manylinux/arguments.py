@@ -92,6 +92,9 @@ def _inspect(command: argparse.ArgumentParser) -> None:
     _common(command, "WHEEL|TREE")
     _target_options(command)
     _library_options(command)
+    command.add_argument(
+        "--exclude", action="append", metavar="GLOB", help="files to leave out, broken ones too"
+    )  # fmt: skip
 
 
 def _expr(command: argparse.ArgumentParser) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
+#: More of them are no date, and int() has a limit of its own.
+_EPOCH_DIGITS = 20
+
 
 class Run:
     """One command line being carried out."""
@@ -105,7 +108,7 @@ class Run:
         from nix_manylinux.api import check_tree  # noqa: PLC0415
         from nix_manylinux.errors import Unresolved  # noqa: PLC0415
         from nix_manylinux.model import Outcome  # noqa: PLC0415
-        from nix_manylinux.report import files_text, report_json  # noqa: PLC0415
+        from nix_manylinux.report import count, files_text, report_json  # noqa: PLC0415
 
         report = check_tree(
             self.arguments.paths,
@@ -129,9 +132,8 @@ class Run:
                 r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions
             )
             but = ", but for what is ignored" if ignored else ""
-            self.console.say(f"{len(plan.files)} ELF files: everything loads{but}")
-        for warning in plan.warnings:
-            self.console.warn(warning)
+            self.console.say(f"{count(len(plan.files), 'ELF file')}: everything loads{but}")
+        self._warn(plan)
         self._json(report_json("check", report=report, error=error))
         return REFUSED if broken else DONE
 
@@ -156,6 +158,7 @@ class Run:
             )
             for line in text:
                 self.console.answer(line)
+        self._warn(seen.plan)
         details = inspection_json(seen, table)
         self._json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
         return DONE
@@ -218,6 +221,7 @@ class Run:
         else:
             _save(output, text, "picture", "--output")
             self.console.say(f"wrote {output}")
+        self._warn(plan)
         return DONE
 
     # -- what the commands share -------------------------------------------
@@ -250,8 +254,20 @@ class Run:
         return "NIX_BUILD_TOP" in self.environment and "IN_NIX_SHELL" not in self.environment
 
     def _epoch(self) -> int | None:
+        """Read the date that reproducible-builds.org specifies: seconds, as ``date +%s`` has it."""
         text = self.environment.get("SOURCE_DATE_EPOCH", "")
-        return int(text) if text.isdigit() else None
+        if not text:
+            return None
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _EPOCH_DIGITS):
+            from nix_manylinux.errors import BadOption  # noqa: PLC0415
+
+            raise BadOption(
+                f"is no number of seconds since 1970: {text[:40]!r}",
+                where="SOURCE_DATE_EPOCH",
+                hint="set it to what `date +%s` prints, or unset it to keep the wheel's own dates",
+            )
+        return int(text)
 
     def _tell(self, name: str, report: Report) -> None:
         from nix_manylinux.report import files_text, problems_text, summary  # noqa: PLC0415
@@ -270,6 +286,10 @@ class Run:
         if report.plan.missing:
             self.console.warn("left missing, as --missing warn allows:")
             self.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
+
+    def _warn(self, plan: Plan) -> None:
+        for warning in plan.warnings:
+            self.console.warn(warning)
 
     def _refused_plan(self, plan: Plan) -> None:
         from nix_manylinux.nixpkgs import load_table, paste_block  # noqa: PLC0415

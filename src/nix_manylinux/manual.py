@@ -59,7 +59,7 @@ def man_page() -> str:
         "0 done, 1 refused (nothing was changed), 2 usage, 3 a fault of our own.",
         ".SH ENVIRONMENT",
         ".TP\n.B NIX_BINTOOLS\nthe target's linker, where no option names one",
-        ".TP\n.B SOURCE_DATE_EPOCH\ndates the members of a patched wheel that changed",
+        ".TP\n.B SOURCE_DATE_EPOCH\ndates the members of a patched wheel, in seconds since 1970",
         ".TP\n.B NO_COLOR\nno colours, even on a terminal",
         ".TP\n.B NIX_DEBUG\ntells of every file, as \\fB\\-v\\fR does",
     ]

@@ -111,6 +111,49 @@ def test_refusals_are_1_without_a_traceback(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("epoch", ["²", "٣", "1.5", "+1", " 1", "9" * 5000, "-", "yesterday"])
+def test_a_date_that_is_none_is_refused(
+    epoch: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """A malformed SOURCE_DATE_EPOCH is told and nothing written, as its specification asks."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    wheel = MadeWheel(files={"made/__init__.py": b""}).write(tmp_path)
+    assert main(["patch", wheel, "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: SOURCE_DATE_EPOCH: is no number of seconds since 1970: '"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("epoch", ["", "0", "-315532800", "315532800", "9" * 20])
+def test_a_date_before_zip_or_after_it_is_one(
+    epoch: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every integer that `date +%s` may print is taken; an empty value is none."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    wheel = MadeWheel(files={"made/__init__.py": b""}).write(tmp_path)
+    assert main(["patch", wheel, "-o", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("command", ["inspect", "check", "graph"])
+def test_a_broken_file_can_be_left_out(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Every command that looks takes --exclude, says so where a file is broken, and warns."""
+    (tmp_path / "bad.so").write_bytes(tiny_library("bad.so")[:100])
+    (tmp_path / "good.so").write_bytes(tiny_library("good.so"))
+    assert main([command, str(tmp_path)]) == 1
+    assert "--exclude GLOB leaves it alone" in capsys.readouterr().err
+    assert main([command, str(tmp_path), "--exclude", "bad.so"]) == 0
+    out, err = capsys.readouterr()
+    assert "warning: bad.so: " in err
+    assert "it is excluded, and left alone" in err
+    assert "1 ELF file" in out + err
+
+
 def test_our_own_fault_is_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

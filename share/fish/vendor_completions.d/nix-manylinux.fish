@@ -50,6 +50,7 @@ complete -c nix-manylinux -n '__fish_seen_subcommand_from inspect' -l libc -r -d
 complete -c nix-manylinux -n '__fish_seen_subcommand_from inspect' -l libs -r -d 'a directory of libraries (repeatable)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from inspect' -l python-libs -r -d 'another wheel'\''s site-packages (repeatable)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from inspect' -l max-size -r -d 'unpacked size of a wheel that is still believed'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from inspect' -l exclude -r -d 'files to leave out, broken ones too'
 complete -c nix-manylinux -n __fish_use_subcommand -a expr -d 'print a ready buildPythonPackage expression'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -s h -l help -d 'show this help message and exit'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -l python-version -r -d 'a Python to fetch a wheel for, and to evaluate markers for (repeatable)'

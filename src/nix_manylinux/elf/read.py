@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.format import FileHeader
 
 _HINT = (
-    "the file is damaged: unpack or download it again, or leave it out of the wheel"
-    " if it is broken there on purpose (test data)"
+    "the file is damaged: unpack or download it again; where it is broken on purpose (test data),"
+    " --exclude GLOB leaves it alone (manylinuxExclude in Nix)"
 )
 #: Linux refuses a longer PT_INTERP (PATH_MAX).
 _MAX_INTERPRETER = 4096
