@@ -104,7 +104,7 @@ def suggest(soname: str, table: Table) -> Suggestion:
             "with what needs it; in this one it is missing"
         )
         return Suggestion(soname=soname, kind="none", notes=(note,))
-    if row and row.attr:
+    if row and row.attr and not _is_borrowed(row, table):
         return _from_row(soname, row, "exact", table)
     return _by_family(soname, table)
 
@@ -212,19 +212,42 @@ def _is_plugin(label: str) -> bool:
     )
 
 
+def _is_borrowed(row: SonameRow, table: Table) -> bool:
+    """Whether a name without a version is that of an application's private copy.
+
+    So it is where the library itself is known with a version, and the package
+    isn't called after it: aws-lc's libssl.so, an application's libsqlite3.so.
+    musl's soname is libc.so.
+    """
+    stem = row.soname.removesuffix(".so")
+    if stem == row.soname or stem == "libc" or _letters(stem) in _letters(row.attr):
+        return False
+    return bool(_versioned(table.stems.get(stem, ())))
+
+
+def _letters(name: str) -> str:
+    """Give what of a library's or a package's name is worth comparing."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower().removeprefix("lib"))
+
+
+def _versioned(family: Sequence[SonameRow]) -> tuple[SonameRow, ...]:
+    return tuple(row for row in family if not row.soname.endswith(".so"))
+
+
 def _by_family(soname: str, table: Table) -> Suggestion:
     """Look up a soname that has no row of its own, by its name without the version."""
     nobody = (f"no nixpkgs package has {soname}",)
     match = _SONAME.fullmatch(soname)
     family = table.stems.get(match["stem"], ()) if match else ()
+    family = _versioned(family) or family
     for known in family:
         if soname.startswith(f"{known.soname}."):
             note = f"{soname} is the name of a file, its soname is {known.soname}"
             return _from_row(soname, known, "file", table, note)
     if match and family and match["version"] is None:
-        newest = max(family, key=lambda row: _numbers(row.soname.partition(".so")[2]))
-        note = f"{soname} names no version, nixpkgs has it as {newest.soname}"
-        return _from_row(soname, newest, "file", table, note)
+        likely = max(family, key=_likelihood)
+        note = f"{soname} names no version, nixpkgs has it as {likely.soname}"
+        return _from_row(soname, likely, "file", table, note)
     if match and family:
         nearest = _nearest(match["version"] or "", family)
         note = (
@@ -243,11 +266,11 @@ def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = 
     if old and row.output != "out":
         old = f"{old}.{row.output}"
     notes = [note] if note else []
-    if row.note == "unfree":
+    if row.note == "unfree" and kind != "other version":  # which nobody is told to build
         notes.append(
             f"{row.attr} is unfree: it wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1"
         )
-    if row.note == "insecure":
+    if row.note == "insecure" and kind != "other version":
         notes.append(
             f"{row.attr} is marked insecure: it wants config.permittedInsecurePackages, or "
             "NIXPKGS_ALLOW_INSECURE=1"
@@ -263,6 +286,16 @@ def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = 
         others=row.others,
         notes=tuple(notes),
     )
+
+
+def _likelihood(row: SonameRow) -> tuple[bool, bool, int, tuple[int, ...]]:
+    """Order rows of one library: called like it, not kept for its age, plain of name, new.
+
+    openssl comes before libressl and openssl_1_1, netcdf before what bundles it.
+    """
+    library, _, version = row.soname.partition(".so")
+    alike = _letters(library).startswith(_letters(row.attr))
+    return alike, not row.attr[-1:].isdigit(), -len(row.attr), _numbers(version)
 
 
 def _nearest(version: str, family: Sequence[SonameRow]) -> SonameRow:
