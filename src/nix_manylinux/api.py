@@ -67,7 +67,7 @@ def inspect(
     from nix_manylinux.inspection import Inspection  # noqa: PLC0415 - patch needs none of these
     from nix_manylinux.policy import load_policies  # noqa: PLC0415
     from nix_manylinux.runtime_loads import find_runtime_loads  # noqa: PLC0415
-    from nix_manylinux.tags import parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.tags import misfit, parse_wheel_name  # noqa: PLC0415
     from nix_manylinux.verdict import verdict  # noqa: PLC0415
 
     options = options or Options()
@@ -75,9 +75,11 @@ def inspect(
         labels: Mapping[str, str] = {}
         if os.path.isdir(path):
             facts = scan_tree(_directory(path), excluded=_excluded(options))
-            tags = tuple(tag for dist in facts.distributions for tag in dist.tags)
+            tagged = [dist.tags for dist in facts.distributions if dist.tags]
+            tags = tuple(tag for each in tagged for tag in each)
         else:
             tags = parse_wheel_name(os.fspath(path)).tags
+            tagged = [tags]
             facts, labels = _unpack_for_reading(stack, os.fspath(path), options)
         return Inspection(
             facts=facts,
@@ -85,6 +87,7 @@ def inspect(
             plan=plan_trees([facts], target=target, libraries=libraries, options=options),
             verdict=verdict(facts, load_policies(), claimed=tags),
             loads=find_runtime_loads(facts, labels),
+            misfits=tuple(dict.fromkeys(m for each in tagged if (m := misfit(each, target)))),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.data import read_libraries
-from nix_manylinux.errors import BadElf
+from nix_manylinux.errors import BadElf, BadTarget
 from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.patterns import IgnoreList, file_matches
 from nix_manylinux.problems import Problems
@@ -55,6 +55,7 @@ class _Checker:
             self.disk.learn(path, file.facts)
 
     def run(self) -> Plan:
+        self._refuse_strangers()
         files = tuple(
             self._check(position, tree, file)
             for position, tree in enumerate(self.trees)
@@ -69,6 +70,17 @@ class _Checker:
             incompatible=self.problems.incompatible(),
             warnings=(*self.warnings, *self.ignore.warnings()),
         )
+
+    def _refuse_strangers(self) -> None:
+        """Raise BadTarget where every file is for another machine: nothing would be looked at."""
+        linked = [f.facts for tree in self.trees for f in tree.files if f.facts.kind.is_linked]
+        if linked and not any(facts.machine.fits(self.target.machine) for facts in linked):
+            machines = sorted({str(facts.machine) for facts in linked})
+            raise BadTarget(
+                f"all ELF files are for {', '.join(machines)}, the target is {self.target.machine}",
+                where=", ".join(tree.root for tree in self.trees),
+                hint="name a target of their machine with --python or --dynamic-linker",
+            )
 
     def _check(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
         facts = file.facts

@@ -107,8 +107,7 @@ class Run:
     def _check(self) -> int:
         from nix_manylinux.api import check_tree  # noqa: PLC0415
         from nix_manylinux.errors import Unresolved  # noqa: PLC0415
-        from nix_manylinux.model import Outcome  # noqa: PLC0415
-        from nix_manylinux.report import count, files_text, report_json  # noqa: PLC0415
+        from nix_manylinux.report import all_fine, files_text, report_json  # noqa: PLC0415
 
         report = check_tree(
             self.arguments.paths,
@@ -128,11 +127,7 @@ class Run:
         if broken:
             self._refused_plan(plan)
         else:
-            ignored = any(
-                r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions
-            )
-            but = ", but for what is ignored" if ignored else ""
-            self.console.say(f"{count(len(plan.files), 'ELF file')}: everything loads{but}")
+            self.console.say(all_fine(plan))
         self._warn(plan)
         self._json(report_json("check", report=report, error=error))
         return REFUSED if broken else DONE
@@ -303,9 +298,12 @@ class Run:
                 self.console.insist([f"{self.console.paint('error:', 'red')} {title}"])
                 text = problems_text(problems, everything=self.console.verbose)
                 self.console.insist(f"  {line}" for line in text)
-        if plan.missing:
-            block = paste_block(plan.missing, load_table(), in_build=self._in_build())
-            self.console.insist(["", *block.splitlines()])
+        block = paste_block(
+            plan.missing, load_table(), in_build=self._in_build(), unfit=plan.incompatible
+        )
+        # A library that is given to `check` alone is on no file's search path.
+        patch = ["patch it with:"] if self.arguments.command == "check" and block else []
+        self.console.insist(["", *patch, *block.splitlines()])
 
     def _keep(self, report: Report) -> None:
         """Hold what was linked to against garbage collection, or warn that nothing does."""
@@ -362,7 +360,7 @@ def _save(path: str, text: str, what: str, option: str) -> None:
 
 def _shadows(plan: Plan) -> list[str]:
     return [
-        f"{each.file.label}: {r.name} is {r.path}, which {r.reason}"
+        f"{each.file.label}: {r.name} is {f'{r.path}, which ' if r.path else ''}{r.reason}"
         for each in plan.files
         for r in each.resolutions
         if r.reason

@@ -25,13 +25,18 @@ _LOADABLE = frozenset({"exact", "driver"})
 
 
 class Inspection(Value):
-    """What is known of a wheel or tree, and how it would be linked with what was given."""
+    """What is known of a wheel or tree, and how it would be linked with what was given.
+
+    ``misfits`` is why its tags don't fit the target, and what to do about it:
+    `patch` would refuse it for that.
+    """
 
     facts: TreeFacts
     tags: tuple[str, ...]
     plan: Plan
     verdict: Verdict
     loads: RuntimeLoads
+    misfits: tuple[tuple[str, str], ...] = ()
 
 
 def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: bool) -> list[str]:
@@ -48,14 +53,18 @@ def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: 
         lines += ["", "not in the wheel:"]
         for problem in seen.plan.missing:
             lines += _absent(problem, table, everything=verbose)
-    if seen.plan.incompatible:
+    unfit = seen.plan.incompatible
+    if unfit or seen.misfits:
         lines += ["", "does not fit this target:"]
-        lines += [f"  {each}" for each in problems_text(seen.plan.incompatible, everything=verbose)]
+        lines += [f"  {each}" for what, hint in seen.misfits for each in (what, f"    {hint}")]
+        # Tags that don't fit say all that the machines of files could.
+        told = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
+        lines += [f"  {each}" for each in problems_text(told, everything=verbose)]
     lines += _loads_text(seen.loads, table, everything=verbose)
     if verbose:
         lines += ["", "files:", *(f"  {line}" for line in files_text(seen.plan))]
-    block = paste_block(seen.plan.missing, table, in_build=in_build)
-    if block:
+    block = paste_block(seen.plan.missing, table, in_build=in_build, unfit=unfit)
+    if block and not seen.misfits:
         lines += ["", "to add:", *(f"  {line}" for line in block.splitlines())]
     return lines
 
@@ -66,6 +75,7 @@ def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
     return {
         "tags": list(seen.tags),
         "runs_on": runs_on(seen.tags),
+        "misfits": [what for what, _ in seen.misfits],
         "policy": {
             "claimed": list(verdict.claimed),
             "kept": verdict.kept,

@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
 from nix_manylinux.nixtext import nix_comment, nix_list, nix_path, nix_string
-from nix_manylinux.patterns import exact_pattern
+from nix_manylinux.patterns import exact_globs, exact_pattern
 from nix_manylinux.values import Value, field
 
 TYPE_CHECKING = False
@@ -122,14 +122,17 @@ def explain(suggestion: Suggestion) -> str:
     return "; ".join(parts)
 
 
-def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) -> str:
+def paste_block(
+    problems: Sequence[Problem], table: Table, *, in_build: bool, unfit: Sequence[Problem] = ()
+) -> str:
     """Write what to paste for libraries that are missing; empty where nothing is.
 
     In a build: ``buildInputs`` with every attribute that provides one of
     them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides, each
     entry for the files that want it and no others. Outside
     of one: the same as options of the command. What is to be minded follows
-    as comments.
+    as comments. ``unfit`` is what is there and doesn't fit: files for other
+    machines can be allowed, the rest gets a word of advice.
     """
     suggestions = [suggest(problem.name, table) for problem in problems]
     found = _by_attribute(each for each in suggestions if each.is_sure)
@@ -139,7 +142,9 @@ def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) ->
         if each.kind in {"other version", "similar", "none"}
     ]
     patterns = sorted({exact_pattern(each.name, each.wanted_by) for each in nobody})
-    lines = (_in_nix if in_build else _on_command_line)(found, patterns)
+    foreign = [each for each in unfit if each.name.startswith("machine ")]
+    allowed = sorted({glob for each in foreign for glob in exact_globs(each.wanted_by)})
+    lines = (_in_nix if in_build else _on_command_line)(found, patterns, allowed)
     old = [
         f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
         for each in found
@@ -158,21 +163,37 @@ def paste_block(problems: Sequence[Problem], table: Table, *, in_build: bool) ->
             f"# that wheel ({wheel}), or where that one needs this one, name the",
             f"# library in {later}.",
         ]
+    if foreign:
+        lines += [
+            "# Files for another machine are left as they are. To link them, name a target of",
+            "# their machine (--dynamic-linker).",
+        ]
+    if len(foreign) < len(unfit):
+        exclude = "manylinuxExclude" if in_build else "--exclude GLOB"
+        lines += [
+            "# What lacks a version is too old: take a newer nixpkgs, or an older wheel. Files",
+            f"# that you will not use can be left alone ({exclude}).",
+        ]
     return "\n".join(lines)
 
 
-def _in_nix(found: Sequence[Suggestion], patterns: Sequence[str]) -> list[str]:
+def _in_nix(
+    found: Sequence[Suggestion], patterns: Sequence[str], allowed: Sequence[str]
+) -> list[str]:
     lines = []
     for name, items in (
         ("buildInputs", [nix_path(each.attribute) for each in found]),
         ("manylinuxIgnoreMissingDeps", [nix_string(pattern) for pattern in patterns]),
+        ("manylinuxAllowForeign", [nix_string(glob) for glob in allowed]),
     ):
         if items:
             lines.append(f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};")
     return lines
 
 
-def _on_command_line(found: Sequence[Suggestion], patterns: Sequence[str]) -> list[str]:
+def _on_command_line(
+    found: Sequence[Suggestion], patterns: Sequence[str], allowed: Sequence[str]
+) -> list[str]:
     import shlex  # noqa: PLC0415 (start-up: only advice needs it)
 
     options = [
@@ -181,6 +202,7 @@ def _on_command_line(found: Sequence[Suggestion], patterns: Sequence[str]) -> li
         for each in found
     ]
     options += [f"--ignore-missing {shlex.quote(pattern)}" for pattern in patterns]
+    options += [f"--allow-foreign {shlex.quote(glob)}" for glob in allowed]
     return [" \\\n".join(options)] if options else []
 
 
@@ -220,7 +242,7 @@ def _is_borrowed(row: SonameRow, table: Table) -> bool:
     musl's soname is libc.so.
     """
     stem = row.soname.removesuffix(".so")
-    if stem == row.soname or stem == "libc" or _letters(stem) in _letters(row.attr):
+    if stem in {row.soname, "libc"} or _letters(stem) in _letters(row.attr):
         return False
     return bool(_versioned(table.stems.get(stem, ())))
 

@@ -32,13 +32,25 @@ def exact_pattern(soname: str, labels: Sequence[str] = ()) -> str:
     which would end the file's part, for any character.
     """
     pattern = _literally(soname).replace(":", "?")
-    files = [label.partition("/site-packages/")[2] or label for label in labels]
-    if not files:
-        return pattern
-    if len(files) == 1:
-        return f"{_literally(files[0])}:{pattern}"
-    shared = os.path.commonpath([os.path.dirname(file) for file in files])
-    return f"{_literally(shared)}/*:{pattern}" if shared else pattern
+    globs = exact_globs(labels)
+    return f"{globs[0]}:{pattern}" if len(globs) == 1 else pattern
+
+
+def exact_globs(labels: Sequence[str]) -> list[str]:
+    """Write patterns for files: one for each outermost folder, for what its files share.
+
+    A file that is there alone is named.
+    """
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        file = label.partition("/site-packages/")[2] or label
+        groups.setdefault(file.partition("/")[0], []).append(file)
+    return [
+        _literally(files[0])
+        if len(files) == 1
+        else f"{_literally(os.path.commonpath([os.path.dirname(file) for file in files]))}/*"
+        for files in groups.values()
+    ]
 
 
 def _literally(text: str) -> str:

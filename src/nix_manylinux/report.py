@@ -29,12 +29,12 @@ _FEW = 3
 def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     """Say in a few lines what was done to a plan's files, and what they are linked to."""
     edited = sum(each.changes for each in plan.files)
-    skipped = Counter(each.skipped for each in plan.files if each.skipped and not each.changes)
+    skipped = _skipped(plan)
     fine = len(plan.files) - edited - skipped.total()
     parts = [f"{edited} {verb}"]
     if fine:
         parts.append(f"{fine} right as they were")
-    parts += [f"{count} left alone ({why})" for why, count in sorted(skipped.items())]
+    parts += _left_alone(skipped)
     lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
     counts = Counter(r.outcome for each in plan.files for r in each.resolutions)
     told = [f"{counts[o]} {_WORDS[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
@@ -47,6 +47,23 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
         })  # fmt: skip
         lines += [f"{outcome.value}: {name}" for name in names]
     return lines
+
+
+def all_fine(plan: Plan) -> str:
+    """Say that everything loads, and what was not looked at or is ignored."""
+    skipped = _skipped(plan)
+    ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
+    looked_at = count(len(plan.files) - skipped.total(), "ELF file")
+    but = ", but for what is ignored" if ignored else ""
+    return "; ".join([f"{looked_at}: everything loads{but}", *_left_alone(skipped)])
+
+
+def _skipped(plan: Plan) -> Counter[str]:
+    return Counter(each.skipped for each in plan.files if each.skipped and not each.changes)
+
+
+def _left_alone(skipped: Counter[str]) -> list[str]:
+    return [f"{number} left alone ({why})" for why, number in sorted(skipped.items())]
 
 
 _WORDS = {

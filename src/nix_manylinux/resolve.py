@@ -193,7 +193,7 @@ class _Planner:
                     f"machine {facts.machine}",
                     file.label,
                     f"it is for {facts.machine}, the target is {self.target.machine};"
-                    f" --allow-foreign '{file.label}' leaves it unpatched",
+                    " --allow-foreign leaves it unpatched",
                 )
                 return f"for another machine ({facts.machine})"
         if not facts.kind.is_linked:

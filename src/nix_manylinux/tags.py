@@ -183,6 +183,15 @@ def check_compatible(filename_tags: Iterable[str], target: Target, *, where: str
     raise IncompatibleWheel(best.reason, where=where, hint=best.hint)
 
 
+def misfit(filename_tags: Iterable[str], target: Target) -> tuple[str, str] | None:
+    """Give what `check_compatible` would refuse the tags for, and its hint; None where they fit."""
+    try:
+        check_compatible(filename_tags, target)
+    except IncompatibleWheel as error:
+        return error.what, error.hint
+    return None
+
+
 def _judge(tag: str, target: Target) -> _Verdict:
     python, abi, platform = tag.split("-")
     verdict = _judge_platform(platform, target)

@@ -154,6 +154,80 @@ def test_a_broken_file_can_be_left_out(
     assert "1 ELF file" in out + err
 
 
+def foreign_library(soname: str) -> bytes:
+    """Give a library of which only the machine is another one: aarch64 (EM_AARCH64 is 183)."""
+    native = tiny_library(soname)
+    return native[:18] + (183).to_bytes(2, "little") + native[20:]
+
+
+def test_check_counts_what_it_looked_at(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Files for another machine are not said to load; where all are, that is an error."""
+    (tmp_path / "arm.so").write_bytes(foreign_library("arm.so"))
+    assert main(["check", str(tmp_path)]) == 1
+    assert "all ELF files are for aarch64, the target is x86_64" in capsys.readouterr().err
+    (tmp_path / "here.so").write_bytes(tiny_library("here.so"))
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == (
+        "1 ELF file: everything loads; 1 left alone (for another machine (aarch64))\n"
+    )
+
+
+def test_check_advises_to_patch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What `check` misses is added by a patch, not given to `check`; what is ignored is told."""
+    (tmp_path / "a.so").write_bytes(tiny_library("a.so", "libzzyzx.so.3"))
+    assert main(["check", str(tmp_path)]) == 1
+    assert "\npatch it with:\n--ignore-missing a.so:libzzyzx.so.3\n" in capsys.readouterr().err
+    assert main(["check", str(tmp_path), "--ignore-missing", "libzzyzx.so.3"]) == 0
+    told = capsys.readouterr().out
+    assert told == "a.so: libzzyzx.so.3 is ignored by 'libzzyzx.so.3'\n"
+
+
+def test_foreign_files_are_told_together(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Files for one other machine are one problem, with the option that allows them to paste."""
+    files = {
+        "made/x64/a.so": tiny_library("a.so"),
+        "made/arm/a.so": foreign_library("a.so"),
+        "made/arm/b.so": foreign_library("b.so"),
+        "made/arm9/b.so": foreign_library("b.so"),
+    }
+    wheel = MadeWheel(files=files).write(tmp_path)
+    words = ["patch", wheel, "-o", str(tmp_path / "out")]
+    assert main(words) == 1
+    err = capsys.readouterr().err
+    assert err.count("machine aarch64: it is for aarch64, the target is x86_64") == 1
+    assert "\n--allow-foreign 'made/*'\n" in err
+    assert main([*words, "--allow-foreign", "made/*"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("platform", "why"),
+    [
+        ("manylinux_2_17_aarch64", "the wheel is for aarch64, the target is x86_64"),
+        ("musllinux_1_2_x86_64", "the wheel is for musl (musllinux_1_2_x86_64), the target's"),
+    ],
+)
+def test_inspect_tells_what_patch_would_refuse(
+    platform: str, why: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A wheel for another machine or libc is called that, and nothing is advised to be added."""
+    library = tiny_library("a.so", "libc.musl-x86_64.so.1")
+    if "aarch64" in platform:
+        library = foreign_library("a.so")
+    made = MadeWheel(files={"made/a.so": library}, tag=f"py3-none-{platform}")
+    wheel = made.write(tmp_path)
+    report = tmp_path / "report.json"
+    assert main(["inspect", wheel, "--json", str(report)]) == 0
+    out = capsys.readouterr().out
+    assert f"\ndoes not fit this target:\n  {why}" in out
+    assert "machine aarch64" not in out
+    assert "to add" not in out
+    assert json.loads(report.read_text())["inspection"]["misfits"][0].startswith(why)
+    assert main(["patch", wheel, "-o", str(tmp_path)]) == 1
+    assert why in capsys.readouterr().err
+
+
 def test_our_own_fault_is_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

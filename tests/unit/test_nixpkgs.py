@@ -138,6 +138,22 @@ def test_paste_outside_a_build(table: nixpkgs.Table) -> None:
     ]
 
 
+def test_paste_what_does_not_fit(table: nixpkgs.Table) -> None:
+    """Files for other machines can be allowed by their folders; what is too old gets advice."""
+    labels = ("lib/python3.11/site-packages/a/x.so", "a/b/y.so", "z.so", "q/[1].so")
+    unfit = [
+        Problem(name="libcrypto.so.3", wanted_by=("a.so",), reason="has no version OPENSSL_3.4.0"),
+        Problem(name="machine aarch64", wanted_by=labels, reason="it is for aarch64"),
+    ]
+    nix = nixpkgs.paste_block([], table, in_build=True, unfit=unfit)
+    assert nix.startswith('manylinuxAllowForeign = [ "a/*" "q/[[]1].so" "z.so" ];\n# ')
+    assert "newer nixpkgs" in nix
+    assert "manylinuxExclude" in nix
+    shell = nixpkgs.paste_block([], table, in_build=False, unfit=unfit[1:])
+    assert shell.startswith("--allow-foreign 'a/*' \\\n--allow-foreign 'q/[[]1].so' \\\n")
+    assert "newer nixpkgs" not in shell
+
+
 def test_paste_nothing(table: nixpkgs.Table) -> None:
     """Nothing is missing: nothing is to be pasted; a driver's library is nobody's to provide."""
     assert nixpkgs.paste_block([], table, in_build=True) == ""
