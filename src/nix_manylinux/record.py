@@ -173,6 +173,37 @@ def encode_digest(algorithm: str, digest: bytes) -> str:
     return f"{algorithm}={encoded.decode('ascii')}"
 
 
+def spelt_right(record: Record) -> Record:
+    """Give a RECORD with digests in hex, as gmsh's wheels have them, in base64.
+
+    pip holds RECORD against nothing and takes such a wheel, `installer` doesn't:
+    it can be told for sure what is meant, and the two are never of one length.
+    """
+    if not any(_is_hex(row) for row in record.rows):
+        return record
+    rows = (
+        record.row(
+            row.path,
+            encode_digest(row.algorithm, bytes.fromhex(row.hash.partition("=")[2])),
+            row.size,
+        )
+        if _is_hex(row)
+        else row
+        for row in record.rows
+    )
+    return Record(rows=tuple(rows), line_end=record.line_end)
+
+
+def _is_hex(row: Row) -> bool:
+    algorithm, _, digest = row.hash.partition("=")
+    return (
+        len(digest) >= 64  # no more work for sha256 in base64, which nearly all are
+        and algorithm in STRONG_HASHES
+        and len(digest) == 2 * len(new_hash(algorithm).digest())
+        and not digest.strip("0123456789abcdefABCDEF")
+    )
+
+
 def hash_descriptor(
     descriptor: int,
     algorithm: str = "sha256",

@@ -18,7 +18,7 @@ from nix_manylinux.files import write_all
 from nix_manylinux.model import Options
 from nix_manylinux.parallel import in_parallel
 from nix_manylinux.progress import shared
-from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record
+from nix_manylinux.record import MAX_RECORD_SIZE, encode_digest, new_hash, parse_record, spelt_right
 from nix_manylinux.tags import wheel_file_name
 from nix_manylinux.values import Value, field
 from nix_manylinux.wheel_checks import (
@@ -297,6 +297,7 @@ def _open(descriptor: int, path: str, max_size: int) -> Wheel:
     record = parse_record(
         read_text(descriptor, by_name, name, MAX_RECORD_SIZE), error=BadWheel, where=name
     )
+    record = spelt_right(record)
     check_record(record, members, name)
     wheel = Wheel(
         path=path,
