@@ -216,10 +216,15 @@ def hash_descriptor(
     ``going`` says no it is given up, and what is returned means nothing.
     """
     state = new_hash(algorithm)
-    buffer = bytearray(min(size + 1, _CHUNK))
-    view = memoryview(buffer)
     total = 0
+    if size < _CHUNK:  # one call reads it all, and shows that there is no more
+        data = os.read(descriptor, size + 1)
+        state.update(data)
+        total = len(data)
+        if total == size:
+            return encode_digest(algorithm, state.digest()), total
+    buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
     while going() and (count := os.readv(descriptor, [buffer])):
-        state.update(view[:count])
+        state.update(buffer[:count])
         total += count
     return encode_digest(algorithm, state.digest()), total
