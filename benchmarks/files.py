@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from measure import SEARCH_PATH, member, peak_memory, run, seconds, table, wheel, workshop
 
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from pathlib import Path

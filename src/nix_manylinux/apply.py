@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from nix_manylinux.editor import Edited, EditFile
-    from nix_manylinux.model import ElfEdit, FilePlan, Plan
+    from nix_manylinux.elf.facts import ElfEdit
+    from nix_manylinux.model import FilePlan, Plan
     from nix_manylinux.progress import Progress
     from nix_manylinux.record_update import RecordUpdate
 

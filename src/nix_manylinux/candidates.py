@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.loader import Loader, expand_tokens
 from nix_manylinux.errors import BadElf
-from nix_manylinux.model import ElfKind, Outcome, Resolution
+from nix_manylinux.model import Outcome, Resolution
 from nix_manylinux.policy import version_number
 from nix_manylinux.treeindex import inside
 
@@ -18,8 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.index import Disk, LibraryIndex, WheelIndex
-    from nix_manylinux.model import ElfFacts, Options, Target, TreeFacts, TreeFile
+    from nix_manylinux.model import Options, Target, TreeFacts, TreeFile
     from nix_manylinux.patterns import IgnoreList
     from nix_manylinux.treeindex import TreeIndex
 

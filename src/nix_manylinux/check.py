@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nix_manylinux.data import read_libraries
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.errors import BadElf, BadTarget
-from nix_manylinux.model import ElfKind, FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.model import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.patterns import IgnoreList, file_matches
 from nix_manylinux.problems import Problems
 from nix_manylinux.resolve import make_loader

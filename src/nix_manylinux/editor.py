@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nix_manylinux.model import ElfEdit
+    from nix_manylinux.elf.facts import ElfEdit
 
 
 class Edited(Protocol):

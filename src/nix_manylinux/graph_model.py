@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from nix_manylinux.model import ElfKind, Outcome
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.model import Outcome
 from nix_manylinux.values import Value
 
 TYPE_CHECKING = False

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nix_manylinux.model import ElfFacts
+    from nix_manylinux.elf.facts import ElfFacts
 
 
 class Disk:

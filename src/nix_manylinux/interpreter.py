@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nix_manylinux.model import ElfFacts, Machine
+    from nix_manylinux.elf.facts import ElfFacts, Machine
 
 #: Seconds that an interpreter gets to tell about itself; a cold network disk needs some.
 _PATIENCE = 60

@@ -8,7 +8,7 @@ mode that it came with for good.
 
 from __future__ import annotations
 
-from nix_manylinux.model import ElfKind
+from nix_manylinux.elf.facts import ElfKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

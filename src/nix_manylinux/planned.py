@@ -6,7 +6,7 @@ from nix_manylinux.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.model import ElfEdit, ElfFacts
+    from nix_manylinux.elf.facts import ElfEdit, ElfFacts
 
 
 def planned_facts(facts: ElfFacts, edit: ElfEdit) -> ElfFacts:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from nix_manylinux.candidates import OTHER_WHEEL, Resolver
 from nix_manylinux.data import Libraries, read_libraries
+from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.elf.loader import Loader
 from nix_manylinux.index import LibraryIndex, WheelIndex, refuse_unwritable
 from nix_manylinux.model import (
-    ElfEdit,
-    ElfKind,
     FilePlan,
     Options,
     Outcome,

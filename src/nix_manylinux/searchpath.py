@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.candidates import OTHER_WHEEL, origin_entries
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.loader import expand_tokens
-from nix_manylinux.model import ElfKind, Outcome
+from nix_manylinux.model import Outcome
 from nix_manylinux.treeindex import inside
 from nix_manylinux.values import Value, replace
 

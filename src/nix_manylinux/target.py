@@ -27,7 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nix_manylinux.model import ElfFacts, Interpreter, Machine
+    from nix_manylinux.elf.facts import ElfFacts, Machine
+    from nix_manylinux.model import Interpreter
 
 _LINKER_HINT = (
     "give the file that programs of the target name as their interpreter, such as "

@@ -10,11 +10,12 @@ import os
 import re
 import stat
 
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadElf, BadTree
 from nix_manylinux.files import TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
-from nix_manylinux.model import Distribution, ElfKind, TreeFacts, TreeFile
+from nix_manylinux.model import Distribution, TreeFacts, TreeFile
 from nix_manylinux.progress import told
 from nix_manylinux.values import Value, field
 

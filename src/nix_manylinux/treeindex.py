@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.model import ElfKind
+from nix_manylinux.elf.facts import ElfKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from nix_manylinux.values import field_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.model import ElfFacts, Plan
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.model import Plan
     from nix_manylinux.progress import Progress
 
 

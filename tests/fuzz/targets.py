@@ -22,13 +22,14 @@ from tests.support.world import target as make_target
 
 from nix_manylinux.check import check_trees
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.loader import Loader
 from nix_manylinux.elf.read import parse_elf, read_elf
 from nix_manylinux.elf.strings import read_only_sonames
 from nix_manylinux.errors import BadElf, BadTree, BadWheel, NixManylinuxError
 from nix_manylinux.index import LibraryIndex
 from nix_manylinux.metadata import expand_tags, read_headers, required_names
-from nix_manylinux.model import ElfEdit, Options, Outcome
+from nix_manylinux.model import Options, Outcome
 from nix_manylinux.planned import planned_facts
 from nix_manylinux.record import Record, parse_record
 from nix_manylinux.resolve import plan_trees
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 
     from tests.fuzz.harness import Verdict
 
-    from nix_manylinux.model import ElfFacts, Plan
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.model import Plan
 
 # -- wheels ------------------------------------------------------------------
 

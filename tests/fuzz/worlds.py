@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tests.support.world import AARCH64, TREE, X86_64, World
 
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, VersionNeed
 from nix_manylinux.errors import BadElf
-from nix_manylinux.model import Distribution, ElfFacts, ElfKind, TreeFacts, TreeFile, VersionNeed
+from nix_manylinux.model import Distribution, TreeFacts, TreeFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

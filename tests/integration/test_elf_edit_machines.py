@@ -10,8 +10,8 @@ import pytest
 from tests.support.elf_matrix import CROSS, MUSL, NATIVE, OUTPUT, Case, bare
 
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
 ALL = (*NATIVE, *CROSS, MUSL)

@@ -14,8 +14,8 @@ from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import layout, patchelf
 from nix_manylinux.elf.build import Build
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.errors import EditFailed
-from nix_manylinux.model import ElfEdit
 from nix_manylinux.values import replace
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from tests.support.elf import TARGETS, ElfBuilder
 from tests.support.elf_matrix import bare
 
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ import pytest
 from tests.support.elf import ElfBuilder
 
 from nix_manylinux.elf.edit import Edited, edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.errors import EditFailed
-from nix_manylinux.model import ElfEdit
 from nix_manylinux.signals import signals_as_exceptions
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from nix_manylinux.elf import edit as writer
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf import layout, patchelf
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.errors import BadElf, EditFailed
-from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from nix_manylinux.elf.survey import Survey

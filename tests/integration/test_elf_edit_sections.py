@@ -18,8 +18,8 @@ from tests.support.elf_matrix import CROSS, NATIVE
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.edit import Edited, edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from tests.support.store import host_store
 from tests.wheels import corpus
 
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(7))
 

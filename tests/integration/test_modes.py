@@ -23,7 +23,7 @@ from tests.support.trees import plan_all
 from tests.support.wheels import MadeWheel
 
 from nix_manylinux.apply import apply_plan
-from nix_manylinux.model import ElfEdit
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.modes import barred_warning
 from nix_manylinux.values import replace
 

@@ -16,7 +16,7 @@ from nix_manylinux.elf.read import read_elf
 if TYPE_CHECKING:
     from tests.support.rings import Nix
 
-    from nix_manylinux.model import ElfFacts
+    from nix_manylinux.elf.facts import ElfFacts
 
 pytestmark = pytest.mark.nix
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux import values
 from nix_manylinux.elf import format as elf
-from nix_manylinux.model import Machine
+from nix_manylinux.elf.facts import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

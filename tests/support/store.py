@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 from tests.support import host
 
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

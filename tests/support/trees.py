@@ -7,14 +7,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nix_manylinux.model import (
-    ElfEdit,
-    FilePlan,
-    Machine,
-    Plan,
-    Target,
-    TreeFacts,
-)
+from nix_manylinux.elf.facts import ElfEdit, Machine
+from nix_manylinux.model import FilePlan, Plan, Target, TreeFacts
 from nix_manylinux.tree import scan_tree
 
 if TYPE_CHECKING:

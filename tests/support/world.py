@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine, VersionNeed
 from nix_manylinux.errors import BadElf
 from nix_manylinux.index import Disk, LibraryIndex
-from nix_manylinux.model import (
-    Distribution,
-    ElfFacts,
-    ElfKind,
-    FilePlan,
-    Machine,
-    Options,
-    Plan,
-    Target,
-    TreeFacts,
-    TreeFile,
-    VersionNeed,
-)
+from nix_manylinux.model import Distribution, FilePlan, Options, Plan, Target, TreeFacts, TreeFile
 from nix_manylinux.resolve import plan_trees
 
 if TYPE_CHECKING:

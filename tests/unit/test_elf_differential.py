@@ -21,8 +21,8 @@ from tests.support.elf import TARGETS, Poker, arrangement
 from tests.wheels import corpus
 
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, VersionNeed
 from nix_manylinux.elf.read import parse_elf, read_elf
-from nix_manylinux.model import ElfFacts, ElfKind, VersionNeed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,8 +9,8 @@ import pytest
 from tests.support.elf import TARGETS, Poker
 
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.facts import DlopenNote
 from nix_manylinux.elf.read import parse_elf
-from nix_manylinux.model import DlopenNote
 
 if TYPE_CHECKING:
     from tests.support.elf import ElfBuilder

@@ -9,10 +9,10 @@ SOURCE = Path(__file__).parents[2] / "src" / "nix_manylinux"
 
 #: From the ground up. A new module takes its place here.
 ORDER = """
-values errors signals model modes progress parallel data
+values errors signals elf.facts model modes progress parallel data
 elf.format elf.image elf.versions elf.read elf.strings
 elf.draft elf.tables elf.object elf.bss elf.sound elf.stringtable elf.goal elf.pieces elf.survey
-elf.check elf.layout elf.build
+elf.meaning elf.check elf.layout elf.build
 elf.patchelf elf.edit elf.loader
 policy tags verdict libc interpreter target
 files record record_update metadata
@@ -74,5 +74,5 @@ def test_modules_import_only_from_below() -> None:
 
 
 def test_modules_stay_rooms() -> None:
-    """A module that passes 380 lines has to be split; 300 is where it begins to ask."""
-    assert [n for n, p in modules().items() if len(p.read_text().splitlines()) > 380] == []
+    """A module that passes 360 lines has to be split; 300 is where it begins to ask."""
+    assert [n for n, p in modules().items() if len(p.read_text().splitlines()) > 360] == []

@@ -15,7 +15,7 @@ from nix_manylinux.elf.loader import Loader, Process, expand_tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nix_manylinux.model import ElfFacts
+    from nix_manylinux.elf.facts import ElfFacts
 
 S390X = AARCH64.__class__(number=62, bits=64, endian="big")
 

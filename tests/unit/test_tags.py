@@ -18,8 +18,9 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from nix_manylinux import tags
+from nix_manylinux.elf.facts import Machine
 from nix_manylinux.errors import BadWheel, IncompatibleWheel
-from nix_manylinux.model import Interpreter, Machine, Target
+from nix_manylinux.model import Interpreter, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nix_manylinux import policy
-from nix_manylinux.model import (
-    Distribution,
-    ElfFacts,
-    ElfKind,
-    Machine,
-    TreeFacts,
-    TreeFile,
-    VersionNeed,
-)
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine, VersionNeed
+from nix_manylinux.model import Distribution, TreeFacts, TreeFile
 from nix_manylinux.verdict import Breach, Verdict, verdict
 
 X86_64 = Machine(number=62, bits=64, endian="little")

@@ -31,8 +31,8 @@ from tests.support.isolation import sandbox
 from tests.support.loading import open_in_python, open_libraries, start_program
 from tests.wheels.agreement import compare
 
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """Proof of an edit: the file after it, held against the file before and what was asked.
 
 Nothing here knows how the edit was laid out. A draft passes if the loader
-would read what was meant (`_meaning`), every byte that somebody points at is
+would read what was meant (`misread`), every byte that somebody points at is
 what it was (`_contents`), segments only grew (`_segments`), and no rule of
 `sound` is broken that was kept before.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.meaning import misread
 from nix_manylinux.elf.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.sound import faults
-from nix_manylinux.elf.stringtable import STRING_TAGS, name_at
 from nix_manylinux.values import replace
 
 TYPE_CHECKING = False
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from nix_manylinux.elf.draft import Change
+    from nix_manylinux.elf.facts import ElfEdit
     from nix_manylinux.elf.format import Section
     from nix_manylinux.elf.goal import Goal
     from nix_manylinux.elf.object import Object
     from nix_manylinux.elf.survey import Survey
-    from nix_manylinux.model import ElfEdit
 
 #: Pieces that an edit may make longer or shorter.
 _RESIZED = frozenset({Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP})
@@ -46,84 +46,11 @@ def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Chan
         broken -= faults(old)
     return [
         *sorted(broken),
-        *_meaning(old, after, edit, goal.dropped),
+        *misread(old, after, edit, goal.dropped),
         *_strings(after, goal),
         *_segments(old, after),
         *_contents(before, after, changes),
     ]
-
-
-# What the loader reads ------------------------------------------------------------
-
-
-def meaning(obj: Object) -> dict[str, object]:
-    """Tell what a loader learns from a file, names in the place of offsets."""
-    strings = obj.strings
-    names: dict[int, list[bytes]] = {tag: [] for tag in STRING_TAGS}
-    values = []
-    for tag, value in obj.dynamic:
-        if tag in STRING_TAGS:
-            names[tag].append(name_at(strings, value))
-        elif tag not in POINTERS and tag != elf.DT_STRSZ:
-            values.append((tag, value))
-    interp = obj.interp
-    stack = obj.one(elf.PT_GNU_STACK)
-    return {
-        "needed": names.pop(elf.DT_NEEDED),
-        "rpath": names.pop(elf.DT_RPATH),
-        "runpath": names.pop(elf.DT_RUNPATH),
-        "names": names,
-        "values": values,
-        "tags": sorted(tag for tag, _ in obj.dynamic if tag in POINTERS),
-        "interpreter": None if interp is None else obj.draft.read(interp.offset, interp.filesz),
-        "stack": None if stack is None else stack.flags,
-        "vn_files": [name_at(strings, value) for _, value in obj.vn_files],
-        "versions": [name_at(strings, value) for value in obj.version_names],
-    }
-
-
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def wanted_meaning(before: Object, edit: ElfEdit) -> dict[str, object]:
-    """Tell what `meaning` shall be after an edit."""
-    wanted = meaning(before)
-    renamed = {_raw(old): _raw(new) for old, new in edit.replace_needed}
-    for key in ("needed", "vn_files"):
-        names = wanted[key]
-        if isinstance(names, list):
-            wanted[key] = [renamed.get(name, name) for name in names]
-    needed = wanted["needed"]
-    if isinstance(needed, list):
-        for name in map(_raw, edit.add_needed):
-            if name not in needed:
-                needed.append(name)
-    if edit.search_path is not None:
-        path = [_raw(":".join(edit.search_path))] if any(edit.search_path) else []
-        wanted["rpath"] = path if edit.inherited else []
-        wanted["runpath"] = [] if edit.inherited else path
-    if edit.interpreter is not None:
-        wanted["interpreter"] = _raw(edit.interpreter) + b"\0"
-    return wanted
-
-
-def _meaning(
-    before: Object, after: Object, edit: ElfEdit, dropped: tuple[int, ...]
-) -> Iterator[str]:
-    wanted, found = wanted_meaning(before, edit), meaning(after)
-    values = wanted["values"]
-    if isinstance(values, list) and dropped:
-        wanted["values"] = [pair for pair in values if pair[0] not in dropped]
-    stack = wanted["stack"]
-    if edit.clear_executable_stack:
-        if isinstance(stack, int):
-            wanted["stack"] = stack & ~elf.PF_X
-        elif found["stack"] == elf.PF_R | elf.PF_W:
-            wanted["stack"] = found["stack"]  # there was room for a PT_GNU_STACK
-    for key, value in wanted.items():
-        if found[key] != value:
-            yield f"{key} became {found[key]!r}, not {value!r}"
 
 
 #: Makes 0xFF of every byte but zero.
@@ -218,7 +145,7 @@ def _other_headers(before: Object, after: Object) -> Iterator[str]:
             free.update(filesz=b.filesz, memsz=b.memsz)
         writable = a.flags | elf.PF_R | elf.PF_W
         if a.type == elf.PT_GNU_STACK or (a.type == elf.PT_DYNAMIC and b.flags == writable):
-            free.update(flags=b.flags)  # of the stack: see `_meaning`
+            free.update(flags=b.flags)  # of the stack: see `misread`
         follows = b.paddr in {a.paddr, a.paddr + b.vaddr - a.vaddr, b.vaddr}
         if not follows or (a != b and replace(a, **free) != b):
             yield f"a program header of the type {a.type:#x} changed"

@@ -16,13 +16,13 @@ from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.build import Build
 from nix_manylinux.elf.check import differences
 from nix_manylinux.elf.draft import Change, Draft, FileSource
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.goal import goal_of
 from nix_manylinux.elf.layout import NoRoom, plans
 from nix_manylinux.elf.object import Object, Unproven
 from nix_manylinux.elf.pieces import pieces_of
 from nix_manylinux.elf.survey import Survey
 from nix_manylinux.errors import BadElf, EditFailed
-from nix_manylinux.model import ElfEdit
 from nix_manylinux.values import Value, field, replace
 
 TYPE_CHECKING = False

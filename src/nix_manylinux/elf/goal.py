@@ -17,8 +17,8 @@ from nix_manylinux.values import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from nix_manylinux.elf.facts import ElfEdit
     from nix_manylinux.elf.object import Object
-    from nix_manylinux.model import ElfEdit
 
 _HINTS = frozenset({elf.DT_RELACOUNT, elf.DT_RELCOUNT})
 #: Values of entries count from their own address, so that no entry may change its place.

@@ -7,8 +7,8 @@ taken to be clean, and there is no ld.so.cache, as there is none on Nix.
 
 from __future__ import annotations
 
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.errors import BadElf
-from nix_manylinux.model import ElfKind
 from nix_manylinux.values import Value, field
 
 TYPE_CHECKING = False
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Protocol
 
-    from nix_manylinux.model import ElfFacts, Target
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.model import Target
 
     class Files(Protocol):
         """The part of the file system that the loader looks at."""

@@ -11,8 +11,8 @@ import os
 import shutil
 import sys
 
-from nix_manylinux.elf.check import meaning, wanted_meaning
 from nix_manylinux.elf.draft import Draft, FileSource
+from nix_manylinux.elf.meaning import meaning, wanted_meaning
 from nix_manylinux.elf.object import Object
 from nix_manylinux.elf.sound import faults
 from nix_manylinux.errors import BadElf, EditFailed
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO
 
-    from nix_manylinux.model import ElfEdit
+    from nix_manylinux.elf.facts import ElfEdit
 
 _CHUNK = 1 << 20
 #: The largest files take it a few seconds.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.facts import DlopenNote, VersionNeed
 from nix_manylinux.errors import BadElf
-from nix_manylinux.model import DlopenNote, VersionNeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
