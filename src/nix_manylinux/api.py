@@ -73,7 +73,7 @@ def inspect(
     options = options or Options()
     with ExitStack() as stack:
         labels: Mapping[str, str] = {}
-        if os.path.isdir(path):
+        if _is_tree(path):
             facts = scan_tree(_directory(path), excluded=_excluded(options))
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             tags = tuple(tag for each in tagged for tag in each)
@@ -104,7 +104,7 @@ def plan_path(
     """
     options = options or Options()
     with ExitStack() as stack:
-        if os.path.isdir(path):
+        if _is_tree(path):
             facts = scan_tree(_directory(path), excluded=_excluded(options))
         else:
             facts, _ = _unpack_for_reading(stack, os.fspath(path), options)
@@ -244,6 +244,8 @@ def patch_wheel(
 
     options = options or Options()
     path = os.fspath(wheel)
+    if not os.path.exists(path):
+        _directory(path)
     name = parse_wheel_name(path)
     check_compatible(name.tags, target, where=os.path.basename(path))
     with scratch_folder() as folder, ExitStack() as stack:
@@ -336,8 +338,24 @@ def _make_folder(path: str) -> None:
         ) from error
 
 
+def _is_tree(path: StrPath) -> bool:
+    """Whether a path that may name a tree or a wheel names a tree; BadTree for neither."""
+    if os.fspath(path).endswith(".whl") and os.path.exists(path) and not os.path.isdir(path):
+        return False
+    return bool(_directory(path))
+
+
 def _directory(root: StrPath) -> str:
-    path = os.path.abspath(os.fspath(root))
-    if not os.path.isdir(path):
-        raise BadTree("there is no such directory", where=os.fspath(root))
-    return path
+    path = os.fspath(root)
+    if os.path.isdir(path):
+        return os.path.abspath(path)
+    if not path:
+        raise BadTree("an empty path names nothing", hint="is a variable unset?")
+    if not os.path.exists(path):
+        raise BadTree("there is no such file or directory", where=path, hint="check the spelling")
+    if path.endswith(".whl"):
+        what, hint = "is a wheel", "unpack it, and name the folder; `inspect` takes it as it is"
+    else:
+        what = "is neither a directory nor a wheel (*.whl)"
+        hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
+    raise BadTree(what, where=path, hint=hint)

@@ -23,9 +23,9 @@ DONE, REFUSED, USAGE, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command with ``words`` (sys.argv's by default) and return the exit status."""
     words = sys.argv[1:] if words is None else words
+    _open_streams()
     if list(words) == ["--version"]:  # asked for often, by wrappers: imports nothing
-        sys.stdout.write(f"nix-manylinux {VERSION}\n")
-        return DONE
+        return _version()
     # We make next to no cycles, and the search for them is a tenth of the time.
     collecting = gc.isenabled()
     gc.disable()
@@ -40,6 +40,24 @@ def main(words: Sequence[str] | None = None) -> int:
     finally:
         if collecting:
             gc.enable()
+
+
+def _open_streams() -> None:
+    """Open the standard streams that are closed, or files of ours would take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _version() -> int:
+    try:
+        sys.stdout.write(f"nix-manylinux {VERSION}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stderr.write(f"error: standard output: can't be written: {error.strerror}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    return DONE
 
 
 def _guarded(arguments: Arguments, environment: Mapping[str, str]) -> int:
@@ -57,14 +75,17 @@ def _guarded(arguments: Arguments, environment: Mapping[str, str]) -> int:
     )
     run = Run(arguments, environment, console)
     try:
-        return run.command()
+        status = run.command()
+        console.finish()
     except NixManylinuxError as error:
-        run.refused(error)
+        try:
+            run.refused(error)
+            console.finish()
+        except NixManylinuxError as another:  # the report can't be written either
+            if str(another) != str(error):
+                console.fail(another)
         usage = isinstance(error, BadOption) and not isinstance(error, UnneededIgnore)
         return USAGE if usage else REFUSED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except KeyboardInterrupt:
         console.insist(["interrupted; nothing was left half done"])
         return INTERRUPTED
@@ -76,3 +97,4 @@ def _guarded(arguments: Arguments, environment: Mapping[str, str]) -> int:
             *traceback.format_exc().splitlines(),
         ])  # fmt: skip
         return FAULT
+    return status

@@ -34,6 +34,9 @@ class Run:
 
     def command(self) -> int:
         """Carry it out; gives the exit status, raises what the API raises."""
+        given = self.arguments
+        if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
+            return self._usage("an empty path names nothing; is a variable unset?")
         return {
             "patch": self._patch,
             "check": self._check,
@@ -56,10 +59,16 @@ class Run:
     # -- commands ---------------------------------------------------------
 
     def _patch(self) -> int:
-        wheels = [p for p in self.arguments.paths if p.endswith(".whl") and not os.path.isdir(p)]
-        if wheels and len(wheels) < len(self.arguments.paths):
+        given = self.arguments.paths
+        wheels = [path for path in given if path.endswith(".whl") and not os.path.isdir(path)]
+        if wheels and len(wheels) < len(given):
             return self._usage("patch takes trees or wheels, not both at once")
         if not wheels:
+            if self.arguments.output_dir is not None and all(map(os.path.isdir, given)):
+                return self._usage(
+                    "--output-dir is for wheels, named one by one (*.whl);"
+                    " a tree is patched where it is"
+                )
             return self._patch_trees()
         if self.arguments.output_dir is None:
             return self._usage("a patched wheel is written to a folder: give --output-dir DIR")
@@ -81,6 +90,7 @@ class Run:
             progress=self.console.progress,
         )
         self._tell(" ".join(self.arguments.paths), report)
+        self._warn_of_wheels(report.plan)
         self._keep(report)
         return self._done(report)
 
@@ -107,7 +117,7 @@ class Run:
     def _check(self) -> int:
         from nix_manylinux.api import check_tree  # noqa: PLC0415
         from nix_manylinux.errors import Unresolved  # noqa: PLC0415
-        from nix_manylinux.report import all_fine, files_text, report_json  # noqa: PLC0415
+        from nix_manylinux.report import all_fine, files_text, notable, report_json  # noqa: PLC0415
 
         report = check_tree(
             self.arguments.paths,
@@ -121,13 +131,14 @@ class Run:
         if broken:
             error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
         if self.arguments.json != "-":
-            lines = files_text(plan) if self.console.verbose else _shadows(plan)
+            lines = files_text(plan) if self.console.verbose else notable(plan)
             for line in lines:
                 self.console.answer(line)
         if broken:
             self._refused_plan(plan)
         else:
             self.console.say(all_fine(plan))
+        self._warn_of_wheels(plan)
         self._warn(plan)
         self._json(report_json("check", report=report, error=error))
         return REFUSED if broken else DONE
@@ -154,6 +165,7 @@ class Run:
             for line in text:
                 self.console.answer(line)
         self._warn(seen.plan)
+        self._warn_of_wheels(seen.plan)
         details = inspection_json(seen, table)
         self._json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
         return DONE
@@ -286,6 +298,12 @@ class Run:
         for warning in plan.warnings:
             self.console.warn(warning)
 
+    def _warn_of_wheels(self, plan: Plan) -> None:
+        """Say so where trees hold nothing but wheels, which nobody has looked into."""
+        for tree in () if plan.files else plan.trees:
+            if any(name.endswith(".whl") for name in os.listdir(tree.root)):
+                self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
+
     def _refused_plan(self, plan: Plan) -> None:
         from nix_manylinux.nixpkgs import load_table, paste_block  # noqa: PLC0415
         from nix_manylinux.report import problems_text  # noqa: PLC0415
@@ -340,7 +358,8 @@ class Run:
         _save(self.arguments.json, text + "\n", "report", "--json")
 
     def _usage(self, text: str) -> int:
-        self.console.insist([f"nix-manylinux: {text}", "try: nix-manylinux patch --help"])
+        command = self.arguments.command
+        self.console.insist([f"nix-manylinux: {text}", f"try: nix-manylinux {command} --help"])
         return USAGE
 
 
@@ -356,12 +375,3 @@ def _save(path: str, text: str, what: str, option: str) -> None:
             where=path,
             hint=f"give {option} a file in a folder that you may write to",
         ) from error
-
-
-def _shadows(plan: Plan) -> list[str]:
-    return [
-        f"{each.file.label}: {r.name} is {f'{r.path}, which ' if r.path else ''}{r.reason}"
-        for each in plan.files
-        for r in each.resolutions
-        if r.reason
-    ]

@@ -9,7 +9,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
     from nix_manylinux.errors import NixManylinuxError
@@ -25,7 +25,8 @@ class Console:
     """Writes lines to ``talk`` (progress, summaries, errors) and ``answer`` (results).
 
     Colours only where the stream is a terminal and NO_COLOR is unset or empty
-    (https://no-color.org).
+    (https://no-color.org). Talk that can't be written is lost and never stops
+    what is talked about; a reader of answers may leave, and is written to no more.
     """
 
     def __init__(
@@ -71,16 +72,18 @@ class Console:
             if width > 4:
                 filled = width * done // total
                 text = f"[{'#' * filled}{'.' * (width - filled)}] {text}"
-        self._talk.write(f"\r\x1b[K{text}")
-        self._talk.flush()
         self._shown = True
+        with self._losable():
+            self._talk.write(f"\r\x1b[K{text}")
+            self._talk.flush()
 
     def clear(self) -> None:
         """Take the line of `progress` away, if there is one."""
         if self._shown:
             self._shown = False
-            self._talk.write("\r\x1b[K")
-            self._talk.flush()
+            with self._losable():
+                self._talk.write("\r\x1b[K")
+                self._talk.flush()
 
     def say(self, text: str = "") -> None:
         """Write one line of talk, unless it is to be quiet."""
@@ -109,9 +112,17 @@ class Console:
             self._line(self._talk, line)
 
     def answer(self, text: str) -> None:
-        """Write what was asked for to standard output, line by line."""
-        for line in text.splitlines() or [""]:
-            self._line(self._answer, line)
+        """Write what was asked for to standard output, line by line. Raises WriteFailed."""
+        with self._answering():
+            for line in text.splitlines() or [""]:
+                self._line(self._answer, line)
+
+    def finish(self) -> None:
+        """Write what is still held back. Raises WriteFailed where that is an answer."""
+        with self._losable():
+            self._talk.flush()
+        with self._answering():
+            self._answer.flush()
 
     def paint(self, text: str, *styles: str) -> str:
         """Return ``text`` in colour, where colour is wanted."""
@@ -120,13 +131,44 @@ class Console:
         codes = ";".join(_CODES[style] for style in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
 
+    @contextlib.contextmanager
+    def _losable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            _silence(self._talk)
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            _silence(self._answer)
+            if not isinstance(error, BrokenPipeError):  # its reader has seen enough
+                from nix_manylinux.errors import WriteFailed  # noqa: PLC0415 - seldom
+
+                raise WriteFailed(
+                    f"can't be written: {error.strerror}", where="standard output"
+                ) from error
+
     def _line(self, stream: TextIO, text: str) -> None:
         self.clear()
         # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
         control = _CONTROL if self._plain or not self._talk.isatty() else _UNPAINTED
         safe = re.sub(control, _escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
         encoding = stream.encoding or "utf-8"
-        stream.write(safe.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        line = safe.encode(encoding, "backslashreplace").decode(encoding) + "\n"
+        if stream is self._answer:
+            stream.write(line)
+        else:
+            with self._losable():
+                stream.write(line)
+
+
+def _silence(stream: TextIO) -> None:
+    """Lead a stream to nowhere: what it still holds would fail again when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -49,6 +49,16 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     return lines
 
 
+def notable(plan: Plan) -> list[str]:
+    """Give a line for each need that there is something to say of: what it hides, say."""
+    return [
+        f"{each.file.label}: {r.name} is {f'{r.path}, which ' if r.path else ''}{r.reason}"
+        for each in plan.files
+        for r in each.resolutions
+        if r.reason
+    ]
+
+
 def all_fine(plan: Plan) -> str:
     """Say that everything loads, and what was not looked at or is ignored."""
     skipped = _skipped(plan)

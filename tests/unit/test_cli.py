@@ -87,6 +87,11 @@ def test_version_is_the_packages() -> None:
         ["patch", ".", "--missing", "perhaps"],
         ["patch", ".", "--ignore-missing", "*"],
         ["patch", ".", "--libs", "/a:b"],
+        ["patch", ".", "--libs", ""],
+        ["patch", ""],
+        ["patch", ".", "-o", "out"],
+        ["inspect", ""],
+        ["patch", "x-1-py3-none-any.whl", "-o", ""],
     ],
 )
 def test_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,6 +231,98 @@ def test_inspect_tells_what_patch_would_refuse(
     assert json.loads(report.read_text())["inspection"]["misfits"][0].startswith(why)
     assert main(["patch", wheel, "-o", str(tmp_path)]) == 1
     assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("made-1.0.tar.gz", "is neither a directory nor a wheel (*.whl)"),
+        ("made-1.0-py3.11.egg", "is neither a directory nor a wheel (*.whl)"),
+        ("made-1.0-py3-none-any.whl.metadata", "is neither a directory nor a wheel (*.whl)"),
+        ("nothing", "there is no such file or directory"),
+        ("nothing.whl", "there is no such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("command", ["patch", "check", "inspect", "graph"])
+def test_what_is_no_tree_and_no_wheel(
+    command: str, name: str, what: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file of another kind is called that, and what isn't there is called missing."""
+    path = tmp_path / name
+    if not name.startswith("nothing"):
+        path.write_bytes(b"PK")
+    output = ["-o", str(tmp_path / "out")] if command == "patch" else []
+    assert main([command, str(path), *output]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {path}: {what}\n  ")
+
+
+def test_a_folder_of_wheels_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Wheels inside a tree are not looked into, and `check` takes none: both are said."""
+    wheel = MadeWheel().write(tmp_path)
+    for command in ("patch", "check", "inspect"):
+        assert main([command, str(tmp_path)]) == 0
+        assert f"warning: {tmp_path} holds wheels, which are named one by one" in (
+            capsys.readouterr().err
+        )
+    assert main(["check", wheel]) == 1
+    assert f"error: {wheel}: is a wheel\n  unpack it" in capsys.readouterr().err
+
+
+def shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in which ``nm`` is the command; "$@" are the words."""
+    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    text = f'nm() {{ {sys.executable} -c "{start}" "$@"; }}\n{script}'
+    return subprocess.run(
+        ["bash", "-c", text, "shell", *words], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["inspect"], ["inspect", "--json", "-"], ["graph"], ["graph", "--format", "html"]]
+)
+def test_answers_that_cannot_be_written(words: list[str], tmp_path: Path) -> None:
+    """A full disk behind standard output is a refusal in one line, and no fault of ours."""
+    (tmp_path / "a.so").write_bytes(tiny_library("a.so"))
+    done = shell('nm "$@" >/dev/full', *words, str(tmp_path))
+    assert done.stderr == "error: standard output: can't be written: No space left on device\n"
+    assert done.returncode == 1
+    version = shell("nm --version >/dev/full")
+    assert (version.returncode, version.stderr) == (1, done.stderr)
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", "2>&1 | true", ">&- 2>&- <&-"])
+def test_talk_that_cannot_be_written_stops_nothing(where: str, tmp_path: Path) -> None:
+    """A patch is done to its end, roots and report included, though nobody can hear of it."""
+    tree, roots, report = tmp_path / "tree", tmp_path / "roots", tmp_path / "report.json"
+    tree.mkdir()
+    (tree / "a.so").write_bytes(tiny_library("a.so", runpath="/nowhere"))
+    words = ["patch", str(tree), "-v", "--gc-roots", str(roots), "--json", str(report)]
+    done = shell(f'set -o pipefail; nm "$@" {where}', *words)
+    assert done.returncode == 0, done
+    assert roots.is_dir()
+    assert json.loads(report.read_text())["status"] == "done"
+
+
+def test_a_reader_may_leave(tmp_path: Path) -> None:
+    """Who reads only the first line gets it, and the exit status is the command's own."""
+    (tmp_path / "a.so").write_bytes(tiny_library("a.so", "libzzyzx.so.3"))
+    done = shell('set -o pipefail; nm graph "$1" | head -n 1', str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "digraph needs {\n", "")
+    done = shell('set -o pipefail; nm check --json - "$1" 2>/dev/null | true', str(tmp_path))
+    assert done.returncode == 1
+
+
+def test_a_report_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The reason of a refusal is told although its report has no place, and each thing once."""
+    report = str(tmp_path / "nowhere" / "report.json")
+    assert main(["check", str(tmp_path / "gone"), "--json", report]) == 1
+    err = capsys.readouterr().err
+    assert "there is no such file or directory" in err
+    assert err.count("can't write the report") == 1
+    assert main(["check", str(tmp_path), "--json", report]) == 1
+    assert capsys.readouterr().err.count("can't write the report") == 1
 
 
 def test_our_own_fault_is_3(
