@@ -37,13 +37,19 @@ class Run:
         given = self.arguments
         if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
             return self._usage("an empty path names nothing; is a variable unset?")
-        return {
-            "patch": self._patch,
-            "check": self._check,
-            "inspect": self._inspect,
-            "expr": self._expr,
-            "graph": self._graph,
-        }[self.arguments.command]()
+        name = given.command
+        if name == "patch":
+            return self._patch()
+        if name == "check":
+            return self._check()
+        from nix_manylinux import views  # noqa: PLC0415
+
+        {
+            "inspect": views.show_inspection,
+            "expr": views.show_expression,
+            "graph": views.show_graph,
+        }[name](self)
+        return DONE
 
     def refused(self, error: NixManylinuxError) -> None:
         """Tell an error, with all that a refused plan knows, and write the JSON report."""
@@ -54,7 +60,7 @@ class Run:
             self.console.fail(error)
         else:
             self._refused_plan(plan)
-        self._json(report_json(self.arguments.command, error=error))
+        self.write_json(report_json(self.arguments.command, error=error))
 
     # -- commands ---------------------------------------------------------
 
@@ -83,9 +89,9 @@ class Run:
 
         report = patch_trees(
             self.arguments.paths,
-            target=self._target(self.arguments.paths),
-            libraries=self._libraries(),
-            options=self._options(),
+            target=self.target(self.arguments.paths),
+            libraries=self.libraries(),
+            options=self.options(),
             dry_run=self.arguments.dry_run,
             progress=self.console.progress,
         )
@@ -100,9 +106,9 @@ class Run:
         done = patch_wheel(
             wheel,
             output_dir=output_dir,
-            target=self._target(()),
-            libraries=self._libraries(),
-            options=self._options(),
+            target=self.target(()),
+            libraries=self.libraries(),
+            options=self.options(),
             source_date_epoch=self._epoch(),
             dry_run=self.arguments.dry_run,
             sha256=self.arguments.json is not None,  # nobody else hears of it
@@ -121,9 +127,9 @@ class Run:
 
         report = check_tree(
             self.arguments.paths,
-            target=self._target(self.arguments.paths),
-            libraries=self._libraries(),
-            options=self._options(),
+            target=self.target(self.arguments.paths),
+            libraries=self.libraries(),
+            options=self.options(),
         )
         plan = report.plan
         broken = bool(plan.missing or plan.incompatible)
@@ -138,102 +144,14 @@ class Run:
             self._refused_plan(plan)
         else:
             self.console.say(all_fine(plan))
-        self._warn_of_wheels(plan)
-        self._warn(plan)
-        self._json(report_json("check", report=report, error=error))
+        self.warn(plan)
+        self.write_json(report_json("check", report=report, error=error))
         return REFUSED if broken else DONE
-
-    def _inspect(self) -> int:
-        from nix_manylinux.api import inspect  # noqa: PLC0415
-        from nix_manylinux.inspection import inspection_json, inspection_text  # noqa: PLC0415
-        from nix_manylinux.model import Report  # noqa: PLC0415
-        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
-        from nix_manylinux.report import report_json  # noqa: PLC0415
-
-        path = self.arguments.paths[0]
-        seen = inspect(
-            path,
-            target=self._target((path,)),
-            libraries=self._libraries(),
-            options=self._options(),
-        )
-        table = load_table()
-        if self.arguments.json != "-":
-            text = inspection_text(
-                seen, table, verbose=self.console.verbose, in_build=self._in_build()
-            )
-            for line in text:
-                self.console.answer(line)
-        self._warn(seen.plan)
-        self._warn_of_wheels(seen.plan)
-        details = inspection_json(seen, table)
-        self._json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
-        return DONE
-
-    def _expr(self) -> int:
-        from nix_manylinux.described import describe_wheel  # noqa: PLC0415
-        from nix_manylinux.download import download_wheels  # noqa: PLC0415
-        from nix_manylinux.expr import build_expression  # noqa: PLC0415
-        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
-        from nix_manylinux.policy import load_policies  # noqa: PLC0415
-        from nix_manylinux.signals import scratch_folder  # noqa: PLC0415
-
-        extra = self.arguments.extra
-        (wheel,) = self.arguments.paths
-        with scratch_folder() as folder:
-            paths = [wheel]
-            if not wheel.endswith(".whl"):
-                paths = download_wheels(
-                    wheel,
-                    python_versions=extra.python_version or ["3.12"],
-                    systems=extra.system or ["x86_64-linux"],
-                    into=folder,
-                    environment=self.environment,
-                    progress=self.console.on_terminal,
-                )
-            text = build_expression(
-                [describe_wheel(path) for path in paths],
-                table=load_table(),
-                policies=load_policies(),
-                python_versions=extra.python_version or (),
-                systems=extra.system or (),
-                runtime_libs=extra.runtime_libs or (),
-            )
-        self.console.answer(text)
-        return DONE
-
-    def _graph(self) -> int:
-        from nix_manylinux.api import plan_path  # noqa: PLC0415
-        from nix_manylinux.graph import SUFFIXES, render_graph  # noqa: PLC0415
-        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
-
-        extra = self.arguments.extra
-        output: str | None = extra.output
-        ending = os.path.splitext(output or "")[1].lower()
-        path = self.arguments.paths[0]
-        plan = plan_path(
-            path,
-            target=self._target((path,)),
-            libraries=self._libraries(),
-            options=self._options(),
-        )
-        text = render_graph(
-            plan,
-            extra.format or SUFFIXES.get(ending, "dot"),
-            detail=extra.detail,
-            table=load_table() if plan.missing else None,
-        )
-        if output is None or output == "-":
-            self.console.answer(text)
-        else:
-            _save(output, text, "picture", "--output")
-            self.console.say(f"wrote {output}")
-        self._warn(plan)
-        return DONE
 
     # -- what the commands share -------------------------------------------
 
-    def _target(self, trees: Sequence[str]) -> Target:
+    def target(self, trees: Sequence[str]) -> Target:
+        """Find what to link for: from options, a virtual environment, the environment."""
         from nix_manylinux.target import choose_target  # noqa: PLC0415
         from nix_manylinux.tree import find_pyvenv  # noqa: PLC0415
 
@@ -247,16 +165,18 @@ class Run:
             virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
         )
 
-    def _libraries(self) -> LibraryIndex:
+    def libraries(self) -> LibraryIndex:
+        """Index the directories of ``--libs``."""
         from nix_manylinux.index import LibraryIndex  # noqa: PLC0415
 
         return LibraryIndex.from_directories(self.arguments.libs)
 
-    def _options(self) -> Options:
+    def options(self) -> Options:
+        """Give the options, with paths that hold in any folder."""
         options = self.arguments.options
         return replace(options, python_libs=tuple(os.path.abspath(d) for d in options.python_libs))
 
-    def _in_build(self) -> bool:
+    def in_build(self) -> bool:
         """Whether this is a Nix build, not a shell that only looks like one."""
         return "NIX_BUILD_TOP" in self.environment and "IN_NIX_SHELL" not in self.environment
 
@@ -294,14 +214,17 @@ class Run:
             self.console.warn("left missing, as --missing warn allows:")
             self.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
 
-    def _warn(self, plan: Plan) -> None:
+    def warn(self, plan: Plan) -> None:
+        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
         for warning in plan.warnings:
             self.console.warn(warning)
+        self._warn_of_wheels(plan)
 
     def _warn_of_wheels(self, plan: Plan) -> None:
-        """Say so where trees hold nothing but wheels, which nobody has looked into."""
         for tree in () if plan.files else plan.trees:
-            if any(name.endswith(".whl") for name in os.listdir(tree.root)):
+            # A wheel's own scratch folder is gone by now.
+            names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
+            if any(name.endswith(".whl") for name in names):
                 self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
 
     def _refused_plan(self, plan: Plan) -> None:
@@ -317,7 +240,7 @@ class Run:
                 text = problems_text(problems, everything=self.console.verbose)
                 self.console.insist(f"  {line}" for line in text)
         block = paste_block(
-            plan.missing, load_table(), in_build=self._in_build(), unfit=plan.incompatible
+            plan.missing, load_table(), in_build=self.in_build(), unfit=plan.incompatible
         )
         # A library that is given to `check` alone is on no file's search path.
         patch = ["patch it with:"] if self.arguments.command == "check" and block else []
@@ -334,7 +257,7 @@ class Run:
             self.console.say(f"  {len(report.references)} roots in {self.arguments.gc_roots}")
             return
         store = self.environment.get("NIX_STORE", "/nix/store")
-        if not self._in_build() and any(r.startswith(f"{store}/") for r in report.references):
+        if not self.in_build() and any(r.startswith(f"{store}/") for r in report.references):
             self.console.warn(
                 "nothing keeps the linked store paths from being garbage collected;"
                 " --gc-roots DIR does"
@@ -343,10 +266,11 @@ class Run:
     def _done(self, report: Report, wheel: Mapping[str, str] | None = None) -> int:
         from nix_manylinux.report import report_json  # noqa: PLC0415
 
-        self._json(report_json(self.arguments.command, report=report, wheel=wheel))
+        self.write_json(report_json(self.arguments.command, report=report, wheel=wheel))
         return DONE
 
-    def _json(self, value: Mapping[str, object]) -> None:
+    def write_json(self, value: Mapping[str, object]) -> None:
+        """Write the JSON report, if it was asked for, where ``--json`` says."""
         if self.arguments.json is None:
             return
         import json  # noqa: PLC0415 - only --json wants it
@@ -355,23 +279,11 @@ class Run:
         if self.arguments.json == "-":
             self.console.answer(text)
             return
-        _save(self.arguments.json, text + "\n", "report", "--json")
+        from nix_manylinux.console import save_file  # noqa: PLC0415
+
+        save_file(self.arguments.json, text + "\n", "report", "--json")
 
     def _usage(self, text: str) -> int:
         command = self.arguments.command
         self.console.insist([f"nix-manylinux: {text}", f"try: nix-manylinux {command} --help"])
         return USAGE
-
-
-def _save(path: str, text: str, what: str, option: str) -> None:
-    from nix_manylinux.errors import WriteFailed  # noqa: PLC0415
-    from nix_manylinux.files import write_file  # noqa: PLC0415
-
-    try:
-        write_file(path, text.encode())
-    except OSError as error:
-        raise WriteFailed(
-            f"can't write the {what}: {error.strerror}",
-            where=path,
-            hint=f"give {option} a file in a folder that you may write to",
-        ) from error

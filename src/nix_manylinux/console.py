@@ -173,3 +173,18 @@ def _silence(stream: TextIO) -> None:
 
 def _escape(match: re.Match[str]) -> str:
     return repr(match.group())[1:-1]
+
+
+def save_file(path: str, text: str, what: str, option: str) -> None:
+    """Write ``what`` was asked for to the file that ``option`` named, or raise WriteFailed."""
+    from nix_manylinux.errors import WriteFailed  # noqa: PLC0415
+    from nix_manylinux.files import write_file  # noqa: PLC0415
+
+    try:
+        write_file(path, text.encode())
+    except OSError as error:
+        raise WriteFailed(
+            f"can't write the {what}: {error.strerror}",
+            where=path,
+            hint=f"give {option} a file in a folder that you may write to",
+        ) from error

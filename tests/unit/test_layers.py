@@ -24,7 +24,7 @@ inuse editor replacement undo_log journal apply verify references
 nixtext nixpkgs report runtime_loads inspection
 graph_model graph_fold graph_build graph_layout graph_svg graph_text graph_html graph
 described licenses dependencies outside expr download
-api arguments console commands cli manual
+api arguments console views commands cli manual
 """.split()  # noqa: SIM905 - a list of a hundred quotes is no easier to keep
 
 
