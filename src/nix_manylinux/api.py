@@ -9,13 +9,13 @@ from functools import partial
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.candidates import origin_entries
 from nix_manylinux.check import check_trees
-from nix_manylinux.errors import BadTree, Unresolved, WriteFailed
+from nix_manylinux.errors import Unresolved, WriteFailed
 from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
 from nix_manylinux.patterns import file_matches
 from nix_manylinux.references import plan_references
 from nix_manylinux.resolve import plan_trees
 from nix_manylinux.signals import scratch_folder
-from nix_manylinux.tree import scan_tree
+from nix_manylinux.tree import is_tree, scan_tree, tree_root
 from nix_manylinux.undo_log import recover_tree
 from nix_manylinux.values import replace
 from nix_manylinux.verify import verify_plan
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def inspect_tree(root: StrPath) -> TreeFacts:
     """Read all that is to know of the tree at ``root``; raises `BadTree` and `BadElf`."""
-    return scan_tree(_directory(root))
+    return scan_tree(root)
 
 
 def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> TreeFacts:
@@ -73,8 +73,8 @@ def inspect(
     options = options or Options()
     with ExitStack() as stack:
         labels: Mapping[str, str] = {}
-        if _is_tree(path):
-            facts = scan_tree(_directory(path), excluded=_excluded(options))
+        if is_tree(path):
+            facts = scan_tree(path, excluded=_excluded(options))
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             tags = tuple(tag for each in tagged for tag in each)
         else:
@@ -104,8 +104,8 @@ def plan_path(
     """
     options = options or Options()
     with ExitStack() as stack:
-        if _is_tree(path):
-            facts = scan_tree(_directory(path), excluded=_excluded(options))
+        if is_tree(path):
+            facts = scan_tree(path, excluded=_excluded(options))
         else:
             facts, _ = _unpack_for_reading(stack, os.fspath(path), options)
         return plan_trees([facts], target=target, libraries=libraries, options=options)
@@ -177,9 +177,9 @@ def patch_trees(
     options = options or Options()
     if not dry_run:
         for root in roots:
-            recover_tree(_directory(root))
+            recover_tree(tree_root(root))
     excluded = _excluded(options)
-    trees = [scan_tree(_directory(root), excluded=excluded, progress=progress) for root in roots]
+    trees = [scan_tree(root, excluded=excluded, progress=progress) for root in roots]
     warnings = _check_tags(trees, target)
     plan = plan_trees(trees, target=target, libraries=libraries, options=options, progress=progress)
     refuse(plan, options)
@@ -212,7 +212,7 @@ def check_tree(
     options = options or Options()
     roots = [root] if isinstance(root, (str, os.PathLike)) else root
     excluded = _excluded(options)
-    trees = [scan_tree(_directory(each), through_links=True, excluded=excluded) for each in roots]
+    trees = [scan_tree(each, through_links=True, excluded=excluded) for each in roots]
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
 
@@ -245,7 +245,7 @@ def patch_wheel(
     options = options or Options()
     path = os.fspath(wheel)
     if not os.path.exists(path):
-        _directory(path)
+        tree_root(path)
     name = parse_wheel_name(path)
     check_compatible(name.tags, target, where=os.path.basename(path))
     with scratch_folder() as folder, ExitStack() as stack:
@@ -336,26 +336,3 @@ def _make_folder(path: str) -> None:
             where=path,
             hint="give --output-dir a folder that you may write to",
         ) from error
-
-
-def _is_tree(path: StrPath) -> bool:
-    """Whether a path that may name a tree or a wheel names a tree; BadTree for neither."""
-    if os.fspath(path).endswith(".whl") and os.path.exists(path) and not os.path.isdir(path):
-        return False
-    return bool(_directory(path))
-
-
-def _directory(root: StrPath) -> str:
-    path = os.fspath(root)
-    if os.path.isdir(path):
-        return os.path.abspath(path)
-    if not path:
-        raise BadTree("an empty path names nothing", hint="is a variable unset?")
-    if not os.path.exists(path):
-        raise BadTree("there is no such file or directory", where=path, hint="check the spelling")
-    if path.endswith(".whl"):
-        what, hint = "is a wheel", "unpack it, and name the folder; `inspect` takes it as it is"
-    else:
-        what = "is neither a directory nor a wheel (*.whl)"
-        hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
-    raise BadTree(what, where=path, hint=hint)

@@ -38,7 +38,7 @@ _SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-package
 
 
 def scan_tree(
-    root: str,
+    root: str | os.PathLike[str],
     *,
     labels: Mapping[str, str] | None = None,
     floating: str | None = None,
@@ -61,9 +61,7 @@ def scan_tree(
     Raises BadTree for what can't be read or vanishes meanwhile, and BadElf for
     a damaged file, unless its label is ``excluded``.
     """
-    if not os.path.isdir(root):
-        raise BadTree("is not a directory", where=root, hint="name an existing directory")
-    root = os.path.realpath(root)
+    root = os.path.realpath(tree_root(root))
     if os.path.lexists(os.path.join(root, UNDO_LOG)):
         raise BadTree(
             "a patch of it is running, or was killed before it was done",
@@ -92,6 +90,30 @@ def scan_tree(
         leftovers=tuple(sorted(walk.leftovers)),
         damaged=tuple(sorted(damaged)),
     )
+
+
+def is_tree(path: str | os.PathLike[str]) -> bool:
+    """Whether a path that may name a tree or a wheel names a tree; BadTree for neither."""
+    if os.fspath(path).endswith(".whl") and os.path.exists(path) and not os.path.isdir(path):
+        return False
+    return bool(tree_root(path))
+
+
+def tree_root(root: str | os.PathLike[str]) -> str:
+    """Give a directory's absolute path. Raises BadTree, which says what the path names instead."""
+    path = os.fspath(root)
+    if os.path.isdir(path):
+        return os.path.abspath(path)
+    if not path:
+        raise BadTree("an empty path names nothing", hint="is a variable unset?")
+    if not os.path.exists(path):
+        raise BadTree("there is no such file or directory", where=path, hint="check the spelling")
+    if path.endswith(".whl"):
+        what, hint = "is a wheel", "unpack it, and name the folder; `inspect` takes it as it is"
+    else:
+        what = "is neither a directory nor a wheel (*.whl)"
+        hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
+    raise BadTree(what, where=path, hint=hint)
 
 
 def find_pyvenv(root: str) -> str | None:

@@ -256,6 +256,15 @@ def test_what_is_no_tree_and_no_wheel(
     assert capsys.readouterr().err.startswith(f"error: {path}: {what}\n  ")
 
 
+@pytest.mark.parametrize("command", ["inspect", "graph"])
+def test_a_wheel_without_elf_files_is_looked_at(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It needs nothing, and by the time that is told its scratch folder is gone."""
+    assert main([command, str(MadeWheel().write(tmp_path))]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_folder_of_wheels_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Wheels inside a tree are not looked into, and `check` takes none: both are said."""
     wheel = MadeWheel().write(tmp_path)

@@ -220,7 +220,7 @@ def test_ten_thousand_files(tmp_path: Path) -> None:
 
 def test_no_directory(tmp_path: Path) -> None:
     """A root that is no directory is refused."""
-    with pytest.raises(BadTree, match="not a directory"):
+    with pytest.raises(BadTree, match="no such file or directory"):
         scan_tree(str(tmp_path / "nowhere"))
 
 
