@@ -85,7 +85,7 @@ def _hash(tree: Path) -> None:
     """Hash every file of a tree, as RECORD wants it: the part that no design can save."""
     files = [path for path in tree.rglob("*") if path.is_file()]
 
-    def digest(index: int) -> bytes:
+    def digest(index: int, _look: object) -> bytes:
         state = hashlib.sha256()
         with files[index].open("rb", buffering=0) as file:
             while piece := file.read(1 << 20):

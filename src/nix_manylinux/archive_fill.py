@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nix_manylinux.archive_format import Member
+    from nix_manylinux.parallel import Look
     from nix_manylinux.progress import Progress
 
     #: A member as it is in the old archive, and as it is placed in the new one.
@@ -38,26 +39,29 @@ _COPIED = 8
 
 
 class Content:
-    """What a member is to hold: a file or bytes. ``size`` is known at once, ``hash`` once written.
+    """What a member is to hold: ``source`` is a file's path, or bytes.
 
-    Until then ``hash`` is another digest of the same length, in RECORD's spelling.
+    ``size`` is known at once, ``hash`` once it is written. Until then it is
+    another digest of the same length, in RECORD's spelling.
     """
 
     def __init__(self, source: str | bytes, algorithm: str) -> None:
-        self._source = source
+        self.source = source
         self._algorithm = algorithm
         self.size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
         self.hash = encode_digest(algorithm, new_hash(algorithm).digest())
 
-    def write(self, descriptor: int, member: Member) -> Member:
+    def write(self, descriptor: int, member: Member, look: Look = lambda: None) -> Member:
         """Fill the member's place, header included; gives the member with its true CRC.
 
-        Raises BadWheel where the file has another size by now, and OSError.
+        ``look`` is called before each piece. Raises BadWheel where the file
+        has another size by now, and OSError.
         """
         state = new_hash(self._algorithm)
         crc = 0
         position, end = member.data, member.data + member.size
-        for piece in self._pieces():
+        for piece in self.pieces():
+            look()
             if len(piece) > end - position:
                 raise _changed(member)
             state.update(piece)
@@ -71,13 +75,14 @@ class Content:
         write_all_at(descriptor, local_header(member), member.start)
         return member
 
-    def _pieces(self) -> Iterator[bytes | memoryview]:
-        if isinstance(self._source, bytes):
-            yield self._source
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Give all bytes; each piece is good until the next one is asked for."""
+        if isinstance(self.source, bytes):
+            yield self.source
             return
         buffer = bytearray(min(self.size + 1, _CHUNK))
         view = memoryview(buffer)
-        with open(self._source, "rb", buffering=0) as file:
+        with open(self.source, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 yield view[:count]
 
@@ -103,17 +108,17 @@ def fill(
     step = shared(pairs, progress, "writing")
     written: dict[str, Member] = {}
 
-    def do(index: int) -> None:
+    def do(index: int, look: Look) -> None:
         job = jobs[index]
         for _ in job:
             step()
         content = contents.get(job[0][1].name)
         if content is None:
-            _copy(source, target, job)
+            _copy(source, target, job, look)
             written.update((new.name, new) for _, new in job)
         else:
             ((_, new),) = job
-            written[new.name] = content.write(target, new)
+            written[new.name] = content.write(target, new, look)
 
     def cost(job: Sequence[Pair]) -> int:
         first, last = job[0][1], job[-1][1]
@@ -150,13 +155,14 @@ def _is_next(run: Sequence[Pair], old: Member, new: Member) -> bool:
     )
 
 
-def _copy(source: int, target: int, run: Sequence[Pair]) -> None:
+def _copy(source: int, target: int, run: Sequence[Pair], look: Look) -> None:
     """Copy the packed bytes of neighbours, under new headers."""
     old, new = run[0]
     if len(run) == 1:
         write_all_at(target, local_header(new), new.start)
         position = new.data
         for piece in packed_pieces(source, old):
+            look()
             write_all_at(target, piece, position)
             position += len(piece)
         return

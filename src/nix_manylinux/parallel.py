@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
     #: What a job is called; of several that fail the lowest is raised.
     Key = tuple[int, ...]
+    #: Called now and then by long work: leaves it by an exception when nobody wants it any more.
+    Look = Callable[[], None]
 
 #: Less than so many bytes is faster without threads; and no more threads than that.
 _MUCH, _MAX_THREADS = 4 * 2**20, 8
 #: Bytes of a job that another thread may do: one that soon wants the interpreter
 #: back waits for it longer than it worked, and makes the others wait.
 _LARGE = 64 * 2**10
+
+
+class _Unwanted(Exception):
+    """The work was left half done, since its result is not wanted."""
 
 
 class Crew:
@@ -35,7 +41,7 @@ class Crew:
     """
 
     def __init__(self, work: Callable[[Key], None]) -> None:
-        #: Whether nobody wants the results any more: long work looks here now and then.
+        #: Whether nobody wants any result any more; long work asks `wanted`.
         self.stopped = False
         self._work = work
         self._small: list[Key] = []
@@ -63,6 +69,13 @@ class Crew:
             except BaseException:  # a signal that was held meanwhile
                 self.stop()
                 raise
+
+    def wanted(self, key: Key) -> bool:
+        """Whether a job still matters: behind a failure only lower keys do, which may come first.
+
+        Long work asks this now and then, and is given up where the answer is no.
+        """
+        return not self.stopped and (self._failure is None or key < self._failure[0])
 
     def finish(self) -> None:
         """Work on what is left, and wait for the others' last jobs.
@@ -118,8 +131,7 @@ class Crew:
             return self._large.pop()[1] if self._large else None
 
     def _do(self, key: Key, caught: type[BaseException]) -> None:
-        # Behind a failure only lower keys matter: one of them may fail too, and be the first.
-        if self._failure is not None and key > self._failure[0]:
+        if not self.wanted(key):
             return
         try:
             self._work(key)
@@ -139,16 +151,22 @@ class Crew:
             thread.join()
 
 
-def in_parallel(work: Callable[[int], T], sizes: list[int]) -> list[T]:
+def in_parallel(work: Callable[[int, Look], T], sizes: list[int]) -> list[T]:
     """Do ``work`` for each index of ``sizes`` (bytes), on all processors where it is much.
 
-    Raises what ``work`` raised for the lowest index, as one loop would; work
-    for higher ones may have been done by then.
+    Long work calls what it is given with the index now and then: it is left
+    there after a signal, or when a lower index has failed. Raises what
+    ``work`` raised for the lowest index, as one loop would; work for higher
+    ones may have been done by then.
     """
     done: dict[int, T] = {}
 
     def one(key: Key) -> None:
-        done[key[0]] = work(key[0])
+        def look() -> None:
+            if not crew.wanted(key):
+                raise _Unwanted
+
+        done[key[0]] = work(key[0], look)
 
     crew = Crew(one)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from itertools import chain
 
 from nix_manylinux.archive import read_directory, stream
 from nix_manylinux.archive_format import bad
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.archive_format import Member
     from nix_manylinux.model import Distribution
+    from nix_manylinux.parallel import Look
     from nix_manylinux.progress import Progress
     from nix_manylinux.record import Record, Row
 
@@ -168,12 +170,12 @@ class Wheel(Value):
         members = [m for m in self.members if not m.is_folder and m.name != record]
         step = shared(members, progress, "unpacking")
 
-        def read(index: int) -> bool:
+        def read(index: int, look: Look) -> bool:
             member = members[index]
             step()
             path = os.path.join(into, places[index]) if into is not None else None
             wanted = member.name in self.texts or (also is not None and also(member.name))
-            return self._read_member(member, rows[member.name], path, wanted=wanted)
+            return self._read_member(member, rows[member.name], path, look, wanted=wanted)
 
         try:
             places = [self.location(member.name) for member in members]
@@ -189,27 +191,28 @@ class Wheel(Value):
         }
         return UnpackedWheel(root=into or "", labels=labels, places=places)
 
-    def _read_member(self, member: Member, row: Row, path: str | None, *, wanted: bool) -> bool:
+    def _read_member(
+        self, member: Member, row: Row, path: str | None, look: Look, *, wanted: bool
+    ) -> bool:
         """Check one member against its row; write it to ``path`` if it is one that we want."""
         state = new_hash(row.algorithm)
-        output = -1
+        pieces = stream(self.descriptor, member)
         head = b""
+        for piece in pieces:
+            look()
+            head += piece
+            if len(head) >= 4:  # now an ELF file can be told from others
+                break
+        wanted |= head.startswith(b"\x7fELF") and member.size >= _SMALLEST_ELF
+        output = -1
         try:
-            for unpacked in stream(self.descriptor, member):
-                state.update(unpacked)
-                piece = unpacked
-                if len(head) < 4:
-                    # Only now can an ELF file be told from others.
-                    head = piece = head + piece
-                    if len(head) < 4:
-                        continue
-                    wanted |= head.startswith(b"\x7fELF") and member.size >= _SMALLEST_ELF
-                    if wanted and path is not None:
-                        output = _create(path, member)
-                if output >= 0:
-                    write_all(output, piece)
-            if path is not None and output < 0 and _LIBRARY_NAME.search(member.name):
+            if path is not None and (wanted or _LIBRARY_NAME.search(member.name)):
                 output = _create(path, member)
+            for piece in chain((head,), pieces):
+                look()
+                state.update(piece)
+                if wanted and output >= 0:
+                    write_all(output, piece)
         except OSError as cause:
             raise WriteFailed(
                 f"can't be written: {cause.strerror}",

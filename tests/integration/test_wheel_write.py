@@ -263,7 +263,7 @@ def arm(fault: str, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if fault in {"grown", "shorter"}:
         monkeypatch.setattr("nix_manylinux.wheel_write.lay_out", placed)
     if fault == "read-error":
-        monkeypatch.setattr(Content, "_pieces", pieces)
+        monkeypatch.setattr(Content, "pieces", pieces)
 
 
 def test_threads_write_what_one_would_write(

@@ -19,14 +19,14 @@ BIG = 8 * 2**20
 @given(st.lists(st.integers(0, BIG), max_size=40))
 def test_results_are_in_order(sizes: list[int]) -> None:
     """Whatever the sizes, each result stands at its index."""
-    assert in_parallel(lambda index: index * 2, sizes) == [i * 2 for i in range(len(sizes))]
+    assert in_parallel(lambda index, _: index * 2, sizes) == [i * 2 for i in range(len(sizes))]
 
 
 @pytest.mark.parametrize("size", [1, BIG])
 def test_the_first_error_is_raised(size: int) -> None:
     """Of several failures the lowest index counts, with threads and without."""
 
-    def work(index: int) -> int:
+    def work(index: int, _look: object) -> int:
         if index % 3 == 2:
             raise ValueError(index)
         return index
@@ -37,14 +37,14 @@ def test_the_first_error_is_raised(size: int) -> None:
 
 def test_little_work_needs_no_threads() -> None:
     """A small wheel is read in the thread that asked."""
-    assert set(in_parallel(lambda _: threading.get_ident(), [10] * 9)) == {threading.get_ident()}
+    assert set(in_parallel(lambda *_: threading.get_ident(), [10] * 9)) == {threading.get_ident()}
 
 
 def test_a_failure_spares_the_rest() -> None:
     """Behind a failure only lower indexes are still worked on: theirs could be the first."""
     seen = set()
 
-    def work(index: int) -> None:
+    def work(index: int, _look: object) -> None:
         seen.add(index)
         if index == 0:
             raise ValueError(index)
@@ -125,7 +125,7 @@ def test_where_no_thread_may_start_the_owner_does_all(monkeypatch: pytest.Monkey
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert in_parallel(lambda index: index, [BIG] * 9) == list(range(9))
+    assert in_parallel(lambda index, _: index, [BIG] * 9) == list(range(9))
 
 
 def test_a_signal_while_threads_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,5 +140,5 @@ def test_a_signal_while_threads_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     before = threading.active_count()
     with signals_as_exceptions(), pytest.raises(SystemExit):
-        in_parallel(lambda _: None, [BIG] * 9)
+        in_parallel(lambda *_: None, [BIG] * 9)
     assert threading.active_count() == before

@@ -1,0 +1,116 @@
+"""Nobody waits for the end of a huge member whose outcome is not wanted any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.wheels import MadeWheel, tiny_library
+
+from nix_manylinux import archive_fill
+from nix_manylinux import wheel as wheel_module
+from nix_manylinux.archive import packed_pieces, stream
+from nix_manylinux.archive_fill import Content
+from nix_manylinux.archive_format import bad
+from nix_manylinux.errors import BadWheel
+from nix_manylinux.signals import signals_as_exceptions
+from nix_manylinux.wheel import open_wheel, write_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nix_manylinux.wheel import Wheel
+
+#: Bytes from which on there are threads; and of packed bytes that another thread copies.
+MUCH, COPIED = 5 * 2**20, 2**20
+
+#: How the owner of the threads comes to want no more.
+ENDS: dict[str, type[BaseException]] = {
+    "SIGTERM": SystemExit,
+    "SIGINT": KeyboardInterrupt,
+    "failure": BadWheel,
+}
+
+
+class Endless:
+    """A member that never ends, in one thread, and the end of the run, in its owner's."""
+
+    def __init__(self, end: str) -> None:
+        self._end = end
+        self._begun = threading.Event()
+        self.threads: set[int] = set()
+        self.ended: list[str] = []
+
+    def huge(self) -> Iterator[bytes]:
+        """Give pieces for a minute, after which the work has proved to look at nothing."""
+        self.threads.add(threading.get_ident())
+        for _ in range(6000):
+            self._begun.set()
+            yield b""
+            threading.Event().wait(0.01)
+        self.ended.append("huge")
+
+    def small(self) -> Iterator[bytes]:
+        """Wait until the other one is being worked on, and end the run."""
+        self.threads.add(threading.get_ident())
+        assert self._begun.wait(60)
+        if self._end == "failure":
+            raise bad("is made up")
+        os.kill(os.getpid(), getattr(signal, self._end))
+        yield b""
+        self.ended.append("small")
+
+
+@pytest.fixture
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
+@pytest.mark.usefixtures("_two_processors")
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("work", ["unpacked", "written", "copied"])
+def test_a_huge_member_is_left(
+    work: str, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a signal, or a failure before it, a huge member is left at its next piece."""
+    files = {"made/0.py": b"small", "made/1.bin": bytes(COPIED), "made/2.bin": bytes(MUCH)}
+    path = MadeWheel(files={**files, "made/a.so": tiny_library()}, deflate=False).write(tmp_path)
+    output = tmp_path / "out"
+    output.mkdir()
+    new = tmp_path / "new"
+    with new.open("wb") as file:
+        file.truncate(MUCH)
+    endless = Endless(end)
+    victim = {"unpacked": "made/2.bin", "written": str(new), "copied": "made/1.bin"}[work]
+
+    def doubled(
+        real: Iterator[bytes | memoryview], name: str | bytes
+    ) -> Iterator[bytes | memoryview]:
+        if name == victim:
+            return endless.huge()
+        return endless.small() if name in {"made/0.py", b"small"} else real
+
+    def patch(wheel: Wheel) -> None:
+        if work == "unpacked":
+            wheel.unpack(str(tmp_path / "into"))
+        changed, extra = {"made/2.bin": str(new)}, {"made/0.py": b"small"}
+        write_wheel(wheel, changed, extra=extra, output_path=str(output / "made.whl"))
+
+    pieces = Content.pieces
+    with open_wheel(path) as wheel, signals_as_exceptions():
+        wheel.verify()
+        monkeypatch.setattr(wheel_module, "stream", lambda d, m: doubled(stream(d, m), m.name))
+        monkeypatch.setattr(Content, "pieces", lambda c: doubled(pieces(c), c.source))
+        monkeypatch.setattr(
+            archive_fill, "packed_pieces", lambda d, m: doubled(packed_pieces(d, m), m.name)
+        )
+        with pytest.raises(ENDS[end]):
+            patch(wheel)
+    assert endless.ended == []
+    assert len(endless.threads) == 2
+    assert threading.active_count() == 1
+    assert os.listdir(output) == []
