@@ -82,28 +82,36 @@ class Crew:
 
         Raises what ``work`` raised for the lowest key, as one loop would; jobs
         of higher keys may have been done by then, or left out. What only
-        concerns this thread (KeyboardInterrupt) is raised at once.
+        concerns this thread (KeyboardInterrupt) is raised as soon as the others
+        have stopped.
         """
-        try:
-            self._close()
-            while self._small:
-                self._do(self._small.pop(), Exception)
-            while (key := self._next()) is not None:
-                self._do(key, Exception)
-            self._join()
-        except BaseException:
-            self.stop()
-            raise
-        if self._failure is not None:
-            raise self._failure[1]
+        # Thread.join, left by an exception, takes a thread for ended that goes on (CPython
+        # before 3.13): a signal is no exception here. It stops the work, which ends soon.
+        with signals_held(self._forget) if self._threads else nullcontext():
+            try:
+                self._close()
+                while self._small:
+                    self._do(self._small.pop(), Exception)
+                while (key := self._next()) is not None:
+                    self._do(key, Exception)
+                self._join()
+            except BaseException:
+                self.stop()
+                raise
+            if self._failure is not None:
+                raise self._failure[1]
 
     def stop(self) -> None:
         """Send the threads home: the results are not wanted. A second call does nothing."""
+        self._forget()
+        with signals_held() if self._threads else nullcontext():
+            self._small.clear()
+            self._large.clear()
+            self._close()
+            self._join()
+
+    def _forget(self) -> None:
         self.stopped = True
-        self._small.clear()
-        self._large.clear()
-        self._close()
-        self._join()
 
     def _start(self) -> None:
         import threading  # noqa: PLC0415 - small trees need none

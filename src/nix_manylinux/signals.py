@@ -10,7 +10,7 @@ from nix_manylinux.errors import WriteFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 #: Where temporary files are if the environment does not say.
@@ -26,12 +26,14 @@ class Interrupts:
     KeyboardInterrupt, the others as SystemExit with the status that a shell
     would give (128 and the number), so that every ``finally`` on the way out
     runs. The first one counts; those after it change nothing. After `release` a signal
-    is raised as it arrives, until `hold`. Signals that the process ignores
-    stay ignored (nohup). Outside the main thread Python lets nobody set
-    handlers, and nothing is held.
+    is raised as it arrives, until `hold`. ``heard`` is called for each at once,
+    in the middle of anything. Signals that the process ignores stay ignored
+    (nohup). Outside the main thread Python lets nobody set handlers, and
+    nothing is held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], None] | None = None) -> None:
+        self._heard = heard
         self._old: dict[int, object] = {}
         self._pending = 0
         self._raised = False
@@ -79,14 +81,19 @@ class Interrupts:
         del frame
         if not self._raised:
             self._pending = self._pending or number
+        if self._heard is not None:
+            self._heard()
         if not self._held:
             self.check()
 
 
 @contextlib.contextmanager
-def signals_held() -> Iterator[Interrupts]:
-    """Hold signals back while the block runs, except where it releases them; raise them then."""
-    interrupts = Interrupts()
+def signals_held(heard: Callable[[], None] | None = None) -> Iterator[Interrupts]:
+    """Hold signals back while the block runs, except where it releases them; raise them then.
+
+    ``heard`` is called as each arrives.
+    """
+    interrupts = Interrupts(heard)
     interrupts.start()
     try:
         yield interrupts

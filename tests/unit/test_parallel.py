@@ -118,6 +118,34 @@ def test_an_interrupt_is_raised_at_once() -> None:
 
 
 @pytest.mark.usefixtures("_two_processors")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_others_are_waited_for(number: int) -> None:
+    """Nobody works on when it is raised, even if the owner did nothing but wait."""
+    done: list[tuple[int, ...]] = []
+
+    def work(key: tuple[int, ...]) -> None:
+        if not key[0]:
+            begun.wait(60)
+            return
+        begun.set()
+        threading.Event().wait(0.1)  # meanwhile the owner begins to wait
+        os.kill(os.getpid(), number)
+        while not crew.stopped:
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.1)
+        done.append(key)
+
+    begun = threading.Event()
+    crew = Crew(work)
+    with signals_as_exceptions():
+        crew.add([(BIG, (1,)), (1, (0,))])
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            crew.finish()
+    assert done == [(1,)]
+    assert threading.active_count() == 1
+
+
+@pytest.mark.usefixtures("_two_processors")
 def test_where_no_thread_may_start_the_owner_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on processes makes it slower, and nothing else."""
 
