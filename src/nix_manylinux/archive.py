@@ -25,6 +25,7 @@ from nix_manylinux.archive_format import (
     Member,
     bad,
     read_exactly,
+    read_piece,
 )
 from nix_manylinux.archive_names import Names, check_name
 from nix_manylinux.values import replace
@@ -309,9 +310,7 @@ def packed_pieces(descriptor: int, member: Member) -> Iterator[bytes]:
     """Give a member's bytes as they are in the archive."""
     position, end = member.data, member.data + member.packed
     while position < end:
-        piece = os.pread(descriptor, min(_CHUNK, end - position), position)
-        if not piece:
-            raise bad("is cut short", member.name)
+        piece = read_piece(descriptor, min(_CHUNK, end - position), position, member.name)
         position += len(piece)
         yield piece
 

@@ -59,13 +59,22 @@ class Member(Value):
         return self.name.endswith("/")
 
 
+def read_piece(descriptor: int, count: int, offset: int, member: str = "") -> bytes:
+    """Read up to ``count`` bytes at ``offset``, at least one, or raise BadWheel."""
+    try:
+        piece = os.pread(descriptor, count, offset)
+    except OSError as cause:
+        raise bad(f"can't be read: {cause.strerror}", member, "copy it to another disk") from cause
+    if not piece:
+        raise bad("is cut short", member)
+    return piece
+
+
 def read_exactly(descriptor: int, count: int, offset: int) -> bytes:
     """Read ``count`` bytes at ``offset``, or raise BadWheel: the file ends before."""
     pieces = []
     while count > 0:
-        piece = os.pread(descriptor, count, offset)
-        if not piece:
-            raise bad("is cut short")
+        piece = read_piece(descriptor, count, offset)
         pieces.append(piece)
         count -= len(piece)
         offset += len(piece)

@@ -202,7 +202,8 @@ class _Walk(Value, frozen=False, kw_only=False):
         try:
             descriptor = os.open(full, _LOOK)
             try:
-                if os.read(descriptor, 4) != b"\x7fELF":
+                head = os.read(descriptor, 4)  # or fewer: `read_elf` decides
+                if not head or not b"\x7fELF".startswith(head):
                     return
                 status = os.fstat(descriptor)
             finally:
@@ -288,14 +289,14 @@ def _read_small(root: str, path: str) -> bytes:
     try:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(os.path.join(root, path), flags)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return b""
+            return file.read(_MAX_HEADERS)
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as cause:
         raise _unreadable(cause, path) from cause
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        return file.read(_MAX_HEADERS)
 
 
 def _unreadable(cause: OSError, where: str) -> BadTree:

@@ -30,8 +30,15 @@ def verify_plan(plan: Plan, *, progress: Progress | None = None) -> None:
         wanted = planned_facts(each.file.facts, each.edit)
         for name in each.file.names:
             path = f"{plan.trees[each.tree].root}/{name}"
-            found = read_elf(path, label=each.file.label)
-            barred = each.executable and not os.stat(path).st_mode & EXECUTE
+            try:
+                found = read_elf(path, label=each.file.label)
+                barred = each.executable and not os.stat(path).st_mode & EXECUTE
+            except OSError as cause:
+                raise EditFailed(
+                    f"it can't be read back: {cause.strerror}",
+                    where=each.file.label,
+                    hint="look at the disk that it is on; nothing has changed",
+                ) from cause
             if found != wanted or barred:
                 difference = "its mode" if barred else _difference(wanted, found)
                 raise EditFailed(

@@ -1,15 +1,23 @@
 """The command, failing or killed at each of its calls that write, under `faulty_calls.c`.
 
 ``python -m tests.support.fault_points SHIM SCENE LINKER FOLDER MODE [CODE]``
-runs ``patch`` once undisturbed, and then once for every call that changes a
-file, each time in a fresh scene. It prints JSON: the names of the calls, how
-the runs ended, and a sentence for each outcome that breaks the promise.
+runs ``patch`` undisturbed, and then once for every call that changes a file,
+each time in a fresh scene. It prints JSON: the names of the calls, how the
+runs ended, and a sentence for each outcome that breaks the promise.
+
+In a scene whose files are large several threads work, and every call that
+reads the scene's files counts as well. Calls that not every run makes (which
+thread is the first to make a folder) are left out there, and told.
 """
 
 from __future__ import annotations
 
+import base64
+import csv
 import ctypes
 import errno
+import hashlib
+import io
 import json
 import mmap
 import os
@@ -18,9 +26,11 @@ import shutil
 import signal
 import stat
 import sys
+import threading
+import zipfile
 from collections import Counter
 from contextlib import redirect_stderr
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nix_manylinux.cli import main
 from nix_manylinux.files import UNDO_LOG
@@ -39,33 +49,75 @@ NOBODY = 65534
 #: The status of a process that SIGTERM ended in order.
 TERMINATED = 128 + signal.SIGTERM
 MODES = {"count": 1, "fail": 2, "kill": 3, "full": 4, "short": 5, "terminate": 6, "dead": 7}
-#: number, mode, code, count, hits and room of the names: the order of faulty_calls.c.
-_MODE, _NUMBER, _CODE, _COUNT, _HITS, _ROOM = range(6)
+#: Calls of a length.
+SIZED = {"read", "readv", "pread64", "write", "pwrite64", "copy_file_range"}
+#: What ends a run at which threads are left.
+THREADS_LEFT = 5
+#: How often a run with threads is counted, and struck until it makes the call in question.
+COUNTED, TRIED = 3, 20
+#: The numbers, and the sizes of the texts behind them, in the order of faulty_calls.c.
+_MODE, _NTH, _CODE, _READS, _SEEN, _HITS, _ROOM = range(7)
+_LINE, _NAMES = 2 * 4096, 1 << 20
+_ROOT = 7 * ctypes.sizeof(ctypes.c_long)
+_TARGET = _ROOT + _LINE
+_LOG = _TARGET + _LINE
+
+
+class Point(NamedTuple):
+    """A call by its name, file and offset, and how many such calls go before it.
+
+    ``kind`` is "+" for what a full disk refuses, "r" for what only reads.
+    """
+
+    line: str
+    nth: int
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The call's name."""
+        return self.line.partition(" ")[0]
 
 
 class Shim:
     """The preloaded library's memory, shared with the processes that are forked."""
 
-    def __init__(self, path: str) -> None:
-        self._map = mmap.mmap(-1, 6 * 8 + (1 << 16))
-        self._fields = (ctypes.c_long * 6).from_buffer(self._map)
+    def __init__(self, path: str, root: str, *, reads: bool) -> None:
+        self._map = mmap.mmap(-1, _LOG + _NAMES)
+        self._fields = (ctypes.c_long * 7).from_buffer(self._map)
+        self._fields[_READS] = reads
+        self._text(_ROOT, os.path.join(root, ""))
         library = ctypes.CDLL(path)
         library.fault_state(ctypes.c_void_p(ctypes.addressof(self._fields)))
 
-    def set(self, mode: int, number: int = -1, code: int = 0) -> None:
+    def _text(self, place: int, text: str) -> None:
+        data = os.fsencode(text) + b"\0"
+        assert len(data) <= _LINE
+        self._map[place : place + len(data)] = data
+
+    def set(self, mode: int, point: Point | None = None, code: int = 0) -> None:
         """Arm it."""
-        for index, value in ((_NUMBER, number), (_CODE, code), (_COUNT, 0), (_HITS, 0), (_ROOM, 0)):
+        self._text(_TARGET, point.line if point else "")
+        for index, value in ((_NTH, point.nth if point else 0), (_CODE, code)):
             self._fields[index] = value
+        for index in (_SEEN, _HITS, _ROOM):
+            self._fields[index] = 0
         self._fields[_MODE] = mode
 
     @property
-    def hits(self) -> int:
-        """How often it struck."""
-        return self._fields[_HITS]
+    def reached(self) -> bool:
+        """Whether the call was made that it is armed for."""
+        return self._fields[_SEEN] > self._fields[_NTH]
 
-    def names(self) -> list[str]:
+    def points(self) -> list[Point]:
         """Give the calls that were counted, in order."""
-        return self._map[48 : 48 + self._fields[_ROOM]].decode().split()
+        log = os.fsdecode(self._map[_LOG : _LOG + self._fields[_ROOM]])
+        made: Counter[str] = Counter()
+        found = []
+        for line in log.splitlines():
+            found.append(Point(line[1:], made[line[1:]], line[0]))
+            made[line[1:]] += 1
+        return found
 
 
 def snapshot(root: str) -> Found:
@@ -103,26 +155,67 @@ def owners_open(found: Found) -> Found:
     }
 
 
+def matters(mode: str, point: Point) -> bool:
+    """Whether a fault at a point is another one than the same at the next point."""
+    if mode == "full":  # what needs no room is not refused
+        return point.kind == "+"
+    if mode == "short":  # only what has a length can be half done
+        return point.name in SIZED
+    # To be killed, or to lose the disk, before something is read, is to be so behind it.
+    return point.kind != "r" or mode not in {"kill", "dead"}
+
+
+def untrue(found: Found) -> list[str]:
+    """Name what is wrong in trees and wheels: rows of RECORD, CRCs of members."""
+    wrong = []
+    files = {name: value[1][0] for name, value in found.items() if value[1]}
+    for name, data in list(files.items()):
+        if name.startswith("out/") and name.endswith(".whl"):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                wrong += [name] if archive.testzip() else []
+                files |= {f"{name}/{each}": archive.read(each) for each in archive.namelist()}
+    for name, data in files.items():
+        if not name.endswith(".dist-info/RECORD"):
+            continue
+        base = os.path.dirname(os.path.dirname(name))
+        for path, hash_, size in csv.reader(io.StringIO(data.decode())):
+            if hash_:
+                contents = files[os.path.normpath(os.path.join(base, path))]
+                digest = base64.urlsafe_b64encode(hashlib.sha256(contents).digest())
+                right = f"sha256={digest.decode().rstrip('=')}", str(len(contents))
+                wrong += [f"{name}: {path}"] if (hash_, size) != right else []
+    return wrong
+
+
 class Points:
     """One scene and one kind of fault, at every point."""
 
-    def __init__(self, shim: Shim, scene: str, linker: str, folder: str) -> None:
-        self.shim = shim
+    def __init__(self, shim: str, scene: str, linker: str, folder: str) -> None:
         self.scene = scene
         self.folder = folder
         self.given = os.path.join(folder, "given")
         self.work = os.path.join(folder, "work")
+        self.is_wheel = scene.endswith("wheel")
+        self.is_threaded = scene.startswith("large")
+        self.shim = Shim(shim, self.work, reads=self.is_threaded)
         self.words = [
             "patch", "--dynamic-linker", linker, "--libs", os.path.join(folder, "libs"),
-            os.path.join(self.work, self._wheel() if scene == "wheel" else "tree"),
+            os.path.join(self.work, self._wheel() if self.is_wheel else "tree"),
         ]  # fmt: skip
-        if scene == "wheel":
+        if self.is_wheel:
             self.words += ["--output-dir", os.path.join(self.work, "out")]
         # Nothing is read-only to root.
         self.is_nobodys = scene == "read-only" and os.geteuid() == 0
-        self.names: list[str] = []
+        self.points: list[Point] = []
         self.child = 0
-        self.hits = 0
+        self.reached = False
+        self.varying = 0
+        self.changed = False
+        self.leftovers = [
+            os.path.join(self.work, os.path.relpath(top, self.given), LEFTOVER)
+            for top, _, files in os.walk(self.given)
+            if LEFTOVER in files
+        ]
         self.ends: Counter[str] = Counter()
         self.bad: list[str] = []
 
@@ -165,14 +258,18 @@ class Points:
                 status = main(self.words)
                 sys.stdout.flush()
                 sys.stderr.flush()
+                if threading.active_count() > 1:
+                    status = THREADS_LEFT
             except SystemExit as error:
                 status = int(error.code or 0)
+                if threading.active_count() > 1:
+                    status = THREADS_LEFT
             except BaseException as error:  # noqa: BLE001 - whatever it is, the parent tells
                 os.write(2, repr(error).encode())
             finally:
                 os._exit(status)
         _, status = os.waitpid(child, 0)
-        self.names, self.hits = self.shim.names(), self.shim.hits
+        self.points, self.reached = self.shim.points(), self.shim.reached
         self.shim.set(0)
         size = os.fstat(talk).st_size
         text = os.pread(talk, size, 0).decode(errors="replace")
@@ -180,72 +277,94 @@ class Points:
         return (-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)), text
 
     def import_everything(self) -> None:
-        """Run once in this process, so that the others have no module to load."""
+        """Run twice in this process, so that the others have no module to load.
+
+        The second time changes nothing, and needn't be tried again where all is done.
+        """
         import nix_manylinux.report  # noqa: F401 - what a refusal needs
 
         self.fresh()
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
             assert main(self.words) == 0
+            after = bytes_of(snapshot(self.work))
+            assert main(self.words) == 0
+        assert bytes_of(snapshot(self.work)) == after
 
-    def every(self, mode: str, code: int) -> list[str]:
-        """Strike at every point; gives the names of the points."""
+    def count(self) -> tuple[list[Point], Found]:
+        """Run undisturbed; gives the points that every run has, and what comes out."""
         self.import_everything()
-        self.fresh()
-        before = snapshot(self.work)
-        status, text = self.run(lambda: self.shim.set(MODES["count"]))
-        names = self.names
-        assert status == 0, text
-        after = bytes_of(snapshot(self.work))
-        assert after != bytes_of(before)
-        if mode == "count":
-            return names
-        before = {}
-        for number, name in enumerate(names):
-            if not before or snapshot(self.work) != before:
-                self.fresh()
-                before = snapshot(self.work)
-            status, text = self.run(lambda n=number: self.shim.set(MODES[mode], n, code))  # type: ignore[misc]
-            what = f"{mode} {errno.errorcode.get(code, '')} at {number} ({name})"
-            if not self.hits:
-                self.ends["not reached"] += 1
-            self._judge(what, (status, text), before, after)
-        return names
+        counted = []
+        after: Found = {}
+        for _ in range(COUNTED if self.is_threaded else 1):
+            self.fresh()
+            before = bytes_of(snapshot(self.work))
+            status, text = self.run(lambda: self.shim.set(MODES["count"]))
+            assert status == 0, text
+            found = bytes_of(snapshot(self.work))
+            assert found not in (before, {})
+            assert after in ({}, found), "two runs, two outcomes"
+            after = found
+            counted.append(self.points)
+        assert not untrue(after), untrue(after)
+        every = [{point[:2] for point in points} for points in counted]
+        always = set.intersection(*every)
+        self.varying = len(set.union(*every) - always)
+        return [point for point in counted[-1] if point[:2] in always], after
 
-    def _judge(self, what: str, ended: tuple[int, str], before: Found, after: Found) -> None:
-        status, text = ended
-        killed = what.startswith("kill")
-        now = snapshot(self.work)
-        if status == 0:
-            found = bytes_of(now)
-            undeleted = what.endswith(("(unlink)", "(unlinkat)", "(rmdir)", "(chmod)"))
-            if (undeleted or what.startswith("dead")) and found != after:
-                # What can't be deleted is named as ours, and the next run deletes it.
-                self.ends["done, a temporary file stays"] += 1
-                kept = [n for n in found if n not in after]
-                right = all(TEMPORARY.fullmatch(name) for name in kept)
-                self._expect(right, f"{what}: left {kept}", found, after)
+    def every(self, mode: str, code: int) -> list[Point]:
+        """Strike at every point; gives the points."""
+        points, after = self.count()
+        if mode == "count":
+            return self.points
+        points = [point for point in points if matters(mode, point)]
+        before: Found = {}
+        for point in points:
+            what = f"{mode} {errno.errorcode.get(code, '')} at {point.line}, {point.nth}"
+            for _ in range(TRIED if self.is_threaded else 1):
+                if not before or self.changed or not all(map(os.path.exists, self.leftovers)):
+                    self.fresh()
+                    before = snapshot(self.work)
+                ended = self.run(lambda point=point: self.shim.set(MODES[mode], point, code))  # type: ignore[misc]
+                reached = self.reached
+                self._judge(what, point.name, ended, before, after)
+                if reached:
+                    break
             else:
-                self.ends["done in spite of it"] += 1
-                self._expect(found == after, f"{what}: done, but not right", found, after)
+                self.bad.append(f"{what}: not reached")
+        return points
+
+    def _judge(
+        self, what: str, name: str, ended: tuple[int, str], before: Found, after: Found
+    ) -> None:
+        status, text = ended
+        now = snapshot(self.work)
+        self.changed = now != before
+        self._expect("Traceback" not in text, f"{what}: {text}", text, "")
+        if status == 0:
+            self._done(what, name, bytes_of(now), after)
         elif status == 1:
             self._expect("error:" in text, f"{what}: no error was told", text, "")
             if now == before:
                 self.ends["refused, as before"] += 1
-                return  # and a run of this very state has come out right
-            self._after_death(what, text, now, before)
-        elif status == TERMINATED and what.startswith("terminate"):
-            # Where there is no way back any more, it is done, and says that it was ended.
+            else:
+                self._after_death(what, text, now, before)
+        elif status in {TERMINATED, -signal.SIGTERM} and what.startswith("terminate"):
+            # Where there is no way back any more, it is done, and says that it was ended;
+            # where nothing had begun, there is nothing to put in order.
             self.ends["ended, as before" if now == before else "ended, done"] += 1
-            right = now == before or bytes_of(now) == after
+            right = now == before or (status == TERMINATED and bytes_of(now) == after)
             self._expect(right, f"{what}: neither the old state nor the new", now, before)
-            if now == before:
-                return
-        elif status == -signal.SIGKILL and killed:
+        elif status == -signal.SIGKILL and what.startswith("kill"):
             self.ends["killed"] += 1
             self._after_kill(what, now, before, after)
         else:
             self.bad.append(f"{what}: status {status}: {text}")
-            return
+        # Runs of the old state and of the new one have come out right.
+        if self.changed and bytes_of(now) != after:
+            self._run_again(what, status, after)
+
+    def _run_again(self, what: str, status: int, after: Found) -> None:
+        """Hold that the next run makes everything right."""
         shutil.rmtree(os.path.join(self.work, "tmp"))
         os.mkdir(os.path.join(self.work, "tmp"))
         again, text = self.run(lambda: None)
@@ -258,6 +377,18 @@ class Points:
             # A folder that was opened for its owner to write to may stay so.
             found, after = owners_open(found), owners_open(after)
         self._expect(found == after, f"{what}: patched again, and not right", found, after)
+
+    def _done(self, what: str, name: str, found: Found, after: Found) -> None:
+        undeleted = name in {"unlink", "unlinkat", "rmdir", "chmod"}
+        if (undeleted or what.startswith("dead")) and found != after:
+            # What can't be deleted is named as ours, and the next run deletes it.
+            self.ends["done, a temporary file stays"] += 1
+            kept = [n for n in found if n not in after]
+            right = all(TEMPORARY.fullmatch(name) for name in kept)
+            self._expect(right, f"{what}: left {kept}", found, after)
+        else:
+            self.ends["done in spite of it"] += 1
+            self._expect(found == after, f"{what}: done, but not right", found, after)
 
     def _after_death(self, what: str, text: str, now: Found, before: Found) -> None:
         """Hold what must be true where nothing could be written any more, nor be put back.
@@ -297,12 +428,22 @@ class Points:
 
 def _main() -> None:
     path, scene, linker, folder, mode, *code = sys.argv[1:]
-    shim = Shim(path)
     os.environ["TMPDIR"] = os.path.join(folder, "work/tmp")
-    points = Points(shim, scene, linker, folder)
-    names = points.every(mode, int(code[0]) if code else 0)
-    found = {"points": names, "ends": points.ends, "bad": points.bad, "child": points.child}
-    json.dump(found, sys.stdout)
+    if scene.startswith("large"):  # whatever this machine has
+        os.sched_getaffinity = lambda _: {0, 1, 2}
+    points = Points(path, scene, linker, folder)
+    found = points.every(mode, int(code[0]) if code else 0)
+    json.dump(
+        {
+            "points": [(point.name, point.kind) for point in found],
+            "varying": points.varying,
+            "ends": points.ends,
+            "bad": points.bad,
+            "child": points.child,
+            "root": os.path.join(points.work, ""),
+        },
+        sys.stdout,
+    )
 
 
 if __name__ == "__main__":

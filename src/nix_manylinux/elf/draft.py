@@ -59,24 +59,26 @@ class FileSource:
         if size <= _BLOCK:  # across a seam
             two = (self._blocks.get(each) or self._block(each) for each in (number, number + 1))
             return b"".join(two)[start:end]
-        return self._pread(offset, size)
+        return read_at(self.descriptor, offset, size)
 
     def _block(self, number: int) -> bytes:
         if len(self._blocks) >= _MAX_BLOCKS:
             self._blocks.clear()
         start = number * _BLOCK
-        block = self._pread(start, min(_BLOCK, self.size - start))
+        block = read_at(self.descriptor, start, min(_BLOCK, self.size - start))
         self._blocks[number] = block
         return block
 
-    def _pread(self, offset: int, size: int) -> bytes:
-        data = os.pread(self.descriptor, size, offset)
-        while len(data) < size:  # one read gives at most 2 GiB
-            more = os.pread(self.descriptor, size - len(data), offset + len(data))
-            if not more:
-                raise BadElf("the file became shorter while it was read")
-            data += more
-        return data
+
+def read_at(descriptor: int, offset: int, size: int) -> bytes:
+    """Read all of ``size`` bytes: pread(2) may give fewer, and never more than 2 GiB."""
+    data = os.pread(descriptor, size, offset)
+    while len(data) < size:
+        more = os.pread(descriptor, size - len(data), offset + len(data))
+        if not more:
+            raise BadElf("the file became shorter while it was read")
+        data += more
+    return data
 
 
 class Change(Value, kw_only=False):

@@ -15,7 +15,7 @@ import stat
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.build import Build
 from nix_manylinux.elf.check import differences
-from nix_manylinux.elf.draft import Change, Draft, FileSource
+from nix_manylinux.elf.draft import Change, Draft, FileSource, read_at
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.goal import goal_of
 from nix_manylinux.elf.layout import NoRoom, plans
@@ -269,7 +269,7 @@ def _write_changes(descriptor: int, edited: Edited, changes: list[Change]) -> No
     if os.fstat(descriptor).st_size != edited.size_after:
         os.ftruncate(descriptor, edited.size_after)
     for change in changes:
-        if os.pread(descriptor, len(change.new), change.offset) != change.new:
+        if read_at(descriptor, change.offset, len(change.new)) != change.new:
             raise EditFailed("what was written does not read back")
 
 

@@ -68,8 +68,11 @@ class Source:
                 f" which has {self.size} bytes"
             )
         window = os.pread(self._fd, max(size, _WINDOW), offset)
-        if len(window) < size:
-            raise BadElf(f"the file became shorter while its {what} was read")
+        while len(window) < size:  # pread(2) may give fewer bytes than there are
+            more = os.pread(self._fd, size - len(window), offset + len(window))
+            if not more:
+                raise BadElf(f"the file became shorter while its {what} was read")
+            window += more
         if size <= _WINDOW:
             self._window = window
             self._start = offset
