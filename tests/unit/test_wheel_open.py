@@ -97,6 +97,17 @@ def test_unpacks_to_the_places_of_an_installer(tmp_path: Path) -> None:
     assert (tmp_path / "tree" / SITE_PACKAGES / "made/libscript.so").read_bytes() == b""
 
 
+def test_unpacks_what_is_asked_for_however_small(tmp_path: Path) -> None:
+    """Files of no bytes and of fewer than ELF's first four are written whole, too."""
+    files = {f"made/{size}.py": b"x=1\n#"[:size] for size in (0, 1, 3, 4, 5)}
+    path = MadeWheel(files={**FILES, **files}).write(tmp_path)
+    with open_wheel(path) as wheel:
+        labels = wheel.unpack(str(tmp_path), also=lambda name: name.endswith(".py")).labels
+    for place, name in labels.items():
+        assert (tmp_path / place).read_bytes() == files.get(name, (tmp_path / place).read_bytes())
+    assert set(files) <= set(labels.values())
+
+
 @pytest.mark.parametrize(
     "file_name",
     [
