@@ -48,7 +48,7 @@ CALLS = {
 
 #: The scenes of so much that several threads work, with every call that reads them as well.
 THREADED = {
-    "large-tree": {"openat", "readv", "read", "pread64", "write", "pwrite64", "rename", "unlink"},
+    "large-tree": {"openat", "read", "pread64", "write", "pwrite64", "rename", "unlink"},
     "large-wheel": CALLS["wheel"] | {"read", "pread64"},
 }
 #: What errors are called is the same in threads: those of all files, of room, and of the rest.
