@@ -18,7 +18,7 @@ from nix_manylinux.nixtext import (
     nix_string,
 )
 from nix_manylinux.outside import outside_libraries
-from nix_manylinux.patterns import exact_pattern
+from nix_manylinux.patterns import exact_globs, exact_pattern
 from nix_manylinux.policy import LEGACY_FLOORS, Floor, parse_floor
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.dependencies import Dependencies
     from nix_manylinux.described import DescribedWheel
+    from nix_manylinux.model import TreeFile
     from nix_manylinux.nixpkgs import Suggestion, Table
     from nix_manylinux.outside import OutsideLibraries
     from nix_manylinux.policy import Policies
@@ -67,7 +68,9 @@ def build_expression(
         "",
         *_source(wheels),
         *_dependencies(dependencies),
+        *_hook(wheels, style),
         *_build_inputs(libraries, runtime_libs),
+        *_foreign(wheels, places),
         *_imports_check(wheels),
         *_meta(wheels, places),
     ]
@@ -83,6 +86,7 @@ _USES = {
     "stdenv": r"\bstdenv\.hostPlatform\b",
     "buildPythonPackage": "",
     "fetchPypi": "",
+    "manylinuxFixupHook": r"\bmanylinuxFixupHook\b",
     "pkgs": r"\bpkgs\.",
     "python": r"\bpython\.(?:version|pythonVersion|pkgs)\b",
 }
@@ -187,6 +191,32 @@ def _dependencies(dependencies: Dependencies) -> Iterator[str]:
         yield "};"
 
 
+def _hook(wheels: Iterable[DescribedWheel], style: str) -> Iterator[str]:
+    """Ask for the hook where the format doesn't: a wheel for any platform that has libraries."""
+    if style == "wheel" and any(_linked(wheel) for wheel in wheels):
+        yield ""
+        yield "nativeBuildInputs = [ manylinuxFixupHook ];"
+
+
+def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Iterator[str]:
+    """Allow the files that are for another machine than the one that a wheel is built on."""
+    paths: dict[str, None] = {}
+    for wheel in wheels:
+        floor = _floor(wheel)
+        systems = {_nix_cpu(floor.arch)} if floor else {p.system.partition("-")[0] for p in places}
+        for file in _linked(wheel):
+            if systems - {_nix_cpu(file.facts.machine.name)}:
+                paths[file.path] = None
+    if paths:
+        yield ""
+        globs = sorted(map(nix_string, exact_globs(tuple(paths))))
+        yield from _block("manylinuxAllowForeign", globs).split("\n")
+
+
+def _linked(wheel: DescribedWheel) -> list[TreeFile]:
+    return [file for file in wheel.facts.files if file.facts.kind.is_linked]
+
+
 def _build_inputs(libraries: OutsideLibraries, runtime_libs: Sequence[str]) -> Iterator[str]:
     if libraries.found:
         yield ""
@@ -200,7 +230,10 @@ def _build_inputs(libraries: OutsideLibraries, runtime_libs: Sequence[str]) -> I
         )
     if libraries.nobody:
         yield ""
-        yield from _remarks(nixpkgs.explain(each) for each in libraries.nobody)
+        yield from _remarks(
+            f"{f'{each.soname}: ' if each.kind == 'other version' else ''}{nixpkgs.explain(each)}"
+            for each in libraries.nobody
+        )
         names = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
         yield from _block("manylinuxIgnoreMissingDeps", names).split("\n")
     if runtime_libs:
@@ -263,8 +296,9 @@ def _license(wheel: DescribedWheel) -> Iterator[str]:
     elif names:
         yield from _block("license", names).split("\n")
     else:
-        told = expression or text or "nothing"
-        yield f"# license: METADATA says {' '.join(told.split())[:70]!r}"
+        told = expression or text
+        said = repr(" ".join(told.split())[:70]) if told else "nothing"
+        yield f"# license: METADATA says {said}"
 
 
 def _homepage(wheel: DescribedWheel) -> str:

@@ -97,7 +97,7 @@ buildPythonPackage {
     (pkgs.libxrandr or pkgs.xorg.libXrandr)
   ];
 
-  # nixpkgs has only libtbb.so.12 (onetbb): another ABI, which will not load in its place.
+  # libtbb.so.2: nixpkgs has only libtbb.so.12 (onetbb): another ABI, which will not load in its place.
   # no nixpkgs package has libmimerapi.so.
   manylinuxIgnoreMissingDeps = [
     "libmimerapi.so"
@@ -115,7 +115,7 @@ buildPythonPackage {
     mainProgram = "demo";
   };
 }
-"""
+"""  # noqa: E501
 
 
 def test_whole(tmp_path: Path) -> None:
@@ -181,6 +181,35 @@ def test_pure_wheel(tmp_path: Path) -> None:
     assert "platforms" not in text
     assert "sourceProvenance" not in text
     assert "pkgs" not in text
+
+
+def test_a_wheel_for_any_platform_with_libraries(tmp_path: Path) -> None:
+    """No policy asks for the hook, so the expression does; files for other machines may stay."""
+    native = tiny_library("drag.so", "libX11.so.6")
+    foreign = native[:18] + (183).to_bytes(2, "little") + native[20:]  # EM_AARCH64
+    files = {
+        "drag/x64/drag.so": native,
+        "drag/arm64/a.so": foreign,
+        "drag/arm64/b.so": foreign,
+        "made-1.0.data/platlib/side/c.so": foreign,
+    }
+    wheel = describe_wheel(MadeWheel(tag="py3-none-any", files=files).write(tmp_path))
+    text = write(wheel)
+    assert "  manylinuxFixupHook,\n" in text
+    assert "\n  nativeBuildInputs = [ manylinuxFixupHook ];\n" in text
+    assert '\n  manylinuxAllowForeign = [\n    "drag/arm64/*"\n    "side/c.so"\n  ];\n' in text
+    assert "pkgs.libx11" in text
+    both = write(wheel, systems=("aarch64-linux", "x86_64-linux"))
+    assert '"drag/*"' in both
+    assert "manylinuxFixupHook" not in write(made(tmp_path))
+    assert "manylinuxAllowForeign" not in write(made(tmp_path))
+
+
+def test_a_license_that_is_not_told(tmp_path: Path) -> None:
+    """METADATA without a license says nothing, which is no license of that name."""
+    assert "# license: METADATA says nothing\n" in write(made(tmp_path))
+    odd = made(tmp_path, headers="License: Ask  us")
+    assert "# license: METADATA says 'Ask us'\n" in write(odd)
 
 
 def test_runtime_libraries(tmp_path: Path) -> None:
