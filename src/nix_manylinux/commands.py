@@ -228,7 +228,8 @@ class Run:
                 self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
 
     def _refused_plan(self, plan: Plan) -> None:
-        from nix_manylinux.nixpkgs import load_table, paste_block  # noqa: PLC0415
+        from nix_manylinux.nixpkgs import load_table  # noqa: PLC0415
+        from nix_manylinux.paste import plan_block  # noqa: PLC0415
         from nix_manylinux.report import problems_text  # noqa: PLC0415
 
         for title, problems in (
@@ -239,9 +240,7 @@ class Run:
                 self.console.insist([f"{self.console.paint('error:', 'red')} {title}"])
                 text = problems_text(problems, everything=self.console.verbose)
                 self.console.insist(f"  {line}" for line in text)
-        block = paste_block(
-            plan.missing, load_table(), in_build=self.in_build(), unfit=plan.incompatible
-        )
+        block = plan_block(plan, load_table(), in_build=self.in_build())
         # A library that is given to `check` alone is on no file's search path.
         patch = ["patch it with:"] if self.arguments.command == "check" and block else []
         self.console.insist(["", *patch, *block.splitlines()])

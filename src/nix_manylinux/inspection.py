@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nix_manylinux.nixpkgs import Table, explain, paste_block, suggest
-from nix_manylinux.nixtext import nix_string
+from nix_manylinux.nixpkgs import Table, advise, explain, package_sets, suggest
+from nix_manylinux.paste import plan_block, runtime_block
 from nix_manylinux.policy import parse_floor, version_number
 from nix_manylinux.report import count, files_text, problems_text, summary
 from nix_manylinux.tags import expand_tag, is_free_threaded
@@ -51,8 +51,10 @@ def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: 
     lines += [f"  {line}" for line in summary(seen.plan, verb="to be patched")]
     if seen.plan.missing:
         lines += ["", "not in the wheel:"]
+        brought = package_sets([seen.facts], table)
         for problem in seen.plan.missing:
-            lines += _absent(problem, table, everything=verbose)
+            advice = explain(advise(problem.name, table, brought))
+            lines += _absent(problem, advice, everything=verbose)
     unfit = seen.plan.incompatible
     if unfit or seen.misfits:
         lines += ["", "does not fit this target:"]
@@ -60,10 +62,10 @@ def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: 
         # Tags that don't fit say all that the machines of files could.
         told = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
         lines += [f"  {each}" for each in problems_text(told, everything=verbose)]
-    lines += _loads_text(seen.loads, table, everything=verbose)
+    lines += _loads_text(seen.loads, table, everything=verbose, in_build=in_build)
     if verbose:
         lines += ["", "files:", *(f"  {line}" for line in files_text(seen.plan))]
-    block = paste_block(seen.plan.missing, table, in_build=in_build, unfit=unfit)
+    block = plan_block(seen.plan, table, in_build=in_build)
     if block and not seen.misfits:
         lines += ["", "to add:", *(f"  {line}" for line in block.splitlines())]
     return lines
@@ -72,6 +74,7 @@ def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: 
 def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
     """Return what the report's JSON doesn't hold already, as JSON values."""
     verdict = seen.verdict
+    brought = package_sets([seen.facts], table)
     return {
         "tags": list(seen.tags),
         "runs_on": runs_on(seen.tags),
@@ -92,7 +95,7 @@ def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
                 "notes": list(found.notes),
             }
             for problem in seen.plan.missing
-            for found in [suggest(problem.name, table)]
+            for found in [advise(problem.name, table, brought)]
         },
         "runtime_loads": [
             {"name": each.name, "sources": [list(source) for source in each.sources]}
@@ -166,8 +169,7 @@ def _breach(breach: Breach) -> dict[str, Any]:
     }
 
 
-def _absent(problem: Problem, table: Table, *, everything: bool) -> list[str]:
-    advice = explain(suggest(problem.name, table)) or "no nixpkgs package is known to have it"
+def _absent(problem: Problem, advice: str, *, everything: bool) -> list[str]:
     reason = f" ({problem.reason})" if problem.reason else ""
     return [
         f"  {problem.name}: {advice}{reason}",
@@ -175,7 +177,9 @@ def _absent(problem: Problem, table: Table, *, everything: bool) -> list[str]:
     ]
 
 
-def _loads_text(loads: RuntimeLoads, table: Table, *, everything: bool) -> list[str]:
+def _loads_text(
+    loads: RuntimeLoads, table: Table, *, everything: bool, in_build: bool
+) -> list[str]:
     lines = []
     known = []
     for load in loads.loads:
@@ -194,10 +198,9 @@ def _loads_text(loads: RuntimeLoads, table: Table, *, everything: bool) -> list[
     native = [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
     python = [each.name for each in sure if each.name not in native]
     if native:
-        lines += [
-            "  if you need them, add their packages, and:",
-            f"  manylinuxRuntimeLibs = [ {' '.join(map(nix_string, native))} ];",
-        ]
+        block = "\n".join(runtime_block(native, table, in_build=in_build))
+        and_expr = "" if in_build else " (--runtime-libs is known to expr, too)"
+        lines += [f"  if you need them{and_expr}:", *(f"  {line}" for line in block.splitlines())]
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
         lines += [

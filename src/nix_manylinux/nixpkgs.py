@@ -1,19 +1,18 @@
-"""Who in nixpkgs provides a library, and what to paste to get it."""
+"""Who in nixpkgs provides a library."""
 
 from __future__ import annotations
 
 import re
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
-from nix_manylinux.nixtext import nix_comment, nix_list, nix_path, nix_string
-from nix_manylinux.patterns import exact_globs, exact_pattern
-from nix_manylinux.values import Value, field
+from nix_manylinux.nixtext import nix_path
+from nix_manylinux.values import Value, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
-    from nix_manylinux.model import Problem
+    from nix_manylinux.model import TreeFacts
 
 #: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
 _SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")
@@ -109,6 +108,35 @@ def suggest(soname: str, table: Table) -> Suggestion:
     return _by_family(soname, table)
 
 
+def advise(soname: str, table: Table, brought: Container[str]) -> Suggestion:
+    """Look ``soname`` up as `suggest` does, for wheels that bring parts of the sets ``brought``.
+
+    A library whose siblings are in the wheel is turned down: two Qt in one
+    process don't work.
+    """
+    found = suggest(soname, table)
+    name = package_set(found.attribute)
+    if not found.is_sure or not name or name not in brought:
+        return found
+    note = (
+        f"{name} has some of these, but built against other copies of libraries that this "
+        "wheel brings itself"
+    )
+    return replace(found, kind="none", attribute="", notes=(note,))
+
+
+def package_set(attribute: str) -> str:
+    """Name the set that a package's libraries are built together in: "kdePackages", or ""."""
+    name = attribute.partition(".")[0]
+    return name if name != attribute and re.search(r"Packages|Qt[0-9]|_all_", name) else ""
+
+
+def package_sets(trees: Iterable[TreeFacts], table: Table) -> set[str]:
+    """Name the sets of nixpkgs that have libraries which the wheels bring themselves."""
+    rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
+    return {name for row in rows if row and (name := package_set(row.attr))}
+
+
 def explain(suggestion: Suggestion) -> str:
     """Say in one line who provides a library, and what is to be minded about it."""
     parts = []
@@ -120,118 +148,6 @@ def explain(suggestion: Suggestion) -> str:
     if suggestion.similar:
         parts.append(f"similar names: {', '.join(suggestion.similar)}")
     return "; ".join(parts)
-
-
-def paste_block(
-    problems: Sequence[Problem], table: Table, *, in_build: bool, unfit: Sequence[Problem] = ()
-) -> str:
-    """Write what to paste for libraries that are missing; empty where nothing is.
-
-    In a build: ``buildInputs`` with every attribute that provides one of
-    them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides, each
-    entry for the files that want it and no others. Outside
-    of one: the same as options of the command. What is to be minded follows
-    as comments. ``unfit`` is what is there and doesn't fit: files for other
-    machines can be allowed, the rest gets a word of advice.
-    """
-    suggestions = [suggest(problem.name, table) for problem in problems]
-    found = _by_attribute(each for each in suggestions if each.is_sure)
-    nobody = [
-        problem
-        for problem, each in zip(problems, suggestions, strict=True)
-        if each.kind in {"other version", "similar", "none"}
-    ]
-    patterns = sorted({exact_pattern(each.name, each.wanted_by) for each in nobody})
-    foreign = [each for each in unfit if each.name.startswith("machine ")]
-    allowed = sorted({glob for each in foreign for glob in exact_globs(each.wanted_by)})
-    lines = (_in_nix if in_build else _on_command_line)(found, patterns, allowed)
-    old = [
-        f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
-        for each in found
-        if each.old_attribute
-    ]
-    if old:
-        lines.append(f"# in older nixpkgs: {', '.join(old)}")
-    lines += dict.fromkeys(nix_comment(note) for each in found for note in each.notes)
-    for problem in nobody:
-        lines += _about(problem, table)
-    if nobody:
-        wheel = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
-        later = "manylinuxProvidedLater" if in_build else "--provided-later SONAME"
-        lines += [
-            "# Ignore only what you will not use. Where another wheel brings the library, add",
-            f"# that wheel ({wheel}), or where that one needs this one, name the",
-            f"# library in {later}.",
-        ]
-    if foreign:
-        lines += [
-            "# Files for another machine are left as they are. To link them, name a target of",
-            "# their machine (--dynamic-linker).",
-        ]
-    if len(foreign) < len(unfit):
-        exclude = "manylinuxExclude" if in_build else "--exclude GLOB"
-        lines += [
-            "# What lacks a version is too old: take a newer nixpkgs, or an older wheel. Files",
-            f"# that you will not use can be left alone ({exclude}).",
-        ]
-    return "\n".join(lines)
-
-
-def _in_nix(
-    found: Sequence[Suggestion], patterns: Sequence[str], allowed: Sequence[str]
-) -> list[str]:
-    lines = []
-    for name, items in (
-        ("buildInputs", [nix_path(each.attribute) for each in found]),
-        ("manylinuxIgnoreMissingDeps", [nix_string(pattern) for pattern in patterns]),
-        ("manylinuxAllowForeign", [nix_string(glob) for glob in allowed]),
-    ):
-        if items:
-            lines.append(f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};")
-    return lines
-
-
-def _on_command_line(
-    found: Sequence[Suggestion], patterns: Sequence[str], allowed: Sequence[str]
-) -> list[str]:
-    import shlex  # noqa: PLC0415 (start-up: only advice needs it)
-
-    options = [
-        f"--libs \"$(nix-build '<nixpkgs>' -A {shlex.quote(nix_path(each.installable))} "
-        '--no-out-link)/lib"'
-        for each in found
-    ]
-    options += [f"--ignore-missing {shlex.quote(pattern)}" for pattern in patterns]
-    options += [f"--allow-foreign {shlex.quote(glob)}" for glob in allowed]
-    return [" \\\n".join(options)] if options else []
-
-
-def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
-    """Keep one suggestion for each attribute, sorted by it."""
-    attributes: dict[str, Suggestion] = {}
-    for each in sorted(found, key=lambda each: (each.attribute.lower(), each.soname)):
-        attributes.setdefault(each.attribute, each)
-    return list(attributes.values())
-
-
-def _about(problem: Problem, table: Table) -> list[str]:
-    """Say about a library that nixpkgs lacks who wants it, and whether that can be done without."""
-    suggestion = suggest(problem.name, table)
-    text = explain(suggestion)
-    lines = [nix_comment(text if problem.name in text else f"{problem.name}: {text}")]
-    if problem.wanted_by and all(_is_plugin(label) for label in problem.wanted_by):
-        more = len(problem.wanted_by) - 1
-        others = f" and {more} more" if more else ""
-        lines.append(nix_comment(f"  wanted only by plugins ({problem.wanted_by[0]}{others})"))
-    return lines
-
-
-def _is_plugin(label: str) -> bool:
-    """Whether a file lies where frameworks keep what they load only if it works."""
-    return (
-        re.search(r"(?:^|/)[^/]*(?:plugins?|drivers?|providers?)/", label, re.IGNORECASE)
-        is not None
-    )
 
 
 def _is_borrowed(row: SonameRow, table: Table) -> bool:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
-from nix_manylinux.nixpkgs import suggest
+from nix_manylinux.nixpkgs import advise, package_sets, suggest
 from nix_manylinux.policy import parse_floor, policy_for
-from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +47,7 @@ def outside_libraries(
     if parse_floor(style):
         known |= policy_for(style, policies).sonames
     wanted: dict[str, str] = {}
-    brought = _package_sets(wheels, table)
+    brought = package_sets((wheel.facts for wheel in wheels), table)
     for wheel in wheels:
         for name, file in _outside(wheel.facts, known):
             wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
@@ -62,38 +60,12 @@ def outside_libraries(
         # Unfree, insecure, of another language: then the other wheel is meant.
         if folder and (not suggestion.is_sure or suggestion.notes):
             elsewhere.append((name, folder))
-        elif suggestion.is_sure and _package_set(suggestion.attribute) in brought:
-            nobody.append(_of_another_copy(suggestion))
-        elif suggestion.is_sure:
+        elif suggestion.is_sure and (suggestion := advise(name, table, brought)).is_sure:
             found.setdefault(suggestion.attribute, suggestion)
         else:
             nobody.append(suggestion)
     ordered = sorted(found.values(), key=lambda each: each.attribute.lower())
     return OutsideLibraries(tuple(ordered), tuple(nobody), tuple(elsewhere))
-
-
-def _package_set(attribute: str) -> str:
-    """Name the set that a package's libraries are built together in: "kdePackages", or ""."""
-    name = attribute.partition(".")[0]
-    return name if name != attribute and re.search(r"Packages|Qt[0-9]|_all_", name) else ""
-
-
-def _package_sets(wheels: Iterable[DescribedWheel], table: Table) -> set[str]:
-    """Name the sets of nixpkgs that have libraries which the wheels bring themselves."""
-    rows = [
-        table.rows.get(file.facts.soname or "") for wheel in wheels for file in wheel.facts.files
-    ]
-    return {name for row in rows if row and (name := _package_set(row.attr))}
-
-
-def _of_another_copy(suggestion: Suggestion) -> Suggestion:
-    """Turn down a library whose siblings are in the wheel: two Qt in one process don't work."""
-    name = _package_set(suggestion.attribute)
-    note = (
-        f"{name} has some of these, but built against other copies of libraries that this "
-        "wheel brings itself"
-    )
-    return replace(suggestion, kind="none", attribute="", notes=(note,))
 
 
 def _outside(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:

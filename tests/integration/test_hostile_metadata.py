@@ -18,6 +18,7 @@ from nix_manylinux.described import describe_wheel
 from nix_manylinux.errors import BadOption
 from nix_manylinux.expr import build_expression
 from nix_manylinux.model import Problem
+from nix_manylinux.paste import paste_block
 from nix_manylinux.patterns import IgnorePattern
 from nix_manylinux.policy import load_policies
 
@@ -182,7 +183,7 @@ def test_what_is_to_be_pasted_is_harmless(number: int) -> None:
         Problem(name=name, wanted_by=(f"plugins/{text}.so",))
         for name in (text, f"libreal{text}.so.1")
     ]
-    block = nixpkgs.paste_block(problems, nixpkgs.load_table(), in_build=True)
+    block = paste_block(problems, nixpkgs.load_table(), in_build=True)
     found = evaluate(f"{{\n{block}\n}}")
     assert set(found) <= {"buildInputs", "manylinuxIgnoreMissingDeps"}
     for problem in problems:

@@ -21,7 +21,7 @@ wheel_checks wheel_write wheel
 tree index treeindex patterns problems planned
 candidates searchpath runtime simulation resolve check
 inuse editor replacement undo_log journal apply verify references
-nixtext nixpkgs report runtime_loads inspection
+nixtext nixpkgs paste report runtime_loads inspection
 graph_model graph_fold graph_build graph_layout graph_svg graph_text graph_html graph
 described licenses dependencies outside expr download
 api arguments console views commands cli manual

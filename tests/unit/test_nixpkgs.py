@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from tests.support.world import elf, tree
 
 from nix_manylinux import nixpkgs
 from nix_manylinux.model import Problem
+from nix_manylinux.paste import paste_block, runtime_block
 from nix_manylinux.patterns import IgnorePattern, exact_pattern
 
 
@@ -108,7 +110,7 @@ WANTED = [
 
 def test_paste_in_a_build(table: nixpkgs.Table) -> None:
     """In a build: attributes once each, what nobody has to be ignored, the rest as comments."""
-    lines = nixpkgs.paste_block(WANTED, table, in_build=True).splitlines()
+    lines = paste_block(WANTED, table, in_build=True).splitlines()
     assert lines[:6] == [
         "buildInputs = [ libx11 zlib ];",
         "manylinuxIgnoreMissingDeps = [",
@@ -118,12 +120,15 @@ def test_paste_in_a_build(table: nixpkgs.Table) -> None:
         "# in older nixpkgs: xorg.libX11 for libx11",
     ]
     assert all(line.startswith("# ") for line in lines[5:])
-    assert "#   wanted only by plugins (Qt/plugins/sqldrivers/libqsqlmimer.so)" in lines
+    assert (
+        "#   libmimerapi.so is wanted only by plugins (Qt/plugins/sqldrivers/libqsqlmimer.so)"
+        in lines
+    )
 
 
 def test_paste_outside_a_build(table: nixpkgs.Table) -> None:
     """Outside a build: options that a shell splits as they are meant, outputs spelt."""
-    text = nixpkgs.paste_block(WANTED, table, in_build=False)
+    text = paste_block(WANTED, table, in_build=False)
     script = f'nix-build() {{ echo "/built-from-$1-$3"; }}\nset -- {text}\nprintf \'%s\\n\' "$@"'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
@@ -145,20 +150,53 @@ def test_paste_what_does_not_fit(table: nixpkgs.Table) -> None:
         Problem(name="libcrypto.so.3", wanted_by=("a.so",), reason="has no version OPENSSL_3.4.0"),
         Problem(name="machine aarch64", wanted_by=labels, reason="it is for aarch64"),
     ]
-    nix = nixpkgs.paste_block([], table, in_build=True, unfit=unfit)
+    nix = paste_block([], table, in_build=True, unfit=unfit)
     assert nix.startswith('manylinuxAllowForeign = [ "a/*" "q/[[]1].so" "z.so" ];\n# ')
     assert "newer nixpkgs" in nix
     assert "manylinuxExclude" in nix
-    shell = nixpkgs.paste_block([], table, in_build=False, unfit=unfit[1:])
+    shell = paste_block([], table, in_build=False, unfit=unfit[1:])
     assert shell.startswith("--allow-foreign 'a/*' \\\n--allow-foreign 'q/[[]1].so' \\\n")
     assert "newer nixpkgs" not in shell
 
 
+def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
+    """What is built with libraries that the wheel brings itself is not to be taken from nixpkgs."""
+    facts = tree({
+        "Qt/lib/libQt6Core.so.6": elf(soname="libQt6Core.so.6"),
+        "Qt/qml/libpdf.so": elf("libQt6Pdf.so.6", "libQt6PdfQuick.so.6", "libz.so.1"),
+    })  # fmt: skip
+    wanted = [
+        Problem(name=name, wanted_by=("Qt/qml/libpdf.so",))
+        for name in ("libQt6Pdf.so.6", "libQt6PdfQuick.so.6", "libz.so.1")
+    ]
+    text = paste_block(wanted, table, in_build=False, trees=[facts])
+    assert "kdePackages.qtwebengine" not in text
+    assert "-A zlib.out" in text
+    assert "--ignore-missing Qt/qml/libpdf.so:libQt6Pdf.so.6" in text
+    assert text.count("# kdePackages has some of these, but built against other copies") == 1
+    assert "kdePackages.qtwebengine" in paste_block(wanted, table, in_build=False)
+
+
+def test_paste_for_dlopen(table: nixpkgs.Table) -> None:
+    """What is loaded at run time: each package once, each name, a driver's without a package."""
+    names = ["libX11.so.6", "libX11-xcb.so.1", "libcuda.so.1"]
+    assert runtime_block(names, table, in_build=True) == [
+        "buildInputs = [ libx11 ];",
+        'manylinuxRuntimeLibs = [ "libX11.so.6" "libX11-xcb.so.1" "libcuda.so.1" ];',
+    ]
+    (options,) = runtime_block(names, table, in_build=False)
+    assert options.count("-A libx11.out") == 1
+    assert options.endswith(
+        '/lib" \\\n--runtime-libs libX11.so.6 \\\n--runtime-libs libX11-xcb.so.1 \\\n'
+        "--runtime-libs libcuda.so.1"
+    )
+
+
 def test_paste_nothing(table: nixpkgs.Table) -> None:
     """Nothing is missing: nothing is to be pasted; a driver's library is nobody's to provide."""
-    assert nixpkgs.paste_block([], table, in_build=True) == ""
+    assert paste_block([], table, in_build=True) == ""
     driver = [Problem(name="libcuda.so.1", wanted_by=("a.so",))]
-    assert nixpkgs.paste_block(driver, table, in_build=True) == ""
+    assert paste_block(driver, table, in_build=True) == ""
 
 
 def test_long_list(table: nixpkgs.Table) -> None:
@@ -166,7 +204,7 @@ def test_long_list(table: nixpkgs.Table) -> None:
     names = ["libz.so.1", "libX11.so.6", "libXext.so.6", "libGL.so.1", "libstdc++.so.6"]
     names += ["libglib-2.0.so.0", "libSM.so.6", "libICE.so.6", "libxcb.so.1", "libdbus-1.so.3"]
     problems = [Problem(name=name, wanted_by=("a.so",)) for name in names]
-    lines = nixpkgs.paste_block(problems, table, in_build=True).splitlines()
+    lines = paste_block(problems, table, in_build=True).splitlines()
     assert lines[0] == "buildInputs = ["
     assert "  stdenv.cc.cc.lib" in lines
     assert "];" in lines
@@ -175,7 +213,7 @@ def test_long_list(table: nixpkgs.Table) -> None:
 def test_pattern_matches_itself_only(table: nixpkgs.Table) -> None:
     """A soname with a pattern's characters is written so that it matches only itself."""
     odd = [Problem(name="lib[a]*.so", wanted_by=("a?.so",))]
-    block = nixpkgs.paste_block(odd, table, in_build=True)
+    block = paste_block(odd, table, in_build=True)
     assert '"a[?].so:lib[[]a][*].so"' in block
 
 
