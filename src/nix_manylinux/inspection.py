@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nix_manylinux.nixpkgs import Table, advise, explain, package_sets, suggest
 from nix_manylinux.paste import plan_block, runtime_block
 from nix_manylinux.policy import parse_floor, version_number
@@ -109,9 +111,12 @@ def runs_on(tags: Sequence[str]) -> str:
     """Say in words what a wheel's simple tags ask for: interpreters, libc, architecture."""
     pythons: dict[str, None] = {}
     platforms: dict[str, None] = {}
-    for tag in (simple for each in tags for simple in expand_tag(each)):
-        python, abi, platform = tag.split("-")
-        pythons[_python_words(python, abi)] = None
+    simples = [tuple(simple.split("-")) for each in tags for simple in expand_tag(each)]
+    lowest = min((int(m[1]) for p, a, _ in simples if (m := _any_newer(p, a))), default=0)
+    for python, abi, platform in simples:
+        newer = _any_newer(python, abi)
+        if newer is None or int(newer[1]) == lowest:  # py311 says nothing beside py310
+            pythons[_python_words(python, abi)] = None
         floor = parse_floor(platform)
         if floor is None:
             platforms["any platform" if platform == "any" else platform] = None
@@ -120,13 +125,18 @@ def runs_on(tags: Sequence[str]) -> str:
     return f"{', '.join(pythons)}; {', '.join(platforms)}"
 
 
+def _any_newer(python: str, abi: str) -> re.Match[str] | None:
+    """Match tags of pure Python 3.N, which every newer Python 3 takes, too."""
+    return re.fullmatch("py3([0-9]+)", python) if abi == "none" else None
+
+
 def _python_words(python: str, abi: str) -> str:
     names = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
     name = names.get(python[:2], python)
     digits = python[2:]
     version = f" {digits[0]}.{digits[1:]}" if len(digits) > 1 else f" {digits}"
     free = ", free-threaded" if is_free_threaded(abi) else ""
-    newer = " or newer" if abi.startswith("abi3") or (abi == "none" and name == "Python") else ""
+    newer = " or newer" if abi.startswith("abi3") or _any_newer(python, abi) else ""
     return f"{name}{version}{newer}{free}"
 
 
@@ -152,13 +162,25 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
         kept = "and keeps it" if len(verdict.claimed) == 1 else kept
     lines = [f"  policy     claims {', '.join(verdict.claimed)}; {kept}"]
     outside = [breach.library for breach in verdict.breaches if not breach.version]
-    newer = [f"{b.version} of {b.library}" for b in verdict.breaches if b.version]
-    for title, names in (("not in the policy", outside), ("too new for it", newer)):
+    newer = [b for b in verdict.breaches if b.version]
+    titles = {
+        "not in the policy": outside,
+        "too new for it": [f"{b.version} of {b.library}" for b in newer if not _is_private(b)],
+        "private to one version of the libc": [
+            f"{b.version} of {b.library}" for b in newer if _is_private(b)
+        ],
+    }
+    for title, names in titles.items():
         if names:
             shown = names if everything else names[:_FEW_LIBRARIES]
             more = f" and {len(names) - len(shown)} more (-v)" if len(shown) < len(names) else ""
             lines.append(f"             {title}: {', '.join(shown)}{more}")
     return lines
+
+
+def _is_private(breach: Breach) -> bool:
+    """Whether a version is for the libc's own libraries alone, and may be gone in the next one."""
+    return breach.version.endswith("_PRIVATE")
 
 
 def _breach(breach: Breach) -> dict[str, Any]:

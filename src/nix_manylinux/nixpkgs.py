@@ -126,9 +126,14 @@ def advise(soname: str, table: Table, brought: Container[str]) -> Suggestion:
 
 
 def package_set(attribute: str) -> str:
-    """Name the set that a package's libraries are built together in: "kdePackages", or ""."""
+    """Name the set that a package's libraries are built together in: "kdePackages", or "".
+
+    CUDA's and ROCm's are no such sets: their libraries go by their sonames, and
+    wheels bring some of them and leave others to the system.
+    """
     name = attribute.partition(".")[0]
-    return name if name != attribute and re.search(r"Packages|Qt[0-9]|_all_", name) else ""
+    together = re.search(r"(?<!cuda)(?<!rocm)Packages|Qt[0-9]|_all_", name)
+    return name if name != attribute and together else ""
 
 
 def package_sets(trees: Iterable[TreeFacts], table: Table) -> set[str]:

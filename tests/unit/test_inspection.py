@@ -34,10 +34,15 @@ from nix_manylinux.verdict import verdict
             "cp313-cp313t-musllinux_1_2_aarch64",
             "CPython 3.13, free-threaded; musl 1.2 or newer on aarch64",
         ),
-        ("py3-none-any", "Python 3 or newer; any platform"),
+        ("py3-none-any", "Python 3; any platform"),
+        ("py37-none-any", "Python 3.7 or newer; any platform"),
+        (
+            "cp310.cp311.py310.py311.py39-none-manylinux_2_34_x86_64",
+            "CPython 3.10, CPython 3.11, Python 3.9 or newer; glibc 2.34 or newer on x86_64",
+        ),
         (
             "py2.py3-none-manylinux_2_28_x86_64",
-            "Python 2 or newer, Python 3 or newer; glibc 2.28 or newer on x86_64",
+            "Python 2, Python 3; glibc 2.28 or newer on x86_64",
         ),
     ],
 )
@@ -50,7 +55,7 @@ def seen() -> Inspection:
     """Inspect a made-up wheel with one of everything."""
     files = {
         "a.so": elf("libz.so.1", "libnope.so.7", versions={"GLIBC_2.30": "libc.so.6"}),
-        "b.so": elf("libz.so.1", versions={"GLIBC_2.4": "libc.so.6"}),
+        "b.so": elf("libz.so.1", versions={"GLIBC_2.4": "libc.so.6", "GLIBC_PRIVATE": "libc.so.6"}),
     }
     facts = tree(files)
     tags = ("cp311-cp311-manylinux_2_17_x86_64",)
@@ -76,7 +81,8 @@ def test_the_text_has_what_a_user_needs() -> None:
     for part in (
         "demo 1",
         "claims manylinux_2_17_x86_64; keeps linux_x86_64",
-        "too new for it: GLIBC_2.30 of libc.so.6",
+        "too new for it: GLIBC_2.30 of libc.so.6\n",
+        "private to one version of the libc: GLIBC_PRIVATE of libc.so.6\n",
         "libz.so.1: zlib",
         "libnope.so.7",
         'manylinuxRuntimeLibs = [ "libGL.so.1" ];',

@@ -175,6 +175,9 @@ def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
     assert "--ignore-missing Qt/qml/libpdf.so:libQt6Pdf.so.6" in text
     assert text.count("# kdePackages has some of these, but built against other copies") == 1
     assert "kdePackages.qtwebengine" in paste_block(wanted, table, in_build=False)
+    cuda = tree({"libcusparse.so.12": elf("libnvJitLink.so.12", soname="libcusparse.so.12")})
+    wanted = [Problem(name="libnvJitLink.so.12", wanted_by=("libcusparse.so.12",))]
+    assert "libnvjitlink" in paste_block(wanted, table, in_build=True, trees=[cuda])
 
 
 def test_paste_for_dlopen(table: nixpkgs.Table) -> None:
