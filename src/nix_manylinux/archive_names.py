@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from nix_manylinux.archive_format import bad
 
 TYPE_CHECKING = False
@@ -13,13 +11,12 @@ if TYPE_CHECKING:
 _EVASIVE = frozenset({"", ".", ".."})
 #: What every folder's parents cost is paid for each name: this bounds it.
 _MAX_DEPTH = 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_name(name: str) -> None:
     """Refuse a name that could leave the folder it is unpacked in, or be read as another one."""
     parts = name.removesuffix("/").split("/")
-    if _CONTROL.search(name):
+    if not name.isprintable() and any(each < " " or each == "\x7f" for each in name):
         raise bad("has a control character in its name", name)
     if "\\" in name:
         raise bad("has a backslash in its name", name)

@@ -8,7 +8,6 @@ that names the wheel and the member.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from itertools import chain
 
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from nix_manylinux.model import Distribution
     from nix_manylinux.parallel import Look
     from nix_manylinux.progress import Progress
-    from nix_manylinux.record import Record, Row
+    from nix_manylinux.record import Hash, Record
 
 __all__ = [
     "FLOATING",
@@ -70,7 +69,6 @@ _SCHEMES = {
 
 _BELIEVED_SIZE = Options().max_size
 
-_LIBRARY_NAME = re.compile(r"[^/]+\.so(?:\.[^/]*)?$")
 _SMALLEST_ELF = 52
 
 
@@ -172,14 +170,21 @@ class Wheel(Value):
 
         def read(index: int, look: Look) -> bool:
             member = members[index]
+            row = rows[member.name]
             step()
             path = os.path.join(into, places[index]) if into is not None else None
             wanted = member.name in self.texts or (also is not None and also(member.name))
-            return self._read_member(member, rows[member.name], path, look, wanted=wanted)
+            state = new_hash(row.algorithm, total)
+            there = self._read_member(member, state, path, look, wanted=wanted)
+            if encode_digest(row.algorithm, state.digest()) != row.hash:
+                raise bad("does not have the hash that RECORD gives", member.name)
+            return there
 
+        sizes = [member.size for member in members]
+        total = sum(sizes)
         try:
             places = [self.location(member.name) for member in members]
-            written = in_parallel(read, [member.size for member in members])
+            written = in_parallel(read, sizes)
         except BadWheel as error:
             error.at(self.path)
             raise
@@ -192,10 +197,9 @@ class Wheel(Value):
         return UnpackedWheel(root=into or "", labels=labels, places=places)
 
     def _read_member(
-        self, member: Member, row: Row, path: str | None, look: Look, *, wanted: bool
+        self, member: Member, state: Hash, path: str | None, look: Look, *, wanted: bool
     ) -> bool:
-        """Check one member against its row; write it to ``path`` if it is one that we want."""
-        state = new_hash(row.algorithm)
+        """Hash one member; write it to ``path`` if it is one that we want, and say so."""
         pieces = stream(self.descriptor, member)
         head = b""
         for piece in pieces:
@@ -206,7 +210,7 @@ class Wheel(Value):
         wanted |= head.startswith(b"\x7fELF") and member.size >= _SMALLEST_ELF
         output = -1
         try:
-            if path is not None and (wanted or _LIBRARY_NAME.search(member.name)):
+            if path is not None and (wanted or _is_called_library(member.name)):
                 output = _create(path, member)
             for piece in chain((head,), pieces):
                 look()
@@ -222,9 +226,12 @@ class Wheel(Value):
         finally:
             if output >= 0:
                 os.close(output)
-        if encode_digest(row.algorithm, state.digest()) != row.hash:
-            raise bad("does not have the hash that RECORD gives", member.name)
         return output >= 0
+
+
+def _is_called_library(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
 def _make_folder(path: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from nix_manylinux.archive import stream
 from nix_manylinux.archive_format import bad
 from nix_manylinux.metadata import expand_tags, normalise_name, read_headers, required_names
@@ -67,10 +65,12 @@ def read_metadata(texts: Mapping[str, bytes], dist_info: str) -> Distribution:
     if len(names) != 1 or len(versions) != 1 or not names[0] or not versions[0]:
         raise bad("does not have one Name and one Version", f"{dist_info}/METADATA")
     formats = wheel.get("wheel-version", [])
-    major = re.fullmatch(r"(\d{1,9})\.\d{1,9}", formats[0]) if len(formats) == 1 else None
-    if major is None:
+    parts = formats[0].split(".") if len(formats) == 1 else []
+    if len(parts) != 2 or not all(
+        each.isascii() and each.isdigit() and len(each) < 10 for each in parts
+    ):
         raise bad("does not have one Wheel-Version", f"{dist_info}/WHEEL")
-    if int(major[1]) != 1:
+    if int(parts[0]) != 1:
         raise bad(
             f"is of wheel version {formats[0]}, and only 1.x is known",
             f"{dist_info}/WHEEL",

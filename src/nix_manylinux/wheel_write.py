@@ -35,7 +35,7 @@ REFERENCES = "nix-manylinux-references"
 _CHUNK = 1 << 18
 
 #: What is being written to a folder; no tree takes it for its own.
-_UNFINISHED = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp")
+_UNFINISHED = r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp"
 
 
 def write_wheel(
@@ -172,7 +172,7 @@ def _renewed(
 
 
 def _sha256(descriptor: int) -> str:
-    state = new_hash("sha256")
+    state = new_hash("sha256", os.fstat(descriptor).st_size)
     position = 0
     while piece := os.pread(descriptor, _CHUNK, position):
         state.update(piece)
@@ -205,7 +205,7 @@ def _begin(path: str) -> tuple[str, int]:
 def _delete_unfinished(folder: str) -> None:
     """Delete what killed runs left in the folder: what nobody holds a lock on."""
     for name in os.listdir(folder):
-        if not _UNFINISHED.fullmatch(name):
+        if name[0] != "." or not re.fullmatch(_UNFINISHED, name):
             continue
         path = os.path.join(folder, name)
         with contextlib.suppress(OSError):
