@@ -121,32 +121,31 @@ class Value(metaclass=ValueClass):
                     put(self, value)
                 return
             given.update(self._named(args, given))
-        if len(given) != len(self._puts):
-            given = self._complete(given)
-        try:
-            for name, put in self._puts:
+        used = 0
+        for name, put in self._puts:
+            if name in given:
                 put(self, given[name])
-        except KeyError:
-            self._complete(given)  # a name more for each that lacks: it says which
-            raise
+                used += 1
+            else:
+                put(self, self._default(name))
+        if used != len(given):
+            unknown = given.keys() - self._fields.keys()
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(map(repr, unknown))}")
+
+    def _default(self, name: str) -> object:
+        defaults = self._defaults
+        if name in defaults:
+            return defaults[name]
+        factory = self._fields[name].factory
+        if factory is None:
+            raise TypeError(f"{type(self).__name__} lacks the argument {name!r}")
+        return factory()
 
     def _named(self, args: tuple[object, ...], given: dict[str, object]) -> dict[str, object]:
         named = dict(zip(self._fields, args, strict=False))
         if not self._positional or len(args) > len(self._fields) or named.keys() & given.keys():
             raise TypeError(f"{type(self).__name__} takes each field once, most by keyword only")
         return named
-
-    def _complete(self, given: dict[str, object]) -> dict[str, object]:
-        unknown = given.keys() - self._fields.keys()
-        if unknown:
-            raise TypeError(f"{type(self).__name__} has no field {', '.join(map(repr, unknown))}")
-        full = {**self._defaults, **given}
-        for name in self._fields.keys() - full.keys():
-            factory = self._fields[name].factory
-            if factory is None:
-                raise TypeError(f"{type(self).__name__} lacks the argument {name!r}")
-            full[name] = factory()
-        return full
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
