@@ -42,6 +42,8 @@ _REFUSED_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
 
 _CHUNK = 1 << 18
 
+#: What a header shows of unpacked size, packed size, start and disk in a zip64 field.
+_NO_ROOM = (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF)
 _USUAL_EXTRA = 64
 _LONGEST_DESCRIPTOR = 24
 
@@ -184,25 +186,17 @@ def _widen(name: str, extra: bytes, narrow: tuple[int, int, int, int]) -> tuple[
                 raise bad("has two zip64 fields", name)
             wide = value
     at = 0
-
-    def take(shown: int, full: int, form: str) -> int:
-        nonlocal at
-        if shown != full or not wide:
-            return shown
-        length = struct.calcsize(form)
-        if at + length > len(wide):
-            raise bad("has a damaged zip64 field", name)
-        (value,) = struct.unpack_from(form, wide, at)
-        at += length
-        return int(value)
-
-    size, packed, start, disk = narrow
-    return (
-        take(size, 0xFFFFFFFF, "<Q"),
-        take(packed, 0xFFFFFFFF, "<Q"),
-        take(start, 0xFFFFFFFF, "<Q"),
-        take(disk, 0xFFFF, "<L"),
-    )
+    full = []
+    for shown, none, form in zip(narrow, _NO_ROOM, ("<Q", "<Q", "<Q", "<L"), strict=True):
+        number = shown
+        if shown == none and wide:
+            if at + struct.calcsize(form) > len(wide):
+                raise bad("has a damaged zip64 field", name)
+            (number,) = struct.unpack_from(form, wide, at)
+            at += struct.calcsize(form)
+        full.append(number)
+    size, packed, start, disk = full
+    return size, packed, start, disk
 
 
 def _check_member(member: Member, flags: int) -> None:

@@ -78,19 +78,18 @@ def write_wheel(
         }
         dropped = {f"{wheel.dist_info}/{REFERENCES}"} - extra.keys()
         members = [m for m in _members(wheel.members, own, list(extra)) if m.name not in dropped]
-        record = None
-        if contents or len(members) < len(wheel.members):
-            # The digests are still missing: it is as long as it will be.
-            record = _new_record(wheel.record, own, contents, dropped)
         sizes = {name: content.size for name, content in contents.items()}
-        if record is not None:
-            sizes[own] = record.size
+        changes = bool(contents) or len(members) < len(wheel.members)
+        if changes:
+            # The digests are still missing: it is as long as it will be.
+            sizes[own] = _new_record(wheel.record, own, contents, dropped).size
         placed = lay_out(_renewed(members, sizes, allowed, source_date_epoch))
+        # RECORD is the last to be known, wherever its place is.
         pairs = list(zip(members, placed, strict=True))
+        before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
         with _replaced(output_path) as descriptor:
-            others = [pair for pair in pairs if record is None or pair[1].name != own]
-            written = fill(wheel.descriptor, descriptor, others, contents, progress)
-            if record is not None:
+            written = fill(wheel.descriptor, descriptor, before, contents, progress)
+            if changes:
                 record = _new_record(wheel.record, own, contents, dropped)
                 (place,) = (member for member in placed if member.name == own)
                 written[own] = record.write(descriptor, place)
