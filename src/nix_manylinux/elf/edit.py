@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.patchelf import Backup
 
 _HINT = "give this user the right to write there, or free some space; nothing has changed"
+_LEAVE = (
+    "nothing has changed; --exclude GLOB leaves the file alone (manylinuxExclude in Nix),"
+    " and please report it if it runs as it is"
+)
 
 #: Machines whose ABI documents this writer was held against.
 _MACHINES = frozenset(
@@ -122,6 +126,7 @@ def edit_file(
     try:
         return _edit(descriptor, path, edit, before_write or _nothing)
     except (BadElf, EditFailed) as error:
+        error.hint = error.hint or _LEAVE
         error.at(where)
         raise
     except OSError as error:

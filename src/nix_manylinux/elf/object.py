@@ -239,12 +239,31 @@ class Object:
         raise BadElf(f"no PT_LOAD fills the address {address:#x} from the file")
 
     def offset_of(self, address: int, size: int = 1) -> int:
-        """Return the file offset of ``size`` bytes at an address, all in one PT_LOAD."""
+        """Return the file offset of ``size`` bytes at an address.
+
+        They are all in one PT_LOAD, or in several, see `last_load`.
+        """
         load = self.load_at(address)
         start = address - load.vaddr
         if start + size > load.filesz:
-            raise BadElf(f"{size} bytes at address {address:#x} leave their PT_LOAD")
+            self.last_load(load, address, size)
         return load.offset + start
+
+    def last_load(self, load: Segment, address: int, size: int) -> Segment:
+        """Return the PT_LOAD in which bytes end that begin in ``load``.
+
+        Each goes on where the one before it ends, in the file as in memory:
+        patchelf leaves tables so, in a page before a program's first.
+        """
+        while address + size > load.vaddr + load.filesz:
+            end, offset = load.vaddr + load.filesz, load.offset + load.filesz
+            following = [
+                p for p in self.loads if p.vaddr == end and p.offset == offset and p.filesz
+            ]
+            if not following:
+                raise BadElf(f"{size} bytes at address {address:#x} leave their PT_LOAD")
+            load = following[0]
+        return load
 
     def get(self, offset: int, size: int) -> int:
         """Read an unsigned number of the file's byte order."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_left, bisect_right
 from functools import cached_property
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.object import Unproven
 from nix_manylinux.elf.pieces import Kind, Piece
+from nix_manylinux.errors import BadElf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,10 +61,13 @@ class Survey:
         return self.pieces[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
     def load_of(self, piece: Piece) -> Segment:
-        """Find the PT_LOAD that a piece is in."""
+        """Find the PT_LOAD that a piece is in; where it lies across several, the last of them."""
         for load in self.obj.loads:
-            if load.holds(piece.offset) and piece.end <= load.end:
-                return load
+            if load.holds(piece.offset):
+                if piece.end <= load.end:
+                    return load
+                with contextlib.suppress(BadElf):
+                    return self.obj.last_load(load, piece.addr, piece.size)
         raise Unproven(f"the loaded bytes at {piece.offset:#x} are in no PT_LOAD")
 
     def can_leave(self, pieces: tuple[Piece, ...]) -> bool:
