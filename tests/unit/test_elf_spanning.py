@@ -11,8 +11,8 @@ from elftools.elf.elffile import ELFFile
 from tests.support.host import patchelf
 
 from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.model import ElfEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
