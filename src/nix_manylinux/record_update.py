@@ -140,52 +140,18 @@ class RecordUpdates:
         number, index = key
         listing = self._listings[number]
         row, path = listing.record.rows[index], listing.paths[index]
-        if path is None or self._crew.stopped:
+        if path is None:
             return
         if path == listing.file:
             listing.truths[index] = _unhashed(listing.record, row)
             return
         awaited = () if path in self._unsettled else self._inodes
         try:
-            listing.truths[index] = self._true_row(listing.record, row, path, awaited)
+            listing.truths[index] = _true_row(
+                listing.record, row, path, awaited, lambda: self._crew.wanted(key)
+            )
         except _AnotherName:
             self._aliases.append((_claimed_size(row), key))
-
-    def _true_row(
-        self, record: Record, row: Row, path: str, awaited: Collection[tuple[int, int]]
-    ) -> Row | None:
-        """Give a row's truth; _AnotherName is raised for the inodes ``awaited``."""
-        if not row.hash and not row.size:
-            # It claims nothing (a .pyc); only a file that is gone changes it.
-            return row if os.path.lexists(path) else None
-        try:
-            # A name that became a FIFO must not hold us up.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            # A link that leads nowhere has a name, but no contents to hash.
-            return _unhashed(record, row) if os.path.lexists(path) else None
-        except OSError as cause:
-            raise _unreadable(cause, row.path) from cause
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return row
-            if (status.st_dev, status.st_ino) in awaited:
-                raise _AnotherName
-            if not row.hash:
-                size = str(status.st_size)
-                return row if row.size == size else record.row(row.path, "", size)
-            algorithm = row.algorithm if row.algorithm in STRONG_HASHES else "sha256"
-            hash_, count = hash_descriptor(
-                descriptor, algorithm, status.st_size, lambda: not self._crew.stopped
-            )
-        except OSError as cause:
-            raise _unreadable(cause, row.path) from cause
-        finally:
-            os.close(descriptor)
-        if row.hash == hash_ and row.size in {"", str(count)}:
-            return row
-        return record.row(row.path, hash_, count if row.size else "")
 
 
 class _Listing(Value, kw_only=False):
@@ -205,6 +171,48 @@ class _Listing(Value, kw_only=False):
 
 class _AnotherName(Exception):
     """A row's file is one that is still going to be edited, under another name."""
+
+
+def _true_row(
+    record: Record,
+    row: Row,
+    path: str,
+    awaited: Collection[tuple[int, int]],
+    going: Callable[[], bool],
+) -> Row | None:
+    """Give a row's truth; _AnotherName is raised for the inodes ``awaited``.
+
+    What is given means nothing when ``going`` has said no.
+    """
+    if not row.hash and not row.size:
+        # It claims nothing (a .pyc); only a file that is gone changes it.
+        return row if os.path.lexists(path) else None
+    try:
+        # A name that became a FIFO must not hold us up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        # A link that leads nowhere has a name, but no contents to hash.
+        return _unhashed(record, row) if os.path.lexists(path) else None
+    except OSError as cause:
+        raise _unreadable(cause, row.path) from cause
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return row
+        if (status.st_dev, status.st_ino) in awaited:
+            raise _AnotherName
+        if not row.hash:
+            size = str(status.st_size)
+            return row if row.size == size else record.row(row.path, "", size)
+        algorithm = row.algorithm if row.algorithm in STRONG_HASHES else "sha256"
+        hash_, count = hash_descriptor(descriptor, algorithm, status.st_size, going)
+    except OSError as cause:
+        raise _unreadable(cause, row.path) from cause
+    finally:
+        os.close(descriptor)
+    if row.hash == hash_ and row.size in {"", str(count)}:
+        return row
+    return record.row(row.path, hash_, count if row.size else "")
 
 
 def _read_listing(root: str, dist_info: str) -> _Listing | None:

@@ -8,9 +8,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.wheels import MadeWheel, tiny_library
+from tests.support.wheels import MadeWheel, row, tiny_library
 
-from nix_manylinux import archive_fill
+from nix_manylinux import archive_fill, record_update
 from nix_manylinux import wheel as wheel_module
 from nix_manylinux.archive import packed_pieces, stream
 from nix_manylinux.archive_fill import Content
@@ -20,7 +20,7 @@ from nix_manylinux.signals import signals_as_exceptions
 from nix_manylinux.wheel import open_wheel, write_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from nix_manylinux.wheel import Wheel
@@ -114,3 +114,35 @@ def test_a_huge_member_is_left(
     assert len(endless.threads) == 2
     assert threading.active_count() == 1
     assert os.listdir(output) == []
+
+
+@pytest.mark.usefixtures("_two_processors")
+@pytest.mark.parametrize("end", ENDS)
+def test_a_huge_file_of_a_tree_is_left(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a signal, or a failure before it, a huge file is hashed to its next piece at most."""
+    info = tmp_path / "made-1.0.dist-info"
+    info.mkdir()
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(MUCH)
+    (tmp_path / "small").write_bytes(b"small")
+    listed = f"{row('small', b'stale')}\nhuge,sha256=stale,{MUCH}\n"
+    (info / "RECORD").write_text(listed)
+    endless = Endless(end)
+
+    def hash_descriptor(
+        _descriptor: int, _algorithm: str, size: int, going: Callable[[], bool]
+    ) -> tuple[str, int]:
+        for _ in endless.huge() if size == MUCH else endless.small():
+            if not going():
+                break
+        return "", 0
+
+    monkeypatch.setattr(record_update, "hash_descriptor", hash_descriptor)
+    with signals_as_exceptions(), pytest.raises(ENDS[end]):
+        record_update.update_record(str(tmp_path), info.name)
+    assert endless.ended == []
+    assert len(endless.threads) == 2
+    assert threading.active_count() == 1
+    assert (info / "RECORD").read_text() == listed
