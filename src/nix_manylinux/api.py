@@ -15,7 +15,7 @@ from nix_manylinux.patterns import file_matches
 from nix_manylinux.references import plan_references
 from nix_manylinux.resolve import plan_trees
 from nix_manylinux.signals import scratch_folder
-from nix_manylinux.tree import is_tree, scan_tree, tree_root
+from nix_manylinux.tree import is_tree, outermost, scan_tree, tree_root
 from nix_manylinux.undo_log import recover_tree
 from nix_manylinux.values import replace
 from nix_manylinux.verify import verify_plan
@@ -171,13 +171,15 @@ def patch_trees(
 ) -> Report:
     """Do what `patch_wheel_tree` does, for several trees with one plan.
 
+    A tree inside another one, or given twice, is a part of that one.
     With ``dry_run`` nothing is written, and the report has no edits.
     ``progress`` is told the stage, how many of its items are done, and how many there are.
     """
     options = options or Options()
+    roots = outermost(roots)
     if not dry_run:
         for root in roots:
-            recover_tree(tree_root(root))
+            recover_tree(root)
     excluded = _excluded(options)
     trees = [scan_tree(root, excluded=excluded, progress=progress) for root in roots]
     warnings = _check_tags(trees, target)
@@ -210,7 +212,7 @@ def check_tree(
     The tree may be an environment that is made of links into other trees.
     """
     options = options or Options()
-    roots = [root] if isinstance(root, (str, os.PathLike)) else root
+    roots = outermost([root] if isinstance(root, (str, os.PathLike)) else root)
     excluded = _excluded(options)
     trees = [scan_tree(each, through_links=True, excluded=excluded) for each in roots]
     plan = check_trees(trees, target=target, libraries=libraries, options=options)

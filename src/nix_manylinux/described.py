@@ -110,9 +110,9 @@ def _modules(paths: Iterable[str]) -> tuple[str, ...]:
 
 def _is_public(module: str) -> bool:
     parts = module.split(".")
-    return parts[0] not in _NOT_IMPORTED and all(
-        re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", part) for part in parts
-    )
+    # ibm_db_tests wants a database, and nobody wants it.
+    tests = parts[0] in _NOT_IMPORTED or parts[0].lower().endswith(("_test", "_tests"))
+    return not tests and all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", part) for part in parts)
 
 
 def _programs(wheel: Wheel) -> tuple[str, ...]:

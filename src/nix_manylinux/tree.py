@@ -21,7 +21,7 @@ from nix_manylinux.values import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nix_manylinux.progress import Progress
 
@@ -114,6 +114,23 @@ def tree_root(root: str | os.PathLike[str]) -> str:
         what = "is neither a directory nor a wheel (*.whl)"
         hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
     raise BadTree(what, where=path, hint=hint)
+
+
+def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Give the directories that hold all the others, each once, in their order.
+
+    A file that two trees have would be decided on twice, and not alike.
+    Raises what `tree_root` raises.
+    """
+    real: dict[str, str] = {}
+    for root in roots:
+        path = tree_root(root)
+        real.setdefault(os.path.realpath(path), path)
+    return [
+        path
+        for place, path in real.items()
+        if not any(place != other and place.startswith(f"{other.rstrip('/')}/") for other in real)
+    ]
 
 
 def find_pyvenv(root: str) -> str | None:

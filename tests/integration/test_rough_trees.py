@@ -19,7 +19,7 @@ from tests.support.elf import ElfBuilder
 from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import tiny_library
 
-from nix_manylinux.api import patch_trees
+from nix_manylinux.api import check_tree, patch_trees
 from nix_manylinux.apply import apply_plan
 from nix_manylinux.errors import BadTree, NixManylinuxError
 from nix_manylinux.index import LibraryIndex
@@ -78,6 +78,38 @@ def start(root: Path) -> subprocess.Popen[str]:
     """Start a patch in a process of its own."""
     program = PROGRAM.format(path=sys.path, root=str(root))
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+
+
+def test_trees_in_one_another(tmp_path: Path) -> None:
+    """A tree that is given twice, through a link or as a part of another is patched once."""
+    (tmp_path / "elf").mkdir()
+    files = ElfBuilder(tmp_path / "elf")
+    core = files.library("libcore.so.1", soname="libcore.so.1")
+    user = files.library("user.so", needs=[core])
+    root = tmp_path / "root"
+    for file, folder in ((core, root / "libs"), (user, root / "pkg")):
+        folder.mkdir(parents=True)
+        shutil.copy(file, folder)
+    beside = tmp_path / "root2"
+    shutil.copytree(root, beside)
+    (tmp_path / "link").symlink_to(root)
+    target, libraries = from_running(), LibraryIndex.from_directories([])
+    report = patch_trees([root], target=target, libraries=libraries)
+    assert len(report.edits) == 1
+    done = snapshot(root)
+    roots: list[str | Path] = [
+        root / "pkg",
+        root,
+        tmp_path / "link",
+        f"{root}/",
+        tmp_path / "link" / "libs",
+    ]
+    report = patch_trees(roots, target=target, libraries=libraries)
+    assert (len(report.plan.files), len(report.edits)) == (2, 0)
+    assert snapshot(root) == done
+    assert len(check_tree(roots, target=target, libraries=libraries).plan.files) == 2
+    # A name that another begins with is no folder of it.
+    assert len(patch_trees([root, beside], target=target, libraries=libraries).plan.files) == 4
 
 
 def test_several_patches_at_once(library: bytes, tmp_path: Path) -> None:

@@ -247,6 +247,7 @@ def test_dotted_module_names(tmp_path: Path) -> None:
         files={
             "spaced/inner/__init__.py": b"",
             "tests/__init__.py": b"",
+            "demo_tests/__init__.py": b"",
             "_private/__init__.py": b"",
             "single.abi3.so": tiny_library("single"),
             "demo.libs/x.py": b"",
