@@ -33,6 +33,7 @@ FAULTS = {
     "disk full from there on": ("full", errno.ENOSPC),
     "I/O errors from there on": ("dead", errno.EIO),
     "half of a write": ("short", 0),
+    "half of every read and write": ("all short", 0),
     "killed": ("kill", 0),
     "terminated": ("terminate", 0),
 }
@@ -56,7 +57,7 @@ THREADED_FAULTS = (
     "I/O error",
     "disk full from there on",
     "I/O errors from there on",
-    "half of a write",
+    "half of every read and write",
     "killed",
     "terminated",
 )

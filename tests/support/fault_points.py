@@ -48,7 +48,12 @@ LEFTOVER = ".nix-manylinux-0123456789abcdef.tmp"
 NOBODY = 65534
 #: The status of a process that SIGTERM ended in order.
 TERMINATED = 128 + signal.SIGTERM
-MODES = {"count": 1, "fail": 2, "kill": 3, "full": 4, "short": 5, "terminate": 6, "dead": 7}
+MODES = {
+    name: number
+    for number, name in enumerate(
+        ("count", "fail", "kill", "full", "short", "terminate", "dead", "all short"), 1
+    )
+}
 #: Calls of a length.
 SIZED = {"read", "readv", "pread64", "write", "pwrite64", "copy_file_range"}
 #: What ends a run at which threads are left.
@@ -159,7 +164,7 @@ def matters(mode: str, point: Point) -> bool:
     """Whether a fault at a point is another one than the same at the next point."""
     if mode == "full":  # what needs no room is not refused
         return point.kind == "+"
-    if mode == "short":  # only what has a length can be half done
+    if mode in {"short", "all short"}:  # only what has a length can be half done
         return point.name in SIZED
     # To be killed, or to lose the disk, before something is read, is to be so behind it.
     return point.kind != "r" or mode not in {"kill", "dead"}
@@ -318,7 +323,8 @@ class Points:
             return self.points
         points = [point for point in points if matters(mode, point)]
         before: Found = {}
-        for point in points:
+        # "all short" strikes at all of them in one run.
+        for point in points[:1] if mode == "all short" else points:
             what = f"{mode} {errno.errorcode.get(code, '')} at {point.line}, {point.nth}"
             for _ in range(TRIED if self.is_threaded else 1):
                 if not before or self.changed or not all(map(os.path.exists, self.leftovers)):

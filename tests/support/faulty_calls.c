@@ -22,7 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OFF, COUNT, FAIL_ONCE, KILL, FULL, SHORT, TERMINATE, DEAD };
+enum { OFF, COUNT, FAIL_ONCE, KILL, FULL, SHORT, TERMINATE, DEAD, ALL_SHORT };
 enum { NAMES = 1 << 20, LINE = 2 * PATH_MAX };
 
 struct state {
@@ -74,6 +74,7 @@ static int point_here(const char *line, int allocates) {
   int behind = state->seen > state->nth; /* this one included */
   if (state->mode == FULL) here = behind && allocates > 0;
   if (state->mode == DEAD) here = behind;
+  if (state->mode == ALL_SHORT) here = ++state->seen;
   if (!here || state->mode == COUNT) return 0;
   state->hits++;
   if (state->mode == KILL) {
@@ -84,7 +85,7 @@ static int point_here(const char *line, int allocates) {
     kill(getpid(), SIGTERM);
     return 0;
   }
-  if (state->mode == SHORT) return 1;
+  if (state->mode == SHORT || state->mode == ALL_SHORT) return 1;
   errno = (int)state->code;
   return -1;
 }
