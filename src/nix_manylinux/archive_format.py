@@ -64,7 +64,8 @@ def read_piece(descriptor: int, count: int, offset: int, member: str = "") -> by
     try:
         piece = os.pread(descriptor, count, offset)
     except OSError as cause:
-        raise bad(f"can't be read: {cause.strerror}", member, "copy it to another disk") from cause
+        hint = "look at the disk that it is on, or get the wheel again"
+        raise bad(f"can't be read: {cause.strerror}", member, hint) from cause
     if not piece:
         raise bad("is cut short", member)
     return piece

@@ -174,15 +174,22 @@ def new_hash(algorithm: str, size: int = _LITTLE) -> Hash:
     if algorithm == "sha256":
         if size < _LITTLE and "_hashlib" not in sys.modules:
             with contextlib.suppress(ImportError):  # not every Python is built with it
-                own = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256")
-                started: Hash = own.sha256()
-                return started
+                return _own_sha256()
         from hashlib import sha256  # noqa: PLC0415 - a tree without a RECORD never hashes
 
         return sha256()
     import hashlib  # noqa: PLC0415
 
     return hashlib.new(algorithm)
+
+
+def _own_sha256() -> Hash:
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256  # noqa: PLC0415
+    else:
+        from _sha256 import sha256  # type: ignore[import-not-found]  # noqa: PLC0415
+    started: Hash = sha256()
+    return started
 
 
 def encode_digest(algorithm: str, digest: bytes) -> str:
