@@ -80,9 +80,21 @@ class Run:
             return self._usage("a patched wheel is written to a folder: give --output-dir DIR")
         if len(wheels) > 1 and self.arguments.json:
             return self._usage("--json reports on one wheel; patch them one by one")
-        for wheel in wheels:
-            self._patch_wheel(wheel, self.arguments.output_dir)
-        return DONE
+        one = self._patch_wheel if len(wheels) == 1 else self._patch_one_of_them
+        return max([one(wheel, self.arguments.output_dir) for wheel in wheels])
+
+    def _patch_one_of_them(self, wheel: str, output_dir: str) -> int:
+        """Patch a wheel of several; why it is refused is told under its name."""
+        from nix_manylinux.errors import BadOption, NixManylinuxError  # noqa: PLC0415
+
+        try:
+            return self._patch_wheel(wheel, output_dir)
+        except BadOption:  # no other wheel would be better off
+            raise
+        except NixManylinuxError as error:
+            self.console.insist([self.console.paint(os.path.basename(wheel), "bold")])
+            self.refused(error)
+            return REFUSED
 
     def _patch_trees(self) -> int:
         from nix_manylinux.api import patch_trees  # noqa: PLC0415
@@ -100,7 +112,7 @@ class Run:
         self._keep(report)
         return self._done(report)
 
-    def _patch_wheel(self, wheel: str, output_dir: str) -> None:
+    def _patch_wheel(self, wheel: str, output_dir: str) -> int:
         from nix_manylinux.api import patch_wheel  # noqa: PLC0415
 
         done = patch_wheel(
@@ -118,7 +130,7 @@ class Run:
         if not self.arguments.dry_run:
             self.console.say(f"  wrote {done.path}")
         self._keep(done.report)
-        self._done(done.report, wheel={"path": done.path, "sha256": done.sha256})
+        return self._done(done.report, wheel={"path": done.path, "sha256": done.sha256})
 
     def _check(self) -> int:
         from nix_manylinux.api import check_tree  # noqa: PLC0415

@@ -286,6 +286,27 @@ def test_a_folder_of_wheels_is_told(capsys: pytest.CaptureFixture[str], tmp_path
     assert f"error: {wheel}: is a wheel\n  unpack it" in capsys.readouterr().err
 
 
+def test_several_wheels_are_patched_each_for_itself(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A wheel that is refused is told under its name, and the others are written."""
+    names = ("one", "two", "three")
+    wheels = [
+        MadeWheel(
+            name=name,
+            files={f"{name}/a.so": tiny_library("a.so", *needed)},
+            tag="py3-none-manylinux_2_17_x86_64",
+        ).write(tmp_path)
+        for name, needed in zip(names, ((), ("libzzyzx.so.3",), ()), strict=True)
+    ]
+    assert main(["patch", *wheels, "-o", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    head = "two-1.0-py3-none-manylinux_2_17_x86_64.whl\nerror: these libraries are missing;"
+    assert head in err
+    assert sorted(path.name[:3] for path in (tmp_path / "out").iterdir()) == ["one", "thr"]
+    assert main(["patch", *wheels, "-o", str(tmp_path / "out"), "--ignore-missing", "*"]) == 2
+
+
 def shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell in which ``nm`` is the command; "$@" are the words."""
     start = "from nix_manylinux.cli import main; raise SystemExit(main())"
