@@ -254,8 +254,8 @@ class Run:
                 self.console.insist(f"  {line}" for line in text)
         block = plan_block(plan, load_table(), in_build=self.in_build())
         # A library that is given to `check` alone is on no file's search path.
-        patch = ["patch it with:"] if self.arguments.command == "check" and block else []
-        self.console.insist(["", *patch, *block.splitlines()])
+        options = self.arguments.command == "check" and block and not block.startswith("#")
+        self.console.insist(["", *(["patch it with:"] if options else []), *block.splitlines()])
 
     def _keep(self, report: Report) -> None:
         """Hold what was linked to against garbage collection, or warn that nothing does."""

@@ -38,8 +38,11 @@ def paste_block(
     of one: the same as options of the command. What is to be minded follows
     as comments. ``unfit`` is what is there and doesn't fit: files for other
     machines can be allowed, the rest gets a word of advice. ``trees`` are what
-    the libraries are missing in: see `advise`.
+    the libraries are missing in: see `advise`. What only libraries outside of
+    them want, whose search paths are not ours to change, no option adds.
     """
+    beyond = [each for each in problems if _is_beyond(each)]
+    problems = [each for each in problems if each not in beyond]
     brought = package_sets(trees, table)
     suggestions = [advise(problem.name, table, brought) for problem in problems]
     found = _by_attribute(each for each in suggestions if each.is_sure)
@@ -74,6 +77,14 @@ def paste_block(
             f"# that wheel ({wheel}), or where that one needs this one, name the",
             f"# library in {later}.",
         ]
+    if beyond:
+        ignore = "manylinuxIgnoreMissingDeps" if in_build else "--ignore-missing SONAME"
+        lines += [
+            nix_comment(f"wanted only outside of the tree: {', '.join(p.name for p in beyond)}"),
+            "# Libraries there have search paths of their own, which no option changes. Take them",
+            "# from a Nix store, where they know what they need; or, where the loader finds these",
+            f"# by itself, {ignore}.",
+        ]
     if foreign:
         lines += [
             "# Files for another machine are left as they are. To link them, name a target of",
@@ -86,6 +97,11 @@ def paste_block(
             f"# that you will not use can be left alone ({exclude}).",
         ]
     return "\n".join(lines)
+
+
+def _is_beyond(problem: Problem) -> bool:
+    """Whether only libraries outside of the trees want it: those are told by absolute paths."""
+    return bool(problem.wanted_by) and all(label.startswith("/") for label in problem.wanted_by)
 
 
 def runtime_block(sonames: Sequence[str], table: Table, *, in_build: bool) -> list[str]:

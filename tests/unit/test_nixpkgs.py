@@ -159,6 +159,20 @@ def test_paste_what_does_not_fit(table: nixpkgs.Table) -> None:
     assert "newer nixpkgs" not in shell
 
 
+def test_paste_nothing_for_libraries_outside(table: nixpkgs.Table) -> None:
+    """What a library of --libs wants is on its own search path or nowhere: no option adds it."""
+    beyond = [
+        Problem(name="libexpat.so.1", wanted_by=("/usr/lib/libfontconfig.so.1",), reason="no path"),
+        Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16",)),
+    ]
+    text = paste_block(beyond, table, in_build=False)
+    assert text.startswith("# wanted only outside of the tree: libexpat.so.1, libz.so.1\n# ")
+    assert "--ignore-missing SONAME" in text
+    assert "nix-build" not in text
+    both = Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16", "a.so"))
+    assert "-A zlib.out" in paste_block([both], table, in_build=False)
+
+
 def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
     """What is built with libraries that the wheel brings itself is not to be taken from nixpkgs."""
     facts = tree({
