@@ -6,8 +6,11 @@ hundred distributions.
 
 from __future__ import annotations
 
+import itertools
 import re
 
+#: A kilobyte could spell a thousand million of them; no wheel has a hundred.
+_MAX_TAGS = 10_000
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 
 
@@ -18,20 +21,22 @@ def read_headers(data: bytes) -> dict[str, list[str]]:
     description. Lines that are no header are passed by, as installers do.
     """
     text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    headers: dict[str, list[str]] = {}
-    last: list[str] | None = None
+    headers: dict[str, list[list[str]]] = {}
+    lines: list[str] = []  # of the header at hand; those in front of the first have none
     for line in text.replace("\r\n", "\n").split("\n"):
         if not line:
             break
         if line[0] in " \t":
-            if last is not None:
-                last[-1] = f"{last[-1]} {line.strip()}".strip()
+            lines.append(line)
             continue
         name, colon, value = line.partition(":")
         if colon:
-            last = headers.setdefault(name.strip().lower(), [])
-            last.append(value.strip())
-    return headers
+            lines = [value]
+            headers.setdefault(name.strip().lower(), []).append(lines)
+    return {
+        name: [" ".join(filter(None, map(str.strip, lines))) for lines in values]
+        for name, values in headers.items()
+    }
 
 
 def normalise_name(name: str) -> str:
@@ -46,16 +51,16 @@ def required_names(requirements: list[str] | tuple[()]) -> tuple[str, ...]:
 
 
 def expand_tags(tags: list[str] | tuple[()]) -> tuple[str, ...]:
-    """Spell compressed tag sets out (PEP 425): ``py2.py3-none-any`` is two tags."""
+    """Spell compressed tag sets out (PEP 425): ``py2.py3-none-any`` is two tags.
+
+    What is no tag stays as it is, and so does a set that would make too many.
+    """
     expanded: dict[str, None] = {}
     for tag in tags:
-        parts = tag.split("-")
-        if len(parts) != 3:
+        parts = [part.split(".") for part in tag.split("-")]
+        left = _MAX_TAGS - len(expanded)
+        if len(parts) == 3 and len(parts[0]) * len(parts[1]) * len(parts[2]) <= left:
+            expanded.update(dict.fromkeys(map("-".join, itertools.product(*parts))))
+        else:
             expanded[tag] = None
-            continue
-        pythons, abis, platforms = (part.split(".") for part in parts)
-        for python in pythons:
-            for abi in abis:
-                for platform in platforms:
-                    expanded[f"{python}-{abi}-{platform}"] = None
     return tuple(expanded)

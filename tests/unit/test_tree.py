@@ -242,6 +242,16 @@ def test_pyvenv(tmp_path: Path) -> None:
     assert find_pyvenv(str(tmp_path)) == str(tmp_path / "bin/python")
 
 
+def test_metadata_that_goes_on_and_on() -> None:
+    """A header of a million lines is one value; tags that would be a thousand million stay one."""
+    data = b"Name: a\nLicense: x" + b"\n x" * 1_000_000
+    assert read_headers(data) == {"name": ["a"], "license": [" ".join("x" * 1_000_001)]}
+    tag = "-".join([".".join(map(str, range(1000)))] * 3)
+    assert expand_tags(["a.b-c.d-e", tag]) == ("a-c-e", "a-d-e", "b-c-e", "b-d-e", tag)
+    few = "-".join([".".join(map(str, range(20)))] * 3)
+    assert len(expand_tags([f"{few}{n}" for n in range(1000)])) < 11_000
+
+
 def test_headers() -> None:
     """Continued lines, CRLF and a byte order mark are read as email.parser reads them."""
     data = "\ufeffName: a\r\nLicense: one\r\n\ttwo\r\njunk\r\n\r\nTag: no\r\n".encode()
