@@ -92,7 +92,10 @@ def test_torch_loads(store: Store, tmp_path: Path, *, alike: bool, programs: int
     wheel = corpus.wheel_if_here("torch-")
     result = run_wheel(wheel, store, mode="tree", work=str(tmp_path), alike=alike)
     assert result.refused == ""
-    assert result.failures == {}
+    failures = result.failures
+    if "-cp311-" in wheel and sys.version_info[:2] != (3, 11):  # which lacks its private names
+        failures = {f: why for f, why in failures.items() if "undefined symbol: _Py" not in why}
+    assert failures == {}
     assert (result.libraries, result.programs) == (12, programs)
 
 
