@@ -49,7 +49,7 @@ class Content:
         self.source = source
         self._algorithm = algorithm
         self.size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
-        self.hash = encode_digest(algorithm, new_hash(algorithm, self.size).digest())
+        self.hash = encode_digest(algorithm, new_hash(algorithm).digest())
 
     def write(self, descriptor: int, member: Member, look: Look = lambda: None) -> Member:
         """Fill the member's place, header included; gives the member with its true CRC.
@@ -57,7 +57,7 @@ class Content:
         ``look`` is called before each piece. Raises BadWheel where the file
         has another size by now, and OSError.
         """
-        state = new_hash(self._algorithm, self.size)
+        state = new_hash(self._algorithm)
         crc = 0
         position, end = member.data, member.data + member.size
         for piece in self.pieces():

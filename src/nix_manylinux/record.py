@@ -13,10 +13,8 @@ readers against each other.
 from __future__ import annotations
 
 import binascii
-import contextlib
 import io
 import os
-import sys
 
 from nix_manylinux.values import Value
 
@@ -165,31 +163,13 @@ def _quoted(
 REBUILD = "install or build the package again; its list of files is damaged"
 
 
-#: So many bytes CPython's own SHA-256 has done before OpenSSL's, twice as fast, is loaded.
-_LITTLE = 2**20
+def new_hash(algorithm: str) -> Hash:
+    """Start one of the `STRONG_HASHES`."""
+    import hashlib  # noqa: PLC0415 - a tree without a RECORD never hashes
 
-
-def new_hash(algorithm: str, size: int = _LITTLE) -> Hash:
-    """Start one of the `STRONG_HASHES`; ``size`` is how many bytes are hashed now, by all."""
-    if algorithm == "sha256":
-        if size < _LITTLE and "_hashlib" not in sys.modules:
-            with contextlib.suppress(ImportError):  # not every Python is built with it
-                return _own_sha256()
-        from hashlib import sha256  # noqa: PLC0415 - a tree without a RECORD never hashes
-
-        return sha256()
-    import hashlib  # noqa: PLC0415
-
+    if algorithm == "sha256":  # the usual one, past hashlib.new's search
+        return hashlib.sha256()
     return hashlib.new(algorithm)
-
-
-def _own_sha256() -> Hash:
-    if sys.version_info >= (3, 12):
-        from _sha2 import sha256  # noqa: PLC0415
-    else:
-        from _sha256 import sha256  # type: ignore[import-not-found]  # noqa: PLC0415
-    started: Hash = sha256()
-    return started
 
 
 def encode_digest(algorithm: str, digest: bytes) -> str:

@@ -174,17 +174,15 @@ class Wheel(Value):
             step()
             path = os.path.join(into, places[index]) if into is not None else None
             wanted = member.name in self.texts or (also is not None and also(member.name))
-            state = new_hash(row.algorithm, total)
+            state = new_hash(row.algorithm)
             there = self._read_member(member, state, path, look, wanted=wanted)
             if encode_digest(row.algorithm, state.digest()) != row.hash:
                 raise bad("does not have the hash that RECORD gives", member.name)
             return there
 
-        sizes = [member.size for member in members]
-        total = sum(sizes)
         try:
             places = [self.location(member.name) for member in members]
-            written = in_parallel(read, sizes)
+            written = in_parallel(read, [member.size for member in members])
         except BadWheel as error:
             error.at(self.path)
             raise

@@ -171,7 +171,7 @@ def _renewed(
 
 
 def _sha256(descriptor: int) -> str:
-    state = new_hash("sha256", os.fstat(descriptor).st_size)
+    state = new_hash("sha256")
     position = 0
     while piece := os.pread(descriptor, _CHUNK, position):
         state.update(piece)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.wheels import row
 
 from nix_manylinux.errors import BadTree, BadWheel
-from nix_manylinux.record import STRONG_HASHES, _plain, _quoted, new_hash, parse_record
+from nix_manylinux.record import _plain, _quoted, parse_record
 from nix_manylinux.record_update import RecordUpdates, update_record
 
 if TYPE_CHECKING:
@@ -259,24 +257,6 @@ def test_plain_rows_are_what_csv_reads(pieces: list[str]) -> None:
         return list(read("".join(pieces), BadWheel, "RECORD"))
 
     assert told(_plain) == told(_quoted)
-
-
-@pytest.mark.parametrize("size", [0, 2**20])
-@pytest.mark.parametrize("algorithm", sorted(STRONG_HASHES))
-def test_every_hash_is_hashlibs(algorithm: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For little and for much, whatever is loaded or missing: the digests are hashlib's."""
-    expected = hashlib.new(algorithm, b"contents").digest()
-    own = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
-    for without in ((), ("_hashlib",), ("_hashlib", own)):
-        with monkeypatch.context() as patched:
-            for name in without:
-                if name == own:
-                    patched.setitem(sys.modules, name, None)  # as if it were not built
-                else:
-                    patched.delitem(sys.modules, name)
-            state = new_hash(algorithm, size)
-            state.update(b"contents")
-        assert state.digest() == expected
 
 
 def test_a_size_of_any_length_is_mended(tmp_path: Path) -> None:
