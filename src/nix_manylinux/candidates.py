@@ -56,6 +56,8 @@ class Resolver:
         self.drivers = drivers
         self._reserved = reserved
         self._store_faults: dict[str, str] = {}
+        #: The path of the file that was asked about last, and where its own search path leads.
+        self._own: tuple[str, list[str], list[str]] = ("", [], [])
 
     def resolve(self, tree: int, file: TreeFile, name: str) -> Resolution:
         """Give the one outcome for ``name``, needed by ``file``."""
@@ -110,8 +112,12 @@ class Resolver:
         """All that could answer, best first: outcome, path, and what to say of it."""
         facts = self.trees.trees[tree]
         path = f"{facts.root}/{file.path}"
-        entries = origin_entries(file.facts, path)
-        own = (self.disk.find(d, name) for d in entries if inside(d, facts.root))
+        if self._own[0] != path:
+            entries = origin_entries(file.facts, path)
+            within = [d for d in entries if inside(d, facts.root) and self.disk.names(d)]
+            self._own = path, entries, within
+        _, entries, within = self._own
+        own = (self.disk.find(d, name) for d in within)
         yield from ((Outcome.TREE, found, "") for found in own if found)  # rule 2
         yield from ((Outcome.TREE, found, "") for found in self.trees.near(name, tree, path))  # 3
         named = self._of_named_wheels(facts, path, entries, name)

@@ -137,6 +137,8 @@ class _Search:
 
     def __init__(self, files: Iterable[TreeFile]) -> None:
         self._by_path = {name: file for file in files for name in file.names}
+        self._folders = {posixpath.dirname(name) for name in self._by_path}
+        self._known: dict[str, tuple[str, ...]] = {}
 
     def outside(self, program: TreeFile, allowed: set[str]) -> Iterator[tuple[str, TreeFile]]:
         """Yield what the closure of ``program`` needs from outside, with the file that needs it.
@@ -144,7 +146,7 @@ class _Search:
         The closure ends at what the policy allows. The program's own search
         path is tried for everything that it leads to (DT_RPATH's inheritance).
         """
-        inherited = tuple(self._directories(program))
+        inherited = self._directories(program)
         queue, seen = [program], {program.path}
         while queue:
             file = queue.pop()
@@ -152,7 +154,7 @@ class _Search:
             for name in file.facts.needed:
                 if name in allowed or _is_loader(name):
                     continue
-                paths = [posixpath.normpath(posixpath.join(where, name)) for where in directories]
+                paths = (f"{where}/{name}" if where else name for where in directories)
                 found = next((self._by_path[path] for path in paths if path in self._by_path), None)
                 if found is None:
                     yield name, file
@@ -160,13 +162,21 @@ class _Search:
                     seen.add(found.path)
                     queue.append(found)
 
-    @staticmethod
-    def _directories(file: TreeFile) -> Iterator[str]:
-        for name in file.names:
-            for entry in file.facts.search_path:
-                for origin in ("$ORIGIN", "${ORIGIN}"):
-                    if entry == origin or entry.startswith(f"{origin}/"):
-                        yield posixpath.join(posixpath.dirname(name), "." + entry[len(origin) :])
+    def _directories(self, file: TreeFile) -> tuple[str, ...]:
+        """Give the folders of the wheel that a file's own search path leads to."""
+        known = self._known.get(file.path)
+        if known is None:
+            found = (
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), "." + entry[end:]))
+                for name in file.names
+                for entry in file.facts.search_path
+                for end in map(len, ("$ORIGIN", "${ORIGIN}"))
+                if entry[:end] in {"$ORIGIN", "${ORIGIN}"} and entry[end : end + 1] in {"", "/"}
+            )
+            folders = ("" if where == "." else where for where in found)
+            known = tuple(dict.fromkeys(where for where in folders if where in self._folders))
+            self._known[file.path] = known
+        return known
 
 
 def _is_loader(name: str) -> bool:
