@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
 from nix_manylinux.nixtext import nix_path
@@ -10,7 +11,7 @@ from nix_manylinux.values import Value, field, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from nix_manylinux.model import TreeFacts
 
@@ -89,6 +90,7 @@ def load_table() -> Table:
     )
 
 
+@lru_cache(maxsize=1 << 16)
 def suggest(soname: str, table: Table) -> Suggestion:
     """Look ``soname`` up: exactly, as a file's name, by its name without version, by likeness."""
     grafted = _GRAFTED.fullmatch(soname)
@@ -198,7 +200,7 @@ def _by_family(soname: str, table: Table) -> Suggestion:
             "will not load in its place"
         )
         return _from_row(soname, nearest, "other version", table, note)
-    similar = _similar(match["stem"], table.stems) if match else ()
+    similar = _similar(match["stem"], table) if match else ()
     kind = "similar" if similar else "none"
     return Suggestion(soname=soname, kind=kind, similar=similar, notes=nobody)
 
@@ -260,11 +262,20 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"[0-9]{1,9}", version))
 
 
-def _similar(stem: str, stems: Mapping[str, tuple[SonameRow, ...]]) -> tuple[str, ...]:
+def _similar(stem: str, table: Table) -> tuple[str, ...]:
     """Name up to three libraries whose names look like a slip of the pen away."""
     from difflib import get_close_matches  # noqa: PLC0415 (start-up: only advice needs it)
 
-    near = [name for name in stems if abs(len(name) - len(stem)) <= 2]
+    lengths = range(len(stem) - 2, len(stem) + 3)
+    near = [name for length in lengths for name in _by_length(table).get(length, ())]
     by_case = {name.lower(): name for name in near}
     found = get_close_matches(stem.lower(), by_case, n=3, cutoff=0.88)
-    return tuple(stems[by_case[name]][0].soname for name in found)
+    return tuple(table.stems[by_case[name]][0].soname for name in found)
+
+
+@lru_cache(maxsize=1)
+def _by_length(table: Table) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for stem in table.stems:
+        found.setdefault(len(stem), []).append(stem)
+    return found
