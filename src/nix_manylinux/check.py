@@ -74,7 +74,13 @@ class _Checker:
 
     def _refuse_strangers(self) -> None:
         """Raise BadTarget where every file is for another machine: nothing would be looked at."""
-        linked = [f.facts for tree in self.trees for f in tree.files if f.facts.kind.is_linked]
+        linked = [
+            file.facts
+            for tree in self.trees
+            for file in tree.files
+            if file.facts.kind.is_linked
+            and not any(file_matches(file.label, pattern) for pattern in self.options.exclude)
+        ]
         if linked and not any(facts.machine.fits(self.target.machine) for facts in linked):
             machines = sorted({str(facts.machine) for facts in linked})
             raise BadTarget(

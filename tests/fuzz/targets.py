@@ -381,6 +381,8 @@ def _check_plan(plan: Plan, before: Mapping[str, Any], options: Options) -> None
     waived = ["libcuda.so.1", *options.provided_later]
     waived += [pattern.rpartition(":")[2] for pattern in options.ignore_missing]
     changed = []
+    if all(each.skipped for each in plan.files):
+        return  # `check` says so where all of them are for other machines
     for each in plan.files:
         facts = planned_facts(each.file.facts, each.edit) if each.edit else each.file.facts
         changed.append(replace(each.file, facts=facts))

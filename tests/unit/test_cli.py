@@ -179,6 +179,8 @@ def test_check_counts_what_it_looked_at(capsys: pytest.CaptureFixture[str], tmp_
     (tmp_path / "arm.so").write_bytes(foreign_library("arm.so"))
     assert main(["check", str(tmp_path)]) == 1
     assert "all ELF files are for aarch64, the target is x86_64" in capsys.readouterr().err
+    assert main(["check", str(tmp_path), "--exclude", "arm.so"]) == 0  # left out on purpose
+    capsys.readouterr()
     (tmp_path / "here.so").write_bytes(tiny_library("here.so"))
     assert main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().err == (
