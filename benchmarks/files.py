@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from measure import SEARCH_PATH, member, peak_memory, run, seconds, table, wheel, workshop
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 
@@ -27,8 +27,8 @@ _GROWTH = (
     "opencv_python==5.0.0.93",
 )
 _ONE_EDIT = (
-    "import sys\nfrom nix_manylinux.elf.edit import edit_file\n"
-    "from nix_manylinux.model import ElfEdit\n"
+    "import sys\nfrom nix_manylinux.elf.edit.edit import edit_file\n"
+    "from nix_manylinux.resolve.plan import ElfEdit\n"
     "edit_file(sys.argv[1], ElfEdit(search_path=tuple(sys.argv[2].split(':'))))\n"
 )
 

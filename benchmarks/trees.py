@@ -12,7 +12,7 @@ from pathlib import Path
 
 from measure import SEARCH_PATH, run, seconds, table, wheel, workshop
 
-from nix_manylinux.parallel import in_parallel
+from nix_manylinux.base.parallel import in_parallel
 
 #: What the wheels below need from outside, as this machine's gcc finds it.
 _OUTSIDE = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libgomp.so.1")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         patch_wheel_tree,
         plan_tree,
     )
-    from nix_manylinux.errors import (
+    from nix_manylinux.base.errors import (
         BadElf,
         BadOption,
         BadTarget,
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         EditFailed,
         IncompatibleWheel,
         NixManylinuxError,
-        Unresolved,
         WriteFailed,
     )
-    from nix_manylinux.index import LibraryIndex
-    from nix_manylinux.model import Options, PatchedWheel, Plan, Report, TreeFacts
-    from nix_manylinux.target import Target
+    from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Report, Unresolved
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.tree.libraries import LibraryIndex
 
 __all__ = [
     "BadElf",
@@ -60,19 +60,43 @@ __all__ = [
     "plan_tree",
 ]
 
-_HOMES = ("errors", "target", "model", "index", "api")
+#: The module that each public name lives in.
+_HOMES = {
+    "BadElf": "base.errors",
+    "BadOption": "base.errors",
+    "BadTarget": "base.errors",
+    "BadTree": "base.errors",
+    "BadWheel": "base.errors",
+    "EditFailed": "base.errors",
+    "IncompatibleWheel": "base.errors",
+    "LibraryIndex": "tree.libraries",
+    "NixManylinuxError": "base.errors",
+    "Options": "resolve.plan",
+    "PatchedWheel": "resolve.plan",
+    "Plan": "resolve.plan",
+    "Report": "resolve.plan",
+    "Target": "target.target",
+    "TreeFacts": "tree.facts",
+    "Unresolved": "resolve.plan",
+    "WriteFailed": "base.errors",
+    "check_tree": "api",
+    "inspect_tree": "api",
+    "inspect_wheel": "api",
+    "patch_trees": "api",
+    "patch_wheel": "api",
+    "patch_wheel_tree": "api",
+    "plan_tree": "api",
+}
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from the module that it lives in (PEP 562)."""
-    if name in __all__:
-        from importlib import import_module  # noqa: PLC0415
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - nothing is imported for nothing
 
-        for home in _HOMES:
-            module = import_module(f"nix_manylinux.{home}")
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"nix_manylinux.{home}"), name)
 
 
 def __dir__() -> list[str]:

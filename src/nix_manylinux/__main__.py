@@ -2,6 +2,6 @@
 
 import sys
 
-from nix_manylinux.cli import main
+from nix_manylinux.cli.main import main
 
 sys.exit(main())

@@ -6,29 +6,29 @@ import os
 from contextlib import ExitStack
 from functools import partial
 
-from nix_manylinux.apply import apply_plan
-from nix_manylinux.candidates import origin_entries
-from nix_manylinux.check import check_trees
-from nix_manylinux.errors import Unresolved, WriteFailed
-from nix_manylinux.model import Options, PatchedWheel, Report, TreeFacts
-from nix_manylinux.patterns import file_matches
-from nix_manylinux.references import plan_references
-from nix_manylinux.resolve import plan_trees
-from nix_manylinux.signals import scratch_folder
-from nix_manylinux.tree import is_tree, outermost, scan_tree, tree_root
-from nix_manylinux.undo_log import recover_tree
-from nix_manylinux.values import replace
-from nix_manylinux.verify import verify_plan
+from nix_manylinux.base.files import make_folder
+from nix_manylinux.base.scratch import scratch_folder
+from nix_manylinux.base.values import replace
+from nix_manylinux.nix.references import plan_references
+from nix_manylinux.resolve.check import check_trees
+from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
+from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.tree.facts import TreeFacts
+from nix_manylinux.tree.roots import is_tree, outermost, tree_root
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.undo_log import recover_tree
+from nix_manylinux.write.verify import verify_plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from nix_manylinux.index import LibraryIndex
-    from nix_manylinux.inspection import Inspection
-    from nix_manylinux.model import Plan, Target
-    from nix_manylinux.progress import Progress
-    from nix_manylinux.wheel import Wheel
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.report.inspection import Inspection
+    from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.libraries import LibraryIndex
 
     StrPath = str | os.PathLike[str]
 
@@ -44,11 +44,12 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     Raises `BadWheel` and `BadElf`. The tree it was unpacked to is gone when
     this returns: ``root`` is only a name in the result.
     """
-    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
+    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
 
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
-        facts, _ = _unpack(opened, folder, Options())
+        facts, _ = unpack_and_scan(opened, folder, excluded=Options().excludes)
         return facts
 
 
@@ -64,17 +65,18 @@ def inspect(
     How it would be linked is planned with the libraries given: with none, what
     is missing is what a user has to add. Raises what reading raises.
     """
-    from nix_manylinux.inspection import Inspection  # noqa: PLC0415 - patch needs none of these
-    from nix_manylinux.policy import load_policies  # noqa: PLC0415
-    from nix_manylinux.runtime_loads import find_runtime_loads  # noqa: PLC0415
-    from nix_manylinux.tags import misfit, parse_wheel_name  # noqa: PLC0415
-    from nix_manylinux.verdict import verdict  # noqa: PLC0415
+    from nix_manylinux.report.inspection import Inspection  # noqa: PLC0415 - patch needs none of these
+    from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
+    from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
+    from nix_manylinux.target.compat import misfit  # noqa: PLC0415
+    from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
+    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
 
     options = options or Options()
     with ExitStack() as stack:
         labels: Mapping[str, str] = {}
         if is_tree(path):
-            facts = scan_tree(path, excluded=_excluded(options))
+            facts = scan_tree(path, excluded=options.excludes)
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             tags = tuple(tag for each in tagged for tag in each)
         else:
@@ -105,7 +107,7 @@ def plan_path(
     options = options or Options()
     with ExitStack() as stack:
         if is_tree(path):
-            facts = scan_tree(path, excluded=_excluded(options))
+            facts = scan_tree(path, excluded=options.excludes)
         else:
             facts, _ = _unpack_for_reading(stack, os.fspath(path), options)
         return plan_trees([facts], target=target, libraries=libraries, options=options)
@@ -115,11 +117,14 @@ def _unpack_for_reading(
     stack: ExitStack, path: str, options: Options
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel with its Python files, until ``stack`` is closed."""
-    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415 - trees need no wheel
+    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415 - trees need no wheel
+    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
 
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-    return _unpack(opened, folder, options, also=lambda name: name.endswith(".py"))
+    return unpack_and_scan(
+        opened, folder, excluded=options.excludes, also=lambda name: name.endswith(".py")
+    )
 
 
 def plan_tree(
@@ -135,18 +140,6 @@ def plan_tree(
     """
     trees = [facts] if isinstance(facts, TreeFacts) else facts
     return plan_trees(trees, target=target, libraries=libraries, options=options)
-
-
-def refuse(plan: Plan, options: Options) -> None:
-    """Raise `Unresolved` for a plan that must not be carried out.
-
-    ``missing="warn"`` lets missing libraries pass, never incompatible ones.
-    """
-    missing = plan.missing if options.missing == "fail" else ()
-    if missing or plan.incompatible:
-        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
-        error.plan = plan
-        raise error
 
 
 def patch_wheel_tree(
@@ -180,8 +173,7 @@ def patch_trees(
     if not dry_run:
         for root in roots:
             recover_tree(root)
-    excluded = _excluded(options)
-    trees = [scan_tree(root, excluded=excluded, progress=progress) for root in roots]
+    trees = [scan_tree(root, excluded=options.excludes, progress=progress) for root in roots]
     warnings = _check_tags(trees, target)
     plan = plan_trees(trees, target=target, libraries=libraries, options=options, progress=progress)
     refuse(plan, options)
@@ -213,8 +205,7 @@ def check_tree(
     """
     options = options or Options()
     roots = outermost([root] if isinstance(root, (str, os.PathLike)) else root)
-    excluded = _excluded(options)
-    trees = [scan_tree(each, through_links=True, excluded=excluded) for each in roots]
+    trees = [scan_tree(each, through_links=True, excluded=options.excludes) for each in roots]
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
 
@@ -240,9 +231,11 @@ def patch_wheel(
     `BadWheel`; then there is no output. ``sha256`` is worth saying no to: the
     output is read once more for it. ``progress`` as for `patch_trees`.
     """
-    from nix_manylinux.tags import check_compatible, disagreement, parse_wheel_name  # noqa: PLC0415
-    from nix_manylinux.wheel import open_wheel  # noqa: PLC0415
-    from nix_manylinux.wheel_write import REFERENCES, write_wheel  # noqa: PLC0415
+    from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
+    from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
+    from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel  # noqa: PLC0415
 
     options = options or Options()
     path = os.fspath(wheel)
@@ -252,7 +245,7 @@ def patch_wheel(
     check_compatible(name.tags, target, where=os.path.basename(path))
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-        facts, _ = _unpack(opened, folder, options, progress)
+        facts, _ = unpack_and_scan(opened, folder, excluded=options.excludes, progress=progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress
@@ -274,7 +267,7 @@ def patch_wheel(
         if references:
             listing = "".join(f"{reference}\n" for reference in references)
             extra[f"{opened.dist_info}/{REFERENCES}"] = listing.encode()
-        _make_folder(os.fspath(output_dir))
+        make_folder(os.fspath(output_dir), hint="give --output-dir a folder that you may write to")
         digest = write_wheel(
             opened,
             changed,
@@ -289,52 +282,12 @@ def patch_wheel(
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 
-def _unpack(
-    wheel: Wheel,
-    folder: str,
-    options: Options,
-    progress: Progress | None = None,
-    also: Callable[[str], bool] | None = None,
-) -> tuple[TreeFacts, Mapping[str, str]]:
-    """Unpack a wheel and read what is there; gives the labels of all that was written, too."""
-    from nix_manylinux.wheel import FLOATING  # noqa: PLC0415 - trees need no wheel
-
-    unpacked = wheel.unpack(folder, also=also, progress=progress)
-    facts = scan_tree(
-        folder,
-        labels=unpacked.labels,
-        floating=FLOATING,
-        excluded=_excluded(options),
-        progress=progress,
-    )
-    # What a file's own search path names is there, even if it holds nothing that is loaded.
-    for file in facts.files:
-        unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))
-    return facts, unpacked.labels
-
-
-def _excluded(options: Options) -> Callable[[str], bool]:
-    """Give the test for what a user has excluded: such a file may be damaged."""
-    return lambda label: any(file_matches(label, pattern) for pattern in options.exclude)
-
-
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> tuple[str, ...]:
     """Hold the WHEEL tags of all distributions in the trees against the target."""
     tagged = [(tree, dist) for tree in trees for dist in tree.distributions if dist.tags]
     if tagged:
-        from nix_manylinux.tags import check_compatible  # noqa: PLC0415 - not every tree has tags
+        from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - not every tree has tags
 
         for tree, dist in tagged:
             check_compatible(dist.tags, target, where=f"{tree.root}/{dist.folder}/WHEEL")
     return ()
-
-
-def _make_folder(path: str) -> None:
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise WriteFailed(
-            f"can't make the folder: {error.strerror}",
-            where=path,
-            hint="give --output-dir a folder that you may write to",
-        ) from error

@@ -20,24 +20,24 @@ from tests.support.elf import ElfBuilder, without_sections
 from tests.support.wheels import MadeWheel, Zip, row, tiny_library
 from tests.support.world import target as make_target
 
-from nix_manylinux.check import check_trees
-from nix_manylinux.elf.edit import edit_file
-from nix_manylinux.elf.facts import ElfEdit
-from nix_manylinux.elf.loader import Loader
+from nix_manylinux.base.errors import BadElf, BadTree, BadWheel, NixManylinuxError
+from nix_manylinux.base.values import replace
+from nix_manylinux.elf.edit.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit, planned_facts
 from nix_manylinux.elf.read import parse_elf, read_elf
 from nix_manylinux.elf.strings import read_only_sonames
-from nix_manylinux.errors import BadElf, BadTree, BadWheel, NixManylinuxError
-from nix_manylinux.index import LibraryIndex
-from nix_manylinux.metadata import expand_tags, read_headers, required_names
-from nix_manylinux.model import Options, Outcome
-from nix_manylinux.planned import planned_facts
-from nix_manylinux.record import Record, parse_record
-from nix_manylinux.resolve import plan_trees
-from nix_manylinux.tags import parse_wheel_name
-from nix_manylinux.tree import scan_tree
-from nix_manylinux.undo_log import recover_tree
-from nix_manylinux.values import replace
-from nix_manylinux.wheel import open_wheel, write_wheel
+from nix_manylinux.resolve.check import check_trees
+from nix_manylinux.resolve.loader import Loader
+from nix_manylinux.resolve.plan import Options, Outcome
+from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.tree.libraries import LibraryIndex
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.metadata import expand_tags, read_headers, required_names
+from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.record import Record, parse_record
+from nix_manylinux.wheel.rewrite import write_wheel
+from nix_manylinux.write.undo_log import recover_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tests.fuzz.harness import Verdict
 
     from nix_manylinux.elf.facts import ElfFacts
-    from nix_manylinux.model import Plan
+    from nix_manylinux.resolve.plan import Plan
 
 # -- wheels ------------------------------------------------------------------
 

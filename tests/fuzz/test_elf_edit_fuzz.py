@@ -17,10 +17,10 @@ import pytest
 from tests.support.elf import ElfBuilder, layout_of
 from tests.support.wheels import tiny_library
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.errors import NixManylinuxError
 
 if TYPE_CHECKING:
     from pathlib import Path

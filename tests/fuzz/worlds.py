@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tests.support.world import AARCH64, TREE, X86_64, World
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, VersionNeed
-from nix_manylinux.errors import BadElf
-from nix_manylinux.model import Distribution, TreeFacts, TreeFile
+from nix_manylinux.tree.facts import TreeFacts, TreeFile
+from nix_manylinux.wheel.metadata import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

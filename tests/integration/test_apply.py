@@ -19,10 +19,10 @@ import pytest
 from tests.support.trees import Appender, plan_all, snapshot
 from tests.support.wheels import row, tiny_library
 
-from nix_manylinux.apply import apply_plan
-from nix_manylinux.errors import BadTree, EditFailed
-from nix_manylinux.signals import signals_as_exceptions
-from nix_manylinux.undo_log import recover_tree
+from nix_manylinux.base.errors import BadTree, EditFailed
+from nix_manylinux.base.signals import signals_as_exceptions
+from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.undo_log import recover_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -367,7 +367,7 @@ def test_a_real_process_that_is_terminated(tree: Path) -> None:
     program = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}
-from nix_manylinux.apply import apply_plan
+from nix_manylinux.write.apply import apply_plan
 from tests.support.trees import Appender, plan_all
 def slow(path):
     print(path, flush=True)

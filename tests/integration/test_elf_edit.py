@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tests.support.elf import ElfBuilder
 
-from nix_manylinux.elf.edit import Edited, edit_file
+from nix_manylinux.base.errors import BadElf, EditFailed, NixManylinuxError
+from nix_manylinux.elf.edit.edit import Edited, edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.errors import BadElf, EditFailed, NixManylinuxError
 
 #: About 290 bytes, as a wheel with five dependencies gets.
 LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.elf_matrix import CROSS, MUSL, NATIVE, OUTPUT, Case, bare
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

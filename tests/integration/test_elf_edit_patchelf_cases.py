@@ -52,11 +52,11 @@ import pytest
 from tests.support.elf import ElfBuilder, Poker, run, sections_of
 from tests.support.elf_matrix import NATIVE, OUTPUT
 
+from nix_manylinux.base.errors import EditFailed, NixManylinuxError
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.edit import Edited, edit_file
+from nix_manylinux.elf.edit.edit import Edited, edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.errors import EditFailed, NixManylinuxError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

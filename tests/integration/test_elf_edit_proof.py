@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.elf import ElfBuilder, Poker
 
-from nix_manylinux.elf import edit as writer
+from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.base.values import replace
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf import layout, patchelf
-from nix_manylinux.elf.build import Build
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit import edit as writer
+from nix_manylinux.elf.edit import layout, patchelf
+from nix_manylinux.elf.edit.build import Build
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
-from nix_manylinux.errors import EditFailed
-from nix_manylinux.values import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

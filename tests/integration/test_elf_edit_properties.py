@@ -12,7 +12,7 @@ from tests.support import host
 from tests.support.elf import TARGETS, ElfBuilder
 from tests.support.elf_matrix import bare
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.elf import ElfBuilder
 
-from nix_manylinux.elf.edit import Edited, edit_file
+from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.base.signals import signals_as_exceptions
+from nix_manylinux.elf.edit.edit import Edited, edit_file
 from nix_manylinux.elf.facts import ElfEdit
-from nix_manylinux.errors import EditFailed
-from nix_manylinux.signals import signals_as_exceptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,17 +15,17 @@ import pytest
 from tests.support.elf import ElfBuilder, layout_of
 from tests.support.elf_matrix import NATIVE, OUTPUT, Case
 
-from nix_manylinux import values
-from nix_manylinux.elf import edit as writer
+from nix_manylinux.base import values
+from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf import layout, patchelf
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit import edit as writer
+from nix_manylinux.elf.edit import layout, patchelf
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.errors import BadElf, EditFailed
 
 if TYPE_CHECKING:
-    from nix_manylinux.elf.survey import Survey
+    from nix_manylinux.elf.draft.survey import Survey
 
 LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
 BFD = NATIVE[0]
@@ -293,8 +293,9 @@ def test_a_file_size_limit_leaves_the_file(pair: Pair) -> None:
     before = library.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     code = (
-        "import sys\nfrom nix_manylinux.elf.edit import edit_file\n"
-        "from nix_manylinux.model import ElfEdit\nfrom nix_manylinux.errors import EditFailed\n"
+        "import sys\nfrom nix_manylinux.elf.edit.edit import edit_file\n"
+        "from nix_manylinux.elf.facts import ElfEdit\n"
+        "from nix_manylinux.base.errors import EditFailed\n"
         "try:\n    edit_file(sys.argv[1], ElfEdit(search_path=('/x' * 3000,)))\n"
         "except EditFailed as error:\n    print(error)\nelse:\n    sys.exit('no error')\n"
     )

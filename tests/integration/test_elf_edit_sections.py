@@ -17,7 +17,7 @@ from tests.support.elf import TARGETS, ElfBuilder, Poker, run
 from tests.support.elf_matrix import CROSS, NATIVE
 
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.edit import Edited, edit_file
+from nix_manylinux.elf.edit.edit import Edited, edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

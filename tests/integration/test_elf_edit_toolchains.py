@@ -21,7 +21,7 @@ from tests.support.loading import open_libraries
 from tests.support.store import host_store
 from tests.wheels import corpus
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.elf import ElfBuilder
 from tests.support.elf_matrix import NATIVE, OUTPUT, Case
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

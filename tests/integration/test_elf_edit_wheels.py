@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.base.values import replace
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.values import replace
 
 pytestmark = pytest.mark.wheels
 

@@ -19,7 +19,7 @@ import pytest
 from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, row
 
-from nix_manylinux.target import from_running
+from nix_manylinux.target.target import from_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

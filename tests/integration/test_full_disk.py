@@ -12,7 +12,7 @@ from tests.support.elf import ElfBuilder
 from tests.support.isolation import unshare
 from tests.support.wheels import MadeWheel, row
 
-from nix_manylinux.target import from_running
+from nix_manylinux.target.target import from_running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,15 +26,15 @@ TMPFS = () if unshare("m") else pytest.mark.asked_for("NIX_MANYLINUX_MOUNTS")
 PROGRAM = """
 import contextlib, io, json, os, resource, shutil, subprocess, sys
 sys.path[:0] = {path!r}
-from nix_manylinux import signals
-from nix_manylinux.cli import main
+from nix_manylinux.base import scratch
+from nix_manylinux.cli.main import main
 from tests.support.fault_points import bytes_of, snapshot
 kind, scene, disk, given, words = {kind!r}, {scene!r}, {disk!r}, {given!r}, {words!r}
 if kind == "tmpfs":
     options = "size=3m,nr_inodes=400"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk], check=True)
 os.environ["TMPDIR"] = f"{{disk}}/temporary"
-signals._TEMPORARY = ()
+scratch._TEMPORARY = ()
 
 def fresh(folder):
     os.makedirs(f"{{folder}}/temporary")

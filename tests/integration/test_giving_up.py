@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.wheels import MadeWheel, row, tiny_library
 
-from nix_manylinux import archive_fill, record_update
-from nix_manylinux import wheel as wheel_module
-from nix_manylinux.archive import packed_pieces, stream
-from nix_manylinux.archive_fill import Content
-from nix_manylinux.archive_format import bad
-from nix_manylinux.errors import BadWheel
-from nix_manylinux.signals import signals_as_exceptions
-from nix_manylinux.wheel import open_wheel, write_wheel
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.signals import signals_as_exceptions
+from nix_manylinux.wheel import open as wheel_module
+from nix_manylinux.wheel.archive import write as archive_fill
+from nix_manylinux.wheel.archive.format import bad
+from nix_manylinux.wheel.archive.read import packed_pieces, stream
+from nix_manylinux.wheel.archive.write import Content
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.rewrite import write_wheel
+from nix_manylinux.write import records as record_update
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nix_manylinux.wheel import Wheel
+    from nix_manylinux.wheel.open import Wheel
 
 #: Bytes from which on there are threads; and of packed bytes that another thread copies.
 MUCH, COPIED = 5 * 2**20, 2**20

@@ -9,15 +9,15 @@ import pytest
 from tests.support.browser import Browser, chromium
 from tests.support.graphs import HOSTILE, every_outcome, hostile, huge, make_plan
 
-from nix_manylinux.graph import render_graph
-from nix_manylinux.graph_model import visible
-from nix_manylinux.nixpkgs import load_table
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.report.picture.model import visible
+from nix_manylinux.report.picture.render import render_graph
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from nix_manylinux.model import Plan
+    from nix_manylinux.resolve.plan import Plan
 
 pytestmark = pytest.mark.asked_for("NIX_MANYLINUX_BROWSER")
 

@@ -18,11 +18,11 @@ from tests.support.trees import snapshot
 from tests.support.wheels import MadeWheel, row, tiny_library
 from tests.unit.test_wheel_open import CONTENTS, HOSTILE, ROWS
 
-from nix_manylinux.archive import stream
-from nix_manylinux.cli import main
-from nix_manylinux.errors import BadWheel
-from nix_manylinux.target import from_running
-from nix_manylinux.wheel import open_wheel
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.cli.main import main
+from nix_manylinux.target.target import from_running
+from nix_manylinux.wheel.archive.read import stream
+from nix_manylinux.wheel.open import open_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +145,7 @@ def test_odd_files_are_passed_by(tmp_path: Path) -> None:
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, which has to end."""
-    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
     return subprocess.run(
         [sys.executable, "-c", start, *words],
         capture_output=True, text=True, check=False, timeout=60,
@@ -189,7 +189,7 @@ def test_a_signal_leaves_no_folder(
         "inspect": [*COMMON],
         "expr": [],
     }[command]
-    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", start, command, path, *more],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -209,7 +209,7 @@ def test_two_patches_of_a_wheel_at_once(tmp_path: Path, temporary: Path) -> None
     files = {f"made/{each}.so": tiny_library(f"l{each}.so") for each in range(100)}
     path = MadeWheel(tag="py3-none-linux_x86_64", files=files).write(tmp_path)
     output = tmp_path / "out"
-    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
     words = ["patch", path, *COMMON, "--output-dir", str(output)]
     running = [
         subprocess.Popen([sys.executable, "-c", start, *words], stderr=subprocess.PIPE)
@@ -233,7 +233,7 @@ def test_ten_thousand_files_and_deep_folders(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     words = ["patch", str(tree), *COMMON, "--append-rpath", "/run/extra", "--json", str(report)]
     program = (
-        "import sys\nfrom nix_manylinux.cli import main\n"
+        "import sys\nfrom nix_manylinux.cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         # Not ru_maxrss, which counts the process that forked this one.
         "print(*[line.split()[1] for line in open('/proc/self/status') if line[:5] == 'VmHWM'])"

@@ -13,14 +13,14 @@ from tests.support.installed import command
 from tests.support.nix import evaluate
 from tests.support.wheels import MadeWheel, tiny_library
 
-from nix_manylinux import nixpkgs
-from nix_manylinux.described import describe_wheel
-from nix_manylinux.errors import BadOption
-from nix_manylinux.expr import build_expression
-from nix_manylinux.model import Problem
-from nix_manylinux.paste import paste_block
-from nix_manylinux.patterns import IgnorePattern
-from nix_manylinux.policy import load_policies
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.patterns import IgnorePattern
+from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.nix.advice import paste_block
+from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.resolve.plan import Problem
+from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,13 +18,14 @@ from tests.support.faults import count_calls, killed
 from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import MadeWheel, row, tiny_library
 
-from nix_manylinux import record as record_module
-from nix_manylinux import record_update
-from nix_manylinux.apply import apply_plan
-from nix_manylinux.errors import BadTree, NixManylinuxError
-from nix_manylinux.files import UNDO_LOG
-from nix_manylinux.undo_log import recover_tree
-from nix_manylinux.wheel import open_wheel, write_wheel
+from nix_manylinux.base.errors import BadTree, NixManylinuxError
+from nix_manylinux.base.files import UNDO_LOG
+from nix_manylinux.wheel import record as record_module
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.rewrite import write_wheel
+from nix_manylinux.write import records as record_update
+from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.undo_log import recover_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

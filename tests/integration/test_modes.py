@@ -22,10 +22,10 @@ from tests.support.store import Store, host_store
 from tests.support.trees import plan_all
 from tests.support.wheels import MadeWheel
 
-from nix_manylinux.apply import apply_plan
+from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfEdit
-from nix_manylinux.modes import barred_warning
-from nix_manylinux.values import replace
+from nix_manylinux.resolve.programs import barred_warning
+from nix_manylinux.write.apply import apply_plan
 
 if TYPE_CHECKING:
     from tests.support.elf import ElfBuilder

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from tests.support.trees import Appender, plan_all
 
-from nix_manylinux.apply import apply_plan
-from nix_manylinux.console import Console
-from nix_manylinux.progress import told
+from nix_manylinux.base.progress import told
+from nix_manylinux.cli.console import Console
+from nix_manylinux.write.apply import apply_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

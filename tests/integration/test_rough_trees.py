@@ -20,11 +20,11 @@ from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import tiny_library
 
 from nix_manylinux.api import check_tree, patch_trees
-from nix_manylinux.apply import apply_plan
-from nix_manylinux.errors import BadTree, NixManylinuxError
-from nix_manylinux.index import LibraryIndex
-from nix_manylinux.target import from_running
-from nix_manylinux.undo_log import recover_tree
+from nix_manylinux.base.errors import BadTree, NixManylinuxError
+from nix_manylinux.target.target import from_running
+from nix_manylinux.tree.libraries import LibraryIndex
+from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.undo_log import recover_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from nix_manylinux.errors import NixManylinuxError
+from nix_manylinux.base.errors import NixManylinuxError
 from tests.integration.test_rough_trees import patch
 try:
     patch(Path({root!r}))
@@ -245,7 +245,7 @@ def test_unreadable(library: bytes, tmp_path: Path) -> None:
 import os, sys
 sys.path[:0] = {sys.path!r}
 from tests.support.trees import plan_all
-from nix_manylinux.errors import BadTree
+from nix_manylinux.base.errors import BadTree
 if os.geteuid() == 0:
     os.setuid(65534)
 try:

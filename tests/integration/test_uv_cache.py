@@ -11,7 +11,7 @@ import pytest
 from tests.support.trees import plan_all, snapshot
 from tests.wheels.corpus import wheel
 
-from nix_manylinux.apply import apply_plan
+from nix_manylinux.write.apply import apply_plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from tests.support.wheels import MadeWheel
 
 from nix_manylinux.api import patch_wheel, patch_wheel_tree
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.index import LibraryIndex
-from nix_manylinux.target import from_running
-from nix_manylinux.wheel import open_wheel
+from nix_manylinux.target.target import from_running
+from nix_manylinux.tree.libraries import LibraryIndex
+from nix_manylinux.wheel.open import open_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

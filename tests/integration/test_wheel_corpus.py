@@ -13,11 +13,12 @@ import pytest
 from tests.support.trees import plan_all, snapshot
 from tests.wheels import corpus
 
-from nix_manylinux.apply import apply_plan
-from nix_manylinux.errors import BadTree
-from nix_manylinux.record import hash_descriptor, parse_record
-from nix_manylinux.tree import scan_tree
-from nix_manylinux.wheel import FLOATING, REFERENCES, open_wheel, write_wheel
+from nix_manylinux.base.errors import BadTree
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.open import FLOATING, open_wheel
+from nix_manylinux.wheel.record import hash_descriptor, parse_record
+from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
+from nix_manylinux.write.apply import apply_plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.wheels import MadeWheel, row, tiny_library
 
-from nix_manylinux.archive_fill import Content
-from nix_manylinux.archive_write import lay_out
-from nix_manylinux.errors import BadWheel, WriteFailed
-from nix_manylinux.wheel import REFERENCES, open_wheel, write_wheel
+from nix_manylinux.base.errors import BadWheel, WriteFailed
+from nix_manylinux.wheel.archive.encode import lay_out
+from nix_manylinux.wheel.archive.write import Content
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from nix_manylinux.archive_format import Member
+    from nix_manylinux.wheel.archive.format import Member
 
 LIBRARY = tiny_library()
 NEW = LIBRARY + b"\0edited"
@@ -162,7 +163,8 @@ def test_nothing_around_us_shows(tmp_path: Path) -> None:
     program = """
 import os, sys
 os.umask(int(sys.argv[1], 8))
-from nix_manylinux.wheel import open_wheel, write_wheel
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.rewrite import write_wheel
 with open_wheel(sys.argv[2]) as wheel:
     wheel.verify()
     print(write_wheel(wheel, {"made/_ext.so": sys.argv[3]}, output_path=sys.argv[4]))
@@ -261,7 +263,7 @@ def arm(fault: str, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "pwrite", pwrite)
     if fault in {"grown", "shorter"}:
-        monkeypatch.setattr("nix_manylinux.wheel_write.lay_out", placed)
+        monkeypatch.setattr("nix_manylinux.wheel.rewrite.lay_out", placed)
     if fault == "read-error":
         monkeypatch.setattr(Content, "pieces", pieces)
 
@@ -316,8 +318,8 @@ def test_zip64_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.Monkey
     """Sizes, places and counts that old fields can't hold go into new ones, read by everybody."""
     path = MadeWheel(files=FILES).write(tmp_path)
     small = rewrite(path, tmp_path / "small", {"made/_ext.so": NEW})
-    monkeypatch.setattr("nix_manylinux.archive_write.WIDE_VALUE", 300)
-    monkeypatch.setattr("nix_manylinux.archive_write.WIDE_COUNT", 3)
+    monkeypatch.setattr("nix_manylinux.wheel.archive.encode.WIDE_VALUE", 300)
+    monkeypatch.setattr("nix_manylinux.wheel.archive.encode.WIDE_COUNT", 3)
     wide = rewrite(path, tmp_path / "wide", {"made/_ext.so": NEW})
     assert len(wide) > len(small)
     assert b"PK\6\6" in wide

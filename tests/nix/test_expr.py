@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.wheels import corpus
 
-from nix_manylinux.described import describe_wheel
-from nix_manylinux.download import download_wheels
-from nix_manylinux.expr import build_expression
-from nix_manylinux.nixpkgs import load_table
-from nix_manylinux.policy import load_policies
+from nix_manylinux.nix.expression.download import download_wheels
+from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 from tests.support.nix import ROOT, NixFailed, evaluate, run_nix
 
-from nix_manylinux.policy import load_policies
+from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -310,7 +310,7 @@ def test_pypy_tags() -> None:
 )
 def test_the_command_reads_the_same_names(file: str) -> None:
     """Nix and the command take a name apart alike."""
-    from nix_manylinux.tags import parse_wheel_name
+    from nix_manylinux.wheel.name import parse_wheel_name
 
     found = evaluate(f'({LIB}).parseWheelName "{file}"')
     python = parse_wheel_name(file)

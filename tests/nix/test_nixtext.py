@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.nix import evaluate
 
-from nix_manylinux.errors import BadOption
-from nix_manylinux.nixtext import nix_list, nix_name, nix_path, nix_string
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.nix.syntax import nix_list, nix_name, nix_path, nix_string
 
 pytestmark = pytest.mark.nix
 

@@ -21,7 +21,7 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from nix_manylinux import values
+from nix_manylinux.base import values
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import Machine
 

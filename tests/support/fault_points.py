@@ -32,8 +32,8 @@ from collections import Counter
 from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nix_manylinux.cli import main
-from nix_manylinux.files import UNDO_LOG
+from nix_manylinux.base.files import UNDO_LOG
+from nix_manylinux.cli.main import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -286,7 +286,7 @@ class Points:
 
         The second time changes nothing, and needn't be tried again where all is done.
         """
-        import nix_manylinux.report  # noqa: F401 - what a refusal needs
+        import nix_manylinux.report.summary  # noqa: F401 - what a refusal needs
 
         self.fresh()
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):

@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING
 
 from tests.support.world import X86_64, World, elf, program, target
 
-from nix_manylinux.model import (
-    Distribution,
-    FilePlan,
-    Outcome,
-    Plan,
-    Problem,
-    Resolution,
-    TreeFacts,
-    TreeFile,
-)
+from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Problem, Resolution
+from nix_manylinux.tree.facts import TreeFacts, TreeFile
+from nix_manylinux.wheel.metadata import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

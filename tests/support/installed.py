@@ -62,7 +62,7 @@ class Ran:
 def command(*arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
     """Run ``nix-manylinux`` in a process of its own, as a user would; every status is returned."""
     # By import, not by the script's path: a checkout is tested through PYTHONPATH too.
-    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
     outcome = subprocess.run(
         [sys.executable, "-c", start, *arguments],
         capture_output=True,

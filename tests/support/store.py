@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from tests.support import host
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

@@ -7,12 +7,16 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nix_manylinux.elf.edit.edit import Edited
 from nix_manylinux.elf.facts import ElfEdit, Machine
-from nix_manylinux.model import FilePlan, Plan, Target, TreeFacts
-from nix_manylinux.tree import scan_tree
+from nix_manylinux.resolve.plan import FilePlan, Plan
+from nix_manylinux.target.target import Target
+from nix_manylinux.tree.scan import scan_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from nix_manylinux.tree.facts import TreeFacts
 
 TARGET = Target(
     machine=Machine(number=62, bits=64, endian="little"),
@@ -54,19 +58,10 @@ def snapshot(root: str | os.PathLike[str]) -> dict[str, tuple[object, ...]]:
     return found
 
 
-@dataclass
-class Edited:
+class Appended(Edited):
     """One edit of `Appender`."""
 
-    path: str
-    size_before: int
-    size_after: int
     on_undo: Callable[[], None]
-    how: str = "in place"
-    notes: tuple[str, ...] = ("appended",)
-    old: tuple[tuple[int, bytes], ...] = ()
-    inode: tuple[int, int] = (0, 0)
-    times: tuple[int, int] = (0, 0)
 
     def undo(self) -> None:
         """Cut the inode back."""
@@ -104,17 +99,24 @@ class Appender:
         with open(path, "r+b") as file:
             old = file.read()
             if old.endswith(mark):
-                return Edited(path, len(old), len(old), self.on_undo, how="unchanged")
+                return Appended(
+                    path=path,
+                    how="unchanged",
+                    size_before=len(old),
+                    size_after=len(old),
+                    on_undo=self.on_undo,
+                )
             status = os.stat(path)
-            edited = Edited(
-                path,
-                len(old),
-                len(old) + len(mark),
-                self.on_undo,
+            edited = Appended(
+                path=path,
                 how=self.how,
+                size_before=len(old),
+                size_after=len(old) + len(mark),
+                notes=("appended",),
                 old=((0, old[:4]),),
                 inode=(status.st_dev, status.st_ino),
                 times=(status.st_atime_ns, status.st_mtime_ns),
+                on_undo=self.on_undo,
             )
             if before_write is not None:
                 before_write(edited)

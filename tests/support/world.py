@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine, VersionNeed
-from nix_manylinux.errors import BadElf
-from nix_manylinux.index import Disk, LibraryIndex
-from nix_manylinux.model import Distribution, FilePlan, Options, Plan, Target, TreeFacts, TreeFile
-from nix_manylinux.resolve import plan_trees
+from nix_manylinux.resolve.plan import FilePlan, Options, Plan
+from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.target.target import Target
+from nix_manylinux.tree.disk import Disk
+from nix_manylinux.tree.facts import TreeFacts, TreeFile
+from nix_manylinux.tree.libraries import LibraryIndex
+from nix_manylinux.wheel.metadata import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

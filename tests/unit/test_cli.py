@@ -18,11 +18,11 @@ from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import elf, plan
 
-from nix_manylinux.cli import VERSION, main
-from nix_manylinux.console import Console
+from nix_manylinux.cli.console import Console
+from nix_manylinux.cli.main import VERSION, main
 from nix_manylinux.data import data_path
-from nix_manylinux.report import report_json
-from nix_manylinux.target import from_running
+from nix_manylinux.report.summary import report_json
+from nix_manylinux.target.target import from_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def run_without(modules: str, words: Sequence[object]) -> str:
     """Run the command in a new process, which must import none of ``modules``; give its stderr."""
     code = (
-        "import sys; from nix_manylinux.cli import main\n"
+        "import sys; from nix_manylinux.cli.main import main\n"
         f"assert main({[str(word) for word in words]!r}) == 0\n"
         f"print(sorted(m for m in {modules.split()!r} if m in sys.modules))"
     )
@@ -50,7 +50,7 @@ def run_without(modules: str, words: Sequence[object]) -> str:
 def test_version_imports_nothing() -> None:
     """--version answers without argparse, dataclasses or any dependency."""
     code = (
-        "import sys; from nix_manylinux.cli import main; main(['--version']);"
+        "import sys; from nix_manylinux.cli.main import main; main(['--version']);"
         "print(sorted(m for m in ('argparse', 'dataclasses', 'installer', 'packaging', 'json')"
         " if m in sys.modules))"
     )
@@ -311,7 +311,7 @@ def test_several_wheels_are_patched_each_for_itself(
 
 def shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell in which ``nm`` is the command; "$@" are the words."""
-    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
     text = f'nm() {{ {sys.executable} -c "{start}" "$@"; }}\n{script}'
     return subprocess.run(
         ["bash", "-c", text, "shell", *words], capture_output=True, text=True, check=False
@@ -420,9 +420,7 @@ def test_patching_a_wheel_imports_what_it_uses(tmp_path: Path) -> None:
 
 def test_refusals_fit_the_schema_too() -> None:
     """A refused plan's report names what is missing."""
-    from nix_manylinux.api import refuse
-    from nix_manylinux.errors import Unresolved
-    from nix_manylinux.model import Options
+    from nix_manylinux.resolve.plan import Options, Unresolved, refuse
 
     files = {"a.so": elf("libx.so"), "b.so": elf("libx.so", "libm.so.6")}
     with pytest.raises(Unresolved) as caught:
@@ -480,7 +478,7 @@ def test_directories_are_read_as_argparse_reads_them(words: list[str]) -> None:
     import contextlib
     import io
 
-    from nix_manylinux.arguments import make_parser, parse_arguments
+    from nix_manylinux.cli.arguments import make_parser, parse_arguments
 
     def told(parse: Callable[[], object]) -> object:
         with contextlib.redirect_stderr(io.StringIO()) as said:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import nix_manylinux
-from nix_manylinux.policy import LEGACY_FLOORS
+from nix_manylinux.target.policy import LEGACY_FLOORS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_manylinux.elf import check
-from nix_manylinux.elf.draft import Change
-from nix_manylinux.elf.goal import Goal
+from nix_manylinux.elf.draft.bytes import Change
+from nix_manylinux.elf.draft.goal import Goal
+from nix_manylinux.elf.proof import contents as check
 
 RANGES = st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 300)), max_size=6)
 

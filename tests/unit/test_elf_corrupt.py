@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.elf import Poker, without_sections
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.read import parse_elf, read_elf
-from nix_manylinux.errors import BadElf
 
 if TYPE_CHECKING:
     import struct

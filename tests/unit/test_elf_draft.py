@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_manylinux.elf.draft import Draft, FileSource
-from nix_manylinux.errors import BadElf
+from nix_manylinux.base.errors import BadElf
+from nix_manylinux.elf.draft.bytes import Draft, FileSource
 
 WRITES = st.lists(st.tuples(st.integers(0, 90), st.binary(min_size=0, max_size=40)), max_size=12)
 

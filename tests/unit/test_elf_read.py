@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.elf import TARGETS, Poker, without_sections
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, VersionNeed
 from nix_manylinux.elf.read import is_elf, parse_elf, read_elf
-from nix_manylinux.errors import BadElf
 
 if TYPE_CHECKING:
     from pathlib import Path

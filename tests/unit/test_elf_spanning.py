@@ -10,7 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from tests.support.host import patchelf
 
-from nix_manylinux.elf.edit import edit_file
+from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.elf import Poker
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.elf.strings import read_only_sonames
-from nix_manylinux.errors import BadElf
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nix_manylinux.elf.tables import NameOffsets
+from nix_manylinux.elf.draft.tables import NameOffsets
 
 #: Offsets from everywhere, and many that lie close together.
 OFFSETS = st.lists(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
-from nix_manylinux import nixpkgs, policy
-from nix_manylinux.dependencies import Place, read_dependencies
-from nix_manylinux.described import DescribedWheel, describe_wheel
-from nix_manylinux.download import NoSuchWheel, download_wheels, platforms_of
-from nix_manylinux.errors import BadOption, BadWheel
-from nix_manylinux.expr import build_expression
-from nix_manylinux.licenses import nixpkgs_licenses
+from nix_manylinux.base.errors import BadOption, BadWheel
+from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.nix.expression.dependencies import Place, read_dependencies
+from nix_manylinux.nix.expression.download import NoSuchWheel, download_wheels, platforms_of
+from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
+from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
+from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.target import policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,21 +28,21 @@ from tests.support.graphs import (
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import TREE, World, elf, plan
 
-from nix_manylinux import arguments
-from nix_manylinux.cli import main
-from nix_manylinux.errors import BadOption
-from nix_manylinux.graph import DETAILS, FORMATS, SUFFIXES, render_graph
-from nix_manylinux.graph_build import build_graph
-from nix_manylinux.graph_fold import fold, fold_libc
-from nix_manylinux.graph_layout import lay_out
-from nix_manylinux.graph_model import visible
-from nix_manylinux.graph_svg import MARKS
-from nix_manylinux.model import Outcome, Plan, Problem, Resolution
-from nix_manylinux.nixpkgs import load_table
-from nix_manylinux.values import replace
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.values import replace
+from nix_manylinux.cli import arguments
+from nix_manylinux.cli.main import main
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.report.picture.build import build_graph
+from nix_manylinux.report.picture.fold import fold, fold_libc
+from nix_manylinux.report.picture.layout import lay_out
+from nix_manylinux.report.picture.model import visible
+from nix_manylinux.report.picture.render import DETAILS, FORMATS, SUFFIXES, render_graph
+from nix_manylinux.report.picture.svg import MARKS
+from nix_manylinux.resolve.plan import Outcome, Plan, Problem, Resolution
 
 if TYPE_CHECKING:
-    from nix_manylinux.graph_model import Graph
+    from nix_manylinux.report.picture.model import Graph
 
 DOCS = Path(__file__).parents[2] / "docs"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -513,7 +513,7 @@ def test_a_full_disk_leaves_the_old_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that fails half way leaves the file as it was, and nothing beside it."""
-    from nix_manylinux import files
+    from nix_manylinux.base import files
 
     def full(descriptor: int, data: bytes) -> None:
         os.write(descriptor, data[:10])

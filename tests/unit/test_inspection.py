@@ -10,19 +10,19 @@ import pytest
 from tests.support.world import elf, plan, tree
 
 from nix_manylinux.data import data_path
-from nix_manylinux.inspection import (
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.report.inspection import (
     Inspection,
     highest_versions,
     inspection_json,
     inspection_text,
     runs_on,
 )
-from nix_manylinux.model import Report
-from nix_manylinux.nixpkgs import load_table
-from nix_manylinux.policy import load_policies
-from nix_manylinux.report import report_json
-from nix_manylinux.runtime_loads import RuntimeLoad, RuntimeLoads
-from nix_manylinux.verdict import verdict
+from nix_manylinux.report.loads import RuntimeLoad, RuntimeLoads
+from nix_manylinux.report.summary import report_json
+from nix_manylinux.report.verdict import verdict
+from nix_manylinux.resolve.plan import Report
+from nix_manylinux.target.policy import load_policies
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.world import AARCH64, I686, LIBC, World, elf, program, target
 
-from nix_manylinux.elf.loader import Loader, Process, expand_tokens
+from nix_manylinux.elf.tokens import expand_tokens
+from nix_manylinux.resolve.loader import Loader, Process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from nix_manylinux.manual import PLACES, bash, fish, man_page, texts, zsh
+from nix_manylinux.cli.manual import PLACES, bash, fish, man_page, texts, zsh
 
 SHARE = Path(__file__).parents[2] / "share"
 
 
 @pytest.mark.parametrize("kind", sorted(PLACES))
 def test_the_committed_files_are_fresh(kind: str) -> None:
-    """`python -m nix_manylinux.manual share` has been run since the parser changed."""
+    """`python -m nix_manylinux.cli.manual share` has been run since the parser changed."""
     assert (SHARE / PLACES[kind]).read_text() == texts()[kind]
 
 

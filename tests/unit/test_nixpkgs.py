@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from tests.support.world import elf, tree
 
-from nix_manylinux import nixpkgs
-from nix_manylinux.model import Problem
-from nix_manylinux.paste import paste_block, runtime_block
-from nix_manylinux.patterns import IgnorePattern, exact_pattern
+from nix_manylinux.base.patterns import IgnorePattern, exact_pattern
+from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.nix.advice import paste_block, runtime_block
+from nix_manylinux.resolve.plan import Problem
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix_manylinux.parallel import Crew, in_parallel
-from nix_manylinux.signals import signals_as_exceptions
+from nix_manylinux.base.parallel import Crew, in_parallel
+from nix_manylinux.base.signals import signals_as_exceptions
 
 BIG = 8 * 2**20
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix_manylinux import policy
-from nix_manylinux.errors import BadOption
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.target import policy
 
 
 @pytest.mark.parametrize(

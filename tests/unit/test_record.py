@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.wheels import row
 
-from nix_manylinux.errors import BadTree, BadWheel
-from nix_manylinux.record import _plain, _quoted, parse_record
-from nix_manylinux.record_update import RecordUpdates, update_record
+from nix_manylinux.base.errors import BadTree, BadWheel
+from nix_manylinux.wheel.record import _plain, _quoted, parse_record
+from nix_manylinux.write.records import RecordUpdates, update_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

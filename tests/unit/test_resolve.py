@@ -16,8 +16,8 @@ from tests.support.world import (
     tree,
 )
 
+from nix_manylinux.base.errors import BadElf, BadOption
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.errors import BadElf, BadOption
 
 A, B, C = "/nix/store/a/lib", "/nix/store/b/lib", "/nix/store/c/lib"
 

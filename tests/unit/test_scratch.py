@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nix_manylinux import signals
-from nix_manylinux.errors import WriteFailed
-from nix_manylinux.signals import scratch_folder
+from nix_manylinux.base import scratch
+from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def test_is_where_the_environment_says(
 def test_another_place_where_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A TMPDIR that is not there is passed over, as tempfile does."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(signals, "_TEMPORARY", (str(tmp_path),))
+    monkeypatch.setattr(scratch, "_TEMPORARY", (str(tmp_path),))
     with scratch_folder() as folder:
         assert os.path.dirname(folder) == str(tmp_path)
 
@@ -46,7 +46,7 @@ def test_another_place_where_that_fails(tmp_path: Path, monkeypatch: pytest.Monk
 def test_no_place_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no folder can be made, the error names the one that was wished for."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-    monkeypatch.setattr(signals, "_TEMPORARY", (str(tmp_path / "neither"),))
+    monkeypatch.setattr(scratch, "_TEMPORARY", (str(tmp_path / "neither"),))
     with pytest.raises(WriteFailed, match="nowhere") as caught, scratch_folder():
         pytest.fail("there is no folder")
     assert "TMPDIR" in caught.value.hint

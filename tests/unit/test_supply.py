@@ -14,7 +14,7 @@ from tests.support.isolation import unshare
 from tests.support.wheels import MadeWheel
 
 import nix_manylinux
-from nix_manylinux.target import from_running
+from nix_manylinux.target.target import from_running
 
 SOURCE = Path(nix_manylinux.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -106,7 +106,7 @@ def hook(event, arguments):
     if event.startswith(("socket.", "urllib.", "http.", "os.system", "os.exec", "os.posix_spawn")):
         seen.append(event)
 sys.addaudithook(hook)
-from nix_manylinux.cli import main
+from nix_manylinux.cli.main import main
 for words in {every_command(tmp_path)!r}:
     assert main(words) == 0, words
 assert seen == [], seen
@@ -130,7 +130,7 @@ def test_it_works_without_a_network(command: tuple[str, ...], tmp_path: Path) ->
     """Where there is no network at all patch, inspect, check and graph end as well as ever."""
     program = f"""
 import socket
-from nix_manylinux.cli import main
+from nix_manylinux.cli.main import main
 try:
     socket.create_connection(("192.0.2.1", 9), 5)
 except OSError as error:
@@ -152,7 +152,7 @@ def test_patchelf_is_called_by_its_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fallback never runs what a relative entry of PATH, or the current folder, has."""
-    from nix_manylinux.elf import patchelf
+    from nix_manylinux.elf.edit import patchelf
 
     evil = tmp_path / "patchelf"
     evil.write_text("#!/bin/sh\ntouch ran\n")

@@ -17,10 +17,12 @@ from packaging import tags as reference
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from nix_manylinux import tags
+from nix_manylinux.base.errors import BadWheel, IncompatibleWheel
 from nix_manylinux.elf.facts import Machine
-from nix_manylinux.errors import BadWheel, IncompatibleWheel
-from nix_manylinux.model import Interpreter, Target
+from nix_manylinux.target import compat as tags
+from nix_manylinux.target.interpreter import Interpreter, interpreter_tags
+from nix_manylinux.target.target import Target
+from nix_manylinux.wheel import name as wheel_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +47,7 @@ def interpreter(
         executable="/nix/store/x-python3/bin/python3",
         version=(3, minor),
         implementation=implementation,
-        tags=tags.interpreter_tags(implementation, (3, minor), abis or (f"cp3{minor}",)),
+        tags=interpreter_tags(implementation, (3, minor), abis or (f"cp3{minor}",)),
     )
 
 
@@ -70,7 +72,7 @@ def target(
 def refusal(tag: str, aim: Target) -> IncompatibleWheel | None:
     """Give the error that a compound tag meets, or None where it fits."""
     try:
-        tags.check_compatible(tags.expand_tag(tag), aim)
+        tags.check_compatible(wheel_name.expand_tag(tag), aim)
     except IncompatibleWheel as error:
         return error
     return None
@@ -78,7 +80,7 @@ def refusal(tag: str, aim: Target) -> IncompatibleWheel | None:
 
 def test_wheel_name() -> None:
     """Name, version, build number and all simple tags come out of the file name, in its order."""
-    name = tags.parse_wheel_name(
+    name = wheel_name.parse_wheel_name(
         "/dist/pillow-13.0.0-1b-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"
     )
     assert (name.name, name.version, name.build) == ("pillow", "13.0.0", "1b")
@@ -95,7 +97,7 @@ def test_wheel_name() -> None:
 def test_bad_wheel_name(filename: str) -> None:
     """What is no wheel's file name is refused by our own error, with the form it should have."""
     with pytest.raises(BadWheel) as caught:
-        tags.parse_wheel_name(filename)
+        wheel_name.parse_wheel_name(filename)
     assert "PLATFORM.whl" in str(caught.value)
 
 
@@ -103,7 +105,7 @@ def test_bad_wheel_name(filename: str) -> None:
 def test_any_text_as_wheel_name(text: str) -> None:
     """Whatever the name, only BadWheel is raised."""
     try:
-        tags.parse_wheel_name(f"{text}.whl")
+        wheel_name.parse_wheel_name(f"{text}.whl")
     except BadWheel as error:
         assert error.what  # noqa: PT017 (that it may also parse is the point)
 
@@ -151,9 +153,9 @@ def test_real_names_are_read_without_packaging() -> None:
         if word.endswith(".whl")
     }
     assert len(names) > 100
-    with mock.patch.object(tags, "_check_odd_name", side_effect=AssertionError):
+    with mock.patch.object(wheel_name, "_check_odd_name", side_effect=AssertionError):
         for name in names:
-            tags.parse_wheel_name(name)
+            wheel_name.parse_wheel_name(name)
     for name in names:
         _agree(name)
 
@@ -162,12 +164,12 @@ def _agree(filename: str) -> None:
     """Hold our verdict and reading of one file name against packaging's."""
     try:
         project, version, build, expected = parse_wheel_filename(filename)
-        tags.expand_tag(filename.removesuffix(".whl").split("-", filename.count("-") - 2)[-1])
+        wheel_name.expand_tag(filename.removesuffix(".whl").split("-", filename.count("-") - 2)[-1])
     except (InvalidWheelFilename, ValueError, BadWheel):
         with pytest.raises(BadWheel):
-            tags.parse_wheel_name(filename)
+            wheel_name.parse_wheel_name(filename)
         return
-    name = tags.parse_wheel_name(filename)
+    name = wheel_name.parse_wheel_name(filename)
     assert canonicalize_name(name.name) == project
     assert Version(name.version) == version
     number = re.match(r"[0-9]+", name.build)
@@ -179,20 +181,20 @@ def test_the_store_puts_its_hash_in_front() -> None:
     """A wheel that Nix has fetched is read by its own name; other names keep all they have."""
     own = "made-1.0-py3-none-any.whl"
     stored = "0c5p8a3i8l5kwgp5c1hhmvpw4lpl6x4i-" + own
-    assert tags.parse_wheel_name(f"/nix/store/{stored}") == tags.parse_wheel_name(own)
-    assert tags.wheel_file_name(f"x_{stored}") == f"x_{stored}"
+    assert wheel_name.parse_wheel_name(f"/nix/store/{stored}") == wheel_name.parse_wheel_name(own)
+    assert wheel_name.wheel_file_name(f"x_{stored}") == f"x_{stored}"
 
 
 @pytest.mark.parametrize("tag", ["", "py3-none", "py3-none-any-x", "py3-no ne-any", "py3..-n-a"])
 def test_bad_tag(tag: str) -> None:
     """A tag that isn't three dotted lists is refused."""
     with pytest.raises(BadWheel):
-        tags.expand_tag(tag)
+        wheel_name.expand_tag(tag)
 
 
 def test_compound_tag() -> None:
     """Every combination stands for itself, each once."""
-    assert tags.expand_tag("py2.py3-none-any.any") == ("py2-none-any", "py3-none-any")
+    assert wheel_name.expand_tag("py2.py3-none-any.any") == ("py2-none-any", "py3-none-any")
 
 
 FITS_GLIBC_2_31 = {
@@ -297,11 +299,11 @@ def test_no_tags() -> None:
 
 def test_disagreement() -> None:
     """Playwright's WHEEL says py3-none-any under a manylinux1 name: told, and the name counts."""
-    told = tags.disagreement(["py3-none-manylinux1_x86_64"], ["py3-none-any"])
+    told = wheel_name.disagreement(["py3-none-manylinux1_x86_64"], ["py3-none-any"])
     assert "py3-none-manylinux1_x86_64" in told
     assert "WHEEL has py3-none-any" in told
-    assert tags.disagreement(["a-b-c", "a-b-d"], ["a-b-d", "a-b-c"]) == ""
-    assert tags.disagreement(["a-b-c"], []) == ""
+    assert wheel_name.disagreement(["a-b-c", "a-b-d"], ["a-b-d", "a-b-c"]) == ""
+    assert wheel_name.disagreement(["a-b-c"], []) == ""
 
 
 def packaging_tags(python: Interpreter, abis: Sequence[str], platforms: list[str]) -> set[str]:
@@ -386,7 +388,7 @@ def test_order_is_packaging_s(minor: int, threaded: bool) -> None:  # noqa: FBT0
         *reference.compatible_tags((3, minor), None, ["p"]),
     ]
     expected = [(tag.interpreter, tag.abi) for tag in theirs if tag.platform == "p"]
-    assert list(tags.interpreter_tags("cpython", (3, minor), abis)) == expected
+    assert list(interpreter_tags("cpython", (3, minor), abis)) == expected
 
 
 def test_running_interpreter_s_own_tags_fit() -> None:
@@ -397,7 +399,7 @@ def test_running_interpreter_s_own_tags_fit() -> None:
         pytest.skip("needs a glibc system of a known architecture")
     abis = reference._cpython_abis(sys.version_info[:2])  # noqa: SLF001
     minor = sys.version_info[1]
-    aim = target(arch, version=tuple(glibc), python=interpreter(minor, abis))
+    aim = target(arch, version=tuple(glibc), python=interpreter(minor, list(abis)))
     listed = [str(tag) for tag in reference.sys_tags()]
     assert [tag for tag in listed if refusal(tag, aim) is not None] == []
     assert len(listed) > 100

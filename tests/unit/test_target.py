@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nix_manylinux import interpreter, libc, target
+from nix_manylinux.base.errors import BadTarget
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.errors import BadTarget
+from nix_manylinux.target import interpreter, libc, target
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
-from nix_manylinux import tree as tree_module
-from nix_manylinux.errors import BadElf, BadTree
-from nix_manylinux.metadata import expand_tags, read_headers
-from nix_manylinux.tree import find_pyvenv, scan_tree
+from nix_manylinux.base.errors import BadElf, BadTree
+from nix_manylinux.tree import scan as tree_module
+from nix_manylinux.tree.roots import find_pyvenv
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.metadata import expand_tags, read_headers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix_manylinux.values import Value, field, field_names, replace
+from nix_manylinux.base.values import Value, field, field_names, replace
 
 
 class Point(Value):

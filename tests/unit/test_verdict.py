@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nix_manylinux import policy
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine, VersionNeed
-from nix_manylinux.model import Distribution, TreeFacts, TreeFile
-from nix_manylinux.verdict import Breach, Verdict, verdict
+from nix_manylinux.report.verdict import Breach, Verdict, verdict
+from nix_manylinux.target import policy
+from nix_manylinux.tree.facts import TreeFacts, TreeFile
+from nix_manylinux.wheel.metadata import Distribution
 
 X86_64 = Machine(number=62, bits=64, endian="little")
 AARCH64 = Machine(number=183, bits=64, endian="little")

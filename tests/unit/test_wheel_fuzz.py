@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.wheels import Entry, MadeWheel, Zip, tiny_library
 
-from nix_manylinux.errors import BadElf, BadTree, BadWheel
-from nix_manylinux.record import Record, parse_record
-from nix_manylinux.record_update import update_record
-from nix_manylinux.tree import scan_tree
-from nix_manylinux.wheel import open_wheel
+from nix_manylinux.base.errors import BadElf, BadTree, BadWheel
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.record import Record, parse_record
+from nix_manylinux.write.records import update_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

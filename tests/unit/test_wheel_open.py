@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.wheels import Entry, MadeWheel, Zip, row, tiny_library
 
-from nix_manylinux.errors import BadWheel
-from nix_manylinux.wheel import SITE_PACKAGES, open_wheel
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.wheel.open import SITE_PACKAGES, open_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nix_manylinux.index import Disk, LibraryIndex
-from nix_manylinux.resolve import make_loader
-from nix_manylinux.target import from_dynamic_linker
+from nix_manylinux.resolve.planner import make_loader
+from nix_manylinux.target.target import from_dynamic_linker
+from nix_manylinux.tree.disk import Disk
+from nix_manylinux.tree.libraries import LibraryIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.loading import Loaded
     from tests.support.store import Store
 
-    from nix_manylinux.elf.loader import Process
+    from nix_manylinux.resolve.loader import Process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

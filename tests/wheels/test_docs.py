@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.wheels import corpus
 
-from nix_manylinux.cli import main
+from nix_manylinux.cli.main import main
 
 RECORDED = Path(__file__).parents[2] / "docs" / "output"
 #: Record anew: `nix-manylinux COMMAND WHEEL > docs/output/COMMAND-NAME.txt`.

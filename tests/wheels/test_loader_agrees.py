@@ -15,7 +15,7 @@ from tests.wheels.agreement import compare
 from tests.wheels.runner import companions, elf_files, run_wheel
 from tests.wheels.test_wheels import NUMPY, SONAMES
 
-from nix_manylinux.elf.loader import Loader
+from nix_manylinux.resolve.loader import Loader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.wheels import corpus
 
-from nix_manylinux.policy import load_policies
-from nix_manylinux.tags import parse_wheel_name
-from nix_manylinux.tree import scan_tree
-from nix_manylinux.verdict import verdict
-from nix_manylinux.wheel import open_wheel
+from nix_manylinux.report.verdict import verdict
+from nix_manylinux.target.policy import load_policies
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.open import open_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -183,7 +183,7 @@ def test_the_hash_is_the_same_everywhere(store: Store, tmp_path: Path) -> None:
     """Whatever Python, hash seed, locale, time zone and umask: a wheel's bytes are the same."""
     wheel = corpus.wheel("psycopg2_binary-")
     options = [*target_options(store), *library_options(store.libraries())]
-    start = "from nix_manylinux.cli import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
     # Only pure Python is imported, so another version's site-packages will do.
     files = [str(module.__file__) for module in (nix_manylinux, installer, packaging)]
     modules = os.pathsep.join(os.path.dirname(os.path.dirname(file)) for file in files)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 
-from nix_manylinux.values import Value, field
+from nix_manylinux.base.values import Value, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read_libraries() -> Libraries:
 
 
 def read_policies() -> dict[str, Any]:
-    """Read ``manylinux-policies.json`` as it stands; `nix_manylinux.policy` gives it types."""
+    """Read ``manylinux-policies.json`` as it stands; `target.policy` gives it types."""
     return _read_json("manylinux-policies.json")
 
 

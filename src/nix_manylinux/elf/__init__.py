@@ -1,1 +1,1 @@
-"""Reading, editing and loading ELF files."""
+"""What is in an ELF file, and how it is changed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from nix_manylinux.values import Value
+from nix_manylinux.base.values import Value, replace
 
 
 class ElfKind(str, Enum):
@@ -155,3 +155,22 @@ class ElfEdit(Value):
             or bool(self.replace_needed or self.add_needed)
             or self.clear_executable_stack
         )
+
+
+def planned_facts(facts: ElfFacts, edit: ElfEdit) -> ElfFacts:
+    """Return what `read_elf` must say of the file once ``edit`` has been made."""
+    renamed = dict(edit.replace_needed)
+    rpath, runpath = facts.rpath, facts.runpath
+    if edit.search_path is not None:
+        text = ":".join(edit.search_path) or None
+        rpath, runpath = (text, None) if edit.inherited else (None, text)
+    return replace(
+        facts,
+        rpath=rpath,
+        runpath=runpath,
+        interpreter=edit.interpreter or facts.interpreter,
+        needed=(*edit.add_needed, *(renamed.get(n, n) for n in facts.needed)),
+        filters=tuple(renamed.get(n, n) for n in facts.filters),
+        needs=tuple(replace(n, library=renamed.get(n.library, n.library)) for n in facts.needs),
+        executable_stack=facts.executable_stack and not edit.clear_executable_stack,
+    )

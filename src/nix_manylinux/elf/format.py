@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from nix_manylinux.values import Value, astuple
+from nix_manylinux.base.values import Value, astuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

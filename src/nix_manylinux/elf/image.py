@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
-from nix_manylinux.errors import BadElf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import os
 import stat
 from contextlib import contextmanager
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.elf.image import Image, Source, Strings
 from nix_manylinux.elf.versions import dlopen_notes, version_definitions, version_needs
-from nix_manylinux.errors import BadElf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

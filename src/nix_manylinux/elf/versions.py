@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import DlopenNote, VersionNeed
-from nix_manylinux.errors import BadElf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What any part may use, and nothing of ours: errors, whole files, signals, values."""

@@ -1,0 +1,43 @@
+"""Digests as RECORD spells them: ``sha256=`` and unpadded urlsafe base64 (PEP 376, PEP 427)."""
+
+from __future__ import annotations
+
+import binascii
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Hash(Protocol):
+        """A hash object of hashlib."""
+
+        def update(self, data: bytes | memoryview, /) -> None:
+            """Take more bytes in."""
+
+        def digest(self) -> bytes:
+            """Give the digest of all bytes so far."""
+
+
+#: "sha256 or better; specifically, md5, sha1 and sha224 cannot be used" is the
+#: rule of the format; these are the ones that every hashlib has.
+STRONG_HASHES = frozenset(
+    {"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s"}
+)
+
+
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def new_hash(algorithm: str) -> Hash:
+    """Start one of the `STRONG_HASHES`."""
+    import hashlib  # noqa: PLC0415 - a tree without a RECORD never hashes
+
+    if algorithm == "sha256":  # the usual one, past hashlib.new's search
+        return hashlib.sha256()
+    return hashlib.new(algorithm)
+
+
+def encode_digest(algorithm: str, digest: bytes) -> str:
+    """Spell a digest as RECORD does: ``sha256=`` and unpadded urlsafe base64."""
+    encoded = binascii.b2a_base64(digest, newline=False).translate(_URLSAFE).rstrip(b"=")
+    return f"{algorithm}={encoded.decode('ascii')}"

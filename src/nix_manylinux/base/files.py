@@ -1,0 +1,150 @@
+"""Writing that either happened or didn't: whole files by rename, read-only folders for a moment.
+
+All but `make_folder` raises plain ``OSError``; the callers know what the file was
+for, and say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+
+from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.signals import signals_held
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What a run that was killed may leave behind, and nothing else is called.
+TEMPORARY_NAME = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.tmp")
+
+#: In a tree's root while it is edited in place; see `nix_manylinux.write.undo_log`.
+UNDO_LOG = ".nix-manylinux-undo"
+
+#: Bytes of the smallest ELF header, ELFCLASS32's: what is shorter is no ELF file.
+SMALLEST_ELF = 52
+
+#: The bits of a mode that say who may execute.
+EXECUTE = 0o111
+
+
+def temporary_beside(path: str) -> str:
+    """Name a file, new and ours alone, in the folder of ``path``."""
+    name = f".nix-manylinux-{os.urandom(8).hex()}.tmp"
+    return os.path.join(os.path.dirname(path), name)
+
+
+@contextlib.contextmanager
+def writable_folder(folder: str) -> Iterator[None]:
+    """Let names in ``folder`` be made and replaced while the block runs; its mode is put back."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        yield
+        return
+    mode = stat.S_IMODE(os.stat(folder).st_mode)
+    os.chmod(folder, mode | stat.S_IWUSR | stat.S_IXUSR)
+    try:
+        yield
+    finally:
+        try:
+            os.chmod(folder, mode)
+        except OSError:
+            # Nobody else will put it back: one more try, for what was only a moment's failure.
+            os.chmod(folder, mode)
+
+
+def copy_owner_and_mode(descriptor: int, like: os.stat_result) -> None:
+    """Give an open file the owner and the mode bits of another one.
+
+    An owner that may not be set is let go: then the mode's set-id bits go
+    with it, as chown(2) would have cleared them.
+    """
+    mode = stat.S_IMODE(like.st_mode)
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
+        try:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        except PermissionError:
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    os.fchmod(descriptor, mode)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte: write(2) may take fewer than it is given."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write every byte at an offset: pwrite(2) may take fewer than it is given."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view = view[count:]
+        offset += count
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file that somebody asked for by name: all of it, or what was there before.
+
+    A link is followed. What is no regular file (a pipe, /dev/stdout) is
+    written to as it is.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as there:
+            there.write(data)
+        return
+    path = os.path.realpath(path)
+    temporary = temporary_beside(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with signals_held():
+        descriptor = os.open(temporary, flags, 0o666)  # as open() would: the umask decides
+        try:
+            try:
+                write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
+    """Put a new file in the place of ``path``, with the owner and mode of ``like``.
+
+    A link at ``path`` is replaced, never written through. On any failure the
+    old file is still there and nothing else is.
+    """
+    with writable_folder(os.path.dirname(path)):
+        temporary = temporary_beside(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            try:
+                write_all(descriptor, data)
+                copy_owner_and_mode(descriptor, like)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def executable(mode: int) -> int:
+    """Return the mode with the right to execute it for everyone who may read it."""
+    return mode | (mode & 0o444) >> 2
+
+
+def make_folder(path: str, *, hint: str) -> None:
+    """Make a folder and those above it, where they are not there; WriteFailed with ``hint``."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as cause:
+        raise WriteFailed(
+            f"can't make the folder: {cause.strerror}", where=path, hint=hint
+        ) from cause

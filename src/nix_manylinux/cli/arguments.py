@@ -1,0 +1,332 @@
+"""The command line's words: one parser, read into typed options."""
+
+from __future__ import annotations
+
+import argparse
+
+from nix_manylinux.base.values import Value, field_names
+from nix_manylinux.resolve.plan import Options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+#: `nix_manylinux.report.picture.render` has them too; importing it would slow every command down.
+PICTURES = ("dot", "mermaid", "svg", "html")
+DETAILS = ("auto", "files", "folders")
+
+_TARGET = "what to link for"
+_RULES = "how to resolve"
+
+
+class TargetArguments(Value):
+    """The options that choose the target, as they were given."""
+
+    python: str | None = None
+    dynamic_linker: str | None = None
+    libc: str | None = None
+
+
+class Arguments(Value):
+    """One parsed command line. ``extra`` holds what only one command knows."""
+
+    command: str
+    paths: tuple[str, ...]
+    target: TargetArguments
+    options: Options
+    libs: tuple[str, ...] = ()
+    output_dir: str | None = None
+    gc_roots: str | None = None
+    dry_run: bool = False
+    json: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    extra: argparse.Namespace
+
+
+def make_parser(version: str) -> argparse.ArgumentParser:
+    """Return the parser of all commands; building it looks at nothing outside."""
+    parser = argparse.ArgumentParser(
+        prog="nix-manylinux",
+        description="Link manylinux wheels to the libraries of the Nix store,"
+        " or say what is missing.",
+        epilog="Exit status: 0 done, 1 refused, 2 usage, 3 a fault of our own.",
+    )
+    parser.add_argument("--version", action="version", version=f"nix-manylinux {version}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, fill) in _COMMANDS.items():
+        description = summary[0].upper() + summary[1:]
+        fill(commands.add_parser(name, help=summary, description=description))
+    return parser
+
+
+def _patch(command: argparse.ArgumentParser) -> None:
+    _common(command, "TREE|WHEEL", many=True)
+    _target_options(command)
+    _library_options(command)
+    _rule_options(command)
+    command.add_argument("-o", "--output-dir", metavar="DIR", help="where patched wheels go")
+    command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
+    command.add_argument(
+        "--gc-roots", metavar="DIR",
+        help="register every store path that is linked to, so that garbage collection spares it",
+    )  # fmt: skip
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    _common(command, "TREE", many=True)
+    _target_options(command)
+    _library_options(command)
+    _ignore_options(command.add_argument)
+    command.add_argument(
+        "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
+        help="a library of the graphics driver, besides the known ones",
+    )  # fmt: skip
+    command.add_argument(
+        "--exclude", action="append", metavar="GLOB", help="files that need not load"
+    )  # fmt: skip
+
+
+def _inspect(command: argparse.ArgumentParser) -> None:
+    _common(command, "WHEEL|TREE")
+    _target_options(command)
+    _library_options(command)
+    command.add_argument(
+        "--exclude", action="append", metavar="GLOB", help="files to leave out, broken ones too"
+    )  # fmt: skip
+
+
+def _expr(command: argparse.ArgumentParser) -> None:
+    command.add_argument("paths", metavar="WHEEL|NAME==VERSION")
+    command.add_argument(
+        "--python-version",
+        action="append",
+        metavar="3.N",
+        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable)",
+    )
+    command.add_argument(
+        "--system",
+        action="append",
+        metavar="SYSTEM",
+        help="a Nix system, such as x86_64-linux, likewise (repeatable)",
+    )
+    command.add_argument(
+        "--runtime-libs",
+        action="append",
+        metavar="SONAME",
+        help="a library that is loaded by dlopen: its package becomes a build input too",
+    )
+
+
+def _graph(command: argparse.ArgumentParser) -> None:
+    _common(command, "WHEEL|TREE", json=False)
+    command.add_argument(
+        "--format", choices=PICTURES,
+        help="default: what the name of --output ends in, else dot",
+    )  # fmt: skip
+    command.add_argument(
+        "--detail", choices=DETAILS, default="auto",
+        help="a box for each file or for each folder; auto: folders where files are too many",
+    )  # fmt: skip
+    command.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
+    _target_options(command)
+    _library_options(command)
+    _rule_options(command)
+
+
+#: Name -> summary, and what adds the options.
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "patch": ("link a wheel, or trees in place", _patch),
+    "check": ("would everything load? changes nothing", _check),
+    "inspect": ("tags, policy, needs, versions, who provides what", _inspect),
+    "expr": ("print a ready buildPythonPackage expression", _expr),
+    "graph": ("a picture of who needs what, and where it comes from", _graph),
+}
+
+
+def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
+    """Read ``words``; leaves by SystemExit as argparse does: 2 where they are wrong."""
+    if words and words[0] in _COMMANDS:
+        # The parser of all commands reads every word twice, and that of one command has
+        # a fifth of the options: of a small wheel's time the difference is a tenth.
+        summary, fill = _COMMANDS[words[0]]
+        command = argparse.ArgumentParser(
+            prog=f"nix-manylinux {words[0]}",
+            description=summary[0].upper() + summary[1:],
+            formatter_class=_unmeasured,
+        )
+        fill(command)
+        command.formatter_class = argparse.HelpFormatter
+        libs, others = _without_libs(words[1:])
+        space = command.parse_args(others, argparse.Namespace(command=words[0]))
+        if libs:
+            space.libs = libs
+    else:
+        space = make_parser(version).parse_args(words)
+    given = vars(space)
+    own: dict[str, Any] = {}
+    for name in field_names(Options):
+        value = given.get(name)
+        if value is not None:
+            own[name] = tuple(value) if isinstance(value, list) else value
+    return Arguments(
+        command=space.command,
+        paths=tuple(space.paths) if isinstance(space.paths, list) else (space.paths,),
+        target=TargetArguments(
+            python=given.get("python"),
+            dynamic_linker=given.get("dynamic_linker"),
+            libc=given.get("libc"),
+        ),
+        options=Options(**own),
+        libs=tuple(given.get("libs") or ()),
+        output_dir=given.get("output_dir"),
+        gc_roots=given.get("gc_roots"),
+        dry_run=bool(given.get("dry_run")),
+        json=given.get("json"),
+        quiet=bool(given.get("quiet")),
+        verbose=bool(given.get("verbose")),
+        extra=space,
+    )
+
+
+def _unmeasured(prog: str) -> argparse.HelpFormatter:
+    """Make a formatter that doesn't ask for the terminal's width.
+
+    argparse makes one for each option that is added, to see that its metavar
+    fits, and imports shutil and every compressor to ask.
+    """
+    return argparse.HelpFormatter(prog, width=80)
+
+
+def _without_libs(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take every ``--libs DIR`` and ``--libs=DIR`` out: argparse is quadratic in the options.
+
+    A hook gives hundreds. Where argparse could read one of them in another
+    way, as it may behind an option or in another spelling, all are left to it.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    libs: list[str] = []
+    others: list[str] = []
+    index = 0
+    while index < end:
+        word, follower = words[index], words[index + 1] if index + 1 < end else ""
+        name, equals, value = word.partition("=")
+        index += 1
+        if name not in {"--l", "--li", "--lib", "--libs"}:
+            others.append(word)
+        elif name != "--libs" or (others and others[-1].startswith("-")):
+            return [], [*words]
+        elif equals:
+            libs.append(value)
+        elif follower and not follower.startswith("-"):
+            libs.append(follower)
+            index += 1
+        else:
+            return [], [*words]
+    return libs, [*others, *words[end:]]
+
+
+def _common(
+    command: argparse.ArgumentParser, metavar: str, *, many: bool = False, json: bool = True
+) -> None:
+    command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
+    if json:
+        command.add_argument(
+            "--json", metavar="FILE", help="write the report as JSON ('-': stdout)"
+        )
+    command.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
+    command.add_argument("-v", "--verbose", action="store_true", help="every file")
+
+
+def _target_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(_TARGET)
+    group.add_argument(
+        "--python", metavar="EXE",
+        help="the interpreter: tags are checked against it, its libc is the target",
+    )  # fmt: skip
+    group.add_argument("--dynamic-linker", metavar="FILE", help="the target's dynamic linker")
+    group.add_argument("--libc", metavar="DIR", help="the directory of the target's libc")
+
+
+def _library_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("where libraries are")
+    group.add_argument(
+        "--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)"
+    )
+    group.add_argument(
+        "--python-libs", action="append", metavar="DIR",
+        help="another wheel's site-packages (repeatable)",
+    )  # fmt: skip
+    group.add_argument("--max-size", type=_bytes, metavar="BYTES",
+                       help="unpacked size of a wheel that is still believed")  # fmt: skip
+
+
+def _rule_options(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(_RULES)
+    add = group.add_argument
+    add(
+        "--runtime-libs",
+        action="append",
+        metavar="SONAME|DIR",
+        help="for dlopen: goes on the path of the files that load it",
+    )
+    add("--append-rpath", action="append", metavar="DIR", help="at the end of every path")
+    _ignore_options(add)
+    add(
+        "--provided-later",
+        action="append",
+        metavar="SONAME",
+        help="another wheel, which needs this one, brings it",
+    )
+    add(
+        "--driver-lib",
+        dest="driver_libs",
+        action="append",
+        metavar="SONAME",
+        help="a library of the graphics driver, besides the known ones",
+    )
+    add("--driver-dir", metavar="DIR", help="where the driver's libraries are at run time")
+    add("--exclude", action="append", metavar="GLOB", help="files to leave alone")
+    add(
+        "--allow-foreign",
+        action="append",
+        metavar="GLOB",
+        help="files for other machines that may stay unpatched",
+    )
+    add(
+        "--keep-libc",
+        action="store_true",
+        default=None,
+        help="look the libc's own libraries up like all others",
+    )
+    add(
+        "--keep-execstack",
+        action="store_true",
+        default=None,
+        help="leave executable stacks as they are",
+    )
+    add("--missing", choices=("fail", "warn"),
+        help="fail (the default): refuse; warn: patch what can be patched")  # fmt: skip
+
+
+def _ignore_options(add: Callable[..., object]) -> None:
+    add(
+        "--ignore-missing",
+        action="append",
+        metavar="[FILE_GLOB:]SONAME_GLOB",
+        help="libraries that may stay missing, in the files that match",
+    )
+    add(
+        "--ignore-if-missing",
+        action="append",
+        metavar="[FILE_GLOB:]SONAME_GLOB",
+        help="the same, but an entry that no file needs is only a warning",
+    )
+
+
+def _bytes(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value

@@ -1,0 +1,178 @@
+"""The commands that write, and `check`: each calls the API, and tells what came of it."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.cli.run import DONE, REFUSED, Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nix_manylinux.resolve.plan import Report
+
+
+def carry_out(run: Run) -> int:
+    """Carry a command out; gives the exit status, raises what the API raises."""
+    given = run.arguments
+    if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
+        return run.usage("an empty path names nothing; is a variable unset?")
+    if given.command == "patch":
+        return patch(run)
+    if given.command == "check":
+        return check(run)
+    from nix_manylinux.cli import views  # noqa: PLC0415 - patch needs none of these
+
+    {
+        "inspect": views.show_inspection,
+        "expr": views.show_expression,
+        "graph": views.show_graph,
+    }[given.command](run)
+    return DONE
+
+
+def patch(run: Run) -> int:
+    """Patch trees in place, or write patched wheels."""
+    given = run.arguments.paths
+    wheels = [path for path in given if path.endswith(".whl") and not os.path.isdir(path)]
+    if wheels and len(wheels) < len(given):
+        return run.usage("patch takes trees or wheels, not both at once")
+    if not wheels:
+        if run.arguments.output_dir is not None and all(map(os.path.isdir, given)):
+            return run.usage(
+                "--output-dir is for wheels, named one by one (*.whl);"
+                " a tree is patched where it is"
+            )
+        return _patch_trees(run)
+    if run.arguments.output_dir is None:
+        return run.usage("a patched wheel is written to a folder: give --output-dir DIR")
+    if len(wheels) > 1 and run.arguments.json:
+        return run.usage("--json reports on one wheel; patch them one by one")
+    one = _patch_wheel if len(wheels) == 1 else _patch_one_of_them
+    return max([one(run, wheel, run.arguments.output_dir) for wheel in wheels])
+
+
+def check(run: Run) -> int:
+    """Say of trees whether everything in them would load."""
+    from nix_manylinux.api import check_tree  # noqa: PLC0415
+    from nix_manylinux.report.summary import all_fine, files_text, notable, report_json  # noqa: PLC0415
+    from nix_manylinux.resolve.plan import Unresolved  # noqa: PLC0415
+
+    report = check_tree(
+        run.arguments.paths,
+        target=run.target(run.arguments.paths),
+        libraries=run.libraries(),
+        options=run.options(),
+    )
+    plan = report.plan
+    broken = bool(plan.missing or plan.incompatible)
+    error = None
+    if broken:
+        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
+    if run.arguments.json != "-":
+        lines = files_text(plan) if run.console.verbose else notable(plan)
+        for line in lines:
+            run.console.answer(line)
+    if broken:
+        run.refused_plan(plan)
+    else:
+        run.console.say(all_fine(plan))
+    run.warn(plan)
+    run.write_json(report_json("check", report=report, error=error))
+    return REFUSED if broken else DONE
+
+
+def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
+    """Patch a wheel of several; why it is refused is told under its name."""
+    from nix_manylinux.base.errors import BadOption, NixManylinuxError  # noqa: PLC0415
+
+    try:
+        return _patch_wheel(run, wheel, output_dir)
+    except BadOption:  # no other wheel would be better off
+        raise
+    except NixManylinuxError as error:
+        run.console.insist([run.console.paint(os.path.basename(wheel), "bold")])
+        run.refused(error)
+        return REFUSED
+
+
+def _patch_trees(run: Run) -> int:
+    from nix_manylinux.api import patch_trees  # noqa: PLC0415
+
+    report = patch_trees(
+        run.arguments.paths,
+        target=run.target(run.arguments.paths),
+        libraries=run.libraries(),
+        options=run.options(),
+        dry_run=run.arguments.dry_run,
+        progress=run.console.progress,
+    )
+    _tell(run, " ".join(run.arguments.paths), report)
+    run.warn_of_wheels(report.plan)
+    _keep(run, report)
+    return _done(run, report)
+
+
+def _patch_wheel(run: Run, wheel: str, output_dir: str) -> int:
+    from nix_manylinux.api import patch_wheel  # noqa: PLC0415
+
+    done = patch_wheel(
+        wheel,
+        output_dir=output_dir,
+        target=run.target(()),
+        libraries=run.libraries(),
+        options=run.options(),
+        source_date_epoch=run.epoch(),
+        dry_run=run.arguments.dry_run,
+        sha256=run.arguments.json is not None,  # nobody else hears of it
+        progress=run.console.progress,
+    )
+    _tell(run, os.path.basename(wheel), done.report)
+    if not run.arguments.dry_run:
+        run.console.say(f"  wrote {done.path}")
+    _keep(run, done.report)
+    return _done(run, done.report, wheel={"path": done.path, "sha256": done.sha256})
+
+
+def _tell(run: Run, name: str, report: Report) -> None:
+    from nix_manylinux.report.summary import files_text, problems_text, summary  # noqa: PLC0415
+
+    verb = "to be patched" if run.arguments.dry_run else "patched"
+    run.console.say(run.console.paint(name, "bold"))
+    run.console.say_all(summary(report.plan, verb=verb))
+    if run.console.verbose:
+        run.console.say_all(files_text(report.plan))
+    if report.stale_rows or report.dropped_rows:
+        run.console.say(
+            f"  RECORD: {report.stale_rows} rows were stale, {report.dropped_rows} dropped"
+        )
+    for warning in (*report.plan.warnings, *report.warnings):
+        run.console.warn(warning)
+    if report.plan.missing:
+        run.console.warn("left missing, as --missing warn allows:")
+        run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
+
+
+def _keep(run: Run, report: Report) -> None:
+    """Hold what was linked to against garbage collection, or warn that nothing does."""
+    if run.arguments.dry_run:
+        return
+    from nix_manylinux.nix.references import register_gc_roots  # noqa: PLC0415
+
+    if run.arguments.gc_roots:
+        register_gc_roots(report.references, run.arguments.gc_roots)
+        run.console.say(f"  {len(report.references)} roots in {run.arguments.gc_roots}")
+        return
+    store = run.environment.get("NIX_STORE", "/nix/store")
+    if not run.in_build() and any(r.startswith(f"{store}/") for r in report.references):
+        run.console.warn(
+            "nothing keeps the linked store paths from being garbage collected; --gc-roots DIR does"
+        )
+
+
+def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:
+    from nix_manylinux.report.summary import report_json  # noqa: PLC0415
+
+    run.write_json(report_json(run.arguments.command, report=report, wheel=wheel))
+    return DONE

@@ -1,0 +1,144 @@
+"""What all commands share: the target, the libraries, refusals, the JSON report."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nix_manylinux.base.errors import NixManylinuxError
+    from nix_manylinux.cli.arguments import Arguments
+    from nix_manylinux.cli.console import Console
+    from nix_manylinux.resolve.plan import Options, Plan
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.libraries import LibraryIndex
+
+DONE, REFUSED, USAGE = 0, 1, 2
+
+#: More of them are no date, and int() has a limit of its own.
+_EPOCH_DIGITS = 20
+
+
+class Run:
+    """One command line being carried out."""
+
+    def __init__(
+        self, arguments: Arguments, environment: Mapping[str, str], console: Console
+    ) -> None:
+        self.arguments = arguments
+        self.environment = environment
+        self.console = console
+
+    def target(self, trees: Sequence[str]) -> Target:
+        """Find what to link for: from options, a virtual environment, the environment."""
+        from nix_manylinux.target.target import choose_target  # noqa: PLC0415
+        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
+
+        given = self.arguments.target
+        venvs = [tree for tree in trees if os.path.isdir(tree) and find_pyvenv(tree)]
+        return choose_target(
+            environment=self.environment,
+            dynamic_linker=given.dynamic_linker,
+            libc_directory=given.libc,
+            python=given.python,
+            virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
+        )
+
+    def libraries(self) -> LibraryIndex:
+        """Index the directories of ``--libs``."""
+        from nix_manylinux.tree.libraries import LibraryIndex  # noqa: PLC0415
+
+        return LibraryIndex.from_directories(self.arguments.libs)
+
+    def options(self) -> Options:
+        """Give the options, with paths that hold in any folder."""
+        options = self.arguments.options
+        return replace(options, python_libs=tuple(os.path.abspath(d) for d in options.python_libs))
+
+    def in_build(self) -> bool:
+        """Whether this is a Nix build, not a shell that only looks like one."""
+        return "NIX_BUILD_TOP" in self.environment and "IN_NIX_SHELL" not in self.environment
+
+    def epoch(self) -> int | None:
+        """Read the date that reproducible-builds.org specifies: seconds, as ``date +%s`` has it."""
+        text = self.environment.get("SOURCE_DATE_EPOCH", "")
+        if not text:
+            return None
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _EPOCH_DIGITS):
+            from nix_manylinux.base.errors import BadOption  # noqa: PLC0415
+
+            raise BadOption(
+                f"is no number of seconds since 1970: {text[:40]!r}",
+                where="SOURCE_DATE_EPOCH",
+                hint="set it to what `date +%s` prints, or unset it to keep the wheel's own dates",
+            )
+        return int(text)
+
+    def warn(self, plan: Plan) -> None:
+        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
+        for warning in plan.warnings:
+            self.console.warn(warning)
+        self.warn_of_wheels(plan)
+
+    def warn_of_wheels(self, plan: Plan) -> None:
+        """Tell of trees that hold nothing but wheels, which nobody has looked into."""
+        for tree in () if plan.files else plan.trees:
+            # A wheel's own scratch folder is gone by now.
+            names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
+            if any(name.endswith(".whl") for name in names):
+                self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
+
+    def refused_plan(self, plan: Plan) -> None:
+        """Tell all that is missing in a plan, and what to do about it."""
+        from nix_manylinux.nix.advice import plan_block  # noqa: PLC0415
+        from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
+        from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
+
+        for title, problems in (
+            ("these libraries are missing; nothing was changed:", plan.missing),
+            ("these do not fit; nothing was changed:", plan.incompatible),
+        ):
+            if problems:
+                self.console.insist([f"{self.console.paint('error:', 'red')} {title}"])
+                text = problems_text(problems, everything=self.console.verbose)
+                self.console.insist(f"  {line}" for line in text)
+        block = plan_block(plan, load_table(), in_build=self.in_build())
+        # A library that is given to `check` alone is on no file's search path.
+        options = self.arguments.command == "check" and block and not block.startswith("#")
+        self.console.insist(["", *(["patch it with:"] if options else []), *block.splitlines()])
+
+    def refused(self, error: NixManylinuxError) -> None:
+        """Tell an error, with all that a refused plan knows, and write the JSON report."""
+        from nix_manylinux.report.summary import report_json  # noqa: PLC0415
+
+        plan: Plan | None = getattr(error, "plan", None)
+        if plan is None:
+            self.console.fail(error)
+        else:
+            self.refused_plan(plan)
+        self.write_json(report_json(self.arguments.command, error=error))
+
+    def write_json(self, value: Mapping[str, object]) -> None:
+        """Write the JSON report, if it was asked for, where ``--json`` says."""
+        if self.arguments.json is None:
+            return
+        import json  # noqa: PLC0415 - only --json wants it
+
+        text = json.dumps(value, indent=2)
+        if self.arguments.json == "-":
+            self.console.answer(text)
+            return
+        from nix_manylinux.cli.console import save_file  # noqa: PLC0415
+
+        save_file(self.arguments.json, text + "\n", "report", "--json")
+
+    def usage(self, text: str) -> int:
+        """Tell what is wrong with the command line, and give the exit status for that."""
+        command = self.arguments.command
+        self.console.insist([f"nix-manylinux: {text}", f"try: nix-manylinux {command} --help"])
+        return USAGE

@@ -1,0 +1,1 @@
+"""An ELF file with changes that are not written yet."""

@@ -1,0 +1,321 @@
+"""Headers and dynamic section of a linked ELF file, as values that the writer changes.
+
+An `Object` is read from a `Draft`, changed in memory, and stored back into it.
+It reads headers, and nothing that it isn't asked for. The structures have the
+fields of the gABI in ELF64's order, for both classes.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cached_property
+
+from nix_manylinux.base.errors import BadElf, EditFailed
+from nix_manylinux.base.values import astuple, replace
+from nix_manylinux.elf import format as elf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal, TypeVar
+
+    from nix_manylinux.elf.draft.bytes import Draft
+    from nix_manylinux.elf.format import Section, Segment
+
+    T = TypeVar("T")
+
+#: Kernels and linkers stop far below; a hostile file must not make us read on.
+_MAX_DYNAMIC = 1 << 16
+_MAX_SECTIONS = 1 << 20
+#: The largest string table that is taken into memory (torch's has 5 MiB).
+_MAX_STRTAB = 64 << 20
+#: The largest page that a kernel of the machine may use, where it is not 4 KiB
+#: (loongarch64: kernels use 16 KiB, its ABI links for 64).
+_LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH: 0x10000}
+
+
+class Unproven(EditFailed):
+    """The file may well be sound, but no edit of ours can be proved to keep it so."""
+
+
+def align_up(value: int, alignment: int) -> int:
+    """``value``, or the next multiple of ``alignment`` (0 and 1 mean none)."""
+    return -(-value // alignment) * alignment if alignment > 1 else value
+
+
+class Object:
+    """One linked ELF file: header, program headers, section headers, dynamic entries.
+
+    ``dynamic`` holds (d_tag, value) pairs without the DT_NULL behind them, and is
+    changed by `set_dynamic`; ``dynamic_slots`` is how many pairs fit, that DT_NULL
+    included.
+    """
+
+    dynamic: list[tuple[int, int]]
+    _rows: list[tuple[int, ...]]
+
+    def __init__(self, draft: Draft, *, like: Object | None = None) -> None:
+        """Read the headers of ``draft``; `BadElf` where they contradict the gABI.
+
+        A section header that is the same in ``like``, by all of its numbers, becomes
+        the very `Section` that it is there.
+        """
+        self.draft = draft
+        self._read: dict[Callable[[Object], Any], Any] = {}
+        ident = draft.read(0, elf.EI_NIDENT)
+        layout = elf.LAYOUTS.get((ident[elf.EI_CLASS], ident[elf.EI_DATA]))
+        if not ident.startswith(elf.ELF_MAGIC) or layout is None:
+            raise BadElf("no ELF file of a class and byte order that the gABI knows (e_ident)")
+        self.layout = layout
+        self.header = layout.header(draft.read(0, elf.EI_NIDENT + layout.ehdr.size))
+        self.page = _LARGE_PAGES.get(self.header.machine, 0x1000)
+        self.word_size = layout.bits // 8
+        # Elf32_Sym: name value size info other shndx; Elf64_Sym: name info other shndx value size
+        wide = layout.bits == 64
+        self.symbol_size, self.st_value, self.st_shndx = (24, 8, 6) if wide else (16, 4, 14)
+        self.mask = (1 << layout.bits) - 1
+        self.phdrs = self._read_phdrs()
+        self.loads = [p for p in self.phdrs if p.type == elf.PT_LOAD]
+        self._check_loads()
+        self.shdrs = self._read_shdrs(like)
+        self.interp = self.one(elf.PT_INTERP)
+        self.pt_dynamic = self._find_dynamic()
+        self.dynamic_slots = self._read_dynamic()
+        self.strtab = self._find_strtab()
+
+    def over(self, draft: Draft) -> Object:
+        """Make a copy that can be changed by itself, its bytes in another draft."""
+        other = object.__new__(Object)
+        vars(other).update(vars(self), draft=draft)
+        for known in ("strings", "verneed", "version_names"):  # of the other draft
+            vars(other).pop(known, None)
+        twins = {id(p): elf.Segment(*astuple(p)) for p in self.phdrs}
+        other.phdrs = list(twins.values())
+        other.loads = [twins[id(p)] for p in self.loads]
+        other.interp = None if self.interp is None else twins[id(self.interp)]
+        other.pt_dynamic = twins[id(self.pt_dynamic)]
+        other.shdrs = [elf.Section(*astuple(section)) for section in self.shdrs]
+        if self.shdrs:
+            at = next(i for i, section in enumerate(self.shdrs) if section is self.strtab)
+            other.strtab = other.shdrs[at]
+        else:
+            other.strtab = replace(self.strtab)
+        return other
+
+    def set_dynamic(self, dynamic: list[tuple[int, int]]) -> None:
+        """Take other dynamic entries."""
+        self.dynamic = dynamic
+        #: The last one counts where there are several of a tag.
+        self._values = dict(dynamic)
+
+    def _read_phdrs(self) -> list[Segment]:
+        header = self.header
+        if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
+            raise EditFailed(f"e_type is {header.type}: no program and no library")
+        size = self.layout.phdr.size
+        if header.phentsize != size or header.phnum in {0, elf.PN_XNUM}:
+            raise BadElf(f"{header.phnum} program headers of {header.phentsize} bytes each")
+        table = self.draft.read(header.phoff, size * header.phnum)
+        return self.layout.segments(table)
+
+    def _check_loads(self) -> None:
+        last = -1
+        for load in self.loads:
+            if load.end > self.draft.size or load.filesz > load.memsz:
+                raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} is longer than the file")
+            if load.vend > self.mask:
+                raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} leaves the address space")
+            if load.vaddr < last:
+                raise BadElf("PT_LOAD entries are not in ascending order of p_vaddr")
+            last = load.vaddr
+        if not self.loads:
+            raise BadElf("no PT_LOAD")
+
+    def _read_shdrs(self, like: Object | None) -> list[Section]:
+        header = self.header
+        #: The section header table as it was read, and the numbers of each header.
+        self._table, self._rows = b"", []
+        size = self.layout.shdr.size
+        if not header.shoff or (header.shnum == 0 and header.shstrndx == 0):
+            return []
+        if header.shentsize != size:
+            raise BadElf(f"e_shentsize is {header.shentsize}, of this class it must be {size}")
+        # gABI, "Sections": the count of more than 0xff00 is the first one's sh_size.
+        count = header.shnum or self.layout.sections(self.draft.read(header.shoff, size))[0].size
+        if count > _MAX_SECTIONS:
+            raise BadElf(f"{count} section headers")
+        self._table = self.draft.read(header.shoff, size * count)
+        self._rows = list(self.layout.shdr.iter_unpack(self._table))
+        if like is None or len(like.shdrs) != count:
+            shdrs = [elf.Section(*row) for row in self._rows]
+        else:
+            shdrs = [
+                section if row == known else elf.Section(*row)
+                for row, known, section in zip(self._rows, like._rows, like.shdrs, strict=True)  # noqa: SLF001 - another of its kind
+            ]
+        limit = self.draft.size
+        for index, section in enumerate(shdrs):
+            end = section.offset + section.size
+            if end > limit and index and section.type != elf.SHT_NOBITS:
+                raise BadElf(f"section {index} ends behind the end of the file")
+        return shdrs
+
+    def one(self, kind: int) -> Segment | None:
+        """Return the only program header of a type, None without one; `BadElf` for two."""
+        found = [p for p in self.phdrs if p.type == kind]
+        if len(found) > 1:
+            raise BadElf(f"{len(found)} program headers of the type {kind:#x}")
+        return found[0] if found else None
+
+    def _find_dynamic(self) -> Segment:
+        found = self.one(elf.PT_DYNAMIC)
+        if found is None:
+            raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
+        if self.offset_of(found.vaddr) != found.offset:
+            raise BadElf("p_offset and p_vaddr of PT_DYNAMIC lead to different places")
+        return found
+
+    def _read_dynamic(self) -> int:
+        entry = self.layout.dyn
+        slots = min(self.pt_dynamic.filesz // entry.size, _MAX_DYNAMIC)
+        table = self.draft.read(self.pt_dynamic.offset, slots * entry.size)
+        pairs: list[tuple[int, int]] = list(entry.iter_unpack(table))
+        count = next((i for i, (tag, _) in enumerate(pairs) if tag == elf.DT_NULL), None)
+        if count is None:
+            raise BadElf("the dynamic section has no DT_NULL at its end")
+        self.set_dynamic(pairs[:count])
+        spare = next((i for i in range(count, slots) if pairs[i] != (0, 0)), slots)
+        return max(spare, count + 1)
+
+    def _find_strtab(self) -> Section:
+        """Return the section header of .dynstr; where there are none, one like it.
+
+        Its size is DT_STRSZ, or that of its section where this is more.
+        """
+        address, size = self.dt(elf.DT_STRTAB), self.dt(elf.DT_STRSZ)
+        if address is None or not size:
+            raise BadElf("no DT_STRTAB, or a DT_STRSZ of 0")
+        offset = self.offset_of(address, size)
+        for section in self.shdrs:
+            if section.type == elf.SHT_STRTAB and section.is_loaded and section.addr == address:
+                if section.offset != offset or section.size < size:
+                    raise BadElf(".dynstr contradicts DT_STRTAB or DT_STRSZ")
+                return section
+        if self.shdrs:
+            raise Unproven("there are section headers, and none of them is of DT_STRTAB")
+        return elf.Section(0, elf.SHT_STRTAB, elf.SHF_ALLOC, address, offset, size, 0, 0, 1, 0)
+
+    def dt(self, tag: int) -> int | None:
+        """Return the value of a dynamic entry, the last one where there are several."""
+        return self._values.get(tag)
+
+    @cached_property
+    def strings(self) -> bytes:
+        """The dynamic string table, which is read once and ends with a NUL."""
+        if self.strtab.size > _MAX_STRTAB:
+            raise BadElf(f"a dynamic string table of {self.strtab.size} bytes")
+        table = self.draft.read(self.strtab.offset, self.strtab.size)
+        if table[-1:] != b"\0":
+            raise BadElf("the dynamic string table does not end with a NUL")
+        return table
+
+    def once(self, read: Callable[[Object], T]) -> T:
+        """Give what a function reads of this object, which is read by the first who asks."""
+        if read not in self._read:
+            self._read[read] = read(self)
+        found: T = self._read[read]
+        return found
+
+    def load_at(self, address: int) -> Segment:
+        """Return the PT_LOAD that fills an address from the file; `BadElf` for none."""
+        for load in self.loads:
+            if load.vaddr <= address < load.vaddr + load.filesz:
+                return load
+        raise BadElf(f"no PT_LOAD fills the address {address:#x} from the file")
+
+    def offset_of(self, address: int, size: int = 1) -> int:
+        """Return the file offset of ``size`` bytes at an address.
+
+        They are all in one PT_LOAD, or in several, see `last_load`.
+        """
+        load = self.load_at(address)
+        start = address - load.vaddr
+        if start + size > load.filesz:
+            self.last_load(load, address, size)
+        return load.offset + start
+
+    def last_load(self, load: Segment, address: int, size: int) -> Segment:
+        """Return the PT_LOAD in which bytes end that begin in ``load``.
+
+        Each goes on where the one before it ends, in the file as in memory:
+        patchelf leaves tables so, in a page before a program's first.
+        """
+        while address + size > load.vaddr + load.filesz:
+            end, offset = load.vaddr + load.filesz, load.offset + load.filesz
+            following = [
+                p for p in self.loads if p.vaddr == end and p.offset == offset and p.filesz
+            ]
+            if not following:
+                raise BadElf(f"{size} bytes at address {address:#x} leave their PT_LOAD")
+            load = following[0]
+        return load
+
+    def get(self, offset: int, size: int) -> int:
+        """Read an unsigned number of the file's byte order."""
+        data = self.draft.read(offset, size)
+        return int.from_bytes(data, "little" if self.layout.endian == "little" else "big")
+
+    def put(self, offset: int, size: int, value: int) -> None:
+        """Write an unsigned number in the file's byte order."""
+        order: Literal["little", "big"] = "little" if self.layout.endian == "little" else "big"
+        self.draft.write(offset, (value & self.mask).to_bytes(size, order))
+
+    @property
+    def table_end(self) -> int:
+        """The file offset behind the program header table."""
+        return self.header.phoff + self.layout.phdr.size * len(self.phdrs)
+
+    @property
+    def shdrs_end(self) -> int:
+        """The file offset behind the section header table, 0 without one."""
+        return self.header.shoff + self.layout.shdr.size * len(self.shdrs) if self.shdrs else 0
+
+    def add_phdr(self, segment: Segment) -> None:
+        """Put a PT_LOAD behind the last one, any other header at the end of the table."""
+        if segment.type == elf.PT_LOAD:
+            self.phdrs.insert(self.phdrs.index(self.loads[-1]) + 1, segment)
+            self.loads.append(segment)
+        else:
+            self.phdrs.append(segment)
+
+    def store(self) -> None:
+        """Write headers and dynamic section to the draft."""
+        try:
+            self._store()
+        except struct.error as error:
+            raise Unproven(f"a number does not fit the field of a header: {error}") from error
+
+    def _store(self) -> None:
+        layout, draft = self.layout, self.draft
+        self.header = replace(self.header, phnum=len(self.phdrs))
+        table = self.one(elf.PT_PHDR)
+        if table is not None:
+            table.filesz = table.memsz = layout.phdr.size * len(self.phdrs)
+        draft.write(elf.EI_NIDENT, layout.pack_header(self.header))
+        draft.write(
+            self.header.phoff,
+            b"".join(map(layout.pack_segment, self.phdrs)),
+        )
+        if self.shdrs:
+            draft.write(self.header.shoff, self._packed_shdrs())
+        rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)
+        data = b"".join(rows)
+        draft.write(self.pt_dynamic.offset, data.ljust(self.dynamic_slots * layout.dyn.size, b"\0"))
+
+    def _packed_shdrs(self) -> bytearray:
+        table, record = bytearray(self._table), self.layout.shdr
+        rows = zip(map(astuple, self.shdrs), self._rows, strict=True)
+        for index, (fields, known) in enumerate(rows):
+            if fields != known:
+                record.pack_into(table, index * record.size, *fields)
+        return table

@@ -1,0 +1,1 @@
+"""The writer: how an edit is laid out, carried out, and written."""

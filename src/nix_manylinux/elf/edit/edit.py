@@ -1,0 +1,289 @@
+"""ElfEdit -> bytes, in place: the one writer.
+
+An edit is laid out on a `Draft`, proved there (`check`), and only then
+written: what the file grows by first, then the few pages that differ. Their
+old bytes are kept in the `Edited` that comes back, so that whoever changes
+many files can put all of them back.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from nix_manylinux.base.errors import BadElf, EditFailed
+from nix_manylinux.base.values import Value, field, replace
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.draft.bytes import Change, Draft, FileSource, read_at
+from nix_manylinux.elf.draft.goal import goal_of
+from nix_manylinux.elf.draft.headers import Object, Unproven
+from nix_manylinux.elf.draft.pieces import pieces_of
+from nix_manylinux.elf.draft.survey import Survey
+from nix_manylinux.elf.edit.build import Build
+from nix_manylinux.elf.edit.layout import NoRoom, plans
+from nix_manylinux.elf.facts import ElfEdit
+from nix_manylinux.elf.proof.contents import differences
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nix_manylinux.elf.draft.goal import Goal
+    from nix_manylinux.elf.edit.patchelf import Backup
+
+_HINT = "give this user the right to write there, or free some space; nothing has changed"
+_LEAVE = (
+    "nothing has changed; --exclude GLOB leaves the file alone (manylinuxExclude in Nix),"
+    " and please report it if it runs as it is"
+)
+
+#: Machines whose ABI documents this writer was held against.
+_MACHINES = frozenset(
+    {
+        elf.EM_386,
+        elf.EM_X86_64,
+        elf.EM_ARM,
+        elf.EM_AARCH64,
+        elf.EM_PPC64,
+        elf.EM_S390,
+        elf.EM_RISCV,
+        elf.EM_LOONGARCH,
+    }
+)
+
+
+class Edited(Value, kw_only=False):
+    """What became of one file, and what it takes to undo that.
+
+    ``how`` is "in place" or "patchelf", and "unchanged" where the file
+    already was as it should be: then no byte was written. Sizes are in bytes;
+    ``notes`` are sentences for the report.
+    """
+
+    path: str
+    how: str
+    size_before: int
+    size_after: int
+    notes: tuple[str, ...] = ()
+    old: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)
+    inode: tuple[int, int] = (0, 0)
+    times: tuple[int, int] = (0, 0)
+    backup: Backup | None = None
+
+    def undo(self) -> None:
+        """Put the old bytes, the old length and the old times back.
+
+        Raises EditFailed if another file has taken the path meanwhile,
+        OSError where it can't be written.
+        """
+        if self.how == "unchanged":
+            return
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) != self.inode:
+                raise EditFailed("it was replaced since it was edited", where=self.path)
+            self.restore(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def restore(self, descriptor: int) -> None:
+        """Do what `undo` does through a descriptor that is open for writing."""
+        if self.backup is not None:
+            self.backup.restore(descriptor)
+        # Only what differs is written: where nothing can be, little may have changed.
+        if os.fstat(descriptor).st_size != self.size_before:
+            os.ftruncate(descriptor, self.size_before)
+        for offset, data in self.old:
+            if os.pread(descriptor, len(data), offset) != data:
+                _put(descriptor, data, offset)
+        os.utime(descriptor, ns=self.times)
+
+
+def edit_file(
+    path: str,
+    edit: ElfEdit,
+    *,
+    label: str | None = None,
+    before_write: Callable[[Edited], None] | None = None,
+) -> Edited:
+    """Edit the ELF file at ``path``, the inode itself; ``label`` is what errors call it.
+
+    Only headers and the tables that an edit concerns are read. Added needed
+    names go behind the last DT_NEEDED, so that nothing which is found today
+    is then found elsewhere; one that is there already is left. Raises BadElf
+    for a file that contradicts the gABI, EditFailed where no layout could be
+    proved safe or the file can't be written; it is then what it was before.
+    ``before_write`` is told of the edit when it is certain, and nothing is
+    written yet; what it raises is raised.
+    """
+    where = label or path
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise EditFailed(f"can't be opened: {error.strerror}", where=where, hint=_HINT) from error
+    try:
+        return _edit(descriptor, path, edit, before_write or _nothing)
+    except (BadElf, EditFailed) as error:
+        error.hint = error.hint or _LEAVE
+        error.at(where)
+        raise
+    except OSError as error:
+        raise EditFailed(f"can't be edited: {error.strerror}", where=where, hint=_HINT) from error
+    finally:
+        os.close(descriptor)
+
+
+def _nothing(_edited: Edited) -> None:
+    """Take note of no edit."""
+
+
+def _edit(
+    descriptor: int, path: str, edit: ElfEdit, before_write: Callable[[Edited], None]
+) -> Edited:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise EditFailed("not a regular file")
+    source = FileSource(descriptor)
+    before = Object(Draft(source))
+    untouched = Edited(
+        path,
+        "unchanged",
+        source.size,
+        source.size,
+        inode=(status.st_dev, status.st_ino),
+        times=(status.st_atime_ns, status.st_mtime_ns),
+    )
+    try:
+        goal = goal_of(before, edit)
+        if not goal.changed:
+            return untouched
+        changes, size, notes = draft_edit(before, edit, goal)
+    except Unproven as error:
+        if not before.shdrs:
+            raise
+        return _edit_elsewhere(source, untouched, edit, str(error), before_write)
+    if not changes:
+        return replace(untouched, notes=notes)
+    old = tuple((change.offset, change.old) for change in changes)
+    edited = replace(untouched, how="in place", size_after=size, notes=notes, old=old)
+    before_write(edited)
+    _write(edited, changes)
+    return edited
+
+
+def _edit_elsewhere(
+    source: FileSource,
+    untouched: Edited,
+    edit: ElfEdit,
+    reason: str,
+    before_write: Callable[[Edited], None],
+) -> Edited:
+    """Let patchelf do it, and put what it made into the same inode."""
+    from nix_manylinux.elf.edit.patchelf import (  # noqa: PLC0415  only for the rare file
+        Backup,
+        pour,
+        run_patchelf,
+    )
+
+    with run_patchelf(source, edit, reason=reason) as made:
+        if edit.clear_executable_stack:
+            edit_file(made.name, ElfEdit(clear_executable_stack=True))
+        result = FileSource(made.fileno())
+        edited = replace(
+            untouched,
+            how="patchelf",
+            size_after=result.size,
+            notes=(f"patchelf was used: {reason}",),
+            backup=Backup(source),
+        )
+        before_write(edited)
+        descriptor = _reopen(edited)
+        try:
+            pour(result, descriptor)
+        except BaseException:
+            edited.restore(descriptor)
+            raise
+        finally:
+            os.close(descriptor)
+    return edited
+
+
+def draft_edit(
+    before: Object, edit: ElfEdit, goal: Goal
+) -> tuple[list[Change], int, tuple[str, ...]]:
+    """Lay an edit out on a draft and prove it; return what to write, the new size, and notes.
+
+    Raises EditFailed, with what was wrong with each layout, if none is safe.
+    """
+    if before.header.machine not in _MACHINES:
+        raise Unproven(f"machine {before.header.machine} (e_machine) is not one that we know")
+    faults: list[str] = []
+    survey = Survey(before, goal, pieces_of(before))
+    for plan in plans(survey):
+        build = Build(survey.over(Draft(before.draft.base)), plan)
+        try:
+            build.run()
+            after = Object(build.draft, like=before)
+            changes = build.draft.changes()
+            wrong = differences(survey, after, edit, changes)
+        except NoRoom as error:
+            wrong = [error.what]
+        except (BadElf, EditFailed) as error:
+            wrong = [str(error)]
+        if not wrong:
+            return changes, build.draft.size, tuple(build.notes)
+        faults.append(
+            f"{plan.strings or 'strings stay'}, {plan.place or 'nothing moves'}: {wrong[0]}"
+        )
+    if survey.has_payload:
+        raise EditFailed(
+            "there is data behind the ELF image, and the edit needs more room than there is"
+            " before it",
+            hint="leave the file alone (--exclude), or edit it before the data is appended",
+        )
+    raise Unproven("no layout could be proved safe (" + ("; ".join(faults) or "no room") + ")")
+
+
+def _reopen(edited: Edited) -> int:
+    """Open the inode that was read for writing; it must be what it was."""
+    descriptor = os.open(edited.path, os.O_RDWR | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino, status.st_size) != (*edited.inode, edited.size_before):
+        os.close(descriptor)
+        raise EditFailed("it changed while the edit was prepared")
+    return descriptor
+
+
+def _write(edited: Edited, changes: list[Change]) -> None:
+    descriptor = _reopen(edited)
+    try:
+        _write_changes(descriptor, edited, changes)
+    except BaseException:
+        edited.restore(descriptor)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_changes(descriptor: int, edited: Edited, changes: list[Change]) -> None:
+    # A full disk shows at the end of the file, before anything is written over.
+    for change in sorted(changes, key=lambda c: (c.end <= edited.size_before, c.offset)):
+        _put(descriptor, change.new, change.offset)
+    if os.fstat(descriptor).st_size != edited.size_after:
+        os.ftruncate(descriptor, edited.size_after)
+    for change in changes:
+        if read_at(descriptor, change.offset, len(change.new)) != change.new:
+            raise EditFailed("what was written does not read back")
+
+
+def _put(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        if not count:
+            raise OSError(errno.EIO, "a write wrote nothing")
+        data, offset = data[count:], offset + count
+
+
+__all__ = ["Edited", "edit_file"]

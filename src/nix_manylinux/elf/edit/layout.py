@@ -1,0 +1,356 @@
+"""Where the bytes of an edit go: every way that is known to survive, the cheapest first.
+
+The string table is written over, or grows in place while the tables to its
+right move away, or moves itself. What moves goes into the zero bytes behind a
+segment, else into the last segment where that ends the file, else into a new
+PT_LOAD at the end of the file. The header of a new one takes a free place
+behind the program header table, which itself never moves (kernels before 5.18
+compute AT_PHDR from e_phoff); tables and notes that are in the way give way.
+
+Each rule below has a failure behind it; they are told where they are kept.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.draft.headers import Unproven, align_up
+from nix_manylinux.elf.draft.pieces import Kind, Piece
+from nix_manylinux.elf.draft.survey import is_zero
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nix_manylinux.elf.draft.survey import Survey
+    from nix_manylinux.elf.format import Segment
+
+#: A new segment begins with this many zero bytes: llvm-strip gives a PT_LOAD
+#: the offset of a PT_NOTE that begins where it does, and then it is misaligned.
+HEAD = 16
+#: Moved bytes are in memory for a while; no real file comes near.
+_MAX_MOVED = 128 << 20
+#: Spare entries that a moved dynamic section gets, so that it need not move again.
+SPARE_ENTRIES = 8
+
+
+#: The cost above which no plan is that can do without.
+LAST_RESORT = 1 << 40
+
+
+#: A plan that costs no more comes before all that is found later: most files have
+#: room for an edit, and are asked for no plan that lets them grow.
+_CHEAPEST = 2
+
+
+class NoRoom(Unproven):
+    """This layout does not fit this file; another one may."""
+
+
+class Plan(Value, kw_only=False):
+    """One way to lay out an edit, and by how many bytes it lets the file grow, about.
+
+    ``place`` is "" (nothing moves), "slack", "end", "new" or "bss"; ``load``
+    the index of the PT_LOAD that takes what moves; ``room`` where a new
+    header comes from: "null", "free", "phdr" or "front". ``moved`` are the
+    pieces that go; ``notes`` those that only shift behind the table.
+    """
+
+    cost: int
+    strings: str = ""
+    place: str = ""
+    load: int = -1
+    room: str = ""
+    moved: tuple[Piece, ...] = ()
+    notes: tuple[Piece, ...] = ()
+
+
+def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
+    """Find the pieces to the right of .dynstr that give way, and how far it leaves its segment."""
+    strtab = survey.strtab
+    if strtab is None:
+        return None
+    load = survey.load_of(strtab)
+    wanted = strtab.end + survey.goal.growth
+    moved = tuple(survey.inside(strtab.end, min(wanted, load.end)))
+    if any(piece.kind is not Kind.TABLE for piece in moved):
+        return None
+    if not survey.is_unused(strtab.end, min(wanted, load.end)):
+        return None
+    spill = max(0, wanted - load.end)
+    if (spill and spill > survey.room_behind(load)) or not survey.can_leave(moved):
+        return None
+    return moved, spill
+
+
+def _size(pieces: tuple[Piece, ...]) -> int:
+    return sum(piece.size + piece.align for piece in pieces)
+
+
+def plans(survey: Survey) -> Iterator[Plan]:
+    """Yield every way to lay out the edit, the cheapest in bytes first.
+
+    Each is looked for when those before it were not taken.
+    """
+    goal, obj = survey.goal, survey.obj
+    interp = len(goal.interpreter) if goal.interpreter and not interp_fits(survey) else 0
+    dynamic = 0
+    if not dynamic_fits(survey):
+        dynamic = (len(goal.dynamic) + 1 + SPARE_ENTRIES) * obj.layout.dyn.size + obj.word_size
+    headers = _Headers(survey)
+    ways: list[_Way] = []
+    for strings, moved, size, spill in _string_ways(survey):
+        if size <= _MAX_MOVED:
+            need = size + interp + dynamic
+            way = _Way(
+                survey, headers, strings, moved, need=need, spill=spill, writable=dynamic > 0
+            )
+            ways.append(way)
+            if way.stays is not None and way.stays.cost <= _CHEAPEST:
+                yield way.stays
+    yield from sorted([p for way in ways for p in way.others()], key=lambda plan: plan.cost)
+    # The last resort, whatever else would cost.
+    over_bss = bss_cost(survey)
+    if over_bss is not None and (obj.loads[-1].flags & elf.PF_W or not dynamic):
+        last = len(obj.loads) - 1
+        cost = LAST_RESORT + over_bss
+        for way in sorted([way for way in ways if way.need], key=lambda way: way.need):
+            yield Plan(cost + way.need, way.strings, "bss", last, moved=way.moved)
+
+
+def _string_ways(survey: Survey) -> Iterator[tuple[str, tuple[Piece, ...], int, int]]:
+    """Ways to have the strings: what moves, its size, how far .dynstr leaves its segment."""
+    goal, strtab = survey.goal, survey.strtab
+    if not goal.growth:
+        yield "", (), 0, 0
+        return
+    growing = _growing(survey)
+    if growing is not None:
+        yield "grow", growing[0], _size(growing[0]), growing[1]
+    if strtab is not None and survey.can_leave((strtab,)):
+        yield "move", (strtab,), len(goal.strings) + survey.obj.word_size, 0
+
+
+def interp_fits(survey: Survey) -> bool:
+    """Whether the new interpreter's name fits where the old one is."""
+    interp, new = survey.obj.interp, survey.goal.interpreter
+    if interp is None or new is None or len(new) <= interp.filesz:
+        return True
+    for piece in survey.pieces:
+        if piece.kind is Kind.INTERP:
+            return len(new) <= piece.size + survey.gap_behind(piece)
+    return False
+
+
+def dynamic_fits(survey: Survey) -> bool:
+    """Whether all entries and a DT_NULL fit where the dynamic section is."""
+    return len(survey.goal.dynamic) + 1 <= survey.obj.dynamic_slots
+
+
+class _Headers:
+    """Where another program header could go; looked for once, if a plan needs one."""
+
+    def __init__(self, survey: Survey) -> None:
+        self._survey = survey
+
+    @cached_property
+    def spare(self) -> str:
+        """The `Plan.room` of a place that is free as it is, "" for none."""
+        obj = self._survey.obj
+        if any(p.type == elf.PT_NULL for p in obj.phdrs):
+            return "null"
+        if has_free_header(self._survey):
+            return "free"
+        # glibc and musl use PT_PHDR for programs only.
+        has = any(p.type == elf.PT_PHDR for p in obj.phdrs)
+        return "phdr" if has and obj.interp is None and obj.header.type == elf.ET_DYN else ""
+
+    @cached_property
+    def front(self) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
+        """What `front_blockers` finds."""
+        return front_blockers(self._survey)
+
+
+class _Way:
+    """One way to have the strings, and the places for the ``need`` bytes that move then."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        headers: _Headers,
+        strings: str,
+        moved: tuple[Piece, ...],
+        *,
+        need: int,
+        spill: int,
+        writable: bool,
+    ) -> None:
+        self.survey = survey
+        self.headers = headers
+        self.strings = strings
+        self.moved = moved
+        self.need = need
+        self.spill = spill
+        self.writable = writable
+        self.home = survey.load_of(survey.strtab) if survey.strtab else None
+        spills = spill and self.home is not None and survey.ends_file(self.home)
+        #: By how much the file grows with the string table, wherever the rest goes.
+        self.growth = spill if spills else 0
+
+    @cached_property
+    def stays(self) -> Plan | None:
+        """The plan that lets the file grow by no more than its strings, if there is one."""
+        if not self.need:
+            return Plan(1 + self.growth, self.strings, moved=self.moved)
+        # Data is better off in a segment that can't be run.
+        order = sorted(
+            enumerate(self.survey.obj.loads),
+            key=lambda pair: (pair[1].flags & elf.PF_X, pair[1].flags & elf.PF_W),
+        )
+        for index, load in order:
+            taken = self.spill if load is self.home else 0
+            if self._allows(load) and self.survey.slack(load) >= self.need + taken:
+                return Plan(2 + self.growth, self.strings, "slack", index, moved=self.moved)
+        return None
+
+    def _allows(self, load: Segment) -> bool:
+        return bool(load.flags & elf.PF_W) or not self.writable
+
+    def others(self) -> Iterator[Plan]:
+        """Yield the plans that cost more, in no order."""
+        if self.stays is not None and self.stays.cost > _CHEAPEST:
+            yield self.stays
+        if not self.need:
+            return
+        survey, moved = self.survey, self.moved
+        last = survey.obj.loads[-1]
+        cost_of_new = 4 + HEAD + self.need
+        if survey.ends_file(last) and self._allows(last):
+            if self.strings == "move" and survey.obj.header.type == elf.ET_EXEC:
+                tail = _anchor(survey, moved) or ()  # see Build._last_table
+            else:
+                tail = ()
+            cost = 3 + self.need + self.growth + _size(tail)
+            # A hundred edits leave one more segment: the one that is there grows.
+            cost_of_new += LAST_RESORT // 2
+            index = len(survey.obj.loads) - 1
+            yield Plan(cost, self.strings, "end", index, moved=moved + tail)
+        if not survey.has_payload:
+            yield from self._new_segments(cost_of_new)
+
+    def _new_segments(self, cost: int) -> Iterator[Plan]:
+        survey, strings, moved = self.survey, self.strings, self.moved
+        room = self.headers.spare
+        if room:
+            # The strings may move on with the next tool's edit, and a segment
+            # must not be left without a section: something else goes with them.
+            anchor = () if any(p.kind is Kind.TABLE for p in moved) else _anchor(survey, moved)
+            if anchor is not None:
+                yield Plan(cost + _size(anchor), strings, "new", room=room, moved=moved + anchor)
+        if self.headers.front is None:
+            return
+        tables, notes = self.headers.front
+        if survey.strtab in tables and strings != "move":
+            return
+        rest = tuple(p for p in tables if p not in moved)
+        everything = moved + rest
+        if not any(p.kind is Kind.TABLE for p in everything):
+            anchor = _anchor(survey, everything)
+            if anchor is None:
+                return
+            everything += anchor
+        if survey.can_leave(everything):
+            extra = _size(tuple(p for p in everything if p not in moved))
+            if extra <= _MAX_MOVED:
+                yield Plan(cost + extra, strings, "new", -1, "front", everything, notes)
+
+
+def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | None:
+    """Choose a small table that patchelf never moves, to keep a new segment from being empty."""
+    candidates = sorted(
+        (p for p in survey.pieces if p.kind is Kind.TABLE and p not in going),
+        key=lambda piece: piece.size,
+    )
+    preferred = {survey.obj.dt(elf.DT_VERNEED): 0, survey.obj.dt(elf.DT_VERSYM): 1}
+    candidates.sort(key=lambda piece: preferred.get(piece.addr, 2))
+    for piece in candidates:
+        if survey.can_leave((*going, piece)):
+            return (piece,)
+    return None
+
+
+def has_free_header(survey: Survey) -> bool:
+    """Whether the bytes behind the program header table are free for one more header."""
+    obj = survey.obj
+    start, end = obj.table_end, obj.table_end + obj.layout.phdr.size
+    if not any(load.holds(obj.header.phoff) and end <= load.end for load in obj.loads):
+        return False
+    if not is_zero(obj.draft.read(start, end - start)):
+        return False  # as in nearly every file: .interp or a note is there
+    owners = [(p.offset, p.end) for p in survey.pieces]
+    owners += [(s.offset, s.end) for s in obj.shdrs if s.type != elf.SHT_NOBITS and s.size]
+    owners += [(p.offset, p.end) for p in obj.phdrs if p.type not in {elf.PT_LOAD, elf.PT_PHDR}]
+    if obj.shdrs:
+        owners.append((obj.header.shoff, obj.shdrs_end))
+    return not any(low < end and high > start for low, high in owners)
+
+
+def front_blockers(survey: Survey) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
+    """Find what is in the way of two more headers: pieces that must go, notes that shift.
+
+    Two, not one: patchelf up to 0.18 takes the first section header that does
+    not ascend for the end of the room it has, and would write over tables.
+    Notes stay in the first page, since a core dump holds only that of a file.
+    """
+    obj = survey.obj
+    home = [load for load in obj.loads if load.holds(obj.header.phoff)]
+    if not home:
+        return None
+    free = shifted = 0
+    for _ in range(8):
+        free = obj.table_end + 2 * obj.layout.phdr.size + (shifted + 16 if shifted else 0)
+        blockers = [p for p in survey.inside(0, free) if p.end > obj.header.phoff]
+        notes = tuple(p for p in blockers if p.kind is Kind.NOTE)
+        size = sum(align_up(p.size, 8) + 8 for p in notes)
+        if size == shifted:
+            break
+        shifted = size
+    else:
+        return None
+    movable = {Kind.NOTE, Kind.TABLE, Kind.STRTAB, Kind.INTERP}
+    if free > home[0].end or any(p.kind not in movable for p in blockers):
+        return None
+    others = [(s.offset, s.end) for s in obj.shdrs if not s.flags & elf.SHF_ALLOC]
+    if obj.shdrs:
+        others.append((obj.header.shoff, obj.shdrs_end))
+    if any(low < free and high > obj.header.phoff for low, high in others):
+        return None
+    if not survey.is_unused(obj.table_end, free):
+        return None
+    return tuple(p for p in blockers if p.kind is not Kind.NOTE), notes
+
+
+#: More than this is not worth it, and is kept in memory meanwhile.
+_MAX_BSS = 64 << 20
+
+
+def bss_cost(survey: Survey) -> int | None:
+    """By how many bytes the file would grow, None where it can't be done."""
+    obj = survey.obj
+    last = obj.loads[-1]
+    size = last.memsz - last.filesz
+    tail = survey.end - last.end
+    if survey.has_payload or size < 0 or size + tail > _MAX_BSS:
+        return None
+    if any(p.end > last.end for p in obj.phdrs if p is not last):
+        return None
+    if obj.table_end > last.end or not obj.shdrs:
+        return None
+    behind = [s for s in obj.shdrs if s.end > last.end and s.type != elf.SHT_NOBITS and s.size]
+    if any(s.offset < last.end or s.flags & elf.SHF_ALLOC for s in behind):
+        return None
+    if obj.header.shoff < last.end < obj.shdrs_end:
+        return None
+    return size

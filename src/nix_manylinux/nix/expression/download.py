@@ -1,0 +1,126 @@
+"""The wheels of a release, fetched by the ordinary client: pip, as a subprocess."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.target.policy import LEGACY_FLOORS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+#: NAME==VERSION, with a version as PEP 440 spells them.
+_PINNED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9.!+_-]+")
+
+_SYSTEM = re.compile(r"(?P<cpu>[a-z0-9_]+)-linux")
+
+#: Nix's names of processors that platform tags spell in another way.
+_TAG_CPUS = {"powerpc64le": "ppc64le", "powerpc64": "ppc64"}
+
+_PYTHON = re.compile(r"3\.[0-9]+")
+
+
+class NoSuchWheel(NixManylinuxError):
+    """The client found no wheel for a release, a Python and a system."""
+
+
+def platforms_of(system: str, *, glibc: tuple[int, int]) -> list[str]:
+    """List the platform tags that fit a Nix system ("x86_64-linux") of a glibc, best first."""
+    match = _SYSTEM.fullmatch(system)
+    if match is None:
+        raise BadOption(
+            f"{system!r} is no system with manylinux wheels",
+            hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
+        )
+    arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
+    names = {version: name for name, version in LEGACY_FLOORS.items()}
+    tags = []
+    for minor in range(glibc[1], 4, -1):
+        tags.append(f"manylinux_{glibc[0]}_{minor}_{arch}")
+        if (glibc[0], minor) in names:
+            tags.append(f"{names[glibc[0], minor]}_{arch}")
+    return [*tags, f"linux_{arch}"]
+
+
+def download_wheels(
+    requirement: str,
+    *,
+    python_versions: Sequence[str],
+    systems: Sequence[str],
+    into: str,
+    environment: Mapping[str, str],
+    glibc: tuple[int, int] = (2, 41),
+    progress: bool = False,
+    pip: Sequence[str] = (),
+) -> list[str]:
+    """Fetch the wheel of NAME==VERSION for every Python and system; paths, each once, sorted.
+
+    ``into`` is a folder for the files. With ``progress`` the client draws its
+    bar on standard error. ``pip`` is the client's command, the running
+    interpreter's pip where it is not given. Raises BadOption for a
+    requirement that pins nothing, NoSuchWheel with the client's own words.
+    """
+    if not _PINNED.fullmatch(requirement):
+        raise BadOption(
+            f"{requirement!r} is neither a wheel nor NAME==VERSION",
+            hint="give the path of a wheel, or pin the release: numpy==1.26.4",
+        )
+    for python in python_versions:
+        if not _PYTHON.fullmatch(python):
+            raise BadOption(f"{python!r} is no version of Python", hint="write 3.11 or the like")
+    found: set[tuple[str, str]] = set()
+    for system in systems:
+        for python in python_versions:
+            folder = os.path.join(into, system, python)
+            os.makedirs(folder, exist_ok=True)
+            _download(
+                [
+                    *(pip or (sys.executable, "-m", "pip")),
+                    *_arguments(requirement, python, platforms_of(system, glibc=glibc), folder),
+                ],
+                environment,
+                f"{requirement} for Python {python} on {system}",
+                progress=progress,
+            )
+            found.update((name, os.path.join(folder, name)) for name in os.listdir(folder))
+    # The same abi3 or py3 wheel serves several Pythons.
+    return [path for _, path in sorted(dict(sorted(found)).items())]
+
+
+def _arguments(requirement: str, python: str, platforms: Iterable[str], folder: str) -> list[str]:
+    command = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+    command += ["--implementation", "cp", "--python-version", python, "--dest", folder]
+    for platform in platforms:
+        command += ["--platform", platform]
+    return [*command, "--", requirement]
+
+
+def _download(
+    command: Sequence[str], environment: Mapping[str, str], what: str, *, progress: bool
+) -> None:
+    import subprocess  # noqa: PLC0415 (start-up)
+
+    command = [*command[:-2], "--progress-bar", "on" if progress else "off", *command[-2:]]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if progress else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            check=False,
+        )
+    except OSError as error:
+        raise NoSuchWheel(f"can't be run: {error.strerror}", where=command[0]) from error
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").splitlines()
+        lines = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
+        reason = lines[-1] if lines else (said[-1] if said else "pip said nothing")
+        hint = "look at the release's files on its index, and choose another version or system"
+        if "No module named pip" in reason:
+            hint = "install pip beside nix-manylinux, or fetch the wheel and give its path"
+        raise NoSuchWheel(reason, where=what, hint=hint)

@@ -1,0 +1,94 @@
+"""The libraries that a wheel's files want from neither libc, wheel nor policy, and who has them."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+from nix_manylinux.data import read_libraries
+from nix_manylinux.nix.packages import advise, package_sets, suggest
+from nix_manylinux.target.policy import parse_floor, policy_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.packages import Suggestion, Table
+    from nix_manylinux.target.policy import Policies
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+_ORIGINS = ("$ORIGIN/", "${ORIGIN}/")
+
+
+class OutsideLibraries(NamedTuple):
+    """Where libraries come from that a format's policy does not bring.
+
+    ``found`` has one suggestion for each attribute of nixpkgs, ``nobody``
+    one for each soname that nixpkgs lacks, ``elsewhere`` sonames with the
+    folder of site-packages, another wheel's, in which they are looked for.
+    """
+
+    found: tuple[Suggestion, ...]
+    nobody: tuple[Suggestion, ...]
+    elsewhere: tuple[tuple[str, str], ...]
+
+
+def outside_libraries(
+    wheels: Sequence[DescribedWheel], style: str, table: Table, policies: Policies
+) -> OutsideLibraries:
+    """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1")."""
+    libc = {
+        name
+        for name in read_libraries().glibc
+        # Some have left glibc, and have a package of their own now: libcrypt.so.1.
+        if name not in table.rows or table.rows[name].attr == "glibc"
+    }
+    known = libc | set(policies.musl_sonames.values())
+    if parse_floor(style):
+        known |= policy_for(style, policies).sonames
+    wanted: dict[str, str] = {}
+    brought = package_sets((wheel.facts for wheel in wheels), table)
+    for wheel in wheels:
+        for name, file in _outside(wheel.facts, known):
+            wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
+    found: dict[str, Suggestion] = {}
+    nobody, elsewhere = [], []
+    for name, folder in sorted(wanted.items()):
+        suggestion = suggest(name, table)
+        if suggestion.kind == "driver":
+            continue
+        # Unfree, insecure, of another language: then the other wheel is meant.
+        if folder and (not suggestion.is_sure or suggestion.notes):
+            elsewhere.append((name, folder))
+        elif suggestion.is_sure and (suggestion := advise(name, table, brought)).is_sure:
+            found.setdefault(suggestion.attribute, suggestion)
+        else:
+            nobody.append(suggestion)
+    ordered = sorted(found.values(), key=lambda each: each.attribute.lower())
+    return OutsideLibraries(tuple(ordered), tuple(nobody), tuple(elsewhere))
+
+
+def _outside(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
+    """Yield the needed names that are neither known nor in the wheel, with the file that needs."""
+    own = {posixpath.basename(name) for file in facts.files for name in file.names}
+    own |= {file.facts.soname for file in facts.files if file.facts.soname}
+    for file in facts.files:
+        if file.facts.kind.is_linked:
+            for name in file.facts.needed:
+                if name not in own and name not in known and "ld-linux" not in name:
+                    yield name, file
+
+
+def _foreign_folder(file: TreeFile, facts: TreeFacts) -> str:
+    """Name the folder of site-packages, not of this wheel, that a file's search path leads to."""
+    for site in facts.site_packages:
+        for entry in file.facts.search_path:
+            if not file.path.startswith(f"{site}/") or not entry.startswith(_ORIGINS):
+                continue
+            path = posixpath.normpath(
+                posixpath.join(posixpath.dirname(file.path), entry.partition("/")[2])
+            )
+            ours = any(name.startswith(f"{path}/") for each in facts.files for name in each.names)
+            if path.startswith(f"{site}/") and not ours:
+                return path[len(site) + 1 :]
+    return ""

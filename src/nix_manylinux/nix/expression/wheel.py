@@ -1,0 +1,146 @@
+"""What an expression for a wheel is made of: its metadata, its modules and programs, its needs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+
+from nix_manylinux.base.scratch import scratch_folder
+from nix_manylinux.base.values import Value, field
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.metadata import MAX_METADATA, read_headers
+from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.open import open_wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.wheel.name import WheelName
+    from nix_manylinux.wheel.open import Wheel
+
+#: Folders that projects put beside their package, and that nobody means to import.
+_NOT_IMPORTED = frozenset(
+    {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmarks", "scripts"}
+)
+
+#: "numpy/core/x.cpython-311-x86_64-linux-gnu.so", "x.abi3.so", "x.so": a module called "x".
+_MODULE = re.compile(
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:\.py|(?:\.(?:cpython|pypy|abi3)[^/]*)?\.so)"
+)
+
+
+class DescribedWheel(Value):
+    """One wheel, as far as an expression for it must know it.
+
+    ``file`` is its file name, ``sri`` its sha256 as Nix writes it; ``headers``
+    are METADATA's by lower-case name; ``modules`` what can be imported, by
+    dotted names; ``programs`` what lands in ``bin``.
+    """
+
+    file: str
+    sri: str
+    name: WheelName
+    headers: dict[str, list[str]] = field(hash=False)
+    modules: tuple[str, ...]
+    programs: tuple[str, ...]
+    facts: TreeFacts
+
+    def header(self, name: str) -> str:
+        """Give a header's first value, or "" where there is none (or only UNKNOWN)."""
+        value = next(iter(self.headers.get(name, ())), "").strip()
+        return "" if value.upper() == "UNKNOWN" else value
+
+
+def describe_wheel(path: str) -> DescribedWheel:
+    """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel."""
+    with scratch_folder() as folder, open_wheel(path) as wheel:
+        unpacked = wheel.unpack(folder)
+        facts = scan_tree(unpacked.root, labels=unpacked.labels)
+        headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
+        return DescribedWheel(
+            file=wheel.file_name,
+            sri=_sri(path),
+            name=parse_wheel_name(wheel.file_name),
+            headers=headers,
+            modules=_modules(_site_paths(wheel)),
+            programs=_programs(wheel),
+            facts=facts,
+        )
+
+
+def _sri(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return f"sha256-{base64.b64encode(digest.digest()).decode('ascii')}"
+
+
+def _site_paths(wheel: Wheel) -> list[str]:
+    """List what lands in site-packages, by its path there."""
+    prefix = wheel.location("")
+    locations = (wheel.location(member.name) for member in wheel.members if not member.is_folder)
+    return [place[len(prefix) :] for place in locations if place.startswith(prefix)]
+
+
+def _modules(paths: Iterable[str]) -> tuple[str, ...]:
+    """List the packages and modules worth importing; namespace packages are gone into."""
+    found = set()
+    known = set(paths)
+    packages = {os.path.dirname(path) for path in known if os.path.basename(path) == "__init__.py"}
+    for path in known:
+        parts = path.split("/")
+        if parts[0].endswith((".dist-info", ".data", ".libs")):
+            continue
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in packages:
+                found.add(".".join(parts[:depth]))
+                break
+        else:
+            match = _MODULE.fullmatch(parts[-1])
+            if match and len(parts) == 1:
+                found.add(match["name"])
+    return tuple(sorted(name for name in found if _is_public(name)))
+
+
+def _is_public(module: str) -> bool:
+    parts = module.split(".")
+    # ibm_db_tests wants a database, and nobody wants it.
+    tests = parts[0] in _NOT_IMPORTED or parts[0].lower().endswith(("_test", "_tests"))
+    return not tests and all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", part) for part in parts)
+
+
+def _programs(wheel: Wheel) -> tuple[str, ...]:
+    """List the console scripts of entry_points.txt, and the files in ``.data/scripts``."""
+    places = (wheel.location(member.name) for member in wheel.members if not member.is_folder)
+    names = {place.removeprefix("bin/") for place in places if place.startswith("bin/")}
+    text = _entry_points(wheel)
+    names.update(_console_scripts(text.splitlines()))
+    return tuple(sorted(names))
+
+
+def _entry_points(wheel: Wheel) -> str:
+    import zipfile  # noqa: PLC0415 (start-up: only expressions need it)
+
+    with zipfile.ZipFile(wheel.path) as archive:
+        try:
+            with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
+                data = file.read(MAX_METADATA)
+        except KeyError:
+            return ""
+    return data.decode("utf-8", "replace")
+
+
+def _console_scripts(lines: Iterable[str]) -> Iterator[str]:
+    """Read the names in the section (entry points specification, "File format")."""
+    section = ""
+    for line in lines:
+        text = line.strip()
+        if text.startswith("["):
+            section = text.strip("[]").strip()
+        elif section == "console_scripts" and "=" in text and not text.startswith(("#", ";")):
+            yield text.partition("=")[0].strip()

@@ -1,0 +1,321 @@
+"""A complete buildPythonPackage expression for a wheel, as text that parses and builds."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.patterns import exact_globs, exact_pattern
+from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.nix.expression.dependencies import Place, read_dependencies
+from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
+from nix_manylinux.nix.expression.outside import outside_libraries
+from nix_manylinux.nix.syntax import (
+    NOT_AN_ARGUMENT,
+    nix_comment,
+    nix_list,
+    nix_name,
+    nix_path,
+    nix_string,
+)
+from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
+from nix_manylinux.wheel.metadata import normalise_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from nix_manylinux.nix.expression.dependencies import Dependencies
+    from nix_manylinux.nix.expression.outside import OutsideLibraries
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.packages import Suggestion, Table
+    from nix_manylinux.target.policy import Policies
+    from nix_manylinux.tree.facts import TreeFile
+
+
+def build_expression(
+    wheels: Sequence[DescribedWheel],
+    *,
+    table: Table,
+    policies: Policies,
+    python_versions: Sequence[str] = (),
+    systems: Sequence[str] = (),
+    runtime_libs: Sequence[str] = (),
+) -> str:
+    """Write the expression for the wheels of one release, one for each Python and platform.
+
+    ``python_versions`` ("3.11") and ``systems`` ("x86_64-linux") are where
+    markers are evaluated; where they are not given, the tags tell.
+    ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. The result is a
+    function for ``python3Packages.callPackage``, in the format of nixfmt.
+    Raises BadOption for no wheels, or wheels of several releases.
+    """
+    if len({(normalise_name(wheel.name.name), wheel.name.version) for wheel in wheels}) != 1:
+        raise BadOption("an expression is for the wheels of one release of one package")
+    first = wheels[0]
+    places = [
+        Place(python=python, system=system)
+        for python in python_versions or _pythons(wheels)
+        for system in systems or _systems(wheels)
+    ]
+    dependencies = read_dependencies(first.headers, places)
+    style = _format(wheels)
+    libraries = outside_libraries(wheels, style, table, policies)
+    body = [
+        f"pname = {nix_string(normalise_name(first.header('name') or first.name.name))};",
+        f"version = {nix_string(first.header('version') or first.name.version)};",
+        f"format = {nix_string(style)};",
+        "",
+        *_source(wheels),
+        *_dependencies(dependencies),
+        *_hook(wheels, style),
+        *_build_inputs(libraries, runtime_libs),
+        *_foreign(wheels, places),
+        *_imports_check(wheels),
+        *_meta(wheels, places),
+    ]
+    text = "\n".join(f"  {line}" if line else "" for line in body)
+    arguments = _arguments(dependencies, text)
+    head = "".join(f"  {name},\n" for name in arguments)
+    return f"{{\n{head}}}:\nbuildPythonPackage {{\n{text}\n}}\n"
+
+
+#: The expression's own arguments, and what in its text shows that it uses one.
+_USES = {
+    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem)\b",
+    "stdenv": r"\bstdenv\.hostPlatform\b",
+    "buildPythonPackage": "",
+    "fetchPypi": "",
+    "manylinuxFixupHook": r"\bmanylinuxFixupHook\b",
+    "pkgs": r"\bpkgs\.",
+    "python": r"\bpython\.(?:version|pythonVersion|pkgs)\b",
+}
+
+
+def _arguments(dependencies: Dependencies, text: str) -> list[str]:
+    """List the function's arguments: our own that the text uses, then the packages."""
+    own = [name for name, use in _USES.items() if re.search(use, text)]
+    names = {*dependencies.always, *dependencies.sometimes} - NOT_AN_ARGUMENT
+    return [*own, *sorted({_argument(name) for name in names})]
+
+
+def _argument(package: str) -> str:
+    """Name a Python package's attribute as an argument: nixpkgs begins those of digits with "_".
+
+    What Nix means something else by can be no argument, and is selected.
+    """
+    if package in NOT_AN_ARGUMENT:
+        return f"python.pkgs.{nix_name(package)}"
+    return f"_{package}" if package[0].isdigit() or package in _USES else package
+
+
+def _format(wheels: Iterable[DescribedWheel]) -> str:
+    """Name the format that allows all the wheels: the highest of their floors."""
+    floors = [floor for wheel in wheels if (floor := _floor(wheel))]
+    if not floors:
+        return "wheel"
+    highest = max(floors, key=lambda floor: (floor.libc == "glibc", floor.version))
+    for name, version in LEGACY_FLOORS.items():
+        if highest.libc == "glibc" and highest.version == version:
+            return name
+    return str(Floor(libc=highest.libc, major=highest.major, minor=highest.minor))
+
+
+def _floor(wheel: DescribedWheel) -> Floor | None:
+    """Give the lowest floor among a wheel's tags, of glibc before musl."""
+    floors = [floor for tag in wheel.name.tags if (floor := parse_floor(tag.rpartition("-")[2]))]
+    return min(floors, key=lambda floor: (floor.libc != "glibc", floor.version), default=None)
+
+
+def _pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
+    """List the versions that tags name; where they name none, a Python of our day."""
+    tags = [tag.partition("-")[0] for wheel in wheels for tag in wheel.name.tags]
+    named = {match[1] for tag in tags if (match := re.fullmatch(r"cp3([0-9]+)", tag))}
+    return [f"3.{minor}" for minor in sorted(named, key=int)] or ["3.12"]
+
+
+def _systems(wheels: Iterable[DescribedWheel]) -> list[str]:
+    """List the Nix systems of the wheels; a pure wheel is evaluated for the commonest."""
+    systems = {_nix_cpu(floor.arch) + "-linux" for wheel in wheels if (floor := _floor(wheel))}
+    return sorted(systems) or ["x86_64-linux"]
+
+
+def _nix_cpu(arch: str) -> str:
+    return {"ppc64le": "powerpc64le", "ppc64": "powerpc64"}.get(arch, arch)
+
+
+def _source(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
+    """Write src: one file by its name, or the list that fetchPypi chooses from."""
+    if "+" in wheels[0].name.version:
+        yield '# A local version (+...) is never on PyPI: add url = "..." beside file.'
+    if len(wheels) == 1:
+        yield "src = fetchPypi {"
+        yield f"  file = {nix_string(wheels[0].file)};"
+        yield f"  hash = {nix_string(wheels[0].sri)};"
+        yield "};"
+        return
+    yield "src = fetchPypi {"
+    yield "  pythonVersion = python.version;"
+    yield "  files = ["
+    for wheel in sorted(wheels, key=lambda wheel: wheel.file):
+        yield "    {"
+        yield f"      file = {nix_string(wheel.file)};"
+        yield f"      hash = {nix_string(wheel.sri)};"
+        yield "    }"
+    yield "  ];"
+    yield "};"
+
+
+def _dependencies(dependencies: Dependencies) -> Iterator[str]:
+    if dependencies.always or dependencies.sometimes:
+        yield ""
+        names = [_argument(name) for name in dependencies.always]
+        lines = _block("dependencies", names).split("\n")
+        groups: dict[tuple[Place, ...], list[str]] = {}
+        for name, where in dependencies.sometimes.items():
+            groups.setdefault(where, []).append(_argument(name))
+        for where, members in groups.items():
+            places = [nix_string(f"{place.python} {place.system}") for place in where]
+            here = '"${python.pythonVersion} ${stdenv.hostPlatform.system}"'
+            lines[-1] = lines[-1].removesuffix(";")
+            condition = f"lib.optionals (lib.elem {here} {nix_list(places, width=200)})"
+            lines.append(f"++ {condition} {nix_list(members, width=60)};")
+        yield from lines
+    if dependencies.extras:
+        yield ""
+        # Not arguments: a package that nixpkgs lacks hurts only where its extra is used.
+        yield "optional-dependencies = with python.pkgs; {"
+        for extra, packages in dependencies.extras.items():
+            block = _block(nix_name(extra), [_argument(name) for name in packages])
+            yield from (f"  {line}" for line in block.split("\n"))
+        yield "};"
+
+
+def _hook(wheels: Iterable[DescribedWheel], style: str) -> Iterator[str]:
+    """Ask for the hook where the format doesn't: a wheel for any platform that has libraries."""
+    if style == "wheel" and any(_linked(wheel) for wheel in wheels):
+        yield ""
+        yield "nativeBuildInputs = [ manylinuxFixupHook ];"
+
+
+def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Iterator[str]:
+    """Allow the files that are for another machine than the one that a wheel is built on."""
+    paths: dict[str, None] = {}
+    for wheel in wheels:
+        floor = _floor(wheel)
+        systems = {_nix_cpu(floor.arch)} if floor else {p.system.partition("-")[0] for p in places}
+        for file in _linked(wheel):
+            if systems - {_nix_cpu(file.facts.machine.name)}:
+                paths[file.path] = None
+    if paths:
+        yield ""
+        globs = sorted(map(nix_string, exact_globs(tuple(paths))))
+        yield from _block("manylinuxAllowForeign", globs).split("\n")
+
+
+def _linked(wheel: DescribedWheel) -> list[TreeFile]:
+    return [file for file in wheel.facts.files if file.facts.kind.is_linked]
+
+
+def _build_inputs(libraries: OutsideLibraries, runtime_libs: Sequence[str]) -> Iterator[str]:
+    if libraries.found:
+        yield ""
+        yield from _remarks(note for each in libraries.found for note in each.notes)
+        yield from _block("buildInputs", [_input(each) for each in libraries.found]).split("\n")
+    if libraries.elsewhere:
+        yield ""
+        yield from (
+            nix_comment(f"{soname} is looked for in {folder}, another wheel's: see dependencies.")
+            for soname, folder in libraries.elsewhere
+        )
+    if libraries.nobody:
+        yield ""
+        yield from _remarks(
+            f"{f'{each.soname}: ' if each.kind == 'other version' else ''}{nixpkgs.explain(each)}"
+            for each in libraries.nobody
+        )
+        names = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
+        yield from _block("manylinuxIgnoreMissingDeps", names).split("\n")
+    if runtime_libs:
+        yield ""
+        names = [nix_string(soname) for soname in sorted(set(runtime_libs))]
+        yield from _block("manylinuxRuntimeLibs", names).split("\n")
+
+
+def _input(suggestion: Suggestion) -> str:
+    new = f"pkgs.{nix_path(suggestion.attribute)}"
+    if not suggestion.old_attribute:
+        return new
+    return f"({new} or pkgs.{nix_path(suggestion.old_attribute)})"
+
+
+def _imports_check(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
+    modules = sorted(set.intersection(*(set(wheel.modules) for wheel in wheels)))
+    if modules:
+        yield ""
+        names = [nix_string(module) for module in modules[:8]]
+        yield from _block("pythonImportsCheck", names).split("\n")
+
+
+def _meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator[str]:
+    first = wheels[0]
+    yield ""
+    yield "meta = {"
+    summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
+    if summary:
+        yield f"  description = {nix_string(summary[:1].upper() + summary[1:])};"
+    homepage = _line(_homepage(first))
+    if homepage:
+        yield f"  homepage = {nix_string(homepage)};"
+    yield from (f"  {line}" for line in _license(first))
+    native = any(wheel.facts.files for wheel in wheels)
+    if native:
+        yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"
+        systems = sorted({place.system for place in places})
+        yield from (
+            f"  {line}" for line in _block("platforms", map(nix_string, systems)).split("\n")
+        )
+    pname = normalise_name(first.name.name)
+    programs = [name for name in first.programs if normalise_name(name) == pname]
+    if programs or len(first.programs) == 1:
+        yield f"  mainProgram = {nix_string(_line((programs or list(first.programs))[0]))};"
+    yield "};"
+
+
+def _line(text: str) -> str:
+    """Give text that a Nix string can hold on one line: control characters become spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _license(wheel: DescribedWheel) -> Iterator[str]:
+    expression, text = wheel.header("license-expression"), wheel.header("license")
+    found = nixpkgs_licenses(expression, text, wheel.headers.get("classifier", ()))
+    names = [f"lib.licenses.{name}" for name in found]
+    if len(names) == 1:
+        yield f"license = {names[0]};"
+    elif names:
+        yield from _block("license", names).split("\n")
+    else:
+        told = expression or text
+        said = repr(" ".join(told.split())[:70]) if told else "nothing"
+        yield f"# license: METADATA says {said}"
+
+
+def _homepage(wheel: DescribedWheel) -> str:
+    """Give Home-page, or the Project-URL that is labelled most like one."""
+    urls = {}
+    for value in wheel.headers.get("project-url", ()):
+        label, _, url = value.partition(",")
+        urls[re.sub(r"[^a-z]", "", label.lower())] = url.strip()
+    labels = ("homepage", "home", "repository", "source", "sourcecode", "github", "documentation")
+    return next((urls[label] for label in labels if label in urls), wheel.header("home-page"))
+
+
+def _remarks(notes: Iterable[str]) -> Iterator[str]:
+    yield from dict.fromkeys(nix_comment(f"{note}.") for note in notes)
+
+
+def _block(name: str, items: Iterable[str]) -> str:
+    """Write a binding to a list, one item a line where there are several, as nixfmt does."""
+    items = list(items)
+    return f"{name} = {nix_list(items, width=200 if len(items) < 2 else 0)};"

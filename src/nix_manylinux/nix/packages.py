@@ -1,0 +1,281 @@
+"""Who in nixpkgs provides a library."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from nix_manylinux.base.values import Value, field, replace
+from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
+from nix_manylinux.nix.syntax import nix_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Sequence
+
+    from nix_manylinux.tree.facts import TreeFacts
+
+#: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
+_SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")
+
+#: auditwheel grafts libfoo.so.1 under the name libfoo-1a2b3c4d.so.1 (its repair.py).
+_GRAFTED = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}(?P<rest>\.so(?:\.[^/]*)?)")
+
+#: Package sets of other languages: a library there is seldom meant for anybody else.
+_OF_A_LANGUAGE = re.compile(
+    r"(?:chicken|gnat|java|lua|ocaml|perl|postgresql|python|swift|tcl)[0-9]*Packages(?:_[0-9]+)?\..*"
+)
+
+
+class Table(Value):
+    """What is known of nixpkgs, read once and passed on.
+
+    ``stems`` lead from a library's name without version to its rows;
+    ``renames`` from an attribute's new name to its old one.
+    """
+
+    rows: dict[str, SonameRow] = field(hash=False)
+    stems: dict[str, tuple[SonameRow, ...]] = field(hash=False)
+    renames: dict[str, str] = field(hash=False)
+    driver: frozenset[str]
+
+
+class Suggestion(Value):
+    """What nixpkgs has for one soname.
+
+    ``kind`` is "exact"; "file" (the name of a file whose soname is known);
+    "other version" (the same library with another major version: the ABI
+    differs); "driver" (comes with the host's graphics driver); "similar"
+    (only ``similar`` names are known); or "none". ``attribute`` is what goes
+    into an expression, output included where it isn't "out", and is empty for
+    the last three; ``output`` is the output in any case. ``old_attribute`` is
+    its name in older nixpkgs. ``notes`` are sentences about it.
+    """
+
+    soname: str
+    kind: str
+    attribute: str = ""
+    output: str = ""
+    old_attribute: str = ""
+    others: tuple[str, ...] = ()
+    similar: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the attribute provides what was asked for, as far as its name can tell."""
+        return self.kind in {"exact", "file"}
+
+    @property
+    def installable(self) -> str:
+        """The attribute with its output always spelt, as ``nix-build -A`` takes it."""
+        if not self.attribute or self.output != "out":
+            return self.attribute
+        return f"{self.attribute}.out"
+
+
+def load_table() -> Table:
+    """Read the tables of ``data/``; some 50 ms, so only where advice is wanted."""
+    rows = read_sonames()
+    stems: dict[str, list[SonameRow]] = {}
+    for row in rows.values():
+        match = _SONAME.fullmatch(row.soname)
+        if match and row.attr:
+            stems.setdefault(match["stem"], []).append(row)
+    return Table(
+        rows=rows,
+        stems={stem: tuple(found) for stem, found in stems.items()},
+        renames=read_xorg_renames(),
+        driver=read_libraries().driver,
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def suggest(soname: str, table: Table) -> Suggestion:
+    """Look ``soname`` up: exactly, as a file's name, by its name without version, by likeness."""
+    grafted = _GRAFTED.fullmatch(soname)
+    row = table.rows.get(soname)
+    if soname in table.driver or (row and row.note == "driver"):
+        note = f"{soname} comes with the host's graphics driver, from no package"
+        return Suggestion(soname=soname, kind="driver", notes=(note,))
+    if grafted:
+        original = grafted["stem"] + grafted["rest"]
+        note = (
+            f"{soname} is a copy of {original} that auditwheel put into some wheel, together "
+            "with what needs it; in this one it is missing"
+        )
+        return Suggestion(soname=soname, kind="none", notes=(note,))
+    if row and row.attr and not _is_borrowed(row, table):
+        return _from_row(soname, row, "exact", table)
+    return _by_family(soname, table)
+
+
+def advise(soname: str, table: Table, brought: Container[str]) -> Suggestion:
+    """Look ``soname`` up as `suggest` does, for wheels that bring parts of the sets ``brought``.
+
+    A library whose siblings are in the wheel is turned down: two Qt in one
+    process don't work.
+    """
+    found = suggest(soname, table)
+    name = package_set(found.attribute)
+    if not found.is_sure or not name or name not in brought:
+        return found
+    note = (
+        f"{name} has some of these, but built against other copies of libraries that this "
+        "wheel brings itself"
+    )
+    return replace(found, kind="none", attribute="", notes=(note,))
+
+
+def package_set(attribute: str) -> str:
+    """Name the set that a package's libraries are built together in: "kdePackages", or "".
+
+    CUDA's and ROCm's are no such sets: their libraries go by their sonames, and
+    wheels bring some of them and leave others to the system.
+    """
+    name = attribute.partition(".")[0]
+    together = re.search(r"(?<!cuda)(?<!rocm)Packages|Qt[0-9]|_all_", name)
+    return name if name != attribute and together else ""
+
+
+def package_sets(trees: Iterable[TreeFacts], table: Table) -> set[str]:
+    """Name the sets of nixpkgs that have libraries which the wheels bring themselves."""
+    rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
+    return {name for row in rows if row and (name := package_set(row.attr))}
+
+
+def explain(suggestion: Suggestion) -> str:
+    """Say in one line who provides a library, and what is to be minded about it."""
+    parts = []
+    if suggestion.is_sure:
+        parts.append(f"{nix_path(suggestion.attribute)}")
+        if suggestion.old_attribute:
+            parts.append(f"{nix_path(suggestion.old_attribute)} in older nixpkgs")
+    parts.extend(suggestion.notes)
+    if suggestion.similar:
+        parts.append(f"similar names: {', '.join(suggestion.similar)}")
+    return "; ".join(parts)
+
+
+def _is_borrowed(row: SonameRow, table: Table) -> bool:
+    """Whether a name without a version is that of an application's private copy.
+
+    So it is where the library itself is known with a version, and the package
+    isn't called after it: aws-lc's libssl.so, an application's libsqlite3.so.
+    musl's soname is libc.so.
+    """
+    stem = row.soname.removesuffix(".so")
+    if stem in {row.soname, "libc"} or _letters(stem) in _letters(row.attr):
+        return False
+    return bool(_versioned(table.stems.get(stem, ())))
+
+
+def _letters(name: str) -> str:
+    """Give what of a library's or a package's name is worth comparing."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower().removeprefix("lib"))
+
+
+def _versioned(family: Sequence[SonameRow]) -> tuple[SonameRow, ...]:
+    return tuple(row for row in family if not row.soname.endswith(".so"))
+
+
+def _by_family(soname: str, table: Table) -> Suggestion:
+    """Look up a soname that has no row of its own, by its name without the version."""
+    nobody = (f"no nixpkgs package has {soname}",)
+    match = _SONAME.fullmatch(soname)
+    family = table.stems.get(match["stem"], ()) if match else ()
+    family = _versioned(family) or family
+    for known in family:
+        if soname.startswith(f"{known.soname}."):
+            note = f"{soname} is the name of a file, its soname is {known.soname}"
+            return _from_row(soname, known, "file", table, note)
+    if match and family and match["version"] is None:
+        likely = max(family, key=_likelihood)
+        note = f"{soname} names no version, nixpkgs has it as {likely.soname}"
+        return _from_row(soname, likely, "file", table, note)
+    if match and family:
+        nearest = _nearest(match["version"] or "", family)
+        note = (
+            f"nixpkgs has only {nearest.soname} ({nix_path(nearest.attr)}): another ABI, which "
+            "will not load in its place"
+        )
+        return _from_row(soname, nearest, "other version", table, note)
+    similar = _similar(match["stem"], table) if match else ()
+    kind = "similar" if similar else "none"
+    return Suggestion(soname=soname, kind=kind, similar=similar, notes=nobody)
+
+
+def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = "") -> Suggestion:
+    attribute = row.attr if row.output == "out" else f"{row.attr}.{row.output}"
+    old = table.renames.get(row.attr, "")
+    if old and row.output != "out":
+        old = f"{old}.{row.output}"
+    notes = [note] if note else []
+    if row.note == "unfree" and kind != "other version":  # which nobody is told to build
+        notes.append(
+            f"{row.attr} is unfree: it wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1"
+        )
+    if row.note == "insecure" and kind != "other version":
+        notes.append(
+            f"{row.attr} is marked insecure: it wants config.permittedInsecurePackages, or "
+            "NIXPKGS_ALLOW_INSECURE=1"
+        )
+    if _OF_A_LANGUAGE.fullmatch(row.attr):
+        notes.append(f"{row.attr} is a package of another language: a weak hint")
+    return Suggestion(
+        soname=soname,
+        kind=kind,
+        attribute=attribute,
+        output=row.output,
+        old_attribute=old,
+        others=row.others,
+        notes=tuple(notes),
+    )
+
+
+def _likelihood(row: SonameRow) -> tuple[bool, bool, int, tuple[int, ...]]:
+    """Order rows of one library: called like it, not kept for its age, plain of name, new.
+
+    openssl comes before libressl and openssl_1_1, netcdf before what bundles it.
+    """
+    library, _, version = row.soname.partition(".so")
+    alike = _letters(library).startswith(_letters(row.attr))
+    return alike, not row.attr[-1:].isdigit(), -len(row.attr), _numbers(version)
+
+
+def _nearest(version: str, family: Sequence[SonameRow]) -> SonameRow:
+    """Choose the version that lies nearest to the wanted one, the newer of two."""
+    wanted = _numbers(version)
+
+    def distance(row: SonameRow) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        numbers = _numbers(row.soname.partition(".so")[2].lstrip("."))
+        width = max(len(numbers), len(wanted))
+        ours = numbers + (0,) * (width - len(numbers))
+        theirs = wanted + (0,) * (width - len(wanted))
+        apart = tuple(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        return apart, tuple(-number for number in ours)
+
+    return min(family, key=distance)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"[0-9]{1,9}", version))
+
+
+def _similar(stem: str, table: Table) -> tuple[str, ...]:
+    """Name up to three libraries whose names look like a slip of the pen away."""
+    from difflib import get_close_matches  # noqa: PLC0415 (start-up: only advice needs it)
+
+    lengths = range(len(stem) - 2, len(stem) + 3)
+    near = [name for length in lengths for name in _by_length(table).get(length, ())]
+    by_case = {name.lower(): name for name in near}
+    found = get_close_matches(stem.lower(), by_case, n=3, cutoff=0.88)
+    return tuple(table.stems[by_case[name]][0].soname for name in found)
+
+
+@lru_cache(maxsize=1)
+def _by_length(table: Table) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for stem in table.stems:
+        found.setdefault(len(stem), []).append(stem)
+    return found

@@ -1,0 +1,69 @@
+"""Nix expressions as text: strings, attribute paths and lists that parse as what was meant."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.base.errors import BadOption
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
+
+#: Words that no attribute may be called without quotes (Nix manual, "Identifiers").
+_KEYWORDS = frozenset({"assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"})
+
+#: Lower-case names that mean something else: keywords, and what is in scope everywhere
+#: (Nix manual, "Built-in Constants" and "Built-in Functions"), which `with` does not hide.
+NOT_AN_ARGUMENT = _KEYWORDS | {
+    *("abort", "break", "builtins", "derivation", "false", "import", "map", "null", "throw"),
+    "true",
+}
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
+
+
+def nix_string(text: str) -> str:
+    """Write ``text`` as a Nix string in double quotes (Nix manual, "String literal").
+
+    Only a ``$`` that would begin an interpolation is escaped. Raises BadOption
+    for a NUL, which no Nix string can hold.
+    """
+    if "\0" in text:
+        raise BadOption(f"{text!r} holds a NUL, which a Nix string can't")
+    body = re.sub(r'[\\"\n\r\t]|\$(?=\{)', lambda match: _ESCAPES[match[0]], text)
+    return f'"{body}"'
+
+
+def nix_comment(text: str) -> str:
+    """Write a comment of one line; what can't be seen, or would end the line, is spelt out."""
+    spelt = (c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return f"# {''.join(spelt)}"
+
+
+def nix_name(name: str) -> str:
+    """Write one attribute name, quoted where it is no identifier."""
+    if _IDENTIFIER.fullmatch(name) and name not in _KEYWORDS:
+        return name
+    return nix_string(name)
+
+
+def nix_path(attribute: str) -> str:
+    """Write a dotted attribute path, "stdenv.cc.cc.lib", each part quoted where it must be."""
+    return ".".join(nix_name(part) for part in attribute.split("."))
+
+
+def nix_list(items: Iterable[str], *, indent: int = 0, used: int = 0, width: int = 80) -> str:
+    """Write a list of expressions that are ready: on one line if it fits, else one a line.
+
+    ``indent`` is the column of the line that the list is on, ``used`` what
+    else is on that line, both in characters.
+    """
+    items = list(items)
+    line = f"[ {' '.join(items)} ]" if items else "[ ]"
+    if indent + used + len(line) <= width:
+        return line
+    space = " " * indent
+    return "\n".join(["[", *(f"{space}  {item}" for item in items), f"{space}]"])

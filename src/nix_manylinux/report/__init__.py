@@ -1,0 +1,1 @@
+"""How a plan is told: as text, as JSON, as a verdict."""

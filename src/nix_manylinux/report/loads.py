@@ -1,0 +1,137 @@
+"""Loads that DT_NEEDED doesn't show: what a tree may ask of dlopen at run time.
+
+Three sources, each named in the result: ``.note.dlopen`` entries, sonames
+among the strings of read-only data, and literal names in the calls of Python
+files (ctypes.CDLL, ctypes.util.find_library, cffi's dlopen). A name that is
+put together at run time is in none of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.data import read_libraries
+from nix_manylinux.elf.strings import read_only_sonames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nix_manylinux.tree.facts import TreeFacts
+
+#: Calls whose first argument, or keyword "name", is a library.
+_LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library", "load_library"})
+_HINTS = tuple(sorted(each.encode() for each in _LOADERS))
+#: Bytes of a Python file that is still parsed: generated tables reach megabytes.
+_MAX_SOURCE = 8 * 2**20
+
+
+class RuntimeLoad(Value):
+    """A library that may be loaded at run time.
+
+    ``name`` is a soname, or for ``find_library("GL")`` the name without a
+    version ("libGL.so"). ``sources`` are labels of the files that name it,
+    with how: ("cv2.abi3.so", "string").
+    """
+
+    name: str
+    sources: tuple[tuple[str, str], ...]
+
+
+class RuntimeLoads(Value):
+    """All that was found, sorted by name; ``unparsed`` are Python files that could not be read."""
+
+    loads: tuple[RuntimeLoad, ...] = ()
+    unparsed: tuple[str, ...] = ()
+
+
+def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None) -> RuntimeLoads:
+    """Look through the tree that ``facts`` were read from, while it is there.
+
+    What the tree brings itself, by file name or soname, is left out, what a
+    file needs anyway, and the libc. ``labels`` gives the Python files' names by path.
+    """
+    found: dict[str, set[tuple[str, str]]] = {}
+    own = {name.rpartition("/")[2] for file in facts.files for name in file.names}
+    own |= {file.facts.soname for file in facts.files if file.facts.soname}
+    own |= read_libraries().glibc
+    for file in facts.files:
+        if not file.facts.kind.is_linked:
+            continue
+        for note in file.facts.dlopen:
+            for soname in note.sonames:
+                found.setdefault(soname, set()).add((file.label, f"dlopen note, {note.priority}"))
+        needed = {*file.facts.needed, *file.facts.auxiliary, *file.facts.filters}
+        for name in read_only_sonames(f"{facts.root}/{file.path}"):
+            if name not in needed:
+                found.setdefault(name, set()).add((file.label, "string"))
+    unparsed = []
+    for path in python_files(facts.root):
+        label = (labels or {}).get(path, path)
+        names = loads_in_python(_read(f"{facts.root}/{path}"))
+        if names is None:
+            unparsed.append(label)
+        for name in names or ():
+            found.setdefault(name, set()).add((label, "Python"))
+    return RuntimeLoads(
+        loads=tuple(
+            RuntimeLoad(name=name, sources=tuple(sorted(sources)))
+            for name, sources in sorted(found.items())
+            if name not in own and not any(each.startswith(f"{name}.") for each in own)
+        ),
+        unparsed=tuple(unparsed),
+    )
+
+
+def python_files(root: str) -> Iterator[str]:
+    """Give the paths of all ``.py`` files below ``root``, relative to it, sorted by folder."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        inner = os.path.relpath(folder, root)
+        for name in sorted(names):
+            if name.endswith(".py"):
+                yield name if inner == "." else f"{inner}/{name}"
+
+
+def loads_in_python(source: bytes) -> tuple[str, ...] | None:
+    """Return the libraries that literal calls in ``source`` load; None where it can't be parsed.
+
+    The code is parsed, never run; a file without the name of a loading
+    function is not even parsed.
+    """
+    if not any(hint in source for hint in _HINTS):
+        return ()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    names = [_library(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return tuple(sorted({name for name in names if name}))
+
+
+def _library(call: ast.Call) -> str:
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name not in _LOADERS:
+        return ""
+    first = call.args[0] if call.args else next(
+        (word.value for word in call.keywords if word.arg == "name"), None
+    )  # fmt: skip
+    if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return ""
+    text = first.value
+    if name == "find_library":
+        return f"lib{text}.so" if text.isprintable() and "/" not in text and text else ""
+    return text if ".so" in text and "/" not in text and text.isprintable() else ""
+
+
+def _read(path: str) -> bytes:
+    try:
+        if os.path.islink(path) or os.path.getsize(path) > _MAX_SOURCE:
+            return b""
+        with open(path, "rb") as file:
+            return file.read(_MAX_SOURCE)
+    except OSError:
+        return b""

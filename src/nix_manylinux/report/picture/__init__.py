@@ -1,0 +1,1 @@
+"""A picture of who needs what."""

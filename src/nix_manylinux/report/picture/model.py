@@ -1,0 +1,143 @@
+"""A plan as nodes and edges: what every picture of it is drawn from.
+
+All text in here has passed `visible`: file names are bytes that strangers
+chose, and a control character or a change of writing direction in one must
+not reach a terminal, a browser or Graphviz as itself.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.plan import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+#: What is neither letter, mark, number, punctuation, symbol nor the plain space.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+#: In every list and legend: trouble first, then outwards from the wheel.
+ORDER = (
+    Outcome.MISSING,
+    Outcome.INCOMPATIBLE,
+    Outcome.TREE,
+    Outcome.WHEEL,
+    Outcome.LIBRARY,
+    Outcome.DRIVER,
+    Outcome.LATER,
+    Outcome.IGNORED,
+    Outcome.LIBC,
+)
+
+
+class Node(Value):
+    """One file or library, or several where a picture is folded.
+
+    ``place`` is the folder of a file in the tree, the package of one in a
+    store, the directory of any other. ``path`` is empty for what is in the
+    tree and for what was not found. ``kind`` is that of the ELF file, and
+    empty outside of the tree. ``notes`` are sentences. ``advice`` says who in
+    nixpkgs provides it. ``folds`` are the nodes of the whole graph that it
+    stands for, and ``members`` their names, sorted; both empty for one that
+    stands for itself.
+    """
+
+    name: str
+    origin: Outcome
+    place: str = ""
+    path: str = ""
+    kind: str = ""
+    notes: tuple[str, ...] = ()
+    advice: str = ""
+    folds: tuple[int, ...] = ()
+    members: tuple[str, ...] = ()
+
+
+class Edge(Value):
+    """``source`` needs ``target`` (positions in `Graph.nodes`); ``count`` needs in one."""
+
+    source: int
+    target: int
+    count: int = 1
+
+
+class Graph(Value):
+    """Nodes by origin, place and name, edges by their ends.
+
+    ``title`` names the wheel or the tree; ``libc`` is what it is linked for
+    ("glibc 2.36"), ``words`` call each outcome by what it is here.
+    ``files`` counts ELF files of the tree, ``needs`` needed names by outcome:
+    a folded graph still counts the whole one.
+    """
+
+    title: str
+    libc: str
+    words: Mapping[Outcome, str]
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    files: int
+    needs: Mapping[Outcome, int]
+
+    @property
+    def origins(self) -> tuple[Outcome, ...]:
+        """Those that occur, in `ORDER`."""
+        there = {node.origin for node in self.nodes}
+        return tuple(origin for origin in ORDER if origin in there)
+
+    @property
+    def summary(self) -> str:
+        """One sentence: how many files, how many needs, and where those lead."""
+        total = sum(self.needs.values())
+        parts = [
+            f"{self.needs[each]:,} {self.words[each]}" for each in ORDER if self.needs.get(each)
+        ]
+        text = f"{plural(self.files, 'ELF file')}, {plural(total, 'need')}"
+        return f"{text}: {', '.join(parts)}" if parts else text
+
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """Names of all that is missing or does not fit."""
+        names: list[str] = []
+        for node in self.nodes:
+            if node.origin in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+                names.extend(node.members or (node.name,))
+        return tuple(names)
+
+
+def visible(text: str) -> str:
+    r"""Write what can't be seen, or would change how the rest is seen, as ``\x1b`` or ``\u202e``.
+
+    Bytes that were no UTF-8 (``surrogateescape``) come out as ``\xff``.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelt(c) if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def rank(node: Node) -> tuple[int, str, str, str]:
+    """Give the key by which nodes are sorted."""
+    return ORDER.index(node.origin), node.place, node.name, node.path
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _spelt(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape carried
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def is_program(node: Node) -> bool:
+    """Whether somebody runs the file, rather than loads it."""
+    return node.kind in {ElfKind.PROGRAM.value, ElfKind.STATIC.value}

@@ -1,0 +1,240 @@
+"""Plans and results as text for people, and as JSON for programs.
+
+The JSON's shape is ``data/report.schema.json``; ``schema`` in a report is its
+version, raised whenever a reader could break.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nix_manylinux.elf.facts import planned_facts
+from nix_manylinux.resolve.plan import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from nix_manylinux.base.errors import NixManylinuxError
+    from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, Report
+    from nix_manylinux.target.target import Target
+
+#: Version of report.schema.json.
+SCHEMA = 1
+
+#: So many files are named for one library before the rest is only counted.
+_FEW = 3
+
+
+def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
+    """Say in a few lines what was done to a plan's files, and what they are linked to."""
+    edited = sum(each.changes for each in plan.files)
+    skipped = _skipped(plan)
+    fine = len(plan.files) - edited - skipped.total()
+    parts = [f"{edited} {verb}"]
+    if fine:
+        parts.append(f"{fine} right as they were")
+    parts += _left_alone(skipped)
+    lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
+    counts = Counter(r.outcome for each in plan.files for r in each.resolutions)
+    told = [f"{counts[o]} {_WORDS[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
+    if told:
+        lines.append(f"needs: {', '.join(told)}")
+    for outcome in (Outcome.DRIVER, Outcome.LATER, Outcome.IGNORED):
+        names = sorted({
+            f"{r.name} ({r.reason})" if r.reason else r.name
+            for each in plan.files for r in each.resolutions if r.outcome is outcome
+        })  # fmt: skip
+        lines += [f"{outcome.value}: {name}" for name in names]
+    return lines
+
+
+def notable(plan: Plan) -> list[str]:
+    """Give a line for each need that there is something to say of: what it hides, say."""
+    return [
+        f"{each.file.label}: {r.name} is {f'{r.path}, which ' if r.path else ''}{r.reason}"
+        for each in plan.files
+        for r in each.resolutions
+        if r.reason
+    ]
+
+
+def all_fine(plan: Plan) -> str:
+    """Say that everything loads, and what was not looked at or is ignored."""
+    skipped = _skipped(plan)
+    ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
+    looked_at = count(len(plan.files) - skipped.total(), "ELF file")
+    but = ", but for what is ignored" if ignored else ""
+    return "; ".join([f"{looked_at}: everything loads{but}", *_left_alone(skipped)])
+
+
+def _skipped(plan: Plan) -> Counter[str]:
+    return Counter(each.skipped for each in plan.files if each.skipped and not each.changes)
+
+
+def _left_alone(skipped: Counter[str]) -> list[str]:
+    return [f"{number} left alone ({why})" for why, number in sorted(skipped.items())]
+
+
+_WORDS = {
+    Outcome.LIBC: "from the libc",
+    Outcome.TREE: "from the wheel itself",
+    Outcome.WHEEL: "from other wheels",
+    Outcome.LIBRARY: "from library directories",
+    Outcome.DRIVER: "from the graphics driver",
+    Outcome.LATER: "to come later",
+    Outcome.IGNORED: "ignored",
+    Outcome.INCOMPATIBLE: "incompatible",
+}
+
+
+def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> list[str]:
+    """Give one block for each library: why, and who wants it."""
+    lines = []
+    for problem in problems:
+        lines.append(f"{problem.name}{': ' + problem.reason if problem.reason else ''}")
+        shown = problem.wanted_by if everything else problem.wanted_by[:_FEW]
+        lines += [f"    wanted by {label}" for label in shown]
+        more = len(problem.wanted_by) - len(shown)
+        if more:
+            lines.append(f"    and {count(more, 'more file')} (-v names them)")
+    return lines
+
+
+def files_text(plan: Plan) -> list[str]:
+    """Give the details of every file: kind, edit, and where each need leads."""
+    lines = []
+    for each in plan.files:
+        state = f"left alone: {each.skipped}" if each.skipped else each.file.facts.kind.value
+        lines.append(f"{each.file.label}  [{state}]")
+        for r in each.resolutions:
+            where = f" {r.path}" if r.path else ""
+            why = f"  ({r.reason})" if r.reason else ""
+            lines.append(f"    {r.name} <- {r.outcome.value}{where}{why}")
+        edit = each.edit
+        if edit.search_path is not None:
+            tag = "RPATH" if edit.inherited else "RUNPATH"
+            lines.append(f"    {tag} {':'.join(edit.search_path) or '(removed)'}")
+        if edit.interpreter:
+            lines.append(f"    interpreter {edit.interpreter}")
+        lines += [f"    {note}" for note in each.notes]
+    return lines
+
+
+def report_json(
+    command: str,
+    *,
+    report: Report | None = None,
+    error: NixManylinuxError | None = None,
+    wheel: Mapping[str, str] | None = None,
+    inspection: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the report of one run as JSON values.
+
+    ``error`` is what refused it, if it was; ``inspection`` what only
+    `inspect` knows.
+    """
+    plan = report.plan if report else getattr(error, "plan", None)
+    edits = report.edits if report else ()
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "status": "refused" if error else "done",
+        "error": _error(error),
+        "target": _target(plan.target) if plan else None,
+        "wheel": dict(wheel) if wheel else None,
+        "inspection": dict(inspection) if inspection else None,
+        "trees": _trees(plan) if plan else [],
+        "missing": [_problem(p) for p in plan.missing] if plan else [],
+        "incompatible": [_problem(p) for p in plan.incompatible] if plan else [],
+        "warnings": [*(plan.warnings if plan else ()), *(report.warnings if report else ())],
+        "edits": [
+            {
+                "file": e.label,
+                "how": e.how,
+                "size_before": e.size_before,
+                "size_after": e.size_after,
+                "notes": list(e.notes),
+            }
+            for e in edits
+        ],
+        "references": list(report.references) if report else [],
+        "record": {
+            "stale": report.stale_rows if report else 0,
+            "dropped": report.dropped_rows if report else 0,
+        },
+    }
+
+
+def _error(error: NixManylinuxError | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {
+        "kind": type(error).__name__,
+        "what": error.what,
+        "where": error.where,
+        "hint": error.hint,
+    }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    interpreter = target.interpreter
+    return {
+        "machine": target.machine.name,
+        "libc": target.libc,
+        "libc_version": ".".join(map(str, target.libc_version)),
+        "dynamic_linker": target.dynamic_linker,
+        "python": interpreter.executable if interpreter else None,
+    }
+
+
+def _trees(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "root": tree.root,
+            "distributions": [
+                {"name": d.name, "version": d.version, "tags": list(d.tags)}
+                for d in tree.distributions
+            ],
+            "files": [_file(each) for each in plan.files if each.tree == position],
+        }
+        for position, tree in enumerate(plan.trees)
+    ]
+
+
+def _file(each: FilePlan) -> dict[str, Any]:
+    facts = each.file.facts
+    planned = planned_facts(facts, each.edit)
+    return {
+        "path": each.file.label,
+        "kind": facts.kind.value,
+        "machine": str(facts.machine),
+        "soname": facts.soname,
+        "skipped": each.skipped or None,
+        "edited": each.changes,
+        "needs": [
+            {"name": r.name, "outcome": r.outcome.value, "path": r.path, "reason": r.reason or None}
+            for r in each.resolutions
+        ],
+        "search_path": {
+            "tag": "RPATH" if planned.rpath is not None and planned.runpath is None else "RUNPATH",
+            "before": list(facts.search_path),
+            "after": list(planned.search_path),
+        },
+        "interpreter": planned.interpreter,
+        "notes": list(each.notes),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "name": problem.name,
+        "wanted_by": list(problem.wanted_by),
+        "reason": problem.reason or None,
+    }
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun: "1 file", "2 files"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,217 @@
+"""Which policy a wheel's files really keep, as auditwheel judges it, from facts alone.
+
+auditwheel looks for the libraries that a wheel leaves out on the machine that
+it runs on. Which policy is kept doesn't depend on that: a soname that the
+policy doesn't list, and that the wheel doesn't bring, breaks it wherever it
+may be found. Four of its questions are not asked here, as they want symbol
+tables or instructions: private zlib symbols ("blacklist"), Python 2's narrow
+unicode, PyFPE_jbuf, and instruction sets beyond the baseline.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.target.policy import parse_floor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from nix_manylinux.target.policy import Policies, Policy
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+
+class Breach(Value):
+    """One thing that a policy does not allow.
+
+    ``version`` is the symbol version that is too new, or empty where the
+    policy has no such ``library`` and the wheel doesn't bring it either.
+    ``wanted_by`` are labels.
+    """
+
+    library: str
+    version: str
+    wanted_by: tuple[str, ...]
+
+
+class Verdict(Value):
+    """What a wheel claims, and what its files keep.
+
+    ``claimed`` are the platforms of its tags. ``kept`` is the least demanding
+    platform whose policy all files keep ("linux_x86_64" where they keep none,
+    "any" where there are no ELF files), with its legacy names in ``aliases``;
+    ``by_versions`` the one that symbol versions alone would allow.
+    ``breaches`` say how the lowest claim is broken (empty where it is kept),
+    ``obstacles`` what stands between ``kept`` and the next less demanding
+    policy.
+    """
+
+    claimed: tuple[str, ...]
+    kept: str
+    aliases: tuple[str, ...] = ()
+    by_versions: str
+    breaches: tuple[Breach, ...] = ()
+    obstacles: tuple[Breach, ...] = ()
+
+
+def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()) -> Verdict:
+    """Judge the ELF files of a tree; ``claimed`` are tags, WHEEL's own where none are given.
+
+    Architecture and libc are what the tags say, as for auditwheel; files for
+    other machines, or another libc, are left out. Where the tags don't tell,
+    most files decide.
+    """
+    tags = claimed or [tag for each in facts.distributions for tag in each.tags]
+    platforms = tuple(dict.fromkeys(tag.rpartition("-")[2] for tag in tags))
+    arch = _architecture(platforms, facts.files)
+    libc = _libc(platforms, facts.files)
+    files = [
+        file
+        for file in facts.files
+        if file.facts.machine.name == arch and _libc_of(file) in {libc, None}
+    ]
+    if not files:
+        return Verdict(claimed=platforms, kept="any", by_versions="any")
+    known = [
+        policy for policy in policies.policies if policy.libc == libc and arch in policy.limits
+    ]
+    musl_soname = policies.musl_sonames.get(arch, "libc.so")
+    judged = [(policy, *_judge(policy, arch, files, musl_soname)) for policy in known]
+    floors = [floor for platform in platforms if (floor := parse_floor(platform))]
+    lowest = min((floor.version for floor in floors if floor.libc == libc), default=None)
+    if libc == "musl" and lowest:
+        # A musllinux policy has no symbol versions: files can't tell one from another.
+        judged = [each for each in judged if each[0].version <= lowest][-1:]
+    position = next((i for i, (_, *broken) in enumerate(judged) if not any(broken)), None)
+    by_versions = next((policy for policy, _, versions in judged if not versions), None)
+    claim = [each for each in judged if lowest and each[0].version <= lowest][-1:]
+    older = judged[: len(judged) if position is None else position][-1:]
+    kept = None if position is None else judged[position][0]
+    return Verdict(
+        claimed=platforms,
+        kept=f"{kept.name if kept else 'linux'}_{arch}",
+        aliases=tuple(f"{alias}_{arch}" for alias in kept.aliases) if kept else (),
+        by_versions=f"{by_versions.name if by_versions else 'linux'}_{arch}",
+        breaches=tuple(breach for _, *broken in claim for part in broken for breach in part),
+        obstacles=tuple(breach for _, *broken in older for part in broken for breach in part),
+    )
+
+
+def _judge(
+    policy: Policy, arch: str, files: Sequence[TreeFile], musl_soname: str
+) -> tuple[list[Breach], list[Breach]]:
+    """List the sonames, and the symbol versions, that one policy does not allow."""
+    allowed = {musl_soname if name == "libc.so" else name for name in policy.sonames}
+    limits = policy.limits[arch]
+    outside: dict[str, list[str]] = {}
+    needed = {name for file in files for name in file.facts.needed}
+    search = _Search(files)
+    for file in files:
+        # What another file of the wheel needs is judged on the way from there.
+        if posixpath.basename(file.path) in needed:
+            continue
+        for name, wanted_by in search.outside(file, allowed):
+            outside.setdefault(name, []).append(wanted_by.label)
+    newer: dict[tuple[str, str], list[str]] = {}
+    for file in files:
+        for need in file.facts.needs:
+            if not _is_loader(need.library) and not limits.allows(need.version):
+                newer.setdefault((need.library, need.version), []).append(file.label)
+    return (
+        [
+            Breach(library=name, version="", wanted_by=tuple(sorted(set(labels))))
+            for name, labels in sorted(outside.items())
+        ],
+        [
+            Breach(library=library, version=version, wanted_by=tuple(sorted(set(labels))))
+            for (library, version), labels in sorted(newer.items())
+        ],
+    )
+
+
+class _Search:
+    """The files of a wheel by the paths that search paths lead to."""
+
+    def __init__(self, files: Iterable[TreeFile]) -> None:
+        self._by_path = {name: file for file in files for name in file.names}
+        self._folders = {posixpath.dirname(name) for name in self._by_path}
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def outside(self, program: TreeFile, allowed: set[str]) -> Iterator[tuple[str, TreeFile]]:
+        """Yield what the closure of ``program`` needs from outside, with the file that needs it.
+
+        The closure ends at what the policy allows. The program's own search
+        path is tried for everything that it leads to (DT_RPATH's inheritance).
+        """
+        inherited = self._directories(program)
+        queue, seen = [program], {program.path}
+        while queue:
+            file = queue.pop()
+            directories = (*inherited, *self._directories(file))
+            for name in file.facts.needed:
+                if name in allowed or _is_loader(name):
+                    continue
+                paths = (f"{where}/{name}" if where else name for where in directories)
+                found = next((self._by_path[path] for path in paths if path in self._by_path), None)
+                if found is None:
+                    yield name, file
+                elif found.path not in seen:
+                    seen.add(found.path)
+                    queue.append(found)
+
+    def _directories(self, file: TreeFile) -> tuple[str, ...]:
+        """Give the folders of the wheel that a file's own search path leads to."""
+        known = self._known.get(file.path)
+        if known is None:
+            found = (
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), "." + entry[end:]))
+                for name in file.names
+                for entry in file.facts.search_path
+                for end in map(len, ("$ORIGIN", "${ORIGIN}"))
+                if entry[:end] in {"$ORIGIN", "${ORIGIN}"} and entry[end : end + 1] in {"", "/"}
+            )
+            folders = ("" if where == "." else where for where in found)
+            known = tuple(dict.fromkeys(where for where in folders if where in self._folders))
+            self._known[file.path] = known
+        return known
+
+
+def _is_loader(name: str) -> bool:
+    """Whether a soname is a dynamic linker's, which every policy allows."""
+    return "ld-linux" in name or name in {"ld64.so.1", "ld64.so.2"}
+
+
+def _libc_of(file: TreeFile) -> str | None:
+    """Tell which libc a file is linked with; None where it needs none."""
+    for name in file.facts.needed:
+        if name == "libc.so" or name.startswith(("libc.musl-", "ld-musl-")):
+            return "musl"
+        if name.startswith("libc.so.6") or _is_loader(name):
+            return "glibc"
+    return None
+
+
+def _architecture(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
+    for platform in platforms:
+        floor = parse_floor(platform)
+        if floor and floor.arch:
+            return floor.arch
+        if platform.startswith("linux_"):
+            return platform.removeprefix("linux_")
+    return _most(file.facts.machine.name for file in files) or "any"
+
+
+def _libc(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
+    """Tell the libc that the tags name, if they name one; else what most files need."""
+    named = {floor.libc for platform in platforms if (floor := parse_floor(platform))}
+    if len(named) == 1:
+        return named.pop()
+    return _most(libc for file in files if (libc := _libc_of(file))) or "glibc"
+
+
+def _most(values: Iterable[str]) -> str | None:
+    ranked = Counter(values).most_common(1)
+    return ranked[0][0] if ranked else None

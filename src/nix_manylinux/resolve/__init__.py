@@ -1,0 +1,1 @@
+"""What leads where: rules, search paths, and the loader that must agree."""

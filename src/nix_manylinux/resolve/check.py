@@ -1,0 +1,181 @@
+"""Would everything load? The loader simulation over a tree as it stands; nothing is written."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.errors import BadElf, BadTarget
+from nix_manylinux.base.patterns import IgnoreList, file_matches
+from nix_manylinux.data import read_libraries
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.resolve.planner import make_loader
+from nix_manylinux.resolve.simulation import Problems
+from nix_manylinux.tree.index import TreeIndex, inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nix_manylinux.resolve.loader import Fault, Process
+    from nix_manylinux.resolve.plan import Options
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+    from nix_manylinux.tree.libraries import LibraryIndex
+
+
+def check_trees(
+    trees: Sequence[TreeFacts], *, target: Target, libraries: LibraryIndex, options: Options
+) -> Plan:
+    """Return what the loader would do now, as a plan without edits.
+
+    Each file is opened on its own, as dlopen or execve would open it.
+    """
+    return _Checker(tuple(trees), target, libraries, options).run()
+
+
+class _Checker:
+    def __init__(
+        self,
+        trees: tuple[TreeFacts, ...],
+        target: Target,
+        libraries: LibraryIndex,
+        options: Options,
+    ) -> None:
+        data = read_libraries()
+        self.trees = trees
+        self.target = target
+        self.options = options
+        self.disk = libraries.disk
+        self.directories = frozenset(libraries.directories)
+        self.drivers = frozenset({*data.driver, *options.driver_libs})
+        self.loader = make_loader(target, libraries, data)
+        self.index = TreeIndex(trees)
+        self.problems = Problems()
+        self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
+        self.warnings = dict.fromkeys(
+            f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
+        )
+        for path, (_, file) in self.index.files.items():
+            self.disk.learn(path, file.facts)
+
+    def run(self) -> Plan:
+        self._refuse_strangers()
+        files = tuple(
+            self._check(position, tree, file)
+            for position, tree in enumerate(self.trees)
+            for file in tree.files
+        )
+        self.ignore.refuse_unwanted()
+        return Plan(
+            target=self.target,
+            trees=self.trees,
+            files=files,
+            missing=self.problems.missing(),
+            incompatible=self.problems.incompatible(),
+            warnings=(*self.warnings, *self.ignore.warnings()),
+        )
+
+    def _refuse_strangers(self) -> None:
+        """Raise BadTarget where every file is for another machine: nothing would be looked at."""
+        linked = [
+            file.facts
+            for tree in self.trees
+            for file in tree.files
+            if file.facts.kind.is_linked
+            and not any(file_matches(file.label, pattern) for pattern in self.options.exclude)
+        ]
+        if linked and not any(facts.machine.fits(self.target.machine) for facts in linked):
+            machines = sorted({str(facts.machine) for facts in linked})
+            raise BadTarget(
+                f"all ELF files are for {', '.join(machines)}, the target is {self.target.machine}",
+                where=", ".join(tree.root for tree in self.trees),
+                hint="name a target of their machine with --python or --dynamic-linker",
+            )
+
+    def _check(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
+        facts = file.facts
+        if not facts.kind.is_linked:
+            return FilePlan(tree=position, file=file, skipped=facts.kind.value)
+        for pattern in self.options.exclude:
+            if file_matches(file.label, pattern):
+                return FilePlan(tree=position, file=file, skipped=f"excluded by {pattern!r}")
+        if not facts.machine.fits(self.target.machine):
+            skipped = f"for another machine ({facts.machine})"
+            return FilePlan(tree=position, file=file, skipped=skipped)
+        path = f"{tree.root}/{file.path}"
+        process = self.loader.open(path)
+        resolutions = tuple(
+            self._resolution(path, file, name, process)
+            for name in dict.fromkeys((*facts.needed, *facts.filters))
+        )
+        if facts.kind is ElfKind.PROGRAM and facts.interpreter != self.target.dynamic_linker:
+            self.problems.add(
+                Outcome.MISSING if not self._exists(facts.interpreter) else Outcome.INCOMPATIBLE,
+                facts.interpreter or "interpreter",
+                file.label,
+                f"it is started by {facts.interpreter}, not by {self.target.dynamic_linker}",
+            )
+        for fault in process.faults:
+            self._fault(fault)
+        return FilePlan(tree=position, file=file, resolutions=resolutions)
+
+    def _resolution(self, path: str, file: TreeFile, name: str, process: Process) -> Resolution:
+        got = process.links.get((path, name))
+        self.ignore.note(file.label, name)
+        if got is None:
+            if name in self.drivers:
+                return Resolution(name=name, outcome=Outcome.DRIVER)
+            pattern = self.ignore.ignores(file.label, name)
+            if pattern is not None:
+                reason = f"ignored by {pattern!r}"
+                return Resolution(name=name, outcome=Outcome.IGNORED, reason=reason)
+            return Resolution(name=name, outcome=Outcome.MISSING)
+        return Resolution(
+            name=name,
+            outcome=self._origin(got),
+            path=got,
+            reason=self._shadowed(path, file, name, got),
+        )
+
+    def _origin(self, got: str) -> Outcome:
+        """Where a file that the loader takes belongs."""
+        if got in self.target.libc_sonames.values() or got == self.target.dynamic_linker:
+            return Outcome.LIBC
+        if any(inside(self.disk.real(got), self.disk.real(tree.root)) for tree in self.trees):
+            return Outcome.TREE
+        if "/site-packages/" in got:
+            return Outcome.WHEEL
+        if self.directories and got.rpartition("/")[0] not in self.directories:
+            self.warnings[f"{got} is loaded from outside the given library directories"] = None
+        return Outcome.LIBRARY
+
+    def _shadowed(self, path: str, file: TreeFile, name: str, got: str) -> str:
+        """Name the files of that name that stand behind the one that is taken."""
+        others = []
+        for directory in self.loader.own_path(path, file.facts):
+            hit = self.loader.look(directory, name)
+            if hit and hit.path and self.disk.real(hit.path) != self.disk.real(got):
+                others.append(hit.path)
+        return f"hides {', '.join(dict.fromkeys(others))}" if others else ""
+
+    def _fault(self, fault: Fault) -> None:
+        if fault.kind == "not found" and fault.name in self.drivers:
+            return
+        owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
+        label = owner.label if owner else fault.path
+        if fault.kind == "version":
+            self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
+            return
+        if fault.kind == "not found" and self.ignore.ignores(label, fault.name):
+            return
+        reason = fault.reason
+        if owner is None and not reason:
+            reason = "the search paths of these libraries do not lead to it"
+        self.problems.add(Outcome.MISSING, fault.name, label, reason)
+
+    def _exists(self, path: str | None) -> bool:
+        if path is None:
+            return False
+        try:
+            return self.disk.facts(path) is not None
+        except BadElf:
+            return False

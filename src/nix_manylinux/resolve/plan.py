@@ -1,0 +1,188 @@
+"""The frozen values that pass between the stages. Nothing here opens a file."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.patterns import file_matches
+from nix_manylinux.base.values import Value
+from nix_manylinux.elf.facts import ElfEdit
+from nix_manylinux.wheel.metadata import MAX_WHEEL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+
+class Options(Value):
+    """What a caller may decide; the command line's options under their own names."""
+
+    python_libs: tuple[str, ...] = ()
+    runtime_libs: tuple[str, ...] = ()
+    append_rpath: tuple[str, ...] = ()
+    ignore_missing: tuple[str, ...] = ()
+    ignore_if_missing: tuple[str, ...] = ()
+    provided_later: tuple[str, ...] = ()
+    driver_libs: tuple[str, ...] = ()
+    driver_dir: str | None = None
+    exclude: tuple[str, ...] = ()
+    allow_foreign: tuple[str, ...] = ()
+    keep_libc: bool = False
+    keep_execstack: bool = False
+    missing: str = "fail"
+    max_size: int = MAX_WHEEL
+
+    def excludes(self, label: str) -> bool:
+        """Whether a user has excluded the file of that label: it may be damaged, and stays."""
+        return any(file_matches(label, pattern) for pattern in self.exclude)
+
+
+class Outcome(str, Enum):
+    """Where a needed library comes from: exactly one for each needed name."""
+
+    LIBC = "libc"
+    TREE = "tree"
+    WHEEL = "wheel"
+    LIBRARY = "library"
+    DRIVER = "driver"
+    LATER = "later"
+    IGNORED = "ignored"
+    MISSING = "missing"
+    INCOMPATIBLE = "incompatible"
+
+
+class Resolution(Value):
+    """The outcome for one needed name of one file.
+
+    ``name`` is the needed name as the file has it. ``path`` is the file that
+    was chosen, absolute, and None where there is none. ``reason`` is a
+    sentence wherever the outcome wants explaining.
+    """
+
+    name: str
+    outcome: Outcome
+    path: str | None = None
+    reason: str = ""
+
+
+class FilePlan(Value):
+    """What will be done to one file, and where each of its needs then leads.
+
+    ``skipped`` says why a file is left alone; then there is no edit.
+    ``tree`` is the position of its tree in the plan. ``executable`` is whether
+    the file is given the right to be executed.
+    """
+
+    tree: int
+    file: TreeFile
+    resolutions: tuple[Resolution, ...] = ()
+    edit: ElfEdit = ElfEdit()
+    skipped: str = ""
+    notes: tuple[str, ...] = ()
+    executable: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to be done to the file."""
+        return self.executable or bool(self.edit)
+
+
+class Problem(Value):
+    """A needed name that can't be had, with every file that wants it.
+
+    ``wanted_by`` are labels; ``reason`` is empty for a plain absence.
+    """
+
+    name: str
+    wanted_by: tuple[str, ...]
+    reason: str = ""
+
+
+class Plan(Value):
+    """Every decision for one or more trees, made before anything is written."""
+
+    target: Target
+    trees: tuple[TreeFacts, ...]
+    files: tuple[FilePlan, ...]
+    missing: tuple[Problem, ...] = ()
+    incompatible: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class EditRecord(Value):
+    """What became of one file: sizes in bytes, and how it was done.
+
+    ``how`` is "in place", "copied" (a copy was edited and renamed into
+    place) or "patchelf".
+    """
+
+    label: str
+    how: str
+    size_before: int
+    size_after: int
+    notes: tuple[str, ...] = ()
+
+
+class Report(Value):
+    """A plan and what came of it. ``edits`` is empty where nothing was to be done."""
+
+    plan: Plan
+    edits: tuple[EditRecord, ...] = ()
+    stale_rows: int = 0
+    dropped_rows: int = 0
+    references: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class PatchedWheel(Value):
+    """A wheel that was written: its path and sha256 (hex; "" if not asked for), and the report."""
+
+    path: str
+    sha256: str
+    report: Report
+
+
+class Unresolved(NixManylinuxError):
+    """Needed libraries that nothing provides, or that don't fit: nothing was written.
+
+    ``missing`` and ``incompatible`` hold one `Problem` for each needed name,
+    each with every file that wants it; ``plan`` is the plan that was refused.
+    """
+
+    plan: Plan | None = None
+
+    def __init__(
+        self,
+        *,
+        missing: Sequence[Problem] = (),
+        incompatible: Sequence[Problem] = (),
+        where: str = "",
+        hint: str = "",
+    ) -> None:
+        self.missing = tuple(missing)
+        self.incompatible = tuple(incompatible)
+        parts = []
+        if self.missing:
+            parts.append(f"{len(self.missing)} missing: " + ", ".join(p.name for p in self.missing))
+        if self.incompatible:
+            parts.append(
+                f"{len(self.incompatible)} incompatible: "
+                + ", ".join(p.name for p in self.incompatible)
+            )
+        super().__init__("; ".join(parts) or "unresolved libraries", where=where, hint=hint)
+
+
+def refuse(plan: Plan, options: Options) -> None:
+    """Raise `Unresolved` for a plan that must not be carried out.
+
+    ``missing="warn"`` lets missing libraries pass, never incompatible ones.
+    """
+    missing = plan.missing if options.missing == "fail" else ()
+    if missing or plan.incompatible:
+        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
+        error.plan = plan
+        raise error

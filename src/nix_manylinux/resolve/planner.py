@@ -1,0 +1,332 @@
+"""TreeFacts and library directories to a Plan: every decision, nothing written.
+
+For each file: every needed name gets its one outcome (`candidates`), a search
+path is composed that leads to exactly those files (`searchpath`), and then the
+loader is simulated over the trees as they will be (`elf.loader`): where it
+would do anything but what was planned, the plan says so and is refused.
+"""
+
+from __future__ import annotations
+
+from nix_manylinux.base.patterns import IgnoreList, file_matches, refuse_wildcards
+from nix_manylinux.base.progress import told
+from nix_manylinux.base.values import replace
+from nix_manylinux.data import Libraries, read_libraries
+from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
+from nix_manylinux.resolve.dlopen import RuntimeLibraries
+from nix_manylinux.resolve.loader import Loader
+from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
+from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
+from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
+from nix_manylinux.resolve.searchpath import Composer, SearchPath
+from nix_manylinux.resolve.simulation import Problems, Simulation
+from nix_manylinux.tree.index import TreeIndex
+from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, refuse_unwritable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+#: From this version on glibc refuses to load a library that wants an executable stack.
+_NO_EXECSTACK = (2, 41)
+
+
+def plan_trees(
+    trees: Sequence[TreeFacts],
+    *,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Decide everything for ``trees`` together; only reads.
+
+    What is missing or incompatible is in the plan, not raised. Raises
+    `BadOption` and `BadTree` for options that can't be meant.
+    """
+    return _Planner(tuple(trees), target, libraries, options or Options()).plan(progress)
+
+
+def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:
+    """Return the simulation of ``target``'s dynamic linker over the library index's disk."""
+    data = data or read_libraries()
+    return Loader(
+        target,
+        libraries.disk,
+        hwcaps=data.hwcaps.get(target.machine.name, ()),
+        reserved=data.musl_reserved,
+    )
+
+
+class _Planner:
+    def __init__(
+        self,
+        trees: tuple[TreeFacts, ...],
+        target: Target,
+        libraries: LibraryIndex,
+        options: Options,
+    ) -> None:
+        data = read_libraries()
+        refuse_wildcards(options.driver_libs, "--driver-lib")
+        refuse_wildcards(options.provided_later, "--provided-later")
+        for directory in (*options.append_rpath, *filter(None, [options.driver_dir])):
+            if not directory.startswith(("$ORIGIN", "${ORIGIN}")):
+                refuse_unwritable(directory)
+        self.trees = trees
+        self.target = target
+        self.libraries = libraries
+        self.options = options
+        self.driver_dir = options.driver_dir or data.driver_directory
+        self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
+        self.index = TreeIndex(trees)
+        self.order = {directory: i for i, directory in enumerate(libraries.directories)}
+        self.problems = Problems()
+        self.barred: list[str] = []
+        self.warnings = [
+            f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
+        ]
+        disk = libraries.disk
+        for path, (_, file) in self.index.files.items():
+            disk.learn(path, file.facts)
+        wheels = WheelIndex.from_site_packages(options.python_libs, disk=disk)
+        self.resolver = Resolver(
+            target=target,
+            trees=self.index,
+            libraries=libraries,
+            wheels=wheels,
+            loader=make_loader(target, libraries, data),
+            options=options,
+            ignore=self.ignore,
+            drivers=frozenset({*data.driver, *options.driver_libs}),
+            reserved=data.musl_reserved,
+        )
+        self.runtime = RuntimeLibraries(
+            options.runtime_libs,
+            libraries=libraries,
+            wheels=wheels,
+            drivers=dict.fromkeys(self.resolver.drivers, self.driver_dir),
+            files=tuple(self.index.files),
+        )
+
+    def plan(self, progress: Progress | None) -> Plan:
+        files = [
+            (position, file) for position, tree in enumerate(self.trees) for file in tree.files
+        ]
+        drafts = [self._draft(*each) for each in told(files, progress, "planning")]
+        inherited = self._inheriting(drafts)
+        plans = tuple(self._finish(draft, inherited) for draft in drafts)
+        self._hold_against_loader(plans, progress)
+        self.ignore.refuse_unwanted()
+        return Plan(
+            target=self.target,
+            trees=self.trees,
+            files=plans,
+            missing=self.problems.missing(),
+            incompatible=self.problems.incompatible(),
+            warnings=(*self.warnings, *barred_warning(self.barred), *self.ignore.warnings()),
+        )
+
+    # -- one file ---------------------------------------------------------
+
+    def _draft(self, tree: int, file: TreeFile) -> FilePlan:
+        """Resolve all that ``file`` needs; its edit is composed later."""
+        skipped = self._skipped(file)
+        allow = self._allow(tree, file, skipped)
+        notes = (MADE_EXECUTABLE,) if allow else ()
+        if skipped:
+            return FilePlan(tree=tree, file=file, skipped=skipped, notes=notes, executable=allow)
+        by_name = {
+            name: self.resolver.resolve(tree, file, name)
+            for name in dict.fromkeys((*file.facts.needed, *file.facts.filters))
+        }
+        for r in (*self._auxiliary(tree, file), *self._noted(tree, file)):
+            # A name that is needed and wished for has the outcome of the stronger claim.
+            if r.name not in by_name or by_name[r.name].outcome is Outcome.IGNORED:
+                by_name[r.name] = r
+        resolutions = list(by_name.values())
+        for r in resolutions:
+            if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+                self.problems.add(r.outcome, r.name, file.label, r.reason)
+        return FilePlan(
+            tree=tree,
+            file=file,
+            resolutions=tuple(resolutions),
+            notes=notes,
+            executable=allow,
+        )
+
+    def _allow(self, tree: int, file: TreeFile, skipped: str) -> bool:
+        """Whether a program is given the right to be executed; warns of one that isn't."""
+        if not is_barred(file) or skipped not in {"", ElfKind.STATIC.value}:
+            return False
+        if is_script(self.trees[tree], file):
+            return True
+        self.barred.append(file.label)
+        return False
+
+    def _skipped(self, file: TreeFile) -> str:
+        """Why ``file`` is left alone, or nothing."""
+        facts = file.facts
+        for pattern in self.options.exclude:
+            if file_matches(file.label, pattern):
+                return f"excluded by {pattern!r}"
+        if not facts.machine.fits(self.target.machine):
+            if any(file_matches(file.label, p) for p in self.options.allow_foreign):
+                return f"for another machine ({facts.machine})"
+            if facts.kind.is_linked:
+                self.problems.add(
+                    Outcome.INCOMPATIBLE,
+                    f"machine {facts.machine}",
+                    file.label,
+                    f"it is for {facts.machine}, the target is {self.target.machine};"
+                    " --allow-foreign leaves it unpatched",
+                )
+                return f"for another machine ({facts.machine})"
+        if not facts.kind.is_linked:
+            return facts.kind.value
+        loader = (facts.interpreter or "").rpartition("/")[2]
+        if facts.kind is ElfKind.PROGRAM and ("musl" in loader) != (self.target.libc == "musl"):
+            self.problems.add(
+                Outcome.INCOMPATIBLE,
+                loader or "no interpreter",
+                file.label,
+                f"it is started by {facts.interpreter}, the target is {self.target.libc}",
+            )
+        return ""
+
+    def _auxiliary(self, tree: int, file: TreeFile) -> Iterable[Resolution]:
+        """DT_AUXILIARY is a wish: what can't be had is left out, as the loader does."""
+        for name in file.facts.auxiliary:
+            yield self._optional(tree, file, name, "wished for by DT_AUXILIARY")
+
+    def _noted(self, tree: int, file: TreeFile) -> Iterable[Resolution]:
+        """Give what ``.note.dlopen`` asks for: the first soname of each entry that can be had."""
+        for note in file.facts.dlopen:
+            tried = [self._optional(tree, file, n, f"{note.priority} by a dlopen note")
+                     for n in note.sonames]  # fmt: skip
+            had = [r for r in tried if r.outcome is not Outcome.IGNORED]
+            if had:
+                yield had[0]
+            elif note.priority == "required":
+                yield self.resolver.resolve(tree, file, note.sonames[0])
+            else:
+                yield tried[0]
+
+    def _optional(self, tree: int, file: TreeFile, name: str, why: str) -> Resolution:
+        r = self.resolver.resolve(tree, file, name)
+        if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+            return replace(r, outcome=Outcome.IGNORED, path=None, reason=f"not found; {why}")
+        return r
+
+    def _finish(self, draft: FilePlan, inherited: frozenset[str]) -> FilePlan:
+        """Compose the edit of one file, and show the disk the file as it will be."""
+        file = draft.file
+        if draft.skipped:
+            return draft
+        tree = self.trees[draft.tree]
+        last = [*self.options.append_rpath]
+        if any(r.outcome is Outcome.DRIVER for r in draft.resolutions):
+            last.append(self.driver_dir)
+        composer = Composer(
+            tree,
+            self.resolver.loader,
+            order=self.order,
+            last=dict.fromkeys(last),  # type: ignore[arg-type]  # ordered, without repeats
+        )
+        path = composer.compose(
+            file, draft.resolutions, self.runtime.directories(f"{tree.root}/{file.path}")
+        )
+        for name in path.unreachable:
+            self.problems.add(
+                Outcome.INCOMPATIBLE, name, file.label, "no search path of this file can lead to it"
+            )
+        edit, notes = self._edit(file, path, inherit=f"{tree.root}/{file.path}" in inherited)
+        planned = planned_facts(file.facts, edit)
+        self.libraries.disk.learn(f"{tree.root}/{file.path}", planned)
+        self._warn(file, draft.resolutions)
+        return replace(draft, edit=edit, notes=(*draft.notes, *notes))
+
+    def _edit(
+        self, file: TreeFile, path: SearchPath, *, inherit: bool
+    ) -> tuple[ElfEdit, list[str]]:
+        facts, notes = file.facts, []
+        texts = tuple(entry.text for entry in path.entries)
+        interpreter = None
+        if facts.kind is ElfKind.PROGRAM and facts.interpreter != self.target.dynamic_linker:
+            interpreter = self.target.dynamic_linker
+        clear = (
+            facts.executable_stack
+            and facts.kind is ElfKind.LIBRARY
+            and self.target.libc == "glibc"
+            and self.target.libc_version >= _NO_EXECSTACK
+            and not self.options.keep_execstack
+        )
+        if clear:
+            notes.append("executable stack cleared: glibc 2.41 and newer refuse to load it")
+        notes += [f"{name} is pinned to {pin}" for name, pin in path.pins]
+        edit = ElfEdit(
+            search_path=None if texts == facts.search_path else texts,
+            inherited=inherit,
+            interpreter=interpreter,
+            replace_needed=path.pins,
+            clear_executable_stack=clear,
+        )
+        return edit, notes
+
+    def _inheriting(self, drafts: Sequence[FilePlan]) -> frozenset[str]:
+        """Paths of the files whose search path is to be DT_RPATH.
+
+        The tag that a file has stays. One without any gets RUNPATH, unless a
+        file that leads to it along DT_NEEDED carries DT_RPATH: a RUNPATH
+        would cut that inheritance.
+        """
+        carriers: list[str] = []
+        below: dict[str, list[str]] = {}
+        for draft in drafts:
+            path = f"{self.trees[draft.tree].root}/{draft.file.path}"
+            if draft.file.facts.rpath is not None and draft.file.facts.runpath is None:
+                carriers.append(path)
+            for r in draft.resolutions:
+                if r.outcome is Outcome.TREE and r.path in self.index.files:
+                    position, provider = self.index.files[r.path]
+                    provided = f"{self.trees[position].root}/{provider.path}"
+                    below.setdefault(path, []).append(provided)
+        reached = set(carriers)
+        while carriers:
+            for other in below.get(carriers.pop(), ()):
+                if other not in reached:
+                    reached.add(other)
+                    carriers.append(other)
+        return frozenset(
+            path for path in reached if self.index.files[path][1].facts.runpath is None
+        )
+
+    def _hold_against_loader(self, files: Sequence[FilePlan], progress: Progress | None) -> None:
+        """Open every file in the simulation; what differs from the plan is a problem."""
+        held = Simulation(
+            trees=self.index,
+            loader=make_loader(self.target, self.libraries),
+            problems=self.problems,
+            forgiven=self._forgiven,
+        )
+        for plan in told(files, progress, "simulating"):
+            if not plan.skipped:
+                held.open(plan)
+
+    def _forgiven(self, label: str, name: str) -> bool:
+        """Whether a library that is needed further down may be absent."""
+        return (
+            name in self.resolver.drivers
+            or name in self.options.provided_later
+            or self.ignore.ignores(label, name) is not None
+        )
+
+    def _warn(self, file: TreeFile, resolutions: Iterable[Resolution]) -> None:
+        """Say of a library that nothing but its name speaks for where it came from."""
+        for r in resolutions:
+            if r.reason == OTHER_WHEEL:
+                self.warnings.append(f"{file.label}: {r.name} is taken from {r.path}: {r.reason}")

@@ -1,0 +1,259 @@
+"""Who may answer a needed name: the rules of resolution, in their order.
+
+The rules are numbered as in docs/resolution.md; the first candidate that fits
+wins, and what did not fit is told when nothing did.
+"""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import BadElf
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.tokens import expand_tokens, origin_entries
+from nix_manylinux.resolve.plan import Outcome, Resolution
+from nix_manylinux.target.policy import version_number
+from nix_manylinux.tree.index import inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nix_manylinux.base.patterns import IgnoreList
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.resolve.loader import Loader
+    from nix_manylinux.resolve.plan import Options
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.disk import Disk
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+    from nix_manylinux.tree.index import TreeIndex
+    from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
+
+#: Said of a library that rule 7 found: nothing but its name speaks for it.
+OTHER_WHEEL = "found in a wheel that neither the file nor its metadata names"
+
+
+class Resolver:
+    """Applies the rules for one target, to one set of trees and libraries."""
+
+    def __init__(
+        self,
+        *,
+        target: Target,
+        trees: TreeIndex,
+        libraries: LibraryIndex,
+        wheels: WheelIndex,
+        loader: Loader,
+        options: Options,
+        ignore: IgnoreList,
+        drivers: frozenset[str],
+        reserved: tuple[str, ...],
+    ) -> None:
+        self.target = target
+        self.trees = trees
+        self.libraries = libraries
+        self.wheels = wheels
+        self.disk: Disk = libraries.disk
+        self.loader = loader
+        self.options = options
+        self.ignore = ignore
+        self.drivers = drivers
+        self._reserved = reserved
+        self._store_faults: dict[str, str] = {}
+        #: The path of the file that was asked about last, and where its own search path leads.
+        self._own: tuple[str, list[str], list[str]] = ("", [], [])
+
+    def resolve(self, tree: int, file: TreeFile, name: str) -> Resolution:
+        """Give the one outcome for ``name``, needed by ``file``."""
+        self.ignore.note(file.label, name)
+        libc = self.libc_path(name)
+        if libc is not None and not self.options.keep_libc:
+            reason = self._version_reason(file.facts, name, libc)
+            if reason:
+                return Resolution(name=name, outcome=Outcome.INCOMPATIBLE, reason=reason)
+            return Resolution(name=name, outcome=Outcome.LIBC, path=libc)
+        wanted = name
+        if "/" in name:
+            kept = self._absolute(tree, file, name)
+            if kept is not None:
+                return kept
+            wanted = name.rpartition("/")[2]
+        misfits: list[tuple[bool, str]] = []
+        for outcome, path, note in self._candidates(tree, file, wanted):
+            reason, hard = self._misfit(file.facts, name, path)
+            if not reason:
+                return Resolution(name=name, outcome=outcome, path=path or None, reason=note)
+            misfits.append((hard, reason))
+        return self._unanswered(file, name, wanted, misfits)
+
+    def libc_path(self, name: str) -> str | None:
+        """Where the target's libc has ``name``; None where it is not the libc's."""
+        if self.target.libc == "musl" and name.startswith(self._reserved):
+            return self.target.dynamic_linker
+        return self.target.libc_sonames.get(name)
+
+    def _unanswered(
+        self, file: TreeFile, name: str, wanted: str, misfits: list[tuple[bool, str]]
+    ) -> Resolution:
+        incompatible = [reason for hard, reason in misfits if hard]
+        if incompatible:
+            return Resolution(
+                name=name,
+                outcome=Outcome.INCOMPATIBLE,
+                reason="; ".join(dict.fromkeys(incompatible)),
+            )
+        if wanted in self.options.provided_later:
+            return Resolution(name=name, outcome=Outcome.LATER, reason="declared to come later")
+        pattern = self.ignore.ignores(file.label, wanted)
+        if pattern is not None:
+            return Resolution(name=name, outcome=Outcome.IGNORED, reason=f"ignored by {pattern!r}")
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in misfits))
+        return Resolution(name=name, outcome=Outcome.MISSING, reason=reasons)
+
+    def _candidates(
+        self, tree: int, file: TreeFile, name: str
+    ) -> Iterator[tuple[Outcome, str, str]]:
+        """All that could answer, best first: outcome, path, and what to say of it."""
+        facts = self.trees.trees[tree]
+        path = f"{facts.root}/{file.path}"
+        if self._own[0] != path:
+            entries = origin_entries(file.facts, path)
+            within = [d for d in entries if inside(d, facts.root) and self.disk.names(d)]
+            self._own = path, entries, within
+        _, entries, within = self._own
+        own = (self.disk.find(d, name) for d in within)
+        yield from ((Outcome.TREE, found, "") for found in own if found)  # rule 2
+        yield from ((Outcome.TREE, found, "") for found in self.trees.near(name, tree, path))  # 3
+        named = self._of_named_wheels(facts, path, entries, name)
+        yield from ((Outcome.WHEEL, found, "") for found in named)  # rule 4
+        yield from ((Outcome.LIBRARY, found, "") for found in self.libraries.named(name))  # rule 5
+        if name in self.drivers:  # rule 6
+            yield Outcome.DRIVER, "", "comes with the graphics driver"
+            return
+        for lookup in (self.wheels.named, self.wheels.with_soname):  # rule 7
+            for site in self.wheels.site_packages:
+                yield from ((Outcome.WHEEL, found, OTHER_WHEEL) for found in lookup(name, site))
+        if name not in self.options.provided_later:
+            under_others = self.libraries.with_soname(name)
+            yield from ((Outcome.LIBRARY, found, "") for found in under_others)
+
+    def _of_named_wheels(
+        self, facts: TreeFacts, path: str, entries: list[str], name: str
+    ) -> Iterator[str]:
+        """Rule 4: wheels that the file's own `$ORIGIN` entry or Requires-Dist names."""
+        home = next(
+            (
+                f"{facts.root}/{site}" if site else facts.root
+                for site in sorted(facts.site_packages, key=len, reverse=True)
+                if inside(path, f"{facts.root}/{site}" if site else facts.root)
+            ),
+            None,
+        )
+        if home is not None:
+            for directory in entries:
+                if inside(directory, home):
+                    for site in self.wheels.site_packages:
+                        found = self.disk.find(site + directory[len(home) :], name)
+                        if found is not None:
+                            yield found
+        required = {each for dist in facts.distributions for each in dist.requires}
+        for site in self.wheels.site_packages if required else ():
+            owners = self.wheels.owners(site)
+            mine = required & owners.keys()
+            if not mine:
+                continue
+            for found in self.wheels.named(name, site):
+                if len(owners) == 1 or any(
+                    _lists(owners[dist], found[len(site) + 1 :]) for dist in mine
+                ):
+                    yield found
+
+    def _absolute(self, tree: int, file: TreeFile, name: str) -> Resolution | None:
+        """Judge a needed name with a slash: kept if it leads to where we look anyway."""
+        root = self.trees.trees[tree].root
+        origin = f"{root}/{file.path}".rpartition("/")[0]
+        path = os.path.normpath(expand_tokens(name, {"ORIGIN": origin}) or name)
+        if path in self.target.libc_sonames.values():
+            outcome = Outcome.LIBC
+        elif path in self.trees.files and name.startswith("$"):
+            outcome = Outcome.TREE
+        elif path.rpartition("/")[0] in self.libraries.directories:
+            outcome = Outcome.LIBRARY
+        elif any(inside(path, site) for site in self.wheels.site_packages):
+            outcome = Outcome.WHEEL
+        else:
+            return None
+        if not self.disk.exists(path) or self._misfit(file.facts, name, path)[0]:
+            return None
+        return Resolution(name=name, outcome=outcome, path=path)
+
+    def _misfit(self, wanting: ElfFacts, name: str, path: str) -> tuple[str, bool]:
+        """Why ``path`` can't be taken, and whether that makes the need incompatible."""
+        if not path:  # the driver: never looked at
+            return "", False
+        try:
+            facts = self.disk.facts(path)
+        except BadElf as error:
+            return f"{path} is not usable: {error.what}", False
+        if facts is None:
+            return f"{path} is not an ELF file", False
+        if not facts.machine.fits(self.target.machine):
+            return f"{path} is for {facts.machine}, not {self.target.machine}", False
+        if facts.kind is not ElfKind.LIBRARY:
+            return f"{path} is a {facts.kind.value}, not a library", False
+        reason = self._version_reason(wanting, name, path)
+        if not reason and path not in self.trees.files:
+            reason = self._store_reason(path)
+        return reason, bool(reason)
+
+    def _version_reason(self, wanting: ElfFacts, name: str, path: str) -> str:
+        """Name the symbol versions that ``wanting`` needs of ``path`` and that it lacks."""
+        if self.target.libc == "musl":
+            return ""  # musl has no symbol versions
+        wanted = [n.version for n in wanting.needs if n.library == name and not n.weak]
+        if not wanted:
+            return ""
+        facts = self.disk.facts(path)
+        if facts is None or not facts.defines:
+            return ""  # without DT_VERDEF the loader lets every version pass
+        lacking = [version for version in wanted if version not in facts.defines]
+        if not lacking:
+            return ""
+        best = _highest(facts.defines, lacking[-1])
+        known = f" (it goes up to {best})" if best else ""
+        return f"{path} has no version {', '.join(lacking)}{known}"
+
+    def _store_reason(self, path: str) -> str:
+        """Why a library from outside the trees can't itself be loaded, by versions."""
+        known = self._store_faults.get(path)
+        if known is None:
+            process = self.loader.open(path)
+            known = "; ".join(
+                f"{fault.path} needs a newer {fault.name}: {fault.reason}"
+                for fault in process.faults
+                if fault.kind == "version"
+            )
+            self._store_faults[path] = known
+        return known
+
+
+def _lists(dist_info: str, relative: str) -> bool:
+    """Whether the RECORD in ``dist_info`` lists ``relative``."""
+    import csv  # noqa: PLC0415 - only merged site-packages need it
+
+    try:
+        with open(f"{dist_info}/RECORD", encoding="utf-8", errors="surrogateescape") as file:
+            return any(row and row[0] == relative for row in csv.reader(file))
+    except (OSError, csv.Error):
+        return False
+
+
+def _highest(versions: tuple[str, ...], like: str) -> str:
+    """Return the highest of ``versions`` with the prefix of ``like`` ("GLIBC_2.36")."""
+    prefix = like.rpartition("_")[0] + "_"
+    numbered = []
+    for version in versions:
+        number = version_number(version.removeprefix(prefix))
+        if version.startswith(prefix) and number is not None:
+            numbered.append((number, version))
+    return max(numbered)[1] if numbered else ""

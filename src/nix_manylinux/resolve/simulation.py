@@ -1,0 +1,92 @@
+"""A plan held against the simulated loader: it must take just what was planned."""
+
+from __future__ import annotations
+
+from nix_manylinux.resolve.plan import Outcome, Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nix_manylinux.resolve.loader import Fault, Loader
+    from nix_manylinux.resolve.plan import FilePlan
+    from nix_manylinux.tree.index import TreeIndex
+
+
+class Simulation:
+    """Opens planned files, which the loader's disk shows as they will be.
+
+    ``forgiven`` says whether a library, needed further down on behalf of the
+    file with that label, may be absent.
+    """
+
+    def __init__(
+        self,
+        *,
+        trees: TreeIndex,
+        loader: Loader,
+        problems: Problems,
+        forgiven: Callable[[str, str], bool],
+    ) -> None:
+        self._trees = trees
+        self._loader = loader
+        self._problems = problems
+        self._forgiven = forgiven
+
+    def open(self, plan: FilePlan) -> None:
+        """Open one file of the plan; what differs becomes a problem."""
+        real = self._loader.files.real
+        path = f"{self._trees.trees[plan.tree].root}/{plan.file.path}"
+        process = self._loader.open(path)
+        renamed = dict(plan.edit.replace_needed)
+        for r in plan.resolutions:
+            got = process.links.get((path, renamed.get(r.name, r.name)))
+            if r.path and got and real(got) != real(r.path) and r.outcome is not Outcome.LIBC:
+                reason = f"the loader would take {got} instead of {r.path}"
+                self._problems.add(Outcome.INCOMPATIBLE, r.name, plan.file.label, reason)
+        for fault in process.faults:
+            self._fault(plan, fault)
+
+    def _fault(self, plan: FilePlan, fault: Fault) -> None:
+        """Make a fault of the loader a problem, unless the file's own resolution told it."""
+        owner = self._trees.owner(self._loader.files.real(fault.path))
+        wanting = owner.label if owner else fault.path
+        if self._problems.knows(fault.name, wanting):
+            return
+        if fault.kind == "version":
+            self._problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason)
+            return
+        told = owner is not None and fault.kind == "not found"
+        if not told and not self._forgiven(plan.file.label, fault.name):
+            why = fault.reason or "the search paths of these libraries do not lead to it"
+            self._problems.add(Outcome.MISSING, fault.name, wanting, why)
+
+
+class Problems:
+    """Collects problems; equal names and reasons are one, with all that want it."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[tuple[Outcome, str, str], set[str]] = {}
+
+    def add(self, outcome: Outcome, name: str, wanted_by: str, reason: str) -> None:
+        """Record that ``wanted_by`` can't have ``name``."""
+        self._wanted.setdefault((outcome, name, reason), set()).add(wanted_by)
+
+    def knows(self, name: str, wanted_by: str) -> bool:
+        """Whether it is told already that ``wanted_by`` can't have ``name``."""
+        return any(n == name and wanted_by in who for (_, n, _), who in self._wanted.items())
+
+    def missing(self) -> tuple[Problem, ...]:
+        """All libraries that nothing provides, sorted by name."""
+        return self._of(Outcome.MISSING)
+
+    def incompatible(self) -> tuple[Problem, ...]:
+        """All libraries that are there and don't fit, sorted by name."""
+        return self._of(Outcome.INCOMPATIBLE)
+
+    def _of(self, outcome: Outcome) -> tuple[Problem, ...]:
+        return tuple(
+            Problem(name=name, wanted_by=tuple(sorted(who)), reason=reason)
+            for (kind, name, reason), who in sorted(self._wanted.items())
+            if kind is outcome
+        )

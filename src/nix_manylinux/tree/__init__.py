@@ -1,0 +1,1 @@
+"""What is there: files of trees, libraries in directories."""

@@ -1,0 +1,98 @@
+"""The file system as the loader would see it, each thing read at most once."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import BadElf
+from nix_manylinux.elf.read import read_elf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nix_manylinux.elf.facts import ElfFacts
+
+
+class Disk:
+    """What the loader would see of the file system, each thing read at most once.
+
+    ``facts`` may be told in advance (`learn`): a scanned tree need not be read
+    again, and a plan shows its files as they will be.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+        self._facts: dict[str, ElfFacts | BadElf | None] = {}
+        self._real: dict[str, str] = {}
+
+    def names(self, directory: str) -> frozenset[str]:
+        """All names in a directory; none where there is no such directory."""
+        found = self._names.get(directory)
+        if found is None:
+            try:
+                found = frozenset(os.listdir(directory))
+            except OSError:
+                found = frozenset()
+            self._names[directory] = found
+        return found
+
+    def find(self, directory: str, name: str) -> str | None:
+        """Return the path of ``name`` in ``directory`` if the loader could open it."""
+        if "/" in name:  # a subdirectory of hardware capabilities
+            sub, _, name = name.rpartition("/")
+            directory = f"{directory}/{sub}"
+        if name not in self.names(directory):
+            return None
+        path = f"{directory}/{name}"
+        return path if self.exists(path) else None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file, links followed."""
+        return os.path.exists(path)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory, links followed."""
+        return os.path.isdir(path)
+
+    def libraries_below(self, folder: str) -> Iterator[str]:
+        """Paths of everything below ``folder`` that is named like a library, sorted by folder."""
+        for inner, folders, names in os.walk(folder):
+            folders.sort()
+            yield from (f"{inner}/{name}" for name in sorted(names) if ".so" in name)
+
+    def real(self, path: str) -> str:
+        """Return the path with all links resolved: what tells one file from another."""
+        known = self._real.get(path)
+        if known is None:
+            known = self._real[path] = os.path.realpath(path)
+        return known
+
+    def facts(self, path: str) -> ElfFacts | None:
+        """Return what ELF says of the file, or None where it is no ELF file.
+
+        Raises `BadElf`, each time that it is asked, for a broken one.
+        """
+        real = self.real(path)
+        if real not in self._facts:
+            try:
+                self._facts[real] = read_elf(real, label=path)
+            except BadElf as error:
+                self._facts[real] = error
+            except OSError:
+                self._facts[real] = None
+        known = self._facts[real]
+        if isinstance(known, BadElf):
+            raise known
+        return known
+
+    def learn(self, path: str, facts: ElfFacts) -> None:
+        """Take ``facts`` for those of the file at ``path``, whatever the disk has."""
+        self._facts[self.real(path)] = facts
+
+    def mentions(self, path: str, name: str) -> bool:
+        """Whether the file holds ``name`` as a whole C string."""
+        import mmap  # noqa: PLC0415 - only --runtime-libs asks
+
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data.find(b"\0" + os.fsencode(name) + b"\0") >= 0

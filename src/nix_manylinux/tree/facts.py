@@ -1,0 +1,56 @@
+"""The values of a scanned tree: its ELF files, its distributions."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.values import Value, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.wheel.metadata import Distribution
+
+
+class TreeFile(Value):
+    """One ELF file of a tree: one inode, whatever number of names it has.
+
+    ``path`` is relative to the tree, POSIX style, the first of all its names
+    in sorted order; ``aliases`` are the other ones (hard links, and symbolic
+    links that end at it). ``label`` is what a report calls it: the member's
+    name in a wheel, the path elsewhere. ``outside_links`` counts hard links
+    beyond the tree. ``mode`` is st_mode. ``stamp`` is st_dev, st_ino, st_size
+    and st_mtime_ns as they were when it was read: whoever edits it later can
+    tell that nobody else did.
+    """
+
+    path: str
+    label: str
+    facts: ElfFacts
+    size: int
+    mode: int
+    aliases: tuple[str, ...] = ()
+    outside_links: int = 0
+    stamp: tuple[int, ...] = field(default=(), compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All paths in the tree that lead to it."""
+        return (self.path, *self.aliases)
+
+
+class TreeFacts(Value):
+    """All that is known of one tree before anything is decided, sorted by path.
+
+    ``root`` is absolute. ``floating`` is a folder whose final place is not
+    known yet (``lib/python`` of a wheel that is not installed): paths inside
+    it and out of it are sure, paths into it are not. ``leftovers`` are
+    temporary files of ours that a killed run left behind. ``damaged`` says of
+    excluded files what is wrong with them; they are not among the files.
+    """
+
+    root: str
+    files: tuple[TreeFile, ...]
+    distributions: tuple[Distribution, ...] = ()
+    site_packages: tuple[str, ...] = ()
+    floating: str | None = None
+    leftovers: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()

@@ -1,0 +1,74 @@
+"""All names in the trees of one plan, and which file each of them means."""
+
+from __future__ import annotations
+
+from nix_manylinux.elf.facts import ElfKind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+
+class TreeIndex:
+    """All names in all trees of one plan: file names, and sonames."""
+
+    def __init__(self, trees: tuple[TreeFacts, ...]) -> None:
+        self.trees = trees
+        #: name -> [(tree, absolute path)], file names first, sorted by path
+        self._by_name: dict[str, list[tuple[int, str]]] = {}
+        self.files: dict[str, tuple[int, TreeFile]] = {}
+        by_soname: list[tuple[str, tuple[int, str]]] = []
+        for position, tree in enumerate(trees):
+            for file in tree.files:
+                for name in file.names:
+                    path = f"{tree.root}/{name}"
+                    self.files[path] = (position, file)
+                    if file.facts.kind is not ElfKind.LIBRARY:
+                        continue
+                    base = name.rpartition("/")[2]
+                    self._by_name.setdefault(base, []).append((position, path))
+                    if file.facts.soname and file.facts.soname != base:
+                        by_soname.append((file.facts.soname, (position, path)))
+        for soname, place in by_soname:
+            self._by_name.setdefault(soname, []).append(place)
+
+    def owner(self, path: str) -> TreeFile | None:
+        """Return the file of a tree that has ``path`` as one of its names."""
+        found = self.files.get(path)
+        return found[1] if found else None
+
+    def near(self, name: str, tree: int, path: str) -> list[str]:
+        """Paths of the libraries called ``name``, the nearest to ``path`` first.
+
+        Nearer is: in the same tree, then fewer steps from folder to folder,
+        then a file of that name before one that only has the soname, then the
+        sorted path. Never the order of a directory.
+        """
+        folder = path.rpartition("/")[0]
+
+        def rank(place: tuple[int, str]) -> tuple[bool, int, bool, str]:
+            position, other = place
+            return (
+                position != tree,
+                _steps(folder, other.rpartition("/")[0]),
+                other.rpartition("/")[2] != name,
+                other,
+            )
+
+        return [other for _, other in sorted(self._by_name.get(name, ()), key=rank)]
+
+
+def inside(path: str, folder: str) -> bool:
+    """Whether ``path`` is ``folder`` or below it; both absolute and normalised."""
+    return path == folder or path.startswith(folder + "/")
+
+
+def _steps(one: str, other: str) -> int:
+    """How many folders lie between two folders, up and down."""
+    a, b = one.split("/"), other.split("/")
+    common = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        common += 1
+    return len(a) + len(b) - 2 * common

@@ -1,0 +1,151 @@
+"""Library directories, and what stands in them: listed once, opened on demand.
+
+A directory costs one listing, and a library is parsed only when somebody asks
+for its name. Nothing is cached outside the values that are passed in.
+"""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import BadElf, BadOption, BadTree
+from nix_manylinux.tree.disk import Disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class LibraryIndex:
+    """Directories of libraries, searched in the order given.
+
+    ``from_directories`` raises `BadTree` for a directory that isn't there, and
+    `BadOption` for one that no search path can name.
+    """
+
+    def __init__(self, directories: tuple[str, ...], disk: Disk) -> None:
+        self.directories = directories
+        self.disk = disk
+        self._by_name: dict[str, list[str]] | None = None
+        self._by_soname: dict[str, list[str]] | None = None
+
+    @classmethod
+    def from_directories(
+        cls, directories: Iterable[str | os.PathLike[str]], *, disk: Disk | None = None
+    ) -> LibraryIndex:
+        """Make an index of ``directories``, each counted once; nothing is opened yet."""
+        disk = disk or Disk()
+        unique = dict.fromkeys(usable_directory(os.fspath(d), disk) for d in directories)
+        return cls(tuple(unique), disk)
+
+    def named(self, name: str) -> Iterator[str]:
+        """Paths of the files called ``name``, in the order of the directories."""
+        if self._by_name is None:
+            self._by_name = {}
+            for directory in self.directories:
+                for each in self.disk.names(directory):
+                    self._by_name.setdefault(each, []).append(f"{directory}/{each}")
+        yield from filter(self.disk.exists, self._by_name.get(name, ()))
+
+    def with_soname(self, soname: str) -> list[str]:
+        """Return paths of libraries under another name whose DT_SONAME is ``soname``.
+
+        The first call opens every library there is, so it is the last thing
+        to try before a library is called missing.
+        """
+        if self._by_soname is None:
+            self._by_soname = {}
+            for directory in self.directories:
+                for name in sorted(self.disk.names(directory)):
+                    path = f"{directory}/{name}"
+                    found = soname_of(self.disk, path) if ".so" in name else None
+                    if found is not None and found != name:
+                        self._by_soname.setdefault(found, []).append(path)
+        return self._by_soname.get(soname, [])
+
+
+class WheelIndex:
+    """The site-packages of other wheels: every file by name, opened on demand."""
+
+    def __init__(self, site_packages: tuple[str, ...], disk: Disk) -> None:
+        self.site_packages = site_packages
+        self.disk = disk
+        self._files: dict[str, dict[str, list[str]]] = {}
+
+    @classmethod
+    def from_site_packages(cls, directories: Iterable[str], *, disk: Disk) -> WheelIndex:
+        """Make an index of ``directories``; they are walked when first asked."""
+        unique = dict.fromkeys(usable_directory(d, disk) for d in directories)
+        return cls(tuple(unique), disk)
+
+    def named(self, name: str, site_packages: str) -> list[str]:
+        """Paths of the files called ``name`` below ``site_packages``, sorted."""
+        return self._by_name(site_packages).get(name, [])
+
+    def with_soname(self, soname: str, site_packages: str) -> list[str]:
+        """Paths below ``site_packages`` whose DT_SONAME is ``soname``, under another name."""
+        stem = soname.partition(".so")[0]
+        return [
+            path
+            for name, paths in sorted(self._by_name(site_packages).items())
+            if ".so" in name and name.startswith(stem) and name != soname
+            for path in paths
+            if soname_of(self.disk, path) == soname
+        ]
+
+    def owners(self, site_packages: str) -> dict[str, str]:
+        """Normalised distribution names with their dist-info folders."""
+        found = {}
+        for name in sorted(self.disk.names(site_packages)):
+            if name.endswith(".dist-info"):
+                project = name.removesuffix(".dist-info").rpartition("-")[0] or name
+                found[normalise(project)] = f"{site_packages}/{name}"
+        return found
+
+    def _by_name(self, site_packages: str) -> dict[str, list[str]]:
+        files = self._files.get(site_packages)
+        if files is None:
+            files = {}
+            for path in self.disk.libraries_below(site_packages):
+                files.setdefault(path.rpartition("/")[2], []).append(path)
+            self._files[site_packages] = files
+        return files
+
+
+def normalise(project: str) -> str:
+    """Return the normalised name of a project (PEP 503)."""
+    import re  # noqa: PLC0415 - start-up
+
+    return re.sub(r"[-_.]+", "-", project).lower()
+
+
+def soname_of(disk: Disk, path: str) -> str | None:
+    """Return the DT_SONAME of a readable library, None of anything else."""
+    try:
+        facts = disk.facts(path)
+    except BadElf:
+        return None
+    return facts.soname if facts else None
+
+
+def usable_directory(directory: str, disk: Disk) -> str:
+    """Return ``directory`` made absolute, or say why no search path can hold it.
+
+    The loader splits at colons and expands ``$``, with no way to quote either.
+    """
+    refuse_unwritable(directory)
+    path = os.path.abspath(directory)
+    if not disk.is_directory(path):
+        raise BadTree("there is no such directory", where=directory, hint="check the spelling")
+    return path
+
+
+def refuse_unwritable(directory: str) -> None:
+    """Raise `BadOption` for a directory that DT_RUNPATH can't express."""
+    bad = [c for c in ":$\n\0" if c in directory]
+    if bad:
+        raise BadOption(
+            f"a search path can't hold a directory with {bad[0]!r} in its name",
+            where=directory,
+            hint="give the directory by a link whose name has no ':', '$' or newline",
+        )

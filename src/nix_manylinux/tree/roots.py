@@ -1,0 +1,60 @@
+"""Which paths are trees, and which of them hold the others."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import BadTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def is_tree(path: str | os.PathLike[str]) -> bool:
+    """Whether a path that may name a tree or a wheel names a tree; BadTree for neither."""
+    if os.fspath(path).endswith(".whl") and os.path.exists(path) and not os.path.isdir(path):
+        return False
+    return bool(tree_root(path))
+
+
+def tree_root(root: str | os.PathLike[str]) -> str:
+    """Give a directory's absolute path. Raises BadTree, which says what the path names instead."""
+    path = os.fspath(root)
+    if os.path.isdir(path):
+        return os.path.abspath(path)
+    if not path:
+        raise BadTree("an empty path names nothing", hint="is a variable unset?")
+    if not os.path.exists(path):
+        raise BadTree("there is no such file or directory", where=path, hint="check the spelling")
+    if path.endswith(".whl"):
+        what, hint = "is a wheel", "unpack it, and name the folder; `inspect` takes it as it is"
+    else:
+        what = "is neither a directory nor a wheel (*.whl)"
+        hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
+    raise BadTree(what, where=path, hint=hint)
+
+
+def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Give the directories that hold all the others, each once, in their order.
+
+    A file that two trees have would be decided on twice, and not alike.
+    Raises what `tree_root` raises.
+    """
+    real: dict[str, str] = {}
+    for root in roots:
+        path = tree_root(root)
+        real.setdefault(os.path.realpath(path), path)
+    return [
+        path
+        for place, path in real.items()
+        if not any(place != other and place.startswith(f"{other.rstrip('/')}/") for other in real)
+    ]
+
+
+def find_pyvenv(root: str) -> str | None:
+    """Give the interpreter of a virtual environment, absolute; None where ``root`` is none."""
+    if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):
+        return None
+    python = os.path.join(os.path.abspath(root), "bin", "python")
+    return python if os.path.exists(python) else None

@@ -1,0 +1,279 @@
+"""A directory tree, unpacked or installed: its ELF files, its dist-info folders, sorted.
+
+Nothing is written here, and no link that leads out of the tree is followed,
+unless the tree is only to be looked at (``through_links``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+from nix_manylinux.base.errors import BadElf, BadTree
+from nix_manylinux.base.files import SMALLEST_ELF, TEMPORARY_NAME, UNDO_LOG
+from nix_manylinux.base.progress import told
+from nix_manylinux.base.values import Value, field
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.read import read_elf
+from nix_manylinux.tree.facts import TreeFacts, TreeFile
+from nix_manylinux.tree.roots import tree_root
+from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nix_manylinux.base.progress import Progress
+
+#: Bytes of METADATA or WHEEL whose headers are read; descriptions come after them.
+_MAX_HEADERS = 16 * 2**20
+
+#: A name may be a FIFO or a link by now: neither is waited for nor followed.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
+
+
+def scan_tree(
+    root: str | os.PathLike[str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    floating: str | None = None,
+    through_links: bool = False,
+    excluded: Callable[[str], bool] = lambda _label: False,
+    progress: Progress | None = None,
+) -> TreeFacts:
+    """Read every ELF file and every ``*.dist-info`` below ``root``.
+
+    ELF files are found by content and read once per inode; hard links and
+    symbolic links inside the tree become aliases. FIFOs, sockets, devices and
+    links out of the tree are passed by. ``labels`` gives files (by relative
+    path) other names for reports; ``floating`` is handed on to `TreeFacts`.
+
+    ``through_links`` is for an environment that is made of links (buildEnv, uv):
+    libraries and folders that links lead to outside count by the link's path,
+    which is what `$ORIGIN` means to the loader. Programs don't: theirs is the
+    place where they really are, so they start as they do there. Such facts are
+    to be looked at, never to be written to.
+    Raises BadTree for what can't be read or vanishes meanwhile, and BadElf for
+    a damaged file, unless its label is ``excluded``.
+    """
+    root = os.path.realpath(tree_root(root))
+    if os.path.lexists(os.path.join(root, UNDO_LOG)):
+        raise BadTree(
+            "a patch of it is running, or was killed before it was done",
+            where=root,
+            hint="if none is running, patch it again: that puts the old bytes back first",
+        )
+    walk = _Walk(root=root, through_links=through_links)
+    walk.run()
+    shown = labels or {}
+    damaged: list[str] = []
+
+    def forgive(label: str, error: BadElf) -> None:
+        if not excluded(label):
+            raise error
+        damaged.append(f"{label}: {error.what}")
+
+    files = sorted(_tree_files(walk, shown, forgive, progress), key=lambda file: file.path)
+    folders = sorted(walk.dist_infos)
+    holders = {os.path.dirname(folder) for folder in folders}
+    return TreeFacts(
+        root=root,
+        files=tuple(files),
+        distributions=tuple(_distribution(root, folder) for folder in folders),
+        site_packages=tuple(sorted(holders | walk.site_packages)),
+        floating=floating,
+        leftovers=tuple(sorted(walk.leftovers)),
+        damaged=tuple(sorted(damaged)),
+    )
+
+
+class _Inode(Value, frozen=False, kw_only=False):
+    names: list[str]
+    status: os.stat_result
+
+
+class _Walk(Value, frozen=False, kw_only=False):
+    """What one pass over the directories collects."""
+
+    root: str
+    through_links: bool = False
+    entered: set[str] = field(default_factory=set)
+    inodes: dict[tuple[int, int], _Inode] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+    dist_infos: list[str] = field(default_factory=list)
+    site_packages: set[str] = field(default_factory=set)
+    leftovers: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            if _SITE_PACKAGES.fullmatch(folder):
+                self.site_packages.add(folder)
+            for entry in self._entries(folder):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_symlink():
+                    folders += self._link(path, entry)
+                elif entry.is_dir(follow_symlinks=False):
+                    if entry.name.endswith(".dist-info"):
+                        self.dist_infos.append(path)
+                    folders.append(path)
+                elif entry.is_file(follow_symlinks=False):
+                    if entry.name[0] == "." and TEMPORARY_NAME.fullmatch(entry.name):
+                        self.leftovers.append(path)
+                    else:
+                        self._look_at(path, entry.path)
+        for link in self.links:
+            self._follow(link)
+
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self.root, folder)) as entries:
+                yield from entries
+        except OSError as cause:
+            raise _unreadable(cause, folder or self.root) from cause
+
+    def leads_out(self, path: str) -> bool:
+        """Whether a name in the tree, or its whole folder, is a link to somewhere else."""
+        full = os.path.join(self.root, path)
+        return not f"{os.path.realpath(full)}/".startswith(f"{self.root}/")
+
+    def _link(self, path: str, entry: os.DirEntry[str]) -> list[str]:
+        """Keep a link for later, or what it leads to outside; give the folder to walk, if any.
+
+        A folder above the root, or one that was entered already, would be a circle.
+        A temporary one is RECORD's, kept by a killed run: RECORD may be a link.
+        """
+        if TEMPORARY_NAME.fullmatch(entry.name):
+            self.leftovers.append(path)
+            return []
+        if not self.through_links or not self.leads_out(path):
+            self.links.append(path)
+            return []
+        real = os.path.realpath(entry.path)
+        if not entry.is_dir():
+            if entry.is_file():
+                self._look_at(path, real)
+            return []
+        if f"{self.root}/".startswith(f"{real}/") or real in self.entered:
+            return []
+        self.entered.add(real)
+        return [path]
+
+    def _look_at(self, path: str, full: str) -> None:
+        """Open a regular file, and keep it if it is ELF: the status is asked for only then."""
+        try:
+            descriptor = os.open(full, _LOOK)
+            try:
+                head = os.read(descriptor, 4)  # or fewer: `read_elf` decides
+                if not head or not b"\x7fELF".startswith(head):
+                    return
+                status = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as cause:
+            raise _unreadable(cause, path) from cause
+        if status.st_size < SMALLEST_ELF or not stat.S_ISREG(status.st_mode):
+            return
+        inode = self.inodes.get((status.st_dev, status.st_ino))
+        if inode is None:
+            self.inodes[status.st_dev, status.st_ino] = _Inode([path], status)
+        else:
+            inode.names.append(path)
+
+    def _follow(self, link: str) -> None:
+        """Count a symbolic link as a name of the file that it ends at, if that is in the tree."""
+        full = os.path.join(self.root, link)
+        try:
+            status = os.stat(full)
+        except OSError:  # it leads nowhere, in a circle, or where we may not look
+            return
+        inode = self.inodes.get((status.st_dev, status.st_ino))
+        if inode is None:
+            return
+        # The inode may have a name outside as well: the link must end at one of ours.
+        end = os.path.relpath(os.path.realpath(full), self.root)
+        if end in inode.names:
+            inode.names.append(link)
+
+
+def _tree_files(
+    walk: _Walk,
+    labels: Mapping[str, str],
+    forgive: Callable[[str, BadElf], None],
+    progress: Progress | None,
+) -> Iterator[TreeFile]:
+    symbolic = set(walk.links)
+    for inode in told(walk.inodes.values(), progress, "reading"):
+        hard = sorted(name for name in inode.names if name not in symbolic)
+        path = hard[0]
+        label = labels.get(path, path)
+        try:
+            facts = read_elf(os.path.join(walk.root, path), label=label)
+        except BadElf as error:
+            forgive(label, error)
+            continue
+        except OSError as cause:
+            raise _unreadable(cause, label) from cause
+        if facts is None:
+            continue
+        if walk.through_links and facts.kind is not ElfKind.LIBRARY and walk.leads_out(path):
+            continue
+        status = inode.status
+        yield TreeFile(
+            path=path,
+            label=label,
+            facts=facts,
+            size=status.st_size,
+            mode=status.st_mode,
+            aliases=tuple(sorted(name for name in inode.names if name != path)),
+            outside_links=max(0, status.st_nlink - len(hard)),
+            stamp=(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
+        )
+
+
+def _distribution(root: str, folder: str) -> Distribution:
+    metadata = read_headers(_read_small(root, f"{folder}/METADATA"))
+    wheel = read_headers(_read_small(root, f"{folder}/WHEEL"))
+    # An installer that was interrupted leaves folders without METADATA.
+    stem = os.path.basename(folder).removesuffix(".dist-info")
+    name, _, version = stem.rpartition("-")
+    return Distribution(
+        folder=folder,
+        name=next(iter(metadata.get("name", ())), name or stem),
+        version=next(iter(metadata.get("version", ())), version if name else ""),
+        tags=expand_tags(wheel.get("tag", ())),
+        requires=required_names(metadata.get("requires-dist", ())),
+    )
+
+
+def _read_small(root: str, path: str) -> bytes:
+    """Read a metadata file's beginning; empty where there is none, or no regular file."""
+    try:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(os.path.join(root, path), flags)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return b""
+            return file.read(_MAX_HEADERS)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as cause:
+        raise _unreadable(cause, path) from cause
+
+
+def _unreadable(cause: OSError, where: str) -> BadTree:
+    if isinstance(cause, FileNotFoundError):
+        return BadTree(
+            "vanished while the tree was read",
+            where=where,
+            hint="run again when nothing else writes to the tree",
+        )
+    return BadTree(
+        f"can't be read: {cause.strerror}",
+        where=where,
+        hint="give this user the right to read it: chmod -R u+rX on the tree",
+    )

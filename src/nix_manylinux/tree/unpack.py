@@ -1,0 +1,42 @@
+"""A wheel, unpacked to a folder and scanned like any other tree."""
+
+from __future__ import annotations
+
+from nix_manylinux.elf.tokens import origin_entries
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.open import FLOATING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.wheel.open import Wheel
+
+
+def unpack_and_scan(
+    wheel: Wheel,
+    folder: str,
+    *,
+    excluded: Callable[[str], bool],
+    also: Callable[[str], bool] | None = None,
+    progress: Progress | None = None,
+) -> tuple[TreeFacts, Mapping[str, str]]:
+    """Unpack a wheel to an empty folder and read what is there.
+
+    ``excluded`` is `scan_tree`'s, ``also`` is `Wheel.unpack`'s. Gives the labels of all
+    that was written, too, by path below the folder.
+    """
+    unpacked = wheel.unpack(folder, also=also, progress=progress)
+    facts = scan_tree(
+        folder,
+        labels=unpacked.labels,
+        floating=FLOATING,
+        excluded=excluded,
+        progress=progress,
+    )
+    # What a file's own search path names is there, even if it holds nothing that is loaded.
+    for file in facts.files:
+        unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))
+    return facts, unpacked.labels

@@ -1,0 +1,1 @@
+"""What a wheel is: its name, its metadata, its RECORD, its archive."""

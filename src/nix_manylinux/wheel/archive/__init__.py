@@ -1,0 +1,1 @@
+"""The zip archive of a wheel, read strictly and written reproducibly."""

@@ -1,0 +1,175 @@
+"""The members of an archive that is laid out, written to their places on all processors.
+
+Each byte of a new member is read once, and hashed, summed and written while it
+is at hand: RECORD and the headers tell of the bytes that are there. Old
+members are copied as they are packed, small neighbours at one go.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+from nix_manylinux.base.digest import encode_digest, new_hash
+from nix_manylinux.base.files import write_all_at
+from nix_manylinux.base.parallel import in_parallel
+from nix_manylinux.base.progress import shared
+from nix_manylinux.base.values import replace
+from nix_manylinux.wheel.archive.encode import local_header
+from nix_manylinux.wheel.archive.format import bad, read_exactly
+from nix_manylinux.wheel.archive.read import packed_pieces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from nix_manylinux.base.parallel import Look
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.wheel.archive.format import Member
+
+    #: A member as it is in the old archive, and as it is placed in the new one.
+    Pair = tuple[Member, Member]
+
+#: Bytes read, hashed and written at a time: they stay in the processor's cache.
+_CHUNK = 1 << 18
+#: Bytes of packed neighbours that are copied with one read and one write.
+_RUN = 1 << 20
+#: How many bytes are copied while one is hashed.
+_COPIED = 8
+
+
+class Content:
+    """What a member is to hold: ``source`` is a file's path, or bytes.
+
+    ``size`` is known at once, ``hash`` once it is written. Until then it is
+    another digest of the same length, in RECORD's spelling.
+    """
+
+    def __init__(self, source: str | bytes, algorithm: str) -> None:
+        self.source = source
+        self._algorithm = algorithm
+        self.size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+        self.hash = encode_digest(algorithm, new_hash(algorithm).digest())
+
+    def write(self, descriptor: int, member: Member, look: Look = lambda: None) -> Member:
+        """Fill the member's place, header included; gives the member with its true CRC.
+
+        ``look`` is called before each piece. Raises BadWheel where the file
+        has another size by now, and OSError.
+        """
+        state = new_hash(self._algorithm)
+        crc = 0
+        position, end = member.data, member.data + member.size
+        for piece in self.pieces():
+            look()
+            if len(piece) > end - position:
+                raise _changed(member)
+            state.update(piece)
+            crc = zlib.crc32(piece, crc)
+            write_all_at(descriptor, piece, position)
+            position += len(piece)
+        if position != end:
+            raise _changed(member)
+        self.hash = encode_digest(self._algorithm, state.digest())
+        member = replace(member, crc=crc)
+        write_all_at(descriptor, local_header(member), member.start)
+        return member
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Give all bytes; each piece is good until the next one is asked for."""
+        if isinstance(self.source, bytes):
+            yield self.source
+            return
+        buffer = bytearray(min(self.size + 1, _CHUNK))
+        view = memoryview(buffer)
+        with open(self.source, "rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                yield view[:count]
+
+
+def _changed(member: Member) -> Exception:
+    return bad("changed while it was copied", member.name, "run again")
+
+
+def fill(
+    source: int,
+    target: int,
+    pairs: Sequence[Pair],
+    contents: Mapping[str, Content],
+    progress: Progress | None = None,
+) -> dict[str, Member]:
+    """Write every member of ``pairs`` to its place in ``target``, an open file.
+
+    Those in ``contents`` get what is there, the others the packed bytes that
+    they have in ``source``. Gives the new members, with their true CRCs, by name.
+    Raises BadWheel and OSError.
+    """
+    jobs = list(_jobs(pairs, contents))
+    step = shared(pairs, progress, "writing")
+    written: dict[str, Member] = {}
+
+    def do(index: int, look: Look) -> None:
+        job = jobs[index]
+        for _ in job:
+            step()
+        content = contents.get(job[0][1].name)
+        if content is None:
+            _copy(source, target, job, look)
+            written.update((new.name, new) for _, new in job)
+        else:
+            ((_, new),) = job
+            written[new.name] = content.write(target, new, look)
+
+    def cost(job: Sequence[Pair]) -> int:
+        first, last = job[0][1], job[-1][1]
+        size = last.data + last.packed - first.start
+        return size if first.name in contents else size // _COPIED
+
+    in_parallel(do, [cost(job) for job in jobs])
+    step()
+    return written
+
+
+def _jobs(pairs: Sequence[Pair], contents: Mapping[str, Content]) -> Iterator[list[Pair]]:
+    """Divide the members: new ones each by itself, and runs of neighbours in both archives."""
+    run: list[Pair] = []
+    for pair in pairs:
+        old, new = pair
+        if run and (new.name in contents or not _is_next(run, old, new)):
+            yield run
+            run = []
+        if new.name in contents:
+            yield [pair]
+        else:
+            run.append(pair)
+    if run:
+        yield run
+
+
+def _is_next(run: Sequence[Pair], old: Member, new: Member) -> bool:
+    (first, _), (last, placed) = run[0], run[-1]
+    return (
+        placed.data + placed.packed == new.start
+        and last.data + last.packed <= old.start
+        and old.data + old.packed - first.data <= _RUN
+    )
+
+
+def _copy(source: int, target: int, run: Sequence[Pair], look: Look) -> None:
+    """Copy the packed bytes of neighbours, under new headers."""
+    old, new = run[0]
+    if len(run) == 1:
+        write_all_at(target, local_header(new), new.start)
+        position = new.data
+        for piece in packed_pieces(source, old):
+            look()
+            write_all_at(target, piece, position)
+            position += len(piece)
+        return
+    start, last = old.data, run[-1][0]
+    data = memoryview(read_exactly(source, last.data + last.packed - start, start))
+    pieces: list[bytes | memoryview] = []
+    for old, placed in run:
+        at = old.data - start
+        pieces += (local_header(placed), data[at : at + old.packed])
+    write_all_at(target, b"".join(pieces), new.start)

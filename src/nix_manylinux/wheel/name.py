@@ -1,0 +1,116 @@
+"""A wheel's file name: its parts and its tags (PEP 425, PyPA's Binary distribution format)."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_TAG_PART = re.compile(r"[A-Za-z0-9_]+")
+
+
+#: NAME-VERSION(-BUILD)-PYTHON-ABI-PLATFORM.whl as nearly all wheels spell it, with a
+#: version in PEP 440's normal form: right without a further look, but for "__" in NAME.
+_PLAIN_NAME = (
+    r"(?P<name>[\w.]+)-\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\+[a-z\d]+)?"
+    r"(-\d+\w*)?(-[A-Za-z][\w.]*){3}\.whl"
+)
+
+
+#: Characters that a file's name can have. Numbers of thousands of digits are nobody's version.
+_LONGEST_NAME = 255
+
+
+#: fetchurl's output is called by the store: hash, dash, the file's own name.
+_STORE_HASH = r"[0-9a-df-np-sv-z]{32}-"
+
+
+class WheelName(Value):
+    """What a wheel's file name says: PyPA's "Binary distribution format".
+
+    ``name`` and ``version`` are spelt as in the file name; ``tags`` are
+    expanded, each once, in the order of the name.
+    """
+
+    name: str
+    version: str
+    build: str
+    tags: tuple[str, ...]
+
+
+def wheel_file_name(path: str) -> str:
+    """Give the last component of ``path``, without the hash that the Nix store puts in front."""
+    return re.sub(rf"^{_STORE_HASH}", "", os.path.basename(path))
+
+
+def parse_wheel_name(path: str) -> WheelName:
+    """Read the last component of ``path``, or raise BadWheel with what is wrong in it."""
+    filename = wheel_file_name(path)
+    plain = re.fullmatch(_PLAIN_NAME, filename, re.ASCII)
+    if plain is None or "__" in plain["name"] or len(filename) > _LONGEST_NAME:
+        _check_odd_name(filename)
+    parts = filename[: -len(".whl")].split("-")
+    return WheelName(
+        name=parts[0],
+        version=parts[1],
+        build=parts[2] if len(parts) == 6 else "",
+        tags=expand_tag("-".join(parts[-3:])),
+    )
+
+
+def _check_odd_name(filename: str) -> None:
+    """Have `packaging` judge a name that isn't spelt as most are: its import costs 40 ms."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415
+    from packaging.version import InvalidVersion  # noqa: PLC0415
+
+    try:
+        parse_wheel_filename(filename)
+    except (InvalidWheelFilename, InvalidVersion, ValueError) as error:
+        raise BadWheel(
+            str(error).partition(": ")[0] or "invalid wheel file name",
+            where=filename,
+            hint="a wheel is called NAME-VERSION(-BUILD)-PYTHON-ABI-PLATFORM.whl",
+        ) from error
+
+
+def expand_tag(tag: str) -> tuple[str, ...]:
+    """Expand a compound tag, "py2.py3-none-any", into the simple ones that it stands for.
+
+    Raises BadWheel for what is no tag. Case does not count (PEP 425).
+    """
+    parts = tag.lower().split("-")
+    sets = [part.split(".") for part in parts]
+    if len(parts) != 3 or not all(_TAG_PART.fullmatch(name) for names in sets for name in names):
+        raise BadWheel(
+            f"{tag!r} is no compatibility tag",
+            hint="a tag is PYTHON-ABI-PLATFORM, each a list joined by dots",
+        )
+    pythons, abis, platforms = sets
+    expanded = (
+        f"{python}-{abi}-{platform}" for python in pythons for abi in abis for platform in platforms
+    )
+    return tuple(dict.fromkeys(expanded))
+
+
+def disagreement(filename_tags: Iterable[str], wheel_tags: Iterable[str]) -> str:
+    """Say how the Tag lines of WHEEL differ from the file name, or "" where they agree.
+
+    The file name is what installers go by; WHEEL is what was meant at build
+    time. playwright's wheels, for one, were renamed after they were built.
+    """
+    named, told = set(filename_tags), set(wheel_tags)
+    if not told or named == told:
+        return ""
+    only_named = ", ".join(sorted(named - told)) or "nothing more"
+    only_told = ", ".join(sorted(told - named)) or "nothing more"
+    return (
+        f"the file name and WHEEL disagree about the tags: the name has {only_named}, "
+        f"WHEEL has {only_told}; the name counts"
+    )

@@ -1,0 +1,318 @@
+"""Wheels: an archive that an installer may be given, opened, unpacked and checked.
+
+What a wheel must be is https://packaging.python.org/specifications/binary-distribution-format/;
+`archive` says what the zip file itself must be. Every error is a `BadWheel`
+that names the wheel and the member.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from itertools import chain
+
+from nix_manylinux.base.digest import encode_digest, new_hash
+from nix_manylinux.base.errors import BadWheel, WriteFailed
+from nix_manylinux.base.files import SMALLEST_ELF, make_folder, write_all
+from nix_manylinux.base.parallel import in_parallel
+from nix_manylinux.base.progress import shared
+from nix_manylinux.base.values import Value, field
+from nix_manylinux.wheel.archive.format import bad
+from nix_manylinux.wheel.archive.read import read_directory, stream
+from nix_manylinux.wheel.checks import (
+    check_identity,
+    check_record,
+    find_dist_info,
+    read_metadata,
+    read_text,
+    split_file_name,
+)
+from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL
+from nix_manylinux.wheel.name import wheel_file_name
+from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record, spelt_right
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from nix_manylinux.base.digest import Hash
+    from nix_manylinux.base.parallel import Look
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.wheel.archive.format import Member
+    from nix_manylinux.wheel.metadata import Distribution
+    from nix_manylinux.wheel.record import Record
+
+#: Where site-packages is in an unpacked wheel: the interpreter is not known yet,
+#: so what is above it is the tree's ``floating`` folder.
+FLOATING = "lib/python"
+SITE_PACKAGES = f"{FLOATING}/site-packages"
+
+#: Folders of ``NAME-VERSION.data``, and where an installer puts them below a prefix.
+_SCHEMES = {
+    "purelib": f"{SITE_PACKAGES}/",
+    "platlib": f"{SITE_PACKAGES}/",
+    "scripts": "bin/",
+    "headers": "include/",
+    "data": "",
+}
+
+_ROOM = "make room there, or set TMPDIR to a folder that has it"
+
+
+class UnpackedWheel(Value):
+    """What `Wheel.unpack` wrote: every file's place below ``root``, with its member's name.
+
+    ``places`` are those of all files that an installer would write.
+    """
+
+    root: str
+    labels: Mapping[str, str]
+    places: Sequence[str]
+
+    def make_folders(self, paths: Iterable[str]) -> None:
+        """Make those of the absolute ``paths`` that an installer would make. Raises WriteFailed."""
+        start = f"{os.path.realpath(self.root)}/"
+        for path in paths:
+            if path.startswith(start) and not os.path.isdir(path):
+                inside = f"{path[len(start) :]}/"
+                if any(place.startswith(inside) for place in self.places):
+                    make_folder(path, hint=_ROOM)
+
+
+class Wheel(Value):
+    """An open wheel whose structure was found right; its hashes are checked by `unpack`.
+
+    ``file_name`` is the wheel's own, without the hash that the Nix store puts
+    in front. ``members`` are in the order of the archive.
+    """
+
+    path: str
+    file_name: str
+    distribution: Distribution
+    members: tuple[Member, ...]
+    record: Record
+    descriptor: int = field(repr=False)
+    texts: Mapping[str, bytes] = field(repr=False)
+
+    def __enter__(self) -> Wheel:  # noqa: PYI034 - Self is newer than Python 3.10
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self.descriptor)
+
+    @property
+    def dist_info(self) -> str:
+        """The name of its one dist-info folder."""
+        return self.distribution.folder
+
+    def location(self, name: str) -> str:
+        """Give the path below a prefix at which an installer puts a member."""
+        data, _, rest = name.partition("/")
+        if data == self.dist_info.removesuffix(".dist-info") + ".data" and rest:
+            scheme, _, rest = rest.partition("/")
+            if scheme not in _SCHEMES:
+                raise bad(
+                    f"is for the unknown place {scheme!r}", name, f"known are {', '.join(_SCHEMES)}"
+                )
+            return _SCHEMES[scheme] + rest
+        return f"{SITE_PACKAGES}/{name}"
+
+    def verify(self) -> None:
+        """Read every member once, and hold size, CRC and RECORD's hash against it."""
+        self._read_all(None)
+
+    def unpack(
+        self,
+        into: str,
+        *,
+        also: Callable[[str], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> UnpackedWheel:
+        """Write the ELF files to ``into``, at the places that an installer would choose.
+
+        Every member is read and held against RECORD, as in `verify`. Folders
+        are made where a file is (9 of torch's 726). Written whole are ELF
+        files, the dist-info folder's METADATA and WHEEL, and what ``also``
+        takes by its name; other files that are called like a library are there
+        without contents, so that a search meets their names. Raises BadWheel,
+        WriteFailed.
+        """
+        return self._read_all(into, also, progress)
+
+    def _read_all(
+        self,
+        into: str | None,
+        also: Callable[[str], bool] | None = None,
+        progress: Progress | None = None,
+    ) -> UnpackedWheel:
+        rows = {row.path: row for row in self.record.rows}
+        record = f"{self.dist_info}/RECORD"
+        members = [m for m in self.members if not m.is_folder and m.name != record]
+        step = shared(members, progress, "unpacking")
+
+        def read(index: int, look: Look) -> bool:
+            member = members[index]
+            row = rows[member.name]
+            step()
+            path = os.path.join(into, places[index]) if into is not None else None
+            wanted = member.name in self.texts or (also is not None and also(member.name))
+            state = new_hash(row.algorithm)
+            there = self._read_member(member, state, path, look, wanted=wanted)
+            if encode_digest(row.algorithm, state.digest()) != row.hash:
+                raise bad("does not have the hash that RECORD gives", member.name)
+            return there
+
+        try:
+            places = [self.location(member.name) for member in members]
+            written = in_parallel(read, [member.size for member in members])
+        except BadWheel as error:
+            error.at(self.path)
+            raise
+        step()
+        labels = {
+            place: member.name
+            for place, member, there in zip(places, members, written, strict=True)
+            if there
+        }
+        return UnpackedWheel(root=into or "", labels=labels, places=places)
+
+    def _read_member(
+        self, member: Member, state: Hash, path: str | None, look: Look, *, wanted: bool
+    ) -> bool:
+        """Hash one member; write it to ``path`` if it is one that we want, and say so."""
+        pieces = stream(self.descriptor, member)
+        head = b""
+        for piece in pieces:
+            look()
+            head += piece
+            if len(head) >= 4:  # now an ELF file can be told from others
+                break
+        wanted |= head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF
+        output = -1
+        try:
+            if path is not None and (wanted or _is_called_library(member.name)):
+                output = _create(path, member)
+            for piece in chain((head,), pieces):
+                look()
+                state.update(piece)
+                if wanted and output >= 0:
+                    write_all(output, piece)
+        except OSError as cause:
+            raise WriteFailed(
+                f"can't be written: {cause.strerror}",
+                where=path or self.path,
+                hint=_ROOM,
+            ) from cause
+        finally:
+            if output >= 0:
+                os.close(output)
+        return output >= 0
+
+
+def _is_called_library(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
+
+
+def _create(path: str, member: Member) -> int:
+    mode = stat.S_IMODE(member.attributes >> 16) & 0o777 | 0o600
+    if not stat.S_ISREG(member.attributes >> 16):
+        mode &= ~0o111  # installers take such a mode for none
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, mode)
+    except FileNotFoundError:  # the first file of its folder
+        make_folder(os.path.dirname(path), hint=_ROOM)
+        return os.open(path, flags, mode)
+
+
+def open_wheel(path: str, *, max_size: int = MAX_WHEEL) -> Wheel:
+    """Open a wheel and check all of its structure: the archive, the names, dist-info, RECORD.
+
+    ``max_size`` is the unpacked size in bytes that is still believed. The
+    wheel is a context manager, which closes its file. Raises BadWheel.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as cause:
+        raise BadWheel(
+            f"can't be opened: {getattr(cause, 'strerror', None) or cause}",
+            where=path,
+            hint="name a wheel file that this user may read",
+        ) from cause
+    try:
+        return _open(descriptor, path, max_size)
+    except BadWheel as error:
+        os.close(descriptor)
+        error.at(path)
+        raise
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _open(descriptor: int, path: str, max_size: int) -> Wheel:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise bad("is no regular file", hint="name a wheel file")
+    file_name = wheel_file_name(path)
+    stem, build = split_file_name(file_name)
+    members = read_directory(descriptor, max_size=max_size)
+    dist_info = find_dist_info(members)
+    by_name = {member.name: member for member in members}
+    for signature in ("RECORD.jws", "RECORD.p7s"):
+        if f"{dist_info}/{signature}" in by_name:
+            raise bad(
+                "signs RECORD, which patching must change",
+                f"{dist_info}/{signature}",
+                "take the signature out of the wheel, or patch what is installed from it",
+            )
+    texts = {
+        name: read_text(descriptor, by_name, name, MAX_METADATA)
+        for name in (f"{dist_info}/METADATA", f"{dist_info}/WHEEL")
+    }
+    distribution = read_metadata(texts, dist_info)
+    check_identity(distribution, stem, build)
+    name = f"{dist_info}/RECORD"
+    record = parse_record(
+        read_text(descriptor, by_name, name, MAX_RECORD_SIZE), error=BadWheel, where=name
+    )
+    record = spelt_right(record)
+    check_record(record, members, name)
+    wheel = Wheel(
+        path=path,
+        file_name=file_name,
+        distribution=distribution,
+        members=members,
+        record=record,
+        descriptor=descriptor,
+        texts=texts,
+    )
+    _check_locations(wheel)
+    return wheel
+
+
+def _check_locations(wheel: Wheel) -> None:
+    """Refuse two members that would be installed at one place, or one below the other."""
+    places: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for member in wheel.members:
+        if member.is_folder:
+            continue
+        place = wheel.location(member.name)
+        if place.endswith("/") or not place:
+            raise bad("is a file where a folder has to be", member.name)
+        if place in places:
+            raise bad(f"is installed to the same place as {places[place]}", member.name)
+        places[place] = member.name
+        parent = place.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders[parent] = member.name
+            parent = parent.rpartition("/")[0]
+    for place in places.keys() & folders.keys():
+        raise bad(f"is installed where a folder is for {folders[place]}", places[place])

@@ -1,0 +1,203 @@
+"""RECORD: the rows of a wheel's or an installed distribution's list of files.
+
+The format is https://packaging.python.org/specifications/recording-installed-packages/:
+CSV with path, ``algorithm=digest`` (urlsafe base64, unpadded) and size.
+
+Rows with quotes are read with the standard library's csv in wheels and trees
+alike, not with ``installer.records``: its import alone costs more than patching
+a small tree, and it keeps neither the line endings nor the spelling of the
+rows, which a run that changes nothing must not touch. The tests hold the
+readers against each other.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+
+from nix_manylinux.base.digest import STRONG_HASHES, encode_digest, new_hash
+from nix_manylinux.base.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nix_manylinux.base.errors import NixManylinuxError
+
+
+#: Bytes. torch's, with 12,000 rows, has 1.3 million.
+MAX_RECORD_SIZE = 256 * 2**20
+
+#: Characters; csv has it for a field.
+_MAX_LINE = 128 * 2**10
+
+#: Bytes read at once: many, as a thread that has hashed them waits for the interpreter.
+_CHUNK = 1 << 23
+
+
+class Row:
+    """One row as it stands. ``text`` is its spelling, the line ending included.
+
+    ``hash`` and ``size`` are empty where the row makes no claim. No `Value`:
+    torch has 12,000 of them.
+    """
+
+    __slots__ = ("hash", "path", "size", "text")
+
+    def __init__(self, path: str, hash_: str, size: str, text: str) -> None:
+        self.path, self.hash, self.size, self.text = path, hash_, size, text
+
+    @property
+    def algorithm(self) -> str:
+        """The name in front of the digest; empty where there is no hash."""
+        return self.hash.partition("=")[0]
+
+
+class Record(Value):
+    """All rows in order, and the line ending that new ones get."""
+
+    rows: tuple[Row, ...]
+    line_end: str = "\n"
+
+    def row(self, path: str, hash_: str = "", size: int | str = "") -> Row:
+        """Make a row, quoted where CSV wants that, that ends as the other rows do."""
+        shown = '"' + path.replace('"', '""') + '"' if set(path) & set(',"\r\n') else path
+        text = f"{shown},{hash_},{size}{self.line_end}"
+        return Row(path, hash_, str(size), text)
+
+    def encode(self) -> bytes:
+        """Give the file's bytes: rows that nobody touched as they were spelt."""
+        # The last row of some files has no line ending; one in front of
+        # another row needs it.
+        texts = [row.text for row in self.rows]
+        for i, text in enumerate(texts[:-1]):
+            if not text.endswith(("\n", "\r")):
+                texts[i] = text + self.line_end
+        return "".join(texts).encode("utf-8", "surrogateescape")
+
+
+def parse_record(
+    data: bytes, *, error: type[NixManylinuxError], where: str, strict: bool = True
+) -> Record:
+    """Read the rows; ``error`` is raised for what is no RECORD.
+
+    ``strict`` wants UTF-8, as the format says; without it other bytes in
+    names are kept (surrogateescape), for trees whose files have such names.
+    """
+    try:
+        text = data.decode("utf-8", "strict" if strict else "surrogateescape")
+    except UnicodeDecodeError as cause:
+        raise error(f"is not UTF-8 at byte {cause.start}", where=where, hint=REBUILD) from cause
+    if "\0" in text:
+        raise error("holds a NUL byte", where=where, hint=REBUILD)
+
+    rows: list[Row] = []
+    for number, fields, spelling in (_quoted if '"' in text else _plain)(text, error, where):
+        if len(fields) != 3 or not fields[0]:
+            raise error(
+                f"line {number} has {len(fields)} fields, not a path, a hash and a size",
+                where=where,
+                hint=REBUILD,
+            )
+        path, hash_, size = fields
+        rows.append(Row(path, hash_, size, spelling))
+    crlf = bool(rows) and rows[0].text.endswith("\r\n")
+    return Record(rows=tuple(rows), line_end="\r\n" if crlf else "\n")
+
+
+def _plain(
+    text: str, error: type[NixManylinuxError], where: str
+) -> Iterator[tuple[int, list[str], str]]:
+    """Read rows of which none is quoted: line, fields and spelling, as `_quoted` gives them."""
+    # newline="" cuts at \n, \r and \r\n only, and keeps them.
+    for number, line in enumerate(io.StringIO(text, newline=""), 1):
+        if len(line) > _MAX_LINE:
+            raise error(f"line {number} is not CSV: no path is so long", where=where, hint=REBUILD)
+        fields = line.rstrip("\r\n").split(",")
+        if fields != [""]:
+            yield number, fields, line
+
+
+def _quoted(
+    text: str, error: type[NixManylinuxError], where: str
+) -> Iterator[tuple[int, list[str], str]]:
+    import csv  # noqa: PLC0415 - few RECORDs need it
+
+    spelling: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            spelling.append(line)
+            yield line
+
+    reader = csv.reader(lines(), strict=True)
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, fields, "".join(spelling)
+            spelling.clear()
+    except csv.Error as cause:
+        raise error(
+            f"line {reader.line_num} is not CSV: {cause}", where=where, hint=REBUILD
+        ) from cause
+
+
+#: What to do about a RECORD that can't be read.
+REBUILD = "install or build the package again; its list of files is damaged"
+
+
+def spelt_right(record: Record) -> Record:
+    """Give a RECORD with digests in hex, as gmsh's wheels have them, in base64.
+
+    pip holds RECORD against nothing and takes such a wheel, `installer` doesn't:
+    it can be told for sure what is meant, and the two are never of one length.
+    """
+    if not any(_is_hex(row) for row in record.rows):
+        return record
+    rows = (
+        record.row(
+            row.path,
+            encode_digest(row.algorithm, bytes.fromhex(row.hash.partition("=")[2])),
+            row.size,
+        )
+        if _is_hex(row)
+        else row
+        for row in record.rows
+    )
+    return Record(rows=tuple(rows), line_end=record.line_end)
+
+
+def _is_hex(row: Row) -> bool:
+    algorithm, _, digest = row.hash.partition("=")
+    return (
+        len(digest) >= 64  # no more work for sha256 in base64, which nearly all are
+        and algorithm in STRONG_HASHES
+        and len(digest) == 2 * len(new_hash(algorithm).digest())
+        and not digest.strip("0123456789abcdefABCDEF")
+    )
+
+
+def hash_descriptor(
+    descriptor: int,
+    algorithm: str = "sha256",
+    size: int = _CHUNK,
+    going: Callable[[], bool] = lambda: True,
+) -> tuple[str, int]:
+    """Hash an open file from its current position: the RECORD spelling and the bytes read.
+
+    ``size`` is what is expected: a small file needs no large buffer. As soon as
+    ``going`` says no it is given up, and what is returned means nothing.
+    """
+    state = new_hash(algorithm)
+    total = 0
+    if size < _CHUNK:  # one call reads it all, and shows that there is no more
+        data = os.read(descriptor, size + 1)
+        state.update(data)
+        total = len(data)
+        if total == size:
+            return encode_digest(algorithm, state.digest()), total
+    buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
+    while going() and (count := os.readv(descriptor, [buffer])):
+        state.update(buffer[:count])
+        total += count
+    return encode_digest(algorithm, state.digest()), total

@@ -1,0 +1,244 @@
+"""A wheel written again with some members exchanged, so that equal inputs give equal bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import stat
+
+from nix_manylinux.base.digest import new_hash
+from nix_manylinux.base.errors import BadWheel, WriteFailed
+from nix_manylinux.base.files import executable, write_all_at
+from nix_manylinux.base.signals import signals_held
+from nix_manylinux.base.values import replace
+from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
+from nix_manylinux.wheel.archive.format import STORED
+from nix_manylinux.wheel.archive.write import Content, fill
+from nix_manylinux.wheel.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.wheel.archive.format import Member
+    from nix_manylinux.wheel.open import Wheel
+    from nix_manylinux.wheel.record import Row
+
+#: The member of the dist-info folder that names the store paths, one a line.
+#: Nix scans a build's output for them and can't look into packed members:
+#: without it, a patched wheel would not keep its libraries alive.
+REFERENCES = "nix-manylinux-references"
+
+_CHUNK = 1 << 18
+
+#: What is being written to a folder; no tree takes it for its own.
+_UNFINISHED = r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp"
+
+
+def write_wheel(
+    wheel: Wheel,
+    changed: Mapping[str, str],
+    *,
+    output_path: str,
+    extra: Mapping[str, bytes] | None = None,
+    allowed: Collection[str] = (),
+    source_date_epoch: int | None = None,
+    sha256: bool = True,
+    progress: Progress | None = None,
+) -> str:
+    """Write ``wheel`` to ``output_path`` with new contents; give the file's SHA-256 in hex.
+
+    ``changed`` maps member names to files, ``extra`` names of new (or renewed)
+    members to bytes; both are stored unpacked and listed in RECORD. Other
+    members are copied as they are packed, in the same order; new ones come
+    before RECORD. Modes stay, but members in ``allowed`` may be executed; times
+    are ``source_date_epoch`` (seconds, UTC) where that is given, else the
+    input's. A `REFERENCES` member of an earlier run that is not in ``extra``
+    is left out. The wheel's contents must have been checked, by `Wheel.unpack` or `Wheel.verify`.
+    Without ``sha256``, for which all of the output is read once more, "" is given.
+
+    The output is written beside its place, synced, and renamed: after a
+    failure the old file is there and nothing else. Raises WriteFailed, and
+    BadWheel where the input changed meanwhile.
+    """
+    own = f"{wheel.dist_info}/RECORD"
+    extra = dict(extra or {})
+    unknown = changed.keys() - {member.name for member in wheel.members} | {own} & extra.keys()
+    if unknown or own in changed:
+        raise ValueError(f"no members to change: {sorted(unknown) or own}")
+    try:
+        algorithms = {row.path: row.algorithm for row in wheel.record.rows}
+        sources: dict[str, str | bytes] = {**changed, **extra}
+        contents = {
+            name: Content(source, algorithms.get(name) or "sha256")
+            for name, source in sources.items()
+        }
+        dropped = {f"{wheel.dist_info}/{REFERENCES}"} - extra.keys()
+        members = [m for m in _members(wheel.members, own, list(extra)) if m.name not in dropped]
+        sizes = {name: content.size for name, content in contents.items()}
+        changes = bool(contents) or len(members) < len(wheel.members)
+        if changes:
+            # The digests are still missing: it is as long as it will be.
+            sizes[own] = _new_record(wheel.record, own, contents, dropped).size
+        placed = lay_out(_renewed(members, sizes, allowed, source_date_epoch))
+        # RECORD is the last to be known, wherever its place is.
+        pairs = list(zip(members, placed, strict=True))
+        before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
+        with _replaced(output_path) as descriptor:
+            written = fill(wheel.descriptor, descriptor, before, contents, progress)
+            if changes:
+                record = _new_record(wheel.record, own, contents, dropped)
+                (place,) = (member for member in placed if member.name == own)
+                written[own] = record.write(descriptor, place)
+            end = placed[-1].data + placed[-1].packed
+            write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
+            return _sha256(descriptor) if sha256 else ""
+    except BadWheel as error:
+        error.at(wheel.path)
+        raise
+    except OSError as cause:
+        raise WriteFailed(
+            f"can't be written: {cause.strerror}",
+            where=output_path,
+            hint="make room there, or name another --output-dir",
+        ) from cause
+
+
+def _new_record(
+    record: Record, own: str, contents: Mapping[str, Content], dropped: set[str]
+) -> Content:
+    """Give RECORD with a true row for all contents; rows for new members before its own."""
+    listed = {row.path for row in record.rows}
+    added = [
+        record.row(name, content.hash, content.size)
+        for name, content in contents.items()
+        if name not in listed
+    ]
+    rows: list[Row] = []
+    for row in record.rows:
+        if row.path in dropped:
+            continue
+        if row.path == own:
+            rows += added
+            added = []
+        content = contents.get(row.path)
+        # Even the same digest gets a row of our own spelling, of a length that is known before.
+        rows.append(record.row(row.path, content.hash, content.size) if content else row)
+    renewed = Record(rows=(*rows, *added), line_end=record.line_end)
+    return Content(renewed.encode(), "sha256")
+
+
+def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Member]:
+    """Put members that are new in front of RECORD, with RECORD's time."""
+    present = {member.name for member in members}
+    result = []
+    for member in members:
+        if member.name == own:
+            result += [
+                replace(
+                    member,
+                    name=name,
+                    utf8=not name.isascii(),
+                    system=3,
+                    attributes=(stat.S_IFREG | 0o644) << 16,
+                )
+                for name in extra
+                if name not in present
+            ]
+        result.append(member)
+    return result
+
+
+def _renewed(
+    members: Iterable[Member],
+    sizes: Mapping[str, int],
+    allowed: Collection[str],
+    source_date_epoch: int | None,
+) -> Iterator[Member]:
+    """Give the members as they are to be but for CRCs; those in ``sizes`` are new, and stored."""
+    moment = None if source_date_epoch is None else dos_moment(source_date_epoch)
+    for member in members:
+        new = _allowed(member) if member.name in allowed else member
+        if moment is not None:
+            new = replace(new, moment=moment)
+        size = sizes.get(member.name)
+        if size is not None:
+            new = replace(new, method=STORED, size=size, packed=size)
+        yield new
+
+
+def _sha256(descriptor: int) -> str:
+    state = new_hash("sha256")
+    position = 0
+    while piece := os.pread(descriptor, _CHUNK, position):
+        state.update(piece)
+        position += len(piece)
+    return state.digest().hex()
+
+
+def _allowed(member: Member) -> Member:
+    """Let everybody execute a member, in the words that installers look for."""
+    mode = executable(stat.S_IMODE(member.attributes >> 16) or 0o644)
+    attributes = (stat.S_IFREG | mode) << 16 | member.attributes & 0xFFFF
+    return replace(member, system=3, attributes=attributes)
+
+
+def _begin(path: str) -> tuple[str, int]:
+    """Open a new file beside ``path`` that is locked while it is open."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    while True:
+        name = f".nix-manylinux-{os.urandom(8).hex()}.whl.tmp"
+        temporary = os.path.join(os.path.dirname(path), name)
+        # The umask decides about the file's mode, as for any other output.
+        descriptor = os.open(temporary, flags, 0o666)
+        with contextlib.suppress(OSError):  # no locks here: then nobody tidies up either
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(temporary):
+            return temporary, descriptor
+        os.close(descriptor)  # taken for a killed run's before it was locked
+
+
+def _delete_unfinished(folder: str) -> None:
+    """Delete what killed runs left in the folder: what nobody holds a lock on."""
+    for name in os.listdir(folder):
+        if name[0] != "." or not re.fullmatch(_UNFINISHED, name):
+            continue
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _replaced(path: str) -> Iterator[int]:
+    """Open a new file that takes the place of ``path`` when the block is done, or vanishes."""
+    _delete_unfinished(os.path.dirname(path) or ".")
+    with signals_held() as interrupts:
+        temporary, descriptor = _begin(path)
+        try:
+            try:
+                interrupts.release()
+                yield descriptor
+                os.fsync(descriptor)
+            finally:
+                interrupts.hold()
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    # The new file is there, whole and synced. That its name survives a loss of
+    # power is not worth an error, and not every file system can say so.
+    with contextlib.suppress(OSError):
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

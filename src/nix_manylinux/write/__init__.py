@@ -1,0 +1,1 @@
+"""How a plan is written: all of it, or nothing."""

@@ -1,0 +1,343 @@
+"""A plan carried out: every edit and every RECORD, or nothing.
+
+The only module that writes to trees. What was done is kept until
+`AppliedPlan.close`, so that a failure, an interruption, or a check that comes
+afterwards can still put every byte back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+
+from nix_manylinux.base.errors import BadTree, EditFailed
+from nix_manylinux.base.files import UNDO_LOG, writable_folder
+from nix_manylinux.base.progress import told
+from nix_manylinux.base.values import replace
+from nix_manylinux.resolve.plan import EditRecord
+from nix_manylinux.write.inuse import FilesInUse
+from nix_manylinux.write.journal import Journal
+from nix_manylinux.write.records import RecordUpdates
+from nix_manylinux.write.replacement import Replacement, hard_links
+from nix_manylinux.write.undo_log import UndoLog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.elf.edit.edit import Edited
+    from nix_manylinux.elf.facts import ElfEdit
+    from nix_manylinux.resolve.plan import FilePlan, Plan
+    from nix_manylinux.write.records import RecordUpdate
+
+    #: Edits the inode at a path, as `edit_file` does.
+    EditFile = Callable[..., Edited]
+
+#: Errors of writing in place that a copy can get round: a running program, no
+#: permission for the file (the folder may be ours).
+_COPY_INSTEAD = {errno.ETXTBSY, errno.EACCES, errno.EPERM}
+#: flock(2) on file systems that have no locks.
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF}
+
+
+class AppliedPlan:
+    """What `apply_plan` did, and the way back; its trees stay locked until `close` or `undo`.
+
+    ``edits`` leaves out files that turned out to be as planned already;
+    ``stale_rows`` and ``dropped_rows`` are sums of `RecordUpdate`'s. As a
+    context manager it closes at the end of the block, and undoes if the block
+    raises.
+    """
+
+    def __init__(
+        self, journal: Journal, edits: tuple[EditRecord, ...], updates: list[RecordUpdate]
+    ) -> None:
+        self.edits = edits
+        self.stale_rows = sum(update.stale for update in updates)
+        self.dropped_rows = sum(update.dropped for update in updates)
+        self._journal = journal
+
+    def __enter__(self) -> AppliedPlan:  # noqa: PYI034 - Self is newer than Python 3.10
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.undo()
+
+    def close(self) -> None:
+        """Let go of what `undo` needs, and of the locks. A second call does nothing."""
+        self._journal.close()
+
+    def undo(self) -> None:
+        """Put everything back, in reverse order. A second call does nothing.
+
+        Signals wait until it is done. Raises EditFailed if something could
+        not be put back.
+        """
+        self._journal.undo()
+
+
+def _edit_elf(
+    path: str,
+    edit: ElfEdit,
+    *,
+    label: str | None = None,
+    before_write: Callable[[Edited], None] | None = None,
+) -> Edited:
+    from nix_manylinux.elf.edit.edit import edit_file  # noqa: PLC0415 - many a tree needs no edit
+
+    return edit_file(path, edit, label=label, before_write=before_write)
+
+
+def apply_plan(
+    plan: Plan,
+    *,
+    check: Callable[[], None] | None = None,
+    edit_file: EditFile = _edit_elf,
+    progress: Progress | None = None,
+) -> AppliedPlan:
+    """Edit every file that the plan has an edit for, then make every RECORD true.
+
+    A file is edited in place, or, where its inode has links beyond the tree,
+    is in use or is read-only, as a copy that takes its place under all its
+    names. Each tree is locked; a second run is refused. Old bytes are logged
+    in the tree, so that `recover_tree` can undo a run that was killed. ``check`` is
+    called when all files are edited. Whatever it or anything else raises, and on
+    SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises BadTree where
+    a tree can't be read or changed since it was, EditFailed, BadElf.
+    """
+    journal = Journal()
+    try:
+        run = _Run(plan, journal, edit_file, progress)
+        run.lock()
+        run.delete_leftovers()
+        with contextlib.closing(run.begin_records()) as records:
+            run.edit_files(records)
+            if check is not None:
+                check()
+            applied = AppliedPlan(journal, run.edits, run.update_records(records))
+        # From here on every way out leads through `undo` or `close`.
+        journal.interrupts.release()
+    except BaseException:
+        journal.undo()
+        raise
+    return applied
+
+
+class _TooMuchToWriteDown(Exception):
+    """The whole file would change (patchelf): a copy is as cheap, and needs no undo log."""
+
+
+class _Run:
+    """One pass over a plan."""
+
+    def __init__(
+        self, plan: Plan, journal: Journal, edit_file: EditFile, progress: Progress | None
+    ) -> None:
+        self.edits: tuple[EditRecord, ...] = ()
+        self._plan = plan
+        self._journal = journal
+        self._edit_file = edit_file
+        self._progress = progress
+        self._in_use = FilesInUse()
+        self._changed: set[str] = set()
+        self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
+        journal.commit_steps += [log.delete for log in self._logs.values()]
+
+    def lock(self) -> None:
+        """Lock every tree, or refuse."""
+        for root in sorted({tree.root for tree in self._plan.trees}):
+            try:
+                descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as cause:
+                raise BadTree(f"can't be opened: {cause.strerror}", where=root) from cause
+            self._journal.locks.append(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as cause:
+                raise BadTree(
+                    "another patch of this tree is running",
+                    where=root,
+                    hint="wait until it is done, and run again",
+                ) from cause
+            except OSError as cause:
+                if cause.errno not in _NO_LOCKS:
+                    raise BadTree(f"can't be locked: {cause.strerror}", where=root) from cause
+            if os.path.lexists(os.path.join(root, UNDO_LOG)):
+                raise _changed(UNDO_LOG)
+
+    def delete_leftovers(self) -> None:
+        """Delete what a killed run left: with the lock held, nobody's run needs it."""
+        for tree in self._plan.trees:
+            for leftover in tree.leftovers:
+                path = os.path.join(tree.root, leftover)
+                with _told(leftover, "deleted"), writable_folder(os.path.dirname(path)):
+                    os.unlink(path)
+
+    def begin_records(self) -> RecordUpdates:
+        """Read every RECORD; files that aren't edited are hashed from now on."""
+        changing = [each for each in self._plan.files if each.changes]
+        stamps = [each.file.stamp for each in changing]
+        return RecordUpdates(
+            [(tree.root, each.folder) for tree in self._plan.trees for each in tree.distributions],
+            unsettled=[path for each in changing for path in self._paths(each)],
+            inodes={(stamp[0], stamp[1]) for stamp in stamps if stamp},
+        )
+
+    def edit_files(self, records: RecordUpdates) -> None:
+        """Make sure that no file changed since it was read, then edit them all."""
+        # Overlapping trees have a file twice; the plan for it is the same.
+        wanted = {
+            os.path.join(self._plan.trees[each.tree].root, each.file.path): each
+            for each in self._plan.files
+            if each.changes
+        }
+        for path, file_plan in wanted.items():
+            _check_stamp(path, file_plan)
+        # The largest first: they take longest to hash, and that can begin behind the edit.
+        done: dict[str, EditRecord] = {}
+        order = sorted(wanted.items(), key=lambda item: item[1].file.size, reverse=True)
+        for path, file_plan in told(order, self._progress, "editing"):
+            self._journal.interrupts.check()
+            record = self._edit(path, file_plan)
+            names = self._paths(file_plan)
+            if record.how != "unchanged":
+                done[path] = record
+                self._changed.update(names)
+            records.settled(names)
+        self.edits = tuple(done[path] for path in wanted if path in done)
+
+    def update_records(self, records: RecordUpdates) -> list[RecordUpdate]:
+        """Make the RECORD of every distribution true."""
+        # Nothing is written while hashes are waited for: a signal needn't wait.
+        self._journal.interrupts.release()
+        records.finish()
+        self._journal.interrupts.hold()
+        updates = []
+        for update in records.write(self._changed):
+            self._journal.undo_steps.append(update.undo)
+            self._journal.close_steps.append(update.close)
+            updates.append(update)
+            self._journal.interrupts.check()
+        return updates
+
+    def _paths(self, file_plan: FilePlan) -> list[str]:
+        root = self._plan.trees[file_plan.tree].root
+        return [os.path.join(root, name) for name in file_plan.file.names]
+
+    def _edit(self, path: str, file_plan: FilePlan) -> EditRecord:
+        log = self._logs[self._plan.trees[file_plan.tree].root]
+        with _told(file_plan.file.label, "edited"):
+            status = os.lstat(path)
+            names = hard_links(self._paths(file_plan), status)
+            record = None
+            # A mode is given by way of a copy: a rename is all or nothing, killed or not.
+            if (
+                not file_plan.executable
+                and status.st_nlink <= len(names)
+                and os.access(path, os.W_OK)
+                and path not in self._in_use
+            ):
+                record = self._edit_in_place(path, file_plan, log)
+            if record is None:
+                record = self._edit_copy(names, file_plan, log)
+        return record
+
+    def _edit_in_place(self, path: str, file_plan: FilePlan, log: UndoLog) -> EditRecord | None:
+        """Edit the inode itself; None where only a copy can be edited."""
+        label = file_plan.file.label
+
+        def write_down(edited: Edited) -> None:
+            if edited.how != "in place":
+                raise _TooMuchToWriteDown
+            log.add(edited)
+            # Before the first byte: an editor that fails may be unable to put all of them back.
+            self._journal.undo_steps.append(edited.undo)
+
+        try:
+            edited = self._edit_file(path, file_plan.edit, label=label, before_write=write_down)
+        except _TooMuchToWriteDown:
+            return None
+        except EditFailed as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _COPY_INSTEAD:
+                return None
+            raise
+        return _record(edited, label, edited.how)
+
+    def _edit_copy(self, names: list[str], file_plan: FilePlan, log: UndoLog) -> EditRecord:
+        label = file_plan.file.label
+        copy = Replacement(names, allow=file_plan.executable)
+        self._journal.undo_steps.append(copy.undo)
+        self._journal.close_steps.append(copy.close)
+        copy.begin()
+        if file_plan.edit:
+            edited = self._edit_file(copy.path, file_plan.edit, label=label)
+            record = _record(edited, label, "patchelf" if edited.how == "patchelf" else "copied")
+            if edited.how == "unchanged" and not file_plan.executable:
+                copy.undo()
+                return replace(record, how="unchanged")
+        else:
+            size = os.path.getsize(copy.path)
+            record = EditRecord(label=label, how="copied", size_before=size, size_after=size)
+        # One name changes hands in one step; several could be caught half-way.
+        copy.finish((lambda: log.add_names(copy.backups, names)) if len(names) > 1 else _nothing)
+        return record
+
+
+def _nothing() -> None:
+    """Write nothing down."""
+
+
+def _record(edited: Edited, label: str, how: str) -> EditRecord:
+    return EditRecord(
+        label=label,
+        how=how,
+        size_before=edited.size_before,
+        size_after=edited.size_after,
+        notes=tuple(edited.notes),
+    )
+
+
+def _check_stamp(path: str, file_plan: FilePlan) -> None:
+    """Refuse a file that is not what was read when the plan was made."""
+    with _told(file_plan.file.label, "read"):
+        status = os.lstat(path)
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if not stat.S_ISREG(status.st_mode) or file_plan.file.stamp not in {(), stamp}:
+        raise _changed(file_plan.file.label)
+
+
+def _changed(label: str) -> BadTree:
+    return BadTree(
+        "changed since it was read",
+        where=label,
+        hint="run again when nothing else writes to the tree",
+    )
+
+
+@contextlib.contextmanager
+def _told(label: str, done: str) -> Iterator[None]:
+    """Turn the operating system's errors into ours, with the file's label."""
+    try:
+        yield
+    except FileNotFoundError as cause:
+        raise _changed(label) from cause
+    except OSError as cause:
+        raise EditFailed(
+            f"can't be {done}: {cause.strerror}",
+            where=label,
+            hint="give this user the right to write there, or free some space; nothing has changed",
+        ) from cause

@@ -1,0 +1,318 @@
+"""The RECORDs of installed trees, made true again after files were edited."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+from nix_manylinux.base.digest import STRONG_HASHES
+from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.files import replace_file, temporary_beside, writable_folder
+from nix_manylinux.base.parallel import Crew
+from nix_manylinux.base.values import Value, replace
+from nix_manylinux.wheel.record import (
+    MAX_RECORD_SIZE,
+    REBUILD,
+    Record,
+    Row,
+    hash_descriptor,
+    parse_record,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from nix_manylinux.base.parallel import Key
+
+
+class RecordUpdate(Value):
+    """What became of one RECORD: rows that were untrue before us, and rows of vanished files.
+
+    ``outside`` counts rows that lead out of the tree; they are left alone.
+    ``written`` says whether the file changed; `undo` puts the old one back,
+    `close` lets go of it.
+    """
+
+    stale: int = 0
+    dropped: int = 0
+    outside: int = 0
+    written: bool = False
+    _undo: Callable[[], None] | None = None
+    _close: Callable[[], None] | None = None
+
+    def undo(self) -> None:
+        """Put the old file back, or do nothing where none was written."""
+        if self._undo is not None:
+            self._undo()
+
+    def close(self) -> None:
+        """Delete what `undo` would have needed."""
+        if self._close is not None:
+            self._close()
+
+
+def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> RecordUpdate:
+    """Make one RECORD true, as `RecordUpdates` does; paths are relative to ``root``."""
+    updates = RecordUpdates([(root, dist_info)])
+    updates.finish()
+    written = updates.write({os.path.join(root, path) for path in changed})
+    return next(written, RecordUpdate())
+
+
+class RecordUpdates:
+    """RECORDs on their way to be true for every file that they list.
+
+    Every file is read once: an installed tree is stale before us (shebangs,
+    wrapped programs, removed tests). SHA-256 of all of torch takes longer
+    than linking it, so other processors hash from the start, and the files
+    that are going to be edited as soon as they are `settled`. Order and line
+    endings stay; rows without a hash stay without, RECORD's own among them.
+    A row that leads out of its root is neither read nor changed.
+    """
+
+    def __init__(
+        self,
+        folders: Iterable[tuple[str, str]],
+        *,
+        unsettled: Collection[str] = (),
+        inodes: Collection[tuple[int, int]] = (),
+    ) -> None:
+        """Read the RECORD, if there is one, in each (root, dist-info folder in it); begin to hash.
+
+        Files of the paths ``unsettled`` (absolute) are left for later, and so is what
+        turns out to be another name of ``inodes`` (device and inode). Raises BadTree.
+        """
+        # A tree may lie in another one, whose root has more of the rows within it.
+        places = {
+            os.path.join(root, dist_info): (root, dist_info)
+            for root, dist_info in sorted(folders, reverse=True)
+        }
+        found = (_read_listing(root, dist_info) for root, dist_info in places.values())
+        self._listings = [listing for listing in found if listing is not None]
+        self._unsettled = frozenset(unsettled)
+        self._inodes = inodes
+        self._later: dict[str, list[tuple[int, Key]]] = {}
+        self._aliases: list[tuple[int, Key]] = []
+        self._crew = Crew(self._hash)
+        self._crew.add(self._first_jobs())
+
+    def _first_jobs(self) -> Iterator[tuple[int, Key]]:
+        for number, listing in enumerate(self._listings):
+            for index, path in enumerate(listing.paths):
+                if path is None:
+                    continue
+                job = _claimed_size(listing.record.rows[index]), (number, index)
+                if path in self._unsettled:
+                    self._later.setdefault(path, []).append(job)
+                else:
+                    yield job
+
+    def settled(self, paths: Iterable[str]) -> None:
+        """Have files of these paths (absolute) hashed: they are as they will be."""
+        jobs = [job for path in paths for job in self._later.pop(path, ())]
+        if jobs:
+            self._crew.add(jobs)
+
+    def finish(self) -> None:
+        """Hash what is left, with every file settled, and wait for it. Raises BadTree."""
+        self.settled(list(self._later))
+        self._crew.finish()
+        self._inodes = ()
+        self._crew = Crew(self._hash)
+        self._crew.add(self._aliases)
+        self._crew.finish()
+
+    def close(self) -> None:
+        """Let go of the other processors: what isn't known by now isn't wanted."""
+        self._crew.stop()
+
+    def write(self, changed: Collection[str]) -> Iterator[RecordUpdate]:
+        """Write each RECORD that changes, by a rename: a link is replaced, not followed.
+
+        Rows of the paths ``changed`` (absolute) don't count as stale. Raises BadTree.
+        """
+        for listing in self._listings:
+            yield _write_listing(listing, changed)
+
+    def _hash(self, key: Key) -> None:
+        number, index = key
+        listing = self._listings[number]
+        row, path = listing.record.rows[index], listing.paths[index]
+        if path is None:
+            return
+        if path == listing.file:
+            listing.truths[index] = _unhashed(listing.record, row)
+            return
+        awaited = () if path in self._unsettled else self._inodes
+        try:
+            listing.truths[index] = _true_row(
+                listing.record, row, path, awaited, lambda: self._crew.wanted(key)
+            )
+        except _AnotherName:
+            self._aliases.append((_claimed_size(row), key))
+
+
+class _Listing(Value, kw_only=False):
+    """One RECORD as it was read, and what its rows lead to: a path, None if out of the tree.
+
+    A row's truth is the row itself until it is known, and where it is true;
+    another row where it isn't; None where there is no file any more.
+    """
+
+    where: str
+    file: str
+    status: os.stat_result
+    record: Record
+    paths: list[str | None]
+    truths: list[Row | None]
+
+
+class _AnotherName(Exception):
+    """A row's file is one that is still going to be edited, under another name."""
+
+
+def _true_row(
+    record: Record,
+    row: Row,
+    path: str,
+    awaited: Collection[tuple[int, int]],
+    going: Callable[[], bool],
+) -> Row | None:
+    """Give a row's truth; _AnotherName is raised for the inodes ``awaited``.
+
+    What is given means nothing when ``going`` has said no.
+    """
+    if not row.hash and not row.size:
+        # It claims nothing (a .pyc); only a file that is gone changes it.
+        return row if os.path.lexists(path) else None
+    try:
+        # A name that became a FIFO must not hold us up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        # A link that leads nowhere has a name, but no contents to hash.
+        return _unhashed(record, row) if os.path.lexists(path) else None
+    except OSError as cause:
+        raise _unreadable(cause, row.path) from cause
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return row
+        if (status.st_dev, status.st_ino) in awaited:
+            raise _AnotherName
+        if not row.hash:
+            size = str(status.st_size)
+            return row if row.size == size else record.row(row.path, "", size)
+        algorithm = row.algorithm if row.algorithm in STRONG_HASHES else "sha256"
+        hash_, count = hash_descriptor(descriptor, algorithm, status.st_size, going)
+    except OSError as cause:
+        raise _unreadable(cause, row.path) from cause
+    finally:
+        os.close(descriptor)
+    if row.hash == hash_ and row.size in {"", str(count)}:
+        return row
+    return record.row(row.path, hash_, count if row.size else "")
+
+
+def _read_listing(root: str, dist_info: str) -> _Listing | None:
+    where = os.path.join(dist_info, "RECORD")
+    file = os.path.join(root, where)
+    try:
+        data, status = _read_record(file, where)
+    except FileNotFoundError:
+        return None
+    except OSError as cause:
+        raise _unreadable(cause, where) from cause
+    record = parse_record(data, error=BadTree, where=where, strict=False)
+    base = os.path.join(root, os.path.dirname(dist_info), "")
+    paths = [_place(row.path, root, base) for row in record.rows]
+    return _Listing(where, file, status, record, paths, list(record.rows))
+
+
+def _read_record(path: str, where: str) -> tuple[bytes, os.stat_result]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RECORD_SIZE:
+            raise BadTree(
+                f"is no regular file of at most {MAX_RECORD_SIZE} bytes",
+                where=where,
+                hint=REBUILD,
+            )
+        return file.read(), status
+
+
+def _place(path: str, root: str, base: str) -> str | None:
+    """Where a row leads, None if out of the tree. Its path is relative to site-packages."""
+    full = base + path
+    # What normpath leaves as it is; torch has 12,000 rows.
+    if "/." in path or "//" in path or path[0] in "./" or path[-1] == "/":
+        full = os.path.normpath(os.path.join(base, path))
+        if not full.startswith(os.path.join(root, "")):
+            return None
+    return full
+
+
+def _write_listing(listing: _Listing, changed: Collection[str]) -> RecordUpdate:
+    record, path = listing.record, listing.file
+    kept: list[Row] = []
+    stale = dropped = outside = 0
+    for row, place, truth in zip(record.rows, listing.paths, listing.truths, strict=True):
+        outside += place is None
+        if truth is None:
+            dropped += 1
+        else:
+            stale += truth is not row and place not in changed
+            kept.append(truth)
+    found = RecordUpdate(stale=stale, dropped=dropped, outside=outside)
+    if tuple(kept) == record.rows:
+        return found
+
+    fresh = Record(rows=tuple(kept), line_end=record.line_end).encode()
+    backup = temporary_beside(path)
+
+    def undo() -> None:
+        with writable_folder(os.path.dirname(path)):
+            os.replace(backup, path)
+
+    def close() -> None:
+        with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
+            os.unlink(backup)
+
+    try:
+        try:
+            # A name more: going back to it needs no room, which a full disk doesn't have.
+            with writable_folder(os.path.dirname(path)):
+                os.link(path, backup, follow_symlinks=False)
+            replace_file(path, fresh, listing.status)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                undo()
+            # rename(2) of two names of one inode does nothing and leaves both.
+            close()
+            raise
+    except OSError as cause:
+        raise BadTree(
+            f"can't be rewritten: {cause.strerror}",
+            where=listing.where,
+            hint="give this user the right to write there, or free some space",
+        ) from cause
+    return replace(found, written=True, _undo=undo, _close=close)
+
+
+def _claimed_size(row: Row) -> int:
+    # It decides about the order only, and may be any text: int() refuses 4,301 digits.
+    return int(row.size[:18]) if row.size.isascii() and row.size.isdigit() else 0
+
+
+def _unhashed(record: Record, row: Row) -> Row:
+    return record.row(row.path) if row.hash or row.size else row
+
+
+def _unreadable(cause: OSError, where: str) -> BadTree:
+    return BadTree(
+        f"can't be read: {cause.strerror}",
+        where=where,
+        hint="give this user the right to read it: chmod -R u+rX on the tree",
+    )

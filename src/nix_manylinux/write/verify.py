@@ -1,0 +1,58 @@
+"""Reads the result back and holds it against the plan."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.base.files import EXECUTE
+from nix_manylinux.base.progress import told
+from nix_manylinux.base.values import field_names
+from nix_manylinux.elf.facts import planned_facts
+from nix_manylinux.elf.read import read_elf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.resolve.plan import Plan
+
+
+def verify_plan(plan: Plan, *, progress: Progress | None = None) -> None:
+    """Read every edited file again, under each of its names; raise `EditFailed` if one differs.
+
+    The loader was simulated over the planned facts, so a file that says just
+    what was planned is loaded as was planned.
+    """
+    for each in told(plan.files, progress, "checking"):
+        if not each.changes:
+            continue
+        wanted = planned_facts(each.file.facts, each.edit)
+        for name in each.file.names:
+            path = f"{plan.trees[each.tree].root}/{name}"
+            try:
+                found = read_elf(path, label=each.file.label)
+                barred = each.executable and not os.stat(path).st_mode & EXECUTE
+            except OSError as cause:
+                raise EditFailed(
+                    f"it can't be read back: {cause.strerror}",
+                    where=each.file.label,
+                    hint="look at the disk that it is on; nothing has changed",
+                ) from cause
+            if found != wanted or barred:
+                difference = "its mode" if barred else _difference(wanted, found)
+                raise EditFailed(
+                    f"it does not read back as planned: {difference}",
+                    where=each.file.label,
+                    hint="this is a fault of nix-manylinux, please report it with the file",
+                )
+
+
+def _difference(wanted: ElfFacts, found: ElfFacts | None) -> str:
+    if found is None:
+        return "it is no ELF file any more"
+    return ", ".join(
+        f"{name} is {getattr(found, name)!r} instead of {getattr(wanted, name)!r}"
+        for name in field_names(wanted)
+        if getattr(found, name) != getattr(wanted, name)
+    )
