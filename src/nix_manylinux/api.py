@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 
 from nix_manylinux.base.files import make_folder
@@ -17,7 +17,7 @@ from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.tree.roots import is_tree, outermost, tree_root
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.write.apply import apply_plan
-from nix_manylinux.write.undo_log import recover_tree
+from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import verify_plan
 
 TYPE_CHECKING = False
@@ -143,18 +143,7 @@ def plan_tree(
 
 
 def patch_wheel_tree(
-    root: StrPath, *, target: Target, libraries: LibraryIndex, options: Options | None = None
-) -> Report:
-    """Link every ELF file below ``root`` to the libraries, in place.
-
-    Idempotent; whatever is raised, nothing has changed. Raises `Unresolved`,
-    `IncompatibleWheel`, `BadTree`, `BadElf`, `BadOption`, `EditFailed`.
-    """
-    return patch_trees([root], target=target, libraries=libraries, options=options)
-
-
-def patch_trees(
-    roots: Sequence[StrPath],
+    root: StrPath | Sequence[StrPath],
     *,
     target: Target,
     libraries: LibraryIndex,
@@ -162,34 +151,39 @@ def patch_trees(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Do what `patch_wheel_tree` does, for several trees with one plan.
+    """Link every ELF file below ``root`` to the libraries, in place.
 
-    A tree inside another one, or given twice, is a part of that one.
-    With ``dry_run`` nothing is written, and the report has no edits.
-    ``progress`` is told the stage, how many of its items are done, and how many there are.
+    Several roots share one plan; one inside another, or given twice, is a part of
+    that one. Each is locked, and recovered from a run that was killed, before it is
+    read. Idempotent; whatever is raised, nothing has changed. With ``dry_run``
+    nothing is written or locked, and the report has no edits. ``progress`` is told
+    the stage, how many of its items are done, and how many there are. Raises
+    `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadElf`, `BadOption`, `EditFailed`.
     """
     options = options or Options()
-    roots = outermost(roots)
-    if not dry_run:
-        for root in roots:
-            recover_tree(root)
-    trees = [scan_tree(root, excluded=options.excludes, progress=progress) for root in roots]
-    warnings = _check_tags(trees, target)
-    plan = plan_trees(trees, target=target, libraries=libraries, options=options, progress=progress)
-    refuse(plan, options)
-    references = plan_references(plan)
-    if dry_run:
-        return Report(plan=plan, references=references, warnings=warnings)
-    check = partial(verify_plan, plan, progress=progress)
-    with apply_plan(plan, check=check, progress=progress) as applied:
-        return Report(
-            plan=plan,
-            edits=applied.edits,
-            stale_rows=applied.stale_rows,
-            dropped_rows=applied.dropped_rows,
-            references=references,
-            warnings=warnings,
+    roots = outermost(_several(root))
+    with nullcontext() if dry_run else locked_trees(roots):
+        trees = [scan_tree(each, excluded=options.excludes, progress=progress) for each in roots]
+        _check_tags(trees, target)
+        plan = plan_trees(
+            trees, target=target, libraries=libraries, options=options, progress=progress
         )
+        refuse(plan, options)
+        report = Report(plan=plan, references=plan_references(plan))
+        if dry_run:
+            return report
+        check = partial(verify_plan, plan, progress=progress)
+        with apply_plan(plan, check=check, progress=progress) as applied:
+            return replace(
+                report,
+                edits=applied.edits,
+                stale_rows=applied.stale_rows,
+                dropped_rows=applied.dropped_rows,
+            )
+
+
+def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
+    return [root] if isinstance(root, (str, os.PathLike)) else root
 
 
 def check_tree(
@@ -204,7 +198,7 @@ def check_tree(
     The tree may be an environment that is made of links into other trees.
     """
     options = options or Options()
-    roots = outermost([root] if isinstance(root, (str, os.PathLike)) else root)
+    roots = outermost(_several(root))
     trees = [scan_tree(each, through_links=True, excluded=options.excludes) for each in roots]
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
@@ -229,7 +223,7 @@ def patch_wheel(
     ``source_date_epoch`` (seconds) dates all members, else they keep the
     input's dates. Raises what `patch_wheel_tree` raises, and
     `BadWheel`; then there is no output. ``sha256`` is worth saying no to: the
-    output is read once more for it. ``progress`` as for `patch_trees`.
+    output is read once more for it. ``progress`` as for `patch_wheel_tree`.
     """
     from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
@@ -282,12 +276,14 @@ def patch_wheel(
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 
-def _check_tags(trees: Sequence[TreeFacts], target: Target) -> tuple[str, ...]:
-    """Hold the WHEEL tags of all distributions in the trees against the target."""
+def _check_tags(trees: Sequence[TreeFacts], target: Target) -> None:
+    """Hold the WHEEL tags of all distributions in the trees against the target.
+
+    Raises `IncompatibleWheel` for the first one that doesn't fit.
+    """
     tagged = [(tree, dist) for tree in trees for dist in tree.distributions if dist.tags]
     if tagged:
         from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - not every tree has tags
 
         for tree, dist in tagged:
             check_compatible(dist.tags, target, where=f"{tree.root}/{dist.folder}/WHEEL")
-    return ()

@@ -22,7 +22,7 @@ from tests.support.wheels import row, tiny_library
 from nix_manylinux.base.errors import BadTree, EditFailed
 from nix_manylinux.base.signals import signals_as_exceptions
 from nix_manylinux.write.apply import apply_plan
-from nix_manylinux.write.undo_log import recover_tree
+from nix_manylinux.write.lock import locked_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -385,17 +385,19 @@ apply_plan(plan_all({str(tree)!r}), edit_file=Appender(after=slow)).close()
 
 def test_two_runs_at_once(tree: Path) -> None:
     """The second patch of a tree is refused while the first has not closed, and may run then."""
-    plan = plan_all(tree)
-    first = apply_plan(plan, edit_file=Appender())
-    with pytest.raises(BadTree, match="another patch of this tree is running") as caught:
-        apply_plan(plan, edit_file=Appender())
-    with pytest.raises(BadTree, match="another patch of this tree is running"):
-        recover_tree(str(tree))
-    with pytest.raises(BadTree, match="a patch of it is running"):
-        plan_all(tree)
+    with locked_trees([str(tree)]):
+        with (
+            pytest.raises(BadTree, match="another patch of this tree is running") as caught,
+            locked_trees([str(tree.parent / ".." / tree.parent.name / tree.name)]),
+        ):
+            pass
+        first = apply_plan(plan_all(tree), edit_file=Appender())
+        with pytest.raises(BadTree, match="a patch of it is running"):
+            plan_all(tree)
+        first.close()
     assert (caught.value.where, bool(caught.value.hint)) == (str(tree), True)
-    first.close()
-    apply_plan(plan_all(tree), edit_file=Appender()).close()
+    with locked_trees([str(tree)]):
+        apply_plan(plan_all(tree), edit_file=Appender()).close()
 
 
 @pytest.mark.parametrize("change", ["contents", "gone", "link", "other"])
@@ -451,8 +453,10 @@ def test_outside_the_main_thread(tree: Path) -> None:
 
 
 def test_a_tree_that_is_gone(tree: Path) -> None:
-    """A root that vanished is refused."""
+    """A root that vanished is refused, whenever it vanishes."""
     plan = plan_all(tree)
     tree.rename(tree.parent / "moved")
-    with pytest.raises(BadTree, match="can't be opened"):
+    with pytest.raises(BadTree, match="can't be opened"), locked_trees([str(tree)]):
+        pass
+    with pytest.raises(BadTree, match="changed since it was read"):
         apply_plan(plan, edit_file=Appender())

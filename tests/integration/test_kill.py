@@ -25,6 +25,7 @@ from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.rewrite import write_wheel
 from nix_manylinux.write import records as record_update
 from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.undo_log import recover_tree
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def make_tree(root: Path, library: bytes) -> None:
 
 def patch(root: Path) -> None:
     """Do what the command does with one tree."""
-    recover_tree(str(root))
-    with apply_plan(plan_all(root, search_path=PATH)):
+    with locked_trees([str(root)]), apply_plan(plan_all(root, search_path=PATH)):
         pass
 
 

@@ -19,12 +19,12 @@ from tests.support.elf import ElfBuilder
 from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import tiny_library
 
-from nix_manylinux.api import check_tree, patch_trees
+from nix_manylinux.api import check_tree, patch_wheel_tree
 from nix_manylinux.base.errors import BadTree, NixManylinuxError
 from nix_manylinux.target.target import from_running
 from nix_manylinux.tree.libraries import LibraryIndex
 from nix_manylinux.write.apply import apply_plan
-from nix_manylinux.write.undo_log import recover_tree
+from nix_manylinux.write.lock import locked_trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +56,7 @@ def contents(root: Path) -> dict[str, object]:
 
 def patch(root: Path) -> None:
     """Do what the command does with one tree."""
-    recover_tree(str(root))
-    with apply_plan(plan_all(root, search_path=PATH)):
+    with locked_trees([str(root)]), apply_plan(plan_all(root, search_path=PATH)):
         pass
 
 
@@ -94,7 +93,7 @@ def test_trees_in_one_another(tmp_path: Path) -> None:
     shutil.copytree(root, beside)
     (tmp_path / "link").symlink_to(root)
     target, libraries = from_running(), LibraryIndex.from_directories([])
-    report = patch_trees([root], target=target, libraries=libraries)
+    report = patch_wheel_tree([root], target=target, libraries=libraries)
     assert len(report.edits) == 1
     done = snapshot(root)
     roots: list[str | Path] = [
@@ -104,12 +103,12 @@ def test_trees_in_one_another(tmp_path: Path) -> None:
         f"{root}/",
         tmp_path / "link" / "libs",
     ]
-    report = patch_trees(roots, target=target, libraries=libraries)
+    report = patch_wheel_tree(roots, target=target, libraries=libraries)
     assert (len(report.plan.files), len(report.edits)) == (2, 0)
     assert snapshot(root) == done
     assert len(check_tree(roots, target=target, libraries=libraries).plan.files) == 2
     # A name that another begins with is no folder of it.
-    assert len(patch_trees([root, beside], target=target, libraries=libraries).plan.files) == 4
+    assert len(patch_wheel_tree([root, beside], target=target, libraries=libraries).plan.files) == 4
 
 
 def test_several_patches_at_once(library: bytes, tmp_path: Path) -> None:
@@ -303,7 +302,7 @@ def measured(root: Path, number: int, make: Callable[[Path, int], None]) -> tupl
     if child == 0:
         status = 1
         try:
-            patch_trees([root], target=target, libraries=LibraryIndex.from_directories([]))
+            patch_wheel_tree([root], target=target, libraries=LibraryIndex.from_directories([]))
             status = 0
         finally:
             os._exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from nix_manylinux.base.errors import BadElf
@@ -92,6 +93,12 @@ class World(Disk):
         if isinstance(found, BadElf):
             raise found
         return found
+
+    def overlay(self) -> World:
+        """Give a view that can learn; who asked is remembered in both."""
+        above = copy.copy(self)
+        above.files = dict(self.files)
+        return above
 
     def learn(self, path: str, facts: ElfFacts) -> None:
         """Replace the facts."""

@@ -13,11 +13,14 @@ from tests.support.world import (
     path_of,
     plan,
     program,
+    target,
     tree,
 )
 
 from nix_manylinux.base.errors import BadElf, BadOption
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.tree.libraries import LibraryIndex
 
 A, B, C = "/nix/store/a/lib", "/nix/store/b/lib", "/nix/store/c/lib"
 
@@ -474,3 +477,15 @@ def test_musl_answers_its_own_names() -> None:
     }
     result = plan({"x.so": elf("libc.musl-x86_64.so.1", "libz.so.1")}, world, linker=linker)
     assert outcomes(result, "x.so") == {"libc.musl-x86_64.so.1": "libc", "libz.so.1": "missing"}
+
+
+def test_a_plan_leaves_the_index_as_it_was() -> None:
+    """One index serves many plans: each sees what is there, not what another one planned."""
+    world = World({f"{A}/libz.so.1": elf(soname="libz.so.1"), f"{B}/libz.so.1": elf()})
+    index = LibraryIndex((A, B), world)
+    facts = tree({"x.so": elf("libz.so.1")})
+    world.files["/out/x.so"] = facts.files[0].facts
+    plans = [plan_trees([facts], target=target(world), libraries=index) for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert plans[0].files[0].edit.search_path == (A,)
+    assert index.disk.facts("/out/x.so") == facts.files[0].facts

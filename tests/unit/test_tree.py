@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.wheels import MadeWheel, tiny_library
+from tests.support.world import X86_64
 
 from nix_manylinux.base.errors import BadElf, BadTree
+from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.tree import scan as tree_module
+from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.roots import find_pyvenv
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.metadata import expand_tags, read_headers
@@ -292,3 +295,14 @@ def test_a_damaged_file_may_be_excluded(tmp_path: Path) -> None:
     assert [file.path for file in facts.files] == ["whole.so"]
     (told,) = facts.damaged
     assert told.startswith("cut.so: ")
+
+
+def test_an_overlay_keeps_what_it_learns_to_itself(tmp_path: Path) -> None:
+    """What a plan shows of its files is not what the disk below it shows."""
+    (tmp_path / "text").write_text("no ELF file")
+    disk = Disk()
+    above = disk.overlay()
+    above.learn(f"{tmp_path}/text", ElfFacts(machine=X86_64, kind=ElfKind.LIBRARY))
+    assert above.facts(f"{tmp_path}/text") is not None
+    assert disk.facts(f"{tmp_path}/text") is None
+    assert disk.overlay().facts(f"{tmp_path}/text") is None

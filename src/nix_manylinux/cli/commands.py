@@ -98,9 +98,9 @@ def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
 
 
 def _patch_trees(run: Run) -> int:
-    from nix_manylinux.api import patch_trees  # noqa: PLC0415
+    from nix_manylinux.api import patch_wheel_tree  # noqa: PLC0415
 
-    report = patch_trees(
+    report = patch_wheel_tree(
         run.arguments.paths,
         target=run.target(run.arguments.paths),
         libraries=run.libraries(),

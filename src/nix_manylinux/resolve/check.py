@@ -41,6 +41,7 @@ class _Checker:
         options: Options,
     ) -> None:
         data = read_libraries()
+        libraries = libraries.overlay()
         self.trees = trees
         self.target = target
         self.options = options

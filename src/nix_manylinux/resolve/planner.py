@@ -78,7 +78,7 @@ class _Planner:
                 refuse_unwritable(directory)
         self.trees = trees
         self.target = target
-        self.libraries = libraries
+        self.libraries = libraries = libraries.overlay()
         self.options = options
         self.driver_dir = options.driver_dir or data.driver_directory
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 class Disk:
     """What the loader would see of the file system, each thing read at most once.
 
-    ``facts`` may be told in advance (`learn`): a scanned tree need not be read
-    again, and a plan shows its files as they will be.
+    What was read is shared with every `overlay`; what one has learned is its own.
     """
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
         self._facts: dict[str, ElfFacts | BadElf | None] = {}
         self._real: dict[str, str] = {}
+        self._learned: dict[str, ElfFacts] = {}
+
+    def overlay(self) -> Disk:
+        """Give a view of this disk that can `learn`: what is read through it is read for both.
+
+        A scanned tree need not be read again, and a plan shows its files as they
+        will be; whoever shares the disk goes on seeing what is there.
+        """
+        above = Disk()
+        above._names, above._facts, above._real = self._names, self._facts, self._real
+        return above
 
     def names(self, directory: str) -> frozenset[str]:
         """All names in a directory; none where there is no such directory."""
@@ -74,6 +84,8 @@ class Disk:
         Raises `BadElf`, each time that it is asked, for a broken one.
         """
         real = self.real(path)
+        if real in self._learned:
+            return self._learned[real]
         if real not in self._facts:
             try:
                 self._facts[real] = read_elf(real, label=path)
@@ -88,7 +100,7 @@ class Disk:
 
     def learn(self, path: str, facts: ElfFacts) -> None:
         """Take ``facts`` for those of the file at ``path``, whatever the disk has."""
-        self._facts[self.real(path)] = facts
+        self._learned[self.real(path)] = facts
 
     def mentions(self, path: str, name: str) -> bool:
         """Whether the file holds ``name`` as a whole C string."""

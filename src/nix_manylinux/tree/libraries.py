@@ -10,6 +10,7 @@ import os
 
 from nix_manylinux.base.errors import BadElf, BadOption, BadTree
 from nix_manylinux.tree.disk import Disk
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class LibraryIndex:
         disk = disk or Disk()
         unique = dict.fromkeys(usable_directory(os.fspath(d), disk) for d in directories)
         return cls(tuple(unique), disk)
+
+    def overlay(self) -> LibraryIndex:
+        """Give the same index over an overlay of its disk: for a plan that others don't see."""
+        return LibraryIndex(self.directories, self.disk.overlay())
 
     def named(self, name: str) -> Iterator[str]:
         """Paths of the files called ``name``, in the order of the directories."""
@@ -99,7 +104,7 @@ class WheelIndex:
         for name in sorted(self.disk.names(site_packages)):
             if name.endswith(".dist-info"):
                 project = name.removesuffix(".dist-info").rpartition("-")[0] or name
-                found[normalise(project)] = f"{site_packages}/{name}"
+                found[normalise_name(project)] = f"{site_packages}/{name}"
         return found
 
     def _by_name(self, site_packages: str) -> dict[str, list[str]]:
@@ -110,13 +115,6 @@ class WheelIndex:
                 files.setdefault(path.rpartition("/")[2], []).append(path)
             self._files[site_packages] = files
         return files
-
-
-def normalise(project: str) -> str:
-    """Return the normalised name of a project (PEP 503)."""
-    import re  # noqa: PLC0415 - start-up
-
-    return re.sub(r"[-_.]+", "-", project).lower()
 
 
 def soname_of(disk: Disk, path: str) -> str | None:

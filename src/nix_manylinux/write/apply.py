@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 
 from nix_manylinux.base.errors import BadTree, EditFailed
-from nix_manylinux.base.files import UNDO_LOG, writable_folder
+from nix_manylinux.base.files import writable_folder
 from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import EditRecord
@@ -41,12 +40,10 @@ if TYPE_CHECKING:
 #: Errors of writing in place that a copy can get round: a running program, no
 #: permission for the file (the folder may be ours).
 _COPY_INSTEAD = {errno.ETXTBSY, errno.EACCES, errno.EPERM}
-#: flock(2) on file systems that have no locks.
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF}
 
 
 class AppliedPlan:
-    """What `apply_plan` did, and the way back; its trees stay locked until `close` or `undo`.
+    """What `apply_plan` did, and the way back, until `close` or `undo`.
 
     ``edits`` leaves out files that turned out to be as planned already;
     ``stale_rows`` and ``dropped_rows`` are sums of `RecordUpdate`'s. As a
@@ -77,7 +74,7 @@ class AppliedPlan:
             self.undo()
 
     def close(self) -> None:
-        """Let go of what `undo` needs, and of the locks. A second call does nothing."""
+        """Let go of what `undo` needs. A second call does nothing."""
         self._journal.close()
 
     def undo(self) -> None:
@@ -112,8 +109,8 @@ def apply_plan(
 
     A file is edited in place, or, where its inode has links beyond the tree,
     is in use or is read-only, as a copy that takes its place under all its
-    names. Each tree is locked; a second run is refused. Old bytes are logged
-    in the tree, so that `recover_tree` can undo a run that was killed. ``check`` is
+    names. The caller holds the locks of the trees (`locked_trees`). Old bytes are logged
+    in each, so that `recover_tree` can undo a run that was killed. ``check`` is
     called when all files are edited. Whatever it or anything else raises, and on
     SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises BadTree where
     a tree can't be read or changed since it was, EditFailed, BadElf.
@@ -121,7 +118,6 @@ def apply_plan(
     journal = Journal()
     try:
         run = _Run(plan, journal, edit_file, progress)
-        run.lock()
         run.delete_leftovers()
         with contextlib.closing(run.begin_records()) as records:
             run.edit_files(records)
@@ -155,28 +151,6 @@ class _Run:
         self._changed: set[str] = set()
         self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
         journal.commit_steps += [log.delete for log in self._logs.values()]
-
-    def lock(self) -> None:
-        """Lock every tree, or refuse."""
-        for root in sorted({tree.root for tree in self._plan.trees}):
-            try:
-                descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except OSError as cause:
-                raise BadTree(f"can't be opened: {cause.strerror}", where=root) from cause
-            self._journal.locks.append(descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as cause:
-                raise BadTree(
-                    "another patch of this tree is running",
-                    where=root,
-                    hint="wait until it is done, and run again",
-                ) from cause
-            except OSError as cause:
-                if cause.errno not in _NO_LOCKS:
-                    raise BadTree(f"can't be locked: {cause.strerror}", where=root) from cause
-            if os.path.lexists(os.path.join(root, UNDO_LOG)):
-                raise _changed(UNDO_LOG)
 
     def delete_leftovers(self) -> None:
         """Delete what a killed run left: with the lock held, nobody's run needs it."""

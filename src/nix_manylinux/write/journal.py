@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Steps back in ``undo_steps``, steps that tidy up in ``close_steps``, open ``locks``.
+    """Steps back in ``undo_steps``, steps that tidy up in ``close_steps``.
 
     ``commit_steps`` take the way back away that a killed run would leave to
     the next one: where one of them fails, the run has failed.
@@ -27,12 +27,11 @@ class Journal:
         self.undo_steps: list[Callable[[], None]] = []
         self.close_steps: list[Callable[[], None]] = []
         self.commit_steps: list[Callable[[], None]] = []
-        self.locks: list[int] = []
         self.interrupts = Interrupts()
         self.interrupts.start()
 
     def close(self) -> None:
-        """Tidy up and unlock: there is no way back any more. A second call does nothing.
+        """Tidy up: there is no way back any more. A second call does nothing.
 
         Raises EditFailed, with everything put back, where the run can't be finished.
         """
@@ -51,10 +50,10 @@ class Journal:
         self.undo_steps.clear()
         # What can't be deleted now is a leftover, which the next run deletes.
         _run(self.close_steps)
-        self._end()
+        self.interrupts.stop()
 
     def undo(self) -> None:
-        """Go all the way back, then tidy up and unlock. A second call does nothing.
+        """Go all the way back, then tidy up. A second call does nothing.
 
         One step that fails doesn't keep the others from being taken. Raises
         EditFailed with the reasons of all that failed.
@@ -70,21 +69,16 @@ class Journal:
             self.close_steps.clear()
         _run(self.close_steps)
         if not failed:
-            self._end()
+            self.interrupts.stop()
             return
         # That the tree is damaged matters more than why we stopped.
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            self._end()
+            self.interrupts.stop()
         raise EditFailed(
             "could not be undone: " + "; ".join(failed),
             hint="make it writable and patch it again, which puts the old bytes back, or unpack"
             " or install the tree again, before it is used",
         )
-
-    def _end(self) -> None:
-        while self.locks:
-            os.close(self.locks.pop())
-        self.interrupts.stop()
 
 
 def _run(steps: list[Callable[[], None]]) -> list[str]:

@@ -15,7 +15,6 @@ A last record that is cut short belongs to an edit that had not begun.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import struct
@@ -98,23 +97,18 @@ def recover_tree(root: str) -> int:
     """Undo what a run that was killed left half done below ``root``; the number of files.
 
     Without a log nothing is done. A file that was replaced since is left as
-    it is. Raises BadTree where another run holds the tree, where the log is
-    none, and where a file can't be put back; the log then stays.
+    it is. Raises BadTree where the log is none, and where a file can't be put back;
+    the log then stays. The caller holds the tree's lock (`locked_trees`).
     """
     root = os.path.realpath(root)
     path = os.path.join(root, UNDO_LOG)
     if not os.path.lexists(path):
         return 0
     try:
-        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _lock(folder, root)
-            data = _read_log(path)
-            restored = sum([_restore(root, record) for record in reversed(list(_records(data)))])
-            with writable_folder(root):
-                os.unlink(path)
-        finally:
-            os.close(folder)
+        data = _read_log(path)
+        restored = sum([_restore(root, record) for record in reversed(list(_records(data)))])
+        with writable_folder(root):
+            os.unlink(path)
     except OSError as cause:
         raise BadTree(
             f"an interrupted patch can't be undone: {cause.strerror}",
@@ -122,17 +116,6 @@ def recover_tree(root: str) -> int:
             hint="give this user the right to write there, or unpack the tree again",
         ) from cause
     return restored
-
-
-def _lock(folder: int, root: str) -> None:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as cause:
-        raise BadTree(
-            "another patch of this tree is running",
-            where=root,
-            hint="wait until it is done, and run again",
-        ) from cause
 
 
 def _read_log(path: str) -> bytes:
