@@ -1,4 +1,4 @@
-"""The composer of the stages: scan, resolve, apply, verify, in this order and no other."""
+"""The composer of the stages: lock, scan, plan, apply, verify, in this order and no other."""
 
 from __future__ import annotations
 

@@ -1,39 +1,19 @@
 """The house's plan: what each wing may import, and that nothing goes round in a circle.
 
-docs/house.md shows the wings, and what each is for.
+docs/house.md shows the wings, and follows a call through them.
 """
 
 from __future__ import annotations
 
 import ast
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.house import HOUSE, PLACE, SOURCE, WINGS, current, line_of
 
-SOURCE = Path(__file__).parents[2] / "src" / "nix_manylinux"
-
-#: Each wing and those that it may import, besides itself.
-WINGS = {
-    "base": "",
-    "data": "base",
-    "elf": "base",
-    "elf.draft": "base elf",
-    "elf.proof": "base elf elf.draft",
-    "elf.edit": "base elf elf.draft elf.proof",
-    "wheel.archive": "base",
-    "wheel": "base wheel.archive",
-    "target": "base data elf wheel",
-    "tree": "base elf wheel",
-    "resolve": "base data elf wheel target tree",
-    "write": "base elf elf.edit wheel tree resolve",
-    "nix": "base data elf wheel target tree resolve",
-    "nix.expression": "base data elf wheel target tree resolve nix",
-    "report": "base data elf wheel target tree resolve nix",
-    "report.picture": "base data elf wheel target tree resolve nix report",
-    "api": "base data elf wheel target tree resolve write nix report",
-    "cli": "base data elf target tree resolve nix nix.expression report report.picture api",
-}
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Not rooms: the names of the package, and what is run in other interpreters.
 OUTSIDE = {"", "__main__", "compat._manylinux"}
@@ -105,3 +85,12 @@ def test_a_room_has_one_subject(name: str) -> None:
     text = MODULES[name].read_text()
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) < 400
+
+
+def test_the_document_shows_the_house() -> None:
+    """docs/house.md is of this source; `python -m tests.support.house` writes it anew."""
+    text = HOUSE.read_text()
+    assert text == current(text)
+    places = list(PLACE.finditer(text))
+    assert len(places) > 15
+    assert [m[0] for m in places if not line_of(m["path"], m["text"])] == []

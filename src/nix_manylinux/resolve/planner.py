@@ -1,8 +1,8 @@
 """TreeFacts and library directories to a Plan: every decision, nothing written.
 
-For each file: every needed name gets its one outcome (`candidates`), a search
+For each file: every needed name gets its one outcome (`rules`), a search
 path is composed that leads to exactly those files (`searchpath`), and then the
-loader is simulated over the trees as they will be (`elf.loader`): where it
+loader is simulated over the trees as they will be (`loader`): where it
 would do anything but what was planned, the plan says so and is refused.
 """
 

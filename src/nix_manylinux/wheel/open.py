@@ -1,7 +1,7 @@
 """Wheels: an archive that an installer may be given, opened, unpacked and checked.
 
 What a wheel must be is https://packaging.python.org/specifications/binary-distribution-format/;
-`archive` says what the zip file itself must be. Every error is a `BadWheel`
+`wheel.archive` says what the zip file itself must be. Every error is a `BadWheel`
 that names the wheel and the member.
 """
 
