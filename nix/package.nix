@@ -4,6 +4,7 @@
   lib,
   buildPythonPackage,
   hatchling,
+  installer,
   packaging,
 }:
 let
@@ -36,7 +37,10 @@ buildPythonPackage {
   };
 
   build-system = [ hatchling ];
-  dependencies = [ packaging ];
+  dependencies = [
+    installer
+    packaging
+  ];
 
   # Called inside the build of a Python package, the environment's PYTHONPATH
   # begins with the package under construction: building the wheel `packaging`,

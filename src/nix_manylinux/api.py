@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack, nullcontext
 from functools import partial
 
+from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
@@ -274,6 +275,95 @@ def patch_wheel(
         )
     report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
     return PatchedWheel(path=output, sha256=digest, report=report)
+
+
+def install_wheel(
+    wheel: StrPath | Sequence[StrPath],
+    *,
+    prefix: StrPath,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+    compile_levels: Sequence[int] = (0, 1),
+    cores: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Install wheels into a prefix, linked to the libraries: what an installer and a patch give.
+
+    Folders are those of the target's interpreter, for which the modules are compiled, too:
+    at each of ``compile_levels`` (0, 1, 2), on ``cores`` processors. Several wheels share
+    one plan; packages that are in the prefix already are other wheels to it, as if given
+    by `Options.python_libs`. Members are written once, RECORD and INSTALLER
+    are right from the start. All or nothing: whatever is raised, the prefix is as it was.
+    Raises what `patch_wheel_tree` raises, `BadWheel`, and `BadTree` for a file that is
+    in the prefix already. Layout and scripts are those of PyPA's `installer`.
+    """
+    from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - patch needs none
+    from nix_manylinux.target.interpreter import (  # noqa: PLC0415
+        plain_environment,
+        read_scheme,
+    )
+    from nix_manylinux.wheel.install import Installation  # noqa: PLC0415
+    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
+    from nix_manylinux.write.install import compile_bytecode, staged  # noqa: PLC0415
+
+    options = options or Options()
+    if target.interpreter is None:
+        raise BadOption("installing needs an interpreter", hint="name it with --python")
+    python = target.interpreter.executable
+    home = os.path.realpath(prefix)
+    scheme = read_scheme(python, home, environment=environment or {})
+    with ExitStack() as stack:
+        opened = []
+        for each in _several(wheel):
+            path = os.fspath(each)
+            check_compatible(parse_wheel_name(path).tags, target, where=os.path.basename(path))
+            opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))
+        staging = stack.enter_context(staged(home))
+        installations = [
+            Installation(it, scheme=scheme, prefix=home, staging=staging, interpreter=python)
+            for it in opened
+        ]
+        present: dict[str, str] = {}
+        for installation in installations:
+            installation.extract(present, progress)
+            present |= installation.digests
+        others = (scheme[name] for name in ("purelib", "platlib") if os.path.isdir(scheme[name]))
+        options = replace(
+            options, python_libs=tuple(dict.fromkeys((*options.python_libs, *others)))
+        )
+        facts = scan_tree(staging, excluded=options.excludes, progress=progress)
+        plan = plan_trees(
+            [facts], target=target, libraries=libraries, options=options, progress=progress
+        )
+        refuse(plan, options)
+        check = partial(verify_plan, plan, progress=progress)
+        with apply_plan(plan, check=check, progress=progress) as applied:
+            changed = [
+                f"{staging}/{name}"
+                for file in plan.files
+                if file.changes
+                for name in file.file.names
+            ]
+            for installation in installations:
+                installation.finish(changed)
+        compile_bytecode(
+            [staging + scheme[name][len(home) :] for name in ("purelib", "platlib")],
+            python=python,
+            staging=staging,
+            prefix=home,
+            levels=compile_levels,
+            cores=cores or os.cpu_count() or 1,
+            environment=plain_environment(environment or {}),
+        )
+        return Report(
+            plan=replace(plan, trees=(replace(facts, root=home),)),
+            edits=applied.edits,
+            references=plan_references(plan),
+            warnings=tuple(warning for it in installations for warning in it.warnings),
+        )
 
 
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> None:

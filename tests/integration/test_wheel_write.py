@@ -57,7 +57,7 @@ def rewrite(
         file.write_bytes(data)
         files[name] = str(file)
     with open_wheel(path) as wheel:
-        wheel.verify()
+        wheel.extract({})
         result = str(output / wheel.file_name)
         digest = write_wheel(wheel, files, output_path=result, extra=extra, source_date_epoch=epoch)
     data = (output / wheel.file_name).read_bytes()
@@ -166,7 +166,7 @@ os.umask(int(sys.argv[1], 8))
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.rewrite import write_wheel
 with open_wheel(sys.argv[2]) as wheel:
-    wheel.verify()
+    wheel.extract({})
     print(write_wheel(wheel, {"made/_ext.so": sys.argv[3]}, output_path=sys.argv[4]))
 """
     digests = set()
@@ -190,7 +190,7 @@ def test_replaces_an_older_output_or_the_input(tmp_path: Path) -> None:
     new = tmp_path / "new"
     new.write_bytes(NEW)
     with open_wheel(path) as wheel:
-        wheel.verify()
+        wheel.extract({})
         write_wheel(wheel, {"made/_ext.so": str(new)}, output_path=path)
     with zipfile.ZipFile(path) as archive:
         assert archive.read("made/_ext.so") == NEW
@@ -225,7 +225,7 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(
     place = "nowhere/x.whl" if fault == "no-folder" else "old.whl"
     arm(fault, tmp_path / "new-2", monkeypatch)
     with open_wheel(path) as wheel:
-        wheel.verify()
+        wheel.extract({})
         with pytest.raises(FAULTS[fault]):
             write_wheel(
                 wheel, {n: str(new) for n, new in news.items()}, output_path=str(folder / place)
@@ -298,7 +298,7 @@ def test_the_whole_is_hashed_for_those_who_ask(tmp_path: Path) -> None:
     """The output's digest costs one more reading: who has no use for it may say so."""
     path = MadeWheel(files=FILES).write(tmp_path)
     with open_wheel(path) as wheel:
-        wheel.verify()
+        wheel.extract({})
         place = str(tmp_path / "x.whl")
         assert write_wheel(wheel, {}, output_path=place, sha256=False) == ""
         assert len(write_wheel(wheel, {}, output_path=place)) == 64
@@ -326,7 +326,7 @@ def test_zip64_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.Monkey
     output = tmp_path / "wide" / MadeWheel().file_name
     validate(output)
     with open_wheel(str(output)) as wheel:
-        wheel.verify()
+        wheel.extract({})
     assert rewrite(str(output), tmp_path / "again", {}) == wide
     monkeypatch.undo()
     assert rewrite(str(output), tmp_path / "back", {}) == small
@@ -343,7 +343,7 @@ def test_more_than_four_gigabytes(tmp_path: Path) -> None:
     output = tmp_path / "out" / MadeWheel().file_name
     output.parent.mkdir()
     with open_wheel(path) as wheel:
-        wheel.verify()
+        wheel.extract({})
         write_wheel(wheel, {"made/big.bin": str(big)}, output_path=str(output))
     big.unlink()
     with open(output, "rb") as file:

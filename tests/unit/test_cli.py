@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -78,6 +80,25 @@ def test_patching_a_small_wheel_imports_what_it_uses(tmp_path: Path) -> None:
     words = ["patch", made, "--dynamic-linker", from_running().dynamic_linker]
     slow = "threading dataclasses inspect typing installer zipfile packaging tempfile"
     assert "1 patched" in run_without(slow, [*words, "--output-dir", tmp_path / "out"])
+
+
+def test_what_is_declared_is_what_is_imported() -> None:
+    """pyproject.toml and nix/package.nix name the libraries that the source imports, no other."""
+    root = Path(__file__).parents[2]
+    (line,) = re.findall(r"(?m)^dependencies = (.*)$", (root / "pyproject.toml").read_text())
+    declared = set(re.findall(r'"([\w-]+)', line))
+    names = {"elftools": "pyelftools"}
+    found = set()
+    for path in (root / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            each = [a.name for a in node.names] if isinstance(node, ast.Import) else [module or ""]
+            found |= {name.partition(".")[0] for name in each}
+    others = found - set(sys.stdlib_module_names) - {"", "nix_manylinux", "typing_extensions"}
+    assert {names.get(name, name) for name in others} == declared
+    package = (root / "nix/package.nix").read_text()
+    (listed,) = re.findall(r"dependencies = \[([^]]*)\]", package)
+    assert set(listed.split()) == declared
 
 
 def test_version_is_the_packages() -> None:

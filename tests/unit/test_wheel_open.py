@@ -150,7 +150,7 @@ def test_digests_in_hex_are_understood(algorithm: str, tmp_path: Path) -> None:
     last = right.rindex(",") - 1
     wrong = text.replace(right, right[:last] + "10"[right[last] == "1"] + right[last + 1 :])
     with open_wheel(MadeWheel(record=text).write(tmp_path)) as wheel:
-        wheel.verify()
+        wheel.extract({})
         assert wheel.record.encode().decode() == (
             "".join(row(name, data, algorithm) + "\n" for name, data in contents.items())
             + f"{OWN},,\n"
@@ -159,7 +159,7 @@ def test_digests_in_hex_are_understood(algorithm: str, tmp_path: Path) -> None:
         open_wheel(MadeWheel(record=wrong).write(tmp_path)) as wheel,
         pytest.raises(BadWheel, match="does not have the hash"),
     ):
-        wheel.verify()
+        wheel.extract({})
 
 
 def test_an_epoch_survives_the_store(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ DETAILS = ("auto", "files", "folders")
 
 _TARGET = "what to link for"
 _RULES = "how to resolve"
+_GC_ROOTS = "register every store path that is linked to, so that garbage collection spares it"
 
 
 class TargetArguments(Value):
@@ -68,10 +69,25 @@ def _patch(command: argparse.ArgumentParser) -> None:
     _rule_options(command)
     command.add_argument("-o", "--output-dir", metavar="DIR", help="where patched wheels go")
     command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
+    command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
+
+
+def _install(command: argparse.ArgumentParser) -> None:
+    _common(command, "WHEEL", many=True)
     command.add_argument(
-        "--gc-roots", metavar="DIR",
-        help="register every store path that is linked to, so that garbage collection spares it",
+        "--prefix", metavar="DIR", required=True, help="where packages and commands go"
+    )
+    command.add_argument(
+        "--compile-bytecode", action="append", type=int, choices=(0, 1, 2), metavar="LEVEL",
+        help="an optimisation level to compile for (repeatable; default: 0 and 1)",
     )  # fmt: skip
+    command.add_argument(
+        "--no-compile-bytecode", action="store_true", help="leave compiling to the first import"
+    )
+    command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
+    _target_options(command)
+    _library_options(command)
+    _rule_options(command)
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -138,6 +154,7 @@ def _graph(command: argparse.ArgumentParser) -> None:
 #: Name -> summary, and what adds the options.
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "patch": ("link a wheel, or trees in place", _patch),
+    "install": ("install wheels into a prefix, linked, in one pass", _install),
     "check": ("would everything load? changes nothing", _check),
     "inspect": ("tags, policy, needs, versions, who provides what", _inspect),
     "expr": ("print a ready buildPythonPackage expression", _expr),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
@@ -20,6 +21,8 @@ def carry_out(run: Run) -> int:
         return run.usage("an empty path names nothing; is a variable unset?")
     if given.command == "patch":
         return patch(run)
+    if given.command == "install":
+        return install(run)
     if given.command == "check":
         return check(run)
     from nix_manylinux.cli import views  # noqa: PLC0415 - patch needs none of these
@@ -51,6 +54,31 @@ def patch(run: Run) -> int:
         return run.usage("--json reports on one wheel; patch them one by one")
     one = _patch_wheel if len(wheels) == 1 else _patch_one_of_them
     return max([one(run, wheel, run.arguments.output_dir) for wheel in wheels])
+
+
+def install(run: Run) -> int:
+    """Install wheels into a prefix, linked."""
+    from nix_manylinux.api import install_wheel  # noqa: PLC0415
+
+    extra = run.arguments.extra
+    levels = () if extra.no_compile_bytecode else extra.compile_bytecode or (0, 1)
+    cores = run.environment.get("NIX_BUILD_CORES", "")
+    report = install_wheel(
+        run.arguments.paths,
+        prefix=extra.prefix,
+        target=run.target((extra.prefix,), python=sys.executable),
+        libraries=run.libraries(),
+        options=run.options(),
+        compile_levels=levels,
+        cores=int(cores) if cores.isdecimal() and len(cores) < 5 else None,
+        environment=run.environment,
+        progress=run.console.progress,
+    )
+    _tell(run, extra.prefix, report)
+    names = ", ".join(f"{d.name} {d.version}" for d in report.plan.trees[0].distributions)
+    run.console.say(f"  installed {names}")
+    _keep(run, report)
+    return _done(run, report)
 
 
 def check(run: Run) -> int:

@@ -33,8 +33,11 @@ class Run:
         self.environment = environment
         self.console = console
 
-    def target(self, trees: Sequence[str]) -> Target:
-        """Find what to link for: from options, a virtual environment, the environment."""
+    def target(self, trees: Sequence[str], *, python: str | None = None) -> Target:
+        """Find what to link for: from options, a virtual environment, the environment.
+
+        ``python`` is the interpreter where neither of the first two names one.
+        """
         from nix_manylinux.target.target import choose_target  # noqa: PLC0415
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
@@ -44,7 +47,7 @@ class Run:
             environment=self.environment,
             dynamic_linker=given.dynamic_linker,
             libc_directory=given.libc,
-            python=given.python,
+            python=given.python or (None if venvs else python),
             virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
         )
 

@@ -17,6 +17,7 @@ from nix_manylinux.elf.read import read_elf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from nix_manylinux.elf.facts import ElfFacts, Machine
 
@@ -38,6 +39,17 @@ print(json.dumps({
 }))
 """
 
+#: Run isolated likewise; its argument is the prefix. A virtual environment has a scheme of its
+#: own, as Debian's system Python has; elsewhere the plain one of a prefix is meant.
+_SCHEME_QUERY = """
+import json, os, sys, sysconfig
+prefix = sys.argv[1]
+own = os.path.exists(os.path.join(prefix, "pyvenv.cfg"))
+name = "venv" if own and "venv" in sysconfig.get_scheme_names() else "posix_prefix"
+variables = dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), prefix)
+print(json.dumps(sysconfig.get_paths(name, variables)))
+"""
+
 #: What an extension module's name ends in, and what its version and flags are.
 _SUFFIX = re.compile(r"\.(?P<implementation>cpython-|pypy)3(?P<minor>[0-9]+)(?P<flags>[a-z]*)[-.]")
 
@@ -46,6 +58,9 @@ _EXEC_LINE = r"""(?m)^\s*exec\s+(?:-a\s+\S+\s+)?(["']?)(?P<program>/[^"'\s]+)\1"
 
 #: What each kernel runs beside its own machine, without an emulator.
 _ALSO_RUNS = {"x86_64": {"i686"}, "aarch64": {"armv7l"}, "armv8l": {"armv7l"}}
+
+#: The names of sysconfig that an installer needs.
+_SCHEME = ("purelib", "platlib", "scripts", "data", "include")
 
 #: Taken out of the environment of an interpreter that is asked: they change what it is.
 _UNWANTED = ("PYTHON", "LD_", "NIX_PYTHON", "__PYVENV")
@@ -170,40 +185,76 @@ def _runs_here(machine: Machine) -> bool:
     return machine.name == host or machine.name in _ALSO_RUNS.get(host, ())
 
 
+def read_scheme(python: str, prefix: str, *, environment: Mapping[str, str]) -> dict[str, str]:
+    """Ask an interpreter where it wants what is installed into ``prefix``.
+
+    Gives absolute folders by sysconfig's names: "purelib", "platlib", "scripts",
+    "data", "include". ``python`` is a path. Raises BadTarget where it can't be run.
+    """
+    try:
+        folders = _run([python, "-I", "-S", "-c", _SCHEME_QUERY, prefix], environment)
+        return {name: os.path.normpath(folders[name]) for name in _SCHEME}
+    except OSError as error:
+        raise BadTarget(
+            f"can't be run: {error.strerror}",
+            where=python,
+            hint="only an interpreter that runs on this machine says where packages go",
+        ) from error
+    except (TypeError, KeyError) as error:
+        raise _no_interpreter(python, "it does not say where packages go") from error
+
+
 def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answer | None:
     """Run the query; None where the kernel refuses the program and no answer is required."""
-    import json  # noqa: PLC0415 (start-up)
-    import subprocess  # noqa: PLC0415 (start-up)
-
-    clean = {name: value for name, value in environment.items() if not name.startswith(_UNWANTED)}
     try:
-        done = subprocess.run(
-            [path, "-I", "-S", "-c", _QUERY],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=clean,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BadTarget(f"did not answer in {_PATIENCE} seconds", where=path) from error
+        said = _run([path, "-I", "-S", "-c", _QUERY], environment)
     except OSError as error:
         if not required:
             return None
         raise BadTarget(f"can't be run: {error.strerror}", where=path) from error
     try:
-        said = json.loads(done.stdout)
         major, minor = said["version"]
         return _Answer(
             said["implementation"], (major, minor), said["suffix"] or "", said["program"]
         )
     except (ValueError, TypeError, KeyError) as error:
+        raise _no_interpreter(path, "it said nothing of use") from error
+
+
+def _run(command: list[str], environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+    """Run an interpreter and read the JSON that it prints; `OSError` where it can't be started."""
+    import json  # noqa: PLC0415 (start-up)
+    import subprocess  # noqa: PLC0415 (start-up)
+
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=plain_environment(environment),
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BadTarget(f"did not answer in {_PATIENCE} seconds", where=command[0]) from error
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise BadTarget(
-            f"is no Python 3 interpreter: {lines[-1][:80]}",
-            where=path,
-            hint="give the path of the interpreter itself with --python",
-        ) from error
+        raise _no_interpreter(command[0], lines[-1][:80]) from error
+
+
+def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the variables that would change what an interpreter is and where it looks."""
+    return {name: value for name, value in environment.items() if not name.startswith(_UNWANTED)}
+
+
+def _no_interpreter(path: str, why: str) -> BadTarget:
+    return BadTarget(
+        f"is no Python 3 interpreter: {why}",
+        where=path,
+        hint="give the path of the interpreter itself with --python",
+    )
 
 
 def _read_layout(path: str, program: str) -> _Answer:

@@ -27,7 +27,7 @@ from nix_manylinux.wheel.checks import (
     read_text,
     split_file_name,
 )
-from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL
+from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record, spelt_right
 
@@ -111,6 +111,12 @@ class Wheel(Value):
         """The name of its one dist-info folder."""
         return self.distribution.folder
 
+    @property
+    def is_purelib(self) -> bool:
+        """Whether WHEEL says that the root is for ``purelib``; most wheels with ELF say no."""
+        wheel = read_headers(self.texts[f"{self.dist_info}/WHEEL"])
+        return wheel.get("root-is-purelib", [""])[0].lower() == "true"
+
     def location(self, name: str) -> str:
         """Give the path below a prefix at which an installer puts a member."""
         data, _, rest = name.partition("/")
@@ -123,10 +129,6 @@ class Wheel(Value):
             return _SCHEMES[scheme] + rest
         return f"{SITE_PACKAGES}/{name}"
 
-    def verify(self) -> None:
-        """Read every member once, and hold size, CRC and RECORD's hash against it."""
-        self._read_all(None)
-
     def unpack(
         self,
         into: str,
@@ -136,56 +138,82 @@ class Wheel(Value):
     ) -> UnpackedWheel:
         """Write the ELF files to ``into``, at the places that an installer would choose.
 
-        Every member is read and held against RECORD, as in `verify`. Folders
+        Every member is read and held against RECORD, as in `extract`. Folders
         are made where a file is (9 of torch's 726). Written whole are ELF
         files, the dist-info folder's METADATA and WHEEL, and what ``also``
         takes by its name; other files that are called like a library are there
         without contents, so that a search meets their names. Raises BadWheel,
         WriteFailed.
         """
-        return self._read_all(into, also, progress)
+        places = {member.name: self.location(member.name) for member in self._files()}
+
+        def whole(name: str) -> bool:
+            return name in self.texts or (also is not None and also(name))
+
+        there = self._read_all(
+            {name: os.path.join(into, place) for name, place in places.items()},
+            whole=whole,
+            mode=_own_mode,
+            progress=progress,
+        )
+        labels = {places[name]: name for name in there}
+        return UnpackedWheel(root=into, labels=labels, places=tuple(places.values()))
+
+    def extract(
+        self,
+        places: Mapping[str, str],
+        *,
+        mode: Callable[[Member], int] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write members whole, each to the absolute path that ``places`` has for its name.
+
+        Every member, written or not, is read and held against RECORD: size, CRC, hash.
+        ``mode`` gives a file's mode before the umask; by default it is the member's own.
+        Raises BadWheel, WriteFailed.
+        """
+        self._read_all(places, whole=lambda _name: True, mode=mode or _own_mode, progress=progress)
+
+    def _files(self) -> list[Member]:
+        record = f"{self.dist_info}/RECORD"
+        return [m for m in self.members if not m.is_folder and m.name != record]
 
     def _read_all(
         self,
-        into: str | None,
-        also: Callable[[str], bool] | None = None,
-        progress: Progress | None = None,
-    ) -> UnpackedWheel:
+        places: Mapping[str, str],
+        *,
+        whole: Callable[[str], bool],
+        mode: Callable[[Member], int],
+        progress: Progress | None,
+    ) -> list[str]:
+        """Read all members on all cores; gives the names of those that are written."""
         rows = {row.path: row for row in self.record.rows}
-        record = f"{self.dist_info}/RECORD"
-        members = [m for m in self.members if not m.is_folder and m.name != record]
+        members = self._files()
         step = shared(members, progress, "unpacking")
 
         def read(index: int, look: Look) -> bool:
             member = members[index]
             row = rows[member.name]
             step()
-            path = os.path.join(into, places[index]) if into is not None else None
-            wanted = member.name in self.texts or (also is not None and also(member.name))
             state = new_hash(row.algorithm)
-            there = self._read_member(member, state, path, look, wanted=wanted)
+            output = _Output(places.get(member.name), mode(member))
+            there = self._read_member(member, state, output, look, whole=whole(member.name))
             if encode_digest(row.algorithm, state.digest()) != row.hash:
                 raise bad("does not have the hash that RECORD gives", member.name)
             return there
 
         try:
-            places = [self.location(member.name) for member in members]
             written = in_parallel(read, [member.size for member in members])
         except BadWheel as error:
             error.at(self.path)
             raise
         step()
-        labels = {
-            place: member.name
-            for place, member, there in zip(places, members, written, strict=True)
-            if there
-        }
-        return UnpackedWheel(root=into or "", labels=labels, places=places)
+        return [m.name for m, there in zip(members, written, strict=True) if there]
 
     def _read_member(
-        self, member: Member, state: Hash, path: str | None, look: Look, *, wanted: bool
+        self, member: Member, state: Hash, output: _Output, look: Look, *, whole: bool
     ) -> bool:
-        """Hash one member; write it to ``path`` if it is one that we want, and say so."""
+        """Hash one member; write it if it is one that we want, and say so."""
         pieces = stream(self.descriptor, member)
         head = b""
         for piece in pieces:
@@ -193,26 +221,26 @@ class Wheel(Value):
             head += piece
             if len(head) >= 4:  # now an ELF file can be told from others
                 break
-        wanted |= head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF
-        output = -1
+        whole |= head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF
+        descriptor = -1
         try:
-            if path is not None and (wanted or _is_called_library(member.name)):
-                output = _create(path, member)
+            if output.path is not None and (whole or _is_called_library(member.name)):
+                descriptor = output.create()
             for piece in chain((head,), pieces):
                 look()
                 state.update(piece)
-                if wanted and output >= 0:
-                    write_all(output, piece)
+                if whole and descriptor >= 0:
+                    write_all(descriptor, piece)
         except OSError as cause:
             raise WriteFailed(
                 f"can't be written: {cause.strerror}",
-                where=path or self.path,
+                where=output.path or self.path,
                 hint=_ROOM,
             ) from cause
         finally:
-            if output >= 0:
-                os.close(output)
-        return output >= 0
+            if descriptor >= 0:
+                os.close(descriptor)
+        return descriptor >= 0
 
 
 def _is_called_library(name: str) -> bool:
@@ -220,16 +248,27 @@ def _is_called_library(name: str) -> bool:
     return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
-def _create(path: str, member: Member) -> int:
+class _Output(Value, kw_only=False):
+    """Where a member goes; nowhere without a path."""
+
+    path: str | None
+    mode: int
+
+    def create(self) -> int:
+        """Make the file, which must be new, and the folders that it needs; give a descriptor."""
+        path = self.path or ""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, self.mode)
+        except FileNotFoundError:  # the first file of its folder
+            make_folder(os.path.dirname(path), hint=_ROOM)
+            return os.open(path, flags, self.mode)
+
+
+def _own_mode(member: Member) -> int:
     mode = stat.S_IMODE(member.attributes >> 16) & 0o777 | 0o600
-    if not stat.S_ISREG(member.attributes >> 16):
-        mode &= ~0o111  # installers take such a mode for none
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, mode)
-    except FileNotFoundError:  # the first file of its folder
-        make_folder(os.path.dirname(path), hint=_ROOM)
-        return os.open(path, flags, mode)
+    # Installers take the mode of what says nothing of its type for none.
+    return mode if stat.S_ISREG(member.attributes >> 16) else mode & ~0o111
 
 
 def open_wheel(path: str, *, max_size: int = MAX_WHEEL) -> Wheel:

@@ -57,7 +57,7 @@ def write_wheel(
     before RECORD. Modes stay, but members in ``allowed`` may be executed; times
     are ``source_date_epoch`` (seconds, UTC) where that is given, else the
     input's. A `REFERENCES` member of an earlier run that is not in ``extra``
-    is left out. The wheel's contents must have been checked, by `Wheel.unpack` or `Wheel.verify`.
+    is left out. The wheel's contents must have been checked, by `Wheel.unpack` or `Wheel.extract`.
     Without ``sha256``, for which all of the output is read once more, "" is given.
 
     The output is written beside its place, synced, and renamed: after a

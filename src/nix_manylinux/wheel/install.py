@@ -1,0 +1,278 @@
+"""A wheel laid out as an interpreter wants it, by PyPA's installer; the bytes are written by us.
+
+`installer` says what is installed where, what a script looks like, and what RECORD says
+(https://packaging.python.org/specifications/binary-distribution-format/). Members are
+inflated, checked and written on all cores before it runs: it is told what is there.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import stat
+from functools import cached_property
+from pathlib import Path
+
+import installer
+from installer.destinations import SchemeDictionaryDestination
+from installer.records import Hash, RecordEntry
+from installer.sources import WheelSource
+from installer.utils import construct_record_file, fix_shebang
+
+from nix_manylinux.base.digest import encode_digest, new_hash
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.files import EXECUTE, make_folder, write_all
+from nix_manylinux.wheel.archive.format import bad
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from typing import BinaryIO
+
+    from installer.utils import Scheme
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.wheel.archive.format import Member
+    from nix_manylinux.wheel.open import Wheel
+
+#: What the dist-info folder says of who has installed it (PEP 376).
+INSTALLER = b"nix-manylinux\n"
+
+_ROOM = "make room there, or install into another prefix"
+
+
+class Installation:
+    """One wheel on its way into ``staging``, a folder that stands for ``prefix``.
+
+    ``scheme`` are the folders of an interpreter for that prefix, absolute, by the names of
+    sysconfig ("purelib", "platlib", "scripts", "data", "include"); scripts name
+    ``interpreter``. ``warnings`` are of what installers leave out. Raises BadWheel
+    for a place that is not below the prefix.
+    """
+
+    def __init__(
+        self,
+        wheel: Wheel,
+        *,
+        scheme: Mapping[str, str],
+        prefix: str,
+        staging: str,
+        interpreter: str,
+    ) -> None:
+        self.wheel = wheel
+        self.warnings: list[str] = []
+        self._places = _Places(
+            {**scheme, "headers": f"{scheme['include']}/{wheel.distribution.name}"}, prefix, staging
+        )
+        self._destination = _Destination(self._places, interpreter)
+        #: Member name -> absolute path in the staging folder, of what is installed.
+        self.files = dict(self._members())
+
+    def _members(self) -> Iterator[tuple[str, str]]:
+        record = f"{self.wheel.dist_info}/RECORD"
+        data = f"{self.wheel.dist_info.removesuffix('.dist-info')}.data/"
+        root = "purelib" if self.wheel.is_purelib else "platlib"
+        for member in self.wheel.members:
+            if member.is_folder or member.name == record:
+                continue
+            if "__pycache__" in member.name.split("/")[:-1]:
+                self.warnings.append(f"{member.name} is left out, as installers do: they compile")
+                continue
+            scheme, path = root, member.name
+            if path.startswith(data):
+                scheme, _, path = path[len(data) :].partition("/")
+            yield member.name, self._places.of(scheme, path)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The digest that the wheel's RECORD has for each place."""
+        rows = {row.path: row.hash for row in self.wheel.record.rows}
+        return {place: rows[name] for name, place in self.files.items()}
+
+    def extract(self, present: Mapping[str, str], progress: Progress | None = None) -> None:
+        """Write every member to its place, checked, and the scripts of its entry points.
+
+        ``present`` maps places that other wheels have filled to their digests: a file that
+        is the same may be there already. Raises BadWheel where it differs, and what
+        `Wheel.extract` raises.
+        """
+        for name, place in self.files.items():
+            if present.get(place, self.digests[place]) != self.digests[place]:
+                raise BadWheel(
+                    "another wheel has a different file for the same place",
+                    where=f"{self.wheel.path}: {name}",
+                    hint="install one of them into a prefix of its own",
+                )
+        wanted = {name: place for name, place in self.files.items() if place not in present}
+        self.wheel.extract(wanted, mode=_mode, progress=progress)
+        source = _Source(self.wheel, self.files)
+        self._destination.learn(source.rows())
+        try:
+            installer.install(source, self._destination, {"INSTALLER": INSTALLER})
+        except (ValueError, KeyError, AssertionError, configparser.Error) as error:
+            why = str(error).partition("\n")[0] or "an entry point is none"
+            raise BadWheel(
+                f"can't be installed: {why}",
+                where=self.wheel.path,
+                hint="its entry_points.txt is not what installers read",
+            ) from error
+
+    def finish(self, changed: Collection[str]) -> None:
+        """Write RECORD; the files of the paths ``changed`` are not what the wheel had."""
+        self._destination.write_record(frozenset(changed))
+
+
+class _Places:
+    """Where the files of each scheme are in the staging folder."""
+
+    def __init__(self, scheme: dict[str, str], prefix: str, staging: str) -> None:
+        self.scheme, self._prefix, self._staging = scheme, prefix, staging
+
+    def of(self, scheme: str, path: str) -> str:
+        """Give a place; BadWheel where it isn't below the prefix."""
+        if scheme not in self.scheme:
+            raise bad(f"is for the unknown place {scheme!r}", path)
+        final = os.path.normpath(f"{self.scheme[scheme]}/{path}")
+        if not final.startswith(f"{self._prefix}/"):
+            raise bad(f"is installed to {final}, which is not below {self._prefix}", path)
+        return self._staging + final[len(self._prefix) :]
+
+
+class _Source(WheelSource):
+    """A wheel of ours in the words of `installer`: checked already, its files in place."""
+
+    def __init__(self, wheel: Wheel, files: Mapping[str, str]) -> None:
+        name, _, version = wheel.dist_info.removesuffix(".dist-info").rpartition("-")
+        super().__init__(name, version)
+        self._wheel = wheel
+        self._files = files
+
+    def rows(self) -> Iterator[tuple[str, str, int]]:
+        """Give place, digest and size of each file."""
+        hashes = {row.path: row.hash for row in self._wheel.record.rows}
+        for member in self._wheel.members:
+            if member.name in self._files:
+                yield self._files[member.name], hashes[member.name], member.size
+
+    @property
+    def dist_info_filenames(self) -> list[str]:
+        """Names of the files of dist-info."""
+        start = f"{self._wheel.dist_info}/"
+        return [m.name[len(start) :] for m in self._wheel.members if m.name.startswith(start)]
+
+    def read_dist_info(self, filename: str) -> str:
+        """Text of one of them."""
+        with open(self._files[f"{self._wheel.dist_info}/{filename}"], encoding="utf-8") as file:
+            return file.read()
+
+    def validate_record(self) -> None:
+        """Do nothing: `open_wheel` and `Wheel.extract` have checked more."""
+
+    def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
+        """Rows, contents and modes. RECORD is the destination's, which knows all digests."""
+        for member in self._wheel.members:
+            if member.name in self._files:
+                with open(self._files[member.name], "rb", buffering=0) as stream:
+                    yield (member.name, "", ""), stream, bool(_mode(member) & EXECUTE)
+
+
+class _Destination(SchemeDictionaryDestination):
+    """Where everything is already: it writes what `installer` makes, and RECORD in the end."""
+
+    def __init__(self, places: _Places, interpreter: str) -> None:
+        super().__init__(places.scheme, interpreter, "posix")
+        self._places = places
+        self._rows: dict[str, tuple[str, int]] = {}
+        self._record: tuple[Scheme, str, list[tuple[Scheme, RecordEntry]]]
+
+    def learn(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Take the digests of files that are in place for what they are."""
+        self._rows |= {place: (digest, size) for place, digest, size in rows}
+
+    def write_file(
+        self,
+        scheme: Scheme,
+        path: str | os.PathLike[str],
+        stream: BinaryIO,
+        is_executable: bool,  # noqa: FBT001 - installer's signature
+    ) -> RecordEntry:
+        """Give the row of a file that is there; a script may need its interpreter."""
+        name = os.fspath(path)
+        place = self._places.of(scheme, name)
+        if place not in self._rows:
+            return self.write_to_fs(scheme, name, stream, is_executable)
+        if scheme == "scripts":
+            with fix_shebang(stream, self.interpreter) as fixed:
+                if fixed is not stream:
+                    return self.write_to_fs(scheme, name, fixed, is_executable)
+        return self._row(place, name)
+
+    def write_to_fs(
+        self,
+        scheme: Scheme,
+        path: str,
+        stream: BinaryIO,
+        is_executable: bool,  # noqa: FBT001 - installer's signature
+    ) -> RecordEntry:
+        """Write a file of `installer`'s making."""
+        place = self._places.of(scheme, path)
+        make_folder(os.path.dirname(place), hint=_ROOM)
+        data = stream.read()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(place, flags, 0o777 if is_executable else 0o666)
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+        self._hash(place)
+        return self._row(place, path)
+
+    def _path_with_destdir(self, scheme: Scheme, path: str) -> Path:
+        return Path(self._places.of(scheme, path))
+
+    def finalize_installation(
+        self,
+        scheme: Scheme,
+        record_file_path: str,
+        records: Iterable[tuple[Scheme, RecordEntry]],
+    ) -> None:
+        """Keep the rows until the files are linked."""
+        self._record = scheme, record_file_path, list(records)
+
+    def write_record(self, changed: frozenset[str]) -> None:
+        """Write RECORD, with what the files have now."""
+        root, path, entries = self._record
+        renewed = []
+        for scheme, entry in entries:
+            place = self._places.of(scheme, entry.path)
+            if place in changed:
+                self._hash(place)
+                renewed.append((scheme, self._row(place, entry.path)))
+            else:
+                renewed.append((scheme, entry))
+
+        def prefix_of(scheme: str) -> str | None:
+            if scheme == root:
+                return None
+            return os.path.relpath(self.scheme_dict[scheme], self.scheme_dict[root]) + "/"
+
+        with construct_record_file(renewed, prefix_of) as stream:
+            self.write_to_fs(root, path, stream, is_executable=False)
+
+    def _hash(self, place: str) -> None:
+        state, size = new_hash("sha256"), 0
+        with open(place, "rb") as file:
+            while piece := file.read(1 << 20):
+                state.update(piece)
+                size += len(piece)
+        self._rows[place] = encode_digest("sha256", state.digest()), size
+
+    def _row(self, place: str, path: str) -> RecordEntry:
+        digest, size = self._rows[place]
+        return RecordEntry(path, Hash.parse(digest), size)
+
+
+def _mode(member: Member) -> int:
+    """Give the mode that installers give a file, before the umask: 0666, or 0777."""
+    mode = member.attributes >> 16
+    return 0o777 if stat.S_ISREG(mode) and mode & EXECUTE else 0o666

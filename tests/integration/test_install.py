@@ -1,0 +1,304 @@
+"""`install_wheel`, held against PyPA's installer followed by a patch, and against faults."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.elf import ElfBuilder
+from tests.support.faults import count_calls, killed
+from tests.support.trees import snapshot
+from tests.support.wheels import MadeWheel
+
+from nix_manylinux import (
+    BadTree,
+    BadWheel,
+    IncompatibleWheel,
+    LibraryIndex,
+    NixManylinuxError,
+    Target,
+    Unresolved,
+    install_wheel,
+    patch_wheel_tree,
+)
+from nix_manylinux.cli.main import main
+from nix_manylinux.write.install import INSTALL_LOG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}-none-linux_x86_64"
+TARGET = Target.from_interpreter(sys.executable)
+SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ElfBuilder:
+    """Build each file once for all tests."""
+    return ElfBuilder(tmp_path_factory.mktemp("install-elf"))
+
+
+@pytest.fixture(scope="session")
+def store(files: ElfBuilder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a library directory with what the extension needs."""
+    folder = tmp_path_factory.mktemp("install-store") / "lib"
+    folder.mkdir()
+    shutil.copy(files.library("libneeded.so.1", soname="libneeded.so.1"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def extension(files: ElfBuilder) -> bytes:
+    """Give a library that has to be linked."""
+    return files.library("ext.so", needed=["libneeded.so.1"]).read_bytes()
+
+
+def layouts(extension: bytes) -> list[MadeWheel]:
+    """Make a wheel of each layout that installers know."""
+    odd = {"made/with space.py": b"x = 1\n", "made/\u00e9.txt": b"e", "made/a,b.txt": b"quoted"}
+    scripts = {
+        "made-1.0.data/scripts/asks": b"#!python\nprint('asked')\n",
+        "made-1.0.data/scripts/own": b"#!/bin/sh\necho own\n",
+        "made-1.0.data/scripts/prog": extension,
+    }
+    data = {
+        "made-1.0.data/data/share/made/x": b"data",
+        "made-1.0.data/headers/made.h": b"int x;\n",
+        "made-1.0.data/purelib/made_pure.py": b"y = 2\n",
+        "made-1.0.data/platlib/made_plat.so": extension,
+    }
+    points = (
+        b"[console_scripts]\nmade = made:main\nmade-x = made.sub:app.run [extra]\n"
+        b"[gui_scripts]\nmade-gui = made:gui\n[other]\nplugin = made:thing\n"
+    )
+    plain = {"made/__init__.py": b"def main(): assert __debug__\n", "made/ext.so": extension}
+    modes = {"made-1.0.data/scripts/own": 0o100755, "made/ext.so": 0o100755, "made/tool": None}
+    return [
+        MadeWheel(tag=TAG, files=plain),
+        MadeWheel(tag=TAG, files={**plain, **odd, "made/tool": b"t"}, modes=dict(modes)),
+        MadeWheel(tag=TAG, files={**plain, **scripts}, modes=dict(modes), line_end="\r\n"),
+        MadeWheel(tag=TAG, files={**plain, **data}, record_first=True),
+        MadeWheel(tag=TAG, files={**plain, "made-1.0.dist-info/entry_points.txt": points}),
+        MadeWheel(
+            tag="py3-none-any",
+            files={"ns/part/__init__.py": b""},
+            wheel=b"Wheel-Version: 1.0\nGenerator: m\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        ),
+    ]
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Give mode and contents of each file; whoever installed it is left out, as is its row."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            name, content = str(path.relative_to(root)), path.read_bytes()
+            if path.name == "INSTALLER":
+                continue
+            if path.name == "RECORD":
+                lines = content.splitlines(keepends=True)
+                content = b"".join(line for line in lines if b"/INSTALLER," not in line)
+            found[name] = path.stat().st_mode, content
+    return found
+
+
+def reference(wheel: str, prefix: Path, store: Path, levels: tuple[int, ...] = ()) -> None:
+    """Install with PyPA's installer as nixpkgs calls it, then patch the tree."""
+    words = [sys.executable, "-W", "ignore", "-m", "installer", "--prefix", str(prefix)]
+    words += [f"--compile-bytecode={level}" for level in levels] or ["--no-compile-bytecode"]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800", "PYTHONHASHSEED": "0"}
+    subprocess.run([*words, wheel], check=True, env=environment)
+    libraries = LibraryIndex.from_directories([store])
+    patch_wheel_tree(prefix, target=TARGET, libraries=libraries)
+
+
+def install(*wheels: str, prefix: Path, store: Path, levels: tuple[int, ...] = ()) -> None:
+    """Install as the command does."""
+    install_wheel(
+        wheels,
+        prefix=prefix,
+        target=TARGET,
+        libraries=LibraryIndex.from_directories([store]),
+        compile_levels=levels,
+        environment={"SOURCE_DATE_EPOCH": "315532800"},
+    )
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_same_as_an_installer_and_a_patch(
+    number: int, extension: bytes, store: Path, tmp_path: Path
+) -> None:
+    """Every byte and every mode, bytecode included, but for INSTALLER."""
+    wheel = layouts(extension)[number].write(tmp_path)
+    prefix = tmp_path / "prefix"
+    reference(wheel, prefix, store, (0, 1, 2))
+    expected = tree(prefix)
+    shutil.rmtree(prefix)
+    install(wheel, prefix=prefix, store=store, levels=(0, 1, 2))
+    assert tree(prefix) == expected
+    assert (prefix / SITE / "made-1.0.dist-info/INSTALLER").read_text() == "nix-manylinux\n"
+    assert sum(name.endswith(".pyc") for name in expected) >= (3 if number < 5 else 0)
+    # What is right from the start is left alone.
+    before = snapshot(prefix)
+    libraries = LibraryIndex.from_directories([store])
+    patch_wheel_tree(prefix, target=TARGET, libraries=libraries)
+    assert snapshot(prefix) == before
+
+
+def test_a_refusal_leaves_nothing(extension: bytes, tmp_path: Path) -> None:
+    """Without the library there is no prefix; one that was there is as it was."""
+    wheel = layouts(extension)[0].write(tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for prefix in (tmp_path / "new", empty):
+        with pytest.raises(Unresolved):
+            install(wheel, prefix=prefix, store=empty)
+    assert not (tmp_path / "new").exists()
+    assert list(empty.iterdir()) == []
+
+
+def test_what_is_there_is_never_replaced(extension: bytes, store: Path, tmp_path: Path) -> None:
+    """The same wheel twice is refused; another one joins; old bytecode is no obstacle."""
+    wheel = layouts(extension)[0].write(tmp_path)
+    prefix = tmp_path / "prefix"
+    stale = prefix / SITE / "made/__pycache__"
+    stale.mkdir(parents=True)
+    name = f"__init__.cpython-{sys.version_info[0]}{sys.version_info[1]}.pyc"
+    (stale / name).write_bytes(b"stale")
+    install(wheel, prefix=prefix, store=store, levels=(0,))
+    assert (stale / name).read_bytes() != b"stale"
+    before = snapshot(prefix)
+    with pytest.raises(BadTree, match="is there already"):
+        install(wheel, prefix=prefix, store=store)
+    assert snapshot(prefix) == before
+    files = {"other/ext.so": extension}
+    other = MadeWheel(name="other", tag=TAG, files=files).write(tmp_path)
+    install(other, prefix=prefix, store=store)
+    assert (prefix / SITE / "made/ext.so").exists()
+    assert (prefix / SITE / "other/ext.so").exists()
+
+
+def test_several_wheels_at_once(files: ElfBuilder, store: Path, tmp_path: Path) -> None:
+    """They share one plan; a file that both bring must be the same one."""
+    inner = files.library("libinner.so", soname="libinner.so").read_bytes()
+    user = files.library("user.so", needed=["libinner.so"], runpath="$ORIGIN/../inner").read_bytes()
+    one = MadeWheel(
+        name="inner", tag=TAG, files={"ns/__init__.py": b"", "inner/libinner.so": inner}
+    )
+    two = MadeWheel(name="user", tag=TAG, files={"ns/__init__.py": b"", "user/user.so": user})
+    prefix = tmp_path / "prefix"
+    install(one.write(tmp_path), two.write(tmp_path), prefix=prefix, store=store)
+    assert (prefix / SITE / "user/user.so").read_bytes() == user
+    records = [(prefix / SITE / f"{n}-1.0.dist-info/RECORD").read_text() for n in ("inner", "user")]
+    assert all("ns/__init__.py" in record for record in records)
+    two.files["ns/__init__.py"] = b"differs = 1\n"
+    with pytest.raises(BadWheel, match="a different file for the same place"):
+        install(one.write(tmp_path), two.write(tmp_path), prefix=tmp_path / "2", store=store)
+    assert not (tmp_path / "2").exists()
+
+
+def test_into_a_virtual_environment(extension: bytes, store: Path, tmp_path: Path) -> None:
+    """Folders are the environment's own, and its scripts name its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    wheel = layouts(extension)[4].write(tmp_path)
+    words = ["install", wheel, "--prefix", str(tmp_path / "venv"), "--libs", str(store), "-q"]
+    assert main(words) == 0
+    script = (tmp_path / "venv/bin/made").read_text()
+    assert script.startswith(f"#!{tmp_path / 'venv/bin/python'}\n")
+    code = "import made, importlib.metadata as m; print(m.version('made'))"
+    done = subprocess.run(
+        [tmp_path / "venv/bin/python", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1.0\n"
+
+
+def test_a_wheel_for_another_python(tmp_path: Path) -> None:
+    """Tags are held against the interpreter before anything is made."""
+    wheel = MadeWheel(tag="cp36-cp36m-manylinux1_x86_64").write(tmp_path)
+    with pytest.raises(IncompatibleWheel):
+        install(wheel, prefix=tmp_path / "prefix", store=tmp_path)
+    assert not (tmp_path / "prefix").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "error"),
+    [
+        ("made-1.0.data/nowhere/x", b"x", "unknown place"),
+        ("made-1.0.dist-info/entry_points.txt", b"[console_scripts]\nx = 1:2:3\n", "installed"),
+        ("made-1.0.dist-info/entry_points.txt", b"[console_scripts\n", "installed"),
+    ],
+)
+def test_what_no_installer_takes(
+    path: str, content: bytes, error: str, store: Path, tmp_path: Path
+) -> None:
+    """One error of the family, and nothing is left."""
+    wheel = MadeWheel(tag=TAG, files={path: content}).write(tmp_path)
+    with pytest.raises(BadWheel, match=error):
+        install(wheel, prefix=tmp_path / "prefix", store=store)
+    assert not (tmp_path / "prefix").exists()
+
+
+def test_killed_at_any_call(extension: bytes, store: Path, tmp_path: Path) -> None:
+    """The next run gives what an undisturbed one gives, and what else is there stays."""
+    wheel = layouts(extension)[4].write(tmp_path)
+    there = f"{SITE}/there/x.py"
+
+    def make(prefix: Path) -> None:
+        (prefix / there).parent.mkdir(parents=True)
+        (prefix / there).write_bytes(b"mine\n")
+
+    make(tmp_path / "calm")
+    install(wheel, prefix=tmp_path / "calm", store=store)
+    expected = {name: value[0] for name, value in snapshot(tmp_path / "calm").items()}
+    points = 0
+    for number in itertools.count():
+        prefix = tmp_path / "killed"
+        make(prefix)
+        if not killed(lambda: install(wheel, prefix=tmp_path / "killed", store=store), number):
+            break
+        points += 1
+        if (prefix / f"{SITE}/made").exists() and not os.path.lexists(prefix / INSTALL_LOG):
+            shutil.rmtree(prefix)  # it was done but for tidying up
+            continue
+        install(wheel, prefix=prefix, store=store)
+        assert {n: v[0] for n, v in snapshot(prefix).items()} == expected, f"killed at {number}"
+        shutil.rmtree(prefix)
+    assert points > 25
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_any_call_may_fail(code: int, extension: bytes, store: Path, tmp_path: Path) -> None:
+    """Disk full and the like: the prefix is as it was, and one of our errors says so."""
+    wheel = layouts(extension)[2].write(tmp_path)
+    prefix = tmp_path / "prefix"
+    points = 0
+    for number in itertools.count():
+        (prefix / "bin").mkdir(parents=True)
+        before = snapshot(prefix)
+        felt: list[str] = []
+
+        def fail(name: str, felt: list[str] = felt) -> None:
+            felt.append(name)
+            raise OSError(code, os.strerror(code), name)
+
+        undo = count_calls(fail, number)
+        try:
+            install(wheel, prefix=prefix, store=store)
+        except NixManylinuxError:
+            undo()
+            left = {n: v for n, v in snapshot(prefix).items() if not n.startswith(".nix-manylinux")}
+            assert left == before, f"failed at call {number}"
+        else:
+            undo()
+            assert (prefix / SITE / "made-1.0.dist-info/RECORD").exists()
+        shutil.rmtree(prefix)
+        if not felt:
+            break
+        points += 1
+    assert points > 25
