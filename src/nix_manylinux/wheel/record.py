@@ -61,8 +61,7 @@ class Record(Value):
 
     def row(self, path: str, hash_: str = "", size: int | str = "") -> Row:
         """Make a row, quoted where CSV wants that, that ends as the other rows do."""
-        shown = '"' + path.replace('"', '""') + '"' if set(path) & set(',"\r\n') else path
-        text = f"{shown},{hash_},{size}{self.line_end}"
+        text = ",".join(map(_field, (path, hash_, str(size)))) + self.line_end
         return Row(path, hash_, str(size), text)
 
     def encode(self) -> bytes:
@@ -74,6 +73,11 @@ class Record(Value):
             if not text.endswith(("\n", "\r")):
                 texts[i] = text + self.line_end
         return "".join(texts).encode("utf-8", "surrogateescape")
+
+
+def _field(text: str) -> str:
+    """Spell a field of CSV, in quotes where it needs them."""
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
 def parse_record(
