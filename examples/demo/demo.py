@@ -19,8 +19,8 @@ from tests.support.isolation import mechanism, sandbox
 from tests.support.mapped import MAPPED_FILES
 from tests.support.store import host_store
 
-#: The wheel of the story where this interpreter has it, the newest one elsewhere.
-FIRST_CHOICE = "numpy==1.26.4"
+#: The wheels of the story, with their hashes; the newest numpy for a Python that is newer.
+LOCK = os.path.join(os.path.dirname(__file__), "../../locks/demo-wheel.txt")
 
 #: What manylinux wheels may leave to the system, as far as this machine has it.
 SONAMES = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1")
@@ -119,9 +119,9 @@ def say(line: str) -> None:
 
 def download(folder: str) -> str:
     """Fetch numpy's wheel for this interpreter; exits with pip's words if there is none."""
-    for wanted in (FIRST_CHOICE, "numpy"):
+    for wanted in (["--require-hashes", "--requirement", LOCK], ["numpy"]):
         words = ["download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        words += ["--only-binary", ":all:", "--dest", folder, wanted]
+        words += ["--only-binary", ":all:", "--dest", folder, *wanted]
         ran = subprocess.run(
             [sys.executable, "-m", "pip", *words], capture_output=True, text=True, check=False
         )

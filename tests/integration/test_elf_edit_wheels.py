@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.wheels import corpus
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts
 from nix_manylinux.elf.read import read_elf
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.wheels
 
@@ -30,21 +32,6 @@ WHEELS = (
 )
 
 
-def cached(name: str) -> Path:
-    """Return a wheel of the cache, fetched by pip where it is absent."""
-    default = Path.home() / ".cache" / "nix-manylinux" / "wheels"
-    folder = Path(os.environ.get("NIX_MANYLINUX_WHEELS") or default)
-    path = folder / name
-    if not path.exists():
-        project, version, python, abi, platforms = name.removesuffix(".whl").split("-")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--dest", str(folder), f"{project}=={version}"]
-        command += ["--python-version", python.rpartition("p")[2].partition(".")[0]]
-        command += [f"--abi={abi}", *(f"--platform={tag}" for tag in platforms.split("."))]
-        subprocess.run(command, check=True)
-    return path
-
-
 def verified(path: Path, facts: ElfFacts) -> int | None:
     """Let this machine's dynamic linker judge a file of its own kind."""
     if (facts.machine.number, facts.machine.bits) != (62, 64):
@@ -57,7 +44,7 @@ def test_every_file_of_a_wheel(name: str, tmp_path: Path) -> None:
     """None is refused or left to patchelf, all read as before; the wheel grows by 5 % at most."""
     sizes = grown = count = 0
     path = tmp_path / "file.so"
-    with zipfile.ZipFile(cached(name)) as archive:
+    with zipfile.ZipFile(corpus.wheel(name)) as archive:
         for info in archive.infolist():
             data = archive.read(info)
             if not data.startswith(b"\x7fELF"):

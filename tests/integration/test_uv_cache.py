@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.host import beside_python
 from tests.support.trees import plan_all, snapshot
 from tests.wheels.corpus import wheel
 
@@ -17,19 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
-def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give a uv of its own, from the package index."""
-    place = tmp_path_factory.mktemp("uv")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    command += ["--disable-pip-version-check", "--target", str(place), "uv"]
-    subprocess.run(command, check=True)
-    return str(place / "bin/uv")
-
-
 @pytest.mark.wheels
-def test_the_cache_keeps_its_bytes(uv: str, tmp_path: Path) -> None:
+def test_the_cache_keeps_its_bytes(tmp_path: Path) -> None:
     """Patching one environment changes neither uv's cache nor another environment; undo neither."""
+    uv = beside_python("uv")
     cache = tmp_path / "cache"
     environment = {**os.environ, "UV_CACHE_DIR": str(cache), "UV_OFFLINE": "1"}
     for name in ("one", "two"):

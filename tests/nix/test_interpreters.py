@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.host import beside_python
 from tests.support.rings import store_alone
 
 if TYPE_CHECKING:
@@ -164,27 +165,24 @@ def test_a_build_that_lists_it(nix: Nix) -> None:
     assert "manylinux_2_28_x86_64" not in tags
 
 
-@pytest.fixture(scope="module")
-def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give a uv of its own, from the package index."""
-    place = tmp_path_factory.mktemp("uv")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    command += ["--disable-pip-version-check", "--target", str(place), "uv"]
-    subprocess.run(command, check=True)
-    return str(place / "bin/uv")
-
-
 @pytest.mark.wheels
 @pytest.mark.parametrize(("setting", "taken"), [("1", True), ("0", False), ("", False)])
-def test_uv_is_all_or_nothing(
-    nix: Nix, uv: str, tmp_path: Path, setting: str, *, taken: bool
-) -> None:
+def test_uv_is_all_or_nothing(nix: Nix, tmp_path: Path, setting: str, *, taken: bool) -> None:
     """With a fresh cache uv takes every manylinux wheel, or none: it asks for its glibc alone."""
     python = nix.build("interpreter.conditional").path + "/bin/python3"
     wheels = nix.build("interpreter.wheels").path
     environment = {name: value for name, value in os.environ.items() if "PYTHON" not in name}
     environment |= {"UV_CACHE_DIR": str(tmp_path / "cache"), "NIX_PYTHON_MANYLINUX": setting}
-    command = [uv, "pip", "install", "--python", python, "--dry-run", "--no-index", "--offline"]
+    command = [
+        beside_python("uv"),
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--dry-run",
+        "--no-index",
+        "--offline",
+    ]
     command += ["--break-system-packages", "--find-links", wheels, "probe==2.0"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ("+ probe==2.0" in done.stderr) == taken, done.stderr

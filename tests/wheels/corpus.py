@@ -1,7 +1,8 @@
 """The real wheels that we test with: where they are, and how one is fetched.
 
 ``wheels.tsv`` names each with its sha256; ``more.tsv`` does for those that only
-``./dev wheels --list more.tsv`` takes. They are kept in
+``./dev wheels --list more.tsv`` takes, and ``tools.tsv`` for tools that tests run.
+They are kept in
 ``$NIX_MANYLINUX_WHEELS``, or in the cache directory, and fetched by pip, under
 the tags that their names carry, so any interpreter can fetch any wheel.
 """
@@ -33,13 +34,14 @@ class NotHereError(FetchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of a list: a file name, its sha256 in hex, and what it is good for.
+    """One line of a list: a file name, its size and sha256 in hex, and what it is good for.
 
     ``beside`` are the starts of file names of wheels that belong beside it
     although its metadata doesn't require them.
     """
 
     file: str
+    megabytes: str
     sha256: str
     good_for: str
     beside: tuple[str, ...] = ()
@@ -53,6 +55,7 @@ def entries(name: str = "wheels.tsv") -> dict[str, Entry]:
         found = [
             Entry(
                 file=row["file"],
+                megabytes=row["MB"],
                 sha256=row["sha256"],
                 good_for=row["good for"],
                 beside=tuple(row.get("beside", "").split()),
@@ -63,11 +66,11 @@ def entries(name: str = "wheels.tsv") -> dict[str, Entry]:
 
 
 def named(start: str) -> Entry:
-    """Find the one entry of both lists whose file name begins with ``start``.
+    """Find the one entry of all lists whose file name begins with ``start``.
 
     Raises LookupError where there are none or several.
     """
-    lists = {**entries(), **entries("more.tsv")}
+    lists = {**entries(), **entries("more.tsv"), **entries("tools.tsv")}
     found = [entry for name, entry in lists.items() if name.startswith(start)]
     if len(found) != 1:
         message = f"{len(found)} wheels of the lists begin with {start}"
@@ -80,6 +83,11 @@ def folder() -> str:
     path = os.environ.get("NIX_MANYLINUX_WHEELS") or os.path.join(cache_directory(), "wheels")
     os.makedirs(path, exist_ok=True)
     return path
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether a wheel was fetched before."""
+    return os.path.exists(os.path.join(folder(), entry.file))
 
 
 def wheel(start: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.host import beside_python
 from tests.wheels import corpus
 
 from nix_manylinux.report.verdict import verdict
@@ -21,18 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.wheels, pytest.mark.slow]
 
-
-@pytest.fixture(scope="module")
-def auditwheel(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Install the auditwheel that the policies were read from."""
-    root = tmp_path_factory.mktemp("auditwheel")
-    subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
-    subprocess.run([str(root / "bin" / "pip"), "install", "-q", "auditwheel==6.8.2"], check=True)
-    return str(root / "bin" / "auditwheel")
-
-
-#: auditwheel needs seconds for these and ten minutes for PySide6: the others only
-#: when they are asked for.
+#: The auditwheel that the policies were read from is among the locked packages. It
+#: needs seconds for these and ten minutes for PySide6: the others only when asked for.
 _QUICK = ("cffi-2.1.1-cp311-cp311-manylinux2014_x86_64", "lxml", "orjson", "packaging", "tbb",
           "ninja", "numpy-2.4.6", "nvidia_nvjitlink", "shiboken6", "shapely")  # fmt: skip
 _NAMES = [
@@ -44,7 +34,7 @@ _NAMES = [
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_auditwheel_agrees(name: str, auditwheel: str, tmp_path: Path) -> None:
+def test_auditwheel_agrees(name: str, tmp_path: Path) -> None:
     """Every wheel of the corpus keeps the policy that ``auditwheel show`` gives, without exception.
 
     Symbol versions are compared where auditwheel found nothing outside: it
@@ -52,7 +42,10 @@ def test_auditwheel_agrees(name: str, auditwheel: str, tmp_path: Path) -> None:
     """
     path = corpus.wheel_if_here(name)
     done = subprocess.run(
-        [auditwheel, "show", "--json", path], capture_output=True, text=True, check=False
+        [beside_python("auditwheel"), "show", "--json", path],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     theirs = json.loads(done.stdout)
     with open_wheel(path) as wheel:
