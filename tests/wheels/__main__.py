@@ -1,8 +1,9 @@
 """``python -m tests.wheels``: every wheel of the list, or of a folder, patched and loaded.
 
 Prints a table and writes JSON. Exit status 0 if everything loads that has its
-libraries available, 1 if anything fails that the command had not announced, or
-if the loader simulation says anything else than the loader does.
+libraries available, 1 if anything fails that the command had not announced, if
+the loader simulation says anything else than the loader does, or if a second
+patch changes a byte.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def main() -> int:
         f"the loader simulation: {len(results)} wheels, {opened} files, "
         f"{sum(result.needs for result in results)} needs, {differences} differences"
     )
-    return any(each.refused or each.unexplained or each.differences for each in results)
+    return any(
+        each.refused or each.unexplained or each.differences or each.again for each in results
+    )
 
 
 def _fetched(name: str) -> str | None:
@@ -114,6 +117,7 @@ def _row(result: Result) -> str:
     for file, why in sorted(announced.items()):
         lines.append(f"    announced  {file}: {why.partition(': cannot open')[0].split()[-1]}")
     lines += [f"    FAILED     {file}: {why}" for file, why in sorted(result.unexplained.items())]
+    lines += [f"    AGAIN      {file}" for file in result.again]
     lines += [f"    SIMULATED  {file}: {why}" for file, why in sorted(result.differences.items())]
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ requires, out of the wheels that were given.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -26,7 +27,14 @@ from packaging.tags import sys_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from tests.support.auto_patchelf import auto_patchelf
 from tests.support.elf import arrangement
-from tests.support.installed import command, library_options, site_packages, target_options, unpack
+from tests.support.installed import (
+    command,
+    fingerprint,
+    library_options,
+    site_packages,
+    target_options,
+    unpack,
+)
 from tests.support.isolation import sandbox
 from tests.support.loading import open_in_python, open_libraries, start_program
 from tests.wheels.agreement import compare
@@ -49,8 +57,9 @@ class Result:
     although some are missing. ``mapped`` maps each file that loaded to all
     that its process had mapped. ``needs`` counts what the loader simulation
     followed for all of them, ``differences`` says where it was wrong.
-    ``edited`` counts files that the command changed. ``refused`` is what it
-    said where it did nothing at all. Sizes are in bytes, as unpacked, times in
+    ``edited`` counts files that the command changed; ``again`` lists what a
+    second run of it changed, and should be empty. ``refused`` is what it said
+    where it did nothing at all. Sizes are in bytes, as unpacked, times in
     seconds.
     """
 
@@ -59,6 +68,7 @@ class Result:
     libraries: int = 0
     programs: int = 0
     edited: int = 0
+    again: list[str] = field(default_factory=list)
     needs: int = 0
     differences: dict[str, str] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -141,12 +151,15 @@ def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable
     outcome = command(*arguments)
     if outcome.status == 1 and _missing(report):
         started = time.monotonic()
-        outcome = command(*arguments, "--missing", "warn")
+        arguments += ["--missing", "warn"]
+        outcome = command(*arguments)
     seconds = time.monotonic() - started
     name = os.path.basename(wheel)
     if outcome.status != 0:
         refused = f"status {outcome.status}: {outcome.stderr.strip()}"
         return Result(wheel=name, mode=mode, refused=refused, patch_seconds=seconds)
+    edited, unresolved = _edited(report), _missing(report)
+    again = _changed_again(arguments, wheel=name if mode == "wheel" else "")
     if mode == "wheel":
         size_after = _size_in(os.path.join(output, name))
         unpack(os.path.join(output, name), prefix, interpreter=store.python)
@@ -155,12 +168,36 @@ def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable
     return Result(
         wheel=name,
         mode=mode,
-        unresolved=_missing(report),
-        edited=_edited(report),
+        unresolved=unresolved,
+        edited=edited,
+        again=again,
         patch_seconds=seconds,
         size_before=size_before,
         size_after=size_after,
     )
+
+
+def _changed_again(arguments: list[str], *, wheel: str) -> list[str]:
+    """Patch once more, as before, what a patch gave; list the files that it changed."""
+    if not wheel:
+        before = fingerprint(arguments[1])
+        outcome = command(*arguments)
+        after = fingerprint(arguments[1])
+    else:
+        output = arguments[3]
+        once = os.path.join(output, wheel)
+        twice = f"{output}-again"
+        outcome = command("patch", once, "--output-dir", twice, *arguments[4:])
+        before, after = ({wheel: _digest(path)} for path in (once, os.path.join(twice, wheel)))
+        shutil.rmtree(twice, ignore_errors=True)
+    if outcome.status != 0:
+        return [f"status {outcome.status}: {outcome.stderr.strip()}"]
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def _digest(path: str) -> tuple[int, int, str]:
+    """Give a file's digest, in the form of `fingerprint`."""
+    return (0, 0, hashlib.sha256(Path(path).read_bytes()).hexdigest())
 
 
 def _otherwise(
@@ -307,7 +344,7 @@ def companions(wheel: str, wheels: Iterable[str], extra: Sequence[str] = ()) -> 
     ours = frozenset(sys_tags())
     by_name = {
         parsed[0]: path
-        for path in [*wheels, *extra]
+        for path in [*reversed([*wheels]), *extra]  # of several, the one that pip picks
         for parsed in [parse_wheel_filename(os.path.basename(path))]
         if parsed[3] & ours
     }

@@ -73,6 +73,7 @@ def test_everything_loads(start: str, mode: str, store: Store, tmp_path: Path) -
     assert result.failures == {}
     assert result.unresolved == {}
     assert result.differences == {}
+    assert result.again == []
     assert (result.libraries, result.programs) == QUICK[start]
 
 
