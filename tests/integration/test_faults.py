@@ -19,6 +19,7 @@ import pytest
 from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, row
 
+import nix_manylinux
 from nix_manylinux.target.target import from_running
 
 if TYPE_CHECKING:
@@ -221,11 +222,15 @@ def strike(
         for name in f"tree/{SITE}/b-again.so", "cache.so":
             (work / "given" / name).unlink()
             os.link(work / f"given/tree/{SITE}/b.so", work / "given" / name)
+    # Nobody, who runs one of the scenes, may not come to a checkout in somebody's home.
+    package = Path(nix_manylinux.__file__).parent
+    shutil.copytree(package, top / "code" / package.name)
     mode, code = FAULTS.get(fault, ("count", 0))
     done = subprocess.run(
         [*watcher, sys.executable, "-m", "tests.support.fault_points", scenes.shim, scene,
          from_running().dynamic_linker, str(work), mode, str(code)],
-        env={**os.environ, "LD_PRELOAD": scenes.shim, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "LD_PRELOAD": scenes.shim, "PYTHONDONTWRITEBYTECODE": "1",
+             "PYTHONPATH": str(top / "code")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -287,8 +287,8 @@ class Points:
     def import_everything(self) -> None:
         """Load every module, and run twice in this process: the others have nothing to load.
 
-        They may be nobody's, who can't read a checkout in somebody's home. The
-        second run changes nothing, and needn't be tried again where all is done.
+        They may be nobody's, who can't read what an interpreter in somebody's home
+        has. The second run changes nothing, and needn't be tried again where all is done.
         """
         for module in pkgutil.walk_packages(nix_manylinux.__path__, "nix_manylinux."):
             if not module.name.endswith(".__main__"):
