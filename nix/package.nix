@@ -3,9 +3,11 @@
 {
   lib,
   buildPythonPackage,
+  python,
   hatchling,
   installer,
   packaging,
+  tomli ? null, # only older interpreters have no tomllib
 }:
 let
   # Only what the build reads, so that a change of the documentation rebuilds nothing.
@@ -40,7 +42,8 @@ buildPythonPackage {
   dependencies = [
     installer
     packaging
-  ];
+  ]
+  ++ lib.optional (python.pythonOlder "3.11") tomli;
 
   # Called inside the build of a Python package, the environment's PYTHONPATH
   # begins with the package under construction: building the wheel `packaging`,

@@ -31,10 +31,11 @@ WINGS = {
     "write": "base elf elf.edit wheel tree resolve",
     "nix": "base data elf wheel target tree resolve",
     "nix.expression": "base data elf wheel target tree resolve nix",
+    "lock": "base data target nix nix.expression wheel",
     "report": "base data elf wheel target tree resolve nix",
     "report.picture": "base data elf wheel target tree resolve nix report",
     "api": "base data elf wheel target tree resolve write nix report",
-    "cli": "base data elf target tree resolve nix nix.expression report report.picture api",
+    "cli": "base data elf target tree resolve lock nix nix.expression report report.picture api",
 }
 
 #: A place in the document: path and line, then the text that stands in that line.

@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 from tests.wheels import corpus
 
-from nix_manylinux.nix.expression.download import platforms_of
+from nix_manylinux.target.place import platforms_of
 
 #: The target: CPython and glibc of the system that the runner's store is made of.
 PYTHON = "3.11"

@@ -135,6 +135,36 @@ def _expr(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _lock(command: argparse.ArgumentParser) -> None:
+    _common(command, "LOCKFILE", json=False)
+    command.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="default: manylinux.lock.json beside LOCKFILE; '-' is standard output",
+    )  # fmt: skip
+    command.add_argument(
+        "--python-version", action="append", metavar="3.N",
+        help="a Python to lock for (repeatable; default: the running one's version)",
+    )  # fmt: skip
+    command.add_argument(
+        "--system", action="append", metavar="SYSTEM",
+        help="a Nix system, such as aarch64-linux, likewise (default: this machine's)",
+    )  # fmt: skip
+    command.add_argument(
+        "--extra", action="append", metavar="NAME", help="an extra of the project (repeatable)"
+    )
+    command.add_argument(
+        "--group", action="append", metavar="NAME",
+        help="a dependency group of the project (repeatable)",
+    )  # fmt: skip
+    command.add_argument(
+        "--no-inspect", action="store_true",
+        help="fetch no wheel: what they need of nixpkgs and of each other is then not known",
+    )  # fmt: skip
+    command.add_argument(
+        "--check", action="store_true", help="only say whether FILE is of this LOCKFILE"
+    )
+
+
 def _graph(command: argparse.ArgumentParser) -> None:
     _common(command, "WHEEL|TREE", json=False)
     command.add_argument(
@@ -158,6 +188,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "check": ("would everything load? changes nothing", _check),
     "inspect": ("tags, policy, needs, versions, who provides what", _inspect),
     "expr": ("print a ready buildPythonPackage expression", _expr),
+    "lock": ("write what an environment's lock file asks for, for Nix", _lock),
     "graph": ("a picture of who needs what, and where it comes from", _graph),
 }
 

@@ -31,6 +31,7 @@ def carry_out(run: Run) -> int:
         "inspect": views.show_inspection,
         "expr": views.show_expression,
         "graph": views.show_graph,
+        "lock": views.write_lock,
     }[given.command](run)
     return DONE
 

@@ -1,8 +1,9 @@
-"""The commands that only look at a wheel or a tree: inspect, expr, graph."""
+"""The commands that change no tree and no wheel: inspect, expr, graph, lock."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.nix.packages import load_table
@@ -95,3 +96,42 @@ def show_graph(run: Run) -> None:
         save_file(output, text, "picture", "--output")
         run.console.say(f"wrote {output}")
     run.warn(plan)
+
+
+def write_lock(run: Run) -> None:
+    """Write what a lock file asks for, for Nix; or say whether that is still true."""
+    from nix_manylinux.lock.make import cache_folder, make_lock  # noqa: PLC0415
+    from nix_manylinux.lock.text import check_fresh, write_json  # noqa: PLC0415
+    from nix_manylinux.target.place import Place  # noqa: PLC0415
+
+    extra = run.arguments.extra
+    (path,) = run.arguments.paths
+    output = extra.output or os.path.join(os.path.dirname(path), "manylinux.lock.json")
+    if extra.check:
+        check_fresh(output, path)
+        run.console.say(f"{output} is of {path}")
+        return
+    versions = extra.python_version or [f"{sys.version_info[0]}.{sys.version_info[1]}"]
+    systems = extra.system or [f"{os.uname().machine}-linux"]
+    made = make_lock(
+        path,
+        [Place(python=python, system=system) for python in versions for system in systems],
+        extras=extra.extra or (),
+        groups=extra.group or (),
+        inspect=not extra.no_inspect,
+        cache=cache_folder(run.environment),
+        environment=run.environment,
+        progress=run.console.progress,
+    )
+    for warning in made.warnings:
+        run.console.warn(warning)
+    text = write_json(made.value)
+    if output == "-":
+        run.console.answer(text.removesuffix("\n"))
+        return
+    save_file(output, text, "lock", "--output")
+    for key, found in made.value["environments"].items():
+        run.console.say(
+            f"{key}: {len(found['packages'])} wheels, {len(found['sources'])} without one"
+        )
+    run.console.say(f"wrote {output}")

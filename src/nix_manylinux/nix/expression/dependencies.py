@@ -12,29 +12,7 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
 
-
-class Place(Value):
-    """Where a package may be installed: a Python, "3.11", and a Nix system, "x86_64-linux"."""
-
-    python: str
-    system: str
-
-    def environment(self, extra: str) -> dict[str, str]:
-        """Give the values of all markers (dependency specifiers, "Environment Markers")."""
-        return {
-            "extra": extra,
-            "implementation_name": "cpython",
-            "implementation_version": f"{self.python}.0",
-            "os_name": "posix",
-            "platform_machine": self.system.partition("-")[0],
-            "platform_python_implementation": "CPython",
-            "platform_release": "",
-            "platform_system": "Linux",
-            "platform_version": "",
-            "python_full_version": f"{self.python}.0",
-            "python_version": self.python,
-            "sys_platform": "linux",
-        }
+    from nix_manylinux.target.place import Place
 
 
 class Dependencies(Value):

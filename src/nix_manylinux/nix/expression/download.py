@@ -7,7 +7,7 @@ import re
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
-from nix_manylinux.target.policy import LEGACY_FLOORS
+from nix_manylinux.target.place import platforms_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,34 +16,12 @@ if TYPE_CHECKING:
 #: NAME==VERSION, with a version as PEP 440 spells them.
 _PINNED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9.!+_-]+")
 
-_SYSTEM = re.compile(r"(?P<cpu>[a-z0-9_]+)-linux")
-
-#: Nix's names of processors that platform tags spell in another way.
-_TAG_CPUS = {"powerpc64le": "ppc64le", "powerpc64": "ppc64"}
 
 _PYTHON = re.compile(r"3\.[0-9]+")
 
 
 class NoSuchWheel(NixManylinuxError):
     """The client found no wheel for a release, a Python and a system."""
-
-
-def platforms_of(system: str, *, glibc: tuple[int, int]) -> list[str]:
-    """List the platform tags that fit a Nix system ("x86_64-linux") of a glibc, best first."""
-    match = _SYSTEM.fullmatch(system)
-    if match is None:
-        raise BadOption(
-            f"{system!r} is no system with manylinux wheels",
-            hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
-        )
-    arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
-    names = {version: name for name, version in LEGACY_FLOORS.items()}
-    tags = []
-    for minor in range(glibc[1], 4, -1):
-        tags.append(f"manylinux_{glibc[0]}_{minor}_{arch}")
-        if (glibc[0], minor) in names:
-            tags.append(f"{names[glibc[0], minor]}_{arch}")
-    return [*tags, f"linux_{arch}"]
 
 
 def download_wheels(

@@ -37,19 +37,11 @@ def outside_libraries(
     wheels: Sequence[DescribedWheel], style: str, table: Table, policies: Policies
 ) -> OutsideLibraries:
     """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1")."""
-    libc = {
-        name
-        for name in read_libraries().glibc
-        # Some have left glibc, and have a package of their own now: libcrypt.so.1.
-        if name not in table.rows or table.rows[name].attr == "glibc"
-    }
-    known = libc | set(policies.musl_sonames.values())
-    if parse_floor(style):
-        known |= policy_for(style, policies).sonames
+    known = known_libraries(style, table, policies)
     wanted: dict[str, str] = {}
     brought = package_sets((wheel.facts for wheel in wheels), table)
     for wheel in wheels:
-        for name, file in _outside(wheel.facts, known):
+        for name, file in outside_names(wheel.facts, known):
             wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
     found: dict[str, Suggestion] = {}
     nobody, elsewhere = [], []
@@ -68,7 +60,19 @@ def outside_libraries(
     return OutsideLibraries(tuple(ordered), tuple(nobody), tuple(elsewhere))
 
 
-def _outside(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
+def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
+    """Give the sonames that a target has anyway: its libc's, and those of the format's policy."""
+    libc = {
+        name
+        for name in read_libraries().glibc
+        # Some have left glibc, and have a package of their own now: libcrypt.so.1.
+        if name not in table.rows or table.rows[name].attr == "glibc"
+    }
+    known = libc | set(policies.musl_sonames.values())
+    return known | policy_for(style, policies).sonames if parse_floor(style) else known
+
+
+def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
     """Yield the needed names that are neither known nor in the wheel, with the file that needs."""
     own = {posixpath.basename(name) for file in facts.files for name in file.names}
     own |= {file.facts.soname for file in facts.files if file.facts.soname}

@@ -7,7 +7,7 @@ import re
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs, exact_pattern
 from nix_manylinux.nix import packages as nixpkgs
-from nix_manylinux.nix.expression.dependencies import Place, read_dependencies
+from nix_manylinux.nix.expression.dependencies import read_dependencies
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.expression.outside import outside_libraries
 from nix_manylinux.nix.syntax import (
@@ -18,6 +18,7 @@ from nix_manylinux.nix.syntax import (
     nix_path,
     nix_string,
 )
+from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 

@@ -1,0 +1,1 @@
+"""What a lock file asks for: four kinds, read into one value, chosen from, and written for Nix."""

@@ -1,0 +1,202 @@
+"""What one environment takes of a lock: markers evaluated, and for each package the best wheel.
+
+The best wheel is pip's: of the files whose tags the interpreter has, the one whose tag comes
+first in its order (`packaging.tags`), then the highest build tag (PEP 427).
+"""
+
+from __future__ import annotations
+
+from nix_manylinux.base.values import Value, field
+from nix_manylinux.lock.model import BadLock, File, Lock, Package
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from packaging.tags import Tag
+
+    from nix_manylinux.lock.model import Dependency
+    from nix_manylinux.target.place import Place
+
+
+class Chosen(Value):
+    """One package of an environment: its file, None where no wheel fits; whom it needs."""
+
+    package: Package
+    wheel: File | None
+    dependencies: tuple[str, ...]
+
+
+class Choice(Value):
+    """An environment: packages by name, and those that are wanted for themselves."""
+
+    place: Place
+    packages: dict[str, Chosen] = field(hash=False)
+    roots: tuple[str, ...]
+
+
+def choose(
+    lock: Lock, place: Place, *, extras: Sequence[str] = (), groups: Sequence[str] = ()
+) -> Choice:
+    """Walk the lock from its roots, as the environment's markers say. Raises BadLock."""
+    _check_python(lock, place)
+    holds = _Markers(lock, place, extras=extras, groups=groups)
+    by_name: dict[str, list[Package]] = {}
+    for each in lock.packages:
+        if holds(each.marker, each.name):
+            by_name.setdefault(each.name, []).append(each)
+    edges: dict[str, dict[str, None]] = {}
+    taken: dict[str, Package] = {}
+    wanted: dict[str, set[str]] = {}
+    roots: dict[str, None] = {}
+    queue: list[tuple[str, Dependency]] = [("", edge) for edge in lock.roots]
+    while queue:
+        parent, edge = queue.pop()
+        if not holds(edge.marker, parent or edge.name):
+            continue
+        found = _package(by_name, edge, parent)
+        if found is None:
+            continue
+        package = found
+        other = taken.setdefault(package.name, package)
+        if other is not package and other.version != package.version:
+            raise BadLock(
+                f"wants {package.name} {other.version} and {package.version} in one environment",
+                where=f"{lock.kind}: {place}",
+            )
+        if parent:
+            edges.setdefault(parent, {})[package.name] = None
+        else:
+            roots[package.name] = None
+        new = package.name not in wanted
+        more = {*edge.extras} - wanted.setdefault(package.name, set())
+        wanted[package.name] |= more
+        added = dict(package.extras)
+        queue += [(package.name, each) for each in (package.dependencies if new else ())]
+        queue += [(package.name, each) for extra in more for each in added.get(extra, ())]
+    order = {tag: rank for rank, tag in enumerate(supported_tags(place))}
+    return Choice(
+        place=place,
+        packages={
+            name: Chosen(
+                package=package,
+                wheel=best_wheel(package.wheels, order),
+                dependencies=tuple(sorted(edges.get(name, {}).keys() - {name})),
+            )
+            for name, package in sorted(taken.items())
+        },
+        roots=tuple(sorted(roots)),
+    )
+
+
+def best_wheel(wheels: Iterable[File], order: Mapping[Tag, int]) -> File | None:
+    """Give the wheel that pip would take, None where none fits."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415
+
+    best: tuple[int, tuple[int, str]] | None = None
+    found = None
+    for file in wheels:
+        try:
+            _, _, build, tags = parse_wheel_filename(file.name)
+        except InvalidWheelFilename:
+            continue  # as pip passes by what it can't read
+        ranks = [order[tag] for tag in tags if tag in order]
+        if ranks:
+            rank = -min(ranks), build or (-1, "")
+            if best is None or rank > best:
+                best, found = rank, file
+    return found
+
+
+def supported_tags(place: Place) -> list[Tag]:
+    """List the tags of an interpreter that is not at hand, best first, as pip does."""
+    from packaging import tags  # noqa: PLC0415 (start-up)
+
+    version = (3, int(place.python.rstrip("t").split(".")[1]))
+    interpreter = f"cp3{version[1]}"
+    abi = interpreter + ("t" if place.python.endswith("t") else "")
+    platforms = place.platforms()
+    return [
+        *tags.cpython_tags(version, [abi], platforms),
+        *tags.compatible_tags(version, interpreter, platforms),
+    ]
+
+
+def _package(
+    by_name: Mapping[str, Sequence[Package]], edge: Dependency, parent: str
+) -> Package | None:
+    found = [p for p in by_name.get(edge.name, ()) if not edge.version or p.version == edge.version]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return None  # another fork's, or none of these environments'
+    raise BadLock(
+        f"has {len(found)} packages for one environment: "
+        + ", ".join(f"{p.name} {p.version}" for p in found),
+        where=f"what {parent or 'the project'} needs",
+    )
+
+
+def _check_python(lock: Lock, place: Place) -> None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 (start-up)
+
+    try:
+        fits = SpecifierSet(lock.requires_python).contains(place.full_version, prereleases=True)
+    except InvalidSpecifier as error:
+        raise BadLock(f"requires-python is {lock.requires_python!r}", where=lock.kind) from error
+    if not fits:
+        raise BadLock(
+            f"is for Python {lock.requires_python}, not {place.python}",
+            where=lock.kind,
+            hint="name another Python: --python-version",
+        )
+
+
+class _Markers:
+    """Evaluates markers in one environment, each text once."""
+
+    def __init__(
+        self, lock: Lock, place: Place, *, extras: Sequence[str], groups: Sequence[str]
+    ) -> None:
+        self._values: dict[str, str | frozenset[str]] = {**place.environment("")}
+        self._values["extras"] = frozenset(extras)
+        self._values["dependency_groups"] = frozenset(groups)
+        self._where = lock.kind
+        self._known: dict[str, bool] = {"": True}
+
+    def __call__(self, marker: str, whose: str) -> bool:
+        """Whether a marker holds. Raises BadLock for one that can't be read."""
+        found = self._known.get(marker)
+        if found is None:
+            found = self._known[marker] = self._evaluate(marker, whose)
+        return found
+
+    def _evaluate(self, text: str, whose: str) -> bool:
+        from packaging.markers import (  # noqa: PLC0415 (start-up)
+            InvalidMarker,
+            Marker,
+            UndefinedComparison,
+            UndefinedEnvironmentName,
+        )
+
+        if len(text) > _LONGEST_MARKER:
+            raise BadLock(
+                f"has a marker of {len(text)} characters", where=f"{self._where}: {whose}"
+            )
+        try:
+            marker = Marker(text)
+            try:
+                return marker.evaluate(self._values, context="lock_file")
+            except TypeError:  # packaging before 25.0, which has no such context
+                return marker.evaluate({**self._values})
+        except (
+            InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, RecursionError, KeyError,
+        ) as error:  # fmt: skip
+            raise BadLock(
+                f"has a marker that can't be evaluated: {text[:100]!r}",
+                where=f"{self._where}: {whose}",
+            ) from error
+
+
+#: Characters. uv writes some of a few hundred.
+_LONGEST_MARKER = 20_000

@@ -1,0 +1,164 @@
+"""The wheels of a lock, fetched by the ordinary client (pip), kept by their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+
+from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.scratch import scratch_folder
+from nix_manylinux.lock.model import BadLock, File
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.lock.model import Package
+    from nix_manylinux.target.place import Place
+
+    #: A package, and the digests one of which its file must have.
+    Wanted = tuple[Package, tuple[str, ...]]
+
+#: pip processes at once: each waits for the network most of the time.
+_CLIENTS = 4
+
+
+def fetch_wheels(
+    wanted: Sequence[Wanted],
+    place: Place,
+    *,
+    cache: str,
+    environment: Mapping[str, str],
+    progress: Progress | None = None,
+) -> dict[str, tuple[File, str]]:
+    """Fetch a wheel for each package; gives file and path by the package's name.
+
+    Files are kept in ``cache``, by digest; what is there isn't fetched again. pip goes by
+    its own settings (indexes, proxies) and is told the digests. Raises BadLock with
+    pip's own words for all that could not be had, WriteFailed.
+    """
+    found: dict[str, tuple[File, str]] = {}
+    left: list[Wanted] = []
+    for package, digests in wanted:
+        for digest in digests:
+            kept = _kept(cache, digest)
+            if kept:
+                found[package.name] = kept
+                break
+        else:
+            left.append((package, digests))
+    failures: list[str] = []
+    if left:
+        import threading  # noqa: PLC0415 - only where something is fetched
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+        lock = threading.Lock()
+        count = len(wanted) - len(left)
+
+        def fetch(each: Wanted) -> None:
+            nonlocal count
+            result = _fetch(each, place, cache, environment)
+            with lock:
+                if isinstance(result, str):
+                    failures.append(f"{each[0].name} {each[0].version}: {result}")
+                else:
+                    found[each[0].name] = result
+                count += 1
+                if progress is not None:
+                    progress("fetching", count, len(wanted))
+
+        with ThreadPoolExecutor(_CLIENTS) as pool:
+            list(pool.map(fetch, left))
+    if failures:
+        raise BadLock(
+            "these wheels can't be fetched:\n  " + "\n  ".join(sorted(failures)),
+            where=str(place),
+            hint="pip must reach the index; or leave them unread: --no-inspect",
+        )
+    return found
+
+
+def _kept(cache: str, digest: str) -> tuple[File, str] | None:
+    """Give a file that was fetched before, if it still has its digest."""
+    folder = os.path.join(cache, digest)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return None
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.endswith(".whl") and _digest(path) == digest:
+            return File(name=name, sha256=digest), path
+    return None
+
+
+def _digest(path: str) -> str:
+    state = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            state.update(piece)
+    return state.hexdigest()
+
+
+def _fetch(
+    wanted: Wanted, place: Place, cache: str, environment: Mapping[str, str]
+) -> tuple[File, str] | str:
+    """Fetch one wheel; gives what pip said where that fails."""
+    import subprocess  # noqa: PLC0415 (start-up)
+
+    package, digests = wanted
+    url = next((file.url for file in package.wheels if file.url and package.local), "")
+    source = f"{package.name} @ {url}" if url else f"{package.name}=={package.version}"
+    hashes = "".join(f" --hash=sha256:{digest}" for digest in digests)
+    with scratch_folder() as folder:
+        listing = os.path.join(folder, "requirements.txt")
+        with open(listing, "w", encoding="utf-8") as file:
+            file.write(f"{source}{hashes}\n")
+        downloads = os.path.join(folder, "files")
+        python = place.python.rstrip("t")
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+        command += ["--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
+        command += ["--implementation", "cp", "--python-version", python, "--dest", downloads]
+        if place.python.endswith("t"):
+            command += ["--abi", f"cp{python.replace('.', '')}t", "--abi", "none"]
+        for platform in place.platforms():
+            command += ["--platform", platform]
+        done = subprocess.run(
+            [*command, "-r", listing],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(environment),
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
+            return (errors or said or ["pip said nothing"])[-1]
+        (name,) = os.listdir(downloads)
+        path = os.path.join(downloads, name)
+        digest = _digest(path)
+        if digest not in digests:
+            return f"{name} has the digest {digest}, which the lock doesn't"
+        return File(name=name, sha256=digest), _keep(path, cache, digest)
+
+
+def _keep(path: str, cache: str, digest: str) -> str:
+    """Move a file into the cache, whole or not at all."""
+    import shutil  # noqa: PLC0415 (start-up)
+
+    folder = os.path.join(cache, digest)
+    name = os.path.basename(path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        beside = os.path.join(folder, f".{os.urandom(8).hex()}.tmp")
+        shutil.copyfile(path, beside)
+        os.replace(beside, os.path.join(folder, name))
+    except OSError as cause:
+        raise WriteFailed(
+            f"can't be written: {cause.strerror}",
+            where=folder,
+            hint="make room there, or set XDG_CACHE_HOME to a folder that has it",
+        ) from cause
+    return os.path.join(folder, name)

@@ -1,0 +1,153 @@
+"""From a lock file to the text that Nix reads: read, choose, fetch, look into, write."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from nix_manylinux.base.values import Value, replace
+from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
+from nix_manylinux.lock.fetch import fetch_wheels
+from nix_manylinux.lock.model import BadLock
+from nix_manylinux.lock.needs import find_needs
+from nix_manylinux.lock.read import read_lock
+from nix_manylinux.lock.text import key_of, lock_json
+from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.policy import load_policies
+from nix_manylinux.wheel.metadata import normalise_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.lock.choose import Choice
+    from nix_manylinux.lock.model import Lock
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.target.place import Place
+
+
+class MadeLock(Value):
+    """The JSON's values, and sentences about what an environment lacks."""
+
+    value: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def make_lock(
+    path: str,
+    places: Sequence[Place],
+    *,
+    extras: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    inspect: bool = True,
+    cache: str,
+    environment: Mapping[str, str],
+    progress: Progress | None = None,
+) -> MadeLock:
+    """Lock the environments of ``places``, with the project's ``extras`` and ``groups``.
+
+    With ``inspect`` the wheels are fetched into ``cache`` and looked into: what they
+    require of each other is then what their METADATA says, whatever kind of lock it is.
+    Raises BadLock, BadWheel.
+    """
+    lock = read_lock(path, extras=extras, groups=groups)
+    if lock.nameless and not inspect:
+        raise BadLock(
+            "names no files: which wheels it means is known when they are fetched",
+            where=path,
+            hint="leave --no-inspect out, or lock into pylock.toml: uv export --format pylock.toml",
+        )
+    choices, described, needs = [], {}, {}
+    warnings: list[str] = []
+    for place in places:
+        choice = choose(lock, place, extras=extras, groups=groups)
+        if inspect:
+            wheels, choice = _inspect(lock, choice, cache, environment, progress)
+            described[key_of(choice)] = wheels
+            edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
+            needs[key_of(choice)] = find_needs(
+                wheels, edges, table=load_table(), policies=load_policies()
+            )
+        choices.append(choice)
+        warnings += _warnings(choice)
+    return MadeLock(
+        value=lock_json(lock, choices, described, needs),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def cache_folder(environment: Mapping[str, str]) -> str:
+    """Give the folder that wheels are kept in (XDG Base Directory Specification)."""
+    base = environment.get("XDG_CACHE_HOME") or os.path.join(
+        environment.get("HOME") or os.path.expanduser("~"), ".cache"
+    )
+    return os.path.join(base, "nix-manylinux", "wheels")
+
+
+def _inspect(
+    lock: Lock,
+    choice: Choice,
+    cache: str,
+    environment: Mapping[str, str],
+    progress: Progress | None,
+) -> tuple[dict[str, DescribedWheel], Choice]:
+    """Fetch and read all wheels of an environment; the choice with what they tell."""
+    nameless = dict(lock.nameless)
+    wanted = []
+    for name, chosen in choice.packages.items():
+        digests = nameless.get((name, chosen.package.version))
+        if digests or chosen.wheel is not None:
+            wanted.append(
+                (chosen.package, digests or ((chosen.wheel.sha256,) if chosen.wheel else ()))
+            )
+    files = fetch_wheels(
+        wanted, choice.place, cache=cache, environment=environment, progress=progress
+    )
+    order = {tag: rank for rank, tag in enumerate(supported_tags(choice.place))}
+    wheels = {}
+    packages = dict(choice.packages)
+    for number, (name, (file, path)) in enumerate(sorted(files.items())):
+        if progress is not None:
+            progress("reading", number, len(files))
+        chosen = packages[name]
+        wheels[name] = describe_wheel(path)
+        if chosen.wheel is None:
+            chosen = replace(chosen, wheel=best_wheel([file], order))
+        packages[name] = replace(
+            chosen, dependencies=_required(wheels[name], choice, chosen.dependencies)
+        )
+    if progress is not None:
+        progress("reading", len(files), len(files))
+    return wheels, replace(choice, packages=packages)
+
+
+def _required(wheel: DescribedWheel, choice: Choice, locked: Sequence[str]) -> tuple[str, ...]:
+    """Give what a wheel requires of the environment: its METADATA's word, and the lock's.
+
+    Requirements for extras are the lock's: only it knows which were asked for.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (start-up)
+
+    found = set(locked)
+    values = choice.place.environment("")
+    for text in wheel.headers.get("requires-dist", ()):
+        with contextlib.suppress(InvalidRequirement):  # pip installs wheels that have such lines
+            requirement = Requirement(text)
+            name = normalise_name(requirement.name)
+            if name in choice.packages and (
+                requirement.marker is None or requirement.marker.evaluate(values)
+            ):
+                found.add(name)
+    return tuple(sorted(found - {normalise_name(wheel.name.name)}))
+
+
+def _warnings(choice: Choice) -> list[str]:
+    sources = [name for name, chosen in choice.packages.items() if chosen.wheel is None]
+    if not sources:
+        return []
+    names = ", ".join(sources)
+    what = "taken from nixpkgs, or built from source, where they can be"
+    return [f"{choice.place}: no wheel fits for {names}: {what}"]

@@ -1,0 +1,116 @@
+"""A lock file of any kind as one value, and the errors that one can cause."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.values import Value
+
+#: What a file's name may be: it becomes a name in the Nix store and in Nix code.
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,210}")
+
+#: A normalised project name (PEP 503).
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+
+#: A version as PEP 440 spells it, and what poetry and uv let pass.
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,127}")
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+#: Lock files with more are no project's: a hostile one must not keep us busy.
+MAX_PACKAGES = 20_000
+MAX_BYTES = 256 * 2**20
+
+
+class BadLock(NixManylinuxError):
+    """A lock file that can't be read, or that asks for what no environment can have."""
+
+
+class File(Value):
+    """One file of a release: its name, its sha256 in hex, and its URL where the lock has one."""
+
+    name: str
+    sha256: str
+    url: str = ""
+
+
+class Dependency(Value):
+    """One edge: a normalised name, a marker ("" for always), extras; a version where it is said."""
+
+    name: str
+    marker: str = ""
+    extras: tuple[str, ...] = ()
+    version: str = ""
+
+
+class Package(Value):
+    """One release in a lock.
+
+    ``marker`` says in which environments it is wanted at all. ``extras`` maps an extra's
+    name to the dependencies that it adds. ``sdist`` is its source archive. ``local`` is
+    what the project itself is, or a folder, a checkout of version control: no file of an
+    index, and said as it stands in the lock.
+    """
+
+    name: str
+    version: str
+    marker: str = ""
+    dependencies: tuple[Dependency, ...] = ()
+    extras: tuple[tuple[str, tuple[Dependency, ...]], ...] = ()
+    wheels: tuple[File, ...] = ()
+    sdist: File | None = None
+    local: str = ""
+
+
+class Lock(Value):
+    """A whole lock: its kind ("uv.lock"), its sha256, its packages, and where walking begins.
+
+    ``requires_python`` is a specifier or "". ``nameless`` are digests of files whose names
+    the lock doesn't tell (requirements): sha256 in hex, by (name, version).
+    """
+
+    kind: str
+    sha256: str
+    packages: tuple[Package, ...]
+    roots: tuple[Dependency, ...]
+    requires_python: str = ""
+    nameless: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
+
+
+def checked_name(name: object, where: str) -> str:
+    """Give a project's normalised name, or raise BadLock."""
+    from nix_manylinux.wheel.metadata import normalise_name  # noqa: PLC0415 - one definition
+
+    normal = normalise_name(name) if isinstance(name, str) else ""
+    if len(normal) > 200 or not _NAME.fullmatch(normal):
+        raise BadLock(f"{name!r} is no project's name", where=where)
+    return normal
+
+
+def checked_version(version: object, where: str) -> str:
+    """Give a version, or raise BadLock."""
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise BadLock(f"{version!r} is no version", where=where)
+    return version
+
+
+def checked_file(name: object, digest: object, url: object, where: str) -> File:
+    """Give a file, or raise BadLock: a name that leads nowhere, a sha256, a URL of the web.
+
+    ``digest`` is "sha256:HEX" or HEX.
+    """
+    if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
+        raise BadLock(f"{name!r} is no name of a file of a release", where=where)
+    text = digest.removeprefix("sha256:").lower() if isinstance(digest, str) else ""
+    if not _SHA256.fullmatch(text):
+        raise BadLock(
+            f"{name} has no sha256, but {digest!r}",
+            where=where,
+            hint="lock again with a tool that writes sha256 digests: uv, pip lock, poetry",
+        )
+    if url is None or url == "":
+        return File(name=name, sha256=text)
+    if not isinstance(url, str) or not re.fullmatch(r"(?:https?|file)://[!-~]{1,4000}", url):
+        raise BadLock(f"{name} has a URL that nothing can be fetched from: {url!r}", where=where)
+    return File(name=name, sha256=text, url=url)

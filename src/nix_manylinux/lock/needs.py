@@ -1,0 +1,97 @@
+"""What the wheels of an environment want of nixpkgs, of one another, and of the driver."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.nix.expression.outside import known_libraries, outside_names
+from nix_manylinux.nix.packages import advise, package_sets, suggest
+from nix_manylinux.target.policy import LEGACY_FLOORS, parse_floor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.packages import Table
+    from nix_manylinux.target.policy import Policies
+
+
+class Needs(Value):
+    """What one wheel wants that is not its own, its libc's or its policy's; all sorted.
+
+    ``nixpkgs`` are attributes, ``wheels`` names of packages of the environment, ``drivers``
+    and ``unknown`` sonames; the last are those that nobody is known to have.
+    """
+
+    nixpkgs: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def find_needs(
+    wheels: Mapping[str, DescribedWheel],
+    dependencies: Mapping[str, Iterable[str]],
+    *,
+    table: Table,
+    policies: Policies,
+) -> dict[str, Needs]:
+    """Sort what every wheel's files need by who has it.
+
+    As the rules of resolution do: a wheel that is required, directly or through others,
+    comes before nixpkgs, any other wheel of the environment after it.
+    """
+    brought: dict[str, dict[str, None]] = {}
+    for name, wheel in sorted(wheels.items()):
+        for file in wheel.facts.files:
+            bases = {path.rpartition("/")[2] for path in file.names}
+            for soname in {*bases, file.facts.soname or ""} - {""}:
+                brought.setdefault(soname, {})[name] = None
+    found = {}
+    for name, wheel in sorted(wheels.items()):
+        required = _closure(name, dependencies)
+        lists: dict[str, set[str]] = {"nixpkgs": set(), "wheels": set()}
+        lists |= {"drivers": set(), "unknown": set()}
+        known = known_libraries(style_of(wheel), table, policies)
+        sets = package_sets([wheel.facts], table)
+        for soname in sorted({soname for soname, _ in outside_names(wheel.facts, known)}):
+            owners = [owner for owner in brought.get(soname, ()) if owner != name]
+            near = [owner for owner in owners if owner in required]
+            suggestion = advise(soname, table, sets)
+            if near:
+                lists["wheels"].add(near[0])
+            elif suggest(soname, table).kind == "driver":
+                lists["drivers"].add(soname)
+            elif suggestion.is_sure and not suggestion.notes:
+                lists["nixpkgs"].add(suggestion.attribute)
+            elif owners:
+                lists["wheels"].add(owners[0])
+            else:
+                lists["unknown"].add(soname)
+        found[name] = Needs(**{key: tuple(sorted(value)) for key, value in lists.items()})
+    return found
+
+
+def style_of(wheel: DescribedWheel) -> str:
+    """Name the format of buildPythonPackage for a wheel: the lowest floor that it has."""
+    floors = [floor for tag in wheel.name.tags if (floor := parse_floor(tag.split("-")[2]))]
+    if not floors:
+        return "wheel"
+    lowest = min(floors, key=lambda floor: (floor.libc != "glibc", floor.version))
+    if lowest.libc == "glibc":
+        legacy = {version: name for name, version in LEGACY_FLOORS.items()}
+        if lowest.version in legacy:
+            return legacy[lowest.version]
+    prefix = "manylinux" if lowest.libc == "glibc" else "musllinux"
+    return f"{prefix}_{lowest.version[0]}_{lowest.version[1]}"
+
+
+def _closure(name: str, dependencies: Mapping[str, Iterable[str]]) -> set[str]:
+    seen: set[str] = set()
+    queue = [name]
+    while queue:
+        for other in dependencies.get(queue.pop(), ()):
+            if other not in seen:
+                seen.add(other)
+                queue.append(other)
+    return seen

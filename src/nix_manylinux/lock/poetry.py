@@ -1,0 +1,122 @@
+"""poetry.lock: lock versions 1.1 to 2.1.
+
+The file says nothing of the project itself; its dependencies are read from the pyproject.toml
+beside it, and where there is none every package of the main group is wanted.
+"""
+
+from __future__ import annotations
+
+from nix_manylinux.lock.model import (
+    BadLock,
+    Dependency,
+    File,
+    Lock,
+    Package,
+    checked_file,
+    checked_name,
+    checked_version,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nix_manylinux.lock.toml import Table
+
+
+def read_poetry(table: Table, sha256: str, *, extras: Sequence[str], groups: Sequence[str]) -> Lock:
+    """Read a poetry.lock. ``extras`` and ``groups`` are those of the project that are wanted.
+
+    Raises BadLock.
+    """
+    metadata = table.table("metadata")
+    version = metadata.string("lock-version")
+    if version.partition(".")[0] not in {"1", "2"}:
+        raise BadLock(
+            f"is of lock version {version or 'none'}, and 1.1 to 2.1 are known",
+            where=table.where,
+            hint="lock again with a newer poetry",
+        )
+    # Before lock version 1.? files stood in the metadata, by package.
+    elsewhere = metadata.table("files")
+    wanted_groups = {"main", *groups}
+    offered = table.table("extras")
+    by_extra = {
+        checked_name(name, table.where) for extra in extras for name in offered.strings(extra)
+    }
+    unknown = sorted(set(extras) - set(offered.names()))
+    if unknown:
+        raise BadLock(
+            f"has no extra {', '.join(unknown)}",
+            where=table.where,
+            hint=f"it has {', '.join(offered.names()) or 'none'}",
+        )
+    packages, roots = [], []
+    for row in table.tables("package"):
+        name = checked_name(row.value("name"), row.where)
+        rows = row.tables("files") if row.has("files") else elsewhere.tables(name)
+        files = [checked_file(f.value("file"), f.value("hash"), "", f.where) for f in rows]
+        package = Package(
+            name=name,
+            version=checked_version(row.value("version"), row.where),
+            marker=_marker(row, wanted_groups),
+            dependencies=tuple(_edges(row.table("dependencies"))),
+            extras=tuple(_extras(row)),
+            wheels=tuple(file for file in files if file.name.endswith(".whl")),
+            sdist=_sdist(files),
+            local=_local(row.table("source")),
+        )
+        packages.append(package)
+        present = set(row.strings("groups")) if row.has("groups") else {"main"}
+        if row.string("category") not in {"", "main", *groups}:
+            continue
+        if present & wanted_groups and (not row.flag("optional") or name in by_extra):
+            roots.append(Dependency(name=name, version=package.version))
+    return Lock(
+        kind="poetry.lock",
+        sha256=sha256,
+        packages=tuple(packages),
+        roots=tuple(roots),
+        requires_python="",
+    )
+
+
+def _marker(row: Table, groups: set[str]) -> str:
+    """Read a package's own marker (lock version 2.1): one for all groups, or one for each."""
+    if isinstance(row.value("markers"), dict):
+        each = row.table("markers")
+        found = [each.string(group) for group in each.names() if group in groups]
+        return " or ".join(f"({marker})" for marker in found) if all(found) else ""
+    return row.string("markers")
+
+
+def _edges(table: Table) -> Iterator[Dependency]:
+    for key in table.names():
+        name = checked_name(key, table.where)
+        value = table.value(key)
+        if isinstance(value, str):
+            yield Dependency(name=name)
+            continue
+        rows = [table.table(key)] if isinstance(value, dict) else table.tables(key)
+        for row in rows:
+            if not row.flag("optional"):
+                yield Dependency(
+                    name=name, marker=row.string("markers"), extras=row.strings("extras")
+                )
+
+
+def _extras(row: Table) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
+    """Give what a package's extras add: names in front of their constraints."""
+    table = row.table("extras")
+    for extra in table.names():
+        names = [text.partition(" ")[0].partition("[")[0] for text in table.strings(extra)]
+        yield extra, tuple(Dependency(name=checked_name(n, table.where)) for n in names)
+
+
+def _sdist(files: Sequence[File]) -> File | None:
+    return next((file for file in files if not file.name.endswith(".whl")), None)
+
+
+def _local(source: Table) -> str:
+    kind = source.string("type")
+    return f"{kind} {source.string('url')}" if kind and kind not in {"legacy", "pypi"} else ""

@@ -1,0 +1,90 @@
+"""pylock.toml (PEP 751), by `packaging.pylock`."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from nix_manylinux.lock.model import (
+    BadLock,
+    Dependency,
+    File,
+    Lock,
+    Package,
+    checked_file,
+    checked_name,
+    checked_version,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from packaging.pylock import Package as LockedPackage
+    from packaging.pylock import PackageSdist, PackageWheel
+
+
+def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
+    """Read a pylock.toml. Every package whose marker holds is wanted. Raises BadLock."""
+    try:
+        from packaging.pylock import (  # noqa: PLC0415 - only this kind of lock needs it
+            Pylock,
+            PylockUnsupportedVersionError,
+            PylockValidationError,
+        )
+    except ImportError as error:
+        raise BadLock(
+            "is of PEP 751, which the library packaging reads from 26.0 on",
+            where=where,
+            hint="install a newer packaging beside nix-manylinux",
+        ) from error
+    try:
+        lock = Pylock.from_dict(values)
+    except (PylockValidationError, PylockUnsupportedVersionError) as error:
+        raise BadLock(f"is no lock of PEP 751: {error}", where=where) from error
+    packages = tuple(_package(each, where) for each in lock.packages)
+    return Lock(
+        kind="pylock.toml",
+        sha256=sha256,
+        packages=packages,
+        roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
+        requires_python=str(lock.requires_python or ""),
+    )
+
+
+def _package(each: LockedPackage, where: str) -> Package:
+    name = checked_name(each.name, where)
+    place = f"{where}: {name}"
+    return Package(
+        name=name,
+        version=checked_version(str(each.version or "0"), place),
+        marker=str(each.marker or ""),
+        dependencies=tuple(_edges(each, place)),
+        wheels=tuple(_file(wheel, place) for wheel in each.wheels or ()),
+        sdist=_file(each.sdist, place) if each.sdist else None,
+        local=_local(each),
+    )
+
+
+def _edges(each: LockedPackage, where: str) -> Iterator[Dependency]:
+    for edge in each.dependencies or ():
+        version = edge.get("version", "")
+        yield Dependency(
+            name=checked_name(edge.get("name"), where),
+            version=version if isinstance(version, str) else "",
+        )
+
+
+def _file(each: PackageWheel | PackageSdist, where: str) -> File:
+    last = unquote(urlsplit(each.url or "").path or each.path or "").rpartition("/")[2]
+    return checked_file(last or each.name, each.hashes.get("sha256"), each.url, where)
+
+
+def _local(each: LockedPackage) -> str:
+    if each.vcs is not None:
+        return f"{each.vcs.type} {each.vcs.url or each.vcs.path}"
+    if each.directory is not None:
+        return f"directory {each.directory.path}"
+    if each.archive is not None:
+        return f"archive {each.archive.url or each.archive.path}"
+    return ""

@@ -1,0 +1,55 @@
+"""A lock file of any of the four kinds, told by its name and its contents."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
+from nix_manylinux.lock.poetry import read_poetry
+from nix_manylinux.lock.pylock import read_pylock
+from nix_manylinux.lock.requirements import read_requirements
+from nix_manylinux.lock.toml import Table, parse_toml
+from nix_manylinux.lock.uv import read_uv
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = ()) -> Lock:
+    """Read uv.lock, pylock.toml, poetry.lock, or a requirements file with hashes.
+
+    ``extras`` and ``groups`` are those of the project that are wanted, too. Raises BadLock.
+    """
+    where = os.path.basename(path)
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise BadLock(f"has more than {MAX_BYTES} bytes", where=path)
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as cause:
+        raise BadLock(
+            f"can't be read: {cause.strerror}",
+            where=path,
+            hint="name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes",
+        ) from cause
+    sha256 = hashlib.sha256(data).hexdigest()
+    if not where.endswith((".toml", ".lock")):
+        try:
+            return read_requirements(data.decode("utf-8-sig"), sha256, where)
+        except UnicodeDecodeError as cause:
+            raise BadLock(f"is not UTF-8 at byte {cause.start}", where=where) from cause
+    values = parse_toml(data, where)
+    if "lock-version" in values:
+        return read_pylock(values, sha256, where)
+    table = Table(values, where)
+    if isinstance(values.get("metadata"), dict) and "lock-version" in values["metadata"]:
+        return read_poetry(table, sha256, extras=extras, groups=groups)
+    if "version" in values and ("package" in values or "requires-python" in values):
+        return read_uv(table, sha256, extras=extras, groups=groups)
+    raise BadLock(
+        "is no lock file of a kind that is known",
+        where=path,
+        hint="name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes",
+    )

@@ -1,0 +1,112 @@
+"""requirements.txt with hashes, as uv, pip-tools and pip write it.
+
+It names no file, only digests, so which wheel is meant is known when the files are at hand.
+"""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.lock.model import (
+    BadLock,
+    Dependency,
+    File,
+    Lock,
+    Package,
+    checked_file,
+    checked_name,
+    checked_version,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HASH = re.compile(r"\s--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
+
+#: Where an index is and the like: the ordinary client has settings of its own.
+_SETTINGS = re.compile(
+    r"(?:-i|--index-url|--extra-index-url|--no-index|-f|--find-links|--trusted-host|--pre"
+    r"|--no-binary|--only-binary|--prefer-binary|--require-hashes|--use-feature)(?:[= ].*)?"
+)
+
+
+def read_requirements(text: str, sha256: str, where: str) -> Lock:
+    """Read a requirements file. Every line whose marker holds is wanted. Raises BadLock."""
+    from packaging.requirements import (  # noqa: PLC0415 - only this kind of lock needs it
+        InvalidRequirement,
+        Requirement,
+    )
+
+    packages: list[Package] = []
+    nameless: dict[tuple[str, str], tuple[str, ...]] = {}
+    loose = []
+    for number, line in _lines(text):
+        place = f"{where}: line {number}"
+        if _SETTINGS.fullmatch(line):
+            continue
+        if line.startswith("-"):
+            raise BadLock(
+                f"has an option that a lock can't have: {line.split()[0]}",
+                where=place,
+                hint="lock into one file: uv pip compile --generate-hashes",
+            )
+        digests = tuple(
+            match["digest"].lower()
+            for match in _HASH.finditer(line)
+            if match["algorithm"] == "sha256"
+        )
+        try:
+            requirement = Requirement(_HASH.sub("", line).strip())
+        except InvalidRequirement as error:
+            raise BadLock(f"is no requirement: {error}".splitlines()[0], where=place) from error
+        name = checked_name(requirement.name, place)
+        pins = [each.version for each in requirement.specifier if each.operator in {"==", "==="}]
+        if not digests or (len(pins) != 1 and not requirement.url):
+            loose.append(f"{name} (line {number})")
+            continue
+        wheels: tuple[File, ...] = ()
+        if requirement.url:
+            file = requirement.url.partition("#")[0].rpartition("/")[2]
+            wheels = (checked_file(file, digests[0], requirement.url.partition("#")[0], place),)
+            pins = [file.split("-")[1] if file.count("-") > 1 else "0"]
+        package = Package(
+            name=name,
+            version=checked_version(pins[0], place),
+            marker=str(requirement.marker or ""),
+            wheels=wheels,
+        )
+        packages.append(package)
+        if not wheels:
+            nameless[name, package.version] = digests
+    if loose:
+        raise BadLock(
+            f"does not pin these by version and sha256: {', '.join(loose)}",
+            where=where,
+            hint="lock them: uv pip compile --generate-hashes, pip-compile --generate-hashes",
+        )
+    return Lock(
+        kind="requirements.txt",
+        sha256=sha256,
+        packages=tuple(packages),
+        roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
+        nameless=tuple(sorted(nameless.items())),
+    )
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Join continued lines, leave comments out; number of the first line, and the text."""
+    start, parts = 0, list[str]()
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = re.sub(r"(?:^|\s)#.*$", "", raw).rstrip()
+        start = start or number
+        parts.append(line.removesuffix("\\"))
+        if line.endswith("\\"):
+            continue
+        joined = " ".join(parts).strip()
+        if joined:
+            yield start, joined
+        start, parts = 0, []
+    joined = " ".join(parts).strip()
+    if joined:
+        yield start, joined

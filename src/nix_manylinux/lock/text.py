@@ -1,0 +1,148 @@
+"""A lock as text for Nix: JSON, sorted, one fact a line; its shape is lock.schema.json's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from nix_manylinux.lock.model import BadLock
+from nix_manylinux.lock.needs import Needs, style_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from nix_manylinux.lock.choose import Choice, Chosen
+    from nix_manylinux.lock.model import File, Lock
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+
+#: Of the JSON's shape; a reader that knows another one refuses it.
+SCHEMA = 1
+
+
+def lock_json(
+    lock: Lock,
+    choices: Sequence[Choice],
+    described: Mapping[str, Mapping[str, DescribedWheel]],
+    needs: Mapping[str, Mapping[str, Needs]],
+) -> dict[str, Any]:
+    """Give the JSON's values.
+
+    ``described`` and ``needs`` are by environment (`key_of`) and package, and empty where
+    the wheels were not looked into.
+    """
+    return {
+        "schema": SCHEMA,
+        "lock": {"kind": lock.kind, "sha256": lock.sha256},
+        "environments": {
+            key: _environment(choice, described.get(key, {}), needs.get(key, {}))
+            for choice in choices
+            for key in [key_of(choice)]
+        },
+    }
+
+
+def key_of(choice: Choice) -> str:
+    """Name an environment: "3.12-x86_64-linux"."""
+    return f"{choice.place.python}-{choice.place.system}"
+
+
+def write_json(value: Mapping[str, Any]) -> str:
+    """Spell the JSON the one way: sorted, two spaces, one fact a line."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def check_fresh(written: str, path: str) -> None:
+    """Raise BadLock unless ``written`` is a lock of ours, made from the file at ``path``."""
+    try:
+        with open(path, "rb") as file:
+            sha256 = hashlib.sha256(file.read()).hexdigest()
+        with open(written, encoding="utf-8") as file:
+            value = json.load(file)
+        made_from = value["lock"]["sha256"] if value["schema"] == SCHEMA else None
+    except OSError as cause:
+        raise BadLock(f"can't be read: {cause.strerror}", where=cause.filename) from cause
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadLock("is no lock of nix-manylinux", where=written) from error
+    if made_from != sha256:
+        raise BadLock(
+            f"is stale: {path} has changed since",
+            where=written,
+            hint=f"nix-manylinux lock {path} -o {written}",
+        )
+
+
+def _environment(
+    choice: Choice, described: Mapping[str, DescribedWheel], needs: Mapping[str, Needs]
+) -> dict[str, Any]:
+    edges = {
+        name: sorted({*chosen.dependencies, *needs.get(name, Needs()).wheels})
+        for name, chosen in choice.packages.items()
+    }
+    circles = {name: group for group in circles_of(edges) for name in group}
+    packages = {}
+    sources = {}
+    for name, chosen in choice.packages.items():
+        entry: dict[str, Any] = {
+            "version": chosen.package.version,
+            "dependencies": edges[name],
+        }
+        if name in circles:
+            entry["circle"] = circles[name]
+        if chosen.wheel is None:
+            sources[name] = entry | _source(chosen)
+            continue
+        entry |= _file(chosen.wheel)
+        if name in described:
+            found = needs.get(name, Needs())
+            entry["format"] = style_of(described[name])
+            entry["needs"] = {
+                "drivers": list(found.drivers),
+                "nixpkgs": list(found.nixpkgs),
+                "unknown": list(found.unknown),
+            }
+        packages[name] = entry
+    return {"roots": list(choice.roots), "packages": packages, "sources": sources}
+
+
+def _file(file: File) -> dict[str, str]:
+    return {"file": file.name, "sha256": file.sha256, **({"url": file.url} if file.url else {})}
+
+
+def _source(chosen: Chosen) -> dict[str, Any]:
+    sdist = chosen.package.sdist
+    found: dict[str, Any] = {"sdist": _file(sdist)} if sdist else {}
+    return {**found, **({"local": chosen.package.local} if chosen.package.local else {})}
+
+
+def circles_of(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """List the groups of packages that need each other, each sorted (Kosaraju's algorithm)."""
+    known = {name: [each for each in others if each in edges] for name, others in edges.items()}
+    back: dict[str, list[str]] = {name: [] for name in known}
+    for name, others in known.items():
+        for other in others:
+            back[other].append(name)
+    seen: set[str] = set()
+    order = [name for start in sorted(known) for name in _visit(start, known, seen)]
+    seen = set()
+    groups = [_visit(start, back, seen) for start in reversed(order)]
+    return [sorted(group) for group in groups if len(group) > 1]
+
+
+def _visit(start: str, edges: Mapping[str, Sequence[str]], seen: set[str]) -> list[str]:
+    """Give all that is reached and was not seen yet, each behind what it leads to."""
+    if start in seen:
+        return []
+    seen.add(start)
+    left, done = [(start, iter(edges[start]))], []
+    while left:
+        name, others = left[-1]
+        following = next((each for each in others if each not in seen), None)
+        if following is None:
+            done.append(name)
+            left.pop()
+        else:
+            seen.add(following)
+            left.append((following, iter(edges[following])))
+    return done

@@ -1,0 +1,91 @@
+"""TOML with its types checked as it is read: what is not of the right type is a BadLock."""
+
+from __future__ import annotations
+
+import sys
+
+from nix_manylinux.lock.model import MAX_PACKAGES, BadLock
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+class Table:
+    """A table of a document, which knows its place in it."""
+
+    def __init__(self, values: dict[str, Any], where: str) -> None:
+        self._values, self.where = values, where
+
+    def names(self) -> list[str]:
+        """All keys, in the order of the document."""
+        return list(self._values)
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a key."""
+        return key in self._values
+
+    def value(self, key: str) -> object:
+        """Give whatever is there; None for nothing."""
+        return self._values.get(key)
+
+    def string(self, key: str) -> str:
+        """Give a string; "" for nothing."""
+        found: str = self._of(key, str, "")
+        return found
+
+    def integer(self, key: str) -> int:
+        """Give an integer; 0 for nothing."""
+        found: int = self._of(key, int, 0)
+        return found
+
+    def flag(self, key: str) -> bool:
+        """Give a boolean; false for nothing."""
+        found: bool = self._of(key, bool, False)  # noqa: FBT003 - the default
+        return found
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """Give a list of strings; none for nothing."""
+        found = self._of(key, list, [])
+        if not all(isinstance(each, str) for each in found):
+            raise BadLock(f"{key} is no list of strings", where=self.where)
+        return tuple(found)
+
+    def table(self, key: str) -> Table:
+        """Give a table; an empty one for nothing."""
+        return Table(self._of(key, dict, {}), f"{self.where}: {key}")
+
+    def tables(self, key: str) -> Iterator[Table]:
+        """Give a list of tables; none for nothing."""
+        found = self._of(key, list, [])
+        if len(found) > MAX_PACKAGES:
+            raise BadLock(
+                f"{key} has {len(found)} entries, more than {MAX_PACKAGES}", where=self.where
+            )
+        for number, each in enumerate(found, 1):
+            where = f"{self.where}: {key} {number}"
+            if not isinstance(each, dict):
+                raise BadLock("is no table", where=where)
+            name = each.get("name")
+            yield Table(each, f"{self.where}: {key} {name}" if isinstance(name, str) else where)
+
+    def _of(self, key: str, kind: type[Any], default: Any) -> Any:  # noqa: ANN401 - of that kind
+        found = self._values.get(key, default)
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            raise BadLock(f"{key} is not of the right type ({kind.__name__})", where=self.where)
+        return found
+
+
+def parse_toml(data: bytes, where: str) -> dict[str, Any]:
+    """Read a document. Raises BadLock."""
+    try:
+        values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadLock(f"is no TOML: {error}", where=where) from error
+    return values

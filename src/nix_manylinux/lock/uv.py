@@ -1,0 +1,113 @@
+"""uv.lock (https://docs.astral.sh/uv/concepts/projects/layout/#the-lockfile): version 1."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from nix_manylinux.lock.model import (
+    BadLock,
+    Dependency,
+    File,
+    Lock,
+    Package,
+    checked_file,
+    checked_name,
+    checked_version,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nix_manylinux.lock.toml import Table
+
+#: Kinds of ``source`` that are the project's own folders.
+_PROJECT = ("virtual", "editable")
+
+
+def read_uv(table: Table, sha256: str, *, extras: Sequence[str], groups: Sequence[str]) -> Lock:
+    """Read a uv.lock. ``extras`` and ``groups`` are those of the project that are wanted.
+
+    The roots are the dependencies of the workspace's members. Raises BadLock.
+    """
+    if table.integer("version") != 1:
+        raise BadLock(
+            f"is of version {table.integer('version')}, and only 1 is known",
+            where=table.where,
+            hint="a newer nix-manylinux may know it",
+        )
+    packages: list[Package] = []
+    roots: list[Dependency] = []
+    known: set[str] = set()
+    for row in table.tables("package"):
+        source = row.table("source")
+        name = checked_name(row.value("name"), row.where)
+        optional = row.table("optional-dependencies")
+        added = {key: tuple(_edges(optional, key)) for key in optional.names()}
+        own = tuple(_edges(row, "dependencies"))
+        if any(map(source.has, _PROJECT)):
+            roots += own
+            roots += [edge for extra in extras for edge in added.get(extra, ())]
+            development = row.table("dev-dependencies")
+            roots += [edge for group in groups for edge in _edges(development, group)]
+            known |= {*added, *development.names()}
+            continue
+        packages.append(
+            Package(
+                name=name,
+                version=checked_version(row.value("version") or "0", row.where),
+                marker=_either(row.strings("resolution-markers")),
+                dependencies=own,
+                extras=tuple(sorted(added.items())),
+                wheels=tuple(
+                    file for each in row.tables("wheels") if (file := _file(each)) is not None
+                ),
+                sdist=_file(row.table("sdist")) if row.has("sdist") else None,
+                local=_local(source),
+            )
+        )
+    for wanted in (*extras, *groups):
+        if wanted not in known:
+            raise BadLock(
+                f"has no extra or group {wanted!r}",
+                where=table.where,
+                hint=f"it has {', '.join(sorted(known)) or 'none'}",
+            )
+    return Lock(
+        kind="uv.lock",
+        sha256=sha256,
+        packages=tuple(packages),
+        roots=tuple(roots),
+        requires_python=table.string("requires-python"),
+    )
+
+
+def _edges(row: Table, key: str) -> Iterator[Dependency]:
+    for edge in row.tables(key):
+        yield Dependency(
+            name=checked_name(edge.value("name"), edge.where),
+            marker=edge.string("marker"),
+            extras=edge.strings("extra"),
+            version=edge.string("version"),
+        )
+
+
+def _either(markers: Sequence[str]) -> str:
+    return " or ".join(f"({marker})" for marker in markers)
+
+
+def _file(row: Table) -> File | None:
+    """Read a file; a wheel by path or without a digest is as good as absent."""
+    url = row.string("url")
+    name = (
+        row.string("filename")
+        or unquote(urlsplit(url or row.string("path")).path).rpartition("/")[2]
+    )
+    return checked_file(name, row.value("hash"), url, row.where)
+
+
+def _local(source: Table) -> str:
+    for kind in ("git", "directory", "path"):
+        if source.has(kind):
+            return f"{kind} {source.string(kind)}"
+    return ""

@@ -1,0 +1,72 @@
+"""Where a package may be installed: a Python and a Nix system that need not be this machine's."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.values import Value
+from nix_manylinux.target.policy import LEGACY_FLOORS
+
+
+class Place(Value):
+    """Where a package may be installed: a Python, "3.11", and a Nix system, "x86_64-linux"."""
+
+    python: str
+    system: str
+    glibc: tuple[int, int] = (2, 41)
+
+    def __str__(self) -> str:
+        return f"Python {self.python} on {self.system}"
+
+    @property
+    def full_version(self) -> str:
+        """The interpreter's version, as far as it is known: markers ask for three numbers."""
+        python = self.python.rstrip("t")
+        return python if python.count(".") > 1 else f"{python}.0"
+
+    def platforms(self) -> list[str]:
+        """List the platform tags that fit, best first."""
+        return platforms_of(self.system, glibc=self.glibc)
+
+    def environment(self, extra: str) -> dict[str, str]:
+        """Give the values of all markers (dependency specifiers, "Environment Markers")."""
+        return {
+            "extra": extra,
+            "implementation_name": "cpython",
+            "implementation_version": self.full_version,
+            "os_name": "posix",
+            "platform_machine": self.system.partition("-")[0],
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": self.full_version,
+            "python_version": ".".join(self.python.rstrip("t").split(".")[:2]),
+            "sys_platform": "linux",
+        }
+
+
+_SYSTEM = re.compile(r"(?P<cpu>[a-z0-9_]+)-linux")
+
+
+#: Nix's names of processors that platform tags spell in another way.
+_TAG_CPUS = {"powerpc64le": "ppc64le", "powerpc64": "ppc64"}
+
+
+def platforms_of(system: str, *, glibc: tuple[int, int]) -> list[str]:
+    """List the platform tags that fit a Nix system ("x86_64-linux") of a glibc, best first."""
+    match = _SYSTEM.fullmatch(system)
+    if match is None:
+        raise BadOption(
+            f"{system!r} is no system with manylinux wheels",
+            hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
+        )
+    arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
+    names = {version: name for name, version in LEGACY_FLOORS.items()}
+    tags = [f"linux_{arch}"]
+    for minor in range(glibc[1], 4, -1):
+        tags.append(f"manylinux_{glibc[0]}_{minor}_{arch}")
+        if (glibc[0], minor) in names:
+            tags.append(f"{names[glibc[0], minor]}_{arch}")
+    return tags

@@ -1,0 +1,357 @@
+"""Lock files: four kinds, one set; wheels as pip takes them; hostile input is one clear error."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging import tags as reference
+from tests.support.elf import ElfBuilder
+from tests.support.locks import KINDS, PROJECT, Release, digest_of, poetry_lock, pylock, uv_lock
+from tests.support.wheels import MadeWheel
+
+from nix_manylinux.cli.main import main
+from nix_manylinux.data import data_path
+from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
+from nix_manylinux.lock.make import make_lock
+from nix_manylinux.lock.model import MAX_PACKAGES, BadLock, File
+from nix_manylinux.lock.needs import find_needs
+from nix_manylinux.lock.read import read_lock
+from nix_manylinux.lock.text import circles_of, lock_json, write_json
+from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.place import Place
+from nix_manylinux.target.policy import load_policies
+
+if TYPE_CHECKING:
+    from nix_manylinux.lock.choose import Choice
+
+PLACE = Place(python="3.12", system="x86_64-linux")
+SCHEMA = json.loads(Path(data_path("lock.schema.json")).read_text())
+
+
+def write(folder: Path, kind: str, text: str) -> str:
+    """Write a lock file; give its path."""
+    path = folder / kind
+    path.write_text(text)
+    return str(path)
+
+
+def chosen(path: str, place: Place = PLACE) -> Choice:
+    """Read and choose."""
+    return choose(read_lock(path), place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_kinds_one_set(kind: str, tmp_path: Path) -> None:
+    """The same packages and versions, markers evaluated, whatever tool has locked."""
+    choice = chosen(write(tmp_path, kind, KINDS[kind]()))
+    found = {name: each.package.version for name, each in choice.packages.items()}
+    assert found == {
+        "numpy-like": "2.0",
+        "pandas-like": "3.1",
+        "no-wheel": "1.0",
+        "ring-a": "1.0",
+        "ring-b": "1.0",
+    }
+    if kind != "requirements.txt":
+        wheels = {name: each.wheel.name for name, each in choice.packages.items() if each.wheel}
+        assert wheels == {
+            "numpy-like": "numpy_like-2.0-cp312-cp312-manylinux_2_28_x86_64.whl",
+            "pandas-like": "pandas_like-3.1-cp312-cp312-manylinux_2_28_x86_64.whl",
+            "ring-a": "ring_a-1.0-py3-none-any.whl",
+            "ring-b": "ring_b-1.0-py3-none-any.whl",
+        }
+        assert choice.packages["pandas-like"].dependencies == ("numpy-like",)
+
+
+def test_other_places(tmp_path: Path) -> None:
+    """Python, machine and glibc decide what is taken."""
+    path = write(tmp_path, "uv.lock", uv_lock())
+
+    def wheel(place: Place) -> str:
+        found = chosen(path, place).packages["numpy-like"].wheel
+        return found.name if found else ""
+
+    assert "aarch64" in wheel(Place(python="3.12", system="aarch64-linux"))
+    assert "2_17_x86" in wheel(Place(python="3.12", system="x86_64-linux", glibc=(2, 27)))
+    assert wheel(Place(python="3.13", system="x86_64-linux")) == ""
+    old = chosen(path, Place(python="3.11", system="x86_64-linux"))
+    assert "only-old" in old.packages
+    with pytest.raises(BadLock, match=r"is for Python >=3\.11, not 3\.10"):
+        chosen(path, Place(python="3.10", system="x86_64-linux"))
+
+
+def test_the_order_is_pips() -> None:
+    """For the very interpreter that runs, the tags are those of packaging, in its order."""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    listed = list(reference.sys_tags())
+    newest = next(t.platform for t in listed if re.match(r"manylinux_\d", t.platform))
+    _, major, minor, *_ = newest.split("_")
+    glibc = int(major), int(minor)
+    place = Place(python=version, system=f"{os.uname().machine}-linux", glibc=glibc)
+    assert supported_tags(place) == listed
+
+
+def test_build_tags_and_what_is_no_wheel() -> None:
+    """Of two equal wheels the higher build tag is taken; names that can't be read are passed by."""
+    names = ["a-1-1-py3-none-any.whl", "a-1-12-py3-none-any.whl", "a-1-py3-none-any.whl", "odd.whl"]
+    order = {tag: rank for rank, tag in enumerate(supported_tags(PLACE))}
+    found = best_wheel([File(name=n, sha256=digest_of(n)) for n in names], order)
+    assert found is not None
+    assert found.name == "a-1-12-py3-none-any.whl"
+
+
+def test_extras_and_groups(tmp_path: Path) -> None:
+    """A package's extras are followed; the project's are taken where they are asked for."""
+    text = uv_lock((Release("plain", wanted=True), Release("more"), Release("tool")))
+    text = text.replace(
+        '    { name = "plain" },\n]', '    { name = "plain", extra = ["x"] },\n]\n'
+        '[package.optional-dependencies]\nfast = [{ name = "tool" }]\n'
+        '[package.dev-dependencies]\ndev = [{ name = "more" }]'
+    ).replace(
+        'name = "plain"\nversion = "1.0"\n',
+        'name = "plain"\nversion = "1.0"\noptional-dependencies = { x = [{ name = "more" }] }\n',
+    )  # fmt: skip
+    path = write(tmp_path, "uv.lock", text)
+    assert set(choose(read_lock(path), PLACE).packages) == {"plain", "more"}
+    assert set(choose(read_lock(path, extras=["fast"]), PLACE).packages) == {
+        "plain",
+        "more",
+        "tool",
+    }
+    assert set(choose(read_lock(path, groups=["dev"]), PLACE).packages) == {"plain", "more"}
+    with pytest.raises(BadLock, match="no extra or group 'nonsense'"):
+        read_lock(path, extras=["nonsense"])
+
+
+def test_forks_of_one_package(tmp_path: Path) -> None:
+    """Of several versions of a package the edge says which, or its markers do."""
+    text = uv_lock((Release("fork", "1.0", wanted=True), Release("fork", "2.0")))
+    first, second = "python_full_version < '3.12'", "python_full_version >= '3.12'"
+    text = text.replace(
+        '    { name = "fork" },\n',
+        f'    {{ name = "fork", version = "1.0", marker = "{first}" }},\n'
+        f'    {{ name = "fork", version = "2.0", marker = "{second}" }},\n',
+    )
+    path = write(tmp_path, "uv.lock", text)
+    assert chosen(path).packages["fork"].package.version == "2.0"
+    old = chosen(path, Place(python="3.11", system="x86_64-linux"))
+    assert old.packages["fork"].package.version == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "error"),
+    [
+        ("uv.lock", "version = 2\nrequires-python = '>=3'\n", "is of version 2"),
+        ("uv.lock", "version = 1\n[[package]]\nname = 3\n", "3 is no project's name"),
+        ("uv.lock", "version = 1\npackage = 3\n", "package is not of the right type"),
+        ("uv.lock", "version = 1\npackage = [3]\n", "is no table"),
+        ("uv.lock", "nonsense", "is no TOML"),
+        ("uv.lock", "a = [" + "[" * 5000, "is no TOML"),
+        ("uv.lock", "", "no lock file of a kind"),
+        ("uv.lock", uv_lock().replace("sha256:", "md5:"), "has no sha256"),
+        ("uv.lock", uv_lock().replace("https://example.org/files", "javascript:x"), "has a URL"),
+        ("uv.lock", uv_lock().replace("numpy_like-2.0-cp311", "${evil}-2.0-cp311"), "is no name"),
+        ("uv.lock", uv_lock().replace('"3.1"', '"3.1\\u0022; x"'), "is no version"),
+        ("uv.lock", uv_lock().replace("sys_platform ==", "no_such ~="), "marker that can't be"),
+        ("uv.lock", uv_lock((Release("../../etc", wanted=True),)), "is no project's name"),
+        ("pylock.toml", 'lock-version = "1.0"\n', "is no lock of PEP 751"),
+        ("pylock.toml", pylock().replace('lock-version = "1.0"', 'lock-version = "9.0"'),
+         "is no lock of PEP 751"),
+        ("poetry.lock", "[metadata]\nlock-version = '7.0'\n", "is of lock version 7.0"),
+        ("poetry.lock", poetry_lock().replace("sha256:", "sha1:"), "has no sha256"),
+        ("requirements.txt", "numpy\npandas==1.0\n", r"numpy \(line 1\), pandas \(line 2\)"),
+        ("requirements.txt", "-r other.txt\n", "an option that a lock can't have"),
+        ("requirements.txt", "a==1 @ b --hash=sha256:00\n", "is no requirement"),
+    ],
+)  # fmt: skip
+def test_hostile_locks(kind: str, text: str, error: str, tmp_path: Path) -> None:
+    """One clear error, which names the file."""
+    with pytest.raises(BadLock, match=error) as caught:
+        chosen(write(tmp_path, kind, text))
+    assert kind in str(caught.value)
+
+
+def test_too_many_packages(tmp_path: Path) -> None:
+    """A lock of 20,000 packages is read; one of more is no project's."""
+    line = '[[package]]\nname = "p{}"\nversion = "1"\nsource = {{ registry = "x" }}\n'
+    text = "version = 1\n" + "".join(line.format(i) for i in range(MAX_PACKAGES))
+    assert len(read_lock(write(tmp_path, "uv.lock", text)).packages) == MAX_PACKAGES
+    with pytest.raises(BadLock, match="20001 entries, more than 20000"):
+        read_lock(write(tmp_path, "uv.lock", text + line.format("x")))
+
+
+def test_what_can_not_be_read(tmp_path: Path) -> None:
+    """A missing file, a folder, bytes that are no text."""
+    with pytest.raises(BadLock, match="can't be read"):
+        read_lock(str(tmp_path / "uv.lock"))
+    with pytest.raises(BadLock, match="can't be read"):
+        read_lock(str(tmp_path))
+    (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadLock, match="is not UTF-8"):
+        read_lock(str(tmp_path / "requirements.txt"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 4000), st.sampled_from(sorted(KINDS)))
+def test_any_damage_is_a_bad_lock(data: bytes, at: int, kind: str) -> None:
+    """Whatever is written into a lock, reading and choosing raise nothing else."""
+    import tempfile
+
+    whole = KINDS[kind]().encode()
+    at %= len(whole)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / kind
+        path.write_bytes(whole[:at] + data + whole[at + len(data) :])
+        try:
+            chosen(str(path))
+        except BadLock:
+            return
+
+
+@pytest.mark.parametrize("kind", ["uv.lock", "pylock.toml", "poetry.lock"])
+def test_the_text_is_stable(kind: str, tmp_path: Path) -> None:
+    """It fits the schema that is shipped; the order of the lock's packages doesn't matter."""
+    texts = []
+    for project in (PROJECT, PROJECT[::-1]):
+        lock = read_lock(write(tmp_path, kind, KINDS[kind](project)))
+        value = lock_json(lock, [choose(lock, PLACE)], {}, {})
+        jsonschema.validate(value, SCHEMA)
+        value["lock"]["sha256"] = ""
+        texts.append(write_json(value))
+    assert texts[0] == texts[1]
+    environment = json.loads(texts[0])["environments"]["3.12-x86_64-linux"]
+    assert environment["packages"]["ring-a"]["circle"] == ["ring-a", "ring-b"]
+    assert set(environment["sources"]) == {"no-wheel"}
+
+
+@given(st.dictionaries(st.sampled_from("abcdefg"), st.sets(st.sampled_from("abcdefgh"))))
+def test_circles(edges: dict[str, set[str]]) -> None:
+    """Two packages are in one circle if each is reached from the other."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            for other in edges.get(left.pop(), ()):
+                if other in edges and other not in seen:
+                    seen.add(other)
+                    left.append(other)
+        return seen
+
+    groups = circles_of(edges)
+    assert groups == [sorted(group) for group in groups]
+    for one in edges:
+        mine = next((set(group) for group in groups if one in group), {one})
+        both = {other for other in edges if other in reached(one) and one in reached(other)}
+        assert mine == both | {one}
+
+
+def test_needs(tmp_path: Path) -> None:
+    """Required wheels come before nixpkgs, others after it; drivers and strangers are told."""
+    files = ElfBuilder(tmp_path / "elf")
+    names = ["libbb.so.1", "libz.so.1", "libodd.so.9", "libcuda.so.1", "libcc.so.1", "libzzz.so"]
+    needed = files.library("a.so", needed=names).read_bytes()
+    bb = {n: files.library(n, soname=n).read_bytes() for n in ("libbb.so.1", "libz.so.1")}
+    cc = files.library("libcc.so.1", soname="libcc.so.1").read_bytes()
+    tag = "py3-none-manylinux_2_17_x86_64"
+    made = {
+        "aa": MadeWheel(name="aa", tag=tag, files={"aa/a.so": needed}),
+        "bb": MadeWheel(name="bb", tag=tag, files={f"bb/{n}": data for n, data in bb.items()}),
+        "cc": MadeWheel(name="cc", tag=tag, files={"cc/libcc.so.1": cc}),
+    }
+    wheels = {name: describe_wheel(each.write(tmp_path)) for name, each in made.items()}
+    edges = {"aa": ("middle",), "middle": ("bb",)}
+    found = find_needs(wheels, edges, table=load_table(), policies=load_policies())["aa"]
+    assert found.wheels == ("bb", "cc")
+    assert found.drivers == ("libcuda.so.1",)
+    assert found.unknown == ("libodd.so.9", "libzzz.so")
+    assert found.nixpkgs == ()
+
+
+def offline(tmp_path: Path) -> tuple[str, dict[str, str], Path]:
+    """Make wheels, a requirements file that pins them, and settings that let pip find them."""
+    files = ElfBuilder(tmp_path / "elf")
+    folder = tmp_path / "files"
+    folder.mkdir()
+    lib = files.library("libbb.so.1", soname="libbb.so.1").read_bytes()
+    user = files.library("a.so", needed=["libbb.so.1", "libX11.so.6"]).read_bytes()
+    tag = "py3-none-manylinux_2_5_x86_64"
+    metadata = b"Metadata-Version: 2.1\nName: aa\nVersion: 1.0\nRequires-Dist: bb\n"
+    made = [
+        MadeWheel(name="aa", tag=tag, files={"aa/a.so": user}, metadata=metadata),
+        MadeWheel(name="bb", tag=tag, files={"bb/libbb.so.1": lib}),
+    ]
+    import hashlib
+
+    text = ""
+    for each in made:
+        data = Path(each.write(folder)).read_bytes()
+        text += f"{each.name}==1.0 --hash=sha256:{hashlib.sha256(data).hexdigest()}\n"
+    settings_ = {
+        **os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder),
+        "PIP_CONFIG_FILE": os.devnull, "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }  # fmt: skip
+    return write(tmp_path, "requirements.txt", text), settings_, folder
+
+
+def test_wheels_are_fetched_read_and_kept(tmp_path: Path) -> None:
+    """What they need is found out; the second time nothing has to be fetched."""
+    path, environment, folder = offline(tmp_path)
+    cache = str(tmp_path / "cache")
+    seen: list[str] = []
+
+    def progress(stage: str, _done: int, _total: int) -> None:
+        seen.append(stage)
+
+    first = make_lock(path, [PLACE], cache=cache, environment=environment, progress=progress)
+    jsonschema.validate(first.value, SCHEMA)
+    packages = first.value["environments"]["3.12-x86_64-linux"]["packages"]
+    assert packages["aa"]["dependencies"] == ["bb"]
+    assert packages["aa"]["format"] == "manylinux1"
+    assert packages["aa"]["needs"] == {"drivers": [], "nixpkgs": [], "unknown": []}
+    assert {"fetching", "reading"} <= set(seen)
+    for file in folder.iterdir():
+        file.unlink()
+    again = make_lock(path, [PLACE], cache=cache, environment=environment)
+    assert again == first
+    with pytest.raises(BadLock, match="names no files"):
+        make_lock(path, [PLACE], inspect=False, cache=cache, environment=environment)
+
+
+def test_all_that_can_not_be_fetched_is_told(tmp_path: Path) -> None:
+    """Every package by name, in the client's words, at once."""
+    path, environment, folder = offline(tmp_path)
+    for file in folder.iterdir():
+        file.unlink()
+    with pytest.raises(BadLock) as caught:
+        make_lock(path, [PLACE], cache=str(tmp_path / "cache"), environment=environment)
+    assert "aa 1.0: No matching distribution" in str(caught.value)
+    assert "bb 1.0: No matching distribution" in str(caught.value)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It writes beside the lock; a second run changes nothing; a stale one is noticed."""
+    path = write(tmp_path, "uv.lock", uv_lock())
+    words = ["lock", path, "--no-inspect", "--python-version", "3.12", "--system", "x86_64-linux"]
+    assert main(words) == 0
+    written = tmp_path / "manylinux.lock.json"
+    before = written.read_text()
+    assert main([*words, "-o", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert out == before
+    assert "4 wheels, 1 without one" in err
+    assert "no wheel fits for no-wheel" in err
+    assert main(["lock", path, "--check"]) == 0
+    write(tmp_path, "uv.lock", uv_lock() + "# changed\n")
+    assert main(["lock", path, "--check"]) == 1
+    assert "is stale" in capsys.readouterr().err
