@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, nullcontext
-from functools import partial
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.files import make_folder
@@ -29,20 +28,22 @@ if TYPE_CHECKING:
     from nix_manylinux.report.inspection import Inspection
     from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
+    from nix_manylinux.write.apply import AppliedPlan
 
     StrPath = str | os.PathLike[str]
 
 
 def inspect_tree(root: StrPath) -> TreeFacts:
-    """Read all that is to know of the tree at ``root``; raises `BadTree` and `BadElf`."""
+    """Read all that is to know of the tree at ``root``; raises `BadTree`."""
     return scan_tree(root)
 
 
 def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> TreeFacts:
     """Read all that is to know of a wheel, its RECORD held against its members.
 
-    Raises `BadWheel` and `BadElf`. The tree it was unpacked to is gone when
+    Raises `BadWheel`. The tree it was unpacked to is gone when
     this returns: ``root`` is only a name in the result.
     """
     from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
@@ -50,7 +51,7 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
 
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
-        facts, _ = unpack_and_scan(opened, folder, excluded=Options().excludes)
+        facts, _ = unpack_and_scan(opened, folder)
         return facts
 
 
@@ -77,7 +78,7 @@ def inspect(
     with ExitStack() as stack:
         labels: Mapping[str, str] = {}
         if is_tree(path):
-            facts = scan_tree(path, excluded=options.excludes)
+            facts = scan_tree(path)
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             tags = tuple(tag for each in tagged for tag in each)
         else:
@@ -108,7 +109,7 @@ def plan_path(
     options = options or Options()
     with ExitStack() as stack:
         if is_tree(path):
-            facts = scan_tree(path, excluded=options.excludes)
+            facts = scan_tree(path)
         else:
             facts, _ = _unpack_for_reading(stack, os.fspath(path), options)
         return plan_trees([facts], target=target, libraries=libraries, options=options)
@@ -123,9 +124,7 @@ def _unpack_for_reading(
 
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-    return unpack_and_scan(
-        opened, folder, excluded=options.excludes, also=lambda name: name.endswith(".py")
-    )
+    return unpack_and_scan(opened, folder, also=lambda name: name.endswith(".py"))
 
 
 def plan_tree(
@@ -159,12 +158,12 @@ def patch_wheel_tree(
     read. Idempotent; whatever is raised, nothing has changed. With ``dry_run``
     nothing is written or locked, and the report has no edits. ``progress`` is told
     the stage, how many of its items are done, and how many there are. Raises
-    `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadElf`, `BadOption`, `EditFailed`.
+    `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadOption`, `EditFailed`.
     """
     options = options or Options()
     roots = outermost(_several(root))
     with nullcontext() if dry_run else locked_trees(roots):
-        trees = [scan_tree(each, excluded=options.excludes, progress=progress) for each in roots]
+        trees = [scan_tree(each, progress=progress) for each in roots]
         _check_tags(trees, target)
         plan = plan_trees(
             trees, target=target, libraries=libraries, options=options, progress=progress
@@ -173,13 +172,14 @@ def patch_wheel_tree(
         report = Report(plan=plan, references=plan_references(plan))
         if dry_run:
             return report
-        check = partial(verify_plan, plan, progress=progress)
-        with apply_plan(plan, check=check, progress=progress) as applied:
+        left: list[Damage] = []
+        with _applied(plan, options, left, progress) as applied:
             return replace(
                 report,
                 edits=applied.edits,
                 stale_rows=applied.stale_rows,
                 dropped_rows=applied.dropped_rows,
+                warnings=_left_alone(left),
             )
 
 
@@ -200,7 +200,7 @@ def check_tree(
     """
     options = options or Options()
     roots = outermost(_several(root))
-    trees = [scan_tree(each, through_links=True, excluded=options.excludes) for each in roots]
+    trees = [scan_tree(each, through_links=True) for each in roots]
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
 
@@ -240,7 +240,7 @@ def patch_wheel(
     check_compatible(name.tags, target, where=os.path.basename(path))
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-        facts, _ = unpack_and_scan(opened, folder, excluded=options.excludes, progress=progress)
+        facts, _ = unpack_and_scan(opened, folder, progress=progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress
@@ -251,8 +251,8 @@ def patch_wheel(
         report = Report(plan=plan, references=references, warnings=(odd,) if odd else ())
         if dry_run:
             return PatchedWheel(path=output, sha256="", report=report)
-        check = partial(verify_plan, plan, progress=progress)
-        with apply_plan(plan, check=check, progress=progress) as applied:
+        left: list[Damage] = []
+        with _applied(plan, options, left, progress) as applied:
             report = replace(report, edits=applied.edits)
         changed = {
             each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
@@ -273,7 +273,7 @@ def patch_wheel(
             sha256=sha256,
             progress=progress,
         )
-    report = Report(plan=plan, edits=applied.edits, references=references, warnings=report.warnings)
+    report = replace(report, plan=plan, warnings=(*report.warnings, *_left_alone(left)))
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 
@@ -334,13 +334,13 @@ def install_wheel(
         options = replace(
             options, python_libs=tuple(dict.fromkeys((*options.python_libs, *others)))
         )
-        facts = scan_tree(staging, excluded=options.excludes, progress=progress)
+        facts = scan_tree(staging, progress=progress)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress
         )
         refuse(plan, options)
-        check = partial(verify_plan, plan, progress=progress)
-        with apply_plan(plan, check=check, progress=progress) as applied:
+        left: list[Damage] = []
+        with _applied(plan, options, left, progress) as applied:
             changed = [
                 f"{staging}/{name}"
                 for file in plan.files
@@ -362,8 +362,24 @@ def install_wheel(
             plan=replace(plan, trees=(replace(facts, root=home),)),
             edits=applied.edits,
             references=plan_references(plan),
-            warnings=tuple(warning for it in installations for warning in it.warnings),
+            warnings=(*(w for it in installations for w in it.warnings), *_left_alone(left)),
         )
+
+
+def _applied(
+    plan: Plan, options: Options, left: list[Damage], progress: Progress | None
+) -> AppliedPlan:
+    """Carry a plan out; ``left`` gets the files that can't be edited, where that is allowed."""
+    return apply_plan(
+        plan,
+        check=lambda: verify_plan(plan, left=left, progress=progress),
+        left=left if options.damaged == "warn" else None,
+        progress=progress,
+    )
+
+
+def _left_alone(left: Sequence[Damage]) -> tuple[str, ...]:
+    return tuple(f"{each.label} can't be edited, and stays as it is: {each.what}" for each in left)
 
 
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> None:

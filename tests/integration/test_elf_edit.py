@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.elf import ElfBuilder
 
-from nix_manylinux.base.errors import BadElf, EditFailed, NixManylinuxError
+from nix_manylinux.base.errors import EditFailed, NixManylinuxError
 from nix_manylinux.elf.edit.edit import Edited, edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
@@ -181,5 +181,5 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     """The label is what a report calls the file."""
     path = tmp_path / "text"
     path.write_bytes(b"no ELF file" * 9)
-    with pytest.raises(BadElf, match=r"demo/x\.so: "):
+    with pytest.raises(NixManylinuxError, match=r"demo/x\.so: "):
         edit_file(str(path), ElfEdit(search_path=LONG), label="demo/x.so")

@@ -621,13 +621,9 @@ def damages(good: bytes) -> dict[str, Poker]:
     size = len(good)
     damaged("e_phoff").header(phoff=size - 8)
     damaged("e_phnum").header(phnum=0x3030)
-    damaged("e_shentsize").header(shentsize=0x30)
-    damaged("e_shnum").header(shnum=0x7FFF)
-    damaged("p_offset of PT_DYNAMIC").segment(elf.PT_DYNAMIC, offset=1 << 62)
     damaged("p_offset of PT_LOAD").segment(elf.PT_LOAD, offset=1 << 62)
     damaged("DT_NEEDED").dynamic(elf.DT_NEEDED, 1 << 62)
     damaged("DT_STRTAB").dynamic(elf.DT_STRTAB, 1 << 62)
-    damaged("DT_STRSZ").dynamic(elf.DT_STRSZ, 0)
     damaged("DT_VERNEED").dynamic(elf.DT_VERNEED, 1 << 62)
     text = damaged("no NUL behind .dynstr")
     names = text.sections[".dynstr"]
@@ -641,9 +637,8 @@ def damages(good: bytes) -> dict[str, Poker]:
 
 
 DAMAGES = (
-    "DT_NEEDED", "DT_STRSZ", "DT_STRTAB", "DT_VERNEED", "e_phnum", "e_phoff", "e_shentsize",
-    "e_shnum", "no DT_NULL", "no NUL behind .dynstr", "p_offset of PT_DYNAMIC",
-    "p_offset of PT_LOAD", "vn_file",
+    "DT_NEEDED", "DT_STRTAB", "DT_VERNEED", "e_phnum", "e_phoff", "no DT_NULL",
+    "no NUL behind .dynstr", "p_offset of PT_LOAD", "vn_file",
 )  # fmt: skip
 
 
@@ -660,6 +655,27 @@ def test_damaged_fields(files: ElfBuilder, tmp_path: Path, name: str) -> None:
     with pytest.raises(NixManylinuxError):
         edit_file(str(path), edits)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["e_shentsize", "e_shnum", "p_offset of PT_DYNAMIC", "DT_STRSZ"])
+def test_fields_that_no_loader_reads(files: ElfBuilder, tmp_path: Path, name: str) -> None:
+    """What invalid-elf counts as damage too runs as it is, is edited, and runs then."""
+    poker = Poker(files.program(source=HELLO).read_bytes())
+    if name == "DT_STRSZ":
+        poker.dynamic(elf.DT_STRSZ, 0)
+    elif name == "p_offset of PT_DYNAMIC":
+        poker.segment(elf.PT_DYNAMIC, offset=1 << 62)
+    else:
+        poker.header(**{name.removeprefix("e_"): 0x7FFF})
+    path = tmp_path / "odd"
+    path.write_bytes(poker.data)
+    path.chmod(0o700)
+    assert started(path) == "hello\n"
+    edit_file(str(path), ElfEdit(search_path=LONG))
+    assert started(path) == "hello\n"
+    facts = read_elf(path)
+    assert facts is not None
+    assert facts.search_path == LONG
 
 
 @pytest.mark.parametrize("what", ["e_shstrndx", "sh_name", "names", "no alignment of a note"])

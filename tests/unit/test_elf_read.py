@@ -61,6 +61,7 @@ def test_a_library_is_read_alike_on_every_machine(
         soname="libdemo.so.2",
         needed=("libneeded.so.1", "libabsent.so.3"),
         runpath="$ORIGIN/lib:/opt/demo",
+        versioned=False,
     )
     assert parse(path.read_bytes()) == facts
 

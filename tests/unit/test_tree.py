@@ -11,7 +11,7 @@ import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import X86_64
 
-from nix_manylinux.base.errors import BadElf, BadTree
+from nix_manylinux.base.errors import BadTree
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.tree import scan as tree_module
 from nix_manylinux.tree.disk import Disk
@@ -130,14 +130,6 @@ def test_an_unpacked_wheel_is_its_own_site_packages(tmp_path: Path) -> None:
     """Where dist-info is at the top, site-packages is the tree itself."""
     (tmp_path / MadeWheel().dist_info).mkdir()
     assert scan_tree(str(tmp_path)).site_packages == ("",)
-
-
-def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
-    """ELF that is cut short is an error that names it, never left out in silence."""
-    (tmp_path / "cut.so").write_bytes(LIBRARY[:100])
-    with pytest.raises(BadElf) as caught:
-        scan_tree(str(tmp_path))
-    assert "cut.so" in caught.value.where
 
 
 def test_a_file_that_vanishes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,16 +277,15 @@ def test_links_out_of_the_tree_are_followed_to_look_only(tmp_path: Path) -> None
     assert (file.path, file.aliases[0]) == ("file.so", "folder/libtiny.so.1")
 
 
-def test_a_damaged_file_may_be_excluded(tmp_path: Path) -> None:
-    """A file that is cut short fails the scan, unless it is excluded: then it is told, and left."""
+def test_a_damaged_file_is_told_of(tmp_path: Path) -> None:
+    """A file that is cut short is named with what is wrong, and all others are read."""
     (tmp_path / "cut.so").write_bytes(LIBRARY[:100])
     (tmp_path / "whole.so").write_bytes(LIBRARY)
-    with pytest.raises(BadElf):
-        scan_tree(str(tmp_path), excluded=lambda label: label == "whole.so")
-    facts = scan_tree(str(tmp_path), excluded=lambda label: label == "cut.so")
+    facts = scan_tree(str(tmp_path))
     assert [file.path for file in facts.files] == ["whole.so"]
     (told,) = facts.damaged
-    assert told.startswith("cut.so: ")
+    assert told.label == "cut.so"
+    assert "ends behind the end of the file" in told.what
 
 
 def test_an_overlay_keeps_what_it_learns_to_itself(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--exclude", action="append", metavar="GLOB", help="files that need not load"
     )  # fmt: skip
+    _damaged_option(command.add_argument)
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
@@ -356,6 +357,12 @@ def _rule_options(command: argparse.ArgumentParser) -> None:
     )
     add("--missing", choices=("fail", "warn"),
         help="fail (the default): refuse; warn: patch what can be patched")  # fmt: skip
+    _damaged_option(add)
+
+
+def _damaged_option(add: Callable[..., object]) -> None:
+    add("--damaged", choices=("fail", "warn"),
+        help="warn: pass by files that can't be edited, or that no loader takes")  # fmt: skip
 
 
 def _ignore_options(add: Callable[..., object]) -> None:

@@ -105,7 +105,11 @@ class ElfFacts(Value):
     ``rpath`` and ``runpath`` are the raw strings, None where the tag is
     absent. ``defines`` holds the versions of DT_VERDEF, the base version left
     out. ``executable_stack`` is true where PT_GNU_STACK asks for one, or is
-    absent on a machine where absence means that (x86).
+    absent on a machine where absence means that (x86). ``versioned`` is whether
+    there is DT_VERSYM, ``relative_relocations`` whether there is DT_RELR;
+    ``static_tls`` are the bytes that it wants among the static thread-local ones
+    (DF_STATIC_TLS). ``refused`` is what glibc has against headers or tables that
+    musl doesn't read, empty for nothing.
     """
 
     machine: Machine
@@ -123,6 +127,10 @@ class ElfFacts(Value):
     executable_stack: bool = False
     no_default_path: bool = False
     has_sections: bool = True
+    versioned: bool = True
+    relative_relocations: bool = False
+    static_tls: int = 0
+    refused: str = ""
 
     @property
     def search_path(self) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """An ELF file seen as its loader sees it: segments, addresses and names, all in bounds.
 
-Nothing here trusts a number of the file: each read is held against the size of
-the file, each address against the PT_LOAD segments, each name against DT_STRSZ.
-What doesn't fit is `BadElf`; no allocation is larger than what is really there.
+Validity is what the kernel and the loaders of glibc and musl take: segments are mapped
+by whole pages, sizes that nobody reads (DT_STRSZ, p_offset of PT_DYNAMIC) decide
+nothing, and section headers may be anything. Nothing here trusts a number of the file
+all the same: each read is held against the size of the file, each address against what
+is mapped. What doesn't fit is `BadElf`; no allocation is larger than what is there.
 """
 
 from __future__ import annotations
@@ -23,19 +25,20 @@ if TYPE_CHECKING:
 _WINDOW = 4096
 #: String tables up to this size are read at once; larger ones name by name.
 _WHOLE_TABLE = 1 << 16
-#: The longest name, and all names of a file together. A search path through
-#: every package of a store stays far below.
-_MAX_NAME = 1 << 20
+#: The names of a file together may have its size, and a small file's this one: entries
+#: may share a name, and do so in a hostile file without end.
 _MAX_NAMES = 1 << 24
+#: Entries that are read at once where PT_DYNAMIC doesn't say how many there are.
+_SOME_ENTRIES = 256
 #: Entries before DT_NULL; the largest real dynamic section has a few hundred.
-_MAX_DYNAMIC = 1 << 14
+_MAX_DYNAMIC = 1 << 16
 #: Above this a section index needs a second word (SHN_LORESERVE). Object files
 #: with a section for each function get there, linked files don't.
 _MAX_SECTIONS = 0xFF00
 _SECTIONS_AT_ONCE = 32
 
 #: The smallest page there is: segments are mapped by whole ones.
-_PAGE = 4096
+MIN_PAGE = 4096
 
 
 class Source:
@@ -82,7 +85,7 @@ class Source:
 class Image:
     """Headers and segments of one file, and what its addresses lead to."""
 
-    __slots__ = ("header", "layout", "loads", "segments", "source")
+    __slots__ = ("header", "ident", "layout", "loads", "segments", "source")
 
     def __init__(self, source: Source) -> None:
         """Read and check the file header and the program header table."""
@@ -94,13 +97,10 @@ class Image:
                 f"EI_CLASS {ident[elf.EI_CLASS]} and EI_DATA {ident[elf.EI_DATA]}"
                 " are no class and byte order that ELF knows (1 or 2 each)"
             )
-        if ident[elf.EI_VERSION] != 1:
-            raise BadElf(f"EI_VERSION is {ident[elf.EI_VERSION]}; ELF knows only 1")
+        self.ident = ident
         self.layout: Layout = layout
         size = elf.EI_NIDENT + layout.ehdr.size
         self.header: FileHeader = layout.header(source.read("file header", 0, size))
-        if self.header.version != 1:
-            raise BadElf(f"e_version is {self.header.version}; ELF knows only 1")
         self.segments: list[Segment] = self._program_headers()
         self.loads = [segment for segment in self.segments if segment.type == elf.PT_LOAD]
 
@@ -108,8 +108,6 @@ class Image:
         header = self.header
         if header.phnum == 0 or header.type not in {elf.ET_EXEC, elf.ET_DYN}:
             return []
-        if header.phnum == elf.PN_XNUM:
-            raise BadElf("e_phnum is 65535 (PN_XNUM), which only core dumps may have")
         if header.phentsize != self.layout.phdr.size:
             raise BadElf(
                 f"e_phentsize is {header.phentsize}; program headers"
@@ -119,30 +117,18 @@ class Image:
         return self.layout.segments(self.source.read("program header table", header.phoff, size))
 
     def section_count(self) -> int:
-        """Count the section headers; 0 where the table was stripped.
+        """Count the section headers; 0 where the table was stripped, or can't be read.
 
-        Raises BadElf when the table isn't inside the file: it is the last
-        thing in most files, so this is what a cut-short file is known by.
+        No loader reads them, so a table that was cut off, or says nonsense, is as
+        good as none.
         """
-        header = self.header
-        if header.shoff == 0:
+        header, size = self.header, self.layout.shdr.size
+        room = self.source.size - header.shoff
+        if header.shoff == 0 or header.shentsize != size or room < size:
             return 0
-        if header.shentsize != self.layout.shdr.size:
-            if header.shnum == 0:
-                return 0
-            raise BadElf(
-                f"e_shentsize is {header.shentsize}; section headers"
-                f" of this class have {self.layout.shdr.size} bytes"
-            )
         # gABI, chapter 4: more than 65279 sections are counted in the first one.
         count = header.shnum or self.section(0).size
-        end = header.shoff + count * header.shentsize
-        if end > self.source.size:
-            raise BadElf(
-                f"the section header table ({count} entries at {header.shoff:#x}) ends behind"
-                f" the end of the file, which has {self.source.size} bytes"
-            )
-        return count
+        return count if count * size <= room else 0
 
     def section(self, index: int) -> Section:
         """Read the section header of that index, which the caller knows to exist."""
@@ -151,10 +137,13 @@ class Image:
         return self.layout.sections(self.source.read("section header", offset, size))[0]
 
     def sections(self) -> Iterator[Section]:
-        """Yield every section header of a linked file, read as it is asked for."""
+        """Yield every section header of a linked file, read as it is asked for.
+
+        None where there are more than any linked file has.
+        """
         count = self.section_count()
         if count > _MAX_SECTIONS:
-            raise BadElf(f"a linked file with {count} sections (e_shnum)")
+            return
         shdr = self.layout.shdr
         for first in range(0, count, _SECTIONS_AT_ONCE):
             size = min(_SECTIONS_AT_ONCE, count - first) * shdr.size
@@ -163,18 +152,16 @@ class Image:
                 yield elf.Section(*fields)
 
     def check_segments(self) -> None:
-        """Raise BadElf for a PT_LOAD that reaches behind the end of the file."""
-        size = self.source.size
+        """Raise BadElf for a file that was cut short: whole pages of a PT_LOAD are missing.
+
+        In the page in which a file ends, zeros follow.
+        """
+        mapped = -(-self.source.size // MIN_PAGE) * MIN_PAGE
         for segment in self.loads:
-            if segment.offset + segment.filesz > size:
+            if segment.offset + segment.filesz > mapped:
                 raise BadElf(
                     f"PT_LOAD at {segment.vaddr:#x} wants {segment.filesz} bytes (p_filesz) at"
-                    f" {segment.offset:#x} (p_offset), but the file has {size} bytes"
-                )
-            if segment.filesz > segment.memsz:
-                raise BadElf(
-                    f"PT_LOAD at {segment.vaddr:#x} has p_filesz {segment.filesz}"
-                    f" above p_memsz {segment.memsz}"
+                    f" {segment.offset:#x} (p_offset), but the file has {self.source.size} bytes"
                 )
 
     def last(self, kind: int) -> Segment | None:
@@ -186,91 +173,100 @@ class Image:
         return found
 
     def locate(self, field: str, address: int) -> tuple[int, int]:
-        """Map an address to its file offset and the bytes that its segment has from there.
+        """Map an address to its file offset and the bytes that are mapped on from there.
 
-        A segment of the pages that follow in memory and in the file alike
-        counts as one with it: what is mapped knows no seam, and patchelf puts
-        a program's strings across it.
+        By whole pages, as kernel and loaders do: the rest of a segment's first and last
+        page is there too, unless zeros follow what the file has (p_memsz above p_filesz),
+        and of two segments in one page the later one is seen. Segments that go on where
+        the one before them ends, in memory and in the file, count as one: what is mapped
+        knows no seam, and patchelf puts a program's strings across it.
         """
-        for number, segment in enumerate(self.loads):
-            start = address - segment.vaddr
-            if 0 <= start < segment.filesz:
-                size = segment.filesz
-                last = segment
-                for following in self.loads[number + 1 :]:
-                    gap = following.vaddr - segment.vaddr
-                    pages = (segment.vaddr + size + _PAGE - 1) // _PAGE
-                    if following.vaddr // _PAGE > pages or following.offset - segment.offset != gap:
-                        break
-                    if last.filesz != last.memsz:  # zeros follow there, not the file
-                        break
-                    size, last = gap + following.filesz, following
-                return segment.offset + start, size - start
-        raise BadElf(f"{field} is {address:#x}, which no PT_LOAD fills from the file")
+        offset, room = self._mapped(address)
+        if room <= 0:
+            raise BadElf(f"{field} is {address:#x}, which no PT_LOAD fills from the file")
+        for _ in self.loads:
+            following, more = self._mapped(address + room)
+            if more <= 0 or following != offset + room:
+                break
+            room += more
+        return offset, min(room, max(self.source.size - offset, 0))
+
+    def _mapped(self, address: int) -> tuple[int, int]:
+        """Find the offset of an address, and how much one segment has there; 0 for nothing."""
+        stop = 1 << 64
+        for load in reversed(self.loads):
+            start = load.vaddr & -MIN_PAGE
+            filled = load.vaddr + load.filesz
+            end = -(-(load.vaddr + load.memsz) // MIN_PAGE) * MIN_PAGE
+            if load.memsz <= load.filesz:
+                filled = end = -(-filled // MIN_PAGE) * MIN_PAGE
+            if start <= address < end:
+                return load.offset + address - load.vaddr, min(filled, stop) - address
+            if address < start < stop:
+                stop = start
+        return 0, 0
 
     def dynamic(self) -> list[tuple[int, int]]:
-        """Read the (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one."""
+        """Read the (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one.
+
+        Loaders find it by p_vaddr and read on to DT_NULL, whatever p_filesz says; where
+        the file or a segment ends in the midst of a page, zeros follow.
+        """
         segment = self.last(elf.PT_DYNAMIC)
         if segment is None:
             return []
         offset, room = self.locate("p_vaddr of PT_DYNAMIC", segment.vaddr)
-        if offset != segment.offset:
-            raise BadElf(
-                f"PT_DYNAMIC has p_offset {segment.offset:#x}, but its p_vaddr"
-                f" {segment.vaddr:#x} is at {offset:#x} in the file"
-            )
-        if segment.filesz > room:
-            raise BadElf(
-                f"PT_DYNAMIC has p_filesz {segment.filesz}; its PT_LOAD has {room} bytes left"
-            )
         entry = self.layout.dyn
-        count = min(segment.filesz // entry.size, _MAX_DYNAMIC)
-        table = self.source.read("dynamic section", offset, count * entry.size)
-        entries: list[tuple[int, int]] = list(entry.iter_unpack(table))
-        tags = [tag for tag, _ in entries]
-        if elf.DT_NULL not in tags:
-            raise BadElf(f"PT_DYNAMIC has no DT_NULL in its {count} entries")
-        return entries[: tags.index(elf.DT_NULL)]
+        most = min(room // entry.size, _MAX_DYNAMIC)
+        count = min(segment.filesz // entry.size or _SOME_ENTRIES, most)
+        while True:
+            table = self.source.read("dynamic section", offset, count * entry.size)
+            entries: list[tuple[int, int]] = list(entry.iter_unpack(table))
+            tags = [tag for tag, _ in entries]
+            if elf.DT_NULL in tags:
+                return entries[: tags.index(elf.DT_NULL)]
+            if count == most:
+                break
+            count = min(2 * count + _SOME_ENTRIES, most)
+        if most < _MAX_DYNAMIC and (offset + room) % MIN_PAGE:
+            return entries
+        raise BadElf(f"the dynamic section has no DT_NULL in its {count} entries")
 
 
 class Strings:
-    """The dynamic string table: DT_STRTAB and DT_STRSZ of one image."""
+    """The dynamic string table: DT_STRTAB of one image.
 
-    __slots__ = ("_left", "_offset", "_size", "_source", "_table")
+    It goes as far as what is mapped: no loader reads DT_STRSZ, which says here only
+    how much is worth being read at once.
+    """
+
+    __slots__ = ("_left", "_offset", "_room", "_source", "_table")
 
     def __init__(self, image: Image, address: int | None, size: int | None) -> None:
-        if address is None or size is None:
-            absent = "DT_STRTAB" if address is None else "DT_STRSZ"
-            raise BadElf(f"the dynamic section has names but no {absent}")
+        if address is None:
+            raise BadElf("the dynamic section has names but no DT_STRTAB")
         self._source = image.source
-        self._offset, room = image.locate("DT_STRTAB", address)
-        self._size = size
-        if size > room:
-            raise BadElf(f"DT_STRSZ is {size}, but the segment of DT_STRTAB has {room} bytes left")
-        self._left = _MAX_NAMES
+        self._offset, self._room = image.locate("DT_STRTAB", address)
+        self._left = max(_MAX_NAMES, image.source.size)
         self._table = b""
-        if size <= _WHOLE_TABLE:
+        if size is not None and size <= min(_WHOLE_TABLE, self._room):
             self._table = image.source.read("string table", self._offset, size)
 
     def get(self, field: str, start: int) -> str:
         """Read the name at ``start``, decoded as UTF-8 with surrogateescape."""
-        if start >= self._size:
-            raise BadElf(f"{field} is {start:#x}, behind the string table (DT_STRSZ {self._size})")
-        if self._table:
-            end = self._table.find(b"\0", start)
-            raw = self._table[start:end] if end >= 0 else None
-        else:
-            raw = self._get_from_file(start)
+        end = self._table.find(b"\0", start) if start < len(self._table) else -1
+        raw = self._table[start:end] if end >= 0 else self._get_from_file(start)
         if raw is None:
             raise BadElf(f"{field} is {start:#x}, where the string table has no end of a name")
         self._left -= len(raw)
         if self._left < 0:
-            raise BadElf(f"{field}: the names of this file have over {_MAX_NAMES} bytes together")
+            raise BadElf(f"{field}: the names of this file are longer together than the file")
         return raw.decode("utf-8", "surrogateescape")
 
     def _get_from_file(self, start: int) -> bytes | None:
-        size = 256
-        limit = min(self._size - start, _MAX_NAME)
+        size, limit = 256, self._room - start
+        if limit <= 0:
+            return None
         while True:
             size = min(size, limit)
             chunk = self._source.read("string table", self._offset + start, size)
@@ -278,5 +274,6 @@ class Strings:
             if end >= 0:
                 return chunk[:end]
             if size == limit:
-                return None
+                # Zeros follow in memory where the file ends in the midst of a page.
+                return chunk if (self._offset + self._room) % MIN_PAGE else None
             size *= 4

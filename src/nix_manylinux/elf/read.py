@@ -1,8 +1,8 @@
 """Bytes of an ELF file -> `ElfFacts`: the one reader.
 
-It goes by the program headers, as the kernel and the dynamic linker do.
-Section headers are asked only for what segments can't tell: whether the file
-is the debug half of another one, and whether it was cut short.
+It goes by the program headers, as the kernel and the dynamic linker do, and takes
+what one of them takes. Section headers are asked only for what segments can't tell:
+whether the file is the debug half of another one.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from contextlib import contextmanager
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
-from nix_manylinux.elf.image import Image, Source, Strings
-from nix_manylinux.elf.versions import dlopen_notes, version_definitions, version_needs
+from nix_manylinux.elf.image import MIN_PAGE, Image, Source, Strings
+from nix_manylinux.elf.versions import dlopen_notes, read_versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from nix_manylinux.elf.format import FileHeader
 
 _HINT = (
-    "the file is damaged: unpack or download it again; where it is broken on purpose (test data),"
-    " --exclude GLOB leaves it alone (manylinuxExclude in Nix)"
+    "no loader takes it: unpack or download it again; where it is broken on purpose (test data),"
+    " --exclude GLOB leaves it out of account (manylinuxExclude in Nix)"
 )
 #: Linux refuses a longer PT_INTERP (PATH_MAX).
 _MAX_INTERPRETER = 4096
-#: Bytes of hash buckets: a linker makes one for a few symbols.
+#: Bytes of hash buckets that are looked through for one that is in use.
 _MAX_BUCKETS = 1 << 24
 #: e_machine -> the bits of e_flags that say which ABI, and what they mean.
 _ABI_BY_FLAGS = {
@@ -57,8 +57,8 @@ def read_elf(path: str | os.PathLike[str], *, label: str | None = None) -> ElfFa
 
     ``label`` is what errors call it, the path itself otherwise. Only headers
     and the tables that facts come from are read, never the whole file. Raises
-    BadElf for ELF that is cut short or contradicts itself, OSError where the
-    file can't be opened or read.
+    BadElf for ELF that neither the kernel nor a loader could make use of, OSError
+    where the file can't be opened or read.
     """
     with open_elf(path, label=label) as source:
         return None if source is None else _facts(source, (os.fspath(path), label or ""))
@@ -117,31 +117,30 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
     # Of several entries of one tag the last counts, as for glibc.
     single = dict(entries)
     text = _Names(image, single)
-    soname = text.one("DT_SONAME", elf.DT_SONAME)
+    soname = text.soname()
     needed = text.all("DT_NEEDED", elf.DT_NEEDED, entries)
     interpreter = _interpreter(image)
     flags = single.get(elf.DT_FLAGS_1, 0)
-    verneed, verdef = single.get(elf.DT_VERNEED), single.get(elf.DT_VERDEF)
     stack = image.last(elf.PT_GNU_STACK)
+    kind = _linked_kind(
+        image,
+        dynamic=single,
+        runs=interpreter is not None,
+        is_library=soname is not None or any(map(_is_library_name, names)),
+        standalone=not needed and soname is None,
+    )
+    versions = read_versions(image, single, lambda: text.strings)
     return ElfFacts(
         machine=machine,
-        kind=_linked_kind(
-            image,
-            dynamic=single,
-            is_library=soname is not None or any(map(_is_library_name, names)),
-            standalone=not needed and soname is None,
-        ),
+        kind=kind,
         soname=soname,
         needed=needed,
         rpath=text.one("DT_RPATH", elf.DT_RPATH),
         runpath=text.one("DT_RUNPATH", elf.DT_RUNPATH),
         interpreter=interpreter,
-        needs=()
-        if verneed is None
-        else version_needs(image, text.strings, verneed, single.get(elf.DT_VERNEEDNUM)),
-        defines=()
-        if verdef is None
-        else version_definitions(image, text.strings, verdef, single.get(elf.DT_VERDEFNUM)),
+        needs=versions.needs,
+        defines=versions.defines,
+        versioned=elf.DT_VERSYM in single,
         dlopen=dlopen_notes(image),
         auxiliary=text.all("DT_AUXILIARY", elf.DT_AUXILIARY, entries),
         filters=text.all("DT_FILTER", elf.DT_FILTER, entries),
@@ -149,6 +148,11 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
         if stack is None
         else bool(stack.flags & elf.PF_X),
         no_default_path=bool(flags & elf.DF_1_NODEFLIB),
+        relative_relocations=elf.DT_RELR in single,
+        static_tls=_static_tls(image, single),
+        refused=versions.refused
+        or _odd_relocations(image, single)
+        or (next(_glibc_complaints(image), "") if kind is ElfKind.LIBRARY else ""),
         has_sections=image.section_count() > 0,
     )
 
@@ -176,6 +180,13 @@ class _Names:
         value = self._dynamic.get(tag)
         return None if value is None else self.strings.get(field, value)
 
+    def soname(self) -> str | None:
+        """Read DT_SONAME, which loaders look at only for other files' sake."""
+        try:
+            return self.one("DT_SONAME", elf.DT_SONAME)
+        except BadElf:
+            return None
+
     def all(self, field: str, tag: int, entries: list[tuple[int, int]]) -> tuple[str, ...]:
         if tag not in self._dynamic:
             return ()
@@ -199,11 +210,48 @@ def unlinked_kind(image: Image) -> ElfKind | None:
     if header.type == elf.ET_CORE or header.machine in {elf.EM_CUDA, elf.EM_AMDGPU}:
         return ElfKind.DATA
     if header.type == elf.ET_REL:
-        image.section_count()
         return ElfKind.RELOCATABLE
     if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
         raise BadElf(f"e_type is {header.type:#x}: no object, program, library or core dump")
     return ElfKind.DEBUG if _is_debug(image) else None
+
+
+def _glibc_complaints(image: Image) -> Iterator[str]:
+    """Yield what glibc has against a library's headers that musl doesn't look at.
+
+    The rules are those of open_verify and _dl_map_object_from_fd in elf/dl-load.c.
+    """
+    ident, version = image.ident, image.header.version
+    system, abi = ident[elf.EI_OSABI], ident[elf.EI_ABIVERSION]
+    if ident[elf.EI_VERSION] != 1 or version != 1:
+        yield f"EI_VERSION or e_version is not 1 ({ident[elf.EI_VERSION]}, {version})"
+    if system not in elf.GLIBC_OSABI:
+        yield f"EI_OSABI is {system}, neither System V nor GNU"
+    if abi and system != elf.ELFOSABI_GNU:
+        yield f"EI_ABIVERSION is {abi}, not 0"
+    if any(ident[elf.EI_ABIVERSION + 1 :]):
+        yield "the padding of e_ident is not zero"
+    for load in image.loads:
+        if (load.vaddr - load.offset) % MIN_PAGE:
+            yield f"p_offset and p_vaddr of the PT_LOAD at {load.vaddr:#x} differ within a page"
+    dynamic = image.last(elf.PT_DYNAMIC)
+    if dynamic is None or not dynamic.filesz or not dynamic.vaddr:
+        yield "a library without a dynamic section"
+
+
+def _odd_relocations(image: Image, dynamic: dict[int, int]) -> str:
+    """Say which kind or size of relocations glibc would abort at (get-dynamic-info.h)."""
+    word = image.layout.bits // 8
+    for table, field, name, size in (
+        (elf.DT_RELA, elf.DT_RELAENT, "DT_RELAENT", 3 * word),
+        (elf.DT_REL, elf.DT_RELENT, "DT_RELENT", 2 * word),
+    ):
+        if table in dynamic and field in dynamic and dynamic[field] != size:
+            return f"{name} is {dynamic[field]}, not {size}"
+    kind = dynamic.get(elf.DT_PLTREL, elf.DT_RELA)
+    if kind not in {elf.DT_RELA, elf.DT_REL}:
+        return f"DT_PLTREL is {kind:#x}, neither DT_RELA nor DT_REL"
+    return ""
 
 
 def _is_debug(image: Image) -> bool:
@@ -223,13 +271,13 @@ def _is_debug(image: Image) -> bool:
 
 
 def _linked_kind(
-    image: Image, *, dynamic: dict[int, int], is_library: bool, standalone: bool
+    image: Image, *, dynamic: dict[int, int], runs: bool, is_library: bool, standalone: bool
 ) -> ElfKind:
-    has_interpreter = any(segment.type == elf.PT_INTERP for segment in image.segments)
-    runs = ElfKind.PROGRAM if has_interpreter else ElfKind.STATIC
     if image.header.type == elf.ET_EXEC or dynamic.get(elf.DT_FLAGS_1, 0) & elf.DF_1_PIE:
-        return runs
-    if has_interpreter:
+        if not runs:
+            _refuse_interpreter(image)
+        return ElfKind.PROGRAM if runs else ElfKind.STATIC
+    if runs:
         # libQt6Core.so.6 has one too: it prints its version when it is run.
         return ElfKind.LIBRARY if is_library else ElfKind.PROGRAM
     # Linkers from before DF_1_PIE (binutils 2.26) made static PIEs as well.
@@ -255,6 +303,13 @@ def _starts(image: Image) -> bool:
 
 def _exports(image: Image, dynamic: dict[int, int]) -> bool:
     """Whether the hash table of dynamic symbols leads to any."""
+    try:
+        return _symbols_follow(image, dynamic)
+    except BadElf:
+        return True  # what has such a table is no static program
+
+
+def _symbols_follow(image: Image, dynamic: dict[int, int]) -> bool:
     word = image.layout.word
     gnu_hash = dynamic.get(elf.DT_GNU_HASH)
     if gnu_hash is not None:
@@ -265,10 +320,7 @@ def _exports(image: Image, dynamic: dict[int, int]) -> bool:
         start = 16 + bloom * (image.layout.bits // 8)
         size = buckets * 4
         if start + size > room or size > _MAX_BUCKETS:
-            raise BadElf(
-                f"DT_GNU_HASH has {buckets} buckets and {bloom} bloom words, and its"
-                f" segment has {room} bytes left; no more than {_MAX_BUCKETS} bytes are believed"
-            )
+            return True
         return any(image.source.read("DT_GNU_HASH", offset + start, size))
     sysv_hash = dynamic.get(elf.DT_HASH)
     if sysv_hash is None:
@@ -286,16 +338,35 @@ def _exports(image: Image, dynamic: dict[int, int]) -> bool:
 
 
 def _interpreter(image: Image) -> str | None:
+    """Read the interpreter that the kernel would start; None where it would take none.
+
+    Linux reads the first PT_INTERP, which has 2 bytes to PATH_MAX and ends with a NUL.
+    In a library nobody reads it: patchelf has left ones of a single NUL.
+    """
     for segment in image.segments:
         if segment.type == elf.PT_INTERP:
             if not 2 <= segment.filesz <= _MAX_INTERPRETER:
-                raise BadElf(
-                    f"PT_INTERP has p_filesz {segment.filesz}; a path has 2 to"
-                    f" {_MAX_INTERPRETER} bytes with its NUL"
-                )
+                return None
+            if segment.offset + segment.filesz > image.source.size:
+                return None
             raw = image.source.read("PT_INTERP", segment.offset, segment.filesz)
-            path, end, _ = raw.partition(b"\0")
-            if not end:
-                raise BadElf("PT_INTERP has no NUL at the end of its path")
-            return path.decode("utf-8", "surrogateescape")
+            path = raw.partition(b"\0")[0]
+            return path.decode("utf-8", "surrogateescape") if path and raw[-1] == 0 else None
     return None
+
+
+def _refuse_interpreter(image: Image) -> None:
+    """Raise BadElf for a program whose PT_INTERP the kernel can't use."""
+    if any(segment.type == elf.PT_INTERP for segment in image.segments):
+        raise BadElf(
+            "PT_INTERP of a program is no path of 2 to"
+            f" {_MAX_INTERPRETER} bytes with a NUL at its end: the kernel starts no such program"
+        )
+
+
+def _static_tls(image: Image, dynamic: dict[int, int]) -> int:
+    """Bytes that a library wants among the first threads' own (DF_STATIC_TLS, gABI)."""
+    segment = image.last(elf.PT_TLS)
+    if segment is None or not dynamic.get(elf.DT_FLAGS, 0) & elf.DF_STATIC_TLS:
+        return 0
+    return segment.memsz

@@ -60,7 +60,7 @@ def _constants(image: Image) -> Iterator[tuple[int, int]]:
     for segment in image.loads:
         if segment.flags & elf.PF_W or (segment.flags & elf.PF_X and not mixed):
             continue
-        start, end = segment.offset, segment.offset + segment.filesz
+        start, end = segment.offset, min(segment.offset + segment.filesz, image.source.size)
         if start <= table < end:
             yield start, table
             start = min(table + size, end)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from nix_manylinux.base.errors import BadElf
+from nix_manylinux.base.values import Value
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import DlopenNote, VersionNeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from struct import Struct
 
     from nix_manylinux.elf.image import Image, Strings
 
-#: All notes of a file together; real ones have a few hundred bytes.
+#: So much of a file's notes is looked through; real ones have a few hundred bytes.
 _MAX_NOTES = 1 << 24
 #: How much of a version table is read at once.
 _CHAIN = 2048
@@ -52,81 +56,84 @@ class _Chain:
         return structure.unpack(self._source.read(self._name, offset, structure.size))
 
 
-def _check_count(field: str, said: int | None, found: int, link: str) -> None:
-    if said is not None and said != found:
-        raise BadElf(f"{field} is {said}, but {link} leads through {found} records")
+class Versions(Value):
+    """What a file needs and defines; ``refused`` says why glibc could not read on."""
+
+    needs: tuple[VersionNeed, ...] = ()
+    defines: tuple[str, ...] = ()
+    refused: str = ""
 
 
-def version_needs(
-    image: Image, strings: Strings, address: int, count: int | None
-) -> tuple[VersionNeed, ...]:
-    """Every version of DT_VERNEED at ``address``, in the file's order.
+def read_versions(
+    image: Image, dynamic: dict[int, int], strings: Callable[[], Strings]
+) -> Versions:
+    """Read DT_VERNEED and DT_VERDEF as glibc does, by their links alone.
 
-    ``count`` is DT_VERNEEDNUM, None where it is absent. glibc follows the
-    links alone; a count that contradicts them is BadElf here.
+    It reads neither DT_VERNEEDNUM, DT_VERDEFNUM, vn_cnt nor vd_cnt. What it can't
+    follow ends in ``refused``, not in an error: musl reads neither table for a
+    file's own sake.
     """
+    needs: list[VersionNeed] = []
+    defines: list[str] = []
+    refused = ""
+    if elf.DT_VERNEED in dynamic:
+        try:
+            _needs(image, strings(), dynamic[elf.DT_VERNEED], needs)
+        except BadElf as error:
+            refused = error.what
+    if elf.DT_VERDEF in dynamic:
+        # Of its own definitions a file's loading reads no name.
+        with suppress(BadElf):
+            _definitions(image, strings(), dynamic[elf.DT_VERDEF], defines)
+    return Versions(needs=tuple(needs), defines=tuple(defines), refused=refused)
+
+
+def _needs(image: Image, strings: Strings, address: int, found: list[VersionNeed]) -> None:
+    """Add every version of DT_VERNEED at ``address``, in the file's order."""
     layout = image.layout
     offset, room = image.locate("DT_VERNEED", address)
     chain = _Chain(image, "DT_VERNEED", offset, room)
-    found = []
-    files = 0
+    first = True
     while True:
-        revision, aux_count, file, aux, following = chain.record(layout.verneed, offset)
-        files += 1
-        if revision != 1:
+        revision, _, file, aux, following = chain.record(layout.verneed, offset)
+        if first and revision != 1:
             raise BadElf(f"vn_version is {revision} at {offset:#x}; only 1 is known")
+        first = False
         library = strings.get("vn_file", file)
         entry = offset + aux
-        versions = 0
-        while aux_count:
+        while True:
             _, flags, _, name, step = chain.record(layout.vernaux, entry)
-            versions += 1
-            found.append(
-                VersionNeed(
-                    library=library,
-                    version=strings.get("vna_name", name),
-                    weak=bool(flags & elf.VER_FLG_WEAK),
-                )
-            )
+            version = strings.get("vna_name", name)
+            weak = bool(flags & elf.VER_FLG_WEAK)
+            found.append(VersionNeed(library=library, version=version, weak=weak))
             if not step:
                 break
             entry += step
-        _check_count(f"vn_cnt of {library}", aux_count, versions, "vna_next")
         if not following:
-            break
+            return
         offset += following
-    _check_count("DT_VERNEEDNUM", count, files, "vn_next")
-    return tuple(found)
 
 
-def version_definitions(
-    image: Image, strings: Strings, address: int, count: int | None
-) -> tuple[str, ...]:
-    """Every version that DT_VERDEF at ``address`` defines, without the base version.
+def _definitions(image: Image, strings: Strings, address: int, found: list[str]) -> None:
+    """Add every version that DT_VERDEF at ``address`` defines, without the base version.
 
-    ``count`` is DT_VERDEFNUM, None where it is absent.
+    Those from a record of an unknown revision on are left out: glibc refuses whoever
+    asks for one of them.
     """
     layout = image.layout
     offset, room = image.locate("DT_VERDEF", address)
     chain = _Chain(image, "DT_VERDEF", offset, room)
-    found = []
-    records = 0
+    known = True
     while True:
-        revision, flags, _, names, _, aux, following = chain.record(layout.verdef, offset)
-        records += 1
-        if revision != 1:
-            raise BadElf(f"vd_version is {revision} at {offset:#x}; only 1 is known")
-        if not names:
-            raise BadElf(f"vd_cnt is 0 at {offset:#x}: a version without a name")
-        if not flags & elf.VER_FLG_BASE:
+        revision, flags, _, _, _, aux, following = chain.record(layout.verdef, offset)
+        known = known and revision == 1
+        if known and not flags & elf.VER_FLG_BASE:
             # The first name is the version itself, the others are those it inherits from.
             name, _ = chain.record(layout.verdaux, offset + aux)
             found.append(strings.get("vda_name", name))
         if not following:
-            break
+            return
         offset += following
-    _check_count("DT_VERDEFNUM", count, records, "vd_next")
-    return tuple(found)
 
 
 def dlopen_notes(image: Image) -> tuple[DlopenNote, ...]:
@@ -136,9 +143,9 @@ def dlopen_notes(image: Image) -> tuple[DlopenNote, ...]:
     notes of a segment aren't walked: linkers have merged notes of 4 and of 8
     byte alignment into one segment, which no walk survives. A note whose
     descriptor is cut short, or isn't the JSON that the specification asks
-    for, is ignored, and so is an entry without a soname: it is a hint for
-    packagers, no part of what the loader reads. A priority that is missing or
-    unknown is "recommended".
+    for, is ignored, as is what lies beyond the file or beyond 16 MiB of notes,
+    and so is an entry without a soname: it is a hint for packagers, no part of
+    what the loader reads. A priority that is missing or unknown is "recommended".
     """
     places = [(s.offset, s.filesz) for s in image.segments if s.type == elf.PT_NOTE]
     if not places:
@@ -147,10 +154,14 @@ def dlopen_notes(image: Image) -> tuple[DlopenNote, ...]:
             for section in image.sections()
             if section.type == elf.SHT_NOTE
         ]
-    if sum(size for _, size in places) > _MAX_NOTES:
-        raise BadElf(f"its notes have over {_MAX_NOTES} bytes together (p_filesz of PT_NOTE)")
     found: list[DlopenNote] = []
+    left = _MAX_NOTES
     for offset, size in places:
+        left -= size
+        if left < 0:
+            break
+        if offset + size > image.source.size:
+            continue
         data = image.source.read("PT_NOTE", offset, size)
         if b"FDO\0" in data:
             found.extend(_notes_in(image, data))

@@ -52,9 +52,13 @@ class _Checker:
         self.index = TreeIndex(trees)
         self.problems = Problems()
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
-        self.warnings = dict.fromkeys(
-            f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
-        )
+        self.warnings: dict[str, None] = {}
+        for damage in (each for tree in trees for each in tree.damaged):
+            if options.excludes(damage.label) or options.damaged == "warn":
+                self.warnings[options.tell_damage(damage)] = None
+            else:
+                name = damage.label.rpartition("/")[2]
+                self.problems.add(Outcome.INCOMPATIBLE, name, damage.label, damage.what)
         for path, (_, file) in self.index.files.items():
             self.disk.learn(path, file.facts)
 
@@ -102,6 +106,9 @@ class _Checker:
         if not facts.machine.fits(self.target.machine):
             skipped = f"for another machine ({facts.machine})"
             return FilePlan(tree=position, file=file, skipped=skipped)
+        if facts.refused and self.target.libc == "glibc":
+            self._refused(file)
+            return FilePlan(tree=position, file=file, skipped="glibc refuses it")
         path = f"{tree.root}/{file.path}"
         process = self.loader.open(path)
         resolutions = tuple(
@@ -118,6 +125,15 @@ class _Checker:
         for fault in process.faults:
             self._fault(fault)
         return FilePlan(tree=position, file=file, resolutions=resolutions)
+
+    def _refused(self, file: TreeFile) -> None:
+        """Tell of a file that only musl could load."""
+        reason = f"glibc refuses it: {file.facts.refused}"
+        if self.options.damaged == "warn":
+            self.warnings[f"{file.label}: {reason}"] = None
+        else:
+            name = file.label.rpartition("/")[2]
+            self.problems.add(Outcome.INCOMPATIBLE, name, file.label, reason)
 
     def _resolution(self, path: str, file: TreeFile, name: str, process: Process) -> Resolution:
         got = process.links.get((path, name))
@@ -163,7 +179,7 @@ class _Checker:
             return
         owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
         label = owner.label if owner else fault.path
-        if fault.kind == "version":
+        if fault.kind in {"version", "refused"}:
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
             return
         if fault.kind == "not found" and self.ignore.ignores(label, fault.name):

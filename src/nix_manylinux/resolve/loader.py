@@ -14,10 +14,10 @@ from nix_manylinux.elf.tokens import expand_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Protocol
 
-    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.elf.facts import ElfFacts, VersionNeed
     from nix_manylinux.target.target import Target
 
     class Files(Protocol):
@@ -57,7 +57,8 @@ class LoadedObject(Value, frozen=False, kw_only=False):
 class Fault(Value, kw_only=False):
     """Something that makes the loader give up: about ``name``, wanted by ``path``.
 
-    ``kind`` is "not found", "unreadable" or "version".
+    ``kind`` is "not found", "unreadable", "version", or "refused" for what this
+    libc doesn't do for a file that it found.
     """
 
     kind: str
@@ -105,7 +106,7 @@ class Loader:
         """
         process = Process()
         try:
-            facts = self.files.facts(path)
+            facts = self._facts(path)
         except BadElf as error:
             process.faults.append(Fault("unreadable", path, path, error.what))
             return process
@@ -123,8 +124,13 @@ class Loader:
         for current in process.objects:
             for name in (*current.facts.needed, *current.facts.filters):
                 self._need(process, current, name)
+        opened = facts.kind is not ElfKind.PROGRAM
         if self.target.libc == "glibc":
             process.faults.extend(_version_faults(process))
+            process.faults.extend(_relocation_faults(process, self.target.libc_version))
+        if opened:
+            room = _STATIC_TLS if self.target.libc == "glibc" else 0
+            process.faults.extend(_tls_faults(process, room))
         return process
 
     def search(self, directories: Iterable[str], name: str) -> Hit:
@@ -172,7 +178,7 @@ class Loader:
         loaded = process.by_file.get(real)
         if loaded is None:
             try:
-                facts = self.files.facts(path)
+                facts = self._facts(path)
             except BadElf as error:
                 process.faults.append(Fault("unreadable", name, path, error.what))
                 return None
@@ -248,9 +254,16 @@ class Loader:
             self._searches[key] = hit
         return hit
 
+    def _facts(self, path: str) -> ElfFacts | None:
+        """Read a file as this libc does; `BadElf` for one that it would refuse."""
+        facts = self.files.facts(path)
+        if facts is not None and facts.refused and self.target.libc == "glibc":
+            raise BadElf(f"glibc refuses it: {facts.refused}")
+        return facts
+
     def _judge(self, path: str) -> Hit | None:
         try:
-            facts = self.files.facts(path)
+            facts = self._facts(path)
         except BadElf as error:
             return Hit(fatal=f"{path} can't be loaded: {error.what}")
         if facts is None:
@@ -282,9 +295,81 @@ def _version_faults(process: Process) -> list[Fault]:
     for current in process.objects:
         for need in current.facts.needs:
             provider = process.known.get(need.library)
-            if provider is None or need.weak or not provider.facts.defines:
-                continue  # told as not found, or glibc only warns
-            if need.version not in provider.facts.defines:
-                reason = f"{provider.path} has no version {need.version}"
+            if provider is None:
+                if need.library not in current.facts.needed:  # else it is told as not found
+                    reason = "a version of it is needed, and DT_NEEDED has no such name"
+                    faults.append(Fault("version", need.library, current.path, reason))
+                continue
+            reason = version_reason(provider.path, provider.facts, [need])
+            if reason:
                 faults.append(Fault("version", need.library, current.path, reason))
+    return list(dict.fromkeys(faults))
+
+
+def version_reason(path: str, facts: ElfFacts, needs: Sequence[VersionNeed]) -> str:
+    """Say why the file at ``path`` can't answer these needs for glibc; "" where it can.
+
+    A library without DT_VERDEF but with DT_VERSYM lets every version pass; at one
+    without either, ld.so aborts when a symbol is found in it (check_match in
+    elf/dl-lookup.c).
+    """
+    wanted = [need.version for need in needs if not need.weak]
+    if facts.defines:
+        lacking = [version for version in wanted if version not in facts.defines]
+        return f"{path} has no version {', '.join(lacking)}" if lacking else ""
+    if wanted and not facts.versioned:
+        return (
+            f"{path} has no symbol versions at all (no DT_VERSYM), and ld.so aborts"
+            f" where {wanted[0]} is asked of it"
+        )
+    return ""
+
+
+def _relocation_faults(process: Process, version: tuple[int, ...]) -> list[Fault]:
+    """Find files with DT_RELR that this glibc can't relocate, or refuses to.
+
+    glibc 2.36 and newer want the version need GLIBC_ABI_DT_RELR of a file that
+    needs the libc (elf/dl-version.c); older ones know no such relocations.
+    """
+    faults = []
+    for current in process.objects:
+        facts = current.facts
+        if not facts.relative_relocations:
+            continue
+        libc = next((name for name in facts.needed if name.startswith("libc.so.")), None)
+        marked = any(need.version == "GLIBC_ABI_DT_RELR" for need in facts.needs)
+        if version < (2, 36):
+            reason = "it has DT_RELR, which glibc knows from 2.36 on"
+            faults.append(Fault("refused", libc or "DT_RELR", current.path, reason))
+        elif libc and facts.needs and not marked:
+            reason = (
+                "it has DT_RELR without the version need GLIBC_ABI_DT_RELR, and glibc 2.36 and"
+                " newer refuse that: link it with -z pack-relative-relocs"
+            )
+            faults.append(Fault("refused", libc, current.path, reason))
+    return faults
+
+
+#: Bytes of static thread-local storage that glibc keeps for what dlopen brings in:
+#: 1664 (TLS_STATIC_SURPLUS of its default tunables), and what the alignment adds.
+_STATIC_TLS = 1728
+
+
+def _tls_faults(process: Process, room: int) -> list[Fault]:
+    """Find libraries that want more static thread-local storage than dlopen can give.
+
+    musl gives none: it "resolves to dynamic definition" and refuses.
+    """
+    faults = []
+    for current in process.objects:
+        wanted = current.facts.static_tls
+        if not wanted or (current.loader is None and current is not process.objects[0]):
+            continue  # the libc's own is there from the start
+        room -= wanted
+        if room < 0:
+            reason = (
+                f"it wants {wanted} bytes of static thread-local storage (DF_STATIC_TLS), more"
+                " than dlopen has left: a program that is linked with it can load it"
+            )
+            faults.append(Fault("refused", current.path.rpartition("/")[2], current.path, reason))
     return faults

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nix_manylinux.target.target import Target
-    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+    from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 
 
 class Options(Value):
@@ -34,11 +34,17 @@ class Options(Value):
     keep_libc: bool = False
     keep_execstack: bool = False
     missing: str = "fail"
+    damaged: str = "fail"
     max_size: int = MAX_WHEEL
 
     def excludes(self, label: str) -> bool:
         """Whether a user has excluded the file of that label: it may be damaged, and stays."""
         return any(file_matches(label, pattern) for pattern in self.exclude)
+
+    def tell_damage(self, damage: Damage) -> str:
+        """Say of a file that no loader takes why it is left alone."""
+        why = "it is excluded" if self.excludes(damage.label) else "no loader takes it"
+        return f"{damage.label}: {damage.what}; {why}, and it is left alone"
 
 
 class Outcome(str, Enum):

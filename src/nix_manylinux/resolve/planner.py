@@ -86,9 +86,7 @@ class _Planner:
         self.order = {directory: i for i, directory in enumerate(libraries.directories)}
         self.problems = Problems()
         self.barred: list[str] = []
-        self.warnings = [
-            f"{text}; it is excluded, and left alone" for tree in trees for text in tree.damaged
-        ]
+        self.warnings = [options.tell_damage(each) for tree in trees for each in tree.damaged]
         disk = libraries.disk
         for path, (_, file) in self.index.files.items():
             disk.learn(path, file.facts)
@@ -188,6 +186,11 @@ class _Planner:
                 return f"for another machine ({facts.machine})"
         if not facts.kind.is_linked:
             return facts.kind.value
+        if facts.refused and self.target.libc == "glibc":
+            self.warnings.append(
+                f"{file.label}: glibc refuses it: {facts.refused}; it is left alone"
+            )
+            return "glibc refuses it"
         loader = (facts.interpreter or "").rpartition("/")[2]
         if facts.kind is ElfKind.PROGRAM and ("musl" in loader) != (self.target.libc == "musl"):
             self.problems.add(

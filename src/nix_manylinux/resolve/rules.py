@@ -11,6 +11,7 @@ import os
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
+from nix_manylinux.resolve.loader import version_reason
 from nix_manylinux.resolve.plan import Outcome, Resolution
 from nix_manylinux.target.policy import version_number
 from nix_manylinux.tree.index import inside
@@ -210,18 +211,14 @@ class Resolver:
         """Name the symbol versions that ``wanting`` needs of ``path`` and that it lacks."""
         if self.target.libc == "musl":
             return ""  # musl has no symbol versions
-        wanted = [n.version for n in wanting.needs if n.library == name and not n.weak]
-        if not wanted:
+        wanted = [n for n in wanting.needs if n.library == name and not n.weak]
+        facts = self.disk.facts(path) if wanted else None
+        if facts is None:
             return ""
-        facts = self.disk.facts(path)
-        if facts is None or not facts.defines:
-            return ""  # without DT_VERDEF the loader lets every version pass
-        lacking = [version for version in wanted if version not in facts.defines]
-        if not lacking:
-            return ""
-        best = _highest(facts.defines, lacking[-1])
-        known = f" (it goes up to {best})" if best else ""
-        return f"{path} has no version {', '.join(lacking)}{known}"
+        reason = version_reason(path, facts, wanted)
+        lacking = [n.version for n in wanted if n.version not in facts.defines]
+        best = _highest(facts.defines, lacking[-1]) if lacking else ""
+        return f"{reason} (it goes up to {best})" if reason and best else reason
 
     def _store_reason(self, path: str) -> str:
         """Why a library from outside the trees can't itself be loaded, by versions."""

@@ -53,7 +53,7 @@ class Simulation:
         wanting = owner.label if owner else fault.path
         if self._problems.knows(fault.name, wanting):
             return
-        if fault.kind == "version":
+        if fault.kind in {"version", "refused"}:
             self._problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason)
             return
         told = owner is not None and fault.kind == "not found"

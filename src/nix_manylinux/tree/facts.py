@@ -37,14 +37,20 @@ class TreeFile(Value):
         return (self.path, *self.aliases)
 
 
+class Damage(Value):
+    """An ELF file that no loader takes, and what is wrong with it; it is not among the files."""
+
+    label: str
+    what: str
+
+
 class TreeFacts(Value):
     """All that is known of one tree before anything is decided, sorted by path.
 
     ``root`` is absolute. ``floating`` is a folder whose final place is not
     known yet (``lib/python`` of a wheel that is not installed): paths inside
     it and out of it are sure, paths into it are not. ``leftovers`` are
-    temporary files of ours that a killed run left behind. ``damaged`` says of
-    excluded files what is wrong with them; they are not among the files.
+    temporary files of ours that a killed run left behind.
     """
 
     root: str
@@ -53,4 +59,4 @@ class TreeFacts(Value):
     site_packages: tuple[str, ...] = ()
     floating: str | None = None
     leftovers: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()
+    damaged: tuple[Damage, ...] = ()

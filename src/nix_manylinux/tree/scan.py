@@ -16,13 +16,13 @@ from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.tree.facts import TreeFacts, TreeFile
+from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
 
@@ -41,7 +41,6 @@ def scan_tree(
     labels: Mapping[str, str] | None = None,
     floating: str | None = None,
     through_links: bool = False,
-    excluded: Callable[[str], bool] = lambda _label: False,
     progress: Progress | None = None,
 ) -> TreeFacts:
     """Read every ELF file and every ``*.dist-info`` below ``root``.
@@ -56,8 +55,8 @@ def scan_tree(
     which is what `$ORIGIN` means to the loader. Programs don't: theirs is the
     place where they really are, so they start as they do there. Such facts are
     to be looked at, never to be written to.
-    Raises BadTree for what can't be read or vanishes meanwhile, and BadElf for
-    a damaged file, unless its label is ``excluded``.
+    Raises BadTree for what can't be read or vanishes meanwhile. A damaged file
+    raises nothing: it is told of in ``damaged``.
     """
     root = os.path.realpath(tree_root(root))
     if os.path.lexists(os.path.join(root, UNDO_LOG)):
@@ -69,14 +68,8 @@ def scan_tree(
     walk = _Walk(root=root, through_links=through_links)
     walk.run()
     shown = labels or {}
-    damaged: list[str] = []
-
-    def forgive(label: str, error: BadElf) -> None:
-        if not excluded(label):
-            raise error
-        damaged.append(f"{label}: {error.what}")
-
-    files = sorted(_tree_files(walk, shown, forgive, progress), key=lambda file: file.path)
+    damaged: list[Damage] = []
+    files = sorted(_tree_files(walk, shown, damaged, progress), key=lambda file: file.path)
     folders = sorted(walk.dist_infos)
     holders = {os.path.dirname(folder) for folder in folders}
     return TreeFacts(
@@ -86,7 +79,7 @@ def scan_tree(
         site_packages=tuple(sorted(holders | walk.site_packages)),
         floating=floating,
         leftovers=tuple(sorted(walk.leftovers)),
-        damaged=tuple(sorted(damaged)),
+        damaged=tuple(sorted(damaged, key=lambda each: each.label)),
     )
 
 
@@ -203,7 +196,7 @@ class _Walk(Value, frozen=False, kw_only=False):
 def _tree_files(
     walk: _Walk,
     labels: Mapping[str, str],
-    forgive: Callable[[str, BadElf], None],
+    damaged: list[Damage],
     progress: Progress | None,
 ) -> Iterator[TreeFile]:
     symbolic = set(walk.links)
@@ -214,7 +207,7 @@ def _tree_files(
         try:
             facts = read_elf(os.path.join(walk.root, path), label=label)
         except BadElf as error:
-            forgive(label, error)
+            damaged.append(Damage(label=label, what=error.what))
             continue
         except OSError as cause:
             raise _unreadable(cause, label) from cause

@@ -19,13 +19,12 @@ def unpack_and_scan(
     wheel: Wheel,
     folder: str,
     *,
-    excluded: Callable[[str], bool],
     also: Callable[[str], bool] | None = None,
     progress: Progress | None = None,
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel to an empty folder and read what is there.
 
-    ``excluded`` is `scan_tree`'s, ``also`` is `Wheel.unpack`'s. Gives the labels of all
+    ``also`` is `Wheel.unpack`'s. Gives the labels of all
     that was written, too, by path below the folder.
     """
     unpacked = wheel.unpack(folder, also=also, progress=progress)
@@ -33,7 +32,6 @@ def unpack_and_scan(
         folder,
         labels=unpacked.labels,
         floating=FLOATING,
-        excluded=excluded,
         progress=progress,
     )
     # What a file's own search path names is there, even if it holds nothing that is loaded.

@@ -17,6 +17,7 @@ from nix_manylinux.base.files import writable_folder
 from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import EditRecord
+from nix_manylinux.tree.facts import Damage
 from nix_manylinux.write.inuse import FilesInUse
 from nix_manylinux.write.journal import Journal
 from nix_manylinux.write.records import RecordUpdates
@@ -103,6 +104,7 @@ def apply_plan(
     *,
     check: Callable[[], None] | None = None,
     edit_file: EditFile = _edit_elf,
+    left: list[Damage] | None = None,
     progress: Progress | None = None,
 ) -> AppliedPlan:
     """Edit every file that the plan has an edit for, then make every RECORD true.
@@ -111,13 +113,14 @@ def apply_plan(
     is in use or is read-only, as a copy that takes its place under all its
     names. The caller holds the locks of the trees (`locked_trees`). Old bytes are logged
     in each, so that `recover_tree` can undo a run that was killed. ``check`` is
-    called when all files are edited. Whatever it or anything else raises, and on
+    called when all files are edited. A file for which no edit can be proved safe stays
+    as it is and is put into ``left``, if there is one. Whatever it or anything else raises, and on
     SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises BadTree where
     a tree can't be read or changed since it was, EditFailed, BadElf.
     """
     journal = Journal()
     try:
-        run = _Run(plan, journal, edit_file, progress)
+        run = _Run(plan, journal, edit_file, left=left, progress=progress)
         run.delete_leftovers()
         with contextlib.closing(run.begin_records()) as records:
             run.edit_files(records)
@@ -140,13 +143,20 @@ class _Run:
     """One pass over a plan."""
 
     def __init__(
-        self, plan: Plan, journal: Journal, edit_file: EditFile, progress: Progress | None
+        self,
+        plan: Plan,
+        journal: Journal,
+        edit_file: EditFile,
+        *,
+        left: list[Damage] | None,
+        progress: Progress | None,
     ) -> None:
         self.edits: tuple[EditRecord, ...] = ()
         self._plan = plan
         self._journal = journal
         self._edit_file = edit_file
         self._progress = progress
+        self._left = left
         self._in_use = FilesInUse()
         self._changed: set[str] = set()
         self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}
@@ -185,9 +195,9 @@ class _Run:
         order = sorted(wanted.items(), key=lambda item: item[1].file.size, reverse=True)
         for path, file_plan in told(order, self._progress, "editing"):
             self._journal.interrupts.check()
-            record = self._edit(path, file_plan)
+            record = self._edit_or_leave(path, file_plan)
             names = self._paths(file_plan)
-            if record.how != "unchanged":
+            if record is not None and record.how != "unchanged":
                 done[path] = record
                 self._changed.update(names)
             records.settled(names)
@@ -210,6 +220,17 @@ class _Run:
     def _paths(self, file_plan: FilePlan) -> list[str]:
         root = self._plan.trees[file_plan.tree].root
         return [os.path.join(root, name) for name in file_plan.file.names]
+
+    def _edit_or_leave(self, path: str, file_plan: FilePlan) -> EditRecord | None:
+        """Edit a file; None for one that stays, since nothing proves an edit of it safe."""
+        try:
+            return self._edit(path, file_plan)
+        except EditFailed as error:
+            # What the disk refused is no matter of the file.
+            if self._left is None or isinstance(error.__cause__, OSError):
+                raise
+            self._left.append(Damage(label=file_plan.file.label, what=error.what))
+            return None
 
     def _edit(self, path: str, file_plan: FilePlan) -> EditRecord:
         log = self._logs[self._plan.trees[file_plan.tree].root]
@@ -258,7 +279,11 @@ class _Run:
         self._journal.close_steps.append(copy.close)
         copy.begin()
         if file_plan.edit:
-            edited = self._edit_file(copy.path, file_plan.edit, label=label)
+            try:
+                edited = self._edit_file(copy.path, file_plan.edit, label=label)
+            except EditFailed:
+                copy.undo()
+                raise
             record = _record(edited, label, "patchelf" if edited.how == "patchelf" else "copied")
             if edited.how == "unchanged" and not file_plan.executable:
                 copy.undo()

@@ -13,19 +13,25 @@ from nix_manylinux.elf.read import read_elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.tree.facts import Damage
 
 
-def verify_plan(plan: Plan, *, progress: Progress | None = None) -> None:
+def verify_plan(
+    plan: Plan, *, left: Sequence[Damage] = (), progress: Progress | None = None
+) -> None:
     """Read every edited file again, under each of its names; raise `EditFailed` if one differs.
 
     The loader was simulated over the planned facts, so a file that says just
-    what was planned is loaded as was planned.
+    what was planned is loaded as was planned. Files that were ``left`` are passed by.
     """
+    unchanged = {each.label for each in left}
     for each in told(plan.files, progress, "checking"):
-        if not each.changes:
+        if not each.changes or each.file.label in unchanged:
             continue
         wanted = planned_facts(each.file.facts, each.edit)
         for name in each.file.names:

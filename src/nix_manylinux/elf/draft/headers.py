@@ -3,6 +3,11 @@
 An `Object` is read from a `Draft`, changed in memory, and stored back into it.
 It reads headers, and nothing that it isn't asked for. The structures have the
 fields of the gABI in ELF64's order, for both classes.
+
+What only a loader's way of reading makes valid is put right first, in memory: bytes
+that are in use behind a segment's end, in its last page, become part of the segment;
+PT_DYNAMIC is where its address is, and as long as it is. A section header that says
+nonsense counts for none, and stays as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from functools import cached_property
 from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.base.values import astuple, replace
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.image import MIN_PAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +33,13 @@ if TYPE_CHECKING:
 #: Kernels and linkers stop far below; a hostile file must not make us read on.
 _MAX_DYNAMIC = 1 << 16
 _MAX_SECTIONS = 1 << 20
-#: The largest string table that is taken into memory (torch's has 5 MiB).
-_MAX_STRTAB = 64 << 20
+#: The largest string table that is taken into memory (real ones have up to 82 MiB).
+_MAX_STRTAB = 1 << 30
+#: Entries that lead to tables whose bytes must be in a segment.
+_TABLES = frozenset({
+    elf.DT_STRTAB, elf.DT_SYMTAB, elf.DT_HASH, elf.DT_GNU_HASH, elf.DT_VERSYM, elf.DT_VERNEED,
+    elf.DT_VERDEF, elf.DT_RELA, elf.DT_REL, elf.DT_JMPREL, elf.DT_RELR,
+})  # fmt: skip
 #: The largest page that a kernel of the machine may use, where it is not 4 KiB
 #: (loongarch64: kernels use 16 KiB, its ABI links for 64).
 _LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH: 0x10000}
@@ -36,6 +47,10 @@ _LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH
 
 class Unproven(EditFailed):
     """The file may well be sound, but no edit of ours can be proved to keep it so."""
+
+
+class Nonsense(Unproven):
+    """The section headers contradict what a loader reads: they may as well not be there."""
 
 
 def align_up(value: int, alignment: int) -> int:
@@ -53,14 +68,17 @@ class Object:
 
     dynamic: list[tuple[int, int]]
     _rows: list[tuple[int, ...]]
+    _sections: bool
 
-    def __init__(self, draft: Draft, *, like: Object | None = None) -> None:
-        """Read the headers of ``draft``; `BadElf` where they contradict the gABI.
+    def __init__(self, draft: Draft, *, like: Object | None = None, sections: bool = True) -> None:
+        """Read the headers of ``draft``; `BadElf` or `Unproven` where that can't be.
 
         A section header that is the same in ``like``, by all of its numbers, becomes
-        the very `Section` that it is there.
+        the very `Section` that it is there. Without ``sections`` the section headers
+        count for nothing, as for a loader, and stay as they are.
         """
         self.draft = draft
+        self._sections = like._sections if like else sections  # noqa: SLF001 - another of its kind
         self._read: dict[Callable[[Object], Any], Any] = {}
         ident = draft.read(0, elf.EI_NIDENT)
         layout = elf.LAYOUTS.get((ident[elf.EI_CLASS], ident[elf.EI_DATA]))
@@ -113,7 +131,7 @@ class Object:
         if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
             raise EditFailed(f"e_type is {header.type}: no program and no library")
         size = self.layout.phdr.size
-        if header.phentsize != size or header.phnum in {0, elf.PN_XNUM}:
+        if header.phentsize != size or not header.phnum:
             raise BadElf(f"{header.phnum} program headers of {header.phentsize} bytes each")
         table = self.draft.read(header.phoff, size * header.phnum)
         return self.layout.segments(table)
@@ -121,12 +139,14 @@ class Object:
     def _check_loads(self) -> None:
         last = -1
         for load in self.loads:
-            if load.end > self.draft.size or load.filesz > load.memsz:
-                raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} is longer than the file")
-            if load.vend > self.mask:
+            if load.end > self.draft.size:
+                raise Unproven(f"the PT_LOAD at address {load.vaddr:#x} is longer than the file")
+            if load.filesz > load.memsz:
+                raise Unproven(f"p_filesz of the PT_LOAD at {load.vaddr:#x} is above its p_memsz")
+            if load.vend > self.mask >> (8 if self.layout.bits == 64 else 0):
                 raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} leaves the address space")
             if load.vaddr < last:
-                raise BadElf("PT_LOAD entries are not in ascending order of p_vaddr")
+                raise Unproven("PT_LOAD entries are not in ascending order of p_vaddr")
             last = load.vaddr
         if not self.loads:
             raise BadElf("no PT_LOAD")
@@ -134,75 +154,125 @@ class Object:
     def _read_shdrs(self, like: Object | None) -> list[Section]:
         header = self.header
         #: The section header table as it was read, and the numbers of each header.
-        self._table, self._rows = b"", []
+        self._table, self._rows, self._ignored_end = b"", [], 0
         size = self.layout.shdr.size
-        if not header.shoff or (header.shnum == 0 and header.shstrndx == 0):
+        room = self.draft.size - header.shoff
+        if not header.shoff or (header.shnum == 0 and header.shstrndx == 0) or room < size:
+            return []
+        if not self._sections:
+            #: Where the section header table ends that counts for nothing.
+            self._ignored_end = min(header.shoff + header.shnum * size, self.draft.size)
             return []
         if header.shentsize != size:
-            raise BadElf(f"e_shentsize is {header.shentsize}, of this class it must be {size}")
+            return []
         # gABI, "Sections": the count of more than 0xff00 is the first one's sh_size.
         count = header.shnum or self.layout.sections(self.draft.read(header.shoff, size))[0].size
-        if count > _MAX_SECTIONS:
-            raise BadElf(f"{count} section headers")
+        if count * size > room or count > _MAX_SECTIONS:
+            return []
         self._table = self.draft.read(header.shoff, size * count)
-        self._rows = list(self.layout.shdr.iter_unpack(self._table))
+        self._rows = [self._sane(row) for row in self.layout.shdr.iter_unpack(self._table)]
         if like is None or len(like.shdrs) != count:
-            shdrs = [elf.Section(*row) for row in self._rows]
-        else:
-            shdrs = [
-                section if row == known else elf.Section(*row)
-                for row, known, section in zip(self._rows, like._rows, like.shdrs, strict=True)  # noqa: SLF001 - another of its kind
-            ]
-        limit = self.draft.size
-        for index, section in enumerate(shdrs):
-            end = section.offset + section.size
-            if end > limit and index and section.type != elf.SHT_NOBITS:
-                raise BadElf(f"section {index} ends behind the end of the file")
-        return shdrs
+            return [elf.Section(*row) for row in self._rows]
+        return [
+            section if row == known else elf.Section(*row)
+            for row, known, section in zip(self._rows, like._rows, like.shdrs, strict=True)  # noqa: SLF001 - another of its kind
+        ]
+
+    def _sane(self, row: tuple[int, ...]) -> tuple[int, ...]:
+        """Take a section header whose bytes are not in the file for an unused one."""
+        _, kind, _, _, offset, size, *_ = row
+        if kind in {elf.SHT_NOBITS, elf.SHT_NULL} or offset + size <= self.draft.size:
+            return row
+        return (0,) * len(row)
 
     def one(self, kind: int) -> Segment | None:
-        """Return the only program header of a type, None without one; `BadElf` for two."""
+        """Return the only program header of a type, None without one; `Unproven` for two."""
         found = [p for p in self.phdrs if p.type == kind]
         if len(found) > 1:
-            raise BadElf(f"{len(found)} program headers of the type {kind:#x}")
+            raise Unproven(f"{len(found)} program headers of the type {kind:#x}")
         return found[0] if found else None
 
     def _find_dynamic(self) -> Segment:
         found = self.one(elf.PT_DYNAMIC)
         if found is None:
             raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
-        if self.offset_of(found.vaddr) != found.offset:
-            raise BadElf("p_offset and p_vaddr of PT_DYNAMIC lead to different places")
+        self._cover(found.vaddr, max(found.filesz, self.layout.dyn.size))
+        found.offset = self.offset_of(found.vaddr)
         return found
 
     def _read_dynamic(self) -> int:
-        entry = self.layout.dyn
-        slots = min(self.pt_dynamic.filesz // entry.size, _MAX_DYNAMIC)
-        table = self.draft.read(self.pt_dynamic.offset, slots * entry.size)
-        pairs: list[tuple[int, int]] = list(entry.iter_unpack(table))
+        entry, header = self.layout.dyn, self.pt_dynamic
+        load = self.load_at(header.vaddr)
+        room = (load.vaddr + load.filesz - header.vaddr) // entry.size
+        slots = min(header.filesz // entry.size, room, _MAX_DYNAMIC)
+        pairs = self._entries(slots)
         count = next((i for i, (tag, _) in enumerate(pairs) if tag == elf.DT_NULL), None)
-        if count is None:
-            raise BadElf("the dynamic section has no DT_NULL at its end")
+        if count is None:  # loaders read on, whatever p_filesz says
+            pairs = self._entries(min(room, _MAX_DYNAMIC))
+            count = next((i for i, (tag, _) in enumerate(pairs) if tag == elf.DT_NULL), None)
+            if count is None:
+                raise Unproven("the dynamic section has no DT_NULL at its end")
+            slots = count + 1
+        if slots != header.filesz // entry.size:
+            header.filesz = header.memsz = slots * entry.size
         self.set_dynamic(pairs[:count])
         spare = next((i for i in range(count, slots) if pairs[i] != (0, 0)), slots)
+        for tag, value in self.dynamic:
+            if tag in _TABLES:
+                self._cover(value, self._length(value))
         return max(spare, count + 1)
+
+    def _entries(self, count: int) -> list[tuple[int, int]]:
+        table = self.draft.read(self.pt_dynamic.offset, count * self.layout.dyn.size)
+        return list(self.layout.dyn.iter_unpack(table))
+
+    def _length(self, address: int) -> int:
+        """How long the table at an address is, by its section or, of names, by DT_STRSZ."""
+        known = [s.size for s in self.shdrs if s.is_loaded and s.addr == address]
+        if address == self.dt(elf.DT_STRTAB):
+            known.append(self.dt(elf.DT_STRSZ) or 0)
+        return max(known, default=1)
+
+    def _cover(self, address: int, size: int) -> None:
+        """Make a segment as long as it is mapped, up to the end of what is used in its last page.
+
+        The rest of that page is mapped from the file, where no zeros are promised
+        behind what the segment says that it has (p_memsz above p_filesz).
+        """
+        for load in self.loads:
+            if load.vaddr <= address and address + size <= load.vaddr + load.filesz:
+                return
+        for load in self.loads:
+            mapped = align_up(load.vaddr + load.filesz, MIN_PAGE)
+            limit = min(mapped, load.vaddr + self.draft.size - load.offset)
+            others = [p.vaddr & -MIN_PAGE for p in self.loads if p.vaddr > load.vaddr]
+            limit = min([limit, *others])
+            wanted = min(address + size, limit) - load.vaddr
+            if load.filesz == load.memsz < wanted and load.vaddr <= address < limit:
+                load.filesz = load.memsz = wanted
 
     def _find_strtab(self) -> Section:
         """Return the section header of .dynstr; where there are none, one like it.
 
-        Its size is DT_STRSZ, or that of its section where this is more.
+        Its size is DT_STRSZ, which no loader reads, or that of its section where this
+        is more, or where DT_STRSZ is more than is there.
         """
         address, size = self.dt(elf.DT_STRTAB), self.dt(elf.DT_STRSZ)
-        if address is None or not size:
-            raise BadElf("no DT_STRTAB, or a DT_STRSZ of 0")
-        offset = self.offset_of(address, size)
+        if address is None:
+            raise Unproven("no DT_STRTAB")
+        offset = self.offset_of(address)
         for section in self.shdrs:
             if section.type == elf.SHT_STRTAB and section.is_loaded and section.addr == address:
-                if section.offset != offset or section.size < size:
-                    raise BadElf(".dynstr contradicts DT_STRTAB or DT_STRSZ")
+                if section.offset != offset:
+                    raise Nonsense(".dynstr contradicts DT_STRTAB")
+                if section.size < (size or 0) <= self.load_at(address).filesz:
+                    raise Nonsense(".dynstr contradicts DT_STRSZ")
                 return section
         if self.shdrs:
-            raise Unproven("there are section headers, and none of them is of DT_STRTAB")
+            raise Nonsense("there are section headers, and none of them is of DT_STRTAB")
+        if not size:
+            raise Unproven("nothing tells how long the string table is (DT_STRSZ)")
+        self.offset_of(address, size)
         return elf.Section(0, elf.SHT_STRTAB, elf.SHF_ALLOC, address, offset, size, 0, 0, 1, 0)
 
     def dt(self, tag: int) -> int | None:
@@ -213,10 +283,10 @@ class Object:
     def strings(self) -> bytes:
         """The dynamic string table, which is read once and ends with a NUL."""
         if self.strtab.size > _MAX_STRTAB:
-            raise BadElf(f"a dynamic string table of {self.strtab.size} bytes")
+            raise Unproven(f"a dynamic string table of {self.strtab.size} bytes")
         table = self.draft.read(self.strtab.offset, self.strtab.size)
         if table[-1:] != b"\0":
-            raise BadElf("the dynamic string table does not end with a NUL")
+            raise Unproven("the dynamic string table does not end with a NUL")
         return table
 
     def once(self, read: Callable[[Object], T]) -> T:
@@ -278,7 +348,9 @@ class Object:
     @property
     def shdrs_end(self) -> int:
         """The file offset behind the section header table, 0 without one."""
-        return self.header.shoff + self.layout.shdr.size * len(self.shdrs) if self.shdrs else 0
+        if not self.shdrs:
+            return self._ignored_end
+        return self.header.shoff + self.layout.shdr.size * len(self.shdrs)
 
     def add_phdr(self, segment: Segment) -> None:
         """Put a PT_LOAD behind the last one, any other header at the end of the table."""

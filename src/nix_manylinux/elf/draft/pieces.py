@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft import tables
-from nix_manylinux.elf.draft.headers import Unproven
+from nix_manylinux.elf.draft.headers import Nonsense, Unproven
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def pieces_of(obj: Object) -> list[Piece]:
     pieces.sort(key=lambda piece: piece.offset)
     for left, right in pairwise(pieces):
         if left.end > right.offset:
-            raise Unproven(f"the bytes at {right.offset:#x} belong to two loaded sections at once")
+            kind = Nonsense if obj.shdrs else Unproven
+            raise kind(f"the bytes at {right.offset:#x} belong to two loaded sections at once")
     return pieces
 
 

@@ -37,7 +37,7 @@ class Survey:
         self.strtab = next((p for p in pieces if p.kind is Kind.STRTAB), None)
         self.end = max(
             [obj.table_end, obj.shdrs_end]
-            + [p.end for p in obj.phdrs]
+            + [p.end for p in obj.phdrs if p.end <= obj.draft.size]
             + [section.end for section in obj.shdrs]
         )
         tail = obj.draft.size - self.end

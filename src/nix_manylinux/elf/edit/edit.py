@@ -17,13 +17,14 @@ from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft.bytes import Change, Draft, FileSource, read_at
 from nix_manylinux.elf.draft.goal import goal_of
-from nix_manylinux.elf.draft.headers import Object, Unproven
+from nix_manylinux.elf.draft.headers import Nonsense, Object, Unproven
 from nix_manylinux.elf.draft.pieces import pieces_of
 from nix_manylinux.elf.draft.survey import Survey
 from nix_manylinux.elf.edit.build import Build
 from nix_manylinux.elf.edit.layout import NoRoom, plans
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.proof.contents import differences
+from nix_manylinux.elf.read import read_elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 _HINT = "give this user the right to write there, or free some space; nothing has changed"
 _LEAVE = (
-    "nothing has changed; --exclude GLOB leaves the file alone (manylinuxExclude in Nix),"
-    " and please report it if it runs as it is"
+    "nothing has changed; --damaged warn links all other files, --exclude GLOB leaves this one"
+    " alone (--damaged=warn in manylinuxFixupFlags, manylinuxExclude in Nix), and please report"
+    " it if it runs as it is"
 )
 
 #: Machines whose ABI documents this writer was held against.
@@ -126,13 +128,28 @@ def edit_file(
     try:
         return _edit(descriptor, path, edit, before_write or _nothing)
     except (BadElf, EditFailed) as error:
-        error.hint = error.hint or _LEAVE
+        if not error.hint:
+            error.hint = f"it would have to get {_told(edit)}; {_LEAVE}"
         error.at(where)
         raise
     except OSError as error:
         raise EditFailed(f"can't be edited: {error.strerror}", where=where, hint=_HINT) from error
     finally:
         os.close(descriptor)
+
+
+def _told(edit: ElfEdit) -> str:
+    """Say what an edit changes, for those who have to do it in another way."""
+    parts = []
+    if edit.interpreter is not None:
+        parts.append(f"the interpreter {edit.interpreter}")
+    if edit.search_path is not None:
+        parts.append(f"the search path {':'.join(edit.search_path) or '(none)'}")
+    parts += [f"the needed name {new} for {old}" for old, new in edit.replace_needed]
+    parts += [f"the needed name {name}" for name in edit.add_needed]
+    if edit.clear_executable_stack:
+        parts.append("a stack that is not executable")
+    return " and ".join(parts)
 
 
 def _nothing(_edited: Edited) -> None:
@@ -146,7 +163,6 @@ def _edit(
     if not stat.S_ISREG(status.st_mode):
         raise EditFailed("not a regular file")
     source = FileSource(descriptor)
-    before = Object(Draft(source))
     untouched = Edited(
         path,
         "unchanged",
@@ -155,15 +171,25 @@ def _edit(
         inode=(status.st_dev, status.st_ino),
         times=(status.st_atime_ns, status.st_mtime_ns),
     )
+    sections = False
     try:
-        goal = goal_of(before, edit)
-        if not goal.changed:
-            return untouched
-        changes, size, notes = draft_edit(before, edit, goal)
+        try:
+            before = Object(Draft(source))
+            sections = bool(before.shdrs)
+            found = _drafted(before, edit)
+        except Nonsense:
+            found = _drafted(Object(Draft(source), sections=False), edit)
+    except BadElf as error:
+        # What no loader takes is damaged; what one takes is only beyond this writer.
+        read_elf(path)
+        raise Unproven(error.what) from error
     except Unproven as error:
-        if not before.shdrs:
+        if not sections:
             raise
         return _edit_elsewhere(source, untouched, edit, str(error), before_write)
+    if found is None:
+        return untouched
+    changes, size, notes = found
     if not changes:
         return replace(untouched, notes=notes)
     old = tuple((change.offset, change.old) for change in changes)
@@ -171,6 +197,12 @@ def _edit(
     before_write(edited)
     _write(edited, changes)
     return edited
+
+
+def _drafted(before: Object, edit: ElfEdit) -> tuple[list[Change], int, tuple[str, ...]] | None:
+    """Lay an edit out; None where the file is already as it should be."""
+    goal = goal_of(before, edit)
+    return draft_edit(before, edit, goal) if goal.changed else None
 
 
 def _edit_elsewhere(
