@@ -105,6 +105,10 @@ def suggest(soname: str, table: Table) -> Suggestion:
             "with what needs it; in this one it is missing"
         )
         return Suggestion(soname=soname, kind="none", notes=(note,))
+    if row and row.attr.startswith("python") and _OF_A_LANGUAGE.fullmatch(row.attr):
+        package = row.attr.rpartition(".")[2]
+        note = f"{soname} is a part of the Python package {package}: take that one's wheel, too"
+        return Suggestion(soname=soname, kind="none", notes=(note,))
     if row and row.attr and not _is_borrowed(row, table):
         return _from_row(soname, row, "exact", table)
     return _by_family(soname, table)
@@ -158,16 +162,61 @@ def explain(suggestion: Suggestion) -> str:
 
 
 def _is_borrowed(row: SonameRow, table: Table) -> bool:
-    """Whether a name without a version is that of an application's private copy.
+    """Whether the library is some application's private copy of another package's.
 
-    So it is where the library itself is known with a version, and the package
-    isn't called after it: aws-lc's libssl.so, an application's libsqlite3.so.
-    musl's soname is libc.so.
+    A provider is a package whose purpose is the library. That is told by names: of the
+    packages that have a library, in any version, one is called like it (libgit2, not
+    glamoroustoolkit), or like another of its own libraries (openssl, not mailspring); a
+    name behind another one's with a dash is a copy of that one (servarr-ffmpeg). What
+    only one package has is nobody's copy: libasound is alsa-lib's. musl's soname is libc.so.
     """
-    stem = row.soname.removesuffix(".so")
-    if stem in {row.soname, "libc"} or _letters(stem) in _letters(row.attr):
+    match = _SONAME.fullmatch(row.soname)
+    stem = match["stem"] if match else row.soname
+    maker = _without_version(row.attr) in _OTHER_MAKERS
+    if stem == "libc" or maker or _is_called_like(stem, row.attr):
         return False
-    return bool(_versioned(table.stems.get(stem, ())))
+    others = {each.attr for each in table.stems.get(stem, ())} - {row.attr}
+    makers = {each for each in others if not _is_variant(row.attr, each)}
+    purposes = _purposes(table)
+    return (
+        any(_is_called_like(stem, each) for each in makers)
+        or (row.attr not in purposes and any(each in purposes for each in makers))
+        or any(row.attr.endswith(f"-{each}") for each in others)
+    )
+
+
+#: Packages that make a library of their own under a name that others made known.
+_OTHER_MAKERS = frozenset({"e2fsprogs", "glibc", "heimdal", "libressl", "mvapich", "systemdLibs"})
+
+
+@lru_cache(maxsize=1)
+def _purposes(table: Table) -> frozenset[str]:
+    """Give the packages that are called like one of their libraries."""
+    return frozenset(
+        row.attr
+        for stem, rows in table.stems.items()
+        for row in rows
+        if _is_called_like(stem, row.attr)
+    )
+
+
+def _is_called_like(stem: str, attribute: str) -> bool:
+    library, package = _letters(stem), _letters(_without_version(attribute))
+    if len(library) < 3:  # "z" is in many a name
+        return package in {library, f"{library}lib"}
+    return bool(package) and (
+        library in package or (len(package) > 2 and library.startswith(package))
+    )
+
+
+def _is_variant(attribute: str, other: str) -> bool:
+    """Whether a package is another one with something behind its name: qgis-ltr is qgis."""
+    base = _letters(_without_version(other))
+    return bool(base) and _letters(_without_version(attribute)).startswith(base)
+
+
+def _without_version(attribute: str) -> str:
+    return re.sub(r"[-_]?[0-9]+(?:[._-][0-9]+)*$", "", attribute.rpartition(".")[2])
 
 
 def _letters(name: str) -> str:
@@ -184,6 +233,7 @@ def _by_family(soname: str, table: Table) -> Suggestion:
     nobody = (f"no nixpkgs package has {soname}",)
     match = _SONAME.fullmatch(soname)
     family = table.stems.get(match["stem"], ()) if match else ()
+    family = tuple(row for row in family if not _is_borrowed(row, table))
     family = _versioned(family) or family
     for known in family:
         if soname.startswith(f"{known.soname}."):
