@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nix_manylinux.resolve.planner import make_loader
+from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.target.target import from_dynamic_linker
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.libraries import LibraryIndex

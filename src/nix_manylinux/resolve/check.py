@@ -6,8 +6,9 @@ from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
-from nix_manylinux.resolve.planner import make_loader
+from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.simulation import Problems
 from nix_manylinux.tree.index import TreeIndex, inside
 
@@ -50,6 +51,8 @@ class _Checker:
         self.drivers = frozenset({*data.driver, *options.driver_libs})
         self.loader = make_loader(target, libraries, data)
         self.index = TreeIndex(trees)
+        #: Of libraries of the trees, by their own needs: told when all files have been opened.
+        self.version_faults: list[Fault] = []
         self.problems = Problems()
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.warnings: dict[str, None] = {}
@@ -69,6 +72,15 @@ class _Checker:
             for position, tree in enumerate(self.trees)
             for file in tree.files
         )
+        replaced = superseded(files, self.trees)
+        for fault in self.version_faults:
+            owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
+            label = owner.label if owner else fault.path
+            if fault.path in replaced:
+                text = f"it can't be loaded here ({fault.reason}); what needs it has another one"
+                self.warnings[f"{label}: {text}"] = None
+            else:
+                self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
         self.ignore.refuse_unwanted()
         return Plan(
             target=self.target,
@@ -179,6 +191,9 @@ class _Checker:
             return
         owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
         label = owner.label if owner else fault.path
+        if fault.kind == "version" and owner is not None:
+            self.version_faults.append(fault)
+            return
         if fault.kind in {"version", "refused"}:
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.values import Value, field
+from nix_manylinux.data import Libraries, read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.elf.facts import ElfFacts, VersionNeed
     from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.libraries import LibraryIndex
 
     class Files(Protocol):
         """The part of the file system that the loader looks at."""
@@ -373,3 +375,14 @@ def _tls_faults(process: Process, room: int) -> list[Fault]:
             )
             faults.append(Fault("refused", current.path.rpartition("/")[2], current.path, reason))
     return faults
+
+
+def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:
+    """Return the simulation of ``target``'s dynamic linker over the library index's disk."""
+    data = data or read_libraries()
+    return Loader(
+        target,
+        libraries.disk,
+        hwcaps=data.hwcaps.get(target.machine.name, ()),
+        reserved=data.musl_reserved,
+    )

@@ -11,12 +11,13 @@ from __future__ import annotations
 from nix_manylinux.base.patterns import IgnoreList, file_matches, refuse_wildcards
 from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import replace
-from nix_manylinux.data import Libraries, read_libraries
+from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries
-from nix_manylinux.resolve.loader import Loader
+from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
+from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable_providers
 from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
 from nix_manylinux.resolve.searchpath import Composer, SearchPath
 from nix_manylinux.resolve.simulation import Problems, Simulation
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nix_manylinux.base.progress import Progress
+    from nix_manylinux.resolve.simulation import VersionFault
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+#: Plans that are made, at most, in place of one that is refused for versions.
+_TRIES = 8
 
 #: From this version on glibc refuses to load a library that wants an executable stack.
 _NO_EXECSTACK = (2, 41)
@@ -48,18 +53,19 @@ def plan_trees(
     What is missing or incompatible is in the plan, not raised. Raises
     `BadOption` and `BadTree` for options that can't be meant.
     """
-    return _Planner(tuple(trees), target, libraries, options or Options()).plan(progress)
-
-
-def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:
-    """Return the simulation of ``target``'s dynamic linker over the library index's disk."""
-    data = data or read_libraries()
-    return Loader(
-        target,
-        libraries.disk,
-        hwcaps=data.hwcaps.get(target.machine.name, ()),
-        reserved=data.musl_reserved,
-    )
+    planner = _Planner(tuple(trees), target, libraries, options or Options())
+    plan = planner.plan(progress)
+    for _ in range(_TRIES if plan.incompatible else 0):
+        again = planner.another(plan)
+        if again is None:
+            break
+        other = again.plan(progress)
+        if len(other.incompatible) + len(other.missing) >= len(plan.incompatible) + len(
+            plan.missing
+        ):
+            break
+        planner, plan = again, other
+    return plan
 
 
 class _Planner:
@@ -69,7 +75,14 @@ class _Planner:
         target: Target,
         libraries: LibraryIndex,
         options: Options,
+        *,
+        passed_over: frozenset[str] = frozenset(),
+        reasons: tuple[str, ...] = (),
     ) -> None:
+        self._given = libraries
+        self._passed_over = passed_over
+        self._reasons = reasons
+        self._version_faults: list[VersionFault] = []
         data = read_libraries()
         refuse_wildcards(options.driver_libs, "--driver-lib")
         refuse_wildcards(options.provided_later, "--provided-later")
@@ -101,6 +114,8 @@ class _Planner:
             ignore=self.ignore,
             drivers=frozenset({*data.driver, *options.driver_libs}),
             reserved=data.musl_reserved,
+            last_resort=passed_over
+            | {path for path, (_, f) in self.index.files.items() if options.excludes(f.label)},
         )
         self.runtime = RuntimeLibraries(
             options.runtime_libs,
@@ -115,6 +130,8 @@ class _Planner:
             (position, file) for position, tree in enumerate(self.trees) for file in tree.files
         ]
         drafts = [self._draft(*each) for each in told(files, progress, "planning")]
+        idle = idle_libraries(drafts, self.trees, self._passed_over) if self._passed_over else ()
+        drafts = [self._leave(each) if each in idle else each for each in drafts]
         inherited = self._inheriting(drafts)
         plans = tuple(self._finish(draft, inherited) for draft in drafts)
         self._hold_against_loader(plans, progress)
@@ -125,8 +142,39 @@ class _Planner:
             files=plans,
             missing=self.problems.missing(),
             incompatible=self.problems.incompatible(),
-            warnings=(*self.warnings, *barred_warning(self.barred), *self.ignore.warnings()),
+            warnings=(
+                *self._reasons,
+                *self.warnings,
+                *barred_warning(self.barred),
+                *self.ignore.warnings(),
+            ),
         )
+
+    def another(self, plan: Plan) -> _Planner | None:
+        """Give a planner that may do better than ``plan``, which is this one's and refused."""
+        more = unloadable_providers(plan) - self._passed_over
+        order = None if more else better_order(self._given, self._version_faults)
+        if not more and order is None:
+            return None
+        libraries, why = order or (self._given, "")
+        return _Planner(
+            self.trees,
+            self.target,
+            libraries,
+            self.options,
+            passed_over=self._passed_over | more,
+            reasons=(*self._reasons, why) if why else self._reasons,
+        )
+
+    def _leave(self, draft: FilePlan) -> FilePlan:
+        """Leave a file alone that can't be loaded here, and that nobody takes any more."""
+        self.problems.forget(draft.file.label)
+        why = "; ".join(r.reason for r in draft.resolutions if r.reason)
+        self.warnings.append(
+            f"{draft.file.label}: it can't be loaded here ({why}), and what needs it is linked"
+            " to a library outside of the tree; it is left alone"
+        )
+        return replace(draft, resolutions=(), skipped="can't be loaded here, and nothing needs it")
 
     # -- one file ---------------------------------------------------------
 
@@ -319,6 +367,7 @@ class _Planner:
         for plan in told(files, progress, "simulating"):
             if not plan.skipped:
                 held.open(plan)
+        self._version_faults = held.version_faults
 
     def _forgiven(self, label: str, name: str) -> bool:
         """Whether a library that is needed further down may be absent."""

@@ -49,6 +49,7 @@ class Resolver:
         ignore: IgnoreList,
         drivers: frozenset[str],
         reserved: tuple[str, ...],
+        last_resort: frozenset[str] = frozenset(),
     ) -> None:
         self.target = target
         self.trees = trees
@@ -60,7 +61,10 @@ class Resolver:
         self.ignore = ignore
         self.drivers = drivers
         self._reserved = reserved
+        #: Libraries of the trees that are taken only where there is no other one.
+        self._last_resort = last_resort
         self._store_faults: dict[str, str] = {}
+        self._closures: dict[frozenset[str], list[str]] = {}
         #: The path of the file that was asked about last, and where its own search path leads.
         self._own: tuple[str, list[str], list[str]] = ("", [], [])
 
@@ -80,7 +84,7 @@ class Resolver:
                 return kept
             wanted = name.rpartition("/")[2]
         misfits: list[tuple[bool, str]] = []
-        for outcome, path, note in self._candidates(tree, file, wanted):
+        for outcome, path, note in self._in_order(tree, file, wanted):
             reason, hard = self._misfit(file.facts, name, path)
             if not reason:
                 return Resolution(name=name, outcome=outcome, path=path or None, reason=note)
@@ -110,6 +114,19 @@ class Resolver:
             return Resolution(name=name, outcome=Outcome.IGNORED, reason=f"ignored by {pattern!r}")
         reasons = "; ".join(dict.fromkeys(reason for _, reason in misfits))
         return Resolution(name=name, outcome=Outcome.MISSING, reason=reasons)
+
+    def _in_order(self, tree: int, file: TreeFile, name: str) -> Iterator[tuple[Outcome, str, str]]:
+        """All that could answer, those of last resort at the end."""
+        if not self._last_resort:
+            yield from self._candidates(tree, file, name)
+            return
+        put_off = []
+        for each in self._candidates(tree, file, name):
+            if each[1] in self._last_resort:
+                put_off.append(each)
+            else:
+                yield each
+        yield from put_off
 
     def _candidates(
         self, tree: int, file: TreeFile, name: str
@@ -141,33 +158,35 @@ class Resolver:
     def _of_named_wheels(
         self, facts: TreeFacts, path: str, entries: list[str], name: str
     ) -> Iterator[str]:
-        """Rule 4: wheels that the file's own `$ORIGIN` entry or Requires-Dist names."""
-        home = next(
-            (
-                f"{facts.root}/{site}" if site else facts.root
-                for site in sorted(facts.site_packages, key=len, reverse=True)
-                if inside(path, f"{facts.root}/{site}" if site else facts.root)
-            ),
-            None,
-        )
-        if home is not None:
-            for directory in entries:
-                if inside(directory, home):
-                    for site in self.wheels.site_packages:
-                        found = self.disk.find(site + directory[len(home) :], name)
-                        if found is not None:
-                            yield found
-        required = {each for dist in facts.distributions for each in dist.requires}
-        for site in self.wheels.site_packages if required else ():
+        """Rule 4: wheels that the file's own `$ORIGIN` entry names, or Requires-Dist.
+
+        What a required wheel requires in turn counts, too: cmeel's wheels use the
+        libraries of those that theirs depend on.
+        """
+        places = [f"{facts.root}/{site}" if site else facts.root for site in facts.site_packages]
+        home = max((place for place in places if inside(path, place)), key=len, default=None)
+        for directory in entries if home is not None else ():
+            if inside(directory, home or ""):
+                for site in self.wheels.site_packages:
+                    found = self.disk.find(site + directory[len(home or "") :], name)
+                    if found is not None:
+                        yield found
+        for dist in self._required({each for d in facts.distributions for each in d.requires}):
+            yield from self._of_distribution(dist, name)
+
+    def _of_distribution(self, dist: str, name: str) -> Iterator[str]:
+        for site in self.wheels.site_packages:
             owners = self.wheels.owners(site)
-            mine = required & owners.keys()
-            if not mine:
-                continue
-            for found in self.wheels.named(name, site):
-                if len(owners) == 1 or any(
-                    _lists(owners[dist], found[len(site) + 1 :]) for dist in mine
-                ):
+            for found in self.wheels.named(name, site) if dist in owners else ():
+                if len(owners) == 1 or _lists(owners[dist], found[len(site) + 1 :]):
                     yield found
+
+    def _required(self, direct: set[str]) -> list[str]:
+        """Give what is required, directly or by others; the nearest first."""
+        key = frozenset(direct)
+        if key not in self._closures:
+            self._closures[key] = self.wheels.required(sorted(direct))
+        return self._closures[key]
 
     def _absolute(self, tree: int, file: TreeFile, name: str) -> Resolution | None:
         """Judge a needed name with a slash: kept if it leads to where we look anyway."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.values import Value
 from nix_manylinux.resolve.plan import Outcome, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nix_manylinux.resolve.loader import Fault, Loader
+    from nix_manylinux.resolve.loader import Fault, Loader, Process
     from nix_manylinux.resolve.plan import FilePlan
     from nix_manylinux.tree.index import TreeIndex
+
+
+class VersionFault(Value):
+    """A library that lacks symbol versions: who needs which of it. Paths are absolute."""
+
+    name: str
+    wanting: str
+    provider: str
+    versions: frozenset[str]
 
 
 class Simulation:
@@ -32,6 +42,8 @@ class Simulation:
         self._loader = loader
         self._problems = problems
         self._forgiven = forgiven
+        #: What was found of libraries outside of the trees.
+        self.version_faults: list[VersionFault] = []
 
     def open(self, plan: FilePlan) -> None:
         """Open one file of the plan; what differs becomes a problem."""
@@ -45,7 +57,25 @@ class Simulation:
                 reason = f"the loader would take {got} instead of {r.path}"
                 self._problems.add(Outcome.INCOMPATIBLE, r.name, plan.file.label, reason)
         for fault in process.faults:
+            if fault.kind == "version":
+                self._note_versions(process, fault)
             self._fault(plan, fault)
+
+    def _note_versions(self, process: Process, fault: Fault) -> None:
+        facts = self._loader.files.facts(fault.path)
+        provider = process.known.get(fault.name)
+        if facts is not None and provider is not None:
+            versions = frozenset(
+                n.version for n in facts.needs if n.library == fault.name and not n.weak
+            )
+            self.version_faults.append(
+                VersionFault(
+                    name=fault.name,
+                    wanting=fault.path,
+                    provider=provider.path,
+                    versions=versions,
+                )
+            )
 
     def _fault(self, plan: FilePlan, fault: Fault) -> None:
         """Make a fault of the loader a problem, unless the file's own resolution told it."""
@@ -72,6 +102,11 @@ class Problems:
         """Record that ``wanted_by`` can't have ``name``."""
         self._wanted.setdefault((outcome, name, reason), set()).add(wanted_by)
 
+    def forget(self, wanted_by: str) -> None:
+        """Leave out what one file can't have: it is not needed itself."""
+        for who in self._wanted.values():
+            who.discard(wanted_by)
+
     def knows(self, name: str, wanted_by: str) -> bool:
         """Whether it is told already that ``wanted_by`` can't have ``name``."""
         return any(n == name and wanted_by in who for (_, n, _), who in self._wanted.items())
@@ -88,5 +123,5 @@ class Problems:
         return tuple(
             Problem(name=name, wanted_by=tuple(sorted(who)), reason=reason)
             for (kind, name, reason), who in sorted(self._wanted.items())
-            if kind is outcome
+            if kind is outcome and who
         )

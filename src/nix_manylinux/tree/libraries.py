@@ -10,7 +10,12 @@ import os
 
 from nix_manylinux.base.errors import BadElf, BadOption, BadTree
 from nix_manylinux.tree.disk import Disk
-from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.wheel.metadata import (
+    MAX_METADATA,
+    normalise_name,
+    read_headers,
+    required_names,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +81,8 @@ class WheelIndex:
         self.site_packages = site_packages
         self.disk = disk
         self._files: dict[str, dict[str, list[str]]] = {}
+        self._owners: dict[str, dict[str, str]] = {}
+        self._required: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def from_site_packages(cls, directories: Iterable[str], *, disk: Disk) -> WheelIndex:
@@ -100,12 +107,44 @@ class WheelIndex:
 
     def owners(self, site_packages: str) -> dict[str, str]:
         """Normalised distribution names with their dist-info folders."""
-        found = {}
-        for name in sorted(self.disk.names(site_packages)):
-            if name.endswith(".dist-info"):
-                project = name.removesuffix(".dist-info").rpartition("-")[0] or name
-                found[normalise_name(project)] = f"{site_packages}/{name}"
+        found = self._owners.get(site_packages)
+        if found is None:
+            found = self._owners[site_packages] = {}
+            for name in sorted(self.disk.names(site_packages)):
+                if name.endswith(".dist-info"):
+                    project = name.removesuffix(".dist-info").rpartition("-")[0] or name
+                    found[normalise_name(project)] = f"{site_packages}/{name}"
         return found
+
+    def required(self, names: Iterable[str]) -> list[str]:
+        """Give normalised names with all that their distributions here require, nearest first.
+
+        Requirements for extras count: whether an extra was asked for, nobody knows.
+        """
+        found = dict.fromkeys(names)
+        queue = list(found)
+        while queue:
+            following = [
+                each
+                for name in queue
+                for site in self.site_packages
+                if (dist_info := self.owners(site).get(name))
+                for each in self._requirements(dist_info)
+            ]
+            queue = [each for each in dict.fromkeys(following) if each not in found]
+            found |= dict.fromkeys(queue)
+        return list(found)
+
+    def _requirements(self, dist_info: str) -> tuple[str, ...]:
+        known = self._required.get(dist_info)
+        if known is None:
+            try:
+                with open(f"{dist_info}/METADATA", "rb") as file:
+                    headers = read_headers(file.read(MAX_METADATA))
+            except OSError:  # an installer that was interrupted leaves folders without it
+                headers = {}
+            known = self._required[dist_info] = required_names(headers.get("requires-dist", ()))
+        return known
 
     def _by_name(self, site_packages: str) -> dict[str, list[str]]:
         files = self._files.get(site_packages)
