@@ -177,7 +177,7 @@ def planned_facts(facts: ElfFacts, edit: ElfEdit) -> ElfFacts:
         rpath=rpath,
         runpath=runpath,
         interpreter=edit.interpreter or facts.interpreter,
-        needed=(*edit.add_needed, *(renamed.get(n, n) for n in facts.needed)),
+        needed=(*(renamed.get(n, n) for n in facts.needed), *edit.add_needed),
         filters=tuple(renamed.get(n, n) for n in facts.filters),
         needs=tuple(replace(n, library=renamed.get(n.library, n.library)) for n in facts.needs),
         executable_stack=facts.executable_stack and not edit.clear_executable_stack,

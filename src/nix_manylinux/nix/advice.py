@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.patterns import exact_globs, exact_pattern
-from nix_manylinux.nix.packages import Suggestion, Table, advise, explain, package_sets, suggest
+from nix_manylinux.nix.packages import Suggestion, Table, advise_any, explain, package_sets, suggest
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ def paste_block(
     beyond = [each for each in problems if _is_beyond(each)]
     problems = [each for each in problems if each not in beyond]
     brought = package_sets(trees, table)
-    suggestions = [advise(problem.name, table, brought) for problem in problems]
+    suggestions = [advise_any(problem.names, table, brought) for problem in problems]
     found = _by_attribute(each for each in suggestions if each.is_sure)
     nobody = [
         problem
@@ -68,8 +68,12 @@ def paste_block(
     if old:
         lines.append(f"# in older nixpkgs: {', '.join(old)}")
     lines += dict.fromkeys(nix_comment(note) for each in found for note in each.notes)
-    told = {each.soname: each for each in suggestions}
-    lines += dict.fromkeys(line for each in nobody for line in _about(each, told[each.name]))
+    lines += dict.fromkeys(
+        line
+        for problem, each in zip(problems, suggestions, strict=True)
+        if problem in nobody
+        for line in _about(problem, each)
+    )
     if nobody:
         wheel = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
         later = "manylinuxProvidedLater" if in_build else "--provided-later SONAME"

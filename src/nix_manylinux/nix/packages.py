@@ -131,6 +131,12 @@ def advise(soname: str, table: Table, brought: Container[str]) -> Suggestion:
     return replace(found, kind="none", attribute="", notes=(note,))
 
 
+def advise_any(sonames: Sequence[str], table: Table, brought: Container[str]) -> Suggestion:
+    """Look several names up any of which would do, as `advise` does: the first that is had."""
+    found = [advise(soname, table, brought) for soname in sonames]
+    return next((each for each in found if each.is_sure), found[0])
+
+
 def package_set(attribute: str) -> str:
     """Name the set that a package's libraries are built together in: "kdePackages", or "".
 

@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.nix.advice import plan_block, runtime_block
-from nix_manylinux.nix.packages import Table, advise, explain, package_sets, suggest
+from nix_manylinux.nix.packages import Table, advise_any, explain, package_sets, suggest
 from nix_manylinux.report.summary import count, files_text, problems_text, summary
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
@@ -57,7 +57,7 @@ def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: 
         lines += ["", "not in the wheel:"]
         brought = package_sets([seen.facts], table)
         for problem in seen.plan.missing:
-            advice = explain(advise(problem.name, table, brought))
+            advice = explain(advise_any(problem.names, table, brought))
             lines += _absent(problem, advice, everything=verbose)
     unfit = seen.plan.incompatible
     if unfit or seen.misfits:
@@ -99,7 +99,7 @@ def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
                 "notes": list(found.notes),
             }
             for problem in seen.plan.missing
-            for found in [advise(problem.name, table, brought)]
+            for found in [advise_any(problem.names, table, brought)]
         },
         "runtime_loads": [
             {"name": each.name, "sources": [list(source) for source in each.sources]}
@@ -196,7 +196,7 @@ def _breach(breach: Breach) -> dict[str, Any]:
 def _absent(problem: Problem, advice: str, *, everything: bool) -> list[str]:
     reason = f" ({problem.reason})" if problem.reason else ""
     return [
-        f"  {problem.name}: {advice}{reason}",
+        f"  {' or '.join(problem.names)}: {advice}{reason}",
         f"      wanted by {_some(problem.wanted_by, everything=everything)}",
     ]
 

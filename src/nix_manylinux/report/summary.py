@@ -93,7 +93,8 @@ def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> l
     """Give one block for each library: why, and who wants it."""
     lines = []
     for problem in problems:
-        lines.append(f"{problem.name}{': ' + problem.reason if problem.reason else ''}")
+        names = " or ".join(problem.names)
+        lines.append(f"{names}{': ' + problem.reason if problem.reason else ''}")
         shown = problem.wanted_by if everything else problem.wanted_by[:_FEW]
         lines += [f"    wanted by {label}" for label in shown]
         more = len(problem.wanted_by) - len(shown)
@@ -232,6 +233,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "name": problem.name,
         "wanted_by": list(problem.wanted_by),
         "reason": problem.reason or None,
+        **({"alternatives": list(problem.alternatives)} if problem.alternatives else {}),
     }
 
 

@@ -6,6 +6,7 @@ from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.dlopen import musl_warning
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
@@ -121,6 +122,11 @@ class _Checker:
         if facts.refused and self.target.libc == "glibc":
             self._refused(file)
             return FilePlan(tree=position, file=file, skipped="glibc refuses it")
+        return self._open(position, tree, file)
+
+    def _open(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
+        """Open one file as the loader would, and tell what it would complain of."""
+        facts = file.facts
         path = f"{tree.root}/{file.path}"
         process = self.loader.open(path)
         resolutions = tuple(
@@ -136,6 +142,9 @@ class _Checker:
             )
         for fault in process.faults:
             self._fault(fault)
+        if self.target.libc == "musl" and facts.kind is ElfKind.LIBRARY:
+            unmet = [n for n in facts.dlopen if not set(n.sonames) & set(facts.needed)]
+            self.warnings |= {musl_warning(file.label, n.sonames[0]): None for n in unmet}
         return FilePlan(tree=position, file=file, resolutions=resolutions)
 
     def _refused(self, file: TreeFile) -> None:

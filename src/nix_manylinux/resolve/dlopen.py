@@ -1,4 +1,10 @@
-"""Libraries that a file loads by dlopen: declared by the user, put on the right paths."""
+"""Libraries that a file loads by dlopen: declared by the user, put on the right paths.
+
+glibc looks for them along the search path of the file that calls dlopen. musl looks along
+the program's only (ldso/dynlink.c, dlopen: needed_by is the head of the list), but knows
+what is loaded by the name that it was needed by: there a library gets the name among its
+own needs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nix_manylinux.resolve.plan import Resolution
+    from nix_manylinux.tree.facts import TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
 
@@ -36,20 +44,36 @@ class RuntimeLibraries:
         self._drivers = drivers
         everywhere: list[str] = []
         scoped: dict[str, list[str]] = {}
+        self._sonames: dict[str, list[str]] = {}
+        self._unscoped: list[str] = []
         for value in values:
             folder = self._directory(value)
             users = [] if "/" in value else self._users(value, files)
             if users:
                 for path in users:
                     scoped.setdefault(path, []).append(folder)
+                    self._sonames.setdefault(path, []).append(value)
             else:
                 everywhere.append(folder)
+                self._unscoped.append(value)
         self._everywhere = everywhere
         self._scoped = scoped
 
     def directories(self, path: str) -> list[str]:
         """Directories to put on the search path of the file at ``path``."""
         return [*self._scoped.get(path, ()), *self._everywhere]
+
+    def lost_on_musl(self) -> list[str]:
+        """Say in one line, or none, what no library will find: it went to all, named by none."""
+        if not self._unscoped:
+            return []
+        names = ", ".join(self._unscoped)
+        what = "musl looks for what is loaded by dlopen along the program's search path only"
+        return [f"{what}: {names} can be found by programs of these trees, not by their libraries"]
+
+    def sonames(self, path: str) -> list[str]:
+        """Sonames that the file at ``path`` holds, and loads by them."""
+        return [*dict.fromkeys(self._sonames.get(path, ()))]
 
     def _users(self, soname: str, files: Sequence[str]) -> list[str]:
         return [path for path in files if self._libraries.disk.mentions(path, soname)]
@@ -70,3 +94,31 @@ class RuntimeLibraries:
                 hint="add its package to buildInputs (--libs DIR), or give its directory instead",
             )
         return found.rpartition("/")[0]
+
+
+def needed_by_name(
+    file: TreeFile, resolutions: Sequence[Resolution], sonames: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Give the names that a library for musl must need, to load them by dlopen; and warnings.
+
+    ``sonames`` are those that a user has declared. What a dlopen note only recommends is
+    not loaded for it, but told.
+    """
+    found = {r.name for r in resolutions if r.path}
+    names = [*sonames]
+    warnings = []
+    for note in file.facts.dlopen:
+        had = [name for name in note.sonames if name in found]
+        if note.priority == "required":
+            names += had[:1]
+        elif had and not set(note.sonames) & {*file.facts.needed, *names}:
+            warnings.append(musl_warning(file.label, had[0]))
+    return tuple(n for n in dict.fromkeys(names) if n not in file.facts.needed), warnings
+
+
+def musl_warning(label: str, name: str) -> str:
+    """Say of a library for musl that it may not find what it loads by dlopen."""
+    return (
+        f"{label}: musl looks for {name}, which it loads by dlopen, along the program's search"
+        " path only; --runtime-libs makes it needed"
+    )

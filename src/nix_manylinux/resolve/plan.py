@@ -66,13 +66,15 @@ class Resolution(Value):
 
     ``name`` is the needed name as the file has it. ``path`` is the file that
     was chosen, absolute, and None where there is none. ``reason`` is a
-    sentence wherever the outcome wants explaining.
+    sentence wherever the outcome wants explaining. ``alternatives`` are names that
+    would have done as well, as a dlopen note may list them.
     """
 
     name: str
     outcome: Outcome
     path: str | None = None
     reason: str = ""
+    alternatives: tuple[str, ...] = ()
 
 
 class FilePlan(Value):
@@ -100,12 +102,19 @@ class FilePlan(Value):
 class Problem(Value):
     """A needed name that can't be had, with every file that wants it.
 
-    ``wanted_by`` are labels; ``reason`` is empty for a plain absence.
+    ``wanted_by`` are labels; ``reason`` is empty for a plain absence. Any of
+    ``alternatives`` would do in place of ``name``.
     """
 
     name: str
     wanted_by: tuple[str, ...]
     reason: str = ""
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names any of which would do."""
+        return (self.name, *self.alternatives)
 
 
 class Plan(Value):

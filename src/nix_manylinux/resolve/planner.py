@@ -13,7 +13,7 @@ from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
-from nix_manylinux.resolve.dlopen import RuntimeLibraries
+from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
@@ -136,6 +136,8 @@ class _Planner:
         plans = tuple(self._finish(draft, inherited) for draft in drafts)
         self._hold_against_loader(plans, progress)
         self.ignore.refuse_unwanted()
+        if self.target.libc == "musl":
+            self.warnings += self.runtime.lost_on_musl()
         return Plan(
             target=self.target,
             trees=self.trees,
@@ -196,7 +198,7 @@ class _Planner:
         resolutions = list(by_name.values())
         for r in resolutions:
             if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
-                self.problems.add(r.outcome, r.name, file.label, r.reason)
+                self.problems.add(r.outcome, r.name, file.label, r.reason, r.alternatives)
         return FilePlan(
             tree=tree,
             file=file,
@@ -263,7 +265,9 @@ class _Planner:
             if had:
                 yield had[0]
             elif note.priority == "required":
-                yield self.resolver.resolve(tree, file, note.sonames[0])
+                really = [self.resolver.resolve(tree, file, name) for name in note.sonames]
+                waived = [r for r in really if r.outcome is Outcome.IGNORED]
+                yield waived[0] if waived else replace(really[0], alternatives=note.sonames[1:])
             else:
                 yield tried[0]
 
@@ -296,6 +300,12 @@ class _Planner:
                 Outcome.INCOMPATIBLE, name, file.label, "no search path of this file can lead to it"
             )
         edit, notes = self._edit(file, path, inherit=f"{tree.root}/{file.path}" in inherited)
+        if self.target.libc == "musl" and file.facts.kind is ElfKind.LIBRARY:
+            sonames = self.runtime.sonames(f"{tree.root}/{file.path}")
+            more, warnings = needed_by_name(file, draft.resolutions, sonames)
+            edit = replace(edit, add_needed=more)
+            notes += [f"{name} is needed from now on, so that dlopen finds it" for name in more]
+            self.warnings += warnings
         planned = planned_facts(file.facts, edit)
         self.libraries.disk.learn(f"{tree.root}/{file.path}", planned)
         self._warn(file, draft.resolutions)

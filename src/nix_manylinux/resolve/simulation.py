@@ -96,11 +96,18 @@ class Problems:
     """Collects problems; equal names and reasons are one, with all that want it."""
 
     def __init__(self) -> None:
-        self._wanted: dict[tuple[Outcome, str, str], set[str]] = {}
+        self._wanted: dict[tuple[Outcome, str, str, tuple[str, ...]], set[str]] = {}
 
-    def add(self, outcome: Outcome, name: str, wanted_by: str, reason: str) -> None:
-        """Record that ``wanted_by`` can't have ``name``."""
-        self._wanted.setdefault((outcome, name, reason), set()).add(wanted_by)
+    def add(
+        self,
+        outcome: Outcome,
+        name: str,
+        wanted_by: str,
+        reason: str,
+        alternatives: tuple[str, ...] = (),
+    ) -> None:
+        """Record that ``wanted_by`` can't have ``name``, nor one of ``alternatives``."""
+        self._wanted.setdefault((outcome, name, reason, alternatives), set()).add(wanted_by)
 
     def forget(self, wanted_by: str) -> None:
         """Leave out what one file can't have: it is not needed itself."""
@@ -109,7 +116,7 @@ class Problems:
 
     def knows(self, name: str, wanted_by: str) -> bool:
         """Whether it is told already that ``wanted_by`` can't have ``name``."""
-        return any(n == name and wanted_by in who for (_, n, _), who in self._wanted.items())
+        return any(key[1] == name and wanted_by in who for key, who in self._wanted.items())
 
     def missing(self) -> tuple[Problem, ...]:
         """All libraries that nothing provides, sorted by name."""
@@ -121,7 +128,9 @@ class Problems:
 
     def _of(self, outcome: Outcome) -> tuple[Problem, ...]:
         return tuple(
-            Problem(name=name, wanted_by=tuple(sorted(who)), reason=reason)
-            for (kind, name, reason), who in sorted(self._wanted.items())
+            Problem(
+                name=name, wanted_by=tuple(sorted(who)), reason=reason, alternatives=alternatives
+            )
+            for (kind, name, reason, alternatives), who in sorted(self._wanted.items())
             if kind is outcome and who
         )

@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
-from nix_manylinux.nix.packages import advise, package_sets, suggest
+from nix_manylinux.nix.packages import advise, advise_any, package_sets, suggest
 from nix_manylinux.target.policy import parse_floor, policy_for
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ def outside_libraries(
             wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
     found: dict[str, Suggestion] = {}
     nobody, elsewhere = [], []
+    for names in _noted(wheels, known):
+        suggestion = advise_any(names, table, brought)
+        if suggestion.is_sure:
+            found.setdefault(suggestion.attribute, suggestion)
+        elif suggestion.kind != "driver":
+            nobody.append(suggestion)
     for name, folder in sorted(wanted.items()):
         suggestion = suggest(name, table)
         if suggestion.kind == "driver":
@@ -58,6 +64,21 @@ def outside_libraries(
             nobody.append(suggestion)
     ordered = sorted(found.values(), key=lambda each: each.attribute.lower())
     return OutsideLibraries(tuple(ordered), tuple(nobody), tuple(elsewhere))
+
+
+def _noted(wheels: Iterable[DescribedWheel], known: set[str]) -> Iterable[tuple[str, ...]]:
+    """Yield the alternatives of each dlopen note that is required and not met by the wheel."""
+    for wheel in wheels:
+        own = _own_names(wheel.facts)
+        for file in wheel.facts.files:
+            for note in file.facts.dlopen:
+                if note.priority == "required" and not set(note.sonames) & (own | known):
+                    yield note.sonames
+
+
+def _own_names(facts: TreeFacts) -> set[str]:
+    own = {posixpath.basename(name) for file in facts.files for name in file.names}
+    return own | {file.facts.soname for file in facts.files if file.facts.soname}
 
 
 def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
@@ -74,8 +95,7 @@ def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
 
 def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
     """Yield the needed names that are neither known nor in the wheel, with the file that needs."""
-    own = {posixpath.basename(name) for file in facts.files for name in file.names}
-    own |= {file.facts.soname for file in facts.files if file.facts.soname}
+    own = _own_names(facts)
     for file in facts.files:
         if file.facts.kind.is_linked:
             for name in file.facts.needed:

@@ -1,0 +1,141 @@
+"""What is loaded by name at run time: found from inside the library that loads it, or told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.host import needed_names
+from tests.support.installed import command, target_options
+from tests.support.machines import MUSL_LINKER, musl_sandbox
+from tests.support.scene import SITE, Scene
+from tests.support.store import fake_store_path, host_store
+from tests.support.trees import snapshot
+from tests.support.wheels import MadeWheel
+
+from nix_manylinux.cli.main import main
+
+if TYPE_CHECKING:
+    from tests.support.isolation import Sandbox
+
+_CALLER = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int count, char **words)
+{
+    void *handle = dlopen(words[1], RTLD_NOW);
+    int (*go)(void) = handle ? (int (*)(void))dlsym(handle, "go") : 0;
+    printf("%d\n", go ? go() : -1);
+    return 0;
+}
+"""
+
+_INNER = """
+void *dlopen(const char *, int);
+int go(void) { return dlopen("libq.so.1", 2) != 0; }
+"""
+
+
+def note(*sonames: str, priority: str = "required") -> str:
+    """Write C that emits a dlopen note, with these alternatives."""
+    entry = [{"feature": "f", "priority": priority, "soname": list(sonames)}]
+    text = json.dumps(json.dumps(entry))
+    return f"""
+struct note {{ unsigned namesz, descsz, type; char owner[4]; char text[sizeof({text})]; }};
+__attribute__((used, section(".note.dlopen"), aligned(4)))
+static const struct note a_note = {{ 4, sizeof({text}), 0x407c0c0a, "FDO", {text} }};
+"""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Give a scene on a store that has little but the libc."""
+    return Scene(home=tmp_path, store=host_store(["libz.so.1", "libstdc++.so.6"]))
+
+
+def go(scene: Scene, box: Sandbox, path: Path, *flags: str) -> str:
+    """Open a library in a program of musl's and have it open libq.so.1 itself."""
+    source, caller = scene.home / "caller.c", scene.home / "caller"
+    source.write_text(_CALLER)
+    subprocess.run([*flags, "-o", str(caller), str(source)], check=True)
+    return box.run([str(caller), str(path)]).stdout.strip()
+
+
+@pytest.mark.parametrize("how", ["string", "required", "recommended"])
+def test_musl_finds_what_is_needed_by_name(scene: Scene, how: str) -> None:
+    """Musl looks along the program's path only: the library gets the name among its needs."""
+    files = scene.files
+    source = _INNER + (note("libq.so.1", priority=how) if how != "string" else "")
+    user = files.library("user.so", source=source, target="musl-gcc", libc=True)
+    scene.put("pkg/user.so", user)
+    place = fake_store_path(str(scene.home / "store"), "q")
+    library = files.library("libq.so.1", soname="libq.so.1", target="musl-gcc")
+    (Path(place) / "libq.so.1").write_bytes(library.read_bytes())
+    tree = scene.home / "tree"
+    target = ("--dynamic-linker", MUSL_LINKER, "--libs", place)
+    runtime = () if how == "required" else ("--runtime-libs", "libq.so.1")
+    done = command("patch", str(tree), *target, *runtime)
+    assert done.status == 0, done.stderr
+    path = tree / SITE / "pkg/user.so"
+    assert "libq.so.1" in needed_names(str(path))
+    assert go(scene, musl_sandbox(str(scene.home)), path, "musl-gcc") == "1"
+    before = snapshot(tree)
+    assert command("patch", str(tree), *target, *runtime).status == 0
+    assert snapshot(tree) == before
+    checked = command("check", str(tree), *target)
+    assert checked.status == 0, checked.stderr
+    assert "dlopen" not in checked.stderr
+
+
+def test_what_musl_will_not_find_is_told(scene: Scene) -> None:
+    """A recommendation that nobody asked for, and a name that no file holds: a warning each."""
+    files = scene.files
+    source = _INNER + note("libq.so.1", priority="recommended")
+    user = files.library("user.so", source=source, target="musl-gcc", libc=True)
+    scene.put("pkg/user.so", user)
+    place = fake_store_path(str(scene.home / "store"), "q")
+    for name in ("libq.so.1", "libr.so.1"):
+        library = files.library(name, soname=name, target="musl-gcc")
+        (Path(place) / name).write_bytes(library.read_bytes())
+    tree = scene.home / "tree"
+    target = ("--dynamic-linker", MUSL_LINKER, "--libs", place)
+    done = command("patch", str(tree), *target, "--runtime-libs", "libr.so.1")
+    assert done.status == 0, done.stderr
+    assert "musl looks for libq.so.1" in done.stderr
+    assert "libr.so.1 can be found by programs of these trees, not by" in done.stderr
+    assert "musl looks for libq.so.1" in command("check", str(tree), *target).stderr
+
+
+def test_any_alternative_of_a_note_will_do(scene: Scene) -> None:
+    """The refusal names all of them, and what to paste is the one that nixpkgs has."""
+    source = note("libvendorsnd.so.9", "libpulse.so.0")
+    scene.put("pkg/m.so", scene.files.library("m.so", source=source))
+    tree, target = str(scene.home / "tree"), target_options(scene.store)
+    done = command("patch", tree, *target)
+    assert done.status == 1
+    assert "libvendorsnd.so.9 or libpulse.so.0" in done.stderr
+    assert "-A libpulseaudio" in done.stderr
+    assert "--ignore-missing" not in done.stderr
+    seen = command("inspect", tree, *target, "--json", "-")
+    (problem,) = json.loads(seen.stdout)["missing"]
+    assert problem["alternatives"] == ["libpulse.so.0"]
+    for name in ("libvendorsnd.so.9", "libpulse.so.0"):
+        assert command("patch", tree, *target, "--ignore-missing", name, "--dry-run").status == 0
+    place = fake_store_path(str(scene.home / "store"), "pulse")
+    library = scene.files.library("libpulse.so.0", soname="libpulse.so.0")
+    (Path(place) / "libpulse.so.0").write_bytes(library.read_bytes())
+    assert command("patch", tree, *target, "--libs", place).status == 0
+
+
+def test_expr_asks_for_what_a_note_requires(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The package of the alternative that nixpkgs has becomes a build input."""
+    source = note("libvendorsnd.so.9", "libpulse.so.0")
+    data = scene.files.library("m.so", source=source).read_bytes()
+    wheel = MadeWheel(tag="py3-none-manylinux_2_34_x86_64", files={"m/m.so": data}).write(tmp_path)
+    assert main(["expr", wheel]) == 0
+    assert "buildInputs = [ pkgs.libpulseaudio ];" in capsys.readouterr().out
