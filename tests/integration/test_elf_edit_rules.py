@@ -194,14 +194,34 @@ def test_a_payload_stays_behind_the_image(pair: Pair, tmp_path: Path) -> None:
     assert BFD.run(program) == OUTPUT
 
 
-def test_a_payload_that_would_not_stay_is_refused(pair: Pair) -> None:
-    """Where the image must grow, the file is left alone, and the error says what to do."""
+@pytest.mark.parametrize("case", [BFD, LLD], ids=lambda case: case.name)
+def test_a_payload_is_found_from_either_end(pair: Pair, case: Case) -> None:
+    """Where the image must grow, the payload stays at its place and ends the file as well."""
+    library, program = pair(case)
+    payload = b"payload" * 99
+    for path in library, program:
+        offset = path.stat().st_size
+        path.write_bytes(path.read_bytes() + payload)
+        for turn in range(3):
+            edit_file(str(path), ElfEdit(search_path=("$ORIGIN", *LONG, "/x" * 300 * turn)))
+            data = path.read_bytes()
+            assert data[offset : offset + len(payload)] == payload
+            assert data.endswith(payload)
+    assert case.run(program) == OUTPUT
+    edited = edit_file(str(program), ElfEdit(search_path=("$ORIGIN", "/y" * 9000)))
+    assert any("are there twice" in note for note in edited.notes)
+    assert case.run(program) == OUTPUT
+
+
+def test_a_payload_that_is_too_much_is_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is left alone then, and the error says what to do."""
+    monkeypatch.setattr(layout, "_MAX_PAYLOAD", 5)
     library, _ = pair(BFD)
     library.write_bytes(library.read_bytes() + b"payload")
     before = library.read_bytes()
     with pytest.raises(EditFailed, match="behind the ELF image") as caught:
-        edit_file(str(library), ElfEdit(search_path=LONG * 40))
-    assert "--exclude" in caught.value.hint
+        edit_file(str(library), ElfEdit(search_path=("/x" * 3000,)))
+    assert "before the data is appended" in caught.value.hint
     assert library.read_bytes() == before
 
 

@@ -329,7 +329,7 @@ def test_every_value_of_every_field(good: bytes) -> None:
             changes.append((f"{name} = {value:#x}", place, new))
             outcomes[_outcome(_with(good, changes[-1:]), changes[-1][0])] += 1
     print(dict(outcomes))  # noqa: T201
-    assert outcomes["refused"] > 100
+    assert outcomes["refused"] > 60
     assert outcomes["read"] > 300
     chance = random.Random(11)  # noqa: S311 - the same pairs every time
     for _ in range(4000):

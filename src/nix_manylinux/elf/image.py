@@ -240,11 +240,12 @@ class Strings:
     how much is worth being read at once.
     """
 
-    __slots__ = ("_left", "_offset", "_room", "_source", "_table")
+    __slots__ = ("_address", "_image", "_left", "_offset", "_room", "_source", "_table")
 
     def __init__(self, image: Image, address: int | None, size: int | None) -> None:
         if address is None:
             raise BadElf("the dynamic section has names but no DT_STRTAB")
+        self._image, self._address = image, address
         self._source = image.source
         self._offset, self._room = image.locate("DT_STRTAB", address)
         self._left = max(_MAX_NAMES, image.source.size)
@@ -255,7 +256,7 @@ class Strings:
     def get(self, field: str, start: int) -> str:
         """Read the name at ``start``, decoded as UTF-8 with surrogateescape."""
         end = self._table.find(b"\0", start) if start < len(self._table) else -1
-        raw = self._table[start:end] if end >= 0 else self._get_from_file(start)
+        raw = self._table[start:end] if end >= 0 else self._get_from_file(field, start)
         if raw is None:
             raise BadElf(f"{field} is {start:#x}, where the string table has no end of a name")
         self._left -= len(raw)
@@ -263,17 +264,20 @@ class Strings:
             raise BadElf(f"{field}: the names of this file are longer together than the file")
         return raw.decode("utf-8", "surrogateescape")
 
-    def _get_from_file(self, start: int) -> bytes | None:
-        size, limit = 256, self._room - start
-        if limit <= 0:
-            return None
+    def _get_from_file(self, field: str, start: int) -> bytes | None:
+        size, offset, limit = 256, self._offset + start, self._room - start
+        if limit <= 0:  # an address like any other: it may be another segment's
+            try:
+                offset, limit = self._image.locate(field, self._address + start)
+            except BadElf:
+                return None
         while True:
             size = min(size, limit)
-            chunk = self._source.read("string table", self._offset + start, size)
+            chunk = self._source.read("string table", offset, size)
             end = chunk.find(b"\0")
             if end >= 0:
                 return chunk[:end]
             if size == limit:
                 # Zeros follow in memory where the file ends in the midst of a page.
-                return chunk if (self._offset + self._room) % MIN_PAGE else None
+                return chunk if (offset + size) % MIN_PAGE else None
             size *= 4

@@ -191,7 +191,9 @@ class _Names:
         if tag not in self._dynamic:
             return ()
         get = self.strings.get
-        return tuple([get(field, value) for kind, value in entries if kind == tag])
+        names = [get(field, value) for kind, value in entries if kind == tag]
+        # An empty name is the program's own, which is there.
+        return tuple(filter(None, names)) if "" in names else tuple(names)
 
 
 def _machine(image: Image) -> Machine:

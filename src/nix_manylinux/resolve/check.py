@@ -203,7 +203,7 @@ class _Checker:
         if fault.kind == "version" and owner is not None:
             self.version_faults.append(fault)
             return
-        if fault.kind in {"version", "refused"}:
+        if fault.kind in {"version", "refused", "tls"}:
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
             return
         if fault.kind == "not found" and self.ignore.ignores(label, fault.name):

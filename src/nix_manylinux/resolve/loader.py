@@ -59,8 +59,9 @@ class LoadedObject(Value, frozen=False, kw_only=False):
 class Fault(Value, kw_only=False):
     """Something that makes the loader give up: about ``name``, wanted by ``path``.
 
-    ``kind`` is "not found", "unreadable", "version", or "refused" for what this
-    libc doesn't do for a file that it found.
+    ``kind`` is "not found", "unreadable", "version", "refused" for what this libc
+    doesn't do for a file that it found, or "tls" where only dlopen doesn't: what is
+    there from a program's start (needed, or LD_PRELOAD) has all the room it wants.
     """
 
     kind: str
@@ -298,7 +299,8 @@ def _version_faults(process: Process) -> list[Fault]:
         for need in current.facts.needs:
             provider = process.known.get(need.library)
             if provider is None:
-                if need.library not in current.facts.needed:  # else it is told as not found
+                # What is needed is told as not found; no name is the program's own.
+                if need.library and need.library not in current.facts.needed:
                     reason = "a version of it is needed, and DT_NEEDED has no such name"
                     faults.append(Fault("version", need.library, current.path, reason))
                 continue
@@ -371,9 +373,9 @@ def _tls_faults(process: Process, room: int) -> list[Fault]:
         if room < 0:
             reason = (
                 f"it wants {wanted} bytes of static thread-local storage (DF_STATIC_TLS), more"
-                " than dlopen has left: a program that is linked with it can load it"
+                " than dlopen has left: only a program that needs or preloads it can load it"
             )
-            faults.append(Fault("refused", current.path.rpartition("/")[2], current.path, reason))
+            faults.append(Fault("tls", current.path.rpartition("/")[2], current.path, reason))
     return faults
 
 

@@ -378,6 +378,7 @@ class _Planner:
             if not plan.skipped:
                 held.open(plan)
         self._version_faults = held.version_faults
+        self.warnings += held.warnings
 
     def _forgiven(self, label: str, name: str) -> bool:
         """Whether a library that is needed further down may be absent."""

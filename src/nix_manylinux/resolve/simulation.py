@@ -44,6 +44,8 @@ class Simulation:
         self._forgiven = forgiven
         #: What was found of libraries outside of the trees.
         self.version_faults: list[VersionFault] = []
+        #: What is worth a warning, though it may be meant so.
+        self.warnings: dict[str, None] = {}
 
     def open(self, plan: FilePlan) -> None:
         """Open one file of the plan; what differs becomes a problem."""
@@ -81,6 +83,9 @@ class Simulation:
         """Make a fault of the loader a problem, unless the file's own resolution told it."""
         owner = self._trees.owner(self._loader.files.real(fault.path))
         wanting = owner.label if owner else fault.path
+        if fault.kind == "tls":
+            self.warnings[f"{wanting}: {fault.reason}"] = None
+            return
         if self._problems.knows(fault.name, wanting):
             return
         if fault.kind in {"version", "refused"}:

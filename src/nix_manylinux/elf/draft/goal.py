@@ -136,7 +136,7 @@ def _give_up_hints(obj: Object, goal: Goal) -> None:
     DT_RELACOUNT lets the loader relocate a little faster (ld -z nocombreloc
     leaves it out). A moved dynamic section would lose RELRO, which is worth more.
     """
-    if len(goal.dynamic) < obj.dynamic_slots:
+    if len(goal.dynamic) < obj.dynamic_slots or not tables.counted_relatives_are_plain(obj):
         return
     kept = [pair for pair in goal.dynamic if pair[0] not in _HINTS]
     if len(kept) < obj.dynamic_slots:

@@ -35,13 +35,12 @@ class Survey:
         self.pieces = pieces
         self._starts = [piece.offset for piece in pieces]
         self.strtab = next((p for p in pieces if p.kind is Kind.STRTAB), None)
-        self.end = max(
-            [obj.table_end, obj.shdrs_end]
-            + [p.end for p in obj.phdrs if p.end <= obj.draft.size]
-            + [section.end for section in obj.shdrs]
-        )
+        ends = [obj.table_end, obj.shdrs_end, *(p.end for p in obj.phdrs)]
+        ends += [section.end for section in obj.shdrs]
+        # What lies beyond the file says so of bytes that nobody reads.
+        self.end = max(end for end in ends if end <= obj.draft.size)
         tail = obj.draft.size - self.end
-        #: Whether somebody's data is behind the ELF image (or the file is cut short).
+        #: Whether somebody's data is behind the ELF image.
         self.tail, self.tail_start = b"", 0
         self.has_payload = tail > _MAX_PADDING or not is_zero(
             obj.draft.read(self.end, max(tail, 0))

@@ -101,6 +101,68 @@ def _gnu_hash(obj: Object, address: int) -> tuple[int, int]:
     return size, first + (size - chains) // 4
 
 
+def counted_relatives_are_plain(obj: Object) -> bool:
+    """Whether the loader would relocate alike without DT_RELACOUNT or DT_RELCOUNT.
+
+    It looks at no symbol of the relocations that are counted there.
+    """
+    word = obj.word_size
+    for tag, table, size in (
+        (elf.DT_RELACOUNT, elf.DT_RELA, 3 * word),
+        (elf.DT_RELCOUNT, elf.DT_REL, 2 * word),
+    ):
+        count, address = obj.dt(tag), obj.dt(table)
+        if count and address is not None:
+            data = obj.draft.read(obj.offset_of(address, count * size), count * size)
+            first = data[word : 2 * word]
+            if any(data[word + i :: size].count(first[i : i + 1]) != count for i in range(word)):
+                return False
+    return True
+
+
+def relocations(obj: Object) -> Iterator[tuple[int, int]]:
+    """Yield address and size of each table of relocations."""
+    for start, length in (
+        (elf.DT_RELA, elf.DT_RELASZ),
+        (elf.DT_REL, elf.DT_RELSZ),
+        (elf.DT_RELR, elf.DT_RELRSZ),
+        (elf.DT_JMPREL, elf.DT_PLTRELSZ),
+    ):
+        address = obj.dt(start)
+        if address is not None:
+            yield address, obj.dt(length) or 0
+
+
+def extents(obj: Object) -> Iterator[tuple[int, int]]:
+    """Yield address and size of each table as a loader reads it, whatever sections say.
+
+    `BadElf` where a table is not what it should be.
+    """
+    yield from relocations(obj)
+    count = 0
+    for tag, read in ((elf.DT_GNU_HASH, _gnu_hash), (elf.DT_HASH, _sysv_hash)):
+        address = obj.dt(tag)
+        if address is not None:
+            size, symbols = read(obj, address)
+            count = max(count, symbols)
+            yield address, size
+    for tag, size in (
+        (elf.DT_SYMTAB, count * obj.symbol_size),
+        (elf.DT_VERSYM, 2 * count),
+        (elf.DT_VERNEED, verneed_size(obj)),
+        (elf.DT_VERDEF, verdef_size(obj)),
+    ):
+        address = obj.dt(tag)
+        if address is not None:
+            yield address, size
+
+
+def _sysv_hash(obj: Object, address: int) -> tuple[int, int]:
+    """Size of the table, and the number of symbols."""
+    buckets, chains, size = _sysv_counts(obj, address)
+    return (2 + buckets + chains) * size, chains
+
+
 def _words(obj: Object, data: bytes, code: str = "I") -> array[int]:
     words = array(code, data)
     if obj.layout.endian != sys.byteorder:

@@ -66,8 +66,23 @@ class Build:
         self._set_stack()
         if plan.place == "bss":
             restore_tail(self.survey)
+        if plan.place == "new" and self.survey.has_payload:
+            self._repeat_payload()
         self._fix_symbols()
         obj.store()
+
+    def _repeat_payload(self) -> None:
+        """Put data that is behind the image behind the new segment again.
+
+        Programs find theirs by its offset or from the file's end (PyInstaller, Bun,
+        zip): so it stays, and ends the file as well.
+        """
+        start, end = self.survey.end, self.draft.base.size
+        self.draft.write(self.draft.size, self.draft.base.read(start, end - start))
+        self.notes.append(
+            f"the {end - start} bytes behind the ELF image are there twice: what is found by its"
+            " place stays, and what is found from the file's end ends the file"
+        )
 
     def _relocate_all(self, going: list[tuple[Piece, bytes]]) -> None:
         """Move tables first, .dynstr (almost) last: there the next edit can let it grow."""
@@ -296,8 +311,9 @@ class Build:
             elif self.plan.place != "new" and has_free_header(self.survey):
                 obj.add_phdr(header)
             else:
-                self.notes.append(
-                    "it has no PT_GNU_STACK, which means an executable stack, and no room for one"
+                raise NoRoom(
+                    "it has no PT_GNU_STACK, which means an executable stack, and there is no"
+                    " room for one: --keep-execstack leaves it so"
                 )
 
     def _fix_symbols(self) -> None:

@@ -273,7 +273,9 @@ def draft_edit(
         raise EditFailed(
             "there is data behind the ELF image, and the edit needs more room than there is"
             " before it",
-            hint="leave the file alone (--exclude), or edit it before the data is appended",
+            hint=f"it would have to get {_told(edit)}: do that before the data is appended, or"
+            " leave the file alone (--exclude, or --damaged warn) and start it where the linker"
+            " of its own system is (nix-ld, buildFHSEnv); nothing has changed",
         )
     raise Unproven("no layout could be proved safe (" + ("; ".join(faults) or "no room") + ")")
 

@@ -3,7 +3,8 @@
 The string table is written over, or grows in place while the tables to its
 right move away, or moves itself. What moves goes into the zero bytes behind a
 segment, else into the last segment where that ends the file, else into a new
-PT_LOAD at the end of the file. The header of a new one takes a free place
+PT_LOAD at the end of the file, with a copy of what others have put behind the
+image (found from the file's end) behind it. The header of a new one takes a free place
 behind the program header table, which itself never moves (kernels before 5.18
 compute AT_PHDR from e_phoff); tables and notes that are in the way give way.
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 HEAD = 16
 #: Moved bytes are in memory for a while; no real file comes near.
 _MAX_MOVED = 128 << 20
+#: Data behind the image is in memory too, and twice in the file, where a segment goes behind it.
+_MAX_PAYLOAD = 256 << 20
 #: Spare entries that a moved dynamic section gets, so that it need not move again.
 SPARE_ENTRIES = 8
 
@@ -237,8 +240,9 @@ class _Way:
             cost_of_new += LAST_RESORT // 2
             index = len(survey.obj.loads) - 1
             yield Plan(cost, self.strings, "end", index, moved=moved + tail)
-        if not survey.has_payload:
-            yield from self._new_segments(cost_of_new)
+        payload = survey.obj.draft.size - survey.end if survey.has_payload else 0
+        if payload <= _MAX_PAYLOAD:
+            yield from self._new_segments(cost_of_new + payload)
 
     def _new_segments(self, cost: int) -> Iterator[Plan]:
         survey, strings, moved = self.survey, self.strings, self.moved

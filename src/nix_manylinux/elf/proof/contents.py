@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.draft import tables
 from nix_manylinux.elf.draft.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.proof.meaning import misread
 from nix_manylinux.elf.proof.rules import faults
@@ -230,8 +231,31 @@ def _loaded_contents(survey: Survey, after: Object, touched: _Touched) -> Iterat
             continue
         if not stays and piece.kind is Kind.FIXED:
             yield f"data at {piece.addr:#x} moved"
+        if piece.kind is Kind.TABLE:
+            yield from _parts_left(before, piece, stays=stays)
         if offset != piece.offset or touched(piece.offset, piece.end):
             yield from _compare(before, after, piece, offset, allowed)
+
+
+def _parts_left(before: Object, piece: Piece, *, stays: bool) -> Iterator[str]:
+    """Look that a table is all that a loader reads of it: its section header may have lied.
+
+    Of one that stays only relocations are asked: they are many, and behind them is room.
+    """
+    if not stays and before.offset_of(piece.addr) != piece.offset:
+        yield f"the section at {piece.addr:#x} is not where its address is"
+    for start, size in before.once(_relocations if stays else _extents):
+        if piece.addr <= start < piece.addr_end < start + size:
+            yield f"the table at {start:#x} goes on behind its section"
+
+
+def _relocations(obj: Object) -> list[tuple[int, int]]:
+    return list(tables.relocations(obj))
+
+
+def _extents(obj: Object) -> list[tuple[int, int]]:
+    """List address and size of each table; it is read once, and where one moves."""
+    return list(tables.extents(obj))
 
 
 class _Touched:
