@@ -102,6 +102,7 @@ def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--exclude", action="append", metavar="GLOB", help="files that need not load"
     )  # fmt: skip
+    _missing_option(command.add_argument)
     _damaged_option(command.add_argument)
 
 
@@ -355,14 +356,23 @@ def _rule_options(command: argparse.ArgumentParser) -> None:
         default=None,
         help="leave executable stacks as they are",
     )
-    add("--missing", choices=("fail", "warn"),
-        help="fail (the default): refuse; warn: patch what can be patched")  # fmt: skip
+    _missing_option(add)
     _damaged_option(add)
 
 
 def _damaged_option(add: Callable[..., object]) -> None:
     add("--damaged", choices=("fail", "warn"),
         help="warn: pass by files that can't be edited, or that no loader takes")  # fmt: skip
+
+
+def _missing_option(add: Callable[..., object]) -> None:
+    add(
+        "--missing",
+        choices=("fail", "leaves", "warn"),
+        help="fail: refuse, the default; leaves: let optional plugins, which nothing that can be"
+        " imported or started needs, stay unloadable, the default for virtual environments;"
+        " warn: patch what can be patched",
+    )
 
 
 def _ignore_options(add: Callable[..., object]) -> None:

@@ -69,7 +69,7 @@ def install(run: Run) -> int:
         prefix=extra.prefix,
         target=run.target((extra.prefix,), python=sys.executable),
         libraries=run.libraries(),
-        options=run.options(),
+        options=run.options((extra.prefix,)),
         compile_levels=levels,
         cores=int(cores) if cores.isdecimal() and len(cores) < 5 else None,
         environment=run.environment,
@@ -92,7 +92,7 @@ def check(run: Run) -> int:
         run.arguments.paths,
         target=run.target(run.arguments.paths),
         libraries=run.libraries(),
-        options=run.options(),
+        options=run.options(run.arguments.paths),
     )
     plan = report.plan
     broken = bool(plan.missing or plan.incompatible)
@@ -133,7 +133,7 @@ def _patch_trees(run: Run) -> int:
         run.arguments.paths,
         target=run.target(run.arguments.paths),
         libraries=run.libraries(),
-        options=run.options(),
+        options=run.options(run.arguments.paths),
         dry_run=run.arguments.dry_run,
         progress=run.console.progress,
     )
@@ -178,6 +178,7 @@ def _tell(run: Run, name: str, report: Report) -> None:
         )
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
+    run.tell_leaves(report.plan)
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")
         run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))

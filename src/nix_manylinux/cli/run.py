@@ -57,9 +57,17 @@ class Run:
 
         return LibraryIndex.from_directories(self.arguments.libs)
 
-    def options(self) -> Options:
-        """Give the options, with paths that hold in any folder."""
+    def options(self, trees: Sequence[str] = ()) -> Options:
+        """Give the options, with paths that hold in any folder.
+
+        In virtual environments among ``trees`` optional plugins may stay unloadable, where
+        nothing else was asked for.
+        """
+        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
+
         options = self.arguments.options
+        if getattr(self.arguments.extra, "missing", "") is None and any(map(find_pyvenv, trees)):
+            options = replace(options, missing="leaves")
         return replace(options, python_libs=tuple(os.path.abspath(d) for d in options.python_libs))
 
     def in_build(self) -> bool:
@@ -86,7 +94,20 @@ class Run:
         """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
         for warning in plan.warnings:
             self.console.warn(warning)
+        self.tell_leaves(plan)
         self.warn_of_wheels(plan)
+
+    def tell_leaves(self, plan: Plan) -> None:
+        """Count what may stay unloadable; name it where every detail is asked for."""
+        if not plan.waived:
+            return
+        from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
+        from nix_manylinux.resolve.leaves import leaves_text  # noqa: PLC0415
+
+        self.console.warn(leaves_text(plan.waived))
+        if self.console.verbose:
+            text = problems_text(plan.waived, everything=True)
+            self.console.insist(f"  {line}" for line in text)
 
     def warn_of_wheels(self, plan: Plan) -> None:
         """Tell of trees that hold nothing but wheels, which nobody has looked into."""

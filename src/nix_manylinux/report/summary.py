@@ -148,6 +148,7 @@ def report_json(
         "inspection": dict(inspection) if inspection else None,
         "trees": _trees(plan) if plan else [],
         "missing": [_problem(p) for p in plan.missing] if plan else [],
+        "waived": [_problem(p) for p in plan.waived] if plan else [],
         "incompatible": [_problem(p) for p in plan.incompatible] if plan else [],
         "warnings": [*(plan.warnings if plan else ()), *(report.warnings if report else ())],
         "edits": [

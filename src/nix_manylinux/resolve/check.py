@@ -7,6 +7,7 @@ from nix_manylinux.base.patterns import IgnoreList, file_matches
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
+from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
@@ -83,7 +84,7 @@ class _Checker:
             else:
                 self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
         self.ignore.refuse_unwanted()
-        return Plan(
+        plan = Plan(
             target=self.target,
             trees=self.trees,
             files=files,
@@ -91,6 +92,7 @@ class _Checker:
             incompatible=self.problems.incompatible(),
             warnings=(*self.warnings, *self.ignore.warnings()),
         )
+        return waive_leaves(plan, self.disk) if self.options.missing == "leaves" else plan
 
     def _refuse_strangers(self) -> None:
         """Raise BadTarget where every file is for another machine: nothing would be looked at."""

@@ -118,7 +118,10 @@ class Problem(Value):
 
 
 class Plan(Value):
-    """Every decision for one or more trees, made before anything is written."""
+    """Every decision for one or more trees, made before anything is written.
+
+    ``waived`` is what is missing too, but may be, as ``Options.missing`` says.
+    """
 
     target: Target
     trees: tuple[TreeFacts, ...]
@@ -126,6 +129,7 @@ class Plan(Value):
     missing: tuple[Problem, ...] = ()
     incompatible: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
+    waived: tuple[Problem, ...] = ()
 
 
 class EditRecord(Value):
@@ -194,9 +198,10 @@ class Unresolved(NixManylinuxError):
 def refuse(plan: Plan, options: Options) -> None:
     """Raise `Unresolved` for a plan that must not be carried out.
 
-    ``missing="warn"`` lets missing libraries pass, never incompatible ones.
+    ``missing="warn"`` lets missing libraries pass, "leaves" those that only optional
+    plugins want, which are not among ``plan.missing`` then; neither lets incompatible ones.
     """
-    missing = plan.missing if options.missing == "fail" else ()
+    missing = () if options.missing == "warn" else plan.missing
     if missing or plan.incompatible:
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
         error.plan = plan

@@ -14,6 +14,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
+from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
@@ -65,7 +66,8 @@ def plan_trees(
         ):
             break
         planner, plan = again, other
-    return plan
+    leaves = planner.options.missing == "leaves"
+    return waive_leaves(plan, planner.libraries.disk) if leaves else plan
 
 
 class _Planner:

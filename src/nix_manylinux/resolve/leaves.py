@@ -1,0 +1,91 @@
+"""What may stay unloadable where ``--missing leaves`` is asked for: optional plugins.
+
+A file that nothing else in the trees leads to, and that is neither a program nor a
+Python extension module, is found by nobody but a framework that looks for plugins, and
+takes those that load: Qt's for databases, drivers of vendors. What a program or a module
+that can be imported needs, directly or through others, is no such leaf.
+"""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.base.values import replace
+from nix_manylinux.elf.facts import ElfKind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.resolve.plan import FilePlan, Plan, Problem
+    from nix_manylinux.tree.disk import Disk
+
+#: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
+_TAGGED = re.compile(r"[^.]+\.(?:cpython-|abi3|pypy)[^/]*\.?so")
+_PLAIN = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
+
+
+def waive_leaves(plan: Plan, disk: Disk) -> Plan:
+    """Move what only leaves want from the plan's missing libraries to its waived ones."""
+    if not plan.missing:
+        return plan
+    wanting = {label for problem in plan.missing for label in problem.wanted_by}
+    must = _must_load(plan, disk, wanting)
+    missing, waived = [], []
+    for problem in plan.missing:
+        strict = tuple(label for label in problem.wanted_by if label in must)
+        leaves = tuple(label for label in problem.wanted_by if label not in must)
+        if strict:
+            missing.append(replace(problem, wanted_by=strict))
+        if leaves:
+            waived.append(replace(problem, wanted_by=leaves))
+    return replace(plan, missing=tuple(missing), waived=tuple(waived))
+
+
+def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
+    """Give the labels, of those that want something, of what has to load."""
+    by_path = {
+        disk.real(f"{plan.trees[each.tree].root}/{name}"): each
+        for each in plan.files
+        for name in each.file.names
+    }
+    queue = [each for each in plan.files if _is_entry(plan, each, disk, wanting)]
+    reached = {each.file.label for each in queue}
+    while queue:
+        for resolution in queue.pop().resolutions:
+            found = by_path.get(disk.real(resolution.path)) if resolution.path else None
+            if found is not None and found.file.label not in reached:
+                reached.add(found.file.label)
+                queue.append(found)
+    # Libraries outside of the trees are told by their paths: somebody led to them.
+    labels = {each.file.label for each in plan.files}
+    return reached | {label for label in wanting if label not in labels}
+
+
+def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool:
+    """Whether something outside of the trees begins with this file: the kernel, or Python."""
+    if each.file.facts.kind is not ElfKind.LIBRARY:
+        return True
+    for name in each.file.names:
+        base = name.rpartition("/")[2]
+        if _TAGGED.fullmatch(base):
+            return True
+        match = _PLAIN.fullmatch(base)
+        if match is None:
+            continue
+        # A library may be called so as well; the module's function tells. It is looked
+        # for only in what could be waived, and in what could lead there.
+        path = f"{plan.trees[each.tree].root}/{name}"
+        if (each.file.label in wanting or each.resolutions) and disk.mentions(
+            path, f"PyInit_{match['module']}"
+        ):
+            return True
+    return False
+
+
+def leaves_text(waived: tuple[Problem, ...]) -> str:
+    """Count in one line what is left unloadable."""
+    files = {label for problem in waived for label in problem.wanted_by}
+    return (
+        f"{len(files)} optional {'file' if len(files) == 1 else 'files'} will not load"
+        f" ({len(waived)} {'library' if len(waived) == 1 else 'libraries'} missing); nothing that"
+        " can be imported or started needs them (-v names them)"
+    )

@@ -1,0 +1,103 @@
+"""``--missing leaves``: plugins may stay unloadable, nothing that is imported or started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.installed import command, target_options
+from tests.support.scene import SITE, Scene, call
+from tests.support.store import host_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Give a scene on a store that has little but the libc."""
+    return Scene(home=tmp_path, store=host_store(["libz.so.1", "libstdc++.so.6"]))
+
+
+def put(
+    scene: Scene, name: str, *needed: str, source: str = "int demo(void) { return 3; }"
+) -> None:
+    """Put a library into the tree."""
+    base = name.rpartition("/")[2]
+    flags = ["-Wl,--allow-shlib-undefined"]
+    runpath = "$ORIGIN"
+    file = scene.files.library(base, source=source, needed=needed, runpath=runpath, flags=flags)
+    scene.put(name, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "is_leaf"),
+    [
+        ("pkg/plugins/libqsqlodd.so", "int x;", True),
+        ("pkg/plugins/odd_1.so", "int x;", True),
+        ("pkg/odd.cpython-311-x86_64-linux-gnu.so", "int x;", False),
+        ("pkg/odd.abi3.so", "int x;", False),
+        ("pkg/odd.so", "void *PyInit_odd(void) { return 0; }", False),
+        ("pkg/odd.so", "void *PyInit_other(void) { return 0; }", True),
+    ],
+)
+def test_what_is_a_leaf(name: str, source: str, is_leaf: bool, scene: Scene) -> None:  # noqa: FBT001
+    """Modules are told by their tags, and by the function that Python calls."""
+    put(scene, name, "libmissing.so.9", source=source)
+    tree, target = str(scene.home / "tree"), target_options(scene.store)
+    assert command("patch", tree, *target, "--dry-run").status == 1
+    done = command("patch", tree, *target, "--missing", "leaves", "--json", "-")
+    assert done.status == (0 if is_leaf else 1)
+    report = json.loads(done.stdout)
+    told = report["waived" if is_leaf else "missing"]
+    assert [each["name"] for each in told] == ["libmissing.so.9"]
+    checked = command("check", tree, *target, "--missing", "leaves")
+    assert checked.status == (0 if is_leaf else 1), checked.stderr
+    if is_leaf:
+        assert "1 optional file will not load (1 library missing)" in checked.stderr
+        assert command("check", tree, *target).status == 1
+
+
+def test_what_others_need_is_no_leaf(scene: Scene) -> None:
+    """A library that a module leads to, through others, must load; what a leaf needs need not."""
+    put(scene, "pkg/m.abi3.so", "liba.so")
+    put(scene, "pkg/liba.so", "libb.so")
+    put(scene, "pkg/libb.so", "libmissing.so.1")
+    put(scene, "pkg/plugin.so", "libc.so")
+    put(scene, "pkg/libc.so", "libother.so.2")
+    tree, target = str(scene.home / "tree"), target_options(scene.store)
+    done = command("patch", tree, *target, "--missing", "leaves")
+    assert done.status == 1
+    assert "libmissing.so.1" in done.stderr
+    assert "libother.so.2" not in done.stderr
+
+
+def test_the_rest_is_linked(scene: Scene) -> None:
+    """What is not waived is patched and loads; -v names what is left."""
+    scene.library("good", scene.files.library("libgood.so.1", soname="libgood.so.1"))
+    put(scene, "pkg/m.abi3.so", "libgood.so.1")
+    put(scene, "pkg/plugins/p.so", "libgood.so.1", "libmissing.so.9")
+    tree = str(scene.home / "tree")
+    words = [*target_options(scene.store), "--libs", scene.libraries[0], "--missing", "leaves"]
+    done = command("patch", tree, *words, "-v")
+    assert done.status == 0, done.stderr
+    assert "wanted by lib/python3/site-packages/pkg/plugins/p.so" in done.stderr
+    assert call(scene, f"{tree}/{SITE}/pkg/m.abi3.so") == "3"
+
+
+def test_it_is_the_default_of_virtual_environments(scene: Scene) -> None:
+    """A venv with Qt's plugins is patched without a word; another tree is not."""
+    venv = scene.home / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    put(scene, "pkg/plugins/p.so", "libmissing.so.9")
+    (venv / "lib/plugin.so").write_bytes(
+        (scene.home / "tree" / SITE / "pkg/plugins/p.so").read_bytes()
+    )
+    done = command("patch", str(venv))
+    assert done.status == 0, done.stderr
+    assert "1 optional file will not load" in done.stderr
+    assert command("patch", str(venv), "--missing", "fail").status == 1
+    assert command("check", str(venv)).status == 0
