@@ -206,6 +206,13 @@ class Image:
                 stop = start
         return 0, 0
 
+    def is_zero(self, address: int) -> bool:
+        """Whether an address is in memory that a segment has beyond its bytes of the file."""
+        return any(
+            load.vaddr + load.filesz <= address < -(-load.vend // MIN_PAGE) * MIN_PAGE
+            for load in self.loads
+        )
+
     def dynamic(self) -> list[tuple[int, int]]:
         """Read the (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one.
 
@@ -270,7 +277,7 @@ class Strings:
             try:
                 offset, limit = self._image.locate(field, self._address + start)
             except BadElf:
-                return None
+                return b"" if self._image.is_zero(self._address + start) else None
         while True:
             size = min(size, limit)
             chunk = self._source.read("string table", offset, size)

@@ -143,7 +143,7 @@ class Object:
                 raise Unproven(f"the PT_LOAD at address {load.vaddr:#x} is longer than the file")
             if load.filesz > load.memsz:
                 raise Unproven(f"p_filesz of the PT_LOAD at {load.vaddr:#x} is above its p_memsz")
-            if load.vend > self.mask >> (8 if self.layout.bits == 64 else 0):
+            if load.vend > self.mask >> (16 if self.layout.bits == 64 else 0):
                 raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} leaves the address space")
             if load.vaddr < last:
                 raise Unproven("PT_LOAD entries are not in ascending order of p_vaddr")

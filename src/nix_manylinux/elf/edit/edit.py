@@ -184,7 +184,8 @@ def _edit(
         read_elf(path)
         raise Unproven(error.what) from error
     except Unproven as error:
-        if not sections:
+        # patchelf has no option for the stack: what is left for it may be nothing.
+        if not sections or edit == ElfEdit(clear_executable_stack=True):
             raise
         return _edit_elsewhere(source, untouched, edit, str(error), before_write)
     if found is None:

@@ -12,6 +12,7 @@ import shutil
 import sys
 
 from nix_manylinux.base.errors import BadElf, EditFailed
+from nix_manylinux.elf.draft import tables
 from nix_manylinux.elf.draft.bytes import Draft, FileSource
 from nix_manylinux.elf.draft.headers import Object
 from nix_manylinux.elf.proof.meaning import meaning, wanted_meaning
@@ -128,12 +129,24 @@ def pour(source: FileSource, descriptor: int) -> None:
     os.ftruncate(descriptor, source.size)
 
 
+def _relocations_lost(before: Object, after: Object) -> list[str]:
+    """Look that relocations are where the loader looks for them, as many as there were."""
+    pairs = zip(tables.relocations(before), tables.relocations(after), strict=True)
+    return [
+        "relocations became others"
+        for old, new in pairs
+        if before.draft.read(before.offset_of(*old), old[1])
+        != after.draft.read(after.offset_of(*new), new[1])
+    ]
+
+
 def _prove(source: FileSource, result: FileSource, edit: ElfEdit, reason: str) -> None:
     before = Object(Draft(source))
     wanted, old = wanted_meaning(before, edit), faults(before)
     try:
         after = Object(Draft(result))
         wrong, found = sorted(faults(after) - old), meaning(after)
+        wrong += _relocations_lost(before, after)
     except BadElf as error:
         wrong, found = [str(error)], wanted
     for key, value in wanted.items():
