@@ -24,6 +24,17 @@ final: prev: {
       ;
   };
 
+  manylinuxLockedPackages = import ./locked-packages.nix {
+    inherit (final)
+      lib
+      fetchurl
+      fetchPypi
+      manylinuxFixupHook
+      nix-manylinux
+      ;
+    pkgs = final;
+  };
+
   manylinuxPython = import ./manylinux-python.nix {
     inherit (final)
       lib

@@ -3,6 +3,9 @@
 {
   # Folder of real wheels.
   realWheels ? null,
+  # What `nix-manylinux lock` wrote, and a folder of the wheels that it names.
+  lock ? null,
+  lockWheels ? null,
   # All else goes to world.nix.
   ...
 }@args:
@@ -12,6 +15,8 @@ let
     import ./world.nix (
       removeAttrs args [
         "realWheels"
+        "lock"
+        "lockWheels"
         "inNixShell"
       ]
       // more
@@ -30,6 +35,10 @@ in
     wheels = realWheels;
   };
   interpreter = import ./interpreter-cases.nix { inherit pkgs; };
+  locked = import ./locked-cases.nix {
+    inherit pkgs lock;
+    wheels = lockWheels;
+  };
   torch = import ./torch-cases.nix { inherit pkgs; };
   packages = import ./package-cases.nix {
     inherit pkgs;

@@ -28,7 +28,7 @@ from tests.support.store import cache_directory
 HERE = Path(__file__).resolve().parents[1] / "nix"
 
 #: Arguments that are Nix paths; all others are text.
-_PATHS = frozenset({"pureWheels", "realWheels"})
+_PATHS = frozenset({"lock", "lockWheels", "pureWheels", "realWheels"})
 
 
 class NixMissing(RuntimeError):

@@ -38,9 +38,11 @@ def find_needs(
 ) -> dict[str, Needs]:
     """Sort what every wheel's files need by who has it.
 
-    As the rules of resolution do: a wheel that is required, directly or through others,
-    comes before nixpkgs, any other wheel of the environment after it.
+    A wheel that is required, directly or through others, comes before nixpkgs, and so does
+    one that requires this one (libcudnn_graph wants torch's libraries); any other wheel of
+    the environment comes after it, as in the rules of resolution.
     """
+    closures = {name: _closure(name, dependencies) for name in wheels}
     brought: dict[str, dict[str, None]] = {}
     for name, wheel in sorted(wheels.items()):
         for file in wheel.facts.files:
@@ -49,14 +51,14 @@ def find_needs(
                 brought.setdefault(soname, {})[name] = None
     found = {}
     for name, wheel in sorted(wheels.items()):
-        required = _closure(name, dependencies)
         lists: dict[str, set[str]] = {"nixpkgs": set(), "wheels": set()}
         lists |= {"drivers": set(), "unknown": set()}
         known = known_libraries(style_of(wheel), table, policies)
         sets = package_sets([wheel.facts], table)
         for soname in sorted({soname for soname, _ in outside_names(wheel.facts, known)}):
             owners = [owner for owner in brought.get(soname, ()) if owner != name]
-            near = [owner for owner in owners if owner in required]
+            near = [owner for owner in owners if owner in closures[name]]
+            near += [owner for owner in owners if name in closures[owner]]
             suggestion = advise(soname, table, sets)
             if near:
                 lists["wheels"].add(near[0])

@@ -1,0 +1,229 @@
+# The packages of a lock file, each built from its wheel and linked to what it
+# needs: nothing is written by hand. `nix-manylinux lock` writes the JSON.
+{
+  lib,
+  pkgs,
+  fetchurl,
+  fetchPypi,
+  manylinuxFixupHook,
+  nix-manylinux,
+}:
+{
+  # What `nix-manylinux lock` wrote: a path, or its value.
+  lock,
+  # The interpreter of the environment.
+  python,
+  system ? python.stdenv.hostPlatform.system,
+  # The lock file itself: evaluation then fails where it has changed since.
+  lockFile ? null,
+  # From { file, sha256, url } to the wheel: another way to get one.
+  fetch ?
+    entry:
+    if entry ? url then
+      fetchurl {
+        inherit (entry) url sha256;
+        name = lib.replaceStrings [ "!" ] [ "-" ] entry.file;
+      }
+    else
+      fetchPypi { inherit (entry) file sha256; },
+  # More libraries for every package, behind those that the lock names.
+  libs ? [ ],
+  # final: prev: packages of the set, made otherwise.
+  overrides ? _: _: { },
+}:
+let
+  manylinux = import ./lib;
+
+  value = if builtins.isAttrs lock then lock else builtins.fromJSON (builtins.readFile lock);
+  shown = if builtins.isAttrs lock then "the lock" else toString lock;
+  refuse = what: hint: throw ''
+    nix-manylinux: manylinuxLockedPackages: ${what}
+      ${hint}'';
+
+  checked =
+    if value.schema or null != 1 then
+      refuse "${shown} is of schema ${toString (value.schema or "none")}, and 1 is known."
+        "Write it again with this nix-manylinux: nix-manylinux lock LOCKFILE -o ${shown}"
+    else if lockFile != null && builtins.hashFile "sha256" lockFile != value.lock.sha256 then
+      refuse "${shown} is stale: ${toString lockFile} has changed since."
+        "nix-manylinux lock ${toString lockFile} -o ${shown}"
+    else
+      value;
+
+  free = lib.optionalString (lib.hasSuffix "t" (python.executable or "")) "t";
+  key = "${python.pythonVersion}${free}-${system}";
+  environment =
+    checked.environments.${key}
+      or (refuse "${shown} has no environment for Python ${python.pythonVersion}${free} on ${system}, but ${lib.concatStringsSep ", " (lib.attrNames checked.environments)}."
+        "nix-manylinux lock LOCKFILE -o ${shown} --python-version ${python.pythonVersion}${free} --system ${system}"
+      );
+
+  # The package at an attribute path, or none: a library that this nixpkgs lacks,
+  # or may not build, is named by the hook if a file wants it.
+  library =
+    path:
+    let
+      found = builtins.tryEval (
+        let
+          package = lib.attrByPath (lib.splitString "." path) null pkgs;
+        in
+        if package == null || !(package.meta.available or true) then null else package
+      );
+    in
+    lib.optional (found.success && found.value != null) (lib.getLib found.value);
+
+  # Without a look into the wheel its name tells what it was built for.
+  formatOf =
+    entry:
+    entry.format or (
+      let
+        floor = manylinux.manylinuxFloor entry.file;
+        musl = builtins.match ".*-musllinux_([0-9]+_[0-9]+)_.*" entry.file;
+      in
+      if floor != null then
+        "manylinux_${lib.replaceStrings [ "." ] [ "_" ] floor}"
+      else if musl != null then
+        "musllinux_${lib.head musl}"
+      else
+        "wheel"
+    );
+
+  flags = [ "--missing=leaves" ];
+
+  common =
+    final: name: entry: {
+      inherit (entry) version;
+      format = formatOf entry;
+      dependencies = map (each: final.${each}) (
+        lib.filter (each: !lib.elem each (entry.circle or [ ])) entry.dependencies
+      );
+      buildInputs = lib.concatMap library (entry.needs.nixpkgs or [ ]) ++ libs;
+      manylinuxFixupFlags = flags;
+      # The lock has decided; extras and markers are its business.
+      dontCheckRuntimeDeps = true;
+      doCheck = false;
+      passthru.locked = entry;
+    };
+
+  ofWheel =
+    final: name: entry:
+    python.pkgs.buildPythonPackage (
+      common final name entry
+      // {
+        pname = name;
+        src = fetch entry;
+      }
+    );
+
+  # Packages that need each other are one derivation: no half of it could be
+  # linked, or even named, without the other one.
+  ofCircle =
+    final: names:
+    let
+      entries = map (name: environment.packages.${name}) names;
+      first = lib.head entries;
+      each = field: lib.concatMap (entry: entry.${field} or [ ]) entries;
+    in
+    python.pkgs.buildPythonPackage {
+      pname = lib.concatStringsSep "-and-" names;
+      inherit (first) version;
+      format = "other";
+      srcs = map fetch entries;
+      dontUnpack = true;
+      dontBuild = true;
+      nativeBuildInputs = [ manylinuxFixupHook ];
+      dependencies = map (name: final.${name}) (
+        lib.unique (lib.filter (name: !lib.elem name names) (each "dependencies"))
+      );
+      buildInputs =
+        lib.concatMap library (lib.unique (lib.concatMap (entry: entry.needs.nixpkgs or [ ]) entries))
+        ++ lib.unique (lib.concatMap policyLibraries entries)
+        ++ libs;
+      installPhase = ''
+        runHook preInstall
+        for wheel in $srcs; do
+          # A file of the store is called by its hash, too.
+          work=$(mktemp -d)
+          cp "$wheel" "$work/$(stripHash "$wheel")"
+          PYTHONPATH=${python.pythonOnBuildForHost.pkgs.installer}/${python.sitePackages} \
+            ${python.pythonOnBuildForHost.interpreter} -m installer --prefix "$out" "$work"/*.whl
+        done
+        runHook postInstall
+      '';
+      manylinuxFixupFlags = flags;
+      dontCheckRuntimeDeps = true;
+      doCheck = false;
+      passthru.locked = entries;
+    };
+
+  policyLibraries =
+    entry:
+    let
+      format = formatOf entry;
+    in
+    lib.optionals (format != "wheel") pkgs.pythonManylinuxPackages.${(manylinux.policyFor format).name};
+
+  # What has no wheel comes from nixpkgs, in the version of the lock, on the
+  # lock's own packages.
+  ofNixpkgs =
+    final: name: entry:
+    python.pkgs.${name}.overridePythonAttrs (_: {
+      dependencies = map (each: final.${each}) entry.dependencies;
+      propagatedBuildInputs = [ ];
+      dontCheckRuntimeDeps = true;
+      doCheck = false;
+    });
+  absent = lib.filterAttrs (
+    name: entry:
+    !(overridden ? ${name}) && (python.pkgs.${name}.version or null) != entry.version
+  ) environment.sources;
+  overridden = overrides packages { };
+
+  packages = lib.fix (
+    lib.extends overrides (
+      final:
+      let
+        circles = lib.listToAttrs (
+          map (names: lib.nameValuePair (lib.head names) (ofCircle final names)) (
+            lib.unique (map (entry: entry.circle) (lib.filter (entry: entry ? circle) (lib.attrValues environment.packages)))
+          )
+        );
+      in
+      lib.mapAttrs (
+        name: entry: if entry ? circle then circles.${lib.head entry.circle} else ofWheel final name entry
+      ) environment.packages
+      // lib.mapAttrs (
+        name: entry:
+        if absent ? ${name} then
+          refuse "these have no wheel that fits, and this nixpkgs has not their version: ${
+            lib.concatStringsSep ", " (
+              lib.mapAttrsToList (
+                each: wanted: "${each} ${wanted.version} (nixpkgs: ${python.pkgs.${each}.version or "none"})"
+              ) absent
+            )
+          }" "Make them yourself: overrides = final: prev: { ${lib.head (lib.attrNames absent)} = ...; };"
+        else
+          ofNixpkgs final name entry
+      ) environment.sources
+    )
+  );
+
+  everything = lib.unique (lib.attrValues packages);
+
+  environmentOf =
+    extraLibs:
+    python.buildEnv.override {
+      inherit extraLibs;
+      # Whatever the parts said: the whole has to load.
+      postBuild = ''
+        ${lib.getExe nix-manylinux} check --missing leaves --python ${python.interpreter} "$out"
+      '';
+    };
+in
+packages
+// {
+  # All packages of the lock, with the interpreter, checked as a whole.
+  env = environmentOf everything;
+  withPackages = choose: environmentOf (choose packages);
+  inherit packages python;
+}

@@ -1,0 +1,29 @@
+# A lock that a test has made, with its wheels from a folder in place of the network.
+{
+  pkgs,
+  lock,
+  wheels,
+}:
+let
+  arguments = {
+    inherit lock;
+    python = pkgs.hostPython;
+    fetch = entry: builtins.path {
+      name = entry.file;
+      path = wheels + "/${entry.file}";
+    };
+  };
+  make = more: pkgs.manylinuxLockedPackages (arguments // more);
+in
+{
+  set = make { };
+  stale = (make { lockFile = ./locked-cases.nix; }).env;
+  otherSystem = (make { system = "riscv64-linux"; }).env;
+  overridden = make {
+    overrides = final: prev: {
+      aa = prev.aa.overridePythonAttrs (old: {
+        version = "${old.version}.dev1";
+      });
+    };
+  };
+}

@@ -1,0 +1,153 @@
+"""A lock file to an environment: torch-like wheels, a circle, a driver; nothing by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.nix.test_packages import run
+from tests.support.elf import ElfBuilder
+from tests.support.scene import run_path
+from tests.support.wheels import MadeWheel
+
+from nix_manylinux.lock.make import make_lock
+from nix_manylinux.target.place import Place
+
+if TYPE_CHECKING:
+    from tests.support.rings import Nix
+
+pytestmark = pytest.mark.nix
+
+TAG = "py3-none-manylinux_2_17_x86_64"
+
+#: A module that calls the function of its library.
+CALLER = """
+import ctypes, os
+answer = ctypes.CDLL(os.path.join(os.path.dirname(__file__), {file!r}), os.RTLD_NOW).answer()
+"""
+
+
+def function(name: str, value: int, *calls: str) -> str:
+    """Write a function that adds a number to what others return."""
+    declared = "".join(f"int {other}(void);\n" for other in calls)
+    total = " + ".join([str(value), *(f"{other}()" for other in calls)])
+    return f"{declared}int {name}(void) {{ return {total}; }}\n"
+
+
+def metadata(name: str, *requires: str) -> bytes:
+    """Write METADATA."""
+    lines = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    return f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{lines}".encode()
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory, nix: Nix) -> dict[str, str]:
+    """Make wheels that need each other, and lock them as a user would; gives the Nix arguments."""
+    folder = tmp_path_factory.mktemp("locked")
+    files, wheels = ElfBuilder(folder / "elf"), folder / "wheels"
+    wheels.mkdir()
+    cublas = files.library(
+        "libcublas.so.12", source=function("cublas", 1), soname="libcublas.so.12"
+    )
+    cuda = files.library("libcuda.so.1", source=function("cu", 0), soname="libcuda.so.1")
+    stub = files.library("libtorch.so", source=function("torch", 0), soname="libtorch.so")
+    cudnn = files.library(
+        "libcudnn.so.9", source=function("cudnn", 10, "cublas", "torch"), soname="libcudnn.so.9",
+        needs=[cublas, stub],
+    )  # fmt: skip
+    torch = files.library(
+        "libtorch.so", source=function("torch", 100), soname="libtorch.so", needs=[cudnn, cuda],
+    )  # fmt: skip
+    answer = files.library(
+        "_C.so", source=function("answer", 1000, "cudnn"), needs=[torch, cudnn, cublas]
+    )
+    user = files.library("_aa.so", source=function("answer", 5), needs=[cublas])
+    plugin = files.library("libplugin.so", needed=["libnobody.so.7"])
+    made = [
+        MadeWheel(name="nvidia_cublas", tag=TAG, metadata=metadata("nvidia-cublas"), files={
+            "nvidia/__init__.py": b"", "nvidia/cublas/lib/libcublas.so.12": cublas.read_bytes()}),
+        # The two need each other's libraries; only one of them says so.
+        MadeWheel(name="nvidia_cudnn", tag=TAG, metadata=metadata("nvidia-cudnn", "nvidia-cublas"),
+            files={"nvidia/__init__.py": b"",
+                   "nvidia/cudnn/lib/libcudnn.so.9": cudnn.read_bytes()}),
+        MadeWheel(name="torchlike", tag=TAG, metadata=metadata("torchlike", "nvidia-cudnn"), files={
+            "torchlike/__init__.py": CALLER.format(file="_C.so").encode(),
+            "torchlike/_C.so": answer.read_bytes(), "torchlike/lib/libtorch.so": torch.read_bytes(),
+            "torchlike/plugins/libplugin.so": plugin.read_bytes()}),
+        MadeWheel(name="aa", tag=TAG, metadata=metadata("aa", "nvidia-cublas", "pure"), files={
+            "aa/__init__.py": CALLER.format(file="_aa.so").encode(),
+            "aa/_aa.so": user.read_bytes()}),
+        MadeWheel(name="pure", tag="py3-none-any", metadata=metadata("pure"),
+            files={"pure.py": b"x = 1\n"}),
+    ]  # fmt: skip
+    text = ""
+    for each in made:
+        data = Path(each.write(wheels)).read_bytes()
+        name = each.name.replace("_", "-")
+        text += f"{name}==1.0 --hash=sha256:{hashlib.sha256(data).hexdigest()}\n"
+    (folder / "requirements.txt").write_text(text)
+    environment = {
+        **os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONFIG_FILE": os.devnull,
+    }  # fmt: skip
+    version = nix.python.removeprefix("python")
+    lock = make_lock(
+        str(folder / "requirements.txt"),
+        [Place(python=version, system="x86_64-linux")],
+        cache=str(folder / "cache"),
+        environment=environment,
+    )
+    (folder / "lock.json").write_text(json.dumps(lock.value))
+    return {"lock": str(folder / "lock.json"), "lockWheels": str(wheels)}
+
+
+def test_an_environment_from_a_lock(nix: Nix, locked: dict[str, str]) -> None:
+    """It is built, checked as a whole, and imports where only the store is visible."""
+    built = nix.build("locked.set.env", **locked)
+    assert run(nix, f"{built.path}/bin/python3", "import aa, pure; assert aa.answer == 5")
+    # The driver is the host's alone: the path to it is there, and last.
+    place = f"{nix.build('locked.set.torchlike', **locked).path}/lib/{nix.python}/site-packages"
+    assert run_path(Path(place) / "torchlike/lib/libtorch.so").endswith(":/run/opengl-driver/lib")
+
+
+def test_a_circle_is_one_derivation(nix: Nix, locked: dict[str, str]) -> None:
+    """Packages that need each other are built together, and each name leads there."""
+    value = json.loads(Path(locked["lock"]).read_text())
+    (environment,) = value["environments"].values()
+    assert environment["packages"]["torchlike"]["circle"] == ["nvidia-cudnn", "torchlike"]
+    paths = {
+        nix.build(f"locked.set.{name}", **locked).path for name in ("torchlike", "nvidia-cudnn")
+    }
+    (path,) = paths
+    names = os.listdir(f"{path}/lib/{nix.python}/site-packages")
+    assert {"torchlike", "nvidia", "torchlike-1.0.dist-info"} <= set(names)
+
+
+def test_plugins_are_counted(nix: Nix, locked: dict[str, str]) -> None:
+    """A plugin that nobody needs stays unloadable, and the build says so in one line."""
+    path = nix.build("locked.set.torchlike", **locked).path
+    assert "1 optional file will not load (1 library missing)" in nix.log(path)
+
+
+def test_the_rest_can_be_overridden(nix: Nix, locked: dict[str, str]) -> None:
+    """An overlay of the set may be given; what depends on a package gets the other one."""
+    name = nix.evaluate("locked.overridden.aa.version", **locked)
+    assert name == "1.0.dev1"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("stale", "is stale:"),
+        ("otherSystem", "has no environment for Python"),
+    ],
+)
+def test_what_is_refused(attribute: str, message: str, nix: Nix, locked: dict[str, str]) -> None:
+    """Evaluation says what is wrong with the lock, and how to write it again."""
+    said = nix.fails(f"locked.{attribute}", **locked)
+    assert message in said
+    assert "nix-manylinux lock" in said
