@@ -15,6 +15,7 @@ in
   inherit (extended)
     fetchPypi
     manylinuxFixupHook
+    manylinuxLockedPackages
     manylinuxPython
     nix-manylinux
     patchManylinuxWheel

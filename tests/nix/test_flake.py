@@ -133,8 +133,8 @@ def test_default_nix() -> None:
     ]"""
     names, same, one = evaluate(body)
     assert names == [
-        *("fetchPypi", "lib", "manylinuxFixupHook", "manylinuxPython", "nix-manylinux"),
-        *("overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
+        *("fetchPypi", "lib", "manylinuxFixupHook", "manylinuxLockedPackages", "manylinuxPython"),
+        *("nix-manylinux", "overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
     ]
     assert same
     assert one
@@ -157,8 +157,9 @@ def test_the_overlay_has_no_logic() -> None:
     """Every attribute of the overlay is there whatever nixpkgs it is laid over."""
     names = evaluate("builtins.attrNames (import (root + /nix/overlay.nix) { } { })")
     assert names == [
-        *("fetchPypi", "manylinuxFixupHook", "manylinuxPython", "nix-manylinux"),
-        *("patchManylinuxWheel", "pythonManylinuxPackages", "pythonPackagesExtensions"),
+        *("fetchPypi", "manylinuxFixupHook", "manylinuxLockedPackages", "manylinuxPython"),
+        *("nix-manylinux", "patchManylinuxWheel"),
+        *("pythonManylinuxPackages", "pythonPackagesExtensions"),
     ]
     assert nix_string("${x}") == '"\\${x}"'
     assert expression("1").endswith("in 1")
