@@ -248,7 +248,9 @@ def patch_wheel(
         refuse(plan, options)
         references = plan_references(plan)
         output = os.path.join(os.fspath(output_dir), opened.file_name)
-        report = Report(plan=plan, references=references, warnings=(odd,) if odd else ())
+        report = Report(
+            plan=plan, references=references, warnings=(*opened.warnings, *filter(None, [odd]))
+        )
         if dry_run:
             return PatchedWheel(path=output, sha256="", report=report)
         left: list[Damage] = []
@@ -347,6 +349,8 @@ def install_wheel(
                 if file.changes
                 for name in file.file.names
             ]
+            # Those of distributions that a wheel carries may have been rewritten, too.
+            changed += [f"{staging}/{dist.folder}/RECORD" for dist in facts.distributions]
             for installation in installations:
                 installation.finish(changed)
         compile_bytecode(

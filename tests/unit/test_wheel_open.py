@@ -247,15 +247,11 @@ HOSTILE = {
     ),
     "signed": (entry("made-1.0.dist-info/RECORD.jws"), "signs RECORD"),
     "signed-p7s": (entry("made-1.0.dist-info/RECORD.p7s"), "signs RECORD"),
-    "too-little": (entry("made/more.py"), "not in RECORD"),
-    "too-much": (MadeWheel(record=ROWS + "made/gone.py,,\n"), "not in the wheel"),
-    "row-twice": (MadeWheel(record=ROWS + ROWS), "in RECORD twice"),
-    "row-outside": (MadeWheel(record=ROWS + "../x,,\n"), "not in the wheel"),
-    "record-hashes-itself": (MadeWheel(record=f"{ROWS}{OWN},sha256=x,3\n"), "of itself"),
-    "unhashed": (
-        MadeWheel(record=ROWS.replace(row("made/__init__.py", b""), "made/__init__.py,,")),
-        "hashed not at all",
+    "rows-disagree": (
+        MadeWheel(record=ROWS + row("made/__init__.py", b"x").replace(",1", ",0") + "\n"),
+        "in RECORD twice, with different hashes",
     ),
+    "record-hashes-itself": (MadeWheel(record=f"{ROWS}{OWN},sha256=x,3\n"), "of itself"),
     "md5": (
         MadeWheel(
             record=ROWS.replace(row("made/__init__.py", b""), row("made/__init__.py", b"", "md5"))

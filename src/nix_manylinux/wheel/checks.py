@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.digest import STRONG_HASHES
+from nix_manylinux.base.digest import STRONG_HASHES, encode_digest, new_hash
 from nix_manylinux.wheel.archive.format import bad
 from nix_manylinux.wheel.archive.read import stream
 from nix_manylinux.wheel.metadata import (
@@ -12,13 +12,14 @@ from nix_manylinux.wheel.metadata import (
     read_headers,
     required_names,
 )
+from nix_manylinux.wheel.record import Record, plain_hash, plain_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nix_manylinux.wheel.archive.format import Member
-    from nix_manylinux.wheel.record import Record
+    from nix_manylinux.wheel.record import Row
 
 
 def split_file_name(file_name: str) -> tuple[tuple[str, str], str]:
@@ -119,26 +120,73 @@ def _same_version(one: str, other: str) -> bool:
         return False
 
 
-def check_record(record: Record, members: tuple[Member, ...], own: str) -> None:
-    """Want one row with a strong hash and the right size for each file, and no other row."""
-    files = {member.name: member for member in members if not member.is_folder}
-    listed = set()
+def settle_record(
+    record: Record, members: tuple[Member, ...], own: str, descriptor: int
+) -> tuple[Record, tuple[str, ...]]:
+    """Give a RECORD in normal form: one row with a strong hash and a size for each file.
+
+    What rows claim must be true, by value, however it is spelt. Where they claim nothing,
+    the file itself is asked, as installers do that hold wheels against nothing (pip, uv):
+    rows without hash or size, files without a row; rows without a file say nothing of
+    this wheel. Gives sentences about what was added or left out, too. Raises BadWheel
+    for two rows that disagree, a weak hash, a wrong size.
+    """
+    files = {m.name: m for m in members if not m.is_folder and m.name != own}
+    found: dict[str, Row] = {}
+    strangers = []
+    last = record.row(own)
     for row in record.rows:
-        if row.path in listed:
-            raise bad("is in RECORD twice", row.path)
-        listed.add(row.path)
-        member = files.get(row.path)
-        if member is None:
-            raise bad("is in RECORD, but not in the wheel", row.path)
-        if row.path == own:
-            if row.hash or row.size:
-                raise bad("gives a hash or a size of itself", own)
-            continue
-        if row.algorithm not in STRONG_HASHES:
-            what = f"by {row.algorithm}" if row.hash else "not at all"
-            raise bad(f"is hashed {what} in RECORD, not by sha256 or better", row.path)
-        if row.size and row.size != str(member.size):
-            raise bad(f"has {member.size} bytes, {row.size} by RECORD", row.path)
-    for name in files:
-        if name not in listed and name != own:
-            raise bad("is in the wheel, but not in RECORD", name)
+        path = row.path if row.path in files else plain_path(row.path)
+        if path == own:
+            last = _own_row(record, row, own)
+        elif path in files:
+            _add_row(found, path, _settled(record, row, files[path]))
+        else:
+            strangers.append(row.path)
+    unlisted = len(files.keys() - found.keys())
+    for name, member in files.items():
+        if name not in found or not found[name].hash:
+            found[name] = record.row(name, _hash_member(descriptor, member), member.size)
+    if {*map(id, record.rows)} == {id(last), *map(id, found.values())}:
+        return record, ()  # nothing in it is odd, and its order is its own
+    told = []
+    if unlisted:
+        told.append(f"RECORD lists {len(files) - unlisted} of {len(files)} files")
+    if strangers:
+        told.append(f"RECORD lists files that the wheel doesn't have: {', '.join(strangers[:3])}")
+    return Record(rows=(*found.values(), last), line_end=record.line_end), tuple(told)
+
+
+def _own_row(record: Record, row: Row, own: str) -> Row:
+    if row.hash or row.size:
+        raise bad("gives a hash or a size of itself", own)
+    return row if row.path == own else record.row(own)
+
+
+def _add_row(found: dict[str, Row], path: str, row: Row) -> None:
+    """Keep a row, unless there is one of the same file that says as much."""
+    known = found.get(path)
+    if known is not None and known.hash and row.hash not in {"", known.hash}:
+        raise bad("is in RECORD twice, with different hashes", path)
+    if known is None or not known.hash:
+        found[path] = row
+
+
+def _settled(record: Record, row: Row, member: Member) -> Row:
+    """Give a row in normal form, the very same where it is; without a hash where it has none."""
+    digest = plain_hash(row.hash)
+    if digest and digest.partition("=")[0] not in STRONG_HASHES:
+        algorithm = digest.partition("=")[0]
+        raise bad(f"is hashed by {algorithm} in RECORD, not by sha256 or better", member.name)
+    if row.size and row.size != str(member.size):
+        raise bad(f"has {member.size} bytes, {row.size} by RECORD", member.name)
+    if (row.path, row.hash, row.size) == (member.name, digest, str(member.size)):
+        return row
+    return record.row(member.name, digest, member.size)
+
+
+def _hash_member(descriptor: int, member: Member) -> str:
+    state = new_hash("sha256")
+    for piece in stream(descriptor, member):
+        state.update(piece)
+    return encode_digest("sha256", state.digest())

@@ -245,7 +245,7 @@ class _Destination(SchemeDictionaryDestination):
         renewed = []
         for scheme, entry in entries:
             place = self._places.of(scheme, entry.path)
-            if place in changed:
+            if place in changed and (scheme, entry.path) != (root, path):
                 self._hash(place)
                 renewed.append((scheme, self._row(place, entry.path)))
             else:

@@ -21,15 +21,15 @@ from nix_manylinux.wheel.archive.format import bad
 from nix_manylinux.wheel.archive.read import read_directory, stream
 from nix_manylinux.wheel.checks import (
     check_identity,
-    check_record,
     find_dist_info,
     read_metadata,
     read_text,
+    settle_record,
     split_file_name,
 )
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
-from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record, spelt_right
+from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class Wheel(Value):
     """An open wheel whose structure was found right; its hashes are checked by `unpack`.
 
     ``file_name`` is the wheel's own, without the hash that the Nix store puts
-    in front. ``members`` are in the order of the archive.
+    in front. ``members`` are in the order of the archive. ``mended`` is whether
+    ``record`` is not RECORD as it stands: its own form was odd, or it lacked something,
+    which ``warnings`` tell.
     """
 
     path: str
@@ -94,6 +96,8 @@ class Wheel(Value):
     record: Record
     descriptor: int = field(repr=False)
     texts: Mapping[str, bytes] = field(repr=False)
+    mended: bool = False
+    warnings: tuple[str, ...] = ()
 
     def __enter__(self) -> Wheel:  # noqa: PYI034 - Self is newer than Python 3.10
         return self
@@ -116,6 +120,11 @@ class Wheel(Value):
         """Whether WHEEL says that the root is for ``purelib``; most wheels with ELF say no."""
         wheel = read_headers(self.texts[f"{self.dist_info}/WHEEL"])
         return wheel.get("root-is-purelib", [""])[0].lower() == "true"
+
+    def read(self, name: str) -> bytes:
+        """Give a member's contents. Raises BadWheel, KeyError where there is no such member."""
+        (member,) = (each for each in self.members if each.name == name)
+        return b"".join(stream(self.descriptor, member))
 
     def location(self, name: str) -> str:
         """Give the path below a prefix at which an installer puts a member."""
@@ -321,14 +330,15 @@ def _open(descriptor: int, path: str, max_size: int) -> Wheel:
     record = parse_record(
         read_text(descriptor, by_name, name, MAX_RECORD_SIZE), error=BadWheel, where=name
     )
-    record = spelt_right(record)
-    check_record(record, members, name)
+    settled, told = settle_record(record, members, name, descriptor)
     wheel = Wheel(
         path=path,
         file_name=file_name,
         distribution=distribution,
         members=members,
-        record=record,
+        record=settled,
+        mended=settled is not record,
+        warnings=told,
         descriptor=descriptor,
         texts=texts,
     )

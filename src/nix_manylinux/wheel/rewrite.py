@@ -8,7 +8,7 @@ import os
 import re
 import stat
 
-from nix_manylinux.base.digest import new_hash
+from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import executable, write_all_at
 from nix_manylinux.base.signals import signals_held
@@ -16,7 +16,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
 from nix_manylinux.wheel.archive.format import STORED
 from nix_manylinux.wheel.archive.write import Content, fill
-from nix_manylinux.wheel.record import Record
+from nix_manylinux.wheel.record import Record, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def write_wheel(
     try:
         algorithms = {row.path: row.algorithm for row in wheel.record.rows}
         sources: dict[str, str | bytes] = {**changed, **extra}
+        sources |= _nested_records(wheel, changed)
         contents = {
             name: Content(source, algorithms.get(name) or "sha256")
             for name, source in sources.items()
@@ -79,7 +80,7 @@ def write_wheel(
         dropped = {f"{wheel.dist_info}/{REFERENCES}"} - extra.keys()
         members = [m for m in _members(wheel.members, own, list(extra)) if m.name not in dropped]
         sizes = {name: content.size for name, content in contents.items()}
-        changes = bool(contents) or len(members) < len(wheel.members)
+        changes = wheel.mended or bool(contents) or len(members) < len(wheel.members)
         if changes:
             # The digests are still missing: it is as long as it will be.
             sizes[own] = _new_record(wheel.record, own, contents, dropped).size
@@ -105,6 +106,44 @@ def write_wheel(
             where=output_path,
             hint="make room there, or name another --output-dir",
         ) from cause
+
+
+def _nested_records(wheel: Wheel, changed: Mapping[str, str]) -> dict[str, bytes]:
+    """Give the new RECORDs of distributions that the wheel carries as files (ray's), by member.
+
+    Those have rows for files that change; the innermost are first, for others list them.
+    What can't be read as a RECORD is a file like any other.
+    """
+    names = [
+        member.name
+        for member in wheel.members
+        if member.name.endswith(".dist-info/RECORD") and member.name.count("/") > 1
+    ]
+    renewed: dict[str, bytes] = {}
+    for name in sorted(names, key=lambda each: each.count("/"), reverse=True):
+        base = name.rsplit("/", 2)[0]
+        try:
+            record = parse_record(wheel.read(name), error=BadWheel, where=name)
+        except BadWheel:
+            continue
+        rows = []
+        for row in record.rows:
+            path = f"{base}/{row.path}"
+            if not row.hash or path not in {**changed, **renewed}:
+                rows.append(row)
+                continue
+            data = renewed[path] if path in renewed else _contents(changed[path])
+            state = new_hash("sha256")
+            state.update(data)
+            rows.append(record.row(row.path, encode_digest("sha256", state.digest()), len(data)))
+        if tuple(rows) != record.rows:
+            renewed[name] = replace(record, rows=tuple(rows)).encode()
+    return renewed
+
+
+def _contents(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _new_record(

@@ -133,8 +133,18 @@ class RecordUpdates:
 
         Rows of the paths ``changed`` (absolute) don't count as stale. Raises BadTree.
         """
-        for listing in self._listings:
-            yield _write_listing(listing, changed)
+        rewritten: set[str] = set()
+        # A distribution may carry others, RECORDs and all (ray): the innermost first, for
+        # those further out list them.
+        for listing in sorted(self._listings, key=lambda each: each.file.count("/"), reverse=True):
+            for index, path in enumerate(listing.paths):
+                if path in rewritten and path is not None:
+                    row = listing.record.rows[index]
+                    listing.truths[index] = _true_row(listing.record, row, path, (), _always)
+            update = _write_listing(listing, {*changed, *rewritten})
+            if update.written:
+                rewritten.add(listing.file)
+            yield update
 
     def _hash(self, key: Key) -> None:
         number, index = key
@@ -152,6 +162,10 @@ class RecordUpdates:
             )
         except _AnotherName:
             self._aliases.append((_claimed_size(row), key))
+
+
+def _always() -> bool:
+    return True
 
 
 class _Listing(Value, kw_only=False):
