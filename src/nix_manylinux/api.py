@@ -95,24 +95,24 @@ def inspect(
         )
 
 
-def plan_path(
-    path: StrPath,
+def plan_paths(
+    paths: Sequence[StrPath],
     *,
     target: Target,
     libraries: LibraryIndex,
     options: Options | None = None,
 ) -> Plan:
-    """Plan a wheel or a tree by its path, for those who only look; nothing is written.
+    """Plan trees, or one wheel, by their paths, for those who only look; nothing is written.
 
     What is missing is in the plan. Raises what reading raises.
     """
     options = options or Options()
     with ExitStack() as stack:
-        if is_tree(path):
-            facts = scan_tree(path)
+        if is_tree(paths[0]):
+            trees = [scan_tree(each) for each in outermost(paths)]
         else:
-            facts, _ = _unpack_for_reading(stack, os.fspath(path), options)
-        return plan_trees([facts], target=target, libraries=libraries, options=options)
+            trees = [_unpack_for_reading(stack, os.fspath(paths[0]), options)[0]]
+        return plan_trees(trees, target=target, libraries=libraries, options=options)
 
 
 def _unpack_for_reading(

@@ -24,6 +24,7 @@ complete -c nix-manylinux -n '__fish_seen_subcommand_from patch' -l missing -r -
 complete -c nix-manylinux -n '__fish_seen_subcommand_from patch' -l damaged -r -d 'warn: pass by files that can'\''t be edited, or that no loader takes'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from patch' -s o -l output-dir -r -d 'where patched wheels go'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from patch' -l dry-run -d 'decide everything, write nothing'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from patch' -l nixpkgs -r -d 'have Nix build or fetch what is missing: <nixpkgs>, a path or a flake reference; never what is unfree or insecure'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from patch' -l gc-roots -r -d 'register every store path that is linked to, so that garbage collection spares it'
 complete -c nix-manylinux -n __fish_use_subcommand -a install -d 'install wheels into a prefix, linked, in one pass'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -s h -l help -d 'show this help message and exit'

@@ -24,6 +24,9 @@ TEMPORARY_NAME = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.tmp")
 #: In a tree's root while it is edited in place; see `nix_manylinux.write.undo_log`.
 UNDO_LOG = ".nix-manylinux-undo"
 
+#: In a tree that ``--nixpkgs`` was asked for: links to what it is linked to, no part of it.
+GC_ROOTS = ".nix-manylinux-roots"
+
 #: Bytes of the smallest ELF header, ELFCLASS32's: what is shorter is no ELF file.
 SMALLEST_ELF = 52
 

@@ -69,6 +69,11 @@ def _patch(command: argparse.ArgumentParser) -> None:
     _rule_options(command)
     command.add_argument("-o", "--output-dir", metavar="DIR", help="where patched wheels go")
     command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
+    command.add_argument(
+        "--nixpkgs", nargs="?", const="<nixpkgs>", metavar="REF",
+        help="have Nix build or fetch what is missing: <nixpkgs>, a path or a flake reference;"
+        " never what is unfree or insecure",
+    )  # fmt: skip
     command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
 
 

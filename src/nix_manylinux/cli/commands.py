@@ -127,13 +127,17 @@ def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
 
 
 def _patch_trees(run: Run) -> int:
-    from nix_manylinux.api import patch_wheel_tree  # noqa: PLC0415
+    from nix_manylinux.api import patch_wheel_tree, plan_paths  # noqa: PLC0415
 
+    paths = run.arguments.paths
+    target, options = run.target(paths), run.options(paths)
     report = patch_wheel_tree(
-        run.arguments.paths,
-        target=run.target(run.arguments.paths),
-        libraries=run.libraries(),
-        options=run.options(run.arguments.paths),
+        paths,
+        target=target,
+        libraries=run.libraries_of_nixpkgs(
+            lambda known: plan_paths(paths, target=target, libraries=known, options=options)
+        ),
+        options=options,
         dry_run=run.arguments.dry_run,
         progress=run.console.progress,
     )
@@ -144,14 +148,17 @@ def _patch_trees(run: Run) -> int:
 
 
 def _patch_wheel(run: Run, wheel: str, output_dir: str) -> int:
-    from nix_manylinux.api import patch_wheel  # noqa: PLC0415
+    from nix_manylinux.api import patch_wheel, plan_paths  # noqa: PLC0415
 
+    target, options = run.target(()), run.options()
     done = patch_wheel(
         wheel,
         output_dir=output_dir,
-        target=run.target(()),
-        libraries=run.libraries(),
-        options=run.options(),
+        target=target,
+        libraries=run.libraries_of_nixpkgs(
+            lambda known: plan_paths([wheel], target=target, libraries=known, options=options)
+        ),
+        options=options,
         source_date_epoch=run.epoch(),
         dry_run=run.arguments.dry_run,
         sha256=run.arguments.json is not None,  # nobody else hears of it
@@ -190,9 +197,15 @@ def _keep(run: Run, report: Report) -> None:
         return
     from nix_manylinux.nix.references import register_gc_roots  # noqa: PLC0415
 
-    if run.arguments.gc_roots:
-        register_gc_roots(report.references, run.arguments.gc_roots)
-        run.console.say(f"  {len(report.references)} roots in {run.arguments.gc_roots}")
+    folder = run.arguments.gc_roots
+    if folder is None and run.arguments.extra.nixpkgs and run.arguments.output_dir is None:
+        # What Nix has built for us nobody else holds.
+        from nix_manylinux.base.files import GC_ROOTS  # noqa: PLC0415
+
+        folder = os.path.join(run.arguments.paths[0], GC_ROOTS)
+    if folder:
+        register_gc_roots(report.references, folder)
+        run.console.say(f"  {len(report.references)} roots in {folder}")
         return
     store = run.environment.get("NIX_STORE", "/nix/store")
     if not run.in_build() and any(r.startswith(f"{store}/") for r in report.references):

@@ -8,7 +8,7 @@ from nix_manylinux.base.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.cli.arguments import Arguments
@@ -51,11 +51,36 @@ class Run:
             virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
         )
 
-    def libraries(self) -> LibraryIndex:
-        """Index the directories of ``--libs``."""
+    def libraries(self, more: Sequence[str] = ()) -> LibraryIndex:
+        """Index the directories of ``--libs``, and ``more`` behind them."""
         from nix_manylinux.tree.libraries import LibraryIndex  # noqa: PLC0415
 
-        return LibraryIndex.from_directories(self.arguments.libs)
+        return LibraryIndex.from_directories([*self.arguments.libs, *more])
+
+    def libraries_of_nixpkgs(self, plan_with: Callable[[LibraryIndex], Plan]) -> LibraryIndex:
+        """Index the libraries, and those that Nix has built for what a plan without them lacks.
+
+        ``plan_with`` plans with an index, and writes nothing. It is asked again until
+        nothing new comes of it: a library that was found may need others.
+        """
+        nixpkgs = self.arguments.extra.nixpkgs
+        if nixpkgs is None:
+            return self.libraries()
+        from nix_manylinux.nix.build import build_libraries, wanted_attributes  # noqa: PLC0415
+        from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
+
+        table, tried, folders = load_table(), set[str](), list[str]()
+        while wanted := wanted_attributes(plan_with(self.libraries(folders)), table, tried):
+            tried |= {*wanted}
+            if self.arguments.dry_run:
+                self.console.say(f"  would build of {nixpkgs}: {' '.join(wanted)}")
+                break
+            self.console.say(f"  building of {nixpkgs}: {' '.join(wanted)}")
+            found, failed = build_libraries(wanted, nixpkgs, environment=self.environment)
+            folders += [folder for folder in found if folder not in folders]
+            for name in failed:
+                self.console.warn(f"{nixpkgs} has no {name}, or can't build it")
+        return self.libraries(folders)
 
     def options(self, trees: Sequence[str] = ()) -> Options:
         """Give the options, with paths that hold in any folder.

@@ -71,15 +71,15 @@ def show_expression(run: Run) -> None:
 
 def show_graph(run: Run) -> None:
     """Print or save a picture of who needs what."""
-    from nix_manylinux.api import plan_path  # noqa: PLC0415
+    from nix_manylinux.api import plan_paths  # noqa: PLC0415
     from nix_manylinux.report.picture.render import SUFFIXES, render_graph  # noqa: PLC0415
 
     extra = run.arguments.extra
     output: str | None = extra.output
     ending = os.path.splitext(output or "")[1].lower()
     path = run.arguments.paths[0]
-    plan = plan_path(
-        path,
+    plan = plan_paths(
+        [path],
         target=run.target((path,)),
         libraries=run.libraries(),
         options=run.options(),

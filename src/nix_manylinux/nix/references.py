@@ -56,6 +56,8 @@ def register_gc_roots(references: Iterable[str], folder: str) -> None:
         ) from error
     for reference in references:
         link = os.path.join(os.path.abspath(folder), os.path.basename(reference))
+        if os.path.islink(link) and os.readlink(link) == reference:
+            continue  # an earlier run's
         done = subprocess.run(
             [tool, "--realise", reference, "--add-root", link],
             capture_output=True,

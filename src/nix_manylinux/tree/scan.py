@@ -11,7 +11,7 @@ import re
 import stat
 
 from nix_manylinux.base.errors import BadElf, BadTree
-from nix_manylinux.base.files import SMALLEST_ELF, TEMPORARY_NAME, UNDO_LOG
+from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, TEMPORARY_NAME, UNDO_LOG
 from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
@@ -125,7 +125,7 @@ class _Walk(Value, frozen=False, kw_only=False):
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
         try:
             with os.scandir(os.path.join(self.root, folder)) as entries:
-                yield from entries
+                yield from (each for each in entries if folder or each.name != GC_ROOTS)
         except OSError as cause:
             raise _unreadable(cause, folder or self.root) from cause
 

@@ -1,0 +1,111 @@
+"""Libraries of nixpkgs, built or fetched by Nix for what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.nix.packages import advise_any, package_sets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from nix_manylinux.nix.packages import Table
+    from nix_manylinux.resolve.plan import Plan
+
+#: Where Nix's own installers put its commands, where PATH doesn't say.
+_PLACES = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
+
+
+class NixBuildFailed(NixManylinuxError):
+    """Nix is not to be had, or said no."""
+
+
+def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[str]:
+    """List the attributes of nixpkgs, outputs included, that have what is missing in a plan.
+
+    What a plan has waived counts too. Those in ``tried`` are left out, and what is unfree,
+    insecure or another language's: nobody has asked for that.
+    """
+    brought = package_sets(plan.trees, table)
+    found = [advise_any(problem.names, table, brought) for problem in (*plan.missing, *plan.waived)]
+    names = (each.installable for each in found if each.is_sure and not _is_doubtful(each.notes))
+    return sorted({name for name in names if name not in tried})
+
+
+def _is_doubtful(notes: Iterable[str]) -> bool:
+    return any(word in note for note in notes for word in ("unfree", "insecure", "language"))
+
+
+def build_libraries(
+    attributes: Sequence[str], nixpkgs: str, *, environment: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Build or fetch attributes; gives their ``lib`` folders, and the attributes that failed.
+
+    ``nixpkgs`` is ``<nixpkgs>``, a path, or a flake reference (with a colon or "#"). All are
+    asked for in one call; where that fails, one by one. Nix draws its progress on standard
+    error. Raises NixBuildFailed where there is no Nix.
+    """
+    flake = ":" in nixpkgs or "#" in nixpkgs
+    tool = _find("nix" if flake else "nix-build", environment)
+    folders, failed = [], []
+    paths = _build(tool, attributes, nixpkgs, environment, quiet=len(attributes) > 1)
+    if paths is None:
+        paths = []
+        for attribute in attributes:
+            one = _build(tool, [attribute], nixpkgs, environment, quiet=False)
+            if one is None:
+                failed.append(attribute)
+            else:
+                paths += one
+    for path in paths:
+        folder = os.path.join(path, "lib")
+        if os.path.isdir(folder):
+            folders.append(folder)
+    return list(dict.fromkeys(folders)), failed
+
+
+def _build(
+    tool: str,
+    attributes: Sequence[str],
+    nixpkgs: str,
+    environment: Mapping[str, str],
+    *,
+    quiet: bool,
+) -> list[str] | None:
+    """Run Nix once; the paths that it prints, or None where it fails."""
+    import subprocess  # noqa: PLC0415 (start-up)
+
+    if os.path.basename(tool) == "nix":
+        reference = nixpkgs.partition("#")[0]
+        command = [tool, "--extra-experimental-features", "nix-command flakes", "build"]
+        command += ["--no-link", "--print-out-paths"]
+        command += [f"{reference}#{name.replace('.out', '^out')}" for name in attributes]
+    else:
+        command = [tool, nixpkgs, "--no-out-link"]
+        command += [word for name in attributes for word in ("-A", name)]
+    # What Nix says is for whoever waits; a failure of all is told for each.
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if quiet else None,
+        env=dict(environment),
+        text=True,
+        check=False,
+    )
+    return done.stdout.split() if done.returncode == 0 else None
+
+
+def _find(command: str, environment: Mapping[str, str]) -> str:
+    places = environment.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join([place for place in places if os.path.isabs(place)] + [*_PLACES])
+    found = shutil.which(command, path=path)
+    if found is None:
+        raise NixBuildFailed(
+            f"--nixpkgs needs the command {command}",
+            hint="install Nix, or name directories of libraries with --libs",
+        )
+    return found

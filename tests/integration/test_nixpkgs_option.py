@@ -1,0 +1,118 @@
+"""``--nixpkgs``: one command, and what is missing is built by Nix, linked, and kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.installed import command, target_options
+from tests.support.nix import environment
+from tests.support.scene import SITE, Scene, run_path
+from tests.support.store import host_store
+from tests.support.trees import snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.nix
+
+#: A nixpkgs in small: libX11 needs what only libxcb has; openssl_1_1 must not be built.
+NIXPKGS = """
+let
+  package = name: files: derivation {
+    inherit name;
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    PATH = "/bin:/usr/bin";
+    args = [
+      "-c"
+      "mkdir -p $out/lib; for f in ${toString files}; do cp $f $out/lib/$(basename $f); done"
+    ];
+  };
+in
+{
+  libx11 = package "libx11" [ (toString ./libX11.so.6) ];
+  libxcb = package "libxcb" [ (toString ./libxcb.so.1) ];
+  openssl_1_1 = throw "insecure";
+}
+"""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Give a scene on a store that has little but the libc, and a small nixpkgs."""
+    scene = Scene(home=tmp_path, store=host_store(["libz.so.1", "libstdc++.so.6"]))
+    folder = tmp_path / "nixpkgs"
+    folder.mkdir()
+    files = scene.files
+    for name in ("libX11.so.6", "libxcb.so.1"):
+        shutil.copy(files.library(name, soname=name), folder)
+    (folder / "default.nix").write_text(NIXPKGS)
+    user = files.library("user.so", needed=["libX11.so.6", "libxcb.so.1"])
+    scene.put("pkg/user.abi3.so", user)
+    return scene
+
+
+def words(scene: Scene, *more: str) -> list[str]:
+    """Give the command line."""
+    tree = str(scene.home / "tree")
+    return [
+        "patch",
+        tree,
+        *target_options(scene.store),
+        "--nixpkgs",
+        str(scene.home / "nixpkgs"),
+        *more,
+    ]
+
+
+def test_what_is_missing_is_built(scene: Scene) -> None:
+    """One command: Nix builds, the tree is linked, roots keep it; a second changes nothing."""
+    done = command(*words(scene), environment=environment())
+    assert done.status == 0, done.stderr
+    assert "libx11.out libxcb.out" in done.stderr
+    tree = scene.home / "tree"
+    _, path = run_path(tree / SITE / "pkg/user.abi3.so").split()
+    assert [name for folder in path.split(":") for name in os.listdir(folder)] == [
+        *("libX11.so.6", "libxcb.so.1")
+    ]
+    checked = command("check", str(tree), *target_options(scene.store))
+    assert checked.status == 0, checked.stderr
+    roots = sorted(os.listdir(tree / ".nix-manylinux-roots"))
+    assert [root[33:] for root in roots] in (["libx11", "libxcb"], ["libxcb", "libx11"])
+    before = snapshot(tree)
+    assert command(*words(scene), environment=environment()).status == 0
+    assert snapshot(tree) == before
+
+
+def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:
+    """Nothing is built, and the tree is as it was."""
+    before = snapshot(scene.home / "tree")
+    done = command(*words(scene, "--dry-run"), environment=environment())
+    assert "would build" in done.stderr
+    assert "libx11.out libxcb.out" in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
+def test_what_nixpkgs_lacks_and_what_is_insecure(scene: Scene) -> None:
+    """The first is told, the second is never built unasked; what stays missing is refused."""
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS.replace("libxcb = package", "other = package"))
+    scene.put("pkg/more.abi3.so", scene.files.library("more.so", needed=["libssl.so.1.1"]))
+    before = snapshot(scene.home / "tree")
+    done = command(*words(scene), environment=environment())
+    assert done.status == 1
+    assert "has no libxcb.out, or can't build it" in done.stderr
+    assert "building of" in done.stderr
+    assert "openssl_1_1" not in done.stderr.partition("error:")[0]
+    assert "libssl.so.1.1" in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
+def test_without_nix(scene: Scene) -> None:
+    """One line says what is needed."""
+    done = command(*words(scene), environment={**environment(), "PATH": "/nowhere"})
+    assert done.status == 1
+    assert "--nixpkgs needs the command nix-build" in done.stderr
