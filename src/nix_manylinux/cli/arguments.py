@@ -5,6 +5,15 @@ from __future__ import annotations
 import argparse
 
 from nix_manylinux.base.values import Value, field_names
+from nix_manylinux.cli.options import (
+    common,
+    damaged_option,
+    ignore_options,
+    library_options,
+    missing_option,
+    rule_options,
+    target_options,
+)
 from nix_manylinux.resolve.plan import Options
 
 TYPE_CHECKING = False
@@ -16,8 +25,6 @@ if TYPE_CHECKING:
 PICTURES = ("dot", "mermaid", "svg", "html")
 DETAILS = ("auto", "files", "folders")
 
-_TARGET = "what to link for"
-_RULES = "how to resolve"
 _GC_ROOTS = "register every store path that is linked to, so that garbage collection spares it"
 
 
@@ -63,10 +70,10 @@ def make_parser(version: str) -> argparse.ArgumentParser:
 
 
 def _patch(command: argparse.ArgumentParser) -> None:
-    _common(command, "TREE|WHEEL", many=True)
-    _target_options(command)
-    _library_options(command)
-    _rule_options(command)
+    common(command, "TREE|WHEEL", many=True)
+    target_options(command)
+    library_options(command)
+    rule_options(command)
     command.add_argument("-o", "--output-dir", metavar="DIR", help="where patched wheels go")
     command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
     command.add_argument(
@@ -78,7 +85,7 @@ def _patch(command: argparse.ArgumentParser) -> None:
 
 
 def _install(command: argparse.ArgumentParser) -> None:
-    _common(command, "WHEEL", many=True)
+    common(command, "WHEEL", many=True)
     command.add_argument(
         "--prefix", metavar="DIR", required=True, help="where packages and commands go"
     )
@@ -90,16 +97,16 @@ def _install(command: argparse.ArgumentParser) -> None:
         "--no-compile-bytecode", action="store_true", help="leave compiling to the first import"
     )
     command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
-    _target_options(command)
-    _library_options(command)
-    _rule_options(command)
+    target_options(command)
+    library_options(command)
+    rule_options(command)
 
 
 def _check(command: argparse.ArgumentParser) -> None:
-    _common(command, "TREE", many=True)
-    _target_options(command)
-    _library_options(command)
-    _ignore_options(command.add_argument)
+    common(command, "TREE", many=True)
+    target_options(command)
+    library_options(command)
+    ignore_options(command.add_argument)
     command.add_argument(
         "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
         help="a library of the graphics driver, besides the known ones",
@@ -107,14 +114,14 @@ def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--exclude", action="append", metavar="GLOB", help="files that need not load"
     )  # fmt: skip
-    _missing_option(command.add_argument)
-    _damaged_option(command.add_argument)
+    missing_option(command.add_argument)
+    damaged_option(command.add_argument)
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
-    _common(command, "WHEEL|TREE")
-    _target_options(command)
-    _library_options(command)
+    common(command, "WHEEL|TREE")
+    target_options(command)
+    library_options(command)
     command.add_argument(
         "--exclude", action="append", metavar="GLOB", help="files to leave out, broken ones too"
     )  # fmt: skip
@@ -143,7 +150,7 @@ def _expr(command: argparse.ArgumentParser) -> None:
 
 
 def _lock(command: argparse.ArgumentParser) -> None:
-    _common(command, "LOCKFILE", json=False)
+    common(command, "LOCKFILE", json=False)
     command.add_argument(
         "-o", "--output", metavar="FILE",
         help="default: manylinux.lock.json beside LOCKFILE; '-' is standard output",
@@ -173,7 +180,7 @@ def _lock(command: argparse.ArgumentParser) -> None:
 
 
 def _graph(command: argparse.ArgumentParser) -> None:
-    _common(command, "WHEEL|TREE", json=False)
+    common(command, "WHEEL|TREE", json=False)
     command.add_argument(
         "--format", choices=PICTURES,
         help="default: what the name of --output ends in, else dot",
@@ -183,9 +190,9 @@ def _graph(command: argparse.ArgumentParser) -> None:
         help="a box for each file or for each folder; auto: folders where files are too many",
     )  # fmt: skip
     command.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
-    _target_options(command)
-    _library_options(command)
-    _rule_options(command)
+    target_options(command)
+    library_options(command)
+    rule_options(command)
 
 
 #: Name -> summary, and what adds the options.
@@ -280,123 +287,3 @@ def _without_libs(words: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             return [], [*words]
     return libs, [*others, *words[end:]]
-
-
-def _common(
-    command: argparse.ArgumentParser, metavar: str, *, many: bool = False, json: bool = True
-) -> None:
-    command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
-    if json:
-        command.add_argument(
-            "--json", metavar="FILE", help="write the report as JSON ('-': stdout)"
-        )
-    command.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
-    command.add_argument("-v", "--verbose", action="store_true", help="every file")
-
-
-def _target_options(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group(_TARGET)
-    group.add_argument(
-        "--python", metavar="EXE",
-        help="the interpreter: tags are checked against it, its libc is the target",
-    )  # fmt: skip
-    group.add_argument("--dynamic-linker", metavar="FILE", help="the target's dynamic linker")
-    group.add_argument("--libc", metavar="DIR", help="the directory of the target's libc")
-
-
-def _library_options(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("where libraries are")
-    group.add_argument(
-        "--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)"
-    )
-    group.add_argument(
-        "--python-libs", action="append", metavar="DIR",
-        help="another wheel's site-packages (repeatable)",
-    )  # fmt: skip
-    group.add_argument("--max-size", type=_bytes, metavar="BYTES",
-                       help="unpacked size of a wheel that is still believed")  # fmt: skip
-
-
-def _rule_options(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group(_RULES)
-    add = group.add_argument
-    add(
-        "--runtime-libs",
-        action="append",
-        metavar="SONAME|DIR",
-        help="for dlopen: goes on the path of the files that load it",
-    )
-    add("--append-rpath", action="append", metavar="DIR", help="at the end of every path")
-    _ignore_options(add)
-    add(
-        "--provided-later",
-        action="append",
-        metavar="SONAME",
-        help="another wheel, which needs this one, brings it",
-    )
-    add(
-        "--driver-lib",
-        dest="driver_libs",
-        action="append",
-        metavar="SONAME",
-        help="a library of the graphics driver, besides the known ones",
-    )
-    add("--driver-dir", metavar="DIR", help="where the driver's libraries are at run time")
-    add("--exclude", action="append", metavar="GLOB", help="files to leave alone")
-    add(
-        "--allow-foreign",
-        action="append",
-        metavar="GLOB",
-        help="files for other machines that may stay unpatched",
-    )
-    add(
-        "--keep-libc",
-        action="store_true",
-        default=None,
-        help="look the libc's own libraries up like all others",
-    )
-    add(
-        "--keep-execstack",
-        action="store_true",
-        default=None,
-        help="leave executable stacks as they are",
-    )
-    _missing_option(add)
-    _damaged_option(add)
-
-
-def _damaged_option(add: Callable[..., object]) -> None:
-    add("--damaged", choices=("fail", "warn"),
-        help="warn: pass by files that can't be edited, or that no loader takes")  # fmt: skip
-
-
-def _missing_option(add: Callable[..., object]) -> None:
-    add(
-        "--missing",
-        choices=("fail", "leaves", "warn"),
-        help="fail: refuse, the default; leaves: let optional plugins, which nothing that can be"
-        " imported or started needs, stay unloadable, the default for virtual environments;"
-        " warn: patch what can be patched",
-    )
-
-
-def _ignore_options(add: Callable[..., object]) -> None:
-    add(
-        "--ignore-missing",
-        action="append",
-        metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="libraries that may stay missing, in the files that match",
-    )
-    add(
-        "--ignore-if-missing",
-        action="append",
-        metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="the same, but an entry that no file needs is only a warning",
-    )
-
-
-def _bytes(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return value
