@@ -125,6 +125,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Poker], None], str]] = {
         "program header table .* at 0x7fffffff",
     ),
     "no load": (partial(_segment, elf.PT_LOAD, vaddr=0x70000000), "which no PT_LOAD fills"),
+    "load before the file": (partial(_segment, elf.PT_LOAD, vaddr=0xFFF), "which no PT_LOAD fills"),
     "load outside": (partial(_segment, elf.PT_LOAD, offset=0x7FFFFFFF), "0x7fffffff .p_offset"),
     "load too long": (partial(_segment, elf.PT_LOAD, filesz=0xFFFFFFFF), "wants 4294967295 bytes"),
     "dynamic nowhere": (

@@ -201,7 +201,9 @@ class Image:
             if load.memsz <= load.filesz:
                 filled = end = -(-filled // MIN_PAGE) * MIN_PAGE
             if start <= address < end:
-                return load.offset + address - load.vaddr, min(filled, stop) - address
+                offset = load.offset + address - load.vaddr
+                # A page that begins in front of the file is mapped by nobody.
+                return (offset, min(filled, stop) - address) if offset >= 0 else (0, 0)
             if address < start < stop:
                 stop = start
         return 0, 0
