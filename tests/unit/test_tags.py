@@ -16,6 +16,7 @@ from packaging import _manylinux
 from packaging import tags as reference
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
+from tests.wheels import corpus
 
 from nix_manylinux.base.errors import BadWheel, IncompatibleWheel
 from nix_manylinux.elf.facts import Machine
@@ -145,7 +146,7 @@ def test_names_are_judged_as_packaging_judges_them(parts: tuple[str, ...]) -> No
 def test_real_names_are_read_without_packaging() -> None:
     """All wheels of the corpus are called as packaging wants, and none needs its import."""
     root = Path(__file__).parents[2]
-    tables = [root / "tests/wheels/wheels.tsv", root / "tests/wheels/more.tsv"]
+    tables = [root / "tests/wheels" / name for name in corpus.LISTS]
     names = {
         word
         for table in tables

@@ -22,8 +22,6 @@ from tests.wheels.runner import Result, companions, run_wheel
 
 _MODES = ["tree", "wheel", "both", "unpatched", "auto-patchelf"]
 
-_LISTS = ["wheels.tsv", "more.tsv"]
-
 _HEAD = (
     f"{'wheel':<44} {'mode':<5} {'libraries':>10} {'programs':>9}"
     f" {'edited':>6} {'growth':>8} {'s':>6}"
@@ -34,7 +32,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.wheels", description=__doc__)
     parser.add_argument("--folder", help="take the wheels of this folder, not those of the list")
-    parser.add_argument("--list", choices=_LISTS, default=_LISTS[0])
+    parser.add_argument("--list", choices=corpus.LISTS, default=corpus.LISTS[0])
     parser.add_argument("--only", default="*", help="a glob that the file names must match")
     parser.add_argument("--mode", choices=_MODES, default="both")
     parser.add_argument("--json", help="write the results to this file")

@@ -2,18 +2,21 @@
 
 For each release the wheel that pip takes for the runner's target comes first,
 then every other wheel of the release that fits, in pip's order: a user of an
-older pip, or of an older glibc, gets those. All are fetched into the folder of
-the wheels. Rows go to standard output, what can't be had to standard error.
+older pip, or of an older glibc, gets those. ``picked.tsv`` is made so. All are
+fetched into the folder of the wheels. Rows go to standard output, what can't be
+had to standard error.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from packaging.utils import parse_wheel_filename
 from tests.wheels import corpus
@@ -33,8 +36,8 @@ def main(requirements: list[str]) -> int:
         if not files:
             print(f"{requirement}: no wheel fits", file=sys.stderr, flush=True)  # noqa: T201
             status = 1
-        for rank, path in enumerate(files, 1):
-            print(row(path, rank), flush=True)  # noqa: T201 - asked for
+        for path in files:
+            print(row(path), flush=True)  # noqa: T201 - asked for
     return status
 
 
@@ -64,28 +67,41 @@ def _picked(requirement: str, platforms: list[str]) -> str | None:
     if not platforms:
         return None
     with tempfile.TemporaryDirectory(dir=corpus.folder()) as place:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", place]
-        command += ["--disable-pip-version-check", "--only-binary", ":all:"]
-        command += ["--implementation", "cp", "--python-version", PYTHON]
+        options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        options += ["--implementation", "cp", "--python-version", PYTHON]
         for platform in platforms:
-            command += ["--platform", platform]
-        ran = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
-        if ran.returncode != 0:
-            if "No matching distribution" not in ran.stderr:
-                print(ran.stderr, file=sys.stderr, flush=True)  # noqa: T201
+            options += ["--platform", platform]
+        ask = ["install", "--dry-run", "--ignore-installed", "--report", "-", "--target", place]
+        told = _pip(*ask, *options, requirement)
+        if told is None:
             return None
-        (name,) = os.listdir(place)
+        (chosen,) = json.loads(told)["install"]
+        name = unquote(os.path.basename(urlsplit(chosen["download_info"]["url"]).path))
         path = os.path.join(corpus.folder(), name)
-        os.rename(os.path.join(place, name), path)
+        if not os.path.exists(path):
+            if _pip("download", "--dest", place, *options, requirement) is None:
+                return None
+            os.rename(os.path.join(place, name), path)
         return path
 
 
-def row(path: str, rank: int) -> str:
+def _pip(*words: str) -> str | None:
+    """Run pip; its output, None where it finds no wheel. Other failures are told."""
+    command = [sys.executable, "-m", "pip", *words]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode == 0:
+        return ran.stdout
+    if "No matching distribution" not in ran.stderr:
+        print(ran.stderr, file=sys.stderr, flush=True)  # noqa: T201
+    return None
+
+
+def row(path: str) -> str:
     """Spell a line of a list; what the wheel is good for is left to whoever adds it."""
     name, version = os.path.basename(path).split("-")[:2]
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     megabytes = f"{os.path.getsize(path) / 1e6:.1f}"
-    return "\t".join([name, version, os.path.basename(path), megabytes, digest, str(rank), "", ""])
+    return "\t".join([name, version, os.path.basename(path), megabytes, digest, "", ""])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The real wheels that we test with: where they are, and how one is fetched.
 
-``wheels.tsv`` names each with its sha256; ``more.tsv`` does for those that only
-``./dev wheels --list more.tsv`` takes, and ``tools.tsv`` for tools that tests run.
-They are kept in
+``wheels.tsv`` names each with its sha256; ``more.tsv`` and ``picked.tsv`` do for
+those that only ``./dev wheels --list NAME`` takes, and ``tools.tsv`` for tools
+that tests run. They are kept in
 ``$NIX_MANYLINUX_WHEELS``, or in the cache directory, and fetched by pip, under
 the tags that their names carry, so any interpreter can fetch any wheel.
 """
@@ -47,6 +47,10 @@ class Entry:
     beside: tuple[str, ...] = ()
 
 
+#: The lists of the runner.
+LISTS = ("wheels.tsv", "more.tsv", "picked.tsv")
+
+
 @functools.cache
 def entries(name: str = "wheels.tsv") -> dict[str, Entry]:
     """Read one of the lists, by file name."""
@@ -66,16 +70,18 @@ def entries(name: str = "wheels.tsv") -> dict[str, Entry]:
 
 
 def named(start: str) -> Entry:
-    """Find the one entry of all lists whose file name begins with ``start``.
+    """Find the entry of all lists whose file name begins with ``start``.
 
-    Raises LookupError where there are none or several.
+    Of several wheels in one list, or of another release, none is meant. Raises
+    LookupError for these, and where there is none.
     """
-    lists = {**entries(), **entries("more.tsv"), **entries("tools.tsv")}
-    found = [entry for name, entry in lists.items() if name.startswith(start)]
-    if len(found) != 1:
-        message = f"{len(found)} wheels of the lists begin with {start}"
+    lists = [entries(name) for name in (*LISTS, "tools.tsv")]
+    found = [[each for name, each in one.items() if name.startswith(start)] for one in lists]
+    first = next(filter(None, found), [])
+    if len(first) != 1 or len({each.file.split("-")[1] for one in found for each in one}) != 1:
+        message = f"{sum(map(len, found))} wheels of the lists begin with {start}"
         raise LookupError(message)
-    return found[0]
+    return first[0]
 
 
 def folder() -> str:

@@ -24,7 +24,7 @@ def main(files: list[str]) -> int:
     for file in files:
         for result in json.loads(Path(file).read_text(encoding="utf-8")):
             results[result["wheel"], result["mode"]] = result
-    for name in ("wheels.tsv", "more.tsv"):
+    for name in corpus.LISTS:
         wheels = [wheel for wheel in corpus.entries(name) if (wheel, "tree") in results]
         print(f"{name}: {_sums(wheels, 'tree', results)}\n\n{_HEAD}")  # noqa: T201 -- asked for
         for wheel in wheels:
