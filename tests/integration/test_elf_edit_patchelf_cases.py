@@ -372,6 +372,7 @@ def opened(path: Path) -> str:
 HEADERS = """
 PHDRS {
   table PT_PHDR PHDRS; first PT_LOAD FILEHDR PHDRS; data PT_LOAD FLAGS(6); dynamic PT_DYNAMIC;
+  stack PT_GNU_STACK FLAGS(6);
 }
 SECTIONS {
   . = SIZEOF_HEADERS + GAP;

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.nix import ROOT, run_nix
+from tests.support.nix import ROOT, nix_path, run_nix
 from tests.support.sets import packages
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def nixpkgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nixpkgs")
     (folder / "default.nix").write_text(
         f"""{{ overlays ? [ ] }}: let
-          root = {ROOT};
+          root = {nix_path(ROOT)};
           set = {packages(overlay=False)};
         in builtins.foldl' (set: set.extend) set overlays"""
     )

@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.nix import ROOT, evaluate, nix_string, run_nix
+from tests.support.nix import ROOT, evaluate, nix_path, nix_string, run_nix
 from tests.support.sets import STAND_INS, expression, packages
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def nixpkgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     body = packages(overlay=False, extra=f"{STAND_INS} {TOOLS}", number="one")
     (folder / "flake.nix").write_text(
         f"""{{
-          outputs = _: let root = {ROOT}; set = {body}; in {{
+          outputs = _: let root = {nix_path(ROOT)}; set = {body}; in {{
             inherit (set) lib;
             legacyPackages.x86_64-linux = set;
             legacyPackages.aarch64-linux = set;

@@ -74,8 +74,13 @@ def evaluate(expression: str, **arguments: object) -> Any:  # noqa: ANN401 -- JS
     if arguments:
         text += f" (builtins.fromJSON {nix_string(json.dumps(arguments))})"
     # On standard input: one argument can't be longer than 128 KiB.
-    body = f"let root = {ROOT}; in {text}"
+    body = f"let root = {nix_path(ROOT)}; in {text}"
     return json.loads(run_nix("nix-instantiate", "--eval", "--strict", "--json", "-", given=body))
+
+
+def nix_path(path: str | Path) -> str:
+    """Spell an absolute path for an expression; Nix's own form for them has no spaces."""
+    return f"(/. + {nix_string(str(path))})"
 
 
 def nix_string(text: str) -> str:

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.support.isolation import Sandbox
-from tests.support.nix import environment, store_directory
+from tests.support.nix import environment, nix_path, store_directory
 from tests.support.store import cache_directory
 
 HERE = Path(__file__).resolve().parents[1] / "nix"
@@ -125,7 +125,7 @@ class Nix:
         if arguments is not None:
             for name, value in {**self.arguments, **arguments}.items():
                 kind = "--arg" if name in _PATHS else "--argstr"
-                command += [kind, name, value]
+                command += [kind, name, nix_path(value) if name in _PATHS else value]
         done = subprocess.run(
             command,
             capture_output=True,

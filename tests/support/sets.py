@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.nix import ROOT, evaluate, nix_string
+from tests.support.nix import ROOT, evaluate, nix_path, nix_string
 from tests.support.rings import nix, ring
 
 #: An overlay with a package for each library that a policy names.
@@ -33,13 +33,13 @@ def packages(
     arguments = "".join(f"{name} = {nix_string(value)}; " for name, value in given.items())
     return (
         f"(import (root + /tests/nix/ring-{number or ring()}) {{ {arguments} {more}"
-        f" wheels = {wheels}; overlays = [ {extra} {ours} ]; config = {{ {config} }}; }})"
+        f" wheels = {nix_path(wheels)}; overlays = [ {extra} {ours} ]; config = {{ {config} }}; }})"
     )
 
 
 def expression(body: str) -> str:
     """Make an expression that can stand by itself of one that uses `root`."""
-    return f"let root = {ROOT}; in {body}"
+    return f"let root = {nix_path(ROOT)}; in {body}"
 
 
 def broken_claims(file: str, *, arguments: str = "", more: str = "") -> Any:  # noqa: ANN401 -- JSON

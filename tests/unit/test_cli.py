@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -339,7 +340,7 @@ def test_several_wheels_are_patched_each_for_itself(
 def shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell in which ``nm`` is the command; "$@" are the words."""
     start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
-    text = f'nm() {{ {sys.executable} -c "{start}" "$@"; }}\n{script}'
+    text = f'nm() {{ {shlex.quote(sys.executable)} -c "{start}" "$@"; }}\n{script}'
     return subprocess.run(
         ["bash", "-c", text, "shell", *words], capture_output=True, text=True, check=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import stat
 import subprocess
@@ -218,7 +219,9 @@ def test_wrappers(tmp_path: Path, foreign: Path) -> None:
     )
     found = target.from_interpreter(wrapped, environment={})
     assert found.machine.name == "aarch64"
-    computed = script(tmp_path / "b", f'#!/bin/sh\nP={sys.executable}\nexec $P "$@"\n')
+    computed = script(
+        tmp_path / "b", f'#!/bin/sh\nP={shlex.quote(sys.executable)}\nexec "$P" "$@"\n'
+    )
     found = target.from_interpreter(computed, environment=dict(os.environ))
     assert found.dynamic_linker == own_linker()
     broken = script(tmp_path / "c", "#!/bin/sh\necho 'no such thing' >&2; exit 1\n")

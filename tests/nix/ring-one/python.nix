@@ -54,7 +54,7 @@ let
     find $target -name __pycache__ -prune -exec rm -rf {} +
     mkdir $target/site-packages
     # Debian's install scheme -> the upstream one.
-    sed -i "s/'deb_layout', *'posix_local'/'deb_layout', 'posix_prefix'/; s/'DEB_PYTHON_INSTALL_LAYOUT', 'posix_local'/'DEB_PYTHON_INSTALL_LAYOUT', 'posix_prefix'/; s/prefix_scheme = 'posix_local'/prefix_scheme = 'posix_prefix'/" $target/sysconfig.py
+    sed -i "s/'deb_layout', *'posix_local'/'deb_layout', 'posix_prefix'/; s/'DEB_PYTHON_INSTALL_LAYOUT', 'posix_local'/'DEB_PYTHON_INSTALL_LAYOUT', 'posix_prefix'/; s/prefix_scheme = 'posix_local'/prefix_scheme = 'posix_prefix'/" $(ls $target/sysconfig.py $target/sysconfig/__init__.py 2>/dev/null)
     # As nixpkgs': an environment says by NIX_PYTHONPATH where its packages are.
     cat > $target/sitecustomize.py <<'PY'
     import os, site, sys
