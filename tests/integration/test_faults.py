@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tests.support.elf import ElfBuilder
+from tests.support.fault_points import remove
 from tests.support.wheels import MadeWheel, row
 
 import nix_manylinux
@@ -213,7 +214,7 @@ def strike(
     # Thousands of files are made and synced: in memory, where there is room for that.
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own name is made in it
     top = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else tmp_path))
-    request.addfinalizer(lambda: shutil.rmtree(top, ignore_errors=True))
+    request.addfinalizer(lambda: remove(str(top)))
     work = top / "scene"
     top.chmod(0o755)
     shutil.copytree(folder, work, symlinks=True, copy_function=shutil.copy2)

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.nix import run_nix
 from tests.wheels import corpus
 
 from nix_manylinux.nix.expression.download import download_wheels
@@ -61,10 +62,7 @@ def test_parses(start: str, tmp_path: Path) -> None:
     """Nix parses the expression of every kind of wheel."""
     file = tmp_path / "package.nix"
     file.write_text(expression(corpus.wheel(start)), encoding="utf-8")
-    done = subprocess.run(
-        ["nix-instantiate", "--parse", str(file)], capture_output=True, text=True, check=True
-    )
-    assert "buildPythonPackage" in done.stdout
+    assert "buildPythonPackage" in run_nix("nix-instantiate", "--parse", str(file))
 
 
 def build(nix: Nix, folder: Path, name: str, wheels: dict[str, str]) -> str:

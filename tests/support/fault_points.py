@@ -128,6 +128,13 @@ class Shim:
         return found
 
 
+def remove(root: str) -> None:
+    """Delete what is there, read-only folders too: only root can empty those as they are."""
+    for top, _, _ in os.walk(root):
+        os.chmod(top, 0o700)
+    shutil.rmtree(root, ignore_errors=True)
+
+
 def snapshot(root: str) -> Found:
     """Give all that a failed run must leave as it was: kinds, modes, bytes, links and times."""
     found: Found = {}
@@ -232,7 +239,7 @@ class Points:
 
     def fresh(self) -> None:
         """Make the scene again; hard links and times are kept."""
-        shutil.rmtree(self.work, ignore_errors=True)
+        remove(self.work)
         linked: dict[int, str] = {}
 
         def copy(source: str, target: str) -> None:

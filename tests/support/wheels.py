@@ -22,7 +22,7 @@ def tiny_library(soname: str = "libtiny.so.1", *needed: str, runpath: str = "") 
         offsets.append(len(strings))
         strings += name.encode("utf-8", "surrogateescape") + b"\0"
     strings = strings.ljust(-(-len(strings) // 8) * 8, b"\0")
-    headers = 64 + 2 * 56
+    headers = 64 + 3 * 56
     symbols, hashes = bytes(24), struct.pack("<LLLL", 1, 1, 0, 0)
     at_symbols = headers + len(strings)
     at_hashes = at_symbols + len(symbols)
@@ -34,13 +34,15 @@ def tiny_library(soname: str = "libtiny.so.1", *needed: str, runpath: str = "") 
     total = at_dynamic + len(dynamic)
     header = struct.pack(
         "<4s5B7xHHLQQQLHHHHHH",
-        b"\x7fELF", 2, 1, 1, 0, 0, 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0,
+        b"\x7fELF", 2, 1, 1, 0, 0, 3, 62, 1, 0, 64, 0, 0, 64, 56, 3, 64, 0, 0,
     )  # fmt: skip
     load = struct.pack("<LLQQQQQQ", 1, 6, 0, 0, 0, total, total, 0x1000)
     place = struct.pack(
         "<LLQQQQQQ", 2, 6, at_dynamic, at_dynamic, at_dynamic, len(dynamic), len(dynamic), 8
     )
-    return header + load + place + strings + symbols + hashes + dynamic
+    # glibc 2.41 and newer refuse a library that leaves it open.
+    stack = struct.pack("<LLQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)
+    return header + load + place + stack + strings + symbols + hashes + dynamic
 
 
 def row(path: str, data: bytes, algorithm: str = "sha256") -> str:

@@ -73,7 +73,9 @@ let
     for file in $target/lib-dynload/*.so $out/lib/*.so*; do
       patchelf --set-rpath $out/lib $file
     done
-    patchelf --set-interpreter ${glibc}/lib/${stdenv.hostPlatform.linker} --set-rpath $out/lib $out/bin/${executable}
+    # One after the other: both at once break the ET_EXEC of Debian 13's Python 3.13.
+    patchelf --set-rpath $out/lib $out/bin/${executable}
+    patchelf --set-interpreter ${glibc}/lib/${stdenv.hostPlatform.linker} $out/bin/${executable}
     ln -s ${executable} $out/bin/python3
     ln -s ${executable} $out/bin/python
     cp ${setupHook} $out/nix-support/setup-hook
