@@ -72,17 +72,26 @@ def pytest_make_collect_report(
     return report
 
 
+def _builds_cp311() -> bool:
+    """Whether the interpreter that becomes the rings' python3 takes the list's cp311 wheels."""
+    from tests.support.rings import python, ring  # here: a test runs a copy of this file alone
+
+    return ring() == "two" or python()[1].startswith("3.11.")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is marked ``asked_for`` and was not asked for."""
+    """Deselect what is marked ``asked_for`` and was not asked for, and what this machine can't."""
     absent: dict[str, int] = {}
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
         names = [str(mark.args[0]) for mark in item.iter_markers("asked_for")]
-        unset = [name for name in names if not os.environ.get(name)]
-        for name in unset:
-            absent[name] = absent.get(name, 0) + 1
-        (left if unset else kept).append(item)
+        lacks = [f"set {name} to ask for them" for name in names if not os.environ.get(name)]
+        if item.get_closest_marker("cp311") and not _builds_cp311():
+            lacks.append("they need CPython 3.11 in /usr/bin, or as what runs the tests")
+        for reason in lacks:
+            absent[reason] = absent.get(reason, 0) + 1
+        (left if lacks else kept).append(item)
     config.stash[_ABSENT] = absent
     if left:
         config.hook.pytest_deselected(items=left)
@@ -105,9 +114,9 @@ def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401 -- xd
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the environment variables that would have asked for more."""
-    for name, count in sorted(terminalreporter.config.stash.get(_ABSENT, {}).items()):
-        terminalreporter.write_line(f"{count} not run: set {name} to ask for them")
+    """Count what was left out, by reason."""
+    for reason, count in sorted(terminalreporter.config.stash.get(_ABSENT, {}).items()):
+        terminalreporter.write_line(f"{count} not run: {reason}")
 
 
 @pytest.fixture(scope="session")

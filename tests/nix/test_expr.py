@@ -82,7 +82,12 @@ def build(nix: Nix, folder: Path, name: str, wheels: dict[str, str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "start", ["numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64", "pillow-", "ruff"]
+    "start",
+    [
+        pytest.param("numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64", marks=pytest.mark.cp311),
+        pytest.param("pillow-", marks=pytest.mark.cp311),
+        "ruff",
+    ],
 )
 def test_builds(start: str, nix: Nix, tmp_path: Path) -> None:
     """A wheel that needs no other package builds as it is written, imports check included."""
@@ -90,6 +95,7 @@ def test_builds(start: str, nix: Nix, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.cp311
 def test_opencv_builds(nix: Nix, tmp_path: Path) -> None:
     """opencv-python builds on the numpy that is built beside it."""
     wheels = {
@@ -100,6 +106,7 @@ def test_opencv_builds(nix: Nix, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.cp311
 def test_pandas_builds(nix: Nix, tmp_path: Path) -> None:
     """Pandas builds on packages that are fetched by name, each from an expression of its own."""
     wheels = {"pandas": corpus.wheel("pandas")}

@@ -140,6 +140,7 @@ def test_default_nix() -> None:
     assert one
 
 
+@pytest.mark.cp311
 def test_the_template(project: Path, nixpkgs: Path, tmp_path: Path) -> None:
     """The template evaluates to a numpy built from the wheel of this machine."""
     copied = tmp_path / "template"
