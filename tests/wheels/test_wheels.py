@@ -48,6 +48,8 @@ QUICK = {
     "lxml-": (7, 0),
     "cryptography-50.0.2-cp311-abi3-manylinux2014_x86_64": (1, 0),
     "opencv_python-": (41, 0),
+    # What pip picks; a library in it has a PT_INTERP of one byte.
+    "opencv_python-5.0.0.93-cp37-abi3-manylinux_2_28": (42, 0),
     "psycopg2_binary-": (16, 0),
     "pyproj-": (15, 0),
     "ruff-": (0, 1),
