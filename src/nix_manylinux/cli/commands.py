@@ -198,7 +198,11 @@ def _keep(run: Run, report: Report) -> None:
     from nix_manylinux.nix.references import register_gc_roots  # noqa: PLC0415
 
     folder = run.arguments.gc_roots
-    if folder is None and run.arguments.extra.nixpkgs and run.arguments.output_dir is None:
+    if (
+        folder is None
+        and getattr(run.arguments.extra, "nixpkgs", None)
+        and run.arguments.output_dir is None
+    ):
         # What Nix has built for us nobody else holds.
         from nix_manylinux.base.files import GC_ROOTS  # noqa: PLC0415
 

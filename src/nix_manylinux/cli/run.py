@@ -63,7 +63,7 @@ class Run:
         ``plan_with`` plans with an index, and writes nothing. It is asked again until
         nothing new comes of it: a library that was found may need others.
         """
-        nixpkgs = self.arguments.extra.nixpkgs
+        nixpkgs = getattr(self.arguments.extra, "nixpkgs", None)
         if nixpkgs is None:
             return self.libraries()
         from nix_manylinux.nix.build import build_libraries, wanted_attributes  # noqa: PLC0415

@@ -105,8 +105,8 @@ class Object:
         """Make a copy that can be changed by itself, its bytes in another draft."""
         other = object.__new__(Object)
         vars(other).update(vars(self), draft=draft)
-        for known in ("strings", "verneed", "version_names"):  # of the other draft
-            vars(other).pop(known, None)
+        vars(other).pop("strings", None)  # what was read is the other draft's
+        other._read = {}
         twins = {id(p): elf.Segment(*astuple(p)) for p in self.phdrs}
         other.phdrs = list(twins.values())
         other.loads = [twins[id(p)] for p in self.loads]
@@ -197,6 +197,8 @@ class Object:
         if found is None:
             raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
         self._cover(found.vaddr, max(found.filesz, self.layout.dyn.size))
+        #: What the header itself says, which no loader reads.
+        self.dynamic_offset = found.offset
         found.offset = self.offset_of(found.vaddr)
         return found
 

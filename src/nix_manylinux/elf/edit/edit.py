@@ -40,6 +40,9 @@ _LEAVE = (
     " it if it runs as it is"
 )
 
+#: Bytes. Headers that lead far behind the file would make it a huge one, most of it a hole.
+_MAX_GROWTH = 1 << 31
+
 #: Machines whose ABI documents this writer was held against.
 _MACHINES = frozenset(
     {
@@ -261,6 +264,8 @@ def draft_edit(
             after = Object(build.draft, like=before)
             changes = build.draft.changes()
             wrong = differences(survey, after, edit, changes)
+            if build.draft.size > before.draft.base.size + _MAX_GROWTH:
+                wrong = [f"the file would have {build.draft.size} bytes"]
         except NoRoom as error:
             wrong = [error.what]
         except (BadElf, EditFailed) as error:

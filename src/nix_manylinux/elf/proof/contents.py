@@ -123,6 +123,8 @@ def _segments(before: Object, after: Object) -> Iterator[str]:
         if len(new) > 1 or not plain or load.flags & ~elf.PF_W != elf.PF_R:
             yield f"the new PT_LOAD at {load.vaddr:#x} is not what one should be"
     yield from _other_headers(before, after)
+    if after.dynamic_offset != after.pt_dynamic.offset:
+        yield "p_offset of PT_DYNAMIC is not where its address is"
     old, header = before.header, after.header
     if replace(old, phnum=header.phnum, shoff=header.shoff) != header:
         yield "the file header changed"
