@@ -90,6 +90,18 @@ let
 
   flags = [ "--missing=leaves" ];
 
+  # Wheels of one namespace (nvidia, google) each bring its __init__.py, the same
+  # in all of them; but its bytecode holds the path it was compiled at, and an
+  # environment takes a file from two packages only if both are equal.
+  dropSharedBytecode = ''
+    find "$out" -path '*/site-packages/*/__init__.py' -print0 | while IFS= read -r -d "" init; do
+      if [ ! -s "$init" ] || grep -qE 'extend_path|declare_namespace' "$init"; then
+        rm -f "''${init%/*}"/__pycache__/__init__.*.pyc
+        rmdir --ignore-fail-on-non-empty "''${init%/*}/__pycache__" 2>/dev/null || true
+      fi
+    done
+  '';
+
   common =
     final: name: entry: {
       inherit (entry) version;
@@ -99,6 +111,7 @@ let
       );
       buildInputs = lib.concatMap library (entry.needs.nixpkgs or [ ]) ++ libs;
       manylinuxFixupFlags = flags;
+      postFixup = dropSharedBytecode;
       # The lock has decided; extras and markers are its business.
       dontCheckRuntimeDeps = true;
       doCheck = false;
@@ -151,6 +164,7 @@ let
         runHook postInstall
       '';
       manylinuxFixupFlags = flags;
+      postFixup = dropSharedBytecode;
       dontCheckRuntimeDeps = true;
       doCheck = false;
       passthru.locked = entries;

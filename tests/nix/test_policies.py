@@ -69,9 +69,12 @@ def test_proofs(policy: str) -> None:
 
 
 def test_a_proof_that_fails() -> None:
-    """A package that has lost its library fails the proof, which names file and package."""
+    """A package that has lost its library fails the proof, which names file and package.
+
+    In ring one: nothing replaces the host's own libraries in the other.
+    """
     broken = """(final: prev: { libsm = final.runCommand "libsm" { } "mkdir -p $out/lib"; })"""
-    packages_of = expression(f"({packages(extra=f'{STAND_INS} {broken}')})")
+    packages_of = expression(f"({packages(extra=f'{STAND_INS} {broken}', number='one')})")
     with pytest.raises(
         NixFailed, match=r"(?s)not where data/policy-packages\.json has them:.*libSM\.so\.6"
     ):
