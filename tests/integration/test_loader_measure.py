@@ -73,7 +73,7 @@ def test_a_library_with_an_empty_interpreter(files: ElfBuilder, tmp_path: Path) 
     poker = Poker(files.library(needs=[needed]).read_bytes())
     place = len(poker.data) - 1
     poker.data[place] = 0
-    poker.segment(elf.PT_GNU_STACK, type=elf.PT_INTERP, offset=place, filesz=1, memsz=1)
+    poker.segment(elf.PT_NOTE, type=elf.PT_INTERP, offset=place, filesz=1, memsz=1)
     tree = tmp_path / "tree"
     tree.mkdir()
     path = tree / "ext.so"
