@@ -208,6 +208,18 @@ def test_a_tree_that_changes_meanwhile(what: str, library: bytes, tmp_path: Path
     assert not left
 
 
+def test_another_file_under_the_name(
+    library: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is replaced while it is looked at is an error that names it, and no fault."""
+    root = tmp_path / "tree"
+    fill(root, library, 1)
+    monkeypatch.setattr("nix_manylinux.write.apply.hard_links", lambda _paths, _status: [])
+    with pytest.raises(BadTree, match=r"lib0\.so"):
+        patch(root)
+    assert (root / "d000/lib0.so").read_bytes() == library
+
+
 def test_a_tree_of_everything(library: bytes, tmp_path: Path) -> None:
     """FIFOs, sockets, devices, links out and names of any bytes: only ELF files change."""
     root = tmp_path / "tree"

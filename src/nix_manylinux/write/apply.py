@@ -237,6 +237,8 @@ class _Run:
         with _told(file_plan.file.label, "edited"):
             status = os.lstat(path)
             names = hard_links(self._paths(file_plan), status)
+            if not names:  # another file has taken the name since
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             record = None
             # A mode is given by way of a copy: a rename is all or nothing, killed or not.
             if (
