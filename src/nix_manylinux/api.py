@@ -109,7 +109,7 @@ def plan_paths(
     options = options or Options()
     with ExitStack() as stack:
         if is_tree(paths[0]):
-            trees = [scan_tree(each) for each in outermost(paths)]
+            trees = _scanned(outermost(paths))
         else:
             trees = [_unpack_for_reading(stack, os.fspath(paths[0]), options)[0]]
         return plan_trees(trees, target=target, libraries=libraries, options=options)
@@ -163,13 +163,14 @@ def patch_wheel_tree(
     options = options or Options()
     roots = outermost(_several(root))
     with nullcontext() if dry_run else locked_trees(roots):
-        trees = [scan_tree(each, progress=progress) for each in roots]
+        trees = _scanned(roots, progress)
         _check_tags(trees, target)
         plan = plan_trees(
             trees, target=target, libraries=libraries, options=options, progress=progress
         )
         refuse(plan, options)
-        report = Report(plan=plan, references=plan_references(plan))
+        told = _passed_by(trees)
+        report = Report(plan=plan, references=plan_references(plan), warnings=told)
         if dry_run:
             return report
         left: list[Damage] = []
@@ -179,12 +180,27 @@ def patch_wheel_tree(
                 edits=applied.edits,
                 stale_rows=applied.stale_rows,
                 dropped_rows=applied.dropped_rows,
-                warnings=_left_alone(left),
+                warnings=(*told, *_left_alone(left)),
             )
 
 
 def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
     return [root] if isinstance(root, (str, os.PathLike)) else root
+
+def _scanned(roots: Sequence[str], progress: Progress | None = None) -> list[TreeFacts]:
+    """Read trees that will be written: what is in a Nix store, or in another one, stays there."""
+    store = os.environ.get("NIX_STORE", "/nix/store")
+    return [scan_tree(each, adopt_except=(store, *roots), progress=progress) for each in roots]
+
+
+def _passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
+    """Say which links lead to files that are somebody else's."""
+    names = [name for tree in trees for name in tree.passed_by]
+    if not names:
+        return ()
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (f"links into a Nix store or another tree stay what they are: {shown}",)
+
 
 
 def check_tree(

@@ -28,9 +28,13 @@ TARGET = Target(
 )
 
 
-def plan_all(*roots: str | os.PathLike[str], search_path: str = "/nix/store/x/lib") -> Plan:
-    """Plan one new search path for every ELF file of the trees."""
-    trees: tuple[TreeFacts, ...] = tuple(scan_tree(os.fspath(root)) for root in roots)
+def plan_all(
+    *roots: str | os.PathLike[str], search_path: str = "/nix/store/x/lib", adopt: bool = False
+) -> Plan:
+    """Plan one new search path for every ELF file of the trees; links out are theirs if adopted."""
+    trees: tuple[TreeFacts, ...] = tuple(
+        scan_tree(os.fspath(root), adopt_except=() if adopt else None) for root in roots
+    )
     files = tuple(
         FilePlan(tree=number, file=file, edit=ElfEdit(search_path=(search_path,)))
         for number, tree in enumerate(trees)

@@ -17,9 +17,10 @@ class TreeFile(Value):
     in sorted order; ``aliases`` are the other ones (hard links, and symbolic
     links that end at it). ``label`` is what a report calls it: the member's
     name in a wheel, the path elsewhere. ``outside_links`` counts hard links
-    beyond the tree. ``mode`` is st_mode. ``stamp`` is st_dev, st_ino, st_size
-    and st_mtime_ns as they were when it was read: whoever edits it later can
-    tell that nobody else did.
+    beyond the tree; ``linked`` are those of the names that are symbolic links
+    out of it, which an edited copy takes the place of. ``mode`` is st_mode.
+    ``stamp`` is st_dev, st_ino, st_size and st_mtime_ns as they were when it was
+    read: whoever edits it later can tell that nobody else did.
     """
 
     path: str
@@ -29,6 +30,7 @@ class TreeFile(Value):
     mode: int
     aliases: tuple[str, ...] = ()
     outside_links: int = 0
+    linked: tuple[str, ...] = ()
     stamp: tuple[int, ...] = field(default=(), compare=False)
 
     @property
@@ -50,7 +52,8 @@ class TreeFacts(Value):
     ``root`` is absolute. ``floating`` is a folder whose final place is not
     known yet (``lib/python`` of a wheel that is not installed): paths inside
     it and out of it are sure, paths into it are not. ``leftovers`` are
-    temporary files of ours that a killed run left behind.
+    temporary files of ours that a killed run left behind. ``passed_by`` are links
+    to ELF files that are somebody else's: in a Nix store, or in another tree.
     """
 
     root: str
@@ -60,3 +63,4 @@ class TreeFacts(Value):
     floating: str | None = None
     leftovers: tuple[str, ...] = ()
     damaged: tuple[Damage, ...] = ()
+    passed_by: tuple[str, ...] = ()

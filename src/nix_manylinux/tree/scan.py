@@ -1,11 +1,13 @@
 """A directory tree, unpacked or installed: its ELF files, its dist-info folders, sorted.
 
 Nothing is written here, and no link that leads out of the tree is followed,
-unless the tree is only to be looked at (``through_links``).
+unless the tree is only to be looked at (``through_links``), or what it leads to
+will be copied (``adopt_except``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -15,14 +17,15 @@ from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, TEMPORARY_NAME, UND
 from nix_manylinux.base.progress import told
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.elf.read import read_elf
+from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
+from nix_manylinux.tree.index import inside
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nix_manylinux.base.progress import Progress
 
@@ -31,6 +34,9 @@ _MAX_HEADERS = 16 * 2**20
 
 #: A name may be a FIFO or a link by now: neither is waited for nor followed.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+#: The interpreter of a virtual environment is a link, and nobody's wheel.
+_INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[a-z]*(?:\.so[0-9.]*)?")
 
 _SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
 
@@ -41,13 +47,14 @@ def scan_tree(
     labels: Mapping[str, str] | None = None,
     floating: str | None = None,
     through_links: bool = False,
+    adopt_except: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> TreeFacts:
     """Read every ELF file and every ``*.dist-info`` below ``root``.
 
     ELF files are found by content and read once per inode; hard links and
-    symbolic links inside the tree become aliases. FIFOs, sockets, devices and
-    links out of the tree are passed by. ``labels`` gives files (by relative
+    symbolic links inside the tree become aliases. FIFOs, sockets and devices are
+    passed by, and links out of the tree, unless asked for. ``labels`` gives files (by relative
     path) other names for reports; ``floating`` is handed on to `TreeFacts`.
 
     ``through_links`` is for an environment that is made of links (buildEnv, uv):
@@ -55,6 +62,11 @@ def scan_tree(
     which is what `$ORIGIN` means to the loader. Programs don't: theirs is the
     place where they really are, so they start as they do there. Such facts are
     to be looked at, never to be written to.
+
+    ``adopt_except`` is for those who write: links to files elsewhere (uv's
+    ``--link-mode symlink``, link farms) count as files of the tree, since a copy can
+    take their place. Those into the folders that are given stay what they are
+    (``passed_by``), and so does an interpreter.
     Raises BadTree for what can't be read or vanishes meanwhile. A damaged file
     raises nothing: it is told of in ``damaged``.
     """
@@ -65,7 +77,8 @@ def scan_tree(
             where=root,
             hint="if none is running, patch it again: that puts the old bytes back first",
         )
-    walk = _Walk(root=root, through_links=through_links)
+    kept = None if adopt_except is None else tuple(map(os.path.realpath, adopt_except))
+    walk = _Walk(root=root, through_links=through_links, adopt_except=kept)
     walk.run()
     shown = labels or {}
     damaged: list[Damage] = []
@@ -80,6 +93,7 @@ def scan_tree(
         floating=floating,
         leftovers=tuple(sorted(walk.leftovers)),
         damaged=tuple(sorted(damaged, key=lambda each: each.label)),
+        passed_by=tuple(sorted(walk.passed_by)),
     )
 
 
@@ -93,6 +107,9 @@ class _Walk(Value, frozen=False, kw_only=False):
 
     root: str
     through_links: bool = False
+    adopt_except: tuple[str, ...] | None = None
+    adopted: set[str] = field(default_factory=set)
+    passed_by: list[str] = field(default_factory=list)
     entered: set[str] = field(default_factory=set)
     inodes: dict[tuple[int, int], _Inode] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
@@ -143,10 +160,14 @@ class _Walk(Value, frozen=False, kw_only=False):
         if TEMPORARY_NAME.fullmatch(entry.name):
             self.leftovers.append(path)
             return []
-        if not self.through_links or not self.leads_out(path):
+        looks = self.through_links or self.adopt_except is not None
+        if not looks or not self.leads_out(path):
             self.links.append(path)
             return []
         real = os.path.realpath(entry.path)
+        if not self.through_links:
+            self._adopt(path, real)
+            return []
         if not entry.is_dir():
             if entry.is_file():
                 self._look_at(path, real)
@@ -155,6 +176,19 @@ class _Walk(Value, frozen=False, kw_only=False):
             return []
         self.entered.add(real)
         return [path]
+
+    def _adopt(self, path: str, real: str) -> None:
+        """Take a link out of the tree for a file of it, if it leads to one that is nobody's."""
+        names = (os.path.basename(path), os.path.basename(real))
+        if not os.path.isfile(real) or any(map(_INTERPRETER.fullmatch, names)):
+            return
+        if any(inside(real, folder) for folder in self.adopt_except or ()):
+            with contextlib.suppress(OSError), open(real, "rb") as file:
+                if is_elf(file.read(4)):
+                    self.passed_by.append(path)
+            return
+        self._look_at(path, real)
+        self.adopted.add(path)
 
     def _look_at(self, path: str, full: str) -> None:
         """Open a regular file, and keep it if it is ELF: the status is asked for only then."""
@@ -201,8 +235,9 @@ def _tree_files(
 ) -> Iterator[TreeFile]:
     symbolic = set(walk.links)
     for inode in told(walk.inodes.values(), progress, "reading"):
-        hard = sorted(name for name in inode.names if name not in symbolic)
-        path = hard[0]
+        here = sorted(name for name in inode.names if name not in symbolic)
+        hard = [name for name in here if name not in walk.adopted]
+        path = (hard or here)[0]
         label = labels.get(path, path)
         try:
             facts = read_elf(os.path.join(walk.root, path), label=label)
@@ -224,6 +259,7 @@ def _tree_files(
             mode=status.st_mode,
             aliases=tuple(sorted(name for name in inode.names if name != path)),
             outside_links=max(0, status.st_nlink - len(hard)),
+            linked=tuple(name for name in here if name in walk.adopted),
             stamp=(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
         )
 

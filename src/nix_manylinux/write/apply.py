@@ -109,9 +109,10 @@ def apply_plan(
 ) -> AppliedPlan:
     """Edit every file that the plan has an edit for, then make every RECORD true.
 
-    A file is edited in place, or, where its inode has links beyond the tree,
-    is in use or is read-only, as a copy that takes its place under all its
-    names. The caller holds the locks of the trees (`locked_trees`). Old bytes are logged
+    A file is edited in place, or, where its inode has links beyond the tree, is
+    there by a link out of it, is in use or is read-only, as a copy that takes its
+    place under all its names. The caller holds the locks of the trees
+    (`locked_trees`). Old bytes are logged
     in each, so that `recover_tree` can undo a run that was killed. ``check`` is
     called when all files are edited. A file for which no edit can be proved safe stays
     as it is and is put into ``left``, if there is one. Whatever it or anything else raises, and on
@@ -235,14 +236,17 @@ class _Run:
     def _edit(self, path: str, file_plan: FilePlan) -> EditRecord:
         log = self._logs[self._plan.trees[file_plan.tree].root]
         with _told(file_plan.file.label, "edited"):
-            status = os.lstat(path)
-            names = hard_links(self._paths(file_plan), status)
+            root = self._plan.trees[file_plan.tree].root
+            linked = [os.path.join(root, name) for name in file_plan.file.linked]
+            status = os.stat(path, follow_symlinks=bool(linked))
+            names = [*hard_links(self._paths(file_plan), status), *linked]
             if not names:  # another file has taken the name since
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             record = None
             # A mode is given by way of a copy: a rename is all or nothing, killed or not.
             if (
                 not file_plan.executable
+                and not linked
                 and status.st_nlink <= len(names)
                 and os.access(path, os.W_OK)
                 and path not in self._in_use
@@ -293,8 +297,16 @@ class _Run:
         else:
             size = os.path.getsize(copy.path)
             record = EditRecord(label=label, how="copied", size_before=size, size_after=size)
+
+        def write_down() -> None:
+            if not file_plan.file.linked:
+                log.add_names(copy.backups, names)
+                return
+            for backup, name in zip(copy.backups, names, strict=True):  # each an inode of its own
+                log.add_names([backup], [name])
+
         # One name changes hands in one step; several could be caught half-way.
-        copy.finish((lambda: log.add_names(copy.backups, names)) if len(names) > 1 else _nothing)
+        copy.finish(write_down if len(names) > 1 else _nothing)
         return record
 
 
@@ -315,7 +327,7 @@ def _record(edited: Edited, label: str, how: str) -> EditRecord:
 def _check_stamp(path: str, file_plan: FilePlan) -> None:
     """Refuse a file that is not what was read when the plan was made."""
     with _told(file_plan.file.label, "read"):
-        status = os.lstat(path)
+        status = os.stat(path) if file_plan.file.linked else os.lstat(path)
     stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if not stat.S_ISREG(status.st_mode) or file_plan.file.stamp not in {(), stamp}:
         raise _changed(file_plan.file.label)

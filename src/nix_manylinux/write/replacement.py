@@ -32,8 +32,8 @@ class Replacement:
     """One inode of a tree, and the copy that may take over its names.
 
     ``names`` are absolute, the file's own path first, then the hard links to
-    it inside the tree. With ``allow`` the copy may be executed by all who may
-    read it. `begin` makes the copy at `path`, beside the first
+    it inside the tree, or symbolic ones out of it. With ``allow`` the copy may be
+    executed by all who may read it. `begin` makes the copy at `path`, beside the first
     name; `finish` puts it in place of all of them, so that they stay links of
     one another; `undo` gives every name its old inode back, whatever was
     reached; `close` lets go of the old inode. Raises OSError.
@@ -44,12 +44,13 @@ class Replacement:
         self._allow = allow
         self.path = temporary_beside(names[0])
         self.backups = tuple(temporary_beside(name) for name in names)
-        self._status = os.lstat(names[0])
+        self._source = os.path.realpath(names[0])
+        self._status = os.lstat(self._source)
 
     def begin(self) -> None:
         """Copy contents and extended attributes; the copy may be written by its owner."""
         with writable_folder(os.path.dirname(self.path)):
-            source = os.open(self.names[0], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            source = os.open(self._source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 target = os.open(self.path, flags, 0o600)
@@ -72,7 +73,7 @@ class Replacement:
             if self._allow:
                 mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
                 os.fchmod(descriptor, executable(mode))
-            _copy_attributes(self.names[0], descriptor)
+            _copy_attributes(self._source, descriptor)
         finally:
             os.close(descriptor)
         for name, backup in zip(self.names, self.backups, strict=True):
@@ -90,6 +91,9 @@ class Replacement:
             os.link(name, backup, follow_symlinks=False)
         except PermissionError:
             # fs.protected_hardlinks: another owner's file that we may not write.
+            if os.path.islink(name):
+                os.symlink(os.readlink(name), backup)
+                return
             if name != self.names[0]:
                 os.link(self.backups[0], backup, follow_symlinks=False)
                 return

@@ -1,0 +1,162 @@
+"""Trees whose files are links to files elsewhere, as uv's ``--link-mode symlink`` makes them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.host import beside_python
+from tests.support.installed import command, library_options, target_options
+from tests.support.scene import SITE, Scene, call
+from tests.support.store import host_store
+from tests.support.trees import plan_all, snapshot
+from tests.wheels.corpus import wheel
+
+from nix_manylinux.base.files import TEMPORARY_NAME
+from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.lock import locked_trees
+
+if TYPE_CHECKING:
+    from tests.support.installed import Ran
+
+_SOURCE = """
+const char *zlibVersion(void);
+int demo(void) { return zlibVersion()[0] == '1' ? 7 : 0; }
+"""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Give a tree of one library that lies in a cache, by two names."""
+    scene = Scene(home=tmp_path, store=host_store(["libz.so.1", "libstdc++.so.6"]))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    zlib = scene.files.library("libz.so.1", soname="libz.so.1", source="void zlibVersion(void){}")
+    built = scene.files.library("ext.so", source=_SOURCE, needs=[zlib])
+    (cache / "ext.so").write_bytes(built.read_bytes())
+    for name in ("ext.so", "same.so"):
+        put_link(scene, f"pkg/{name}", cache / "ext.so")
+    return scene
+
+
+def put_link(scene: Scene, name: str, target: Path) -> Path:
+    """Put a link into site-packages."""
+    place = scene.home / "tree" / SITE / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)
+    return place
+
+
+def run(scene: Scene, verb: str, *words: str, store: str = "/nowhere") -> Ran:
+    """Run the command on the scene's tree, in place."""
+    words = (*target_options(scene.store), *library_options(scene.libraries), *words)
+    return command(
+        verb, str(scene.home / "tree"), *words, environment={**os.environ, "NIX_STORE": store}
+    )
+
+
+def test_a_copy_takes_the_place_of_the_link(scene: Scene) -> None:
+    """What the links lead to keeps its bytes; the names stay one file; a second patch is idle."""
+    scene.libraries += scene.store.libraries()
+    interpreter = put_link(scene, "../../../bin/python3", Path(sys.executable).resolve())
+    cache = snapshot(scene.home / "cache")
+    done = run(scene, "patch")
+    assert done.status == 0, done.stderr
+    site = scene.home / "tree" / SITE
+    one, other = site / "pkg/ext.so", site / "pkg/same.so"
+    assert not one.is_symlink()
+    assert os.path.samefile(one, other)
+    assert call(scene, str(one)) == "7"
+    assert interpreter.is_symlink()
+    assert snapshot(scene.home / "cache") == cache
+    before = snapshot(scene.home / "tree")
+    again = run(scene, "patch")
+    assert again.status == 0, again.stderr
+    assert snapshot(scene.home / "tree") == before
+    checked = run(scene, "check")
+    assert checked.status == 0, checked.stderr
+
+
+def test_a_refusal_leaves_the_links(scene: Scene) -> None:
+    """What is missing is named by the link's path, and nothing has changed."""
+    before = snapshot(scene.home)
+    done = run(scene, "patch")
+    assert done.status == 1
+    assert "libz.so.1" in done.stderr
+    assert "pkg/ext.so" in done.stderr
+    assert {name for name in snapshot(scene.home) if name not in before} == set()
+    assert snapshot(scene.home / "tree") == {
+        name.removeprefix("tree/"): value
+        for name, value in before.items()
+        if name.startswith("tree/")
+    }
+
+
+def test_what_is_somebody_elses_stays(scene: Scene) -> None:
+    """A file of a Nix store is not copied, and the report says so."""
+    before = snapshot(scene.home / "tree")
+    done = run(scene, "patch", store=str(scene.home / "cache"))
+    assert done.status == 0, done.stderr
+    assert "links into a Nix store or another tree stay what they are:" in done.stderr
+    assert "pkg/ext.so, " in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
+def test_a_way_back(scene: Scene) -> None:
+    """Undone, every name is the link that it was."""
+    tree = scene.home / "tree"
+    before = snapshot(tree)
+    with locked_trees([str(tree)]):
+        apply_plan(plan_all(tree, adopt=True)).undo()
+    assert snapshot(tree) == before
+
+
+def test_a_run_that_was_killed_on_the_way(scene: Scene) -> None:
+    """Two names can't change hands in one step: the next run gives both back."""
+    tree = scene.home / "tree"
+    before = snapshot(tree)
+    program = (
+        "import os, sys; from tests.support.trees import plan_all;"
+        "from nix_manylinux.write import apply, replacement;"
+        "from nix_manylinux.write.lock import locked_trees;"
+        "replacement._link_over = lambda *_: os._exit(9)\n"
+        "with locked_trees(sys.argv[1:]): apply.apply_plan(plan_all(sys.argv[1], adopt=True))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tree)], check=False)
+    assert done.returncode == 9
+    assert snapshot(tree) != before
+    with locked_trees([str(tree)]):
+        pass
+    left = {
+        name: value[::3]  # kind and contents; a temporary name may be left until the next patch
+        for name, value in snapshot(tree).items()
+        if not TEMPORARY_NAME.fullmatch(os.path.basename(name))
+    }
+    assert left == {name: value[::3] for name, value in before.items()}
+
+
+@pytest.mark.wheels
+def test_an_environment_that_uv_filled_with_links(tmp_path: Path) -> None:
+    """Every file of uv's cache keeps its bytes, and RECORD, which is a link as well, is a file."""
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "UV_CACHE_DIR": str(cache), "UV_OFFLINE": "1"}
+    uv, venv = beside_python("uv"), tmp_path / "venv"
+    made = [uv, "venv", "--quiet", "--python", sys.executable, str(venv)]
+    subprocess.run(made, check=True, env=environment)
+    install = [uv, "pip", "install", "--quiet", "--no-deps", "--link-mode", "symlink"]
+    install += ["--python", str(venv / "bin/python"), wheel("ninja-"), wheel("tbb-")]
+    subprocess.run(install, check=True, env=environment)
+    plan = plan_all(venv, adopt=True)
+    assert any(file.linked for file in plan.trees[0].files), "uv made no links: nothing was seen"
+    before = snapshot(cache)
+    with apply_plan(plan):
+        pass
+    assert snapshot(cache) == before
+    for file in plan_all(venv).trees[0].files:
+        assert file.facts.search_path == ("/nix/store/x/lib",)
+        assert file.linked == ()
+    assert plan.trees[0].passed_by == ()
