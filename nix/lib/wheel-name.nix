@@ -54,18 +54,23 @@ rec {
     ];
 
   # parseWheelName :: string | path -> null | {
-  #   file, distribution, version, build, pythons, abis, platforms }
+  #   file, distribution, version, build, pythons, abis, platforms, variant? }
   #
   # `file` may be a name, a path or a URL. `build` is null or { number; suffix; }.
-  # The tags are lists, compound ones taken apart. Null for whatever is no
+  # The tags are lists, compound ones taken apart. `variant` is the label of PEP
+  # 825, which may stand behind the platform tag. Null for whatever is no
   # wheel's name; never throws.
   parseWheelName =
     file:
     let
       name = fileName file;
       parts = text.splitOn "-" (builtins.substring 0 (builtins.stringLength name - 4) name);
-      count = builtins.length parts;
       at = builtins.elemAt parts;
+      all = builtins.length parts;
+      label = if all < 6 then null else builtins.match "[0-9a-z._]{1,16}" (at (all - 1));
+      isVariant =
+        label != null && (all == 7 || builtins.match "[A-Za-z]+[0-9][A-Za-z0-9_.]*" (at 2) != null);
+      count = if isVariant then all - 1 else all;
       build = if count == 6 then parseBuild (at 2) else null;
       tags = i: text.splitOn "." (text.toLower (at i));
     in
@@ -85,5 +90,6 @@ rec {
         pythons = tags (count - 3);
         abis = tags (count - 2);
         platforms = tags (count - 1);
-      };
+      }
+      // (if isVariant then { variant = at count; } else { });
 }

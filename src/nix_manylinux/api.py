@@ -77,12 +77,14 @@ def inspect(
     options = options or Options()
     with ExitStack() as stack:
         labels: Mapping[str, str] = {}
+        variant = ""
         if is_tree(path):
             facts = scan_tree(path)
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             tags = tuple(tag for each in tagged for tag in each)
         else:
-            tags = parse_wheel_name(os.fspath(path)).tags
+            name = parse_wheel_name(os.fspath(path))
+            tags, variant = name.tags, name.variant
             tagged = [tags]
             facts, labels = _unpack_for_reading(stack, os.fspath(path), options)
         return Inspection(
@@ -92,6 +94,7 @@ def inspect(
             verdict=verdict(facts, load_policies(), claimed=tags),
             loads=find_runtime_loads(facts, labels),
             misfits=tuple(dict.fromkeys(m for each in tagged if (m := misfit(each, target)))),
+            variant=variant,
         )
 
 
@@ -184,9 +187,6 @@ def patch_wheel_tree(
             )
 
 
-def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
-    return [root] if isinstance(root, (str, os.PathLike)) else root
-
 def _scanned(roots: Sequence[str], progress: Progress | None = None) -> list[TreeFacts]:
     """Read trees that will be written: what is in a Nix store, or in another one, stays there."""
     store = os.environ.get("NIX_STORE", "/nix/store")
@@ -201,6 +201,9 @@ def _passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (f"links into a Nix store or another tree stay what they are: {shown}",)
 
+
+def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
+    return [root] if isinstance(root, (str, os.PathLike)) else root
 
 
 def check_tree(

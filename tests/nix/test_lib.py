@@ -306,7 +306,13 @@ def test_pypy_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["demo-1-2-py3-none-any.whl", "Demo.Pkg-1!2.0+cpu-py2.py3-none-any.whl"]
+    "file",
+    [
+        "demo-1-2-py3-none-any.whl",
+        "Demo.Pkg-1!2.0+cpu-py2.py3-none-any.whl",
+        "demo-1.0-cp311-abi3.abi3t-manylinux_2_28_x86_64-cu128.whl",
+        "demo-1.0-3-py3-none-any-x86_64_v3.whl",
+    ],
 )
 def test_the_command_reads_the_same_names(file: str) -> None:
     """Nix and the command take a name apart alike."""
@@ -315,5 +321,6 @@ def test_the_command_reads_the_same_names(file: str) -> None:
     found = evaluate(f'({LIB}).parseWheelName "{file}"')
     python = parse_wheel_name(file)
     assert (found["distribution"], found["version"]) == (python.name, python.version)
+    assert found.get("variant", "") == python.variant
     tags = itertools.product(found["pythons"], found["abis"], found["platforms"])
     assert sorted("-".join(tag) for tag in tags) == sorted(python.tags)

@@ -355,6 +355,27 @@ def test_download(tmp_path: Path) -> None:
     assert all(os.path.isfile(path) for path in found)
 
 
+def test_a_python_without_the_gil(tmp_path: Path) -> None:
+    """Its version ends in "t"; the client is asked for its ABI, and for abi3t (PEP 803)."""
+    pip = stub(
+        tmp_path,
+        "words = sys.argv[1:]\n"
+        "assert words[words.index('--python-version') + 1] == '3.14', words\n"
+        "abis = [after for word, after in zip(words, words[1:]) if word == '--abi']\n"
+        "assert abis == ['cp314t', 'abi3t'], words\n"
+        "open(os.path.join(words[words.index('--dest') + 1], 'demo-1.0-x.whl'), 'w').close()",
+    )
+    (found,) = download_wheels(
+        "demo==1.0",
+        python_versions=["3.14t"],
+        systems=["x86_64-linux"],
+        into=str(tmp_path / "into"),
+        environment=os.environ,
+        pip=pip,
+    )
+    assert os.path.basename(found) == "demo-1.0-x.whl"
+
+
 @pytest.mark.parametrize("requirement", ["demo", "demo>=1", "demo==1.0; x", "-e .", "demo==1 --x"])
 def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
     """Only NAME==VERSION is handed to the client, nothing that it could take for an option."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import sysconfig
@@ -162,7 +163,10 @@ def test_real_names_are_read_without_packaging() -> None:
 
 
 def _agree(filename: str) -> None:
-    """Hold our verdict and reading of one file name against packaging's."""
+    """Hold our verdict and reading of one name against packaging's, which knows no variants."""
+    with contextlib.suppress(BadWheel):
+        if variant := wheel_name.parse_wheel_name(filename).variant:
+            filename = f"{filename.removesuffix(f'-{variant}.whl')}.whl"
     try:
         project, version, build, expected = parse_wheel_filename(filename)
         wheel_name.expand_tag(filename.removesuffix(".whl").split("-", filename.count("-") - 2)[-1])
@@ -176,6 +180,19 @@ def _agree(filename: str) -> None:
     number = re.match(r"[0-9]+", name.build)
     assert build[:1] == ((int(number[0]),) if number else ())
     assert set(name.tags) == {str(tag) for tag in expected}
+
+
+@pytest.mark.parametrize("build", ["", "-1b"])
+def test_a_variant_label(build: str) -> None:
+    """PEP 825: a label behind the platform tag, of sixteen characters at most, is no tag."""
+    plain = f"torch-2.9.0{build}-cp311-cp311-manylinux_2_28_x86_64"
+    name = wheel_name.parse_wheel_name(f"{plain}-cu12.8_x.whl")
+    without = wheel_name.parse_wheel_name(f"{plain}.whl")
+    assert name.variant == "cu12.8_x"
+    assert (name.name, name.build, name.tags) == (without.name, without.build, without.tags)
+    for label in ("CU128", "a" * 17, "", "cu+1"):
+        with pytest.raises(BadWheel):
+            wheel_name.parse_wheel_name(f"{plain}-{label}.whl")
 
 
 def test_the_store_puts_its_hash_in_front() -> None:

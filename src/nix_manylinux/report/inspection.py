@@ -32,7 +32,8 @@ class Inspection(Value):
     """What is known of a wheel or tree, and how it would be linked with what was given.
 
     ``misfits`` is why its tags don't fit the target, and what to do about it:
-    `patch` would refuse it for that.
+    `patch` would refuse it for that. ``variant`` is the label in a wheel's name
+    (PEP 825), "" without one.
     """
 
     facts: TreeFacts
@@ -41,6 +42,7 @@ class Inspection(Value):
     verdict: Verdict
     loads: RuntimeLoads
     misfits: tuple[tuple[str, str], ...] = ()
+    variant: str = ""
 
 
 def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: bool) -> list[str]:
@@ -48,6 +50,8 @@ def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: 
     lines = [f"{dist.name} {dist.version}" for dist in seen.facts.distributions]
     if seen.tags:
         lines.append(f"  runs on    {runs_on(seen.tags)}")
+    if seen.variant:
+        lines.append(f"  variant    {seen.variant}")
     lines += _policy(seen.verdict, everything=verbose)
     versions = highest_versions(seen.facts)
     if versions:
@@ -82,6 +86,7 @@ def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
     return {
         "tags": list(seen.tags),
         "runs_on": runs_on(seen.tags),
+        "variant": seen.variant or None,
         "misfits": [what for what, _ in seen.misfits],
         "policy": {
             "claimed": list(verdict.claimed),

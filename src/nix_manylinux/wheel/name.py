@@ -24,6 +24,11 @@ _PLAIN_NAME = (
 )
 
 
+#: What PEP 825 lets a variant label be, and what tells a Python tag from a build number.
+_VARIANT = re.compile(r"[0-9a-z._]{1,16}")
+_PYTHON_TAG = re.compile(r"[A-Za-z]+[0-9][A-Za-z0-9_.]*")
+
+
 #: Characters that a file's name can have. Numbers of thousands of digits are nobody's version.
 _LONGEST_NAME = 255
 
@@ -36,13 +41,15 @@ class WheelName(Value):
     """What a wheel's file name says: PyPA's "Binary distribution format".
 
     ``name`` and ``version`` are spelt as in the file name; ``tags`` are
-    expanded, each once, in the order of the name.
+    expanded, each once, in the order of the name. ``variant`` is the label of
+    PEP 825 that may stand behind the platform tag, or "".
     """
 
     name: str
     version: str
     build: str
     tags: tuple[str, ...]
+    variant: str = ""
 
 
 def wheel_file_name(path: str) -> str:
@@ -52,7 +59,7 @@ def wheel_file_name(path: str) -> str:
 
 def parse_wheel_name(path: str) -> WheelName:
     """Read the last component of ``path``, or raise BadWheel with what is wrong in it."""
-    filename = wheel_file_name(path)
+    filename, variant = _without_variant(wheel_file_name(path))
     plain = re.fullmatch(_PLAIN_NAME, filename, re.ASCII)
     if plain is None or "__" in plain["name"] or len(filename) > _LONGEST_NAME:
         _check_odd_name(filename)
@@ -62,7 +69,18 @@ def parse_wheel_name(path: str) -> WheelName:
         version=parts[1],
         build=parts[2] if len(parts) == 6 else "",
         tags=expand_tag("-".join(parts[-3:])),
+        variant=variant,
     )
+
+
+def _without_variant(filename: str) -> tuple[str, str]:
+    """Take a variant label out of a name (PEP 825): a part too many, behind the platform tag."""
+    stem = filename.removesuffix(".whl")
+    parts = stem.split("-")
+    behind = len(parts) == 7 or (len(parts) == 6 and _PYTHON_TAG.fullmatch(parts[2]))
+    if stem == filename or not behind or not _VARIANT.fullmatch(parts[-1]):
+        return filename, ""
+    return f"{'-'.join(parts[:-1])}.whl", parts[-1]
 
 
 def _check_odd_name(filename: str) -> None:

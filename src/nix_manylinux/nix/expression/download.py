@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _PINNED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9.!+_-]+")
 
 
-_PYTHON = re.compile(r"3\.[0-9]+")
+#: With "t" one without the GIL, whose ABI tags are its own (PEP 703, PEP 803).
+_PYTHON = re.compile(r"3\.[0-9]+t?")
 
 
 class NoSuchWheel(NixManylinuxError):
@@ -49,7 +50,9 @@ def download_wheels(
         )
     for python in python_versions:
         if not _PYTHON.fullmatch(python):
-            raise BadOption(f"{python!r} is no version of Python", hint="write 3.11 or the like")
+            raise BadOption(
+                f"{python!r} is no version of Python", hint="write 3.11, 3.14t or the like"
+            )
     found: set[tuple[str, str]] = set()
     for system in systems:
         for python in python_versions:
@@ -71,7 +74,10 @@ def download_wheels(
 
 def _arguments(requirement: str, python: str, platforms: Iterable[str], folder: str) -> list[str]:
     command = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
-    command += ["--implementation", "cp", "--python-version", python, "--dest", folder]
+    command += ["--implementation", "cp", "--python-version", python.rstrip("t")]
+    command += ["--dest", folder]
+    if python.endswith("t"):
+        command += ["--abi", f"cp{python.replace('.', '')}", "--abi", "abi3t"]
     for platform in platforms:
         command += ["--platform", platform]
     return [*command, "--", requirement]

@@ -45,7 +45,7 @@ def build_expression(
 ) -> str:
     """Write the expression for the wheels of one release, one for each Python and platform.
 
-    ``python_versions`` ("3.11") and ``systems`` ("x86_64-linux") are where
+    ``python_versions`` ("3.11", "3.14t") and ``systems`` ("x86_64-linux") are where
     markers are evaluated; where they are not given, the tags tell.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. The result is a
     function for ``python3Packages.callPackage``, in the format of nixfmt.
