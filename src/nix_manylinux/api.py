@@ -10,12 +10,13 @@ from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
+from nix_manylinux.report.left import left_alone, passed_by
 from nix_manylinux.resolve.check import check_trees
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.tree.roots import is_tree, outermost, tree_root
-from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.tree.scan import scan_to_write, scan_tree
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import verify_plan
@@ -112,7 +113,7 @@ def plan_paths(
     options = options or Options()
     with ExitStack() as stack:
         if is_tree(paths[0]):
-            trees = _scanned(outermost(paths))
+            trees = scan_to_write(outermost(paths))
         else:
             trees = [_unpack_for_reading(stack, os.fspath(paths[0]), options)[0]]
         return plan_trees(trees, target=target, libraries=libraries, options=options)
@@ -166,14 +167,13 @@ def patch_wheel_tree(
     options = options or Options()
     roots = outermost(_several(root))
     with nullcontext() if dry_run else locked_trees(roots):
-        trees = _scanned(roots, progress)
+        trees = scan_to_write(roots, progress)
         _check_tags(trees, target)
         plan = plan_trees(
             trees, target=target, libraries=libraries, options=options, progress=progress
         )
         refuse(plan, options)
-        told = _passed_by(trees)
-        report = Report(plan=plan, references=plan_references(plan), warnings=told)
+        report = Report(plan=plan, references=plan_references(plan), warnings=passed_by(trees))
         if dry_run:
             return report
         left: list[Damage] = []
@@ -183,23 +183,8 @@ def patch_wheel_tree(
                 edits=applied.edits,
                 stale_rows=applied.stale_rows,
                 dropped_rows=applied.dropped_rows,
-                warnings=(*told, *_left_alone(left)),
+                warnings=(*report.warnings, *left_alone(left)),
             )
-
-
-def _scanned(roots: Sequence[str], progress: Progress | None = None) -> list[TreeFacts]:
-    """Read trees that will be written: what is in a Nix store, or in another one, stays there."""
-    store = os.environ.get("NIX_STORE", "/nix/store")
-    return [scan_tree(each, adopt_except=(store, *roots), progress=progress) for each in roots]
-
-
-def _passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
-    """Say which links lead to files that are somebody else's."""
-    names = [name for tree in trees for name in tree.passed_by]
-    if not names:
-        return ()
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return (f"links into a Nix store or another tree stay what they are: {shown}",)
 
 
 def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
@@ -294,7 +279,7 @@ def patch_wheel(
             sha256=sha256,
             progress=progress,
         )
-    report = replace(report, plan=plan, warnings=(*report.warnings, *_left_alone(left)))
+    report = replace(report, plan=plan, warnings=(*report.warnings, *left_alone(left)))
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 
@@ -385,7 +370,7 @@ def install_wheel(
             plan=replace(plan, trees=(replace(facts, root=home),)),
             edits=applied.edits,
             references=plan_references(plan),
-            warnings=(*(w for it in installations for w in it.warnings), *_left_alone(left)),
+            warnings=(*(w for it in installations for w in it.warnings), *left_alone(left)),
         )
 
 
@@ -399,10 +384,6 @@ def _applied(
         left=left if options.damaged == "warn" else None,
         progress=progress,
     )
-
-
-def _left_alone(left: Sequence[Damage]) -> tuple[str, ...]:
-    return tuple(f"{each.label} can't be edited, and stays as it is: {each.what}" for each in left)
 
 
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> None:

@@ -97,6 +97,12 @@ def scan_tree(
     )
 
 
+def scan_to_write(roots: Sequence[str], progress: Progress | None = None) -> list[TreeFacts]:
+    """Read trees that will be written: files of a Nix store, or of another of them, stay links."""
+    store = os.environ.get("NIX_STORE", "/nix/store")
+    return [scan_tree(each, adopt_except=(store, *roots), progress=progress) for each in roots]
+
+
 class _Inode(Value, frozen=False, kw_only=False):
     names: list[str]
     status: os.stat_result
