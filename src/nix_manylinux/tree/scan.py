@@ -36,7 +36,7 @@ _MAX_HEADERS = 16 * 2**20
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 #: The interpreter of a virtual environment is a link, and nobody's wheel.
-_INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[a-z]*(?:\.so[0-9.]*)?")
+_INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[tdmu]*(?:\.so[0-9.]*)?")
 
 _SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
 
