@@ -7,6 +7,7 @@ always, Rust's and Go's (its own linker, too) where there is a compiler.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,9 @@ def test_programs_made_here_run(
     """Rust unwinds, Go schedules and resolves, zig starts, after path and interpreter changed."""
     (tmp_path / name).write_text(source)
     program = tmp_path / "program"
+    # The variable says where the compiler is: the tests' own PATH has only what is declared.
+    asked = os.environ.get(f"NIX_MANYLINUX_{command[0].upper()}", command[0])
+    command = (asked, *command[1:])
     subprocess.run(
         [*command, "-o", str(program), name], check=True, capture_output=True, cwd=tmp_path
     )
