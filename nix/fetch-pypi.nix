@@ -58,7 +58,8 @@ let
         + lib.optionalString (wheel.build != null) "-${toString wheel.build.number}${wheel.build.suffix}";
       python = join wheel.pythons;
       abi = join wheel.abis;
-      platform = join wheel.platforms;
+      # nixpkgs writes "${platform}.whl", so a variant label goes where the tag ends.
+      platform = join wheel.platforms + lib.optionalString (wheel ? variant) "-${wheel.variant}";
     };
 
   # The first one's derivation with the URLs of all: what an earlier overlay

@@ -80,8 +80,19 @@ let
       stable = if freeThreaded then "abi3t" else "abi3";
       abi = if args.abi or null == "abi3" then stable else args.abi or null;
       pair = python: abi: { inherit python abi; };
+      # From 3.15 on one file can be for both stable ABIs (PEP 803).
+      stablePairs =
+        python:
+        let
+          minor = builtins.match "cp3([0-9]+)" python;
+          hasBoth = minor != null && text.toInt (builtins.head minor) >= 15;
+          both = if hasBoth then [ "abi3.abi3t" ] else [ ];
+        in
+        map (pair python) (if freeThreaded then both ++ [ stable ] else [ stable ] ++ both);
     in
-    if args.python or null != null then
+    if args.python or null != null && abi == stable then
+      stablePairs args.python
+    else if args.python or null != null then
       [
         (pair args.python (
           if abi != null then
@@ -102,8 +113,10 @@ let
       ''
     else if abi == stable then
       # The oldest Python that it supports is the wheel's, so count down.
-      map (minor: pair "cp${builtins.head numbers}${toString minor}" stable) (
-        text.take 6 (text.countDown (text.toInt (builtins.elemAt numbers 1)) 2)
+      text.take 6 (
+        builtins.concatMap (minor: stablePairs "cp${builtins.head numbers}${toString minor}") (
+          text.countDown (text.toInt (builtins.elemAt numbers 1)) 2
+        )
       )
     else
       [ (pair nodot (if abi == null then own else abi)) ];

@@ -188,7 +188,8 @@ rec {
   # selectWheel :: { python, files } -> null | one of files
   #
   # What pip would install: the newest version (final releases before
-  # pre-releases), then the best tag, then the highest build number, then the
+  # pre-releases), then the best tag, then the highest build number, then one
+  # without a variant label (PEP 825), which says less than it needs, then the
   # first in the list. `files` are names, paths, URLs or sets with `file`,
   # `url` or `name`; those that are no wheel's name are passed over. Null
   # where none fits.
@@ -214,8 +215,10 @@ rec {
           byVersion > 0
         else if a.rank != b.rank then
           a.rank < b.rank
+        else if build a != build b then
+          text.compareLists (build a) (build b) > 0
         else
-          text.compareLists (build a) (build b) > 0;
+          b.wheel ? variant && !(a.wheel ? variant);
       best = builtins.foldl' (
         chosen: x: if chosen == null || better x chosen then x else chosen
       ) null (if final == [ ] then ranked else final);

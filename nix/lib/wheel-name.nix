@@ -67,7 +67,7 @@ rec {
       parts = text.splitOn "-" (builtins.substring 0 (builtins.stringLength name - 4) name);
       at = builtins.elemAt parts;
       all = builtins.length parts;
-      label = if all < 6 then null else builtins.match "[0-9a-z._]{1,16}" (at (all - 1));
+      label = if all < 6 then null else builtins.match "[0-9a-z._]+" (at (all - 1));
       isVariant =
         label != null && (all == 7 || builtins.match "[A-Za-z]+[0-9][A-Za-z0-9_.]*" (at 2) != null);
       count = if isVariant then all - 1 else all;

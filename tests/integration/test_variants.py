@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.support.installed import command, library_options, target_options
 from tests.support.store import host_store
 from tests.support.wheels import MadeWheel, tiny_library
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 _LABEL = "cu12.8"
 
 
-def test_the_label_is_shown_and_kept(tmp_path: Path) -> None:
-    """`inspect` says it, the patched wheel has it in its name, and the tags are those before it."""
+@pytest.mark.parametrize("build", ["", "1b"])
+def test_the_label_is_shown_and_kept(build: str, tmp_path: Path) -> None:
+    """`inspect` says it, and the patched wheel has it in its name, with a build tag and without."""
     store = host_store(["libz.so.1", "libstdc++.so.6"])
     library = tiny_library("_ext.so", "libz.so.1")
     plain = MadeWheel(files={"made/__init__.py": b"", "made/_ext.so": library}).write(tmp_path)
-    wheel = f"{plain.removesuffix('.whl')}-{_LABEL}.whl"
+    name = os.path.basename(plain).removesuffix(".whl").split("-")
+    name[2:2] = [build] if build else []
+    wheel = str(tmp_path / f"{'-'.join([*name, _LABEL])}.whl")
     os.rename(plain, wheel)
     words = [*target_options(store), *library_options(store.libraries())]
     report = tmp_path / "report.json"

@@ -149,6 +149,17 @@ in
     })).urls;
     expected = [ (lib.head guess.urls) ];
   };
+  # PEP 825: the label is asked for, too, behind what nixpkgs takes for the platform.
+  testFileOfAVariant = {
+    expr = map (file: files (fetchPypi { inherit file hash; })) [
+      "demo_pkg-1.0-py3-none-manylinux2014_x86_64-cu12.8.whl"
+      "demo_pkg-1.0-1b-py3-none-manylinux2014_x86_64-null.whl"
+    ];
+    expected = [
+      [ "demo_pkg-1.0-py3-none-manylinux2014_x86_64-cu12.8.whl" ]
+      [ "demo_pkg-1.0-1b-py3-none-manylinux2014_x86_64-null.whl" ]
+    ];
+  };
   testByUrl = {
     expr =
       let

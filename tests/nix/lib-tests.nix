@@ -631,6 +631,18 @@ in
         hash = "sha256-b";
       };
     };
+    testPlainBeforeAVariant = {
+      expr = map (files: manylinux.selectWheel { python = python311; inherit files; }) [
+        [ "demo-1.0-py3-none-any-cu128.whl" "demo-1.0-py3-none-any.whl" ]
+        [ "demo-1.0-py3-none-any.whl" "demo-1.0-2-py3-none-any-cu128.whl" ]
+        [ "demo-1.0-cp38-cp38-any.whl" "demo-1.0-py3-none-any-null.whl" ]
+      ];
+      expected = [
+        "demo-1.0-py3-none-any.whl"
+        "demo-1.0-2-py3-none-any-cu128.whl"
+        "demo-1.0-py3-none-any-null.whl"
+      ];
+    };
     testTheFirstOfEquals = {
       expr = manylinux.selectWheel {
         python = python311;
@@ -744,6 +756,37 @@ in
         "cp37-abi3-manylinux_2_28_x86_64"
         "cp36-cp36m-manylinux_2_28_x86_64"
         "py2.py3-none-manylinux_2_34_x86_64.manylinux_2_28_x86_64"
+      ];
+    };
+    # PEP 803: one file for both stable ABIs.
+    testBothStableAbis = {
+      expr = map
+        (args: map (found: "${found.python}-${found.abi}") (manylinux.wheelCandidates (demo // args // {
+          format = "manylinux_2_28";
+          platform = "manylinux_2_28_x86_64";
+          abi = "abi3";
+        })))
+        [
+          { pythonVersion = "3.16"; }
+          { python = "cp315"; }
+          {
+            python = "cp315";
+            freeThreaded = true;
+          }
+          { python = "cp37"; }
+        ];
+      expected = [
+        [
+          "cp316-abi3"
+          "cp316-abi3.abi3t"
+          "cp315-abi3"
+          "cp315-abi3.abi3t"
+          "cp314-abi3"
+          "cp313-abi3"
+        ]
+        [ "cp315-abi3" "cp315-abi3.abi3t" ]
+        [ "cp315-abi3.abi3t" "cp315-abi3t" ]
+        [ "cp37-abi3" ]
       ];
     };
     testAtMostADozen = {

@@ -376,6 +376,21 @@ def test_a_python_without_the_gil(tmp_path: Path) -> None:
     assert os.path.basename(found) == "demo-1.0-x.whl"
 
 
+def test_with_and_without_the_gil(tmp_path: Path) -> None:
+    """A Python without it is of the same version to nixpkgs, and told by its program's name."""
+    headers = 'Requires-Dist: new; python_version >= "3.14"'
+    wheels = [
+        made(tmp_path, tag=f"{tags}-manylinux_2_28_x86_64", headers=headers)
+        for tags in ("cp310-cp310", "cp314-cp314", "cp314-cp314t")
+    ]
+    text = write(*wheels, python_versions=("3.10", "3.14", "3.14t"), systems=("x86_64-linux",))
+    assert '  freeThreaded = lib.hasSuffix "t" (python.executable or "");\n' in text
+    assert '[ "3.14 x86_64-linux" ]' in text
+    assert text.startswith("{\n  lib,\n")
+    assert "freeThreaded" not in write(*wheels[:2])
+    assert "freeThreaded" not in write(wheels[2])
+
+
 @pytest.mark.parametrize("requirement", ["demo", "demo>=1", "demo==1.0; x", "-e .", "demo==1 --x"])
 def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
     """Only NAME==VERSION is handed to the client, nothing that it could take for an option."""

@@ -12,6 +12,7 @@ from nix_manylinux.wheel.metadata import (
     read_headers,
     required_names,
 )
+from nix_manylinux.wheel.name import without_variant
 from nix_manylinux.wheel.record import Record, plain_hash, plain_path
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def split_file_name(file_name: str) -> tuple[tuple[str, str], str]:
     """Take (name, version) and the build tag out of a wheel's file name."""
+    file_name, _variant = without_variant(file_name)
     parts = file_name.removesuffix(".whl").split("-")
     if not file_name.endswith(".whl") or len(parts) not in {5, 6} or not all(parts):
         raise bad(

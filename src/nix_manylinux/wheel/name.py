@@ -25,7 +25,7 @@ _PLAIN_NAME = (
 
 
 #: What PEP 825 lets a variant label be, and what tells a Python tag from a build number.
-_VARIANT = re.compile(r"[0-9a-z._]{1,16}")
+_VARIANT = re.compile(r"[0-9a-z._]+")
 _PYTHON_TAG = re.compile(r"[A-Za-z]+[0-9][A-Za-z0-9_.]*")
 
 
@@ -59,7 +59,7 @@ def wheel_file_name(path: str) -> str:
 
 def parse_wheel_name(path: str) -> WheelName:
     """Read the last component of ``path``, or raise BadWheel with what is wrong in it."""
-    filename, variant = _without_variant(wheel_file_name(path))
+    filename, variant = without_variant(wheel_file_name(path))
     plain = re.fullmatch(_PLAIN_NAME, filename, re.ASCII)
     if plain is None or "__" in plain["name"] or len(filename) > _LONGEST_NAME:
         _check_odd_name(filename)
@@ -73,7 +73,7 @@ def parse_wheel_name(path: str) -> WheelName:
     )
 
 
-def _without_variant(filename: str) -> tuple[str, str]:
+def without_variant(filename: str) -> tuple[str, str]:
     """Take a variant label out of a name (PEP 825): a part too many, behind the platform tag."""
     stem = filename.removesuffix(".whl")
     parts = stem.split("-")

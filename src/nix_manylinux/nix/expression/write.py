@@ -18,6 +18,7 @@ from nix_manylinux.nix.syntax import (
     nix_path,
     nix_string,
 )
+from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
@@ -83,7 +84,7 @@ def build_expression(
 
 #: The expression's own arguments, and what in its text shows that it uses one.
 _USES = {
-    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem)\b",
+    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem|hasSuffix)\b",
     "stdenv": r"\bstdenv\.hostPlatform\b",
     "buildPythonPackage": "",
     "fetchPypi": "",
@@ -157,6 +158,9 @@ def _source(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
         return
     yield "src = fetchPypi {"
     yield "  pythonVersion = python.version;"
+    abis = {tag.split("-")[1] for wheel in wheels for tag in wheel.name.tags}
+    if any(is_free_threaded(abi) for abi in abis):
+        yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
     yield "  files = ["
     for wheel in sorted(wheels, key=lambda wheel: wheel.file):
         yield "    {"
@@ -176,7 +180,9 @@ def _dependencies(dependencies: Dependencies) -> Iterator[str]:
         for name, where in dependencies.sometimes.items():
             groups.setdefault(where, []).append(_argument(name))
         for where, members in groups.items():
-            places = [nix_string(f"{place.python} {place.system}") for place in where]
+            # To nixpkgs a Python without the GIL is of the same version.
+            versions = (f"{place.python.rstrip('t')} {place.system}" for place in where)
+            places = [nix_string(each) for each in dict.fromkeys(versions)]
             here = '"${python.pythonVersion} ${stdenv.hostPlatform.system}"'
             lines[-1] = lines[-1].removesuffix(";")
             condition = f"lib.optionals (lib.elem {here} {nix_list(places, width=200)})"
