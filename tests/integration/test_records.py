@@ -26,6 +26,7 @@ from nix_manylinux import (
     patch_wheel,
     patch_wheel_tree,
 )
+from nix_manylinux.base.digest import encode_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,11 @@ def only(name: str, text: str) -> Callable[[str, str, str], str]:
     return lambda *fields: text if fields[0] == name else ",".join(fields)
 
 
+def hashed(name: str, algorithm: str, data: bytes = b"y = 2\n") -> str:
+    """Write a row of another algorithm than SHA-256."""
+    return f"{name},{encode_digest(algorithm, hashlib.new(algorithm, data).digest())},6\n"
+
+
 B = "made/b.py"
 TAKEN = {
     "padded": each(lambda path, hash_, size: f"{path},{hash_}=,{size}"),
@@ -81,10 +87,21 @@ TAKEN = {
     ),
     "row of nothing": lambda text: row("made/gone.py", b"x") + "\n" + text,
     "row outside": lambda text: row("../x", b"x") + "\n" + text,
+    "row of a folder": lambda text: f"made/,,\n{text}",
+    "steps to and fro": each(lambda *fields: "made/.././/" + ",".join(fields)),
+    "digits that don't count": each(lambda path, hash_, size: f"{path},{hash_},+0{size}"),
+    "two algorithms": lambda text: hashed(B, "sha512") + text,
+    "twice, once empty": lambda text: f"{B},,\n{text}",
+    "hash of itself": lambda text: text.replace(f"{OWN},,", row(OWN, b"x")),
 }
 REFUSED = {
     "wrong digest": (each(only(B, f"{B},sha256={'A' * 43},6")), "does not have the hash"),
     "wrong padded digest": (each(only(B, f"{B},sha256={'A' * 43}=,6")), "does not have the hash"),
+    "two that differ": (lambda text: row(B, b"y = 3\n") + f"\n{text}", "different hashes"),
+    "two algorithms that differ": (
+        lambda text: text + hashed(B, "sha512", b"y = 3\n"),
+        "different hashes",
+    ),
     "no digest": (each(only(B, f"{B},sha256=nonsense,6")), "does not have the hash"),
     "wrong size": (each(only(B, row(B, b"y = 2\n").replace(",6", ",99"))), "99 by RECORD"),
     "weak hash": (each(only(B, f"{B},md5=AAAAAAAAAAAAAAAAAAAAAA,6")), "hashed by md5"),
@@ -112,6 +129,29 @@ def test_what_installers_take(kind: str, edited: bool, library: bytes, tmp_path:
     assert bool(done.report.warnings) == (kind in {"no row", "row of nothing", "row outside"})
     again = patch_wheel(done.path, output_dir=tmp_path / "again", target=TARGET, libraries=NOTHING)
     assert again.sha256 == done.sha256
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_what_installers_leave_in_a_tree(kind: str, library: bytes, tmp_path: Path) -> None:
+    """Pip copies odd rows, and adds rows of its own beside those it doesn't know again.
+
+    Afterwards there is one true row in normal form for each file. What is only spelt
+    otherwise is not told as stale.
+    """
+    wheel = made(library, TAKEN[kind]).write(tmp_path)
+    tree = tmp_path / "tree"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--no-compile", "--target", tree, wheel], check=True)
+    report = patch_wheel_tree(tree, target=TARGET, libraries=NOTHING)
+    rows = list(csv.reader((tree / OWN).read_text().splitlines()))
+    rows = [fields for fields in rows if not fields[0].startswith("../") and fields[0] != "made/"]
+    files = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    assert sorted(fields[0] for fields in rows) == sorted(files)
+    assert stale(tree) == []
+    assert report.stale_rows == (kind == "hash of itself")
+    before = snapshot(tree)
+    patch_wheel_tree(tree, target=TARGET, libraries=NOTHING)
+    assert snapshot(tree) == before
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -147,11 +187,11 @@ def stale(root: Path) -> list[str]:
     for record in sorted(root.rglob("*.dist-info/RECORD")):
         with record.open(newline="") as file:
             for path, hash_, size in csv.reader(file):
-                if not hash_:
+                if not hash_ or path.startswith("../"):
                     continue
                 data = (record.parent.parent / path).read_bytes()
                 digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
-                if (hash_, size) != (f"sha256={digest.decode()}", str(len(data))):
+                if hash_ != f"sha256={digest.decode()}" or size not in {"", str(len(data))}:
                     wrong.append(f"{record.relative_to(root)}: {path}")
     return wrong
 
@@ -183,3 +223,20 @@ def test_records_in_records(extra: str, library: bytes, tmp_path: Path) -> None:
         compile_levels=(), environment=dict(os.environ),
     )  # fmt: skip
     assert stale(tmp_path / "prefix") == []
+
+
+@pytest.mark.parametrize("text", ["no RECORD at all", "made/gone.py,sha256=x,1\n", "\0"])
+def test_a_record_that_is_data(text: str, library: bytes, tmp_path: Path) -> None:
+    """What a distribution carries as a file, a test's say, is no business of a patch."""
+    inner = "made/tests/data/x-1.dist-info/RECORD"
+    wheel = MadeWheel(tag="py3-none-linux_x86_64", files={inner: text.encode(), "e.so": library})
+    path = wheel.write(tmp_path)
+    tree = tmp_path / "tree"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tree)
+    report = patch_wheel_tree(tree, target=TARGET, libraries=NOTHING)
+    assert (len(report.edits), report.stale_rows, report.dropped_rows) == (1, 0, 0)
+    assert (tree / inner).read_text() == text
+    done = patch_wheel(path, output_dir=tmp_path / "out", target=TARGET, libraries=NOTHING)
+    with zipfile.ZipFile(done.path) as archive:
+        assert archive.read(inner).decode() == text

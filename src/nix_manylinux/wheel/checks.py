@@ -13,7 +13,7 @@ from nix_manylinux.wheel.metadata import (
     required_names,
 )
 from nix_manylinux.wheel.name import without_variant
-from nix_manylinux.wheel.record import Record, plain_hash, plain_path
+from nix_manylinux.wheel.record import Record, plain_hash, plain_path, plain_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,8 +130,9 @@ def settle_record(
     What rows claim must be true, by value, however it is spelt. Where they claim nothing,
     the file itself is asked, as installers do that hold wheels against nothing (pip, uv):
     rows without hash or size, files without a row; rows without a file say nothing of
-    this wheel. Gives sentences about what was added or left out, too. Raises BadWheel
-    for two rows that disagree, a weak hash, a wrong size.
+    this wheel, nor do rows of folders, and what RECORD's own row says of it. Gives
+    sentences about what was added or left out, too. Raises BadWheel for two rows that
+    disagree, a weak hash, a wrong size.
     """
     files = {m.name: m for m in members if not m.is_folder and m.name != own}
     found: dict[str, Row] = {}
@@ -140,10 +141,11 @@ def settle_record(
     for row in record.rows:
         path = row.path if row.path in files else plain_path(row.path)
         if path == own:
-            last = _own_row(record, row, own)
+            last = row if (row.path, row.hash, row.size) == (own, "", "") else record.row(own)
         elif path in files:
-            _add_row(found, path, _settled(record, row, files[path]))
-        else:
+            row = _settled(record, row, files[path])  # noqa: PLW2901 - the same one, as it is kept
+            _add_row(found, row, files[path], descriptor)
+        elif not path.endswith("/"):
             strangers.append(row.path)
     unlisted = len(files.keys() - found.keys())
     for name, member in files.items():
@@ -159,19 +161,17 @@ def settle_record(
     return Record(rows=(*found.values(), last), line_end=record.line_end), tuple(told)
 
 
-def _own_row(record: Record, row: Row, own: str) -> Row:
-    if row.hash or row.size:
-        raise bad("gives a hash or a size of itself", own)
-    return row if row.path == own else record.row(own)
-
-
-def _add_row(found: dict[str, Row], path: str, row: Row) -> None:
+def _add_row(found: dict[str, Row], row: Row, member: Member, descriptor: int) -> None:
     """Keep a row, unless there is one of the same file that says as much."""
-    known = found.get(path)
-    if known is not None and known.hash and row.hash not in {"", known.hash}:
-        raise bad("is in RECORD twice, with different hashes", path)
+    known = found.get(member.name)
     if known is None or not known.hash:
-        found[path] = row
+        found[member.name] = row
+    elif row.hash not in {"", known.hash} and (
+        # Of two algorithms, the first one's digest is held against the contents when they are read.
+        row.algorithm == known.algorithm
+        or _hash_member(descriptor, member, row.algorithm) != row.hash
+    ):
+        raise bad("is in RECORD twice, with different hashes", member.name)
 
 
 def _settled(record: Record, row: Row, member: Member) -> Row:
@@ -180,15 +180,15 @@ def _settled(record: Record, row: Row, member: Member) -> Row:
     if digest and digest.partition("=")[0] not in STRONG_HASHES:
         algorithm = digest.partition("=")[0]
         raise bad(f"is hashed by {algorithm} in RECORD, not by sha256 or better", member.name)
-    if row.size and row.size != str(member.size):
+    if row.size and plain_size(row.size) != str(member.size):
         raise bad(f"has {member.size} bytes, {row.size} by RECORD", member.name)
     if (row.path, row.hash, row.size) == (member.name, digest, str(member.size)):
         return row
     return record.row(member.name, digest, member.size)
 
 
-def _hash_member(descriptor: int, member: Member) -> str:
-    state = new_hash("sha256")
+def _hash_member(descriptor: int, member: Member, algorithm: str = "sha256") -> str:
+    state = new_hash(algorithm)
     for piece in stream(descriptor, member):
         state.update(piece)
-    return encode_digest("sha256", state.digest())
+    return encode_digest(algorithm, state.digest())

@@ -15,6 +15,8 @@ from __future__ import annotations
 import base64
 import io
 import os
+import posixpath
+import re
 
 from nix_manylinux.base.digest import STRONG_HASHES, encode_digest, new_hash
 from nix_manylinux.base.values import Value
@@ -52,6 +54,12 @@ class Row:
     def algorithm(self) -> str:
         """The name in front of the digest; empty where there is no hash."""
         return self.hash.partition("=")[0]
+
+    def says(self, other: Row) -> bool:
+        """Whether hash and size are those of a row in normal form, however they are spelt."""
+        return self is other or (
+            plain_hash(self.hash) == other.hash and plain_size(self.size) == other.size
+        )
 
 
 class Record(Value):
@@ -154,9 +162,18 @@ REBUILD = "install or build the package again; its list of files is damaged"
 def plain_path(path: str) -> str:
     """Spell a path as zip archives spell it: no byte order mark, no "./", forward slashes."""
     path = path.removeprefix("\ufeff").replace("\\", "/")
-    while path.startswith("./"):
-        path = path[2:].lstrip("/")
+    if path.startswith(".") or "/." in path or "//" in path:
+        path = posixpath.normpath(path) + "/" * path.endswith("/")
     return path
+
+
+def plain_size(text: str) -> str:
+    """Spell a size as the format says: installers take "+4" and " 04" for 4 (int, parse)."""
+    found = _SIZE.fullmatch(text)
+    return found[1] if found else text
+
+
+_SIZE = re.compile(r"[ \t]*\+?0*([0-9]+)[ \t]*")
 
 
 def plain_hash(text: str) -> str:

@@ -11,20 +11,15 @@ from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.files import replace_file, temporary_beside, writable_folder
 from nix_manylinux.base.parallel import Crew
 from nix_manylinux.base.values import Value, replace
-from nix_manylinux.wheel.record import (
-    MAX_RECORD_SIZE,
-    REBUILD,
-    Record,
-    Row,
-    hash_descriptor,
-    parse_record,
-)
+from nix_manylinux.wheel.record import Record, Row, hash_descriptor
+from nix_manylinux.write.listing import carried_files, read_listings, unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from nix_manylinux.base.parallel import Key
+    from nix_manylinux.write.listing import Listing
 
 
 class RecordUpdate(Value):
@@ -64,6 +59,7 @@ def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> Rec
 class RecordUpdates:
     """RECORDs on their way to be true for every file that they list.
 
+    Rows are read by value, as a wheel's are, and written in normal form.
     Every file is read once: an installed tree is stale before us (shebangs,
     wrapped programs, removed tests). SHA-256 of all of torch takes longer
     than linking it, so other processors hash from the start, and the files
@@ -89,8 +85,8 @@ class RecordUpdates:
             os.path.join(root, dist_info): (root, dist_info)
             for root, dist_info in sorted(folders, reverse=True)
         }
-        found = (_read_listing(root, dist_info) for root, dist_info in places.values())
-        self._listings = [listing for listing in found if listing is not None]
+        self._listings = read_listings(places.values())
+        self._carried = carried_files(self._listings)
         self._unsettled = frozenset(unsettled)
         self._inodes = inodes
         self._later: dict[str, list[tuple[int, Key]]] = {}
@@ -131,7 +127,9 @@ class RecordUpdates:
     def write(self, changed: Collection[str]) -> Iterator[RecordUpdate]:
         """Write each RECORD that changes, by a rename: a link is replaced, not followed.
 
-        Rows of the paths ``changed`` (absolute) don't count as stale. Raises BadTree.
+        Rows of the paths ``changed`` (absolute) don't count as stale. A RECORD that a
+        distribution carries as a file stays what it is unless it has rows of them.
+        Raises BadTree.
         """
         rewritten: set[str] = set()
         # A distribution may carry others, RECORDs and all (ray): the innermost first, for
@@ -141,7 +139,10 @@ class RecordUpdates:
                 if path in rewritten and path is not None:
                     row = listing.record.rows[index]
                     listing.truths[index] = _true_row(listing.record, row, path, (), _always)
-            update = _write_listing(listing, {*changed, *rewritten})
+            done = {*changed, *rewritten}
+            if listing.file in self._carried and done.isdisjoint(listing.paths):
+                continue
+            update = _write_listing(listing, done)
             if update.written:
                 rewritten.add(listing.file)
             yield update
@@ -166,21 +167,6 @@ class RecordUpdates:
 
 def _always() -> bool:
     return True
-
-
-class _Listing(Value, kw_only=False):
-    """One RECORD as it was read, and what its rows lead to: a path, None if out of the tree.
-
-    A row's truth is the row itself until it is known, and where it is true;
-    another row where it isn't; None where there is no file any more.
-    """
-
-    where: str
-    file: str
-    status: os.stat_result
-    record: Record
-    paths: list[str | None]
-    truths: list[Row | None]
 
 
 class _AnotherName(Exception):
@@ -208,7 +194,7 @@ def _true_row(
         # A link that leads nowhere has a name, but no contents to hash.
         return _unhashed(record, row) if os.path.lexists(path) else None
     except OSError as cause:
-        raise _unreadable(cause, row.path) from cause
+        raise unreadable(cause, row.path) from cause
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -218,10 +204,11 @@ def _true_row(
         if not row.hash:
             size = str(status.st_size)
             return row if row.size == size else record.row(row.path, "", size)
-        algorithm = row.algorithm if row.algorithm in STRONG_HASHES else "sha256"
+        algorithm = row.algorithm.lower()
+        algorithm = algorithm if algorithm in STRONG_HASHES else "sha256"
         hash_, count = hash_descriptor(descriptor, algorithm, status.st_size, going)
     except OSError as cause:
-        raise _unreadable(cause, row.path) from cause
+        raise unreadable(cause, row.path) from cause
     finally:
         os.close(descriptor)
     if row.hash == hash_ and row.size in {"", str(count)}:
@@ -229,46 +216,7 @@ def _true_row(
     return record.row(row.path, hash_, count if row.size else "")
 
 
-def _read_listing(root: str, dist_info: str) -> _Listing | None:
-    where = os.path.join(dist_info, "RECORD")
-    file = os.path.join(root, where)
-    try:
-        data, status = _read_record(file, where)
-    except FileNotFoundError:
-        return None
-    except OSError as cause:
-        raise _unreadable(cause, where) from cause
-    record = parse_record(data, error=BadTree, where=where, strict=False)
-    base = os.path.join(root, os.path.dirname(dist_info), "")
-    paths = [_place(row.path, root, base) for row in record.rows]
-    return _Listing(where, file, status, record, paths, list(record.rows))
-
-
-def _read_record(path: str, where: str) -> tuple[bytes, os.stat_result]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RECORD_SIZE:
-            raise BadTree(
-                f"is no regular file of at most {MAX_RECORD_SIZE} bytes",
-                where=where,
-                hint=REBUILD,
-            )
-        return file.read(), status
-
-
-def _place(path: str, root: str, base: str) -> str | None:
-    """Where a row leads, None if out of the tree. Its path is relative to site-packages."""
-    full = base + path
-    # What normpath leaves as it is; torch has 12,000 rows.
-    if "/." in path or "//" in path or path[0] in "./" or path[-1] == "/":
-        full = os.path.normpath(os.path.join(base, path))
-        if not full.startswith(os.path.join(root, "")):
-            return None
-    return full
-
-
-def _write_listing(listing: _Listing, changed: Collection[str]) -> RecordUpdate:
+def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
     record, path = listing.record, listing.file
     kept: list[Row] = []
     stale = dropped = outside = 0
@@ -277,10 +225,10 @@ def _write_listing(listing: _Listing, changed: Collection[str]) -> RecordUpdate:
         if truth is None:
             dropped += 1
         else:
-            stale += truth is not row and place not in changed
+            stale += place not in changed and not row.says(truth)
             kept.append(truth)
     found = RecordUpdate(stale=stale, dropped=dropped, outside=outside)
-    if tuple(kept) == record.rows:
+    if tuple(kept) == listing.as_read:
         return found
 
     fresh = Record(rows=tuple(kept), line_end=record.line_end).encode()
@@ -322,11 +270,3 @@ def _claimed_size(row: Row) -> int:
 
 def _unhashed(record: Record, row: Row) -> Row:
     return record.row(row.path) if row.hash or row.size else row
-
-
-def _unreadable(cause: OSError, where: str) -> BadTree:
-    return BadTree(
-        f"can't be read: {cause.strerror}",
-        where=where,
-        hint="give this user the right to read it: chmod -R u+rX on the tree",
-    )
