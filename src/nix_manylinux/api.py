@@ -10,7 +10,7 @@ from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
-from nix_manylinux.report.left import left_alone, passed_by
+from nix_manylinux.report.left import left_alone, passed_by, unfolded
 from nix_manylinux.resolve.check import check_trees
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def inspect_tree(root: StrPath) -> TreeFacts:
     """Read all that is to know of the tree at ``root``; raises `BadTree`."""
-    return scan_tree(root)
+    return scan_to_write([os.fspath(root)])[0]
 
 
 def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> TreeFacts:
@@ -80,7 +80,7 @@ def inspect(
         labels: Mapping[str, str] = {}
         variant = ""
         if is_tree(path):
-            facts = scan_tree(path)
+            facts = inspect_tree(path)
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             tags = tuple(tag for each in tagged for tag in each)
         else:
@@ -183,7 +183,7 @@ def patch_wheel_tree(
                 edits=applied.edits,
                 stale_rows=applied.stale_rows,
                 dropped_rows=applied.dropped_rows,
-                warnings=(*report.warnings, *left_alone(left)),
+                warnings=(*report.warnings, *unfolded(applied.unfolded), *left_alone(left)),
             )
 
 

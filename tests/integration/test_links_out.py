@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +18,7 @@ from tests.support.installed import command, library_options, target_options
 from tests.support.scene import SITE, Scene, call
 from tests.support.store import host_store
 from tests.support.trees import plan_all, snapshot
+from tests.support.wheels import row
 from tests.wheels.corpus import wheel
 
 from nix_manylinux.base.files import TEMPORARY_NAME
@@ -137,6 +142,162 @@ def test_a_run_that_was_killed_on_the_way(scene: Scene) -> None:
         if not TEMPORARY_NAME.fullmatch(os.path.basename(name))
     }
     assert left == {name: value[::3] for name, value in before.items()}
+
+
+def farm(scene: Scene) -> Path:
+    """Give a farm of links to folders: a package, its dist-info, and a folder that it links to."""
+    farm = scene.home / "farm"
+    library = (scene.home / "cache/ext.so").read_bytes()
+    files = {
+        "pkg/__init__.py": b"",
+        "pkg/libext.so.1": library,
+        "pkg/sub/plain.py": b"",
+        "pkg/deep/down/other.so": scene.files.library("o.so", runpath="/nowhere").read_bytes(),
+        "far/more.so": scene.files.library("m.so", runpath="/no/where").read_bytes(),
+        "far/_more.py": b"",
+    }
+    for name, data in files.items():
+        (farm / name).parent.mkdir(parents=True, exist_ok=True)
+        (farm / name).write_bytes(data)
+    for name, leads in {
+        "pkg/libext.so": "libext.so.1",
+        "pkg/far": str(farm / "far"),
+        "pkg/again": "deep",
+        "pkg/deep/up": "..",
+        "pkg/deep/home": str(scene.home / "tree"),
+        "pkg/nowhere": "not/there",
+        "far/back": str(farm / "pkg"),
+    }.items():
+        (farm / name).symlink_to(leads)
+    listed = {name: data for name, data in files.items() if name.startswith("pkg/")}
+    rows = "".join(row(name, data) + "\n" for name, data in listed.items())
+    info = farm / "made-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: made\nVersion: 1.0\n")
+    (info / "RECORD").write_text(f"{rows}made-1.0.dist-info/RECORD,,\n")
+    for name in ("pkg", "made-1.0.dist-info"):
+        shutil.rmtree(scene.home / "tree" / SITE / name, ignore_errors=True)
+        put_link(scene, name, farm / name)
+    return farm
+
+
+def contents(root: Path) -> dict[str, tuple[object, ...]]:
+    """Give kinds and contents of all names but temporary ones."""
+    found = snapshot(root).items()
+    return {
+        name: value[::3]
+        for name, value in found
+        if not any(map(TEMPORARY_NAME.fullmatch, name.split("/")))
+    }
+
+
+def test_links_to_folders_become_folders_of_links(scene: Scene) -> None:
+    """Where files change: they are copies, all else is a link, and the farm keeps its bytes."""
+    scene.libraries += scene.store.libraries()
+    farmed = farm(scene)
+    before = snapshot(farmed)
+    checked = run(scene, "check")
+    assert checked.status == 1, checked.stderr
+    seen = run(scene, "inspect")
+    assert "3 ELF files: 3 to be patched" in seen.stdout
+    done = run(scene, "patch")
+    assert done.status == 0, done.stderr
+    assert "3 ELF files: 3 patched" in done.stderr
+    assert f"folders of links now, so that files in them can change: {SITE}/made-1.0" in done.stderr
+    assert snapshot(farmed) == before
+    site = scene.home / "tree" / SITE
+    assert call(scene, str(site / "pkg/libext.so")) == "7"
+    copied = ["libext.so.1", "far/more.so", "deep/down/other.so"]
+    links = {
+        "libext.so": "libext.so.1",
+        "again": "deep",
+        "__init__.py": str(farmed / "pkg/__init__.py"),
+        "sub": str(farmed / "pkg/sub"),
+        "far/_more.py": str(farmed / "far/_more.py"),
+    }
+    for name in copied:
+        assert not (site / "pkg" / name).is_symlink()
+    for name, leads in links.items():
+        assert os.readlink(site / "pkg" / name) == leads
+    record = site / "made-1.0.dist-info/RECORD"
+    assert not record.is_symlink()
+    for path, digest, _size in csv.reader(record.read_text().splitlines()):
+        data = (site / path).read_bytes()
+        made = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        assert digest in {"", f"sha256={made}"}, path
+    after = snapshot(scene.home / "tree")
+    again = run(scene, "patch")
+    assert "0 patched, 3 right as they were" in again.stderr
+    assert snapshot(scene.home / "tree") == after
+    checked = run(scene, "check")
+    assert checked.status == 0, checked.stderr
+
+
+def test_folders_of_others_stay(scene: Scene) -> None:
+    """A link to a folder of a Nix store is named, whatever the store lies in."""
+    farmed = farm(scene)
+    tree = scene.home / "tree"
+    before = snapshot(tree)
+    for store in (farmed / "pkg", farmed):
+        done = run(scene, "patch", store=str(store))
+        assert done.status == 0, done.stderr
+        assert f"stay what they are: {SITE}/pkg" in done.stderr
+        assert snapshot(tree) == before
+
+
+def test_a_link_to_everything(scene: Scene) -> None:
+    """A link to a folder that holds the tree is no part of it: nobody walks in a circle."""
+    scene.libraries += scene.store.libraries()
+    for name, leads in (("root", "/"), ("home", str(scene.home)), ("up", "..")):
+        put_link(scene, f"pkg/{name}", Path(leads))
+    for verb in ("patch", "check"):
+        done = run(scene, verb)
+        assert done.status == 0, done.stderr
+
+
+def test_a_way_back_to_links_to_folders(scene: Scene) -> None:
+    """Undone, every link is what it was, and nobody's folder was touched."""
+    farmed, tree = farm(scene), scene.home / "tree"
+    before = snapshot(tree), snapshot(farmed)
+    with locked_trees([str(tree)]):
+        applied = apply_plan(plan_all(tree, adopt=True))
+        assert applied.unfolded == tuple(
+            f"{SITE}/{name}" for name in ("made-1.0.dist-info", "pkg", "pkg/far")
+        )
+        applied.undo()
+    assert (snapshot(tree), snapshot(farmed)) == before
+
+
+@pytest.mark.parametrize(
+    ("where", "at"), [("os.unlink", 1), ("os.rename", 1), ("os.rename", 2), ("os.replace", 2)]
+)
+def test_a_run_that_was_killed_while_it_unfolded(where: str, at: int, scene: Scene) -> None:
+    """The next run puts the links back, then does it all."""
+    farmed, tree = farm(scene), scene.home / "tree"
+    before, theirs = contents(tree), snapshot(farmed)
+    program = (
+        "import os, sys; from tests.support.trees import plan_all;"
+        "from nix_manylinux.write import apply;"
+        "from nix_manylinux.write.lock import locked_trees;"
+        "real, calls = WHERE, []\n"
+        "def dying(*words, **more):\n"
+        "    calls.append(1)\n"
+        "    os._exit(9) if len(calls) == AT else real(*words, **more)\n"
+        "plan = plan_all(sys.argv[1], adopt=True)\n"
+        "WHERE = dying\n"
+        "with locked_trees(sys.argv[1:]): apply.apply_plan(plan)"
+    )
+    program = program.replace("WHERE", where).replace("AT", str(at))
+    done = subprocess.run([sys.executable, "-c", program, str(tree)], check=False)
+    assert done.returncode == 9
+    with locked_trees([str(tree)]):
+        pass
+    assert contents(tree) == before
+    with locked_trees([str(tree)]), apply_plan(plan_all(tree, adopt=True)):
+        pass
+    assert not [name for name in snapshot(tree) if "nix-manylinux-" in name]
+    assert not (tree / SITE / "pkg").is_symlink()
+    assert snapshot(farmed) == theirs
 
 
 @pytest.mark.wheels

@@ -20,6 +20,7 @@ from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.metadata import expand_tags, read_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LIBRARY = tiny_library("libtiny.so.1", "libz.so.1")
@@ -275,6 +276,46 @@ def test_links_out_of_the_tree_are_followed_to_look_only(tmp_path: Path) -> None
     assert scan_tree(str(tree)).files == ()
     (file,) = scan_tree(str(tree), through_links=True).files
     assert (file.path, file.aliases[0]) == ("file.so", "folder/libtiny.so.1")
+
+
+def test_links_to_what_is_closed_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others' files and folders may be closed: that is no error of the tree that links to them."""
+    closed, tree = tmp_path / "closed", tmp_path / "tree"
+    closed.mkdir()
+    tree.mkdir()
+    (closed / "shut.so").write_bytes(LIBRARY)
+    (tree / "file.so").symlink_to(closed / "shut.so")
+    (tree / "folder").symlink_to(closed)
+    opened, listed = os.open, os.scandir
+
+    def refuse(path: str, *words: int) -> int:
+        if path.endswith("shut.so"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opened(path, *words)
+
+    def refuse_folder(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("folder"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert scan_tree(str(tree), adopt_except=()).files == ()
+    monkeypatch.setattr(os, "scandir", refuse_folder)
+    assert scan_tree(str(tree), adopt_except=()).files == ()
+
+
+def test_links_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders elsewhere that all link to all others are given up, in one line."""
+    monkeypatch.setattr(tree_module, "_MAX_FOLDED", 500)
+    for one in range(7):
+        (tmp_path / f"far/{one}").mkdir(parents=True)
+        for other in range(7):
+            (tmp_path / f"far/{one}/{other}").symlink_to(tmp_path / f"far/{other}")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "start").symlink_to(tmp_path / "far/0")
+    with pytest.raises(BadTree, match="more than 500 links to folders"):
+        scan_tree(str(tree), adopt_except=())
 
 
 def test_a_damaged_file_is_told_of(tmp_path: Path) -> None:

@@ -14,10 +14,21 @@ def left_alone(left: Sequence[Damage]) -> tuple[str, ...]:
     return tuple(f"{each.label} can't be edited, and stays as it is: {each.what}" for each in left)
 
 
+def unfolded(names: Sequence[str]) -> tuple[str, ...]:
+    """Say which links to folders elsewhere are folders by now."""
+    if not names:
+        return ()
+    what = "links to folders elsewhere are folders of links now, so that files in them can change"
+    return (f"{what}: {_some(names)}",)
+
+
 def passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
     """Say which links lead to files that are somebody else's."""
     names = [name for tree in trees for name in tree.passed_by]
     if not names:
         return ()
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return (f"links into a Nix store or another tree stay what they are: {shown}",)
+    return (f"links into a Nix store or another tree stay what they are: {_some(names)}",)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -53,7 +53,8 @@ class TreeFacts(Value):
     known yet (``lib/python`` of a wheel that is not installed): paths inside
     it and out of it are sure, paths into it are not. ``leftovers`` are
     temporary files of ours that a killed run left behind. ``passed_by`` are links
-    to ELF files that are somebody else's: in a Nix store, or in another tree.
+    to ELF files that are somebody else's: in a Nix store, or in another tree; ``folded``
+    are links to folders elsewhere whose files count as the tree's.
     """
 
     root: str
@@ -64,3 +65,4 @@ class TreeFacts(Value):
     leftovers: tuple[str, ...] = ()
     damaged: tuple[Damage, ...] = ()
     passed_by: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()

@@ -35,8 +35,12 @@ _MAX_HEADERS = 16 * 2**20
 #: A name may be a FIFO or a link by now: neither is waited for nor followed.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: The interpreter of a virtual environment is a link, and nobody's wheel.
-_INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[tdmu]*(?:\.so[0-9.]*)?")
+#: The interpreter of a virtual environment, and its own modules, are links, and nobody's wheel.
+_INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[tdmu]*(?:\.so[0-9.]*)?|lib-dynload")
+
+#: Links to folders elsewhere that are walked: from ten folders that all link to all others,
+#: there are a million ways.
+_MAX_FOLDED = 20_000
 
 _SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
 
@@ -63,10 +67,10 @@ def scan_tree(
     place where they really are, so they start as they do there. Such facts are
     to be looked at, never to be written to.
 
-    ``adopt_except`` is for those who write: links to files elsewhere (uv's
-    ``--link-mode symlink``, link farms) count as files of the tree, since a copy can
-    take their place. Those into the folders that are given stay what they are
-    (``passed_by``), and so does an interpreter.
+    ``adopt_except`` is for those who write: links to files and folders elsewhere (uv's
+    ``--link-mode symlink``, link farms) count as the tree's own, since a copy can take
+    a file's place, and a folder of links a folder's (``folded``). Those into the folders
+    that are given stay what they are (``passed_by``), and so does an interpreter.
     Raises BadTree for what can't be read or vanishes meanwhile. A damaged file
     raises nothing: it is told of in ``damaged``.
     """
@@ -94,6 +98,7 @@ def scan_tree(
         leftovers=tuple(sorted(walk.leftovers)),
         damaged=tuple(sorted(damaged, key=lambda each: each.label)),
         passed_by=tuple(sorted(walk.passed_by)),
+        folded=tuple(sorted(walk.folded)),
     )
 
 
@@ -116,6 +121,8 @@ class _Walk(Value, frozen=False, kw_only=False):
     adopt_except: tuple[str, ...] | None = None
     adopted: set[str] = field(default_factory=set)
     passed_by: list[str] = field(default_factory=list)
+    #: Links to folders elsewhere that are walked, and those folders.
+    folded: dict[str, str] = field(default_factory=dict)
     entered: set[str] = field(default_factory=set)
     inodes: dict[tuple[int, int], _Inode] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
@@ -124,79 +131,95 @@ class _Walk(Value, frozen=False, kw_only=False):
     leftovers: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        folders = [""]
+        # Each with the link to a folder elsewhere that it is below, or "".
+        folders = [("", "")]
         while folders:
-            folder = folders.pop()
+            folder, top = folders.pop()
             if _SITE_PACKAGES.fullmatch(folder):
                 self.site_packages.add(folder)
-            for entry in self._entries(folder):
+            for entry in self._entries(folder, top):
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_symlink():
-                    folders += self._link(path, entry)
-                elif entry.is_dir(follow_symlinks=False):
+                below = self._enter(path, entry, top)
+                if below is not None:
+                    folders.append((path, below))
                     if entry.name.endswith(".dist-info"):
                         self.dist_infos.append(path)
-                    folders.append(path)
-                elif entry.is_file(follow_symlinks=False):
-                    if entry.name[0] == "." and TEMPORARY_NAME.fullmatch(entry.name):
-                        self.leftovers.append(path)
-                    else:
-                        self._look_at(path, entry.path)
         for link in self.links:
             self._follow(link)
 
-    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+    def _enter(self, path: str, entry: os.DirEntry[str], top: str) -> str | None:
+        """Take note of what a name stands for; for a folder to walk, say what link it is below."""
+        if entry.name[0] == "." and TEMPORARY_NAME.fullmatch(entry.name):
+            # A link where RECORD is one, a folder where a link to a folder was unfolded.
+            self.leftovers += [] if top else [path]
+        elif entry.is_symlink():
+            return self._link(path, entry, top)
+        elif entry.is_dir(follow_symlinks=False):
+            return None if top and self._is_kept(os.path.realpath(entry.path), path) else top
+        elif entry.is_file(follow_symlinks=False):
+            self._look_at(path, entry.path, outside=bool(top))
+        return None
+
+    def _entries(self, folder: str, top: str) -> Iterator[os.DirEntry[str]]:
         try:
             with os.scandir(os.path.join(self.root, folder)) as entries:
                 yield from (each for each in entries if folder or each.name != GC_ROOTS)
         except OSError as cause:
-            raise _unreadable(cause, folder or self.root) from cause
+            if not top:
+                raise _unreadable(cause, folder or self.root) from cause
 
     def leads_out(self, path: str) -> bool:
         """Whether a name in the tree, or its whole folder, is a link to somewhere else."""
         full = os.path.join(self.root, path)
         return not f"{os.path.realpath(full)}/".startswith(f"{self.root}/")
 
-    def _link(self, path: str, entry: os.DirEntry[str]) -> list[str]:
-        """Keep a link for later, or what it leads to outside; give the folder to walk, if any.
+    def _link(self, path: str, entry: os.DirEntry[str], top: str) -> str | None:
+        """Keep a link for later, or what it leads to outside.
 
-        A folder above the root, or one that was entered already, would be a circle.
-        A temporary one is RECORD's, kept by a killed run: RECORD may be a link.
+        If it leads to a folder to walk, the link that it is below then is given.
         """
-        if TEMPORARY_NAME.fullmatch(entry.name):
-            self.leftovers.append(path)
-            return []
         looks = self.through_links or self.adopt_except is not None
-        if not looks or not self.leads_out(path):
+        real = os.path.realpath(entry.path) if looks else ""
+        homes = [home for each, home in self.folded.items() if inside(path, each)] if top else ()
+        if not looks or any(inside(real, home) for home in (self.root, *homes)):
             self.links.append(path)
-            return []
-        real = os.path.realpath(entry.path)
-        if not self.through_links:
-            self._adopt(path, real)
-            return []
+            return None
+        names = (entry.name, os.path.basename(real))
+        if not self.through_links and (
+            any(map(_INTERPRETER.fullmatch, names)) or self._is_kept(real, path)
+        ):
+            return None
         if not entry.is_dir():
             if entry.is_file():
-                self._look_at(path, real)
-            return []
-        if f"{self.root}/".startswith(f"{real}/") or real in self.entered:
-            return []
-        self.entered.add(real)
-        return [path]
+                self._look_at(path, real, outside=True)
+            return None
+        # A folder above the root, or one that was entered already, would be a circle.
+        if inside(self.root, real.rstrip("/")) or real in self.entered:
+            return None
+        if self.through_links:
+            self.entered.add(real)
+            return ""
+        if len(self.folded) >= _MAX_FOLDED:
+            raise BadTree(
+                f"has more than {_MAX_FOLDED} links to folders in folders that are links",
+                where=path,
+                hint="links to and fro have no end; give the tree without them",
+            )
+        self.folded[path] = real
+        return path
 
-    def _adopt(self, path: str, real: str) -> None:
-        """Take a link out of the tree for a file of it, if it leads to one that is nobody's."""
-        names = (os.path.basename(path), os.path.basename(real))
-        if not os.path.isfile(real) or any(map(_INTERPRETER.fullmatch, names)):
-            return
-        if any(inside(real, folder) for folder in self.adopt_except or ()):
-            with contextlib.suppress(OSError), open(real, "rb") as file:
-                if is_elf(file.read(4)):
-                    self.passed_by.append(path)
-            return
-        self._look_at(path, real)
-        self.adopted.add(path)
+    def _is_kept(self, real: str, path: str) -> bool:
+        """Whether something elsewhere is in a place whose files stay; ELF files are told then."""
+        if not any(inside(real, folder) for folder in self.adopt_except or ()):
+            return False
+        files = iter((real,))
+        if os.path.isdir(real):
+            files = (f"{at}/{name}" for at, _, names in os.walk(real) for name in names)
+        if any(map(_is_elf, files)):
+            self.passed_by.append(path)
+        return True
 
-    def _look_at(self, path: str, full: str) -> None:
+    def _look_at(self, path: str, full: str, *, outside: bool = False) -> None:
         """Open a regular file, and keep it if it is ELF: the status is asked for only then."""
         try:
             descriptor = os.open(full, _LOOK)
@@ -208,7 +231,11 @@ class _Walk(Value, frozen=False, kw_only=False):
             finally:
                 os.close(descriptor)
         except OSError as cause:
+            if outside:  # others' files may be closed to us
+                return
             raise _unreadable(cause, path) from cause
+        if outside and not self.through_links:
+            self.adopted.add(path)
         if status.st_size < SMALLEST_ELF or not stat.S_ISREG(status.st_mode):
             return
         inode = self.inodes.get((status.st_dev, status.st_ino))
@@ -228,9 +255,19 @@ class _Walk(Value, frozen=False, kw_only=False):
         if inode is None:
             return
         # The inode may have a name outside as well: the link must end at one of ours.
-        end = os.path.relpath(os.path.realpath(full), self.root)
-        if end in inode.names:
+        real = os.path.realpath(full)
+        ends = {top + real[len(home) :] for top, home in self.folded.items()
+                if inside(link, top) and inside(real, home)}  # fmt: skip
+        if not {os.path.relpath(real, self.root), *ends}.isdisjoint(inode.names):
             inode.names.append(link)
+
+
+def _is_elf(path: str) -> bool:
+    if not os.path.isfile(path):  # a FIFO would hold us up
+        return False
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        return is_elf(file.read(4))
+    return False
 
 
 def _tree_files(

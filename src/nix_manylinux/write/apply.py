@@ -23,6 +23,7 @@ from nix_manylinux.write.journal import Journal
 from nix_manylinux.write.records import RecordUpdates
 from nix_manylinux.write.replacement import Replacement, hard_links
 from nix_manylinux.write.undo_log import UndoLog
+from nix_manylinux.write.unfold import delete_links, unfoldings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,16 +47,22 @@ _COPY_INSTEAD = {errno.ETXTBSY, errno.EACCES, errno.EPERM}
 class AppliedPlan:
     """What `apply_plan` did, and the way back, until `close` or `undo`.
 
-    ``edits`` leaves out files that turned out to be as planned already;
+    ``edits`` leaves out files that turned out to be as planned already; ``unfolded``
+    are links to folders that folders of links took the place of;
     ``stale_rows`` and ``dropped_rows`` are sums of `RecordUpdate`'s. As a
     context manager it closes at the end of the block, and undoes if the block
     raises.
     """
 
     def __init__(
-        self, journal: Journal, edits: tuple[EditRecord, ...], updates: list[RecordUpdate]
+        self,
+        journal: Journal,
+        edits: tuple[EditRecord, ...],
+        unfolded: tuple[str, ...],
+        updates: list[RecordUpdate],
     ) -> None:
         self.edits = edits
+        self.unfolded = unfolded
         self.stale_rows = sum(update.stale for update in updates)
         self.dropped_rows = sum(update.dropped for update in updates)
         self._journal = journal
@@ -123,11 +130,13 @@ def apply_plan(
     try:
         run = _Run(plan, journal, edit_file, left=left, progress=progress)
         run.delete_leftovers()
+        run.unfold()
         with contextlib.closing(run.begin_records()) as records:
             run.edit_files(records)
             if check is not None:
                 check()
-            applied = AppliedPlan(journal, run.edits, run.update_records(records))
+            updates = run.update_records(records)
+            applied = AppliedPlan(journal, run.edits, run.unfolded, updates)
         # From here on every way out leads through `undo` or `close`.
         journal.interrupts.release()
     except BaseException:
@@ -153,6 +162,7 @@ class _Run:
         progress: Progress | None,
     ) -> None:
         self.edits: tuple[EditRecord, ...] = ()
+        self.unfolded: tuple[str, ...] = ()
         self._plan = plan
         self._journal = journal
         self._edit_file = edit_file
@@ -169,14 +179,36 @@ class _Run:
             for leftover in tree.leftovers:
                 path = os.path.join(tree.root, leftover)
                 with _told(leftover, "deleted"), writable_folder(os.path.dirname(path)):
-                    os.unlink(path)
+                    if os.path.isdir(path) and not os.path.islink(path):
+                        delete_links(path)
+                    else:
+                        os.unlink(path)
+
+    def unfold(self) -> None:
+        """Make folders of links of links to folders elsewhere, in which files will change."""
+        for number, unfolding in unfoldings(self._plan):
+            root = self._plan.trees[number].root
+            self._journal.interrupts.check()
+            label = os.path.relpath(unfolding.link, root)
+            with _told(label, "unfolded"):
+                self._journal.undo_steps.append(unfolding.undo)
+                self._journal.close_steps.append(unfolding.close)
+                unfolding.begin()
+                unfolding.finish(self._logs[root].add_names)
+            self.unfolded += (label,)
 
     def begin_records(self) -> RecordUpdates:
         """Read every RECORD; files that aren't edited are hashed from now on."""
         changing = [each for each in self._plan.files if each.changes]
         stamps = [each.file.stamp for each in changing]
         return RecordUpdates(
-            [(tree.root, each.folder) for tree in self._plan.trees for each in tree.distributions],
+            [
+                (tree.root, each.folder)
+                for tree in self._plan.trees
+                for each in tree.distributions
+                # What was not unfolded is somebody else's.
+                if os.path.realpath(f"{tree.root}/{each.folder}") == f"{tree.root}/{each.folder}"
+            ],
             unsettled=[path for each in changing for path in self._paths(each)],
             inodes={(stamp[0], stamp[1]) for stamp in stamps if stamp},
         )

@@ -239,8 +239,10 @@ def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
             os.replace(backup, path)
 
     def close() -> None:
-        with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
-            os.unlink(backup)
+        # The folder may be a link to somebody else's again, if all was undone.
+        if os.path.lexists(backup):
+            with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
+                os.unlink(backup)
 
     try:
         try:

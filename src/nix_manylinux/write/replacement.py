@@ -122,7 +122,7 @@ class Replacement:
         """Delete what `undo` would have needed."""
         # rename(2) of two names of one inode does nothing and leaves both.
         failed = None
-        for path in (self.path, *self.backups):
+        for path in filter(os.path.lexists, (self.path, *self.backups)):
             try:
                 with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
                     os.unlink(path)

@@ -28,6 +28,7 @@ from nix_manylinux.base.files import (
     write_all,
     write_all_at,
 )
+from nix_manylinux.write.unfold import put_link_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,14 +168,14 @@ def _restore_names(root: str, names: list[str], inode: tuple[int, int]) -> bool:
         raise _no_log()
     done = False
     for held, name in pairs:
-        old, path = _inside(root, held), _inside(root, name)
         try:
-            status = os.lstat(old)
+            status = os.lstat(os.path.join(root, held))
         except FileNotFoundError:
             continue
+        old, path = _inside(root, held), _inside(root, name)
         if (status.st_dev, status.st_ino) == inode:
             with writable_folder(os.path.dirname(path)), writable_folder(os.path.dirname(old)):
-                os.replace(old, path)
+                put_link_back(old, path)
             done = True
     return done
 
