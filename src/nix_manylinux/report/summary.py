@@ -61,12 +61,13 @@ def notable(plan: Plan) -> list[str]:
 
 
 def all_fine(plan: Plan) -> str:
-    """Say that everything loads, and what was not looked at or is ignored."""
+    """Say that everything loads, as far as no warning doubts it, and what was not looked at."""
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
+    what = "everything that is needed loads" if plan.warnings else "everything loads"
     but = ", but for what is ignored" if ignored else ""
-    return "; ".join([f"{looked_at}: everything loads{but}", *_left_alone(skipped)])
+    return "; ".join([f"{looked_at}: {what}{but}", *_left_alone(skipped)])
 
 
 def _skipped(plan: Plan) -> Counter[str]:
