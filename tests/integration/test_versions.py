@@ -136,6 +136,41 @@ def test_another_order_of_directories(scene: Scene) -> None:
     assert call(scene, str(scene.home / "tree" / SITE / "p/e.so")) == "21"
 
 
+def test_a_directory_that_was_not_given(scene: Scene) -> None:
+    """Only the third library's own search path leads to the version: that is told."""
+    files = scene.files
+    old, new = (
+        files.library(
+            "libg.so.0", soname="libg.so.0", source=returning(**{f"g{n}": n for n in versions}),
+            versions=" ".join(f"G_{n} {{ global: g{n}; local: *; }};" for n in versions),
+        ).read_bytes()
+        for versions in ((1,), (1, 2))
+    )  # fmt: skip
+    elsewhere = scene.home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "libg.so.0").write_bytes(new)
+    gio = files.library(
+        "libgio.so.0", soname="libgio.so.0", needs=[elsewhere / "libg.so.0"],
+        source="int g2(void); int gio(void) { return g2(); }", runpath=str(elsewhere),
+    )  # fmt: skip
+    user = files.library(
+        "e.so", needs=[elsewhere / "libg.so.0", gio], flags=["-Wl,--allow-shlib-undefined"],
+        source="int g1(void); int gio(void); int demo(void) { return g1() + gio(); }",
+    )  # fmt: skip
+    scene.put("p/e.so", user)
+    (scene.home / "libg.so.0").write_bytes(old)
+    scene.library("old", scene.home / "libg.so.0")
+    scene.library("gio", gio)
+    refused = run(scene, "patch")
+    assert refused.status == 1
+    assert "no version G_2" in refused.stderr
+    assert f"where it looks itself, has it: give --libs {elsewhere} first" in refused.stderr
+    scene.libraries.insert(0, str(elsewhere))
+    done = run(scene, "patch")
+    assert done.status == 0, done.stderr
+    assert call(scene, str(scene.home / "tree" / SITE / "p/e.so")) == "3"
+
+
 def test_wheels_that_required_wheels_require(scene: Scene) -> None:
     """Their libraries come before those of library directories, as those of required wheels do."""
     wheels = Prefixes(scene=scene)

@@ -259,7 +259,8 @@ def _lists(dist_info: str, relative: str) -> bool:
 
     try:
         with open(f"{dist_info}/RECORD", encoding="utf-8", errors="surrogateescape") as file:
-            return any(row and row[0] == relative for row in csv.reader(file))
+            # PyPA's installer writes "./" where a file is not of the root's scheme.
+            return any(row and row[0].removeprefix("./") == relative for row in csv.reader(file))
     except (OSError, csv.Error):
         return False
 

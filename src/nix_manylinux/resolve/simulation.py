@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from nix_manylinux.base.values import Value
 from nix_manylinux.resolve.plan import Outcome, Problem
 
@@ -59,27 +61,30 @@ class Simulation:
                 reason = f"the loader would take {got} instead of {r.path}"
                 self._problems.add(Outcome.INCOMPATIBLE, r.name, plan.file.label, reason)
         for fault in process.faults:
-            if fault.kind == "version":
-                self._note_versions(process, fault)
-            self._fault(plan, fault)
+            hint = self._note_versions(process, fault) if fault.kind == "version" else ""
+            self._fault(plan, fault, hint)
 
-    def _note_versions(self, process: Process, fault: Fault) -> None:
+    def _note_versions(self, process: Process, fault: Fault) -> str:
+        """Keep a fault for `retry`; say where what would have found the versions looks for them."""
         facts = self._loader.files.facts(fault.path)
         provider = process.known.get(fault.name)
-        if facts is not None and provider is not None:
-            versions = frozenset(
-                n.version for n in facts.needs if n.library == fault.name and not n.weak
+        if facts is None or provider is None:
+            return ""
+        versions = frozenset(
+            n.version for n in facts.needs if n.library == fault.name and not n.weak
+        )
+        self.version_faults.append(
+            VersionFault(
+                name=fault.name, wanting=fault.path, provider=provider.path, versions=versions
             )
-            self.version_faults.append(
-                VersionFault(
-                    name=fault.name,
-                    wanting=fault.path,
-                    provider=provider.path,
-                    versions=versions,
-                )
-            )
+        )
+        own = self._loader.search(self._loader.own_path(fault.path, facts), fault.name).path
+        other = self._loader.files.facts(own) if own and own != provider.path else None
+        if own is None or other is None or not versions <= set(other.defines):
+            return ""
+        return f"; {own}, where it looks itself, has it: give --libs {os.path.dirname(own)} first"
 
-    def _fault(self, plan: FilePlan, fault: Fault) -> None:
+    def _fault(self, plan: FilePlan, fault: Fault, hint: str) -> None:
         """Make a fault of the loader a problem, unless the file's own resolution told it."""
         owner = self._trees.owner(self._loader.files.real(fault.path))
         wanting = owner.label if owner else fault.path
@@ -89,7 +94,7 @@ class Simulation:
         if self._problems.knows(fault.name, wanting):
             return
         if fault.kind in {"version", "refused"}:
-            self._problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason)
+            self._problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason + hint)
             return
         told = owner is not None and fault.kind == "not found"
         if not told and not self._forgiven(plan.file.label, fault.name):
