@@ -11,7 +11,7 @@ from nix_manylinux.nix.syntax import nix_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -109,8 +109,9 @@ def suggest(soname: str, table: Table) -> Suggestion:
         package = row.attr.rpartition(".")[2]
         note = f"{soname} is a part of the Python package {package}: take that one's wheel, too"
         return Suggestion(soname=soname, kind="none", notes=(note,))
-    if row and row.attr and not _is_borrowed(row, table):
-        return _from_row(soname, row, "exact", table)
+    for each in (row, *_also_at(row)) if row and row.attr else ():
+        if not _is_borrowed(each, table):
+            return _from_row(soname, each, "exact", table)
     return _by_family(soname, table)
 
 
@@ -167,6 +168,13 @@ def explain(suggestion: Suggestion) -> str:
     return "; ".join(parts)
 
 
+def _also_at(row: SonameRow) -> Iterator[SonameRow]:
+    """Give the rows that a library's other packages would have."""
+    for attr in row.others:
+        if not _OF_A_LANGUAGE.fullmatch(attr):
+            yield replace(row, attr=attr, output="out", others=(), note="")
+
+
 def _is_borrowed(row: SonameRow, table: Table) -> bool:
     """Whether the library is some application's private copy of another package's.
 
@@ -175,12 +183,16 @@ def _is_borrowed(row: SonameRow, table: Table) -> bool:
     glamoroustoolkit), or like another of its own libraries (openssl, not mailspring); a
     name behind another one's with a dash is a copy of that one (servarr-ffmpeg). What
     only one package has is nobody's copy: libasound is alsa-lib's. musl's soname is libc.so.
+    Where a maker is not in nixpkgs at all (Chromium's ffmpeg), names can't tell.
     """
     match = _SONAME.fullmatch(row.soname)
     stem = match["stem"] if match else row.soname
-    maker = _without_version(row.attr) in _OTHER_MAKERS
+    package = _without_version(row.attr)
+    maker = package in _OTHER_MAKERS
     if stem == "libc" or maker or _is_called_like(stem, row.attr):
         return False
+    if package in _BRING_OTHERS:
+        return True
     others = {each.attr for each in table.stems.get(stem, ())} - {row.attr}
     makers = {each for each in others if not _is_variant(row.attr, each)}
     purposes = _purposes(table)
@@ -189,6 +201,17 @@ def _is_borrowed(row: SonameRow, table: Table) -> bool:
         or (row.attr not in purposes and any(each in purposes for each in makers))
         or any(row.attr.endswith(f"-{each}") for each in others)
     )
+
+
+#: Programs that come with a run-time environment, or with libraries, that others made:
+#: Java's, JavaFX, Chromium's, Mozilla's, ARPACK, freeDiameter; and Android's libc.
+_BRING_OTHERS = frozenset(
+    {
+        *("bionic", "elmerfem", "glamoroustoolkit", "jabref", "mailspring", "nix-scheduler-hook"),
+        *("olvid", "open5gs", "opensoldat", "polar-bookshelf", "react-native-debugger"),
+        *("supertux", "zotero"),
+    }
+)
 
 
 #: Packages that make a library of their own under a name that others made known.
