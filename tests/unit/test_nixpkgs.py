@@ -158,6 +158,13 @@ def test_packages_of_another_name_are_providers(soname: str, table: nixpkgs.Tabl
     assert nixpkgs.suggest(soname, table).attribute.startswith(table.rows[soname].attr)
 
 
+def test_a_namesake_is_not_advised(table: nixpkgs.Table) -> None:
+    """No wheel means the client of Internet Relay Chat."""
+    found = nixpkgs.suggest("libirc.so", table)
+    assert (found.is_sure, found.attribute) == (False, "")
+    assert "Intel's compilers" in nixpkgs.explain(found)
+
+
 def test_python_packages_bring_wheels(table: nixpkgs.Table) -> None:
     """A library of a Python package of nixpkgs, built for one Python, is no build input."""
     found = nixpkgs.suggest("libeigenpy.so", table)

@@ -109,6 +109,8 @@ def suggest(soname: str, table: Table) -> Suggestion:
         package = row.attr.rpartition(".")[2]
         note = f"{soname} is a part of the Python package {package}: take that one's wheel, too"
         return Suggestion(soname=soname, kind="none", notes=(note,))
+    if soname in _NAMESAKES:
+        return Suggestion(soname=soname, kind="none", notes=(_NAMESAKES[soname],))
     for each in (row, *_also_at(row)) if row and row.attr else ():
         if not _is_borrowed(each, table):
             return _from_row(soname, each, "exact", table)
@@ -202,6 +204,12 @@ def _is_borrowed(row: SonameRow, table: Table) -> bool:
         or any(row.attr.endswith(f"-{each}") for each in others)
     )
 
+
+#: What wheels mean by a name that some other library in nixpkgs has as well.
+_NAMESAKES = {
+    "libirc.so": "libirc.so is of Intel's compilers: the wheel intel-cmplr-lib-rt has it, and "
+    "nixpkgs' libirc is another library",
+}
 
 #: Programs that come with a run-time environment, or with libraries, that others made:
 #: Java's, JavaFX, Chromium's, Mozilla's, ARPACK, freeDiameter; and Android's libc.
