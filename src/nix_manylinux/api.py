@@ -16,7 +16,7 @@ from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.tree.roots import is_tree, outermost, tree_root
-from nix_manylinux.tree.scan import scan_to_write, scan_tree
+from nix_manylinux.tree.scan import scan_to_check, scan_to_write, scan_tree
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import verify_plan
@@ -204,7 +204,7 @@ def check_tree(
     """
     options = options or Options()
     roots = outermost(_several(root))
-    trees = [scan_tree(each, through_links=True) for each in roots]
+    trees = scan_to_check(roots)
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
 

@@ -66,8 +66,15 @@ def run(scene: Scene, verb: str, *words: str, store: str = "/nowhere") -> Ran:
 
 def test_a_copy_takes_the_place_of_the_link(scene: Scene) -> None:
     """What the links lead to keeps its bytes; the names stay one file; a second patch is idle."""
-    scene.libraries += scene.store.libraries()
+    program = scene.home / "cache/prog"
+    program.write_bytes(scene.files.program("prog").read_bytes())
+    program.chmod(0o755)
+    put_link(scene, "../../../bin/prog", program)
     interpreter = put_link(scene, "../../../bin/python3", Path(sys.executable).resolve())
+    checked = run(scene, "check")
+    assert "pkg/ext.so" in checked.stderr
+    assert "bin/prog" in checked.stderr
+    scene.libraries += scene.store.libraries()
     cache = snapshot(scene.home / "cache")
     done = run(scene, "patch")
     assert done.status == 0, done.stderr

@@ -261,7 +261,11 @@ def test_headers() -> None:
 
 
 def test_links_out_of_the_tree_are_followed_to_look_only(tmp_path: Path) -> None:
-    """Asked to, libraries behind links count by the link's path; circles end, programs don't."""
+    """Asked to, what is behind links counts by the link's path; circles end.
+
+    The interpreter and what is in somebody else's folder don't count: programs start
+    where they really are.
+    """
     outside = tmp_path / "outside"
     (outside / "lib").mkdir(parents=True)
     (outside / "lib" / "libtiny.so.1").write_bytes(LIBRARY)
@@ -274,8 +278,14 @@ def test_links_out_of_the_tree_are_followed_to_look_only(tmp_path: Path) -> None
     (tree / "program").symlink_to(outside / "program")
     (tree / "above").symlink_to(tmp_path)
     assert scan_tree(str(tree)).files == ()
-    (file,) = scan_tree(str(tree), through_links=True).files
+    file, program = scan_tree(str(tree), through_links=True).files
     assert (file.path, file.aliases[0]) == ("file.so", "folder/libtiny.so.1")
+    assert program.names == ("folder/up/program", "program")
+    (file,) = scan_tree(str(tree), through_links=True, adopt_except=[str(outside)]).files
+    (tree / "program").rename(tree / "python3.11")
+    (tree / "folder").unlink()
+    (other,) = scan_tree(str(tree), through_links=True).files
+    assert file.path == other.path == "file.so"
 
 
 def test_links_to_what_is_closed_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nix_manylinux.base.progress import Progress
+    from nix_manylinux.elf.facts import ElfFacts
 
 #: Bytes of METADATA or WHEEL whose headers are read; descriptions come after them.
 _MAX_HEADERS = 16 * 2**20
@@ -63,9 +64,9 @@ def scan_tree(
 
     ``through_links`` is for an environment that is made of links (buildEnv, uv):
     libraries and folders that links lead to outside count by the link's path,
-    which is what `$ORIGIN` means to the loader. Programs don't: theirs is the
-    place where they really are, so they start as they do there. Such facts are
-    to be looked at, never to be written to.
+    which is what `$ORIGIN` means to the loader. Programs that use it don't: theirs is
+    the place where they really are, so they start as they do there; nor do those that
+    ``adopt_except`` leaves to others. Such facts are to be looked at, never to be written to.
 
     ``adopt_except`` is for those who write: links to files and folders elsewhere (uv's
     ``--link-mode symlink``, link farms) count as the tree's own, since a copy can take
@@ -104,8 +105,18 @@ def scan_tree(
 
 def scan_to_write(roots: Sequence[str], progress: Progress | None = None) -> list[TreeFacts]:
     """Read trees that will be written: files of a Nix store, or of another of them, stay links."""
-    store = os.environ.get("NIX_STORE", "/nix/store")
-    return [scan_tree(each, adopt_except=(store, *roots), progress=progress) for each in roots]
+    others = _others(roots)
+    return [scan_tree(each, adopt_except=others, progress=progress) for each in roots]
+
+
+def scan_to_check(roots: Sequence[str]) -> list[TreeFacts]:
+    """Read trees as they stand: those of others' files as well that a loader meets in them."""
+    others = _others(roots)
+    return [scan_tree(each, through_links=True, adopt_except=others) for each in roots]
+
+
+def _others(roots: Sequence[str]) -> tuple[str, ...]:
+    return os.environ.get("NIX_STORE", "/nix/store"), *roots
 
 
 class _Inode(Value, frozen=False, kw_only=False):
@@ -168,10 +179,15 @@ class _Walk(Value, frozen=False, kw_only=False):
             if not top:
                 raise _unreadable(cause, folder or self.root) from cause
 
-    def leads_out(self, path: str) -> bool:
-        """Whether a name in the tree, or its whole folder, is a link to somewhere else."""
-        full = os.path.join(self.root, path)
-        return not f"{os.path.realpath(full)}/".startswith(f"{self.root}/")
+    def is_elsewhere(self, path: str, facts: ElfFacts) -> bool:
+        """Whether a program starts as it does where it really is, and is looked at there."""
+        real = os.path.realpath(os.path.join(self.root, path))
+        names = (os.path.basename(path), os.path.basename(real))
+        return not inside(real, self.root) and (
+            any(inside(real, folder) for folder in self.adopt_except or ())
+            or any(map(_INTERPRETER.fullmatch, names))
+            or any("ORIGIN" in entry for entry in facts.search_path)
+        )
 
     def _link(self, path: str, entry: os.DirEntry[str], top: str) -> str | None:
         """Keep a link for later, or what it leads to outside.
@@ -291,7 +307,11 @@ def _tree_files(
             raise _unreadable(cause, label) from cause
         if facts is None:
             continue
-        if walk.through_links and facts.kind is not ElfKind.LIBRARY and walk.leads_out(path):
+        if (
+            walk.through_links
+            and facts.kind is not ElfKind.LIBRARY
+            and walk.is_elsewhere(path, facts)
+        ):
             continue
         status = inode.status
         yield TreeFile(
