@@ -251,6 +251,8 @@ EDITS = (
     ElfEdit(replace_needed=(("libneeded.so.1", "libanother-longer-name.so.1"),)),
     ElfEdit(interpreter="/nix/store/" + "x" * 200 + "/ld.so", search_path=_LONG),
     ElfEdit(add_needed=tuple(f"libmany-{i}.so" for i in range(12))),
+    ElfEdit(soname="libquite-another-soname-1a2b3c4d.so.1", search_path=()),
+    ElfEdit(remove_needed=("libneeded.so.1",), soname="s.so"),
 )
 
 
@@ -287,7 +289,7 @@ def _check_edit(path: str, before: ElfFacts, edit: ElfEdit) -> None:
     wanted = planned_facts(before, edit)
     assert (after.rpath, after.runpath) == (wanted.rpath, wanted.runpath)
     assert set(after.needed) == set(wanted.needed)
-    assert after.soname == before.soname
+    assert after.soname == wanted.soname
     assert after.defines == before.defines
     # A program's interpreter is exchanged, none is made up.
     assert after.interpreter == (None if before.interpreter is None else wanted.interpreter)

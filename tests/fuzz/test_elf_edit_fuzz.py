@@ -37,6 +37,8 @@ EDITS = (
     ElfEdit(replace_needed=(("libneeded.so.1", "libanother-longer-name.so.1"),)),
     ElfEdit(interpreter="/nix/store/" + "x" * 200 + "/ld.so", search_path=LONG),
     ElfEdit(add_needed=tuple(f"libmany-{i}.so" for i in range(12))),
+    ElfEdit(soname="libquite-another-soname-1a2b3c4d.so.1", search_path=()),
+    ElfEdit(remove_needed=("libneeded.so.1",), soname="s.so"),
 )
 TARGETS = ("x86_64-linux-gnu", "x86-linux-gnu", "s390x-linux-gnu", "arm-linux-gnueabihf")
 #: Values that sizes, counts and offsets are set to.
@@ -144,6 +146,9 @@ def check(path: Path, edit: ElfEdit, turn: int) -> None:
         assert facts.search_path == edit.search_path, turn
     for name in edit.add_needed:
         assert name in facts.needed, turn
+    if edit.soname is not None and facts.kind.is_linked:
+        assert facts.soname == edit.soname, turn
+    assert not set(edit.remove_needed) & set(facts.needed), turn
 
 
 def test_huge_sizes_take_no_memory(seeds: list[bytes], tmp_path: Path) -> None:

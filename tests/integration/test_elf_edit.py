@@ -69,6 +69,8 @@ def edited(path: Path, **changes: object) -> Edited:
         )
     if edit.interpreter is not None:
         assert facts.interpreter == edit.interpreter
+    if edit.soname is not None:
+        assert facts.soname == edit.soname
     assert result.size_after == os.path.getsize(path)
     return result
 
@@ -183,3 +185,68 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     path.write_bytes(b"no ELF file" * 9)
     with pytest.raises(NixManylinuxError, match=r"demo/x\.so: "):
         edit_file(str(path), ElfEdit(search_path=LONG), label="demo/x.so")
+
+
+@pytest.mark.parametrize("soname", ["libdemo.so.1", None], ids=["another", "none before"])
+@pytest.mark.parametrize("new", ["d.so", "libdemo-1a2b3c4d.so.1.2.3"])
+def test_a_library_under_another_soname(
+    builder: ElfBuilder, tmp_path: Path, soname: str | None, new: str
+) -> None:
+    """Its users, versions and all, find it by that alone; the old name is nowhere but in versions.
+
+    The base version of DT_VERDEF is the old soname still: no loader compares it.
+    """
+    versions = "DEMO_1 { global: demo; local: *; };"
+    library = builder.library(soname=soname, versions=versions)
+    (tmp_path / "in").mkdir()
+    path = Path(shutil.copy(library, tmp_path / "in" / new))
+    program = copied(builder.program(source=MAIN, needs=[library]), tmp_path)
+    before = read_elf(program)
+    assert before is not None
+    old = next(name for name in before.needed if "demo" in name)
+    edited(path, soname=new)
+    assert edited(path, soname=new).how == "unchanged"
+    edited(program, replace_needed=((old, new),), search_path=("$ORIGIN/in",))
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("42 "), done.stderr
+    listed = subprocess.run(["readelf", "-dVW", str(path)], capture_output=True, check=True)
+    assert not listed.stderr
+    assert f"soname: [{new}]".encode() in listed.stdout
+
+
+def test_a_needed_name_that_nothing_is_wanted_from_goes(
+    builder: ElfBuilder, tmp_path: Path
+) -> None:
+    """It loads without; where a version is wanted, glibc would abort, and the edit is refused."""
+    path = copied(builder.library(source=SOURCE, libc=True, needed=["libabsent.so.1"]), tmp_path)
+    assert "libabsent" in opens(path)
+    edited(path, remove_needed=("libabsent.so.1", "libneverthere.so"))
+    assert opens(path) == "42"
+    assert b"libabsent" not in path.read_bytes()
+    before = path.read_bytes()
+    facts = read_elf(path)
+    assert facts is not None
+    assert "libc.so.6" in {need.library for need in facts.needs}
+    with pytest.raises(EditFailed, match=r"symbol versions of libc\.so\.6 are wanted"):
+        edit_file(str(path), ElfEdit(remove_needed=("libc.so.6",)))
+    assert path.read_bytes() == before
+
+
+def test_filters_are_renamed_with_what_is_needed(builder: ElfBuilder, tmp_path: Path) -> None:
+    """DT_FILTER and DT_AUXILIARY name libraries that are looked for, as DT_NEEDED does."""
+    flags = ["-Wl,-F,libfiltee.so.1", "-Wl,-f,libextra.so.1"]
+    path = copied(builder.library(flags=flags), tmp_path)
+    edited(path, replace_needed=(("libfiltee.so.1", "libf-1.so"), ("libextra.so.1", "libe-1.so")))
+    facts = read_elf(path)
+    assert facts is not None
+    assert (facts.filters, facts.auxiliary) == (("libf-1.so",), ("libe-1.so",))
+
+
+@pytest.mark.parametrize("field", ["soname", "remove_needed"])
+def test_names_that_no_table_can_hold_are_refused(
+    builder: ElfBuilder, tmp_path: Path, field: str
+) -> None:
+    """A NUL would end the name early."""
+    path = copied(builder.library(), tmp_path)
+    with pytest.raises(EditFailed, match="NUL"):
+        edited(path, **{field: "a\0b" if field == "soname" else ("a\0b",)})

@@ -29,6 +29,8 @@ EDITS = st.builds(
     replace_needed=st.just(())
     | WORDS.map(lambda word: (("libneeded.so.1", f"lib{word}.so.1"),))
     | st.just((("libc.so.6", "libother.so.6"),)),
+    remove_needed=st.just(()) | st.just(("libneeded.so.1", "libabsent.so")),
+    soname=st.none() | WORDS,
     clear_executable_stack=st.booleans(),
 )
 SOURCE = """
@@ -57,11 +59,14 @@ def expected(facts: dict[str, object], edit: ElfEdit) -> dict[str, object]:
     """Say what the reader shall see after an edit of a file that it saw like that."""
     wanted = dict(facts)
     renamed = dict(edit.replace_needed)
-    needed = [renamed.get(name, name) for name in facts["needed"]]  # type: ignore[attr-defined]
+    kept = [n for n in facts["needed"] if n not in edit.remove_needed]  # type: ignore[attr-defined]
+    needed = [renamed.get(name, name) for name in kept]
     needed += [name for name in dict.fromkeys(edit.add_needed) if name not in needed]
     wanted["needed"] = tuple(needed)
     libraries = facts["libraries"]
     wanted["libraries"] = tuple(renamed.get(n, n) for n in libraries)  # type: ignore[attr-defined]
+    if edit.soname is not None:
+        wanted["soname"] = edit.soname
     if edit.search_path is not None:
         raw = ":".join(edit.search_path) or None
         wanted["rpath"], wanted["runpath"] = (raw, None) if edit.inherited else (None, raw)
@@ -119,6 +124,7 @@ def test_every_machine_reads_back(target: str, tmp_path: Path) -> None:
         search_path=("$ORIGIN", *(f"/nix/store/{i:032d}-x/lib" for i in range(7))),
         add_needed=tuple(f"libmore{i}.so" for i in range(9)),
         replace_needed=(("libneeded.so.1", "libquite-another.so.1"),),
+        soname="libquite-another-soname.so.1",
     )
     wanted = expected(seen(path), edit)
     result = edit_file(str(path), edit)
@@ -146,11 +152,16 @@ def test_patchelf_and_we_mean_the_same(
         file.write_bytes(files[0])
     edit_file(
         str(ours),
-        ElfEdit(search_path=path, inherited=inherited, replace_needed=(("libneeded.so.1", name),)),
+        ElfEdit(
+            search_path=path,
+            inherited=inherited,
+            replace_needed=(("libneeded.so.1", name),),
+            soname=name,
+        ),
     )
     options = ["--force-rpath"] if inherited else []
     command = [host.patchelf(), *options, "--set-rpath", raw]
-    command += ["--replace-needed", "libneeded.so.1", name, str(theirs)]
+    command += ["--replace-needed", "libneeded.so.1", name, "--set-soname", name, str(theirs)]
     encoded = [part.encode("utf-8", "surrogateescape") for part in command]
     subprocess.run(encoded, check=True, capture_output=True)
     assert seen(ours) == seen(theirs)

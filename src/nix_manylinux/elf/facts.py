@@ -144,8 +144,11 @@ class ElfEdit(Value):
 
     ``search_path`` replaces whatever DT_RPATH and DT_RUNPATH there are by one
     entry, of the tag that ``inherited`` names (true: DT_RPATH); an empty
-    tuple removes both. ``replace_needed`` maps old to new names, in DT_NEEDED
-    and in the vn_file of DT_VERNEED alike.
+    tuple removes both. ``replace_needed`` maps old to new names, in DT_NEEDED,
+    DT_FILTER and DT_AUXILIARY, and in the vn_file of DT_VERNEED alike.
+    ``remove_needed`` are DT_NEEDED names that go before any is replaced or added;
+    one that a symbol version is wanted from can't go. ``soname`` is the new
+    DT_SONAME, of a library that had none too.
     """
 
     search_path: tuple[str, ...] | None = None
@@ -153,6 +156,8 @@ class ElfEdit(Value):
     interpreter: str | None = None
     replace_needed: tuple[tuple[str, str], ...] = ()
     add_needed: tuple[str, ...] = ()
+    remove_needed: tuple[str, ...] = ()
+    soname: str | None = None
     clear_executable_stack: bool = False
 
     def __bool__(self) -> bool:
@@ -160,7 +165,8 @@ class ElfEdit(Value):
         return (
             self.search_path is not None
             or self.interpreter is not None
-            or bool(self.replace_needed or self.add_needed)
+            or self.soname is not None
+            or bool(self.replace_needed or self.add_needed or self.remove_needed)
             or self.clear_executable_stack
         )
 
@@ -168,17 +174,20 @@ class ElfEdit(Value):
 def planned_facts(facts: ElfFacts, edit: ElfEdit) -> ElfFacts:
     """Return what `read_elf` must say of the file once ``edit`` has been made."""
     renamed = dict(edit.replace_needed)
+    kept = (name for name in facts.needed if name not in edit.remove_needed)
     rpath, runpath = facts.rpath, facts.runpath
     if edit.search_path is not None:
         text = ":".join(edit.search_path) or None
         rpath, runpath = (text, None) if edit.inherited else (None, text)
     return replace(
         facts,
+        soname=facts.soname if edit.soname is None else edit.soname,
         rpath=rpath,
         runpath=runpath,
         interpreter=edit.interpreter or facts.interpreter,
-        needed=(*(renamed.get(n, n) for n in facts.needed), *edit.add_needed),
+        needed=(*(renamed.get(n, n) for n in kept), *edit.add_needed),
         filters=tuple(renamed.get(n, n) for n in facts.filters),
+        auxiliary=tuple(renamed.get(n, n) for n in facts.auxiliary),
         needs=tuple(replace(n, library=renamed.get(n.library, n.library)) for n in facts.needs),
         executable_stack=facts.executable_stack and not edit.clear_executable_stack,
     )

@@ -14,7 +14,13 @@ from nix_manylinux.base.errors import EditFailed
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft import tables
-from nix_manylinux.elf.draft.strings import PATH_TAGS, STRING_TAGS, StringTable, name_at
+from nix_manylinux.elf.draft.strings import (
+    PATH_TAGS,
+    RENAMED_TAGS,
+    STRING_TAGS,
+    StringTable,
+    name_at,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,13 +90,15 @@ def goal_of(obj: Object, edit: ElfEdit) -> Goal:
     released: list[int] = []
     if edit.search_path is not None:
         _set_search_path(entries, released, old, edit)
+    _remove_needed(obj, entries, released, edit)
     renamed = {_raw("a needed name", a): _raw("a needed name", b) for a, b in edit.replace_needed}
     renamed = {a: b for a, b in renamed.items() if a != b}
     for entry in entries:
-        if entry.tag == elf.DT_NEEDED and (new := renamed.get(name_at(old, entry.value))):
+        if entry.tag in RENAMED_TAGS and (new := renamed.get(name_at(old, entry.value))):
             released.append(entry.value)
             entry.string = new
     _add_needed(entries, old, edit)
+    _set_soname(entries, released, old, edit)
     vn_files = [
         (offset, value, new)
         for offset, value in (tables.vn_files(obj) if renamed else ())
@@ -182,6 +190,40 @@ def _add_needed(entries: list[_Entry], old: bytes, edit: ElfEdit) -> None:
             names.add(name)
             entries.insert(position, _Entry(elf.DT_NEEDED, string=name))
             position += 1
+
+
+def _remove_needed(obj: Object, entries: list[_Entry], released: list[int], edit: ElfEdit) -> None:
+    """Take needed names away, but for those that a symbol version is wanted from.
+
+    glibc looks each vn_file up among what is loaded, and aborts where it isn't.
+    """
+    going = {_raw("a needed name", name) for name in edit.remove_needed}
+    if not going:
+        return
+    old = obj.strings
+    for _, value in tables.vn_files(obj):
+        if name_at(old, value) in going:
+            name = name_at(old, value).decode("utf-8", "surrogateescape")
+            raise EditFailed(f"symbol versions of {name} are wanted: it can't be left out")
+    for entry in [e for e in entries if e.tag == elf.DT_NEEDED and name_at(old, e.value) in going]:
+        entries.remove(entry)
+        released.append(entry.value)
+
+
+def _set_soname(entries: list[_Entry], released: list[int], old: bytes, edit: ElfEdit) -> None:
+    if edit.soname is None:
+        return
+    name = _raw("a soname", edit.soname)
+    if not name:
+        raise EditFailed("a soname that is empty")
+    present = [entry for entry in entries if entry.tag == elf.DT_SONAME]
+    if not present:
+        needed = [index for index, entry in enumerate(entries) if entry.tag == elf.DT_NEEDED]
+        entries.insert(needed[-1] + 1 if needed else 0, _Entry(elf.DT_SONAME, string=name))
+    for entry in present:
+        if name_at(old, entry.value) != name:
+            released.append(entry.value)
+            entry.string = name
 
 
 def _interpreter(obj: Object, edit: ElfEdit) -> bytes | None:

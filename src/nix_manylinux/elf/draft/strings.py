@@ -28,6 +28,8 @@ STRING_TAGS = frozenset(
 )
 #: The entries that hold a search path.
 PATH_TAGS = frozenset({elf.DT_RPATH, elf.DT_RUNPATH})
+#: The entries that name other libraries, which a loader looks for.
+RENAMED_TAGS = frozenset({elf.DT_NEEDED, elf.DT_FILTER, elf.DT_AUXILIARY})
 #: Section types that we know to use .dynstr, and how.
 _KNOWN_USERS = frozenset({elf.SHT_DYNSYM, elf.SHT_DYNAMIC, elf.SHT_GNU_VERDEF, elf.SHT_GNU_VERNEED})
 

@@ -148,6 +148,9 @@ def _told(edit: ElfEdit) -> str:
         parts.append(f"the interpreter {edit.interpreter}")
     if edit.search_path is not None:
         parts.append(f"the search path {':'.join(edit.search_path) or '(none)'}")
+    if edit.soname is not None:
+        parts.append(f"the soname {edit.soname}")
+    parts += [f"no needed name {name}" for name in edit.remove_needed]
     parts += [f"the needed name {new} for {old}" for old, new in edit.replace_needed]
     parts += [f"the needed name {name}" for name in edit.add_needed]
     if edit.clear_executable_stack:

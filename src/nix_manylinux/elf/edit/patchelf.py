@@ -75,6 +75,10 @@ def arguments(edit: ElfEdit) -> list[str]:
             options += ["--set-rpath", path]
     if edit.interpreter is not None:
         options += ["--set-interpreter", edit.interpreter]
+    if edit.soname is not None:
+        options += ["--set-soname", edit.soname]
+    for name in edit.remove_needed:
+        options += ["--remove-needed", name]
     for old, new in edit.replace_needed:
         options += ["--replace-needed", old, new]
     for name in edit.add_needed:

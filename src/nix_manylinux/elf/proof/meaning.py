@@ -5,7 +5,7 @@ from __future__ import annotations
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft import tables
 from nix_manylinux.elf.draft.pieces import POINTERS
-from nix_manylinux.elf.draft.strings import STRING_TAGS, name_at
+from nix_manylinux.elf.draft.strings import RENAMED_TAGS, STRING_TAGS, name_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,12 +49,16 @@ def wanted_meaning(before: Object, edit: ElfEdit) -> dict[str, object]:
     """Tell what `meaning` shall be after an edit."""
     wanted = meaning(before)
     renamed = {_raw(old): _raw(new) for old, new in edit.replace_needed}
-    for key in ("needed", "vn_files"):
-        names = wanted[key]
-        if isinstance(names, list):
-            wanted[key] = [renamed.get(name, name) for name in names]
-    needed = wanted["needed"]
-    if isinstance(needed, list):
+    needed, files, names = wanted["needed"], wanted["vn_files"], wanted["names"]
+    if isinstance(needed, list) and isinstance(files, list) and isinstance(names, dict):
+        going = set(map(_raw, edit.remove_needed))
+        needed = [renamed.get(name, name) for name in needed if name not in going]
+        wanted["needed"] = needed
+        wanted["vn_files"] = [renamed.get(name, name) for name in files]
+        for tag in RENAMED_TAGS & names.keys():
+            names[tag] = [renamed.get(name, name) for name in names[tag]]
+        if edit.soname is not None:
+            names[elf.DT_SONAME] = [_raw(edit.soname)] * (len(names[elf.DT_SONAME]) or 1)
         for name in map(_raw, edit.add_needed):
             if name not in needed:
                 needed.append(name)
