@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         check_tree,
         inspect_tree,
         inspect_wheel,
-        install_wheel,
         patch_wheel,
         patch_wheel_tree,
         plan_tree,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         NixManylinuxError,
         WriteFailed,
     )
+    from nix_manylinux.install import install_wheel
     from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Report, Unresolved
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts
@@ -82,7 +82,7 @@ _HOMES = {
     "check_tree": "api",
     "inspect_tree": "api",
     "inspect_wheel": "api",
-    "install_wheel": "api",
+    "install_wheel": "install",
     "patch_wheel": "api",
     "patch_wheel_tree": "api",
     "plan_tree": "api",

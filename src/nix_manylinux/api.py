@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, nullcontext
 
-from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
@@ -16,7 +15,7 @@ from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.tree.roots import is_tree, outermost, tree_root
-from nix_manylinux.tree.scan import scan_to_check, scan_to_write, scan_tree
+from nix_manylinux.tree.scan import scan_to_check, scan_to_write
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import verify_plan
@@ -165,7 +164,7 @@ def patch_wheel_tree(
     `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadOption`, `EditFailed`.
     """
     options = options or Options()
-    roots = outermost(_several(root))
+    roots = outermost(several(root))
     with nullcontext() if dry_run else locked_trees(roots):
         trees = scan_to_write(roots, progress)
         _check_tags(trees, target)
@@ -177,7 +176,7 @@ def patch_wheel_tree(
         if dry_run:
             return report
         left: list[Damage] = []
-        with _applied(plan, options, left, progress) as applied:
+        with carry_out(plan, options, left, progress) as applied:
             return replace(
                 report,
                 edits=applied.edits,
@@ -187,7 +186,8 @@ def patch_wheel_tree(
             )
 
 
-def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
+def several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
+    """Take one path for a list of one."""
     return [root] if isinstance(root, (str, os.PathLike)) else root
 
 
@@ -203,7 +203,7 @@ def check_tree(
     The tree may be an environment that is made of links into other trees.
     """
     options = options or Options()
-    roots = outermost(_several(root))
+    roots = outermost(several(root))
     trees = scan_to_check(roots)
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
@@ -258,7 +258,7 @@ def patch_wheel(
         if dry_run:
             return PatchedWheel(path=output, sha256="", report=report)
         left: list[Damage] = []
-        with _applied(plan, options, left, progress) as applied:
+        with carry_out(plan, options, left, progress) as applied:
             report = replace(report, edits=applied.edits)
         changed = {
             each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
@@ -283,98 +283,7 @@ def patch_wheel(
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 
-def install_wheel(
-    wheel: StrPath | Sequence[StrPath],
-    *,
-    prefix: StrPath,
-    target: Target,
-    libraries: LibraryIndex,
-    options: Options | None = None,
-    compile_levels: Sequence[int] = (0, 1),
-    cores: int | None = None,
-    environment: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-) -> Report:
-    """Install wheels into a prefix, linked to the libraries: what an installer and a patch give.
-
-    Folders are those of the target's interpreter, for which the modules are compiled, too:
-    at each of ``compile_levels`` (0, 1, 2), on ``cores`` processors. Several wheels share
-    one plan; packages that are in the prefix already are other wheels to it, as if given
-    by `Options.python_libs`. Members are written once, RECORD and INSTALLER
-    are right from the start. All or nothing: whatever is raised, the prefix is as it was.
-    Raises what `patch_wheel_tree` raises, `BadWheel`, and `BadTree` for a file that is
-    in the prefix already. Layout and scripts are those of PyPA's `installer`.
-    """
-    from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - patch needs none
-    from nix_manylinux.target.interpreter import (  # noqa: PLC0415
-        plain_environment,
-        read_scheme,
-    )
-    from nix_manylinux.wheel.install import Installation  # noqa: PLC0415
-    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
-    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
-    from nix_manylinux.write.install import compile_bytecode, staged  # noqa: PLC0415
-
-    options = options or Options()
-    if target.interpreter is None:
-        raise BadOption("installing needs an interpreter", hint="name it with --python")
-    python = target.interpreter.executable
-    home = os.path.realpath(prefix)
-    scheme = read_scheme(python, home, environment=environment or {})
-    with ExitStack() as stack:
-        opened = []
-        for each in _several(wheel):
-            path = os.fspath(each)
-            check_compatible(parse_wheel_name(path).tags, target, where=os.path.basename(path))
-            opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))
-        staging = stack.enter_context(staged(home))
-        installations = [
-            Installation(it, scheme=scheme, prefix=home, staging=staging, interpreter=python)
-            for it in opened
-        ]
-        present: dict[str, str] = {}
-        for installation in installations:
-            installation.extract(present, progress)
-            present |= installation.digests
-        others = (scheme[name] for name in ("purelib", "platlib") if os.path.isdir(scheme[name]))
-        options = replace(
-            options, python_libs=tuple(dict.fromkeys((*options.python_libs, *others)))
-        )
-        facts = scan_tree(staging, progress=progress)
-        plan = plan_trees(
-            [facts], target=target, libraries=libraries, options=options, progress=progress
-        )
-        refuse(plan, options)
-        left: list[Damage] = []
-        with _applied(plan, options, left, progress) as applied:
-            changed = [
-                f"{staging}/{name}"
-                for file in plan.files
-                if file.changes
-                for name in file.file.names
-            ]
-            # Those of distributions that a wheel carries may have been rewritten, too.
-            changed += [f"{staging}/{dist.folder}/RECORD" for dist in facts.distributions]
-            for installation in installations:
-                installation.finish(changed)
-        compile_bytecode(
-            [staging + scheme[name][len(home) :] for name in ("purelib", "platlib")],
-            python=python,
-            staging=staging,
-            prefix=home,
-            levels=compile_levels,
-            cores=cores or os.cpu_count() or 1,
-            environment=plain_environment(environment or {}),
-        )
-        return Report(
-            plan=replace(plan, trees=(replace(facts, root=home),)),
-            edits=applied.edits,
-            references=plan_references(plan),
-            warnings=(*(w for it in installations for w in it.warnings), *left_alone(left)),
-        )
-
-
-def _applied(
+def carry_out(
     plan: Plan, options: Options, left: list[Damage], progress: Progress | None
 ) -> AppliedPlan:
     """Carry a plan out; ``left`` gets the files that can't be edited, where that is allowed."""

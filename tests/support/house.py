@@ -35,7 +35,9 @@ WINGS = {
     "report": "base data elf wheel target tree resolve nix",
     "report.picture": "base data elf wheel target tree resolve nix report",
     "api": "base data elf wheel target tree resolve write nix report",
-    "cli": "base data elf target tree resolve lock nix nix.expression report report.picture api",
+    "install": "base data elf wheel target tree resolve write nix report api",
+    "cli": "base data elf target tree resolve lock nix nix.expression report report.picture"
+    " api install",
 }
 
 #: A place in the document: path and line, then the text that stands in that line.
@@ -57,7 +59,7 @@ def picture() -> str:
     """Draw the wings, the ones that stand on nothing at the bottom."""
     rows = ["| wing | what it answers | may import |", "|---|---|---|"]
     for wing in reversed(WINGS):
-        name = f"`{wing}`" if wing == "api" else f"`{wing.replace('.', '/')}/`"
+        name = f"`{wing}`" if wing in {"api", "install"} else f"`{wing.replace('.', '/')}/`"
         rows.append(f"| {name} | {answer(wing)} | {WINGS[wing].replace('.', '/') or 'nothing'} |")
     return "\n".join(rows) + "\n"
 

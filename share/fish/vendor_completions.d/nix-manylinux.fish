@@ -34,6 +34,7 @@ complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -s v -l verbo
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l prefix -r -d 'where packages and commands go'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l compile-bytecode -r -d 'an optimisation level to compile for (repeatable; default: 0 and 1)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l no-compile-bytecode -d 'leave compiling to the first import'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l no-link -d 'leave linking to a later patch: every byte is what PyPA'\''s installer writes'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l gc-roots -r -d 'register every store path that is linked to, so that garbage collection spares it'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l python -r -d 'the interpreter: tags are checked against it, its libc is the target'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from install' -l dynamic-linker -r -d 'the target'\''s dynamic linker'

@@ -37,10 +37,11 @@ class Crew:
 
     ``work`` is called once for each key that was added: in a thread for each
     other processor if there is much to do, those of the most bytes first, and
-    in the owner's, which does all the small ones.
+    in the owner's, which does all the small ones. ``cores`` is how many of them work at most.
     """
 
-    def __init__(self, work: Callable[[Key], None]) -> None:
+    def __init__(self, work: Callable[[Key], None], *, cores: int | None = None) -> None:
+        self._cores = cores
         #: Whether nobody wants any result any more; long work asks `wanted`.
         self.stopped = False
         self._work = work
@@ -117,7 +118,7 @@ class Crew:
         import threading  # noqa: PLC0415 - small trees need none
 
         self._news = threading.Condition()
-        count = min(_MAX_THREADS, len(os.sched_getaffinity(0))) - 1
+        count = min(_MAX_THREADS, len(os.sched_getaffinity(0)), self._cores or _MAX_THREADS) - 1
         with signals_held():  # a thread that is only half started would not be waited for
             for _ in range(count):
                 thread = threading.Thread(target=self._serve, daemon=True)
@@ -159,13 +160,15 @@ class Crew:
             thread.join()
 
 
-def in_parallel(work: Callable[[int, Look], T], sizes: list[int]) -> list[T]:
+def in_parallel(
+    work: Callable[[int, Look], T], sizes: list[int], *, cores: int | None = None
+) -> list[T]:
     """Do ``work`` for each index of ``sizes`` (bytes), on all processors where it is much.
 
-    Long work calls what it is given with the index now and then: it is left
-    there after a signal, or when a lower index has failed. Raises what
-    ``work`` raised for the lowest index, as one loop would; work for higher
-    ones may have been done by then.
+    ``cores`` is how many processors are used at most. Long work calls what it
+    is given with the index now and then: it is left there after a signal, or
+    when a lower index has failed. Raises what ``work`` raised for the lowest
+    index, as one loop would; work for higher ones may have been done by then.
     """
     done: dict[int, T] = {}
 
@@ -176,7 +179,7 @@ def in_parallel(work: Callable[[int, Look], T], sizes: list[int]) -> list[T]:
 
         done[key[0]] = work(key[0], look)
 
-    crew = Crew(one)
+    crew = Crew(one, cores=cores)
     try:
         crew.add((size, (index,)) for index, size in enumerate(sizes))
         crew.finish()

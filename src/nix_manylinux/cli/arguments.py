@@ -96,6 +96,10 @@ def _install(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-compile-bytecode", action="store_true", help="leave compiling to the first import"
     )
+    command.add_argument(
+        "--no-link", action="store_true",
+        help="leave linking to a later patch: every byte is what PyPA's installer writes",
+    )  # fmt: skip
     command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
     target_options(command)
     library_options(command)

@@ -59,7 +59,7 @@ def patch(run: Run) -> int:
 
 def install(run: Run) -> int:
     """Install wheels into a prefix, linked."""
-    from nix_manylinux.api import install_wheel  # noqa: PLC0415
+    from nix_manylinux.install import install_wheel  # noqa: PLC0415
 
     extra = run.arguments.extra
     levels = () if extra.no_compile_bytecode else extra.compile_bytecode or (0, 1)
@@ -73,9 +73,11 @@ def install(run: Run) -> int:
         compile_levels=levels,
         cores=int(cores) if cores.isdecimal() and len(cores) < 5 else None,
         environment=run.environment,
+        link=not extra.no_link,
         progress=run.console.progress,
     )
-    _tell(run, extra.prefix, report)
+    if not extra.no_link:
+        _tell(run, extra.prefix, report)
     names = ", ".join(f"{d.name} {d.version}" for d in report.plan.trees[0].distributions)
     run.console.say(f"  installed {names}")
     _keep(run, report)

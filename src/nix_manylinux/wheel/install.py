@@ -12,6 +12,7 @@ import os
 import stat
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import installer
 from installer.destinations import SchemeDictionaryDestination
@@ -27,7 +28,7 @@ from nix_manylinux.wheel.archive.format import bad
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from installer.utils import Scheme
 
@@ -41,13 +42,35 @@ INSTALLER = b"nix-manylinux\n"
 _ROOM = "make room there, or install into another prefix"
 
 
+class Installations:
+    """Wheels on their way into one prefix, by the arguments of `Installation`."""
+
+    def __init__(self, wheels: Iterable[Wheel], **place: Any) -> None:  # noqa: ANN401 - as there
+        self._each = [Installation(wheel, **place) for wheel in wheels]
+        self.warnings = [warning for each in self._each for warning in each.warnings]
+        #: Modules of packages: paths in the staging folder, in the order of the archives.
+        self.modules = list(dict.fromkeys(m for each in self._each for m in each.modules))
+
+    def extract(self, *, cores: int | None, progress: Progress | None) -> None:
+        """Write everything but RECORD, as `Installation.extract` does."""
+        present: dict[str, str] = {}
+        for each in self._each:
+            each.extract(present, cores=cores, progress=progress)
+            present |= each.digests
+
+    def finish(self, changed: Collection[str]) -> None:
+        """Write each RECORD, as `Installation.finish` does."""
+        for each in self._each:
+            each.finish(changed)
+
+
 class Installation:
     """One wheel on its way into ``staging``, a folder that stands for ``prefix``.
 
     ``scheme`` are the folders of an interpreter for that prefix, absolute, by the names of
     sysconfig ("purelib", "platlib", "scripts", "data", "include"); scripts name
-    ``interpreter``. ``warnings`` are of what installers leave out. Raises BadWheel
-    for a place that is not below the prefix.
+    ``interpreter``. ``signed`` is whether INSTALLER says who has installed it. ``warnings``
+    are of what installers leave out. Raises BadWheel for a place that is not below the prefix.
     """
 
     def __init__(
@@ -58,13 +81,16 @@ class Installation:
         prefix: str,
         staging: str,
         interpreter: str,
+        signed: bool = True,
     ) -> None:
         self.wheel = wheel
+        self._signed = signed
         self.warnings: list[str] = []
         self._places = _Places(
             {**scheme, "headers": f"{scheme['include']}/{wheel.distribution.name}"}, prefix, staging
         )
         self._destination = _Destination(self._places, interpreter)
+        self.modules: list[str] = []
         #: Member name -> absolute path in the staging folder, of what is installed.
         self.files = dict(self._members())
 
@@ -81,7 +107,10 @@ class Installation:
             scheme, path = root, member.name
             if path.startswith(data):
                 scheme, _, path = path[len(data) :].partition("/")
-            yield member.name, self._places.of(scheme, path)
+            place = self._places.of(scheme, path)
+            if scheme in {"purelib", "platlib"} and place.endswith(".py"):
+                self.modules.append(place)
+            yield member.name, place
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -89,12 +118,18 @@ class Installation:
         rows = {row.path: row.hash for row in self.wheel.record.rows}
         return {place: rows[name] for name, place in self.files.items()}
 
-    def extract(self, present: Mapping[str, str], progress: Progress | None = None) -> None:
+    def extract(
+        self,
+        present: Mapping[str, str],
+        *,
+        cores: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         """Write every member to its place, checked, and the scripts of its entry points.
 
-        ``present`` maps places that other wheels have filled to their digests: a file that
-        is the same may be there already. Raises BadWheel where it differs, and what
-        `Wheel.extract` raises.
+        ``cores`` is how many processors are used at most. ``present`` maps places that
+        other wheels have filled to their digests: a file that is the same may be there
+        already. Raises BadWheel where it differs, and what `Wheel.extract` raises.
         """
         for name, place in self.files.items():
             if present.get(place, self.digests[place]) != self.digests[place]:
@@ -104,11 +139,12 @@ class Installation:
                     hint="install one of them into a prefix of its own",
                 )
         wanted = {name: place for name, place in self.files.items() if place not in present}
-        self.wheel.extract(wanted, mode=_mode, progress=progress)
+        self.wheel.extract(wanted, mode=_mode, cores=cores, progress=progress)
         source = _Source(self.wheel, self.files)
         self._destination.learn(source.rows())
         try:
-            installer.install(source, self._destination, {"INSTALLER": INSTALLER})
+            more = {"INSTALLER": INSTALLER} if self._signed else {}
+            installer.install(source, self._destination, more)
         except (ValueError, KeyError, AssertionError, configparser.Error) as error:
             why = str(error).partition("\n")[0] or "an entry point is none"
             raise BadWheel(
@@ -172,7 +208,8 @@ class _Source(WheelSource):
         """Rows, contents and modes. RECORD is the destination's, which knows all digests."""
         for member in self._wheel.members:
             if member.name in self._files:
-                with open(self._files[member.name], "rb", buffering=0) as stream:
+                path = self._files[member.name]
+                with _Contents(path) as stream:
                     yield (member.name, "", ""), stream, bool(_mode(member) & EXECUTE)
 
 
@@ -270,6 +307,26 @@ class _Destination(SchemeDictionaryDestination):
     def _row(self, place: str, path: str) -> RecordEntry:
         digest, size = self._rows[place]
         return RecordEntry(path, Hash.parse(digest), size)
+
+
+class _Contents:
+    """A file that is opened when it is read from: most are not."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> BinaryIO:
+        return cast("BinaryIO", self)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __getattr__(self, name: str) -> object:
+        if self._file is None:
+            self._file = open(self._path, "rb", buffering=0)  # noqa: SIM115 - closed above
+        return getattr(self._file, name)
 
 
 def _mode(member: Member) -> int:

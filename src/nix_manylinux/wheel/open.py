@@ -173,15 +173,22 @@ class Wheel(Value):
         places: Mapping[str, str],
         *,
         mode: Callable[[Member], int] | None = None,
+        cores: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Write members whole, each to the absolute path that ``places`` has for its name.
 
         Every member, written or not, is read and held against RECORD: size, CRC, hash.
         ``mode`` gives a file's mode before the umask; by default it is the member's own.
-        Raises BadWheel, WriteFailed.
+        ``cores`` is how many processors are used at most. Raises BadWheel, WriteFailed.
         """
-        self._read_all(places, whole=lambda _name: True, mode=mode or _own_mode, progress=progress)
+        self._read_all(
+            places,
+            whole=lambda _name: True,
+            mode=mode or _own_mode,
+            cores=cores,
+            progress=progress,
+        )
 
     def _files(self) -> list[Member]:
         record = f"{self.dist_info}/RECORD"
@@ -194,6 +201,7 @@ class Wheel(Value):
         whole: Callable[[str], bool],
         mode: Callable[[Member], int],
         progress: Progress | None,
+        cores: int | None = None,
     ) -> list[str]:
         """Read all members on all cores; gives the names of those that are written."""
         rows = {row.path: row for row in self.record.rows}
@@ -212,7 +220,7 @@ class Wheel(Value):
             return there
 
         try:
-            written = in_parallel(read, [member.size for member in members])
+            written = in_parallel(read, [member.size for member in members], cores=cores)
         except BadWheel as error:
             error.at(self.path)
             raise

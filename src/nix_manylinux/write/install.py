@@ -12,7 +12,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 
 from nix_manylinux.base.errors import BadTree, WriteFailed
 from nix_manylinux.base.files import TEMPORARY_NAME, make_folder, write_file
@@ -21,7 +20,7 @@ from nix_manylinux.write.lock import locked_trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
 #: In a prefix while files are moved into it: the names that are new, each ended by a NUL.
 INSTALL_LOG = ".nix-manylinux-install"
@@ -148,39 +147,3 @@ def _new_names(staging: str, prefix: str) -> Iterator[str]:
                     where=there,
                     hint="uninstall the package that it belongs to, or name another --prefix",
                 )
-
-
-def compile_bytecode(
-    folders: Sequence[str],
-    *,
-    python: str,
-    staging: str,
-    prefix: str,
-    levels: Sequence[int],
-    cores: int,
-    environment: Mapping[str, str],
-) -> None:
-    """Compile all modules below ``folders`` of a staging folder, as files of the prefix.
-
-    ``levels`` are the interpreter's optimisation levels. What it can't compile (modules for
-    other Pythons) is passed by, as installers do. Checked by time, or by hash where
-    SOURCE_DATE_EPOCH is set (py_compile's own rule). Raises WriteFailed where ``python``
-    can't be run.
-    """
-    there = [folder for folder in dict.fromkeys(folders) if os.path.isdir(folder)]
-    if not there or not levels:
-        return
-    words = [python, "-s", "-S", "-m", "compileall", "-qq", "-j", str(cores), "-s", staging]
-    words += ["-p", prefix, *(word for level in levels for word in ("-o", str(level))), *there]
-    try:
-        # Constants that are sets are written in the order of their hashes.
-        settings = {**environment, "PYTHONHASHSEED": "0"}
-        subprocess.run(
-            words, env=settings, check=False, stdin=subprocess.DEVNULL, capture_output=True
-        )
-    except OSError as cause:
-        raise WriteFailed(
-            f"can't be run to compile: {cause.strerror}",
-            where=python,
-            hint="leave the bytecode out with --no-compile-bytecode",
-        ) from cause

@@ -1,0 +1,133 @@
+"""Wheels in a prefix: unpacked, linked, laid out and compiled, all of it or nothing."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from nix_manylinux.api import carry_out, several
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.values import replace
+from nix_manylinux.nix.references import plan_references
+from nix_manylinux.report.left import left_alone
+from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
+from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.target.compat import check_compatible
+from nix_manylinux.target.interpreter import plain_environment, read_scheme
+from nix_manylinux.tree.facts import TreeFacts
+from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.wheel.install import Installations
+from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.write.bytecode import compile_bytecode
+from nix_manylinux.write.install import staged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import Damage
+    from nix_manylinux.tree.libraries import LibraryIndex
+
+    StrPath = str | os.PathLike[str]
+
+
+def install_wheel(
+    wheel: StrPath | Sequence[StrPath],
+    *,
+    prefix: StrPath,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options | None = None,
+    compile_levels: Sequence[int] = (0, 1),
+    cores: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    link: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Install wheels into a prefix, linked to the libraries: what an installer and a patch give.
+
+    Folders are those of the target's interpreter, for which the modules are compiled, too:
+    at each of ``compile_levels`` (0, 1, 2). ``cores`` is how many processors are used at
+    most; the bytes don't depend on it. Several wheels share one plan; packages that are in
+    the prefix already are other wheels to it, as if given by `Options.python_libs`. Members
+    are written once, RECORD and INSTALLER are right from the start. Without ``link`` the
+    files are left as they are, for a patch that comes later, and there is no INSTALLER:
+    every byte is as `python -m installer` has it.
+
+    All or nothing: whatever is raised, the prefix is as it was. Raises what
+    `patch_wheel_tree` raises, `BadWheel`, and `BadTree` for a file that is in the prefix
+    already. Layout and scripts are those of PyPA's `installer`.
+    """
+    options = options or Options()
+    if target.interpreter is None:
+        raise BadOption("installing needs an interpreter", hint="name it with --python")
+    python = target.interpreter.executable
+    home = os.path.realpath(prefix)
+    scheme = read_scheme(python, home, environment=environment or {})
+    with ExitStack() as stack:
+        opened = []
+        for each in several(wheel):
+            path = os.fspath(each)
+            check_compatible(parse_wheel_name(path).tags, target, where=os.path.basename(path))
+            opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))
+        staging = stack.enter_context(staged(home))
+        wheels = Installations(
+            opened, scheme=scheme, prefix=home, staging=staging, interpreter=python, signed=link
+        )
+        wheels.extract(cores=cores, progress=progress)
+        changed: list[str] = []
+        if link:
+            others = [scheme[name] for name in ("purelib", "platlib")]
+            more = (*options.python_libs, *filter(os.path.isdir, others))
+            options = replace(options, python_libs=tuple(dict.fromkeys(more)))
+            report = _link(staging, target, libraries, options, changed, progress)
+        else:
+            distributions = tuple(it.distribution for it in opened)
+            facts = TreeFacts(root=home, files=(), distributions=distributions)
+            report = Report(plan=Plan(target=target, trees=(facts,), files=()))
+        wheels.finish(changed)
+        compile_bytecode(
+            wheels.modules,
+            python=python,
+            staging=staging,
+            prefix=home,
+            levels=compile_levels,
+            cores=cores or os.cpu_count() or 1,
+            environment=plain_environment(environment or {}),
+        )
+        plan = report.plan
+        return replace(
+            report,
+            plan=replace(plan, trees=(replace(plan.trees[0], root=home),)),
+            warnings=(*wheels.warnings, *report.warnings),
+        )
+
+
+def _link(  # noqa: PLR0917 - the stages' own arguments
+    staging: str,
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options,
+    changed: list[str],
+    progress: Progress | None,
+) -> Report:
+    """Link what is in a staging folder; paths with other contents go into ``changed``."""
+    facts = scan_tree(staging, progress=progress)
+    plan = plan_trees(
+        [facts], target=target, libraries=libraries, options=options, progress=progress
+    )
+    refuse(plan, options)
+    left: list[Damage] = []
+    with carry_out(plan, options, left, progress) as applied:
+        changed += [f"{staging}/{n}" for f in plan.files if f.changes for n in f.file.names]
+        # Those of distributions that a wheel carries may have been rewritten, too.
+        changed += [f"{staging}/{dist.folder}/RECORD" for dist in facts.distributions]
+    return Report(
+        plan=plan,
+        edits=applied.edits,
+        references=plan_references(plan),
+        warnings=tuple(left_alone(left)),
+    )

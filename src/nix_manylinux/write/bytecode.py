@@ -1,0 +1,83 @@
+"""Bytecode for modules in a staging folder, made by the interpreter that will import them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import installer
+
+from nix_manylinux.base.errors import WriteFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_SCRIPT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "compat", "compile_modules.py")
+
+#: The folder of the package that is called so.
+_INSTALLER = os.path.dirname(os.path.dirname(installer.__file__))
+
+_HINT = "leave the bytecode out with --no-compile-bytecode"
+
+
+def compile_bytecode(
+    modules: Iterable[str],
+    *,
+    python: str,
+    staging: str,
+    prefix: str,
+    levels: Sequence[int],
+    cores: int,
+    environment: Mapping[str, str],
+) -> None:
+    """Compile ``modules``, paths in a staging folder, as files of the prefix.
+
+    ``levels`` are the interpreter's optimisation levels. What it can't compile (modules for
+    other Pythons) is passed by, as installers do. Checked by time, or by hash where
+    SOURCE_DATE_EPOCH is set (py_compile's own rule). The bytecode doesn't depend on ``cores``,
+    the number of processes; it is what PyPA's installer gives.
+    When this is left, by whatever way, no process works on. Raises WriteFailed where ``python``
+    can't be run, or the bytecode not be written.
+    """
+    names = [name[len(staging) + 1 :] for name in modules]
+    if not names or not levels:
+        return
+    words = [python, "-s", "-S", "-W", "ignore", _SCRIPT, str(cores)]
+    words += [",".join(map(str, levels)), _INSTALLER]
+    told = "".join(f"{name}\0{prefix}/{name}\0" for name in names)
+    try:
+        process = subprocess.Popen(
+            words,
+            # Constants that are sets are written in the order of their hashes.
+            env={**environment, "PYTHONHASHSEED": "0"},
+            cwd=staging,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a group of its own, its forks in it
+        )
+    except OSError as cause:
+        raise WriteFailed(
+            f"can't be run to compile: {cause.strerror}", where=python, hint=_HINT
+        ) from cause
+    try:
+        # Both streams end when the last of its forks has ended.
+        said, complained = process.communicate(os.fsencode(told))
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    if process.returncode == 0:
+        return
+    number, _, name = said.partition(b" ")
+    if process.returncode == 1 and number.isdigit():
+        raise WriteFailed(
+            f"can't be compiled: {os.strerror(int(number))}",
+            where=f"{prefix}/{os.fsdecode(name)}",
+            hint="make room there, or name another --prefix",
+        )
+    lines = complained.decode("utf-8", "replace").strip().splitlines()
+    why = lines[-1][:80] if lines else f"it ended with status {process.returncode}"
+    raise WriteFailed(f"can't compile: {why}", where=python, hint=_HINT)
