@@ -15,6 +15,7 @@ in
   inherit (extended)
     fetchPypi
     manylinuxFixupHook
+    manylinuxInstallHook
     manylinuxLockedPackages
     manylinuxPython
     nix-manylinux

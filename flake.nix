@@ -29,6 +29,7 @@
         default = pkgs.nix-manylinux;
         inherit (pkgs) nix-manylinux;
         manylinux-fixup-hook = pkgs.manylinuxFixupHook;
+        manylinux-install-hook = pkgs.manylinuxInstallHook;
         manylinux-compat = pkgs.python3Packages.manylinux-compat;
       });
 

@@ -9,12 +9,16 @@
   lib,
   python,
   manylinuxFixupHook,
+  manylinuxInstallHook,
   pythonManylinuxPackages,
 }:
 let
   manylinux = import ./lib;
 
   interpreter = manylinux.interpreterOf python;
+
+  # The package's own interpreter says where packages go, and compiles.
+  installsHere = python.stdenv.buildPlatform == python.stdenv.hostPlatform;
 
   # What an error calls the package.
   labelOf = attrs: attrs.pname or attrs.name or "a Python package";
@@ -93,7 +97,8 @@ let
       format = if isOurs then "wheel" else attrs.format;
       nativeBuildInputs =
         attrs.nativeBuildInputs or [ ]
-        ++ lib.optional isOurs (requirePlatform attrs format manylinuxFixupHook);
+        ++ lib.optional isOurs (requirePlatform attrs format manylinuxFixupHook)
+        ++ lib.optional (isOurs && installsHere) manylinuxInstallHook;
       buildInputs =
         attrs.buildInputs or [ ]
         ++ lib.optionals isOurs pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name};

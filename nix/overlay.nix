@@ -14,6 +14,7 @@ final: prev: {
   # One derivation for the top level and for every Python set, so that a build
   # which meets it twice patches once.
   manylinuxFixupHook = final.callPackage ./manylinux-fixup-hook.nix { };
+  manylinuxInstallHook = final.callPackage ./manylinux-install-hook.nix { };
 
   patchManylinuxWheel = import ./patch-manylinux-wheel.nix {
     inherit (final)
@@ -51,7 +52,12 @@ final: prev: {
       pyfinal: pyprev:
       let
         withFormats = import ./build-python-package.nix {
-          inherit (final) lib manylinuxFixupHook pythonManylinuxPackages;
+          inherit (final)
+            lib
+            manylinuxFixupHook
+            manylinuxInstallHook
+            pythonManylinuxPackages
+            ;
           inherit (pyfinal) python;
         };
       in
@@ -60,7 +66,7 @@ final: prev: {
         buildPythonApplication = withFormats pyprev.buildPythonApplication;
         nix-manylinux = pyfinal.callPackage ./package.nix { };
         manylinux-compat = pyfinal.callPackage ./manylinux-compat.nix { };
-        inherit (final) manylinuxFixupHook;
+        inherit (final) manylinuxFixupHook manylinuxInstallHook;
       }
     )
   ];

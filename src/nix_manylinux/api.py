@@ -164,7 +164,7 @@ def patch_wheel_tree(
     `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadOption`, `EditFailed`.
     """
     options = options or Options()
-    roots = outermost(several(root))
+    roots = outermost(_several(root))
     with nullcontext() if dry_run else locked_trees(roots):
         trees = scan_to_write(roots, progress)
         _check_tags(trees, target)
@@ -186,8 +186,7 @@ def patch_wheel_tree(
             )
 
 
-def several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
-    """Take one path for a list of one."""
+def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
     return [root] if isinstance(root, (str, os.PathLike)) else root
 
 
@@ -203,7 +202,7 @@ def check_tree(
     The tree may be an environment that is made of links into other trees.
     """
     options = options or Options()
-    roots = outermost(several(root))
+    roots = outermost(_several(root))
     trees = scan_to_check(roots)
     plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))

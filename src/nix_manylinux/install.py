@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from nix_manylinux.api import carry_out, several
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import replace
-from nix_manylinux.nix.references import plan_references
-from nix_manylinux.report.left import left_alone
 from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
-from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.target.compat import check_compatible
 from nix_manylinux.target.interpreter import plain_environment, read_scheme
 from nix_manylinux.tree.facts import TreeFacts
-from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.install import Installations
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
@@ -66,10 +61,10 @@ def install_wheel(
         raise BadOption("installing needs an interpreter", hint="name it with --python")
     python = target.interpreter.executable
     home = os.path.realpath(prefix)
-    scheme = read_scheme(python, home, environment=environment or {})
+    scheme = read_scheme(target.interpreter, home)
     with ExitStack() as stack:
         opened = []
-        for each in several(wheel):
+        for each in [wheel] if isinstance(wheel, (str, os.PathLike)) else wheel:
             path = os.fspath(each)
             check_compatible(parse_wheel_name(path).tags, target, where=os.path.basename(path))
             opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))
@@ -115,6 +110,12 @@ def _link(  # noqa: PLR0917 - the stages' own arguments
     progress: Progress | None,
 ) -> Report:
     """Link what is in a staging folder; paths with other contents go into ``changed``."""
+    from nix_manylinux.api import carry_out  # noqa: PLC0415 - a patch may come later
+    from nix_manylinux.nix.references import plan_references  # noqa: PLC0415
+    from nix_manylinux.report.left import left_alone  # noqa: PLC0415
+    from nix_manylinux.resolve.planner import plan_trees  # noqa: PLC0415
+    from nix_manylinux.tree.scan import scan_tree  # noqa: PLC0415
+
     facts = scan_tree(staging, progress=progress)
     plan = plan_trees(
         [facts], target=target, libraries=libraries, options=options, progress=progress

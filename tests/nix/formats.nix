@@ -39,7 +39,10 @@ let
       base
       // {
         format = "wheel";
-        nativeBuildInputs = [ pkgs.manylinuxFixupHook ];
+        nativeBuildInputs = [
+          pkgs.manylinuxFixupHook
+          pkgs.manylinuxInstallHook
+        ];
         buildInputs = pythonManylinuxPackages.manylinux_2_17;
         dontStrip = true;
       }

@@ -90,7 +90,7 @@ MESSAGES = {
     "tooNewByName": ("it needs glibc 2.99 or newer, and this platform has",),
     "ignoredInVain": ("libnothing.so.*", "remove it from manylinuxIgnoreMissingDeps"),
     "unknownFormat": ('format = "manylinux2015" is misspelt', "manylinux_X_Y"),
-    "swapped": ("lying-1.0.dist-info/WHEEL", "the wheel is for Python 3.6, this is cpython"),
+    "swapped": ("lying-1.0-cp36-cp36m", "the wheel is for Python 3.6, this is cpython"),
     "patchedWithoutPolicy": ("names no manylinux policy", 'policy = "manylinux2014";'),
     "patchedForAnotherPython": ("the wheel is for Python 3.6, this is cpython",),
 }

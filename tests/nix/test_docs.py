@@ -123,7 +123,7 @@ def test_a_format_is_its_parts() -> None:
         )
         for name in ("manylinux2014", "wheel")
     )
-    assert "nativeBuildInputs = [ manylinuxFixupHook ];" in parts
+    assert {"manylinuxFixupHook", "manylinuxInstallHook"} <= {*parts.split()}
     found = evaluate(
         f"with {packages(extra=f'{STAND_INS} {MORE}')}; [ ({short}).drvPath ({parts}).drvPath ]"
     )
@@ -155,6 +155,8 @@ def test_every_variable_of_the_hook_is_named() -> None:
     assert {"manylinuxRuntimeLibs", "dontManylinuxFixup"} <= variables
     assert {"manylinuxFixup", "addManylinuxSearchPath"} <= functions
     assert [name for name in sorted(variables | functions) if f"{name}" not in TEXT] == []
+    more = (ROOT / "hooks/manylinux-install-hook.sh").read_text()
+    assert {*re.findall(r"\bdontUse\w+\b", more)} <= {*re.findall(r"\w+", TEXT)}
     rows = re.findall(r"^\| `(\w+)` \| .* \| `(.*)` \|$", TEXT, re.MULTILINE)
     assert all(example.startswith(f"{name} = ") for name, example in rows)
     assert variables - functions <= {name for name, _ in rows}
@@ -171,7 +173,7 @@ def test_the_refusal_is_quoted_as_it_is() -> None:
     message = json.dumps(quoted[1].strip().split())
     thrown = run_refused(
         f"""let pkgs = {packages()}; in (import (root + /nix/build-python-package.nix) {{
-          inherit (pkgs) lib manylinuxFixupHook pythonManylinuxPackages;
+          inherit (pkgs) lib manylinuxFixupHook manylinuxInstallHook pythonManylinuxPackages;
           python = {python};
         }} (x: {{ drvPath = x.src; }}) {{
           pname = "numpy"; format = "manylinux2014";

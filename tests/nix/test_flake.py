@@ -89,7 +89,8 @@ def test_flake_outputs(project: Path, nixpkgs: Path) -> None:
         *("checks", "devShells", "formatter", "lib", "overlays", "packages", "templates"),
     }
     assert set(shown["packages"][SYSTEM]) == {
-        *("default", "manylinux-compat", "manylinux-fixup-hook", "nix-manylinux"),
+        *("default", "manylinux-compat", "manylinux-fixup-hook"),
+        *("manylinux-install-hook", "nix-manylinux"),
     }
     lock = json.loads((ROOT / "flake.lock").read_text())
     assert lock["nodes"]["root"]["inputs"] == {"nixpkgs": "nixpkgs"}
@@ -133,7 +134,8 @@ def test_default_nix() -> None:
     ]"""
     names, same, one = evaluate(body)
     assert names == [
-        *("fetchPypi", "lib", "manylinuxFixupHook", "manylinuxLockedPackages", "manylinuxPython"),
+        *("fetchPypi", "lib", "manylinuxFixupHook", "manylinuxInstallHook"),
+        *("manylinuxLockedPackages", "manylinuxPython"),
         *("nix-manylinux", "overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
     ]
     assert same
@@ -158,7 +160,8 @@ def test_the_overlay_has_no_logic() -> None:
     """Every attribute of the overlay is there whatever nixpkgs it is laid over."""
     names = evaluate("builtins.attrNames (import (root + /nix/overlay.nix) { } { })")
     assert names == [
-        *("fetchPypi", "manylinuxFixupHook", "manylinuxLockedPackages", "manylinuxPython"),
+        *("fetchPypi", "manylinuxFixupHook", "manylinuxInstallHook"),
+        *("manylinuxLockedPackages", "manylinuxPython"),
         *("nix-manylinux", "patchManylinuxWheel"),
         *("pythonManylinuxPackages", "pythonPackagesExtensions"),
     ]

@@ -37,7 +37,7 @@ def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "")
               changed = set.python // (let inherit (set.python) stdenv; in {{ {python} }});
               build = import (root + /nix/build-python-package.nix) {{
                 inherit lib;
-                inherit (pkgs) manylinuxFixupHook pythonManylinuxPackages;
+                inherit (pkgs) manylinuxFixupHook manylinuxInstallHook pythonManylinuxPackages;
                 python = changed;
               }} ({packages(overlay=False)}).python3.pkgs.{function};
             in (build ({{ pname = "demo"; version = "1.0"; }} // {attrs})).drvPath"""

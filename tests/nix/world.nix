@@ -108,7 +108,11 @@ let
       '';
     };
 
-  stub = final: _: {
+  stub = final: prev: {
+    # Only how the fixup hook calls it is written down.
+    manylinuxInstallHook = final.callPackage ../../nix/manylinux-install-hook.nix {
+      buildPackages = { inherit (prev) nix-manylinux; };
+    };
     nix-manylinux = final.runCommand "nix-manylinux-stub" { meta.mainProgram = "nix-manylinux"; } ''
       mkdir -p $out/bin
       cp ${./stub.sh} $out/bin/nix-manylinux

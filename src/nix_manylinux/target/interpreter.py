@@ -11,7 +11,7 @@ import os
 import re
 
 from nix_manylinux.base.errors import BadTarget
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.read import read_elf
 
 TYPE_CHECKING = False
@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 #: Seconds that an interpreter gets to tell about itself; a cold network disk needs some.
 _PATIENCE = 60
 
+#: Stands for a prefix in what an interpreter is asked.
+_PREFIX = "/@prefix@"
+
 #: Run isolated (-I) and without site (-S): nothing of the user's is imported.
 _QUERY = """
 import json, os, sys, sysconfig
+names = {"venv", "posix_prefix"} & {*sysconfig.get_scheme_names()}
+bases = ("base", "platbase", "installed_base", "installed_platbase")
+variables = dict.fromkeys(bases, "/@prefix@")
 try:
     program = os.readlink("/proc/self/exe")
 except OSError:
@@ -36,18 +42,8 @@ print(json.dumps({
     "version": sys.version_info[:2],
     "suffix": sysconfig.get_config_var("EXT_SUFFIX"),
     "program": program,
+    "schemes": {name: sysconfig.get_paths(name, variables) for name in names},
 }))
-"""
-
-#: Run isolated likewise; its argument is the prefix. A virtual environment has a scheme of its
-#: own, as Debian's system Python has; elsewhere the plain one of a prefix is meant.
-_SCHEME_QUERY = """
-import json, os, sys, sysconfig
-prefix = sys.argv[1]
-own = os.path.exists(os.path.join(prefix, "pyvenv.cfg"))
-name = "venv" if own and "venv" in sysconfig.get_scheme_names() else "posix_prefix"
-variables = dict.fromkeys(("base", "platbase", "installed_base", "installed_platbase"), prefix)
-print(json.dumps(sysconfig.get_paths(name, variables)))
 """
 
 #: What an extension module's name ends in, and what its version and flags are.
@@ -81,6 +77,7 @@ class _Answer(Value, kw_only=False):
     version: tuple[int, int]
     suffix: str
     program: str
+    schemes: Mapping[str, Mapping[str, str]] = {}
 
 
 def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInterpreter:
@@ -105,6 +102,7 @@ def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInt
         executable=path,
         version=answer.version,
         implementation=answer.implementation,
+        schemes=answer.schemes,
         tags=interpreter_tags(answer.implementation, answer.version, abis_of_suffix(answer.suffix)),
     )
     return FoundInterpreter(interpreter, program, facts)
@@ -185,23 +183,26 @@ def _runs_here(machine: Machine) -> bool:
     return machine.name == host or machine.name in _ALSO_RUNS.get(host, ())
 
 
-def read_scheme(python: str, prefix: str, *, environment: Mapping[str, str]) -> dict[str, str]:
-    """Ask an interpreter where it wants what is installed into ``prefix``.
+def read_scheme(interpreter: Interpreter, prefix: str) -> dict[str, str]:
+    """Give the folders where an interpreter wants what is installed into ``prefix``.
 
-    Gives absolute folders by sysconfig's names: "purelib", "platlib", "scripts",
-    "data", "include". ``python`` is a path. Raises BadTarget where it can't be run.
+    They are absolute, by sysconfig's names: "purelib", "platlib", "scripts", "data",
+    "include". A virtual environment has a scheme of its own, as Debian's system Python has;
+    elsewhere the plain one of a prefix is meant. Raises BadTarget where the interpreter
+    can't be run.
     """
-    try:
-        folders = _run([python, "-I", "-S", "-c", _SCHEME_QUERY, prefix], environment)
-        return {name: os.path.normpath(folders[name]) for name in _SCHEME}
-    except OSError as error:
+    own = os.path.exists(os.path.join(prefix, "pyvenv.cfg"))
+    schemes = interpreter.schemes
+    folders = (schemes.get("venv") if own else None) or schemes.get("posix_prefix", {})
+    if any(name not in folders for name in _SCHEME):
         raise BadTarget(
-            f"can't be run: {error.strerror}",
-            where=python,
-            hint="only an interpreter that runs on this machine says where packages go",
-        ) from error
-    except (TypeError, KeyError) as error:
-        raise _no_interpreter(python, "it does not say where packages go") from error
+            "does not say where packages go",
+            where=interpreter.executable,
+            hint="only an interpreter that runs on this machine does",
+        )
+    return {
+        name: os.path.normpath(folders[name].replace(_PREFIX, prefix, 1)) for name in _SCHEME
+    }
 
 
 def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answer | None:
@@ -215,7 +216,11 @@ def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answe
     try:
         major, minor = said["version"]
         return _Answer(
-            said["implementation"], (major, minor), said["suffix"] or "", said["program"]
+            said["implementation"],
+            (major, minor),
+            said["suffix"] or "",
+            said["program"],
+            said["schemes"],
         )
     except (ValueError, TypeError, KeyError) as error:
         raise _no_interpreter(path, "it said nothing of use") from error
@@ -303,13 +308,15 @@ class Interpreter(Value):
     """What a Python interpreter accepts: read from it, or from its environment.
 
     ``tags`` are (python, abi) pairs in its order of preference, such as
-    ("cp311", "cp311"), ("cp311", "abi3"), ("py3", "none").
+    ("cp311", "cp311"), ("cp311", "abi3"), ("py3", "none"). ``schemes`` are for `read_scheme`;
+    they are not known of one that can't be run.
     """
 
     executable: str
     version: tuple[int, int]
     implementation: str
     tags: tuple[tuple[str, str], ...]
+    schemes: Mapping[str, Mapping[str, str]] = field(default={}, compare=False, repr=False)
 
 
 #: Short names of implementations in tags (PEP 425); the others are spelt out.

@@ -36,15 +36,17 @@ let
   '';
 
   installHook = hook "install-hook" ''
-    wheelInstallPhase() {
+    pypaInstallPhase() {
       runHook preInstall
       for wheel in dist/*.whl; do
-        env PYTHONPATH=${buildSite "installer"} ${native.interpreter} -m installer --no-compile-bytecode --prefix "$out" "$wheel"
+        env PYTHONPATH=${buildSite "installer"} ${native.interpreter} -m installer --prefix "$out" "$wheel"
       done
       export PYTHONPATH="$out/${sitePackages}:''${PYTHONPATH-}"
       runHook postInstall
     }
-    : "''${installPhase=wheelInstallPhase}"
+    if [[ -z ''${dontUsePypaInstall-} ]]; then
+      : "''${installPhase=pypaInstallPhase}"
+    fi
   '';
 
   outputDistHook = hook "output-dist-hook" ''

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Setup hook: installs the wheels in dist/, as nixpkgs' pypaInstallHook does, on
+# all cores. docs/nix.md tells what is the same and what is not.
+
+# The hook of the top level and that of a Python set may meet in one build.
+if [[ -n ${_manylinuxInstallSourced-} ]]; then
+  return 0
+fi
+_manylinuxInstallSourced=1
+
+declare -g _manylinuxInstallPython=
+declare -g _manylinuxInstallSitePackages=
+
+# Called by stdenv for each input: the interpreter that the package is for.
+_manylinuxInstallGather() {
+  local directory name
+  for directory in "$1"/lib/python[0-9]* "$1"/lib/pypy[0-9]*; do
+    name=${directory##*/}
+    if [[ -z $_manylinuxInstallPython && -e $directory/os.py && -x $1/bin/$name ]]; then
+      _manylinuxInstallPython=$1/bin/$name
+      _manylinuxInstallSitePackages=lib/$name/site-packages
+    fi
+  done
+}
+
+addEnvHooks "${targetOffset:-0}" _manylinuxInstallGather
+
+manylinuxInstallPhase() {
+  echo "Executing manylinuxInstallPhase"
+  runHook preInstall
+
+  if [[ -z $_manylinuxInstallPython ]]; then
+    echo "manylinuxInstallHook: ERROR: there is no Python among the inputs that it could install for" >&2
+    return 1
+  fi
+  # What the build has on PYTHONPATH must not reach the tool.
+  # shellcheck disable=SC2154
+  env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 NO_COLOR=1 "@nixManylinux@" install --no-link \
+    "--python=$_manylinuxInstallPython" "--prefix=$out" -- dist/*.whl
+
+  export PYTHONPATH="$out/$_manylinuxInstallSitePackages:${PYTHONPATH-}"
+
+  runHook postInstall
+  echo "Finished executing manylinuxInstallPhase"
+}
+
+# A package's own installPhase stays what it is.
+if [[ -z ${dontUseManylinuxInstall-} && -z ${dontUsePypaInstall-} ]]; then
+  case ${installPhase-} in
+  "" | pypaInstallPhase) installPhase=manylinuxInstallPhase ;;
+  esac
+fi
