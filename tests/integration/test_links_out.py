@@ -108,6 +108,26 @@ def test_a_refusal_leaves_the_links(scene: Scene) -> None:
     }
 
 
+def test_optional_plugins_that_are_links_may_stay(scene: Scene) -> None:
+    """What only a plugin lacks is waived by the plugin's name here, not by that of its file."""
+    scene.libraries += scene.store.libraries()
+    for name in ("direct", "through"):
+        absent = scene.files.library(f"libabsent-{name}.so.1", soname=f"libabsent-{name}.so.1")
+        inner = scene.files.library(f"lib{name}.so", needs=[absent], runpath="$ORIGIN")
+        outer = scene.files.library(f"plugin-{name}.so", needs=[inner], runpath="$ORIGIN")
+        for file in (inner, outer):
+            (scene.home / "cache" / file.name).write_bytes(file.read_bytes())
+            put_link(scene, f"pkg/plugins/{file.name}", scene.home / "cache" / file.name)
+    done = run(scene, "patch", "--missing", "leaves")
+    assert done.status == 0, done.stderr
+    assert "2 optional files will not load (2 libraries missing)" in done.stderr
+    checked = run(scene, "check", "--missing", "leaves")
+    assert checked.status == 0, checked.stderr
+    refused = run(scene, "patch", "--missing", "fail")
+    assert refused.status == 1
+    assert str(scene.home / "cache") not in refused.stderr
+
+
 def test_what_is_somebody_elses_stays(scene: Scene) -> None:
     """A file of a Nix store is not copied, and the report says so."""
     before = snapshot(scene.home / "tree")

@@ -76,7 +76,7 @@ class _Checker:
         )
         replaced = superseded(files, self.trees)
         for fault in self.version_faults:
-            owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
+            owner = self.index.owner(fault.path, self.disk.real)
             label = owner.label if owner else fault.path
             if fault.path in replaced:
                 text = f"it can't be loaded here ({fault.reason}); what needs it has another one"
@@ -200,7 +200,7 @@ class _Checker:
     def _fault(self, fault: Fault) -> None:
         if fault.kind == "not found" and fault.name in self.drivers:
             return
-        owner = self.index.owner(fault.path) or self.index.owner(self.disk.real(fault.path))
+        owner = self.index.owner(fault.path, self.disk.real)
         label = owner.label if owner else fault.path
         if fault.kind == "version" and owner is not None:
             self.version_faults.append(fault)

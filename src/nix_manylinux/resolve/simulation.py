@@ -86,7 +86,7 @@ class Simulation:
 
     def _fault(self, plan: FilePlan, fault: Fault, hint: str) -> None:
         """Make a fault of the loader a problem, unless the file's own resolution told it."""
-        owner = self._trees.owner(self._loader.files.real(fault.path))
+        owner = self._trees.owner(fault.path, self._loader.files.real)
         wanting = owner.label if owner else fault.path
         if fault.kind == "tls":
             self.warnings[f"{wanting}: {fault.reason}"] = None

@@ -6,6 +6,8 @@ from nix_manylinux.elf.facts import ElfKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
 
 
@@ -32,9 +34,13 @@ class TreeIndex:
         for soname, place in by_soname:
             self._by_name.setdefault(soname, []).append(place)
 
-    def owner(self, path: str) -> TreeFile | None:
-        """Return the file of a tree that has ``path`` as one of its names."""
-        found = self.files.get(path)
+    def owner(self, path: str, real: Callable[[str], str]) -> TreeFile | None:
+        """Return the file of a tree that has ``path`` as one of its names.
+
+        A name may be a symbolic link out of the tree, and be meant all the same; ``real``
+        resolves one that goes through links inside of it.
+        """
+        found = self.files.get(path) or self.files.get(real(path))
         return found[1] if found else None
 
     def near(self, name: str, tree: int, path: str) -> list[str]:
