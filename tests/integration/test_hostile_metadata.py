@@ -17,6 +17,7 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import IgnorePattern
 from nix_manylinux.nix import packages as nixpkgs
 from nix_manylinux.nix.advice import paste_block
+from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.resolve.plan import Problem
@@ -183,7 +184,7 @@ def test_what_is_to_be_pasted_is_harmless(number: int) -> None:
         Problem(name=name, wanted_by=(f"plugins/{text}.so",))
         for name in (text, f"libreal{text}.so.1")
     ]
-    block = paste_block(problems, nixpkgs.load_table(), in_build=True)
+    block = paste_block(problems, Adviser(nixpkgs.load_table()), in_build=True)
     found = evaluate(f"{{\n{block}\n}}")
     assert set(found) <= {"buildInputs", "manylinuxIgnoreMissingDeps"}
     for problem in problems:

@@ -220,7 +220,8 @@ def test_check_advises_to_patch(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     """What `check` misses is added by a patch, not given to `check`; what is ignored is told."""
     (tmp_path / "a.so").write_bytes(tiny_library("a.so", "libzzyzx.so.3"))
     assert main(["check", str(tmp_path)]) == 1
-    assert "\npatch it with:\n--ignore-missing a.so:libzzyzx.so.3\n" in capsys.readouterr().err
+    command = f"nix-manylinux patch {tmp_path} \\\n  --ignore-missing a.so:libzzyzx.so.3\n"
+    assert f"\npatch it with:\n{command}" in capsys.readouterr().err
     assert main(["check", str(tmp_path), "--ignore-missing", "libzzyzx.so.3"]) == 0
     told = capsys.readouterr().out
     assert told == "a.so: libzzyzx.so.3 is ignored by 'libzzyzx.so.3'\n"
@@ -331,7 +332,9 @@ def test_several_wheels_are_patched_each_for_itself(
     ]
     assert main(["patch", *wheels, "-o", str(tmp_path / "out")]) == 1
     err = capsys.readouterr().err
-    head = "two-1.0-py3-none-manylinux_2_17_x86_64.whl\nerror: these libraries are missing;"
+    head = (
+        "two-1.0-py3-none-manylinux_2_17_x86_64.whl\nerror: 1 library missing, wanted by two/a.so;"
+    )
     assert head in err
     assert sorted(path.name[:3] for path in (tmp_path / "out").iterdir()) == ["one", "thr"]
     assert main(["patch", *wheels, "-o", str(tmp_path / "out"), "--ignore-missing", "*"]) == 2

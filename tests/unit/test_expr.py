@@ -99,8 +99,9 @@ buildPythonPackage {
     (pkgs.libxrandr or pkgs.xorg.libXrandr)
   ];
 
-  # libtbb.so.2: nixpkgs has only libtbb.so.12 (onetbb): another ABI, which will not load in its place.
-  # no nixpkgs package has libmimerapi.so.
+  # libmimerapi.so: nowhere in nixpkgs.
+  # libtbb.so.2: nixpkgs has only libtbb.so.12 (onetbb): another ABI, which will not load in its
+  # place.
   manylinuxIgnoreMissingDeps = [
     "libmimerapi.so"
     "libtbb.so.2"
@@ -117,7 +118,7 @@ buildPythonPackage {
     mainProgram = "demo";
   };
 }
-"""  # noqa: E501
+"""
 
 
 def test_whole(tmp_path: Path) -> None:
@@ -220,10 +221,62 @@ def test_runtime_libraries(tmp_path: Path) -> None:
     assert 'manylinuxRuntimeLibs = [\n    "libEGL.so.1"\n    "libGL.so.1"\n  ];' in text
 
 
+def test_what_is_required_is_no_input(tmp_path: Path) -> None:
+    """A library that a required wheel may have is named with it: no attribute, not ignored."""
+    required = HEADERS + "\nRequires-Dist: torch>=2\nRequires-Dist: cmeel-boost"
+    names = ("libtorch.so", "libc10.so", "libc10_cuda.so", "libboost_python311.so.1.90.0")
+    text = write(made(tmp_path, needed=(*names, "libeigenpy.so"), headers=required))
+    assert "pkgs." not in text
+    assert "manylinuxIgnoreMissingDeps" not in text
+    flat = " ".join(line.strip().removeprefix("# ") for line in text.splitlines())
+    assert "libc10.so, libc10_cuda.so, libtorch.so: expected from the required wheel torch" in flat
+    assert "libboost_python311.so.1.90.0: expected from the required wheel cmeel-b" in flat
+    assert "libeigenpy.so: of the Python package eigenpy: take its wheel, too." in flat
+    # Where nothing is required, the files are believed.
+    alone = write(made(tmp_path, needed=("libtorch.so",)))
+    assert "dependencies = [ torch ];" in alone
+    assert "# Not required by METADATA, but by files: torch." in alone
+
+
+def test_wheels_of_one_project(tmp_path: Path) -> None:
+    """Of a set that the wheel brings in part, the rest is in the wheel of the same project."""
+    text = write(
+        made(
+            tmp_path,
+            needed=("libQt6Core.so.6",),
+            headers=HEADERS + "\nRequires-Dist: Demo-Essentials==1",
+            files={"demo/lib/libQt6Pdf.so.6": tiny_library("libQt6Pdf.so.6")},
+        )
+    )
+    assert "# libQt6Core.so.6: expected from the required wheel demo-essentials." in text
+    assert "manylinuxIgnoreMissingDeps" not in text
+
+
+def test_one_of_several(tmp_path: Path) -> None:
+    """Of files for several FFmpegs one is served, and the others are left alone."""
+    files = {
+        f"demo/libdecoder{number}.so": tiny_library("", f"libavutil.so.{version}")
+        for number, version in ((4, 56), (6, 58), (8, 60), (9, 99))
+    }
+    text = write(made(tmp_path, needed=("libgfortran.so.5",), files=files))
+    assert "buildInputs = [\n    pkgs.ffmpeg.lib\n    pkgs.gfortran.cc.lib\n  ];" in text
+    assert (
+        "manylinuxExclude = [\n"
+        '    "demo/libdecoder4.so"\n    "demo/libdecoder6.so"\n    "demo/libdecoder9.so"\n  ];'
+    ) in text
+    assert "# In its place: ffmpeg_6.lib, for libdecoder6.so." in text
+    assert "# nixpkgs lacks libraries for libdecoder9.so: libavutil.so.99." in text
+    # Files that want one version alike are no alternatives, whatever they are called.
+    alike = {name: tiny_library("", "libavutil.so.58") for name in files}
+    text = write(made(tmp_path, files=alike))
+    assert "buildInputs = [ pkgs.ffmpeg_6.lib ];" in text
+    assert "manylinuxExclude" not in text
+
+
 def test_unfree_is_said(tmp_path: Path) -> None:
     """An input that nixpkgs refuses by default carries a remark."""
     text = write(made(tmp_path, needed=("libcublas.so.12",)))
-    assert "# cudaPackages_12.libcublas is unfree" in text
+    assert "# libcublas.so.12: unfree, which wants" in text
     assert "buildInputs = [ pkgs.cudaPackages_12.libcublas.lib ];" in text
 
 
@@ -237,7 +290,7 @@ def test_other_copies(tmp_path: Path) -> None:
     text = write(wheel)
     assert "pkgs.kdePackages" not in text
     assert 'manylinuxIgnoreMissingDeps = [ "libQt6Pdf.so.6" ];' in text
-    assert "# kdePackages has some of these, but built against other copies" in text
+    assert "# libQt6Pdf.so.6: kdePackages has some of these, but built against other" in text
     alone = write(made(tmp_path, needed=("libQt6Pdf.so.6",)))
     assert "pkgs.kdePackages.qtwebengine" in alone
 

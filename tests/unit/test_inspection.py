@@ -10,6 +10,7 @@ import pytest
 from tests.support.world import elf, plan, tree
 
 from nix_manylinux.data import data_path
+from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import (
     Inspection,
@@ -51,6 +52,9 @@ def test_tags_in_words(tag: str, words: str) -> None:
     assert runs_on([tag]) == words
 
 
+ADVISER = Adviser(load_table())
+
+
 def seen() -> Inspection:
     """Inspect a made-up wheel with one of everything."""
     files = {
@@ -77,7 +81,7 @@ def test_versions_are_compared_as_numbers() -> None:
 
 def test_the_text_has_what_a_user_needs() -> None:
     """Policy, missing libraries with attributes, run-time loads, and what to paste."""
-    text = "\n".join(inspection_text(seen(), load_table(), verbose=False, in_build=True))
+    text = "\n".join(inspection_text(seen(), ADVISER, verbose=False, in_build=True))
     for part in (
         "demo 1",
         "claims manylinux_2_17_x86_64; keeps linux_x86_64",
@@ -91,14 +95,14 @@ def test_the_text_has_what_a_user_needs() -> None:
     ):
         assert part in text
     assert "libzzyzx" not in text
-    loud = "\n".join(inspection_text(seen(), load_table(), verbose=True, in_build=True))
+    loud = "\n".join(inspection_text(seen(), ADVISER, verbose=True, in_build=True))
     assert "libzzyzx" in loud
 
 
 def test_the_json_fits_the_schema() -> None:
     """The inspection is part of the report's schema."""
     found = seen()
-    details = inspection_json(found, load_table())
+    details = inspection_json(found, ADVISER)
     value = report_json("inspect", report=Report(plan=found.plan), inspection=details)
     jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
     assert details["suggestions"]["libz.so.1"]["attribute"] == "zlib"

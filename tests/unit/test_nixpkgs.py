@@ -9,8 +9,10 @@ import pytest
 from tests.support.world import elf, tree
 
 from nix_manylinux.base.patterns import IgnorePattern, exact_pattern
+from nix_manylinux.base.values import replace
 from nix_manylinux.nix import packages as nixpkgs
 from nix_manylinux.nix.advice import paste_block, runtime_block
+from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.resolve.plan import Problem
 from nix_manylinux.target.policy import load_policies
 
@@ -80,9 +82,9 @@ def test_old_x_name(table: nixpkgs.Table) -> None:
         ("libtbb.so.2", "libtbb.so.12 (onetbb): another ABI"),
         ("libcuda.so.1", "graphics driver"),
         ("libgfortran-040039e1.so.5.0.0", "copy of libgfortran.so.5.0.0"),
-        ("libmimerapi.so", "no nixpkgs package has libmimerapi.so"),
+        ("libmimerapi.so", "nowhere in nixpkgs"),
         ("libpulsee.so.0", "similar names: libpulse.so.0"),
-        ("libgomp.so.1.0.0", "its soname is libgomp.so.1"),
+        ("libgomp.so.1.0.0", "whose soname is libgomp.so.1"),
     ],
 )
 def test_what_is_to_be_minded(soname: str, words: str, table: nixpkgs.Table) -> None:
@@ -95,13 +97,11 @@ def test_every_row_is_found(table: nixpkgs.Table) -> None:
     lost = {
         row.soname: row.attr
         for row in table.rows.values()
-        if row.attr and not nixpkgs.suggest(row.soname, table).is_sure
+        if row.attr
+        and not (found := nixpkgs.suggest(row.soname, table)).is_sure
+        and found.kind != "wheel"
     }
-    others = {
-        name: attr
-        for name, attr in lost.items()
-        if not attr.startswith("python") and not re.search(r"-[0-9a-f]{8}\.so", name)
-    }
+    others = {name: attr for name, attr in lost.items() if not re.search(r"-[0-9a-f]{8}\.so", name)}
     assert len(others) < 110  # half of them are Open5GS's and Glamorous Toolkit's own
     # Of everything that the policies name nothing is among them.
     assert not others.keys() & {name for p in load_policies().policies for name in p.sonames}
@@ -134,11 +134,11 @@ def test_private_copies_are_no_providers(
 @pytest.mark.parametrize(
     ("soname", "told"),
     [
-        ("libffmpeg.so", "no nixpkgs package has libffmpeg.so"),
-        ("libxul.so", "no nixpkgs package has libxul.so"),
+        ("libffmpeg.so", "nowhere in nixpkgs"),
+        ("libxul.so", "nowhere in nixpkgs"),
         ("libjava.so", "zulu"),
-        ("libm.so", "libm.so names no version, nixpkgs has it as libm.so.6"),
-        ("libparpack.so", "libparpack.so names no version, nixpkgs has it as libparpack.so.2"),
+        ("libm.so", "in nixpkgs it is libm.so.6"),
+        ("libparpack.so", "in nixpkgs it is libparpack.so.2"),
         ("libfdcore.so.1.5.0", "nixpkgs has only libfdcore.so"),
     ],
 )
@@ -183,7 +183,7 @@ WANTED = [
 
 def test_paste_in_a_build(table: nixpkgs.Table) -> None:
     """In a build: attributes once each, what nobody has to be ignored, the rest as comments."""
-    lines = paste_block(WANTED, table, in_build=True).splitlines()
+    lines = paste_block(WANTED, Adviser(table), in_build=True).splitlines()
     assert lines[:6] == [
         "buildInputs = [ libx11 zlib ];",
         "manylinuxIgnoreMissingDeps = [",
@@ -193,22 +193,18 @@ def test_paste_in_a_build(table: nixpkgs.Table) -> None:
         "# in older nixpkgs: xorg.libX11 for libx11",
     ]
     assert all(line.startswith("# ") for line in lines[5:])
-    assert (
-        "#   libmimerapi.so is wanted only by plugins (Qt/plugins/sqldrivers/libqsqlmimer.so)"
-        in lines
-    )
+    assert "# wanted only by plugins: libmimerapi.so" in lines
 
 
 def test_paste_outside_a_build(table: nixpkgs.Table) -> None:
     """Outside a build: options that a shell splits as they are meant, outputs spelt."""
-    text = paste_block(WANTED, table, in_build=False)
-    script = f'nix-build() {{ echo "/built-from-$1-$3"; }}\nset -- {text}\nprintf \'%s\\n\' "$@"'
+    text = paste_block(WANTED, Adviser(table), in_build=False)
+    build = 'nix-build() { from=$1; shift 3; for a; do [ "$a" = -A ] || echo "/$from-$a"; done; }'
+    script = f"{build}\nset -- {text}\nprintf '%s\\n' \"$@\""
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "--libs",
-        "/built-from-<nixpkgs>-libx11.out/lib",
-        "--libs",
-        "/built-from-<nixpkgs>-zlib.out/lib",
+        "--libs=/<nixpkgs>-libx11.out/lib",
+        "--libs=/<nixpkgs>-zlib.out/lib",
         "--ignore-missing",
         "Qt/plugins/sqldrivers/libqsqlmimer.so:libmimerapi.so",
         "--ignore-missing",
@@ -223,12 +219,12 @@ def test_paste_what_does_not_fit(table: nixpkgs.Table) -> None:
         Problem(name="libcrypto.so.3", wanted_by=("a.so",), reason="has no version OPENSSL_3.4.0"),
         Problem(name="machine aarch64", wanted_by=labels, reason="it is for aarch64"),
     ]
-    nix = paste_block([], table, in_build=True, unfit=unfit)
+    nix = paste_block([], Adviser(table), in_build=True, unfit=unfit)
     assert nix.startswith('manylinuxAllowForeign = [ "a/*" "q/[[]1].so" "z.so" ];\n# ')
     assert "newer nixpkgs" in nix
     assert "manylinuxExclude" in nix
-    shell = paste_block([], table, in_build=False, unfit=unfit[1:])
-    assert shell.startswith("--allow-foreign 'a/*' \\\n--allow-foreign 'q/[[]1].so' \\\n")
+    shell = paste_block([], Adviser(table), in_build=False, unfit=unfit[1:])
+    assert shell.startswith("--allow-foreign 'a/*' --allow-foreign 'q/[[]1].so' --allow-foreign z")
     assert "newer nixpkgs" not in shell
 
 
@@ -238,12 +234,12 @@ def test_paste_nothing_for_libraries_outside(table: nixpkgs.Table) -> None:
         Problem(name="libexpat.so.1", wanted_by=("/usr/lib/libfontconfig.so.1",), reason="no path"),
         Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16",)),
     ]
-    text = paste_block(beyond, table, in_build=False)
-    assert text.startswith("# wanted only outside of the tree: libexpat.so.1, libz.so.1\n# ")
+    text = paste_block(beyond, Adviser(table), in_build=False)
+    assert text.startswith("# wanted only outside of the tree: libexpat.so.1, libz.so.1. Libraries")
     assert "--ignore-missing SONAME" in text
     assert "nix-build" not in text
     both = Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16", "a.so"))
-    assert "-A zlib.out" in paste_block([both], table, in_build=False)
+    assert "-A zlib.out" in paste_block([both], Adviser(table), in_build=False)
 
 
 def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
@@ -256,37 +252,65 @@ def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
         Problem(name=name, wanted_by=("Qt/qml/libpdf.so",))
         for name in ("libQt6Pdf.so.6", "libQt6PdfQuick.so.6", "libz.so.1")
     ]
-    text = paste_block(wanted, table, in_build=False, trees=[facts])
+    text = paste_block(wanted, Adviser(table, [facts]), in_build=False)
     assert "kdePackages.qtwebengine" not in text
     assert "-A zlib.out" in text
     assert "--ignore-missing Qt/qml/libpdf.so:libQt6Pdf.so.6" in text
-    assert text.count("# kdePackages has some of these, but built against other copies") == 1
-    assert "kdePackages.qtwebengine" in paste_block(wanted, table, in_build=False)
+    said = "# libQt6Pdf.so.6, libQt6PdfQuick.so.6: kdePackages has some of these, but built against"
+    assert text.count(said) == 1
+    assert "kdePackages.qtwebengine" in paste_block(wanted, Adviser(table), in_build=False)
     cuda = tree({"libcusparse.so.12": elf("libnvJitLink.so.12", soname="libcusparse.so.12")})
     wanted = [Problem(name="libnvJitLink.so.12", wanted_by=("libcusparse.so.12",))]
-    assert "libnvjitlink" in paste_block(wanted, table, in_build=True, trees=[cuda])
+    assert "libnvjitlink" in paste_block(wanted, Adviser(table, [cuda]), in_build=True)
+
+
+def test_paste_wheels(table: nixpkgs.Table) -> None:
+    """A required wheel is named, neither ignored nor replaced, unless it is there without it."""
+    facts = tree({"t/x.so": elf("libtorch_cuda.so", "libz.so.1")})
+    facts = replace(facts, distributions=(replace(facts.distributions[0], requires=("torch",)),))
+    wanted = [Problem(name="libtorch_cuda.so", wanted_by=("t/x.so",))]
+    text = paste_block(wanted, Adviser(table, [facts]), in_build=False)
+    assert "--ignore-missing" not in text
+    assert "# libtorch_cuda.so: expected from the required wheel torch\n" in text
+    there = paste_block(wanted, Adviser(table, [facts], at_hand=["torch"]), in_build=False)
+    assert "--ignore-missing t/x.so:libtorch_cuda.so" in there
+
+
+def test_paste_one_of_several(table: nixpkgs.Table) -> None:
+    """Alternatives are never asked for all together, in a build or outside of one."""
+    wanted = [
+        Problem(name=f"libcublas.so.{version}", wanted_by=(f"b/libb_cuda{version}.so",))
+        for version in (12, 13)
+    ]
+    nix = paste_block(wanted, Adviser(table), in_build=True)
+    assert nix.startswith(
+        "buildInputs = [ cudaPackages_12.libcublas.lib ];\n"
+        'manylinuxExclude = [ "b/libb_cuda13.so" ];\n# A choice'
+    )
+    shell = paste_block(wanted, Adviser(table), in_build=False)
+    assert "cudaPackages_13" not in shell.partition("#")[0]
+    assert "--exclude b/libb_cuda13.so" in shell
 
 
 def test_paste_for_dlopen(table: nixpkgs.Table) -> None:
     """What is loaded at run time: each package once, each name, a driver's without a package."""
     names = ["libX11.so.6", "libX11-xcb.so.1", "libcuda.so.1"]
-    assert runtime_block(names, table, in_build=True) == [
+    assert runtime_block(names, Adviser(table), in_build=True) == [
         "buildInputs = [ libx11 ];",
         'manylinuxRuntimeLibs = [ "libX11.so.6" "libX11-xcb.so.1" "libcuda.so.1" ];',
     ]
-    (options,) = runtime_block(names, table, in_build=False)
-    assert options.count("-A libx11.out") == 1
-    assert options.endswith(
-        '/lib" \\\n--runtime-libs libX11.so.6 \\\n--runtime-libs libX11-xcb.so.1 \\\n'
-        "--runtime-libs libcuda.so.1"
+    options = runtime_block(names, Adviser(table), in_build=False)
+    assert "\n".join(options).count("-A libx11.out") == 1
+    assert options[-1] == (
+        "--runtime-libs libX11.so.6 --runtime-libs libX11-xcb.so.1 --runtime-libs libcuda.so.1"
     )
 
 
 def test_paste_nothing(table: nixpkgs.Table) -> None:
     """Nothing is missing: nothing is to be pasted; a driver's library is nobody's to provide."""
-    assert paste_block([], table, in_build=True) == ""
+    assert paste_block([], Adviser(table), in_build=True) == ""
     driver = [Problem(name="libcuda.so.1", wanted_by=("a.so",))]
-    assert paste_block(driver, table, in_build=True) == ""
+    assert paste_block(driver, Adviser(table), in_build=True) == ""
 
 
 def test_long_list(table: nixpkgs.Table) -> None:
@@ -294,7 +318,7 @@ def test_long_list(table: nixpkgs.Table) -> None:
     names = ["libz.so.1", "libX11.so.6", "libXext.so.6", "libGL.so.1", "libstdc++.so.6"]
     names += ["libglib-2.0.so.0", "libSM.so.6", "libICE.so.6", "libxcb.so.1", "libdbus-1.so.3"]
     problems = [Problem(name=name, wanted_by=("a.so",)) for name in names]
-    lines = paste_block(problems, table, in_build=True).splitlines()
+    lines = paste_block(problems, Adviser(table), in_build=True).splitlines()
     assert lines[0] == "buildInputs = ["
     assert "  stdenv.cc.cc.lib" in lines
     assert "];" in lines
@@ -303,7 +327,7 @@ def test_long_list(table: nixpkgs.Table) -> None:
 def test_pattern_matches_itself_only(table: nixpkgs.Table) -> None:
     """A soname with a pattern's characters is written so that it matches only itself."""
     odd = [Problem(name="lib[a]*.so", wanted_by=("a?.so",))]
-    block = paste_block(odd, table, in_build=True)
+    block = paste_block(odd, Adviser(table), in_build=True)
     assert '"a[?].so:lib[[]a][*].so"' in block
 
 

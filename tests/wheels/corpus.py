@@ -1,8 +1,8 @@
 """The real wheels that we test with: where they are, and how one is fetched.
 
 ``wheels.tsv`` names each with its sha256; ``more.tsv`` and ``picked.tsv`` do for
-those that only ``./dev wheels --list NAME`` takes, and ``tools.tsv`` for tools
-that tests run. They are kept in
+those that only ``./dev wheels --list NAME`` takes, ``shown.tsv`` for some that only
+the documentation shows, and ``tools.tsv`` for tools that tests run. They are kept in
 ``$NIX_MANYLINUX_WHEELS``, or in the cache directory, and fetched by pip, under
 the tags that their names carry, so any interpreter can fetch any wheel.
 """
@@ -75,7 +75,7 @@ def named(start: str) -> Entry:
     Of several wheels in one list, or of another release, none is meant. Raises
     LookupError for these, and where there is none.
     """
-    lists = [entries(name) for name in (*LISTS, "tools.tsv")]
+    lists = [entries(name) for name in (*LISTS, "shown.tsv", "tools.tsv")]
     found = [[each for name, each in one.items() if name.startswith(start)] for one in lists]
     first = next(filter(None, found), [])
     if len(first) != 1 or len({each.file.split("-")[1] for one in found for each in one}) != 1:

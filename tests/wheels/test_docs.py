@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,24 @@ from tests.wheels import corpus
 from nix_manylinux.cli.main import main
 
 RECORDED = Path(__file__).parents[2] / "docs" / "output"
-#: Record anew: `nix-manylinux COMMAND WHEEL > docs/output/COMMAND-NAME.txt`.
+#: Record anew: `python -m tests.wheels.test_docs`.
 WHEELS = {
-    "opencv-python": "opencv_python-",
-    "pyside6-essentials": "pyside6_essentials-",
+    "bitsandbytes": "bitsandbytes-",
     "nvidia-cusparse": "nvidia_cusparse_cu12-",
-    "torch": "torch-",
+    "opencv-python": "opencv_python-",
+    "pin": "pin-",
+    "pygame-ce": "pygame_ce-",
+    "pyside6-addons": "pyside6_addons-",
+    "pyside6-essentials": "pyside6_essentials-",
+    "torchcodec": "torchcodec-",
+    "torchvision": "torchvision-",
 }
+COMMANDS = ("inspect", "expr")
 
 
 @pytest.mark.wheels
 @pytest.mark.parametrize("name", sorted(WHEELS))
-@pytest.mark.parametrize("command", ["inspect", "expr"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_output(
     command: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,7 +41,7 @@ def test_output(
 
 def test_every_record_is_tested() -> None:
     """No output stands in the documentation without a test."""
-    told = {f"{command}-{name}" for command in ("inspect", "expr") for name in WHEELS}
+    told = {f"{command}-{name}" for command in COMMANDS for name in WHEELS}
     assert {path.stem for path in RECORDED.iterdir()} == told
 
 
@@ -53,3 +60,15 @@ def for_x86_64(name: str) -> bool:
     platforms = name.removesuffix(".whl").rpartition("-")[2].split(".")
     return any(platform == "any" or (platform.endswith("_x86_64") and "musl" not in platform)
                for platform in platforms)  # fmt: skip
+
+
+def record() -> None:
+    """Write what the commands print now."""
+    for name, start in WHEELS.items():
+        for command in COMMANDS:
+            with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect_stdout(file):
+                main([command, corpus.wheel(start)])
+
+
+if __name__ == "__main__":
+    record()

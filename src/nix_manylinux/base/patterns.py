@@ -43,7 +43,7 @@ def exact_globs(labels: Sequence[str]) -> list[str]:
     """
     groups: dict[str, list[str]] = {}
     for label in labels:
-        file = label.partition("/site-packages/")[2] or label
+        file = _in_site_packages(label)
         groups.setdefault(file.partition("/")[0], []).append(file)
     return [
         _literally(files[0])
@@ -51,6 +51,15 @@ def exact_globs(labels: Sequence[str]) -> list[str]:
         else f"{_literally(os.path.commonpath([os.path.dirname(file) for file in files]))}/*"
         for files in groups.values()
     ]
+
+
+def exact_glob(label: str) -> str:
+    """Write the pattern for one file."""
+    return _literally(_in_site_packages(label))
+
+
+def _in_site_packages(label: str) -> str:
+    return label.partition("/site-packages/")[2] or label
 
 
 def _literally(text: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
+from nix_manylinux.base.words import count
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nix_manylinux.resolve.plan import Report
+    from nix_manylinux.resolve.plan import Plan, Report
 
 
 def carry_out(run: Run) -> int:
@@ -106,7 +107,9 @@ def check(run: Run) -> int:
         for line in lines:
             run.console.answer(line)
     if broken:
-        run.refused_plan(plan)
+        from nix_manylinux.cli.refusals import refused_check  # noqa: PLC0415
+
+        refused_check(run, plan, _patched(run))
     else:
         run.console.say(all_fine(plan))
     run.warn(plan)
@@ -114,9 +117,24 @@ def check(run: Run) -> int:
     return REFUSED if broken else DONE
 
 
+def _patched(run: Run) -> Plan | None:
+    """Plan what a patch would make of what is checked; None where it would be refused outright."""
+    from nix_manylinux.api import plan_paths  # noqa: PLC0415
+    from nix_manylinux.base.errors import NixManylinuxError  # noqa: PLC0415
+
+    paths = run.arguments.paths
+    try:
+        return plan_paths(
+            paths, target=run.target(paths), libraries=run.libraries(), options=run.options(paths)
+        )
+    except NixManylinuxError:
+        return None
+
+
 def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
     """Patch a wheel of several; why it is refused is told under its name."""
     from nix_manylinux.base.errors import BadOption, NixManylinuxError  # noqa: PLC0415
+    from nix_manylinux.cli.refusals import refused  # noqa: PLC0415
 
     try:
         return _patch_wheel(run, wheel, output_dir)
@@ -124,7 +142,7 @@ def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
         raise
     except NixManylinuxError as error:
         run.console.insist([run.console.paint(os.path.basename(wheel), "bold")])
-        run.refused(error)
+        refused(run, error)
         return REFUSED
 
 
@@ -182,9 +200,8 @@ def _tell(run: Run, name: str, report: Report) -> None:
     if run.console.verbose:
         run.console.say_all(files_text(report.plan))
     if report.stale_rows or report.dropped_rows:
-        run.console.say(
-            f"  RECORD: {report.stale_rows} rows were stale, {report.dropped_rows} dropped"
-        )
+        stale = count(report.stale_rows, "stale row")
+        run.console.say(f"  RECORD: {stale} made true, {report.dropped_rows} dropped")
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
     run.tell_leaves(report.plan)

@@ -7,6 +7,8 @@ import os
 import re
 import time
 
+from nix_manylinux.base.words import WIDTH
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,6 +48,13 @@ class Console:
         self._started = time.monotonic()
         self._next = self._started + 1.0
         self._shown = False
+
+    @property
+    def width(self) -> int:
+        """Columns of a line: the terminal's, if answers go to one, of 60 to 100."""
+        with contextlib.suppress(OSError, ValueError):
+            return max(60, min(os.get_terminal_size(self._answer.fileno()).columns, WIDTH))
+        return WIDTH
 
     @property
     def on_terminal(self) -> bool:
@@ -99,10 +108,14 @@ class Console:
         """Write one warning; quiet doesn't hide it."""
         self._line(self._talk, f"{self.paint('warning:', 'yellow')} {text}")
 
+    def error(self, text: str) -> None:
+        """Write what is wrong, in one line."""
+        self._line(self._talk, f"{self.paint('error:', 'red')} {text}")
+
     def fail(self, error: NixManylinuxError) -> None:
         """Write an error: where, what, and what to do next."""
         where = f"{error.where}: " if error.where else ""
-        self._line(self._talk, f"{self.paint('error:', 'red')} {where}{error.what}")
+        self.error(f"{where}{error.what}")
         for line in error.hint.splitlines():
             self._line(self._talk, f"  {line}")
 

@@ -79,8 +79,10 @@ def _guarded(arguments: Arguments, environment: Mapping[str, str]) -> int:
         status = carry_out(run)
         console.finish()
     except NixManylinuxError as error:
+        from nix_manylinux.cli.refusals import refused  # noqa: PLC0415 - seldom
+
         try:
-            run.refused(error)
+            refused(run, error)
             console.finish()
         except NixManylinuxError as another:  # the report can't be written either
             if str(another) != str(error):

@@ -10,9 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.cli.arguments import Arguments
     from nix_manylinux.cli.console import Console
+    from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Options, Plan
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
@@ -142,35 +142,13 @@ class Run:
             if any(name.endswith(".whl") for name in names):
                 self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
 
-    def refused_plan(self, plan: Plan) -> None:
-        """Tell all that is missing in a plan, and what to do about it."""
-        from nix_manylinux.nix.advice import plan_block  # noqa: PLC0415
+    def adviser(self, plan: Plan) -> Adviser:
+        """Make an adviser on what a plan lacks; other wheels that are given are at hand."""
+        from nix_manylinux.nix.adviser import Adviser, distribution_names  # noqa: PLC0415
         from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
-        from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
 
-        for title, problems in (
-            ("these libraries are missing; nothing was changed:", plan.missing),
-            ("these do not fit; nothing was changed:", plan.incompatible),
-        ):
-            if problems:
-                self.console.insist([f"{self.console.paint('error:', 'red')} {title}"])
-                text = problems_text(problems, everything=self.console.verbose)
-                self.console.insist(f"  {line}" for line in text)
-        block = plan_block(plan, load_table(), in_build=self.in_build())
-        # A library that is given to `check` alone is on no file's search path.
-        options = self.arguments.command == "check" and block and not block.startswith("#")
-        self.console.insist(["", *(["patch it with:"] if options else []), *block.splitlines()])
-
-    def refused(self, error: NixManylinuxError) -> None:
-        """Tell an error, with all that a refused plan knows, and write the JSON report."""
-        from nix_manylinux.report.summary import report_json  # noqa: PLC0415
-
-        plan: Plan | None = getattr(error, "plan", None)
-        if plan is None:
-            self.console.fail(error)
-        else:
-            self.refused_plan(plan)
-        self.write_json(report_json(self.arguments.command, error=error))
+        at_hand = distribution_names(self.arguments.options.python_libs)
+        return Adviser(load_table(), plan.trees, at_hand=at_hand)
 
     def write_json(self, value: Mapping[str, object]) -> None:
         """Write the JSON report, if it was asked for, where ``--json`` says."""

@@ -27,13 +27,19 @@ def show_inspection(run: Run) -> None:
         libraries=run.libraries(),
         options=run.options(),
     )
-    table = load_table()
+    adviser = run.adviser(seen.plan)
     if run.arguments.json != "-":
-        text = inspection_text(seen, table, verbose=run.console.verbose, in_build=run.in_build())
+        text = inspection_text(
+            seen,
+            adviser,
+            verbose=run.console.verbose,
+            in_build=run.in_build(),
+            width=run.console.width,
+        )
         for line in text:
             run.console.answer(line)
     run.warn(seen.plan)
-    details = inspection_json(seen, table)
+    details = inspection_json(seen, adviser)
     run.write_json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
 
 

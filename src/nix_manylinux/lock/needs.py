@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nix_manylinux.base.values import Value
+from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
-from nix_manylinux.nix.packages import advise, package_sets, suggest
 from nix_manylinux.target.policy import LEGACY_FLOORS, parse_floor
 
 TYPE_CHECKING = False
@@ -54,15 +54,15 @@ def find_needs(
         lists: dict[str, set[str]] = {"nixpkgs": set(), "wheels": set()}
         lists |= {"drivers": set(), "unknown": set()}
         known = known_libraries(style_of(wheel), table, policies)
-        sets = package_sets([wheel.facts], table)
+        adviser = Adviser(table, [wheel.facts], at_hand=wheels)
         for soname in sorted({soname for soname, _ in outside_names(wheel.facts, known)}):
             owners = [owner for owner in brought.get(soname, ()) if owner != name]
             near = [owner for owner in owners if owner in closures[name]]
             near += [owner for owner in owners if name in closures[owner]]
-            suggestion = advise(soname, table, sets)
+            suggestion = adviser.advise(soname)
             if near:
                 lists["wheels"].add(near[0])
-            elif suggest(soname, table).kind == "driver":
+            elif suggestion.kind == "driver":
                 lists["drivers"].add(soname)
             elif suggestion.is_sure and not suggestion.notes:
                 lists["nixpkgs"].add(suggestion.attribute)

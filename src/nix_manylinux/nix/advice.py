@@ -4,32 +4,57 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.base.patterns import exact_globs, exact_pattern
-from nix_manylinux.nix.packages import Suggestion, Table, advise_any, explain, package_sets, suggest
-from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
+from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
+from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import WIDTH, listed, some, wrap
+from nix_manylinux.nix.choices import choice_text, find_choices
+from nix_manylinux.nix.packages import explain
+from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.nix.choices import Choice
+    from nix_manylinux.nix.packages import Suggestion
     from nix_manylinux.resolve.plan import Plan, Problem
-    from nix_manylinux.tree.facts import TreeFacts
+
+#: The hook's variables, and the options that say the same.
+_OPTIONS = {
+    "manylinuxIgnoreMissingDeps": "--ignore-missing",
+    "manylinuxAllowForeign": "--allow-foreign",
+    "manylinuxRuntimeLibs": "--runtime-libs",
+    "manylinuxExclude": "--exclude",
+}
 
 
-def plan_block(plan: Plan, table: Table, *, in_build: bool) -> str:
+def plan_block(
+    plan: Plan, adviser: Adviser, *, in_build: bool, told: bool = False, width: int = WIDTH
+) -> str:
     """Write what to paste for all that stands in a plan's way; see `paste_block`."""
+    links = tuple(f"{name}/" for tree in plan.trees for name in tree.passed_by)
+    labels = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
     return paste_block(
-        plan.missing, table, in_build=in_build, unfit=plan.incompatible, trees=plan.trees
+        plan.missing,
+        adviser,
+        in_build=in_build,
+        unfit=plan.incompatible,
+        others={label for label in labels if f"{label}/".startswith(links)},
+        told=told,
+        width=width,
     )
 
 
 def paste_block(
     problems: Sequence[Problem],
-    table: Table,
+    adviser: Adviser,
     *,
     in_build: bool,
     unfit: Sequence[Problem] = (),
-    trees: Iterable[TreeFacts] = (),
+    others: Collection[str] = (),
+    told: bool = False,
+    width: int = WIDTH,
 ) -> str:
     """Write what to paste for libraries that are missing; empty where nothing is.
 
@@ -37,71 +62,109 @@ def paste_block(
     them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides, each
     entry for the files that want it and no others. Outside
     of one: the same as options of the command. What is to be minded follows
-    as comments. ``unfit`` is what is there and doesn't fit: files for other
-    machines can be allowed, the rest gets a word of advice. ``trees`` are what
-    the libraries are missing in: see `advise`. What only libraries outside of
-    them want, whose search paths are not ours to change, no option adds.
+    as comments, of ``width`` columns. ``unfit`` is what is there and doesn't fit: files for
+    other machines can be allowed, the rest gets a word of advice. What only libraries
+    outside of the trees want, whose search paths are not ours to change, no option adds;
+    nor what only files want whose labels are among ``others``: those of Nix stores, which a
+    patch leaves alone. With ``told`` everybody has read already who has which library.
     """
+    theirs = [each for each in (*problems, *unfit) if others and {*each.wanted_by} <= {*others}]
     beyond = [each for each in problems if _is_beyond(each)]
-    problems = [each for each in problems if each not in beyond]
-    brought = package_sets(trees, table)
-    suggestions = [advise_any(problem.names, table, brought) for problem in problems]
+    problems = [each for each in problems if each not in beyond and each not in theirs]
+    unfit = [each for each in unfit if each not in theirs]
+    problems, choices = without_choices(problems, adviser)
+    suggestions = [adviser.advise(*problem.names) for problem in problems]
+    pairs = list(zip(problems, suggestions, strict=True))
     found = _by_attribute(each for each in suggestions if each.is_sure)
-    nobody = [
-        problem
-        for problem, each in zip(problems, suggestions, strict=True)
-        if each.kind in {"other version", "similar", "none"}
-    ]
-    patterns = sorted({exact_pattern(each.name, each.wanted_by) for each in nobody})
+    nobody = [pair for pair in pairs if pair[1].kind in {"other version", "similar", "none"}]
     foreign = [each for each in unfit if each.name.startswith("machine ")]
-    allowed = sorted({glob for each in foreign for glob in exact_globs(each.wanted_by)})
+    lists = {
+        "manylinuxIgnoreMissingDeps": {exact_pattern(p.name, p.wanted_by) for p, _ in nobody},
+        "manylinuxAllowForeign": {glob for p in foreign for glob in exact_globs(p.wanted_by)},
+        "manylinuxExclude": {exact_glob(file) for choice in choices for file in choice.left},
+    }
     lines = _written(
-        found,
-        {"manylinuxIgnoreMissingDeps": patterns, "manylinuxAllowForeign": allowed},
-        in_build=in_build,
+        found, {k: sorted(v) for k, v in lists.items()}, in_build=in_build, width=width
     )
+    comments = [line for choice in choices for line in choice_text(choice)]
     old = [
         f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
         for each in found
         if each.old_attribute
     ]
-    if old:
-        lines.append(f"# in older nixpkgs: {', '.join(old)}")
-    lines += dict.fromkeys(nix_comment(note) for each in found for note in each.notes)
-    lines += dict.fromkeys(
-        line
-        for problem, each in zip(problems, suggestions, strict=True)
-        if problem in nobody
-        for line in _about(problem, each)
-    )
+    if old and not told:
+        comments.append(f"in older nixpkgs: {', '.join(old)}")
+    wheels = [(each.soname, explain(each)) for each in suggestions if each.kind == "wheel"]
+    if not told:
+        comments += _grouped((each.soname, note) for each in found for note in each.notes)
+        comments += _grouped(wheels)
+    if wheels:
+        how = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
+        comments.append(f"Wheels are given by {how}.")
+    if not told:
+        comments += _grouped((problem.name, explain(each)) for problem, each in nobody)
+    comments += _plugins(problem for problem, _ in nobody)
     if nobody:
         wheel = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
         later = "manylinuxProvidedLater" if in_build else "--provided-later SONAME"
-        lines += [
-            "# Ignore only what you will not use. Where another wheel brings the library, add",
-            f"# that wheel ({wheel}), or where that one needs this one, name the",
-            f"# library in {later}.",
-        ]
+        comments.append(
+            "Ignore only what you will not use. Where another wheel brings the library, add that"
+            f" wheel ({wheel}), or where that one needs this one, name the library in {later}."
+        )
     if beyond:
         ignore = "manylinuxIgnoreMissingDeps" if in_build else "--ignore-missing SONAME"
-        lines += [
-            nix_comment(f"wanted only outside of the tree: {', '.join(p.name for p in beyond)}"),
-            "# Libraries there have search paths of their own, which no option changes. Take them",
-            "# from a Nix store, where they know what they need; or, where the loader finds these",
-            f"# by itself, {ignore}.",
-        ]
+        comments.append(
+            f"wanted only outside of the tree: {', '.join(p.name for p in beyond)}."
+            " Libraries there have search paths of their own, which no option changes. Take them"
+            " from a Nix store, where they know what they need; or, where the loader finds these"
+            f" by itself, {ignore}."
+        )
+    if theirs:
+        labels = sorted({label for each in theirs for label in each.wanted_by})
+        comments.append(
+            f"A patch leaves alone what lies in a Nix store: {some(labels, 3)}. Mend the package"
+            " there, or leave the files out:"
+        )
+        comments.append(_excluded(labels, in_build=in_build))
     if foreign:
-        lines += [
-            "# Files for another machine are left as they are. To link them, name a target of",
-            "# their machine (--dynamic-linker).",
-        ]
+        comments.append(
+            "Files for another machine are left as they are. To link them, name a target of"
+            " their machine (--dynamic-linker)."
+        )
     if len(foreign) < len(unfit):
         exclude = "manylinuxExclude" if in_build else "--exclude GLOB"
-        lines += [
-            "# What lacks a version is too old: take a newer nixpkgs, or an older wheel. Files",
-            f"# that you will not use can be left alone ({exclude}).",
-        ]
+        comments.append(
+            "What lacks a version is too old: take a newer nixpkgs, or an older wheel. Files"
+            f" that you will not use can be left alone ({exclude})."
+        )
+    lines += [line for text in dict.fromkeys(comments) for line in nix_comments(text, width=width)]
     return "\n".join(lines)
+
+
+def without_choices(
+    problems: Sequence[Problem], adviser: Adviser
+) -> tuple[list[Problem], tuple[Choice, ...]]:
+    """Find the files that are alternatives, and drop what only those want that are not taken."""
+    wanted: dict[str, list[str]] = {}
+    for problem in problems:
+        for label in problem.wanted_by:
+            wanted.setdefault(label, []).append(problem.name)
+    choices = find_choices(wanted, adviser.advise)
+    left = {file for choice in choices for file in choice.left}
+    kept = (
+        replace(each, wanted_by=tuple(label for label in each.wanted_by if label not in left))
+        for each in problems
+    )
+    return [each for each in kept if each.wanted_by], choices
+
+
+def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
+    import shlex  # noqa: PLC0415 (start-up: only advice needs it)
+
+    globs = exact_globs(labels)
+    if in_build:
+        return f"manylinuxExclude = {nix_list(map(nix_string, globs), width=10_000)};"
+    return " ".join(f"--exclude {shlex.quote(glob)}" for glob in globs)
 
 
 def _is_beyond(problem: Problem) -> bool:
@@ -109,46 +172,50 @@ def _is_beyond(problem: Problem) -> bool:
     return bool(problem.wanted_by) and all(label.startswith("/") for label in problem.wanted_by)
 
 
-def runtime_block(sonames: Sequence[str], table: Table, *, in_build: bool) -> list[str]:
+def runtime_block(
+    sonames: Sequence[str], adviser: Adviser, *, in_build: bool, width: int = WIDTH
+) -> list[str]:
     """Write what to paste for libraries that are loaded by dlopen: their packages, and their names.
 
     Those that come with the graphics driver have no package.
     """
-    found = _by_attribute(each for name in sonames if (each := suggest(name, table)).is_sure)
-    return _written(found, {"manylinuxRuntimeLibs": sonames}, in_build=in_build)
-
-
-#: The hook's variables, and the options that say the same.
-_OPTIONS = {
-    "manylinuxIgnoreMissingDeps": "--ignore-missing",
-    "manylinuxAllowForeign": "--allow-foreign",
-    "manylinuxRuntimeLibs": "--runtime-libs",
-}
+    found = _by_attribute(each for name in sonames if (each := adviser.advise(name)).is_sure)
+    return _written(found, {"manylinuxRuntimeLibs": sonames}, in_build=in_build, width=width)
 
 
 def _written(
-    found: Sequence[Suggestion], more: Mapping[str, Sequence[str]], *, in_build: bool
+    found: Sequence[Suggestion],
+    more: Mapping[str, Sequence[str]],
+    *,
+    in_build: bool,
+    width: int,
 ) -> list[str]:
     """Write packages, and lists by the name of the hook's variable, as Nix or as options."""
     if in_build:
         lists = {"buildInputs": [nix_path(each.attribute) for each in found]}
         lists |= {name: [*map(nix_string, texts)] for name, texts in more.items()}
         return [
-            f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};"
+            line
             for name, items in lists.items()
             if items
+            for line in f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};".split("\n")
         ]
     import shlex  # noqa: PLC0415 (start-up: only advice needs it)
 
-    options = [
-        f"--libs \"$(nix-build '<nixpkgs>' -A {shlex.quote(nix_path(each.installable))} "
-        '--no-out-link)/lib"'
-        for each in found
+    # What has a NUL in place of a space stays on one line.
+    words = []
+    if found:
+        # One call for all: nix-build prints the path of each.
+        words = ["$(nix-build\0'<nixpkgs>'\0--no-out-link"]
+        words += [f"-A\0{shlex.quote(nix_path(each.installable))}" for each in found]
+        words.append("|\0sed\0's:.*:--libs=&/lib:')")
+    words += [
+        f"{_OPTIONS[name]}\0{shlex.quote(text)}" for name, texts in more.items() for text in texts
     ]
-    options += [
-        f"{_OPTIONS[name]} {shlex.quote(text)}" for name, texts in more.items() for text in texts
+    lines = wrap(" ".join(words), width - 4)  # " \\" follows, and two for who indents it
+    return [f"{line} \\".replace("\0", " ") for line in lines[:-1]] + [
+        line.replace("\0", " ") for line in lines[-1:] if line
     ]
-    return [" \\\n".join(options)] if options else []
 
 
 def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
@@ -159,16 +226,18 @@ def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
     return list(attributes.values())
 
 
-def _about(problem: Problem, suggestion: Suggestion) -> list[str]:
-    """Say about a library that nixpkgs lacks who wants it, and whether that can be done without."""
-    named = f"{problem.name}: " if suggestion.kind == "other version" else ""
-    lines = [nix_comment(f"{named}{explain(suggestion)}")]
-    if problem.wanted_by and all(_is_plugin(label) for label in problem.wanted_by):
-        more = len(problem.wanted_by) - 1
-        others = f" and {more} more" if more else ""
-        only = f"  {problem.name} is wanted only by plugins ({problem.wanted_by[0]}{others})"
-        lines.append(nix_comment(only))
-    return lines
+def _grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Say each sentence once, behind all the libraries that it is true of."""
+    named: dict[str, dict[str, None]] = {}
+    for name, note in notes:
+        named.setdefault(note, {})[name] = None
+    return [f"{', '.join(names)}: {note}" for note, names in named.items()]
+
+
+def _plugins(problems: Iterable[Problem]) -> list[str]:
+    """Say which libraries only plugins want: those can be done without most easily."""
+    names = [p.name for p in problems if p.wanted_by and all(map(_is_plugin, p.wanted_by))]
+    return [f"wanted only by plugins: {listed(names)}"] if names else []
 
 
 def _is_plugin(label: str) -> bool:

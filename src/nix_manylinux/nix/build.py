@@ -6,7 +6,8 @@ import os
 import shutil
 
 from nix_manylinux.base.errors import NixManylinuxError
-from nix_manylinux.nix.packages import advise_any, package_sets
+from nix_manylinux.nix.advice import without_choices
+from nix_manylinux.nix.adviser import Adviser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[
     What a plan has waived counts too. Those in ``tried`` are left out, and what is unfree,
     insecure or another language's: nobody has asked for that.
     """
-    brought = package_sets(plan.trees, table)
-    found = [advise_any(problem.names, table, brought) for problem in (*plan.missing, *plan.waived)]
+    adviser = Adviser(table, plan.trees)
+    problems, _ = without_choices((*plan.missing, *plan.waived), adviser)
+    found = [adviser.advise(*problem.names) for problem in problems]
     names = (each.installable for each in found if each.is_sure and not _is_doubtful(each.notes))
     return sorted({name for name in names if name not in tried})
 

@@ -6,14 +6,14 @@ import re
 from functools import lru_cache
 
 from nix_manylinux.base.values import Value, field, replace
+from nix_manylinux.base.words import listed
 from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
 from nix_manylinux.nix.syntax import nix_path
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
-
-    from nix_manylinux.tree.facts import TreeFacts
+    from collections.abc import Iterator, Sequence
 
 #: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
 _SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")
@@ -45,11 +45,13 @@ class Suggestion(Value):
 
     ``kind`` is "exact"; "file" (the name of a file whose soname is known);
     "other version" (the same library with another major version: the ABI
-    differs); "driver" (comes with the host's graphics driver); "similar"
-    (only ``similar`` names are known); or "none". ``attribute`` is what goes
-    into an expression, output included where it isn't "out", and is empty for
-    the last three; ``output`` is the output in any case. ``old_attribute`` is
-    its name in older nixpkgs. ``notes`` are sentences about it.
+    differs); "driver" (comes with the host's graphics driver); "wheel" (comes with
+    those in ``wheels``, or may come with one of them: Python packages, by their
+    normalised names); "similar" (only ``similar`` names are known); or "none".
+    ``attribute`` is what goes into an expression, output included where it isn't "out",
+    and is empty for the last four; ``output`` is the output in any case.
+    ``old_attribute`` is its name in older nixpkgs. ``notes`` are sentences about it,
+    which don't name it.
     """
 
     soname: str
@@ -59,6 +61,7 @@ class Suggestion(Value):
     old_attribute: str = ""
     others: tuple[str, ...] = ()
     similar: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,19 +99,18 @@ def suggest(soname: str, table: Table) -> Suggestion:
     grafted = _GRAFTED.fullmatch(soname)
     row = table.rows.get(soname)
     if soname in table.driver or (row and row.note == "driver"):
-        note = f"{soname} comes with the host's graphics driver, from no package"
+        note = "comes with the host's graphics driver, from no package"
         return Suggestion(soname=soname, kind="driver", notes=(note,))
     if grafted:
         original = grafted["stem"] + grafted["rest"]
         note = (
-            f"{soname} is a copy of {original} that auditwheel put into some wheel, together "
+            f"a copy of {original} that auditwheel put into some wheel, together "
             "with what needs it; in this one it is missing"
         )
         return Suggestion(soname=soname, kind="none", notes=(note,))
-    if row and row.attr.startswith("python") and _OF_A_LANGUAGE.fullmatch(row.attr):
-        package = row.attr.rpartition(".")[2]
-        note = f"{soname} is a part of the Python package {package}: take that one's wheel, too"
-        return Suggestion(soname=soname, kind="none", notes=(note,))
+    package = _python_package(row) if row else ""
+    if package:
+        return of_wheel(soname, package)
     if soname in _NAMESAKES:
         return Suggestion(soname=soname, kind="none", notes=(_NAMESAKES[soname],))
     for each in (row, *_also_at(row)) if row and row.attr else ():
@@ -117,27 +119,24 @@ def suggest(soname: str, table: Table) -> Suggestion:
     return _by_family(soname, table)
 
 
-def advise(soname: str, table: Table, brought: Container[str]) -> Suggestion:
-    """Look ``soname`` up as `suggest` does, for wheels that bring parts of the sets ``brought``.
+def of_wheel(soname: str, *wheels: str) -> Suggestion:
+    """Suggest the wheels of Python packages: none of nixpkgs has a library for them."""
+    packages, its = ("package", "its wheel,") if len(wheels) == 1 else ("packages", "their wheels,")
+    note = f"of the Python {packages} {listed(wheels)}: take {its} too"
+    return Suggestion(soname=soname, kind="wheel", wheels=wheels, notes=(note,))
 
-    A library whose siblings are in the wheel is turned down: two Qt in one
-    process don't work.
+
+def _python_package(row: SonameRow) -> str:
+    """Name the Python package whose own library it is, or "".
+
+    A name without a version is no interface for others: where a Python package has it as
+    well, a wheel means that one (libtorch.so).
     """
-    found = suggest(soname, table)
-    name = package_set(found.attribute)
-    if not found.is_sure or not name or name not in brought:
-        return found
-    note = (
-        f"{name} has some of these, but built against other copies of libraries that this "
-        "wheel brings itself"
-    )
-    return replace(found, kind="none", attribute="", notes=(note,))
-
-
-def advise_any(sonames: Sequence[str], table: Table, brought: Container[str]) -> Suggestion:
-    """Look several names up any of which would do, as `advise` does: the first that is had."""
-    found = [advise(soname, table, brought) for soname in sonames]
-    return next((each for each in found if each.is_sure), found[0])
+    attributes = [row.attr, *(row.others if row.soname.endswith(".so") else ())]
+    for attribute in attributes:
+        if attribute.startswith("python") and _OF_A_LANGUAGE.fullmatch(attribute):
+            return normalise_name(attribute.rpartition(".")[2])
+    return ""
 
 
 def package_set(attribute: str) -> str:
@@ -149,12 +148,6 @@ def package_set(attribute: str) -> str:
     name = attribute.partition(".")[0]
     together = re.search(r"(?<!cuda)(?<!rocm)Packages|Qt[0-9]|_all_", name)
     return name if name != attribute and together else ""
-
-
-def package_sets(trees: Iterable[TreeFacts], table: Table) -> set[str]:
-    """Name the sets of nixpkgs that have libraries which the wheels bring themselves."""
-    rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
-    return {name for row in rows if row and (name := package_set(row.attr))}
 
 
 def explain(suggestion: Suggestion) -> str:
@@ -207,7 +200,7 @@ def _is_borrowed(row: SonameRow, table: Table) -> bool:
 
 #: What wheels mean by a name that some other library in nixpkgs has as well.
 _NAMESAKES = {
-    "libirc.so": "libirc.so is of Intel's compilers: the wheel intel-cmplr-lib-rt has it, and "
+    "libirc.so": "of Intel's compilers: the wheel intel-cmplr-lib-rt has it, and "
     "nixpkgs' libirc is another library",
 }
 
@@ -267,18 +260,21 @@ def _versioned(family: Sequence[SonameRow]) -> tuple[SonameRow, ...]:
 
 def _by_family(soname: str, table: Table) -> Suggestion:
     """Look up a soname that has no row of its own, by its name without the version."""
-    nobody = (f"no nixpkgs package has {soname}",)
+    nobody = ("nowhere in nixpkgs",)
     match = _SONAME.fullmatch(soname)
     family = table.stems.get(match["stem"], ()) if match else ()
     family = tuple(row for row in family if not _is_borrowed(row, table))
     family = _versioned(family) or family
+    packages = {_python_package(row) for row in family} - {""}
+    if match and packages:
+        return of_wheel(soname, *sorted(packages))
     for known in family:
         if soname.startswith(f"{known.soname}."):
-            note = f"{soname} is the name of a file, its soname is {known.soname}"
+            note = f"the name of a file, whose soname is {known.soname}"
             return _from_row(soname, known, "file", table, note)
     if match and family and match["version"] is None:
         likely = max(family, key=_likelihood)
-        note = f"{soname} names no version, nixpkgs has it as {likely.soname}"
+        note = f"in nixpkgs it is {likely.soname}"
         return _from_row(soname, likely, "file", table, note)
     if match and family:
         nearest = _nearest(match["version"] or "", family)
@@ -299,16 +295,14 @@ def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = 
         old = f"{old}.{row.output}"
     notes = [note] if note else []
     if row.note == "unfree" and kind != "other version":  # which nobody is told to build
-        notes.append(
-            f"{row.attr} is unfree: it wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1"
-        )
+        notes.append("unfree, which wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1")
     if row.note == "insecure" and kind != "other version":
         notes.append(
-            f"{row.attr} is marked insecure: it wants config.permittedInsecurePackages, or "
+            "marked insecure, which wants config.permittedInsecurePackages, or "
             "NIXPKGS_ALLOW_INSECURE=1"
         )
     if _OF_A_LANGUAGE.fullmatch(row.attr):
-        notes.append(f"{row.attr} is a package of another language: a weak hint")
+        notes.append("a package of another language: a weak hint")
     return Suggestion(
         soname=soname,
         kind=kind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.words import WIDTH, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def nix_comment(text: str) -> str:
     """Write a comment of one line; what can't be seen, or would end the line, is spelt out."""
     spelt = (c if c.isprintable() else repr(c)[1:-1] for c in text)
     return f"# {''.join(spelt)}"
+
+
+def nix_comments(text: str, *, width: int = WIDTH) -> list[str]:
+    """Write a comment of as many lines as it takes; see `nix_comment`."""
+    return wrap(nix_comment(text), width, rest="# ")
 
 
 def nix_name(name: str) -> str:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.values import Value
+from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.nix.advice import plan_block, runtime_block
-from nix_manylinux.nix.packages import Table, advise_any, explain, package_sets, suggest
-from nix_manylinux.report.summary import count, files_text, problems_text, summary
+from nix_manylinux.nix.packages import explain
+from nix_manylinux.report.missing import headline, missing_text
+from nix_manylinux.report.summary import files_text, problems_text, summary
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
 from nix_manylinux.wheel.name import expand_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
+    from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.loads import RuntimeLoad, RuntimeLoads
     from nix_manylinux.report.verdict import Breach, Verdict
-    from nix_manylinux.resolve.plan import Plan, Problem
+    from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.tree.facts import TreeFacts
 
 #: So many files, and libraries, are named in one line before the rest is counted.
@@ -45,44 +48,63 @@ class Inspection(Value):
     variant: str = ""
 
 
-def inspection_text(seen: Inspection, table: Table, *, verbose: bool, in_build: bool) -> list[str]:
+def inspection_text(
+    seen: Inspection, adviser: Adviser, *, verbose: bool, in_build: bool, width: int = WIDTH
+) -> list[str]:
     """Write a summary, what needs attention, and what to paste; with ``verbose`` every file."""
+    missing = seen.plan.missing
     lines = [f"{dist.name} {dist.version}" for dist in seen.facts.distributions]
-    if seen.tags:
-        lines.append(f"  runs on    {runs_on(seen.tags)}")
-    if seen.variant:
-        lines.append(f"  variant    {seen.variant}")
-    lines += _policy(seen.verdict, everything=verbose)
+    lines += [f"  {headline(missing)}"] if missing else []
+    lines += _indented(summary(seen.plan, verb="to be patched"), "  ", width, rest="    ")
+    facts = [("runs on", runs_on(seen.tags))] if seen.tags else []
+    facts += [("variant", seen.variant)] if seen.variant else []
+    policy = _policy(seen.verdict, everything=verbose)
+    facts += zip(["policy", *[""] * len(policy)], policy, strict=False)
     versions = highest_versions(seen.facts)
-    if versions:
-        lines.append(f"  versions   {', '.join(versions)}")
-    lines += [f"  {line}" for line in summary(seen.plan, verb="to be patched")]
-    if seen.plan.missing:
+    facts += [("versions", ", ".join(versions))] if versions else []
+    for name, fact in facts:
+        lines += wrap(fact, width, first=f"  {name:<10} ", rest=" " * 13)
+    if missing:
         lines += ["", "not in the wheel:"]
-        brought = package_sets([seen.facts], table)
-        for problem in seen.plan.missing:
-            advice = explain(advise_any(problem.names, table, brought))
-            lines += _absent(problem, advice, everything=verbose)
+        text = missing_text(
+            missing, adviser, everything=verbose, shorten=not verbose, width=width - 2
+        )
+        lines += [f"  {line}" for line in text]
     unfit = seen.plan.incompatible
     if unfit or seen.misfits:
         lines += ["", "does not fit this target:"]
-        lines += [f"  {each}" for what, hint in seen.misfits for each in (what, f"    {hint}")]
+        for what, hint in seen.misfits:
+            lines += _indented([what], "  ", width, rest="    ")
+            lines += _indented([hint], "    ", width, rest="    ")
         # Tags that don't fit say all that the machines of files could.
         told = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
-        lines += [f"  {each}" for each in problems_text(told, everything=verbose)]
-    lines += _loads_text(seen.loads, table, everything=verbose, in_build=in_build)
+        lines += _indented(problems_text(told, everything=verbose), "  ", width)
+    lines += _loads_text(seen.loads, adviser, everything=verbose, in_build=in_build, width=width)
     if verbose:
         lines += ["", "files:", *(f"  {line}" for line in files_text(seen.plan))]
-    block = plan_block(seen.plan, table, in_build=in_build)
+    block = plan_block(seen.plan, adviser, in_build=in_build, told=True, width=width - 2)
     if block and not seen.misfits:
         lines += ["", "to add:", *(f"  {line}" for line in block.splitlines())]
     return lines
 
 
-def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
+def _indented(lines: Sequence[str], indent: str, width: int, *, rest: str = "") -> list[str]:
+    """Indent lines, and wrap those that are too long; ``rest`` is what then follows begins with."""
+    return [
+        part
+        for line in lines
+        for part in wrap(
+            line.lstrip(),
+            width,
+            first=indent + " " * (len(line) - len(line.lstrip())),
+            rest=rest or f"{indent}    {' ' * (len(line) - len(line.lstrip()))}",
+        )
+    ]
+
+
+def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:
     """Return what the report's JSON doesn't hold already, as JSON values."""
     verdict = seen.verdict
-    brought = package_sets([seen.facts], table)
     return {
         "tags": list(seen.tags),
         "runs_on": runs_on(seen.tags),
@@ -101,10 +123,11 @@ def inspection_json(seen: Inspection, table: Table) -> dict[str, Any]:
                 "kind": found.kind,
                 "attribute": found.attribute or None,
                 "old_attribute": found.old_attribute or None,
+                "wheels": list(found.wheels),
                 "notes": list(found.notes),
             }
             for problem in seen.plan.missing
-            for found in [advise_any(problem.names, table, brought)]
+            for found in [adviser.advise(*problem.names)]
         },
         "runtime_loads": [
             {"name": each.name, "sources": [list(source) for source in each.sources]}
@@ -162,12 +185,13 @@ def highest_versions(facts: TreeFacts) -> list[str]:
 
 
 def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
+    """Say what a wheel claims and keeps; then what breaks the claim, a line for each kind."""
     if not verdict.claimed or verdict.claimed == ("any",):
         return []
     kept = f"keeps {verdict.kept}"
     if verdict.kept in verdict.claimed or set(verdict.aliases) & set(verdict.claimed):
         kept = "and keeps it" if len(verdict.claimed) == 1 else kept
-    lines = [f"  policy     claims {', '.join(verdict.claimed)}; {kept}"]
+    lines = [f"claims {', '.join(verdict.claimed)}; {kept}"]
     outside = [breach.library for breach in verdict.breaches if not breach.version]
     newer = [b for b in verdict.breaches if b.version]
     titles = {
@@ -179,9 +203,9 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
     }
     for title, names in titles.items():
         if names:
-            shown = names if everything else names[:_FEW_LIBRARIES]
-            more = f" and {len(names) - len(shown)} more (-v)" if len(shown) < len(names) else ""
-            lines.append(f"             {title}: {', '.join(shown)}{more}")
+            limit = len(names) if everything else _FEW_LIBRARIES
+            more = " (-v)" if len(names) > limit else ""
+            lines.append(f"{title}: {some(names, limit)}{more}")
     return lines
 
 
@@ -198,54 +222,46 @@ def _breach(breach: Breach) -> dict[str, Any]:
     }
 
 
-def _absent(problem: Problem, advice: str, *, everything: bool) -> list[str]:
-    reason = f" ({problem.reason})" if problem.reason else ""
-    return [
-        f"  {' or '.join(problem.names)}: {advice}{reason}",
-        f"      wanted by {_some(problem.wanted_by, everything=everything)}",
-    ]
-
-
 def _loads_text(
-    loads: RuntimeLoads, table: Table, *, everything: bool, in_build: bool
+    loads: RuntimeLoads, adviser: Adviser, *, everything: bool, in_build: bool, width: int
 ) -> list[str]:
-    lines = []
+    rows: dict[tuple[str, ...], dict[str, list[str]]] = {}
     known = []
     for load in loads.loads:
-        found = suggest(load.name, table)
+        found = adviser.advise(load.name)
         if not everything and found.kind in {"none", "similar"}:
             continue  # most strings that look like sonames are no library of any system
         known.append(load)
-        lines.append(f"  {load.name}: {explain(found) or 'no nixpkgs package is known to have it'}")
-        lines.append(f"      named in {_some(_named_in(load), everything=everything)}")
+        by_provider = rows.setdefault(tuple(_named_in(load)), {})
+        by_provider.setdefault(explain(found), []).append(load.name)
+    lines = []
+    for sources, by_provider in rows.items():
+        named = some(sources, len(sources) if everything else _FEW)
+        lines += wrap(f"named in {named}:", width, first="  ", rest="      ")
+        for provider, names in by_provider.items():
+            lines += _indented([f"{', '.join(names)}: {provider}"], "    ", width)
     if not lines:
         return []
     rest = len(loads.loads) - len(known)
     if rest:
         lines.append(f"  and {count(rest, 'name')} that nixpkgs does not know (-v shows them)")
-    sure = [each for each in known if suggest(each.name, table).kind in _LOADABLE]
+    sure = [each for each in known if adviser.advise(each.name).kind in _LOADABLE]
     native = [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
     python = [each.name for each in sure if each.name not in native]
     if native:
-        block = "\n".join(runtime_block(native, table, in_build=in_build))
+        block = runtime_block(native, adviser, in_build=in_build, width=width - 2)
         and_expr = "" if in_build else " (--runtime-libs is known to expr, too)"
-        lines += [f"  if you need them{and_expr}:", *(f"  {line}" for line in block.splitlines())]
+        lines += [f"  if you need them{and_expr}:", *(f"  {line}" for line in block)]
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
-        lines += [
-            f"  loaded from Python, where no search path of the wheel counts: {', '.join(python)}",
-            "  if you need them, write their paths into the source (substituteInPlace), or give",
-            "  their packages to manylinuxPython's extraLibs",
-        ]
+        text = (
+            f"loaded from Python, where no search path of the wheel counts: {', '.join(python)};"
+            " if you need them, write their paths into the source (substituteInPlace), or give"
+            " their packages to manylinuxPython's extraLibs"
+        )
+        lines += wrap(text, width, first="  ", rest="  ")
     return ["", "may be loaded at run time:", *lines]
 
 
 def _named_in(load: RuntimeLoad) -> list[str]:
     return [f"{label} ({how})" for label, how in load.sources]
-
-
-def _some(names: Iterable[str], *, everything: bool) -> str:
-    listed = list(names)
-    shown = listed if everything else listed[:_FEW]
-    more = len(listed) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.words import count, some
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +20,10 @@ def unfolded(names: Sequence[str]) -> tuple[str, ...]:
     """Say which links to folders elsewhere are folders by now."""
     if not names:
         return ()
-    what = "links to folders elsewhere are folders of links now, so that files in them can change"
-    return (f"{what}: {_some(names)}",)
+    links = count(len(names), "link to a folder", "links to folders")
+    are = "is a folder" if len(names) == 1 else "are folders"
+    what = f"{links} elsewhere {are} of links now, so that files in them can change"
+    return (f"{what}: {some(names, 3)}",)
 
 
 def passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
@@ -27,8 +31,6 @@ def passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
     names = [name for tree in trees for name in tree.passed_by]
     if not names:
         return ()
-    return (f"links into a Nix store or another tree stay what they are: {_some(names)}",)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    stay = "stays what it is" if len(names) == 1 else "stay what they are"
+    links = count(len(names), "link")
+    return (f"{links} into a Nix store or another tree {stay}: {some(names, 3)}",)

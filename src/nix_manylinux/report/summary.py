@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from nix_manylinux.base.words import count
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.resolve.plan import Outcome
 
@@ -28,13 +29,22 @@ _FEW = 3
 
 
 def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
-    """Say in a few lines what was done to a plan's files, and what they are linked to."""
-    edited = sum(each.changes for each in plan.files)
+    """Say in a few lines what was done to a plan's files, and what they are linked to.
+
+    Files that lack something are counted as that, whatever else is done to them.
+    """
+    wanting = {label for problem in plan.missing for label in problem.wanted_by}
+    lacking = {each.file.label for each in plan.files} & wanting
+    others = [each for each in plan.files if each.file.label not in lacking]
     skipped = _skipped(plan)
-    fine = len(plan.files) - edited - skipped.total()
-    parts = [f"{edited} {verb}"]
+    edited = sum(each.changes for each in others)
+    fine = len(others) - edited - skipped.total()
+    parts = [f"{len(lacking)} {'lacks' if len(lacking) == 1 else 'lack'} libraries"]
+    parts = parts if lacking else []
+    if edited or not lacking:
+        parts.append(f"{edited} {verb}")
     if fine:
-        parts.append(f"{fine} right as they were")
+        parts.append(f"{fine} right as {'it was' if fine == 1 else 'they were'}")
     parts += _left_alone(skipped)
     lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
     counts = Counter(r.outcome for each in plan.files for r in each.resolutions)
@@ -237,8 +247,3 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "reason": problem.reason or None,
         **({"alternatives": list(problem.alternatives)} if problem.alternatives else {}),
     }
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number with its noun: "1 file", "2 files"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -53,7 +53,8 @@ class TreeFacts(Value):
     known yet (``lib/python`` of a wheel that is not installed): paths inside
     it and out of it are sure, paths into it are not. ``leftovers`` are
     temporary files of ours that a killed run left behind. ``passed_by`` are links
-    to ELF files that are somebody else's: in a Nix store, or in another tree; ``folded``
+    to ELF files that are somebody else's: in a Nix store, or in another tree (for `check`,
+    which looks through links, they are in ``files`` all the same); ``folded``
     are links to folders elsewhere whose files count as the tree's.
     """
 

@@ -201,9 +201,10 @@ class _Walk(Value, frozen=False, kw_only=False):
             self.links.append(path)
             return None
         names = (entry.name, os.path.basename(real))
-        if not self.through_links and (
-            any(map(_INTERPRETER.fullmatch, names)) or self._is_kept(real, path)
-        ):
+        if self.through_links:
+            if self._is_others(real):
+                self.passed_by.append(path)
+        elif any(map(_INTERPRETER.fullmatch, names)) or self._is_kept(real, path):
             return None
         if not entry.is_dir():
             if entry.is_file():
@@ -224,9 +225,12 @@ class _Walk(Value, frozen=False, kw_only=False):
         self.folded[path] = real
         return path
 
+    def _is_others(self, real: str) -> bool:
+        return any(inside(real, folder) for folder in self.adopt_except or ())
+
     def _is_kept(self, real: str, path: str) -> bool:
         """Whether something elsewhere is in a place whose files stay; ELF files are told then."""
-        if not any(inside(real, folder) for folder in self.adopt_except or ()):
+        if not self._is_others(real):
             return False
         files = iter((real,))
         if os.path.isdir(real):

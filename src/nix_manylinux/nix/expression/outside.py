@@ -6,12 +6,14 @@ import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
-from nix_manylinux.nix.packages import advise, advise_any, package_sets, suggest
+from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.target.policy import parse_floor, policy_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from nix_manylinux.nix.choices import Choice
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.packages import Suggestion, Table
     from nix_manylinux.target.policy import Policies
@@ -24,46 +26,83 @@ class OutsideLibraries(NamedTuple):
     """Where libraries come from that a format's policy does not bring.
 
     ``found`` has one suggestion for each attribute of nixpkgs, ``nobody``
-    one for each soname that nixpkgs lacks, ``elsewhere`` sonames with the
-    folder of site-packages, another wheel's, in which they are looked for.
+    one for each soname that nixpkgs lacks, ``elsewhere`` sonames with the words that
+    say which other wheels have them. ``choices`` are files that are alternatives: what
+    those want that are left alone is in none of the three. ``undeclared`` are Python
+    packages that have some of ``elsewhere``, where the wheels require nothing at all.
     """
 
     found: tuple[Suggestion, ...]
     nobody: tuple[Suggestion, ...]
     elsewhere: tuple[tuple[str, str], ...]
+    choices: tuple[Choice, ...]
+    undeclared: tuple[str, ...]
 
 
 def outside_libraries(
-    wheels: Sequence[DescribedWheel], style: str, table: Table, policies: Policies
+    wheels: Sequence[DescribedWheel],
+    required: Sequence[str],
+    style: str,
+    table: Table,
+    policies: Policies,
 ) -> OutsideLibraries:
-    """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1")."""
+    """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1").
+
+    ``required`` are the normalised names of the wheels that they require somewhere.
+    """
     known = known_libraries(style, table, policies)
-    wanted: dict[str, str] = {}
-    brought = package_sets((wheel.facts for wheel in wheels), table)
-    for wheel in wheels:
-        for name, file in outside_names(wheel.facts, known):
-            wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
+    adviser = Adviser(table, (wheel.facts for wheel in wheels), required=required)
+    wanted, choices = _wanted(wheels, known, adviser)
     found: dict[str, Suggestion] = {}
     nobody, elsewhere = [], []
-    for names in _noted(wheels, known):
-        suggestion = advise_any(names, table, brought)
-        if suggestion.is_sure:
-            found.setdefault(suggestion.attribute, suggestion)
-        elif suggestion.kind != "driver":
-            nobody.append(suggestion)
-    for name, folder in sorted(wanted.items()):
-        suggestion = suggest(name, table)
+    undeclared: set[str] = set()
+    suggestions = [(adviser.advise(*names), "") for names in _noted(wheels, known)]
+    suggestions += [(adviser.advise(name), folder) for name, folder in sorted(wanted.items())]
+    for suggestion, folder in suggestions:
         if suggestion.kind == "driver":
             continue
+        if suggestion.kind == "wheel":
+            elsewhere.append((suggestion.soname, suggestion.notes[0]))
+            # What is required may require it in its turn.
+            undeclared |= set() if required else {*suggestion.wheels}
         # Unfree, insecure, of another language: then the other wheel is meant.
-        if folder and (not suggestion.is_sure or suggestion.notes):
-            elsewhere.append((name, folder))
-        elif suggestion.is_sure and (suggestion := advise(name, table, brought)).is_sure:
+        elif folder and (not suggestion.is_sure or suggestion.notes):
+            note = f"looked for in {folder}, another wheel's: see dependencies"
+            elsewhere.append((suggestion.soname, note))
+        elif suggestion.is_sure:
             found.setdefault(suggestion.attribute, suggestion)
         else:
             nobody.append(suggestion)
-    ordered = sorted(found.values(), key=lambda each: each.attribute.lower())
-    return OutsideLibraries(tuple(ordered), tuple(nobody), tuple(elsewhere))
+    return OutsideLibraries(
+        found=tuple(sorted(found.values(), key=lambda each: each.attribute.lower())),
+        nobody=tuple(nobody),
+        elsewhere=tuple(elsewhere),
+        choices=choices,
+        undeclared=tuple(sorted(undeclared)),
+    )
+
+
+def _wanted(
+    wheels: Iterable[DescribedWheel], known: set[str], adviser: Adviser
+) -> tuple[dict[str, str], tuple[Choice, ...]]:
+    """Give what is needed from outside, each with the other wheel's folder, or ""; and choices.
+
+    What only files want that are not chosen is not in it.
+    """
+    choices: dict[tuple[str, ...], Choice] = {}
+    wanted: dict[str, str] = {}
+    for wheel in wheels:
+        lacking: dict[str, list[str]] = {}
+        names = list(outside_names(wheel.facts, known))
+        for name, file in names:
+            lacking.setdefault(file.path, []).append(name)
+        chosen = find_choices(lacking, adviser.advise)
+        choices |= {choice.left: choice for choice in chosen}
+        left = {path for choice in chosen for path in choice.left}
+        for name, file in names:
+            if file.path not in left:
+                wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
+    return wanted, tuple(choices.values())
 
 
 def _noted(wheels: Iterable[DescribedWheel], known: set[str]) -> Iterable[tuple[str, ...]]:

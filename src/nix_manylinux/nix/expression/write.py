@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.errors import BadOption
-from nix_manylinux.base.patterns import exact_globs, exact_pattern
+from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
+from nix_manylinux.base.words import listed
 from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.nix.choices import choice_text
 from nix_manylinux.nix.expression.dependencies import read_dependencies
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.expression.outside import outside_libraries
 from nix_manylinux.nix.syntax import (
     NOT_AN_ARGUMENT,
     nix_comment,
+    nix_comments,
     nix_list,
     nix_name,
     nix_path,
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.packages import Suggestion, Table
     from nix_manylinux.target.policy import Policies
     from nix_manylinux.tree.facts import TreeFile
+
+
+#: Columns of a comment, two before it included.
+_COMMENT = 98
 
 
 def build_expression(
@@ -62,14 +69,15 @@ def build_expression(
     ]
     dependencies = read_dependencies(first.headers, places)
     style = _format(wheels)
-    libraries = outside_libraries(wheels, style, table, policies)
+    required = (*dependencies.always, *dependencies.sometimes)
+    libraries = outside_libraries(wheels, required, style, table, policies)
     body = [
         f"pname = {nix_string(normalise_name(first.header('name') or first.name.name))};",
         f"version = {nix_string(first.header('version') or first.name.version)};",
         f"format = {nix_string(style)};",
         "",
         *_source(wheels),
-        *_dependencies(dependencies),
+        *_dependencies(dependencies, libraries.undeclared),
         *_hook(wheels, style),
         *_build_inputs(libraries, runtime_libs),
         *_foreign(wheels, places),
@@ -77,7 +85,7 @@ def build_expression(
         *_meta(wheels, places),
     ]
     text = "\n".join(f"  {line}" if line else "" for line in body)
-    arguments = _arguments(dependencies, text)
+    arguments = _arguments([*required, *libraries.undeclared], text)
     head = "".join(f"  {name},\n" for name in arguments)
     return f"{{\n{head}}}:\nbuildPythonPackage {{\n{text}\n}}\n"
 
@@ -94,11 +102,10 @@ _USES = {
 }
 
 
-def _arguments(dependencies: Dependencies, text: str) -> list[str]:
+def _arguments(packages: Iterable[str], text: str) -> list[str]:
     """List the function's arguments: our own that the text uses, then the packages."""
     own = [name for name, use in _USES.items() if re.search(use, text)]
-    names = {*dependencies.always, *dependencies.sometimes} - NOT_AN_ARGUMENT
-    return [*own, *sorted({_argument(name) for name in names})]
+    return [*own, *sorted({_argument(name) for name in {*packages} - NOT_AN_ARGUMENT})]
 
 
 def _argument(package: str) -> str:
@@ -171,10 +178,12 @@ def _source(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
     yield "};"
 
 
-def _dependencies(dependencies: Dependencies) -> Iterator[str]:
-    if dependencies.always or dependencies.sometimes:
+def _dependencies(dependencies: Dependencies, undeclared: Sequence[str]) -> Iterator[str]:
+    if dependencies.always or dependencies.sometimes or undeclared:
         yield ""
-        names = [_argument(name) for name in dependencies.always]
+        if undeclared:
+            yield nix_comment(f"Not required by METADATA, but by files: {listed(undeclared)}.")
+        names = [_argument(name) for name in sorted({*dependencies.always, *undeclared})]
         lines = _block("dependencies", names).split("\n")
         groups: dict[tuple[Place, ...], list[str]] = {}
         for name, where in dependencies.sometimes.items():
@@ -227,26 +236,45 @@ def _linked(wheel: DescribedWheel) -> list[TreeFile]:
 def _build_inputs(libraries: OutsideLibraries, runtime_libs: Sequence[str]) -> Iterator[str]:
     if libraries.found:
         yield ""
-        yield from _remarks(note for each in libraries.found for note in each.notes)
+        yield from _remarks(_about(libraries.found))
         yield from _block("buildInputs", [_input(each) for each in libraries.found]).split("\n")
+    for choice in libraries.choices:
+        yield ""
+        yield from _remarks(choice_text(choice))
+    if libraries.choices:
+        left = {path for choice in libraries.choices for path in choice.left}
+        yield from _block("manylinuxExclude", map(nix_string, map(exact_glob, sorted(left)))).split(
+            "\n"
+        )
     if libraries.elsewhere:
         yield ""
-        yield from (
-            nix_comment(f"{soname} is looked for in {folder}, another wheel's: see dependencies.")
-            for soname, folder in libraries.elsewhere
-        )
+        yield from _remarks(_grouped(libraries.elsewhere))
     if libraries.nobody:
         yield ""
-        yield from _remarks(
-            f"{f'{each.soname}: ' if each.kind == 'other version' else ''}{nixpkgs.explain(each)}"
-            for each in libraries.nobody
-        )
+        yield from _remarks(_about(libraries.nobody))
         names = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
         yield from _block("manylinuxIgnoreMissingDeps", names).split("\n")
     if runtime_libs:
         yield ""
         names = [nix_string(soname) for soname in sorted(set(runtime_libs))]
         yield from _block("manylinuxRuntimeLibs", names).split("\n")
+
+
+def _about(suggestions: Iterable[Suggestion]) -> list[str]:
+    """Give what is to be minded, each sentence once with all libraries that it is true of."""
+    notes = ((each.soname, note) for each in suggestions for note in _notes(each))
+    return _grouped(notes)
+
+
+def _notes(suggestion: Suggestion) -> Sequence[str]:
+    return suggestion.notes if suggestion.is_sure else [nixpkgs.explain(suggestion)]
+
+
+def _grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
+    named: dict[str, dict[str, None]] = {}
+    for name, note in notes:
+        named.setdefault(note, {})[name] = None
+    return [f"{', '.join(names)}: {note}." for note, names in named.items()]
 
 
 def _input(suggestion: Suggestion) -> str:
@@ -318,8 +346,9 @@ def _homepage(wheel: DescribedWheel) -> str:
     return next((urls[label] for label in labels if label in urls), wheel.header("home-page"))
 
 
-def _remarks(notes: Iterable[str]) -> Iterator[str]:
-    yield from dict.fromkeys(nix_comment(f"{note}.") for note in notes)
+def _remarks(sentences: Iterable[str]) -> Iterator[str]:
+    for sentence in dict.fromkeys(sentences):
+        yield from nix_comments(sentence, width=_COMMENT)
 
 
 def _block(name: str, items: Iterable[str]) -> str:

@@ -77,18 +77,20 @@ def _shown(graph: Graph, detail: str) -> Graph:
 def _advice(plan: Plan, table: Table | None) -> dict[str, str]:
     if table is None:
         return {}
-    from nix_manylinux.nix.packages import advise, explain, package_sets  # noqa: PLC0415 - for a table
+    from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415 - only with a table
+    from nix_manylinux.nix.packages import explain  # noqa: PLC0415
 
-    brought = package_sets(plan.trees, table)
-    return {each.name: explain(advise(each.name, table, brought)) for each in plan.missing}
+    adviser = Adviser(table, plan.trees)
+    return {each.name: explain(adviser.advise(*each.names)) for each in plan.missing}
 
 
 def _paste(plan: Plan, table: Table | None) -> str:
     if table is None or not plan.missing:
         return ""
     from nix_manylinux.nix.advice import plan_block  # noqa: PLC0415 - only with a table
+    from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
 
-    block = plan_block(plan, table, in_build=True)
+    block = plan_block(plan, Adviser(table, plan.trees), in_build=True)
     # Text that is pasted must be what it looks like: a name with a control
     # character in it is spelt here too, at the price of matching nothing.
     return "\n".join(visible(line) for line in block.split("\n"))

@@ -1,0 +1,46 @@
+"""Words for people: numbers with their nouns, and lines that fit."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+#: Columns of a line where no terminal says better.
+WIDTH = 100
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: "1 file", "2 files", "2 libraries"."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def wrap(text: str, width: int = WIDTH, *, first: str = "", rest: str = "") -> list[str]:
+    """Break ``text`` between words into lines of at most ``width`` columns, as far as words allow.
+
+    ``first`` begins the first line, ``rest`` all others. No word is broken: paths are
+    there to be copied.
+    """
+    if len(first) + len(text) <= width:
+        return [first + text]
+    lines, line = [], first
+    for word in text.split(" "):
+        if line not in {first, rest} and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = rest + word
+        else:
+            line += word if line in {first, rest} else f" {word}"
+    return [*lines, line]
+
+
+def some(names: Collection[str], limit: int) -> str:
+    """List the first of the names, and count the others."""
+    shown = [*names][:limit]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names as a sentence has them: "a, b and c"."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,143 @@
+"""Who provides a library that wheels lack: a wheel that they require, nixpkgs, or nobody.
+
+Requires-Dist comes first: what a required wheel brings, or may bring, is built to work
+with the wheel that requires it. Two copies in one process seldom do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import listed
+from nix_manylinux.nix.packages import Suggestion, of_wheel, package_set, suggest
+from nix_manylinux.wheel.metadata import normalise_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nix_manylinux.nix.packages import Table
+    from nix_manylinux.tree.facts import TreeFacts
+
+#: Words in the names of projects that say nothing of their libraries.
+_SAYS_NOTHING = frozenset(
+    {
+        *("addons", "api", "base", "bin", "bindings", "client", "common", "core", "cpu", "data"),
+        *("essentials", "ext", "extra", "extras", "gpu", "headless", "lib", "libs", "plugins"),
+        *("python", "runtime", "tools", "types", "utils"),
+    }
+)
+
+
+class Adviser:
+    """Advises on what some trees lack.
+
+    ``required`` are normalised names of the wheels that are required; those of the trees'
+    own metadata where it isn't given. What is ``at_hand`` was looked into already, and
+    doesn't have it. ``table`` is nixpkgs'.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        trees: Iterable[TreeFacts] = (),
+        *,
+        required: Iterable[str] | None = None,
+        at_hand: Iterable[str] = (),
+    ) -> None:
+        trees = tuple(trees)
+        own = {normalise_name(d.name) for tree in trees for d in tree.distributions}
+        if required is None:
+            required = {name for tree in trees for d in tree.distributions for name in d.requires}
+        self._table = table
+        self._there = own | set(at_hand)
+        self._required = tuple(sorted(set(required) - self._there))
+        self._own = own
+        rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
+        #: Sets of nixpkgs that have libraries which the wheels bring themselves.
+        self._brought = {name for row in rows if row and (name := package_set(row.attr))}
+        #: Stems of needed names that come with a wheel, and attributes that have them -> wheels
+        self._siblings: dict[str, tuple[str, ...]] = {}
+        needed = {name for tree in trees for file in tree.files for name in file.facts.needed}
+        for name in sorted(needed):
+            found = suggest(name, table)
+            wheels = self._by_name(name) or found.wheels
+            if wheels:
+                self._siblings.setdefault(_stem(name), wheels)
+                if found.attribute:
+                    self._siblings.setdefault(found.attribute, wheels)
+
+    def advise(self, *sonames: str) -> Suggestion:
+        """Say who has one of several names any of which would do: the first that is had."""
+        found = [self._one(soname) for soname in sonames]
+        return next((each for each in found if each.is_sure), found[0])
+
+    def _one(self, soname: str) -> Suggestion:
+        found = suggest(soname, self._table)
+        if found.kind == "driver":
+            return found
+        wheels = self._wheels(soname, found)
+        if wheels:
+            absent = tuple(name for name in wheels if name not in self._there)
+            if absent and not set(absent) & set(self._required):
+                return of_wheel(soname, *absent)
+            if absent:
+                note = f"expected from the required wheel {' or '.join(absent)}"
+                return Suggestion(soname=soname, kind="wheel", wheels=absent, notes=(note,))
+            note = f"missing in {listed(wheels)}, which is at hand"
+            return Suggestion(soname=soname, kind="none", notes=(note,))
+        name = package_set(found.attribute)
+        if not found.is_sure or not name or name not in self._brought:
+            return found
+        note = (
+            f"{name} has some of these, but built against other copies of libraries that this "
+            "wheel brings itself"
+        )
+        return replace(found, kind="none", attribute="", notes=(note,))
+
+    def _wheels(self, soname: str, found: Suggestion) -> tuple[str, ...]:
+        """Name the wheels that have a library, or may have it."""
+        stem = _stem(soname)
+        wheels = self._by_name(soname) or found.wheels
+        wheels = wheels or self._siblings.get(found.attribute or stem, ())
+        if not wheels and not found.is_sure:  # libc10_cuda.so lies where libc10.so does
+            parts = stem.split("_")
+            shorter = ("_".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+            wheels = next((self._siblings[each] for each in shorter if each in self._siblings), ())
+        if not wheels and package_set(found.attribute) in self._brought:
+            # Several wheels of one project share a set, and begin with one word.
+            begins = {name.partition("-")[0] for name in self._own}
+            wheels = tuple(name for name in self._required if name.partition("-")[0] in begins)
+        return wheels
+
+    def _by_name(self, soname: str) -> tuple[str, ...]:
+        """Name the required wheels that are called like a library."""
+        letters = _letters(_stem(soname))
+        return tuple(
+            name for name in self._required if any(map(letters.startswith, _name_words(name)))
+        )
+
+
+def distribution_names(folders: Iterable[str]) -> Iterator[str]:
+    """Give the normalised names of what is installed in folders of site-packages."""
+    for folder in folders:
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name.endswith(".dist-info"):
+                yield normalise_name(name.removesuffix(".dist-info").partition("-")[0])
+
+
+def _stem(soname: str) -> str:
+    return soname.partition(".so")[0]
+
+
+def _letters(stem: str) -> str:
+    return re.sub(r"[^a-z0-9+]", "", stem.lower().removeprefix("lib"))
+
+
+def _name_words(project: str) -> Iterator[str]:
+    """Give the words of a project's name that a library of it may begin with."""
+    for word in project.split("-"):
+        if len(word) > 2 and word not in _SAYS_NOTHING and not re.fullmatch(r"cu[0-9]+", word):
+            yield word.removeprefix("lib")

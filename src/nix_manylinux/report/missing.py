@@ -1,0 +1,94 @@
+"""What is missing, for people: the most wanted first, with who has it and who wants it."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.words import WIDTH, count, some, wrap
+from nix_manylinux.nix.packages import explain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.resolve.plan import Problem
+
+#: So many rows still come with the names of files; of more, files are counted.
+_FEW_ROWS = 12
+#: So many libraries of one provider are named where a screen has to do.
+_FEW_NAMES = 6
+
+
+def headline(problems: Sequence[Problem]) -> str:
+    """Say how much is missing: "11 libraries missing, wanted by 12 files"; one file is named."""
+    files = {label for each in problems for label in each.wanted_by}
+    names = count(len(problems), "library", "libraries")
+    who = next(iter(files)) if len(files) == 1 else count(len(files), "file")
+    return f"{names} missing, wanted by {who}"
+
+
+def missing_text(
+    problems: Iterable[Problem],
+    adviser: Adviser,
+    *,
+    everything: bool = False,
+    shorten: bool = False,
+    width: int = WIDTH,
+) -> list[str]:
+    """Give one row for each provider: its libraries, and who wants them, most wanted first.
+
+    ``shorten`` is for those who only look: no more than a screen.
+    """
+    rows: dict[str, list[Problem]] = {}
+    for problem in problems:
+        rows.setdefault(_who(problem, adviser), []).append(problem)
+    # One file stands in the headline.
+    wanting = len({label for row in rows.values() for each in row for label in each.wanted_by}) > 1
+    return rows_text(rows, everything=everything, shorten=shorten, wanting=wanting, width=width)
+
+
+def rows_text(
+    rows: Mapping[str, Sequence[Problem]],
+    *,
+    everything: bool = False,
+    shorten: bool = False,
+    wanting: bool = True,
+    width: int = WIDTH,
+) -> list[str]:
+    """Give a row for each sentence, behind the libraries that it is about; see `missing_text`."""
+
+    def files(members: Iterable[Problem]) -> list[str]:
+        return sorted({label for each in members for label in each.wanted_by})
+
+    ordered = sorted(rows.items(), key=lambda row: (-len(files(row[1])), row[0]))
+    lines = []
+    many = len(ordered) > _FEW_ROWS
+    shown = ordered[: _FEW_ROWS if shorten and not everything else None]
+    for who, problems in shown:
+        members = sorted(problems, key=lambda each: (-len(each.wanted_by), each.name))
+        if everything:
+            lines += [line for each in members for line in _in_full(each, who, width)]
+            continue
+        named = [" or ".join(each.names) for each in members]
+        names = some(named, _FEW_NAMES if shorten else len(named))
+        labels = files(members)
+        counted = f" ({count(len(labels), 'file')})" if many else ""
+        lines += wrap(f"{names}: {who}{counted}", width, rest="    ")
+        if not many and labels and wanting:
+            lines.append(f"    wanted by {some(labels, 1)}")
+    rest = sum(len(members) for _, members in ordered[len(shown) :])
+    if rest:
+        lines.append(f"and {count(rest, 'library', 'libraries')} more, each wanted by fewer (-v)")
+    return lines
+
+
+def _in_full(problem: Problem, who: str, width: int) -> list[str]:
+    lines = wrap(f"{' or '.join(problem.names)}: {who}", width, rest="    ")
+    return [*lines, *(f"    wanted by {label}" for label in problem.wanted_by)]
+
+
+def _who(problem: Problem, adviser: Adviser) -> str:
+    """Say who has a library, or why it can't be had; what nothing provides is nobody's."""
+    said = explain(adviser.advise(*problem.names))
+    if all(label.startswith("/") for label in problem.wanted_by):
+        return problem.reason or said  # a library outside of the trees: no package helps it
+    return f"{said}{f' ({problem.reason})' if problem.reason else ''}"
