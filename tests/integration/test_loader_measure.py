@@ -19,6 +19,7 @@ from tests.support.wheels import tiny_library
 
 from nix_manylinux.api import check_tree, patch_wheel_tree
 from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.base.values import replace
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.edit import edit as writer
 from nix_manylinux.elf.edit.edit import edit_file
@@ -211,7 +212,7 @@ def test_an_executable_stack_that_has_no_header(tmp_path: Path) -> None:
 def test_a_version_asked_of_a_library_without_any(
     files: ElfBuilder, tmp_path: Path, *, versioned: bool
 ) -> None:
-    """Without DT_VERSYM ld.so aborts, with it (and no DT_VERDEF) it warns and goes on."""
+    """Without DT_VERSYM ld.so before 2.41 aborts; with it (and no DT_VERDEF) it warns, goes on."""
     real = files.library(
         "libti.so.5", soname="libti.so.5", source="int tputs(void){return 1;}",
         versions="TI_5 { tputs; };",
@@ -228,7 +229,7 @@ def test_a_version_asked_of_a_library_without_any(
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "e.so").write_bytes(needing.read_bytes())
-    if versioned:
+    if versioned or from_running().libc_version >= (2, 41):
         patched(tree, [other])
         assert not loads(tree / "e.so")
         return
@@ -240,6 +241,29 @@ def test_a_version_asked_of_a_library_without_any(
     assert "check_match" in loads(tree / "e.so")
     checked = check_tree(tree, target=from_running(), libraries=LibraryIndex.from_directories([]))
     assert [each.wanted_by for each in checked.plan.incompatible] == [("e.so",)]
+
+
+def test_an_executable_stack(files: ElfBuilder, tmp_path: Path) -> None:
+    """Dlopen of 2.41 and newer gives none: such a library is mended there, or said to fail."""
+    path = tmp_path / "stack.so"
+    path.write_bytes(files.library("stack.so", libc=True, flags=["-Wl,-z,execstack"]).read_bytes())
+    refused = from_running().libc_version >= (2, 41)
+    assert ("cannot enable executable stack" in loads(path)) == refused
+    checked = check_tree(
+        tmp_path, target=from_running(), libraries=LibraryIndex.from_directories([])
+    )
+    assert bool(checked.plan.incompatible) == refused
+    newer = replace(from_running(), libc_version=(2, 41))
+    libraries = LibraryIndex.from_directories([])
+    (problem,) = check_tree(tmp_path, target=newer, libraries=libraries).plan.incompatible
+    assert problem.wanted_by == ("stack.so",)
+    assert "executable stack" in problem.reason
+    kept = Options(keep_execstack=True)
+    report = patch_wheel_tree(tmp_path, target=newer, libraries=libraries, options=kept)
+    assert any("executable stack" in warning for warning in report.plan.warnings)
+    patch_wheel_tree(tmp_path, target=newer, libraries=libraries)
+    assert not loads(path)
+    assert not check_tree(tmp_path, target=newer, libraries=libraries).plan.incompatible
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -11,12 +11,13 @@ import pytest
 from tests.support.world import AARCH64, I686, LIBC, World, elf, program, target
 
 from nix_manylinux.elf.tokens import expand_tokens
-from nix_manylinux.resolve.loader import Loader, Process
+from nix_manylinux.resolve.loader import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.resolve.process import Process
 
 S390X = AARCH64.__class__(number=62, bits=64, endian="big")
 
@@ -147,6 +148,22 @@ def test_versions_are_held_against_what_is_loaded() -> None:
     }
     assert faults(load(files)) == [("version", "a.so", "/x.so")]
     assert faults(load({**files, "/l/a.so": elf()})) == []
+
+
+def test_what_glibc_2_41_has_changed() -> None:
+    """It takes libraries without any symbol versions; it gives none an executable stack."""
+    files = {
+        "/x.so": elf("a.so", runpath="/l", versions={"V2": "a.so"}),
+        "/l/a.so": elf(versioned=False),
+        "/l/b.so": elf(executable_stack=True),
+        "/y.so": elf("b.so", runpath="/l"),
+        "/bin/y": program("b.so", runpath="/l"),
+    }
+    assert faults(load(files)) == [("version", "a.so", "/x.so")]
+    assert faults(load(files, libc_version=(2, 41))) == []
+    assert faults(load(files, "/y.so")) == []
+    assert faults(load(files, "/y.so", libc_version=(2, 41))) == [("dlopen", "b.so", "/l/b.so")]
+    assert faults(load(files, "/bin/y", libc_version=(2, 41))) == []
 
 
 def test_a_circle_ends() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.loading import Loaded
     from tests.support.store import Store
 
-    from nix_manylinux.resolve.loader import Process
+    from nix_manylinux.resolve.process import Process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.resolve.loader import Fault, Process
     from nix_manylinux.resolve.plan import Options
+    from nix_manylinux.resolve.process import Fault, Process
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex
@@ -205,7 +205,7 @@ class _Checker:
         if fault.kind == "version" and owner is not None:
             self.version_faults.append(fault)
             return
-        if fault.kind in {"version", "refused", "tls"}:
+        if fault.kind in {"version", "refused", "dlopen"}:
             self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
             return
         if fault.kind == "not found" and self.ignore.ignores(label, fault.name):

@@ -8,17 +8,24 @@ taken to be clean, and there is no ld.so.cache, as there is none on Nix.
 from __future__ import annotations
 
 from nix_manylinux.base.errors import BadElf
-from nix_manylinux.base.values import Value, field
+from nix_manylinux.base.values import Value
 from nix_manylinux.data import Libraries, read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens
+from nix_manylinux.resolve.faults import (
+    relocation_faults,
+    stack_faults,
+    tls_faults,
+    version_faults,
+)
+from nix_manylinux.resolve.process import Fault, LoadedObject, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from typing import Protocol
 
-    from nix_manylinux.elf.facts import ElfFacts, VersionNeed
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
 
@@ -43,44 +50,6 @@ class Hit(Value, kw_only=False):
 
     path: str | None = None
     fatal: str = ""
-
-
-class LoadedObject(Value, frozen=False, kw_only=False):
-    """One object of a process. ``path`` is the name that it was opened by."""
-
-    path: str
-    facts: ElfFacts
-    loader: LoadedObject | None
-    names: set[str]
-
-    __eq__, __hash__ = object.__eq__, object.__hash__
-
-
-class Fault(Value, kw_only=False):
-    """Something that makes the loader give up: about ``name``, wanted by ``path``.
-
-    ``kind`` is "not found", "unreadable", "version", "refused" for what this libc
-    doesn't do for a file that it found, or "tls" where only dlopen doesn't: what is
-    there from a program's start (needed, or LD_PRELOAD) has all the room it wants.
-    """
-
-    kind: str
-    name: str
-    path: str
-    reason: str
-
-
-class Process(Value, frozen=False, kw_only=False):
-    """Everything that opening one file brings in, in the order of loading."""
-
-    objects: list[LoadedObject] = field(default_factory=list)
-    #: (path of the one that needs, needed name) -> path of what it gets
-    links: dict[tuple[str, str], str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    #: every name that an object is known by -> the first object that took it
-    known: dict[str, LoadedObject] = field(default_factory=dict)
-    #: what tells a file from another -> the object
-    by_file: dict[str, LoadedObject] = field(default_factory=dict)
 
 
 class Loader:
@@ -129,11 +98,12 @@ class Loader:
                 self._need(process, current, name)
         opened = facts.kind is not ElfKind.PROGRAM
         if self.target.libc == "glibc":
-            process.faults.extend(_version_faults(process))
-            process.faults.extend(_relocation_faults(process, self.target.libc_version))
+            process.faults.extend(version_faults(process, self.target.libc_version))
+            process.faults.extend(relocation_faults(process, self.target.libc_version))
         if opened:
-            room = _STATIC_TLS if self.target.libc == "glibc" else 0
-            process.faults.extend(_tls_faults(process, room))
+            process.faults.extend(tls_faults(process, self.target.libc))
+        if opened and self.target.libc == "glibc":
+            process.faults.extend(stack_faults(process, self.target.libc_version))
         return process
 
     def search(self, directories: Iterable[str], name: str) -> Hit:
@@ -290,93 +260,6 @@ class Loader:
             tokens = {**tokens, "LIB": "lib", "PLATFORM": self.target.machine.name}
         text = expand_tokens(entry, tokens)
         return None if text is None else text.rstrip("/") or "/"
-
-
-def _version_faults(process: Process) -> list[Fault]:
-    """Hold every needed version against the object that answers to the name."""
-    faults = []
-    for current in process.objects:
-        for need in current.facts.needs:
-            provider = process.known.get(need.library)
-            if provider is None:
-                # What is needed is told as not found; no name is the program's own.
-                if need.library and need.library not in current.facts.needed:
-                    reason = "a version of it is needed, and DT_NEEDED has no such name"
-                    faults.append(Fault("version", need.library, current.path, reason))
-                continue
-            reason = version_reason(provider.path, provider.facts, [need])
-            if reason:
-                faults.append(Fault("version", need.library, current.path, reason))
-    return list(dict.fromkeys(faults))
-
-
-def version_reason(path: str, facts: ElfFacts, needs: Sequence[VersionNeed]) -> str:
-    """Say why the file at ``path`` can't answer these needs for glibc; "" where it can.
-
-    A library without DT_VERDEF but with DT_VERSYM lets every version pass; at one
-    without either, ld.so aborts when a symbol is found in it (check_match in
-    elf/dl-lookup.c).
-    """
-    wanted = [need.version for need in needs if not need.weak]
-    if facts.defines:
-        lacking = [version for version in wanted if version not in facts.defines]
-        return f"{path} has no version {', '.join(lacking)}" if lacking else ""
-    if wanted and not facts.versioned:
-        return (
-            f"{path} has no symbol versions at all (no DT_VERSYM), and ld.so aborts"
-            f" where {wanted[0]} is asked of it"
-        )
-    return ""
-
-
-def _relocation_faults(process: Process, version: tuple[int, ...]) -> list[Fault]:
-    """Find files with DT_RELR that this glibc can't relocate, or refuses to.
-
-    glibc 2.36 and newer want the version need GLIBC_ABI_DT_RELR of a file that
-    needs the libc (elf/dl-version.c); older ones know no such relocations.
-    """
-    faults = []
-    for current in process.objects:
-        facts = current.facts
-        if not facts.relative_relocations:
-            continue
-        libc = next((name for name in facts.needed if name.startswith("libc.so.")), None)
-        marked = any(need.version == "GLIBC_ABI_DT_RELR" for need in facts.needs)
-        if version < (2, 36):
-            reason = "it has DT_RELR, which glibc knows from 2.36 on"
-            faults.append(Fault("refused", libc or "DT_RELR", current.path, reason))
-        elif libc and facts.needs and not marked:
-            reason = (
-                "it has DT_RELR without the version need GLIBC_ABI_DT_RELR, and glibc 2.36 and"
-                " newer refuse that: link it with -z pack-relative-relocs"
-            )
-            faults.append(Fault("refused", libc, current.path, reason))
-    return faults
-
-
-#: Bytes of static thread-local storage that glibc keeps for what dlopen brings in:
-#: 1664 (TLS_STATIC_SURPLUS of its default tunables), and what the alignment adds.
-_STATIC_TLS = 1728
-
-
-def _tls_faults(process: Process, room: int) -> list[Fault]:
-    """Find libraries that want more static thread-local storage than dlopen can give.
-
-    musl gives none: it "resolves to dynamic definition" and refuses.
-    """
-    faults = []
-    for current in process.objects:
-        wanted = current.facts.static_tls
-        if not wanted or (current.loader is None and current is not process.objects[0]):
-            continue  # the libc's own is there from the start
-        room -= wanted
-        if room < 0:
-            reason = (
-                f"it wants {wanted} bytes of static thread-local storage (DF_STATIC_TLS), more"
-                " than dlopen has left: only a program that needs or preloads it can load it"
-            )
-            faults.append(Fault("tls", current.path.rpartition("/")[2], current.path, reason))
-    return faults
 
 
 def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:

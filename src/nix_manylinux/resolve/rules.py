@@ -11,7 +11,7 @@ import os
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
-from nix_manylinux.resolve.loader import version_reason
+from nix_manylinux.resolve.faults import version_reason
 from nix_manylinux.resolve.plan import Outcome, Resolution
 from nix_manylinux.target.policy import version_number
 from nix_manylinux.tree.index import inside
@@ -234,7 +234,7 @@ class Resolver:
         facts = self.disk.facts(path) if wanted else None
         if facts is None:
             return ""
-        reason = version_reason(path, facts, wanted)
+        reason = version_reason(path, facts, wanted, self.target.libc_version)
         lacking = [n.version for n in wanted if n.version not in facts.defines]
         best = _highest(facts.defines, lacking[-1]) if lacking else ""
         return f"{reason} (it goes up to {best})" if reason and best else reason

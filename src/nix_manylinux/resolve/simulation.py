@@ -11,8 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nix_manylinux.resolve.loader import Fault, Loader, Process
+    from nix_manylinux.resolve.loader import Loader
     from nix_manylinux.resolve.plan import FilePlan
+    from nix_manylinux.resolve.process import Fault, Process
     from nix_manylinux.tree.index import TreeIndex
 
 
@@ -88,7 +89,7 @@ class Simulation:
         """Make a fault of the loader a problem, unless the file's own resolution told it."""
         owner = self._trees.owner(fault.path, self._loader.files.real)
         wanting = owner.label if owner else fault.path
-        if fault.kind == "tls":
+        if fault.kind == "dlopen":
             self.warnings[f"{wanting}: {fault.reason}"] = None
             return
         if self._problems.knows(fault.name, wanting):

@@ -200,9 +200,7 @@ def read_scheme(interpreter: Interpreter, prefix: str) -> dict[str, str]:
             where=interpreter.executable,
             hint="only an interpreter that runs on this machine does",
         )
-    return {
-        name: os.path.normpath(folders[name].replace(_PREFIX, prefix, 1)) for name in _SCHEME
-    }
+    return {name: os.path.normpath(folders[name].replace(_PREFIX, prefix, 1)) for name in _SCHEME}
 
 
 def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answer | None:
