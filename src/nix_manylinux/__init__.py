@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from nix_manylinux.install import install_wheel
+    from nix_manylinux.repair.model import NotPortable, RepairedWheel, RepairOptions
+    from nix_manylinux.repair.wheel import repair_wheel
     from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Report, Unresolved
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts
@@ -43,9 +45,12 @@ __all__ = [
     "IncompatibleWheel",
     "LibraryIndex",
     "NixManylinuxError",
+    "NotPortable",
     "Options",
     "PatchedWheel",
     "Plan",
+    "RepairOptions",
+    "RepairedWheel",
     "Report",
     "Target",
     "TreeFacts",
@@ -58,6 +63,7 @@ __all__ = [
     "patch_wheel",
     "patch_wheel_tree",
     "plan_tree",
+    "repair_wheel",
 ]
 
 #: The module that each public name lives in.
@@ -71,9 +77,12 @@ _HOMES = {
     "IncompatibleWheel": "base.errors",
     "LibraryIndex": "tree.libraries",
     "NixManylinuxError": "base.errors",
+    "NotPortable": "repair.model",
     "Options": "resolve.plan",
     "PatchedWheel": "resolve.plan",
     "Plan": "resolve.plan",
+    "RepairOptions": "repair.model",
+    "RepairedWheel": "repair.model",
     "Report": "resolve.plan",
     "Target": "target.target",
     "TreeFacts": "tree.facts",
@@ -86,6 +95,7 @@ _HOMES = {
     "patch_wheel": "api",
     "patch_wheel_tree": "api",
     "plan_tree": "api",
+    "repair_wheel": "repair.wheel",
 }
 
 

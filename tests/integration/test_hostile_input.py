@@ -57,13 +57,14 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_hostile_wheel_is_one_error(
     fault: str, tmp_path: Path, temporary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """patch, inspect, graph and expr: status 1, one error that names the wheel, no file left."""
+    """Every command that reads one: status 1, one error that names the wheel, no file left."""
     path = WHEELS[fault].write(tmp_path)
     output = tmp_path / "out"
     output.mkdir()
     before = snapshot(tmp_path)
     for words in (
         ["patch", path, *COMMON, "--output-dir", str(output)],
+        ["repair", path, "--output-dir", str(output)],
         ["inspect", path, *COMMON],
         ["graph", path, *COMMON, "-o", str(output / "graph.html")],
         ["expr", path],

@@ -355,3 +355,56 @@ def test_more_than_four_gigabytes(tmp_path: Path) -> None:
     with open_wheel(str(output)) as wheel:
         assert max(member.size for member in wheel.members) == size
     output.unlink()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 8192, 50_000])
+def test_parts_make_one_stream(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deflated in parts, files and bytes alike inflate to what they were, for every reader."""
+    from nix_manylinux.wheel.archive import write as archive_write
+
+    monkeypatch.setattr(archive_write, "_PART", 4096)
+    made = MadeWheel(files=FILES)
+    path = made.write(tmp_path)
+    data = (b"%d,".join([b""] * 20) % tuple(range(19)) * (size // 20 + 1))[:size]
+    (tmp_path / "new").write_bytes(data)
+    outputs = []
+    for cores in ({0}, {0, 1, 2}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores)
+        output = tmp_path / f"{len(cores)}.whl"
+        with open_wheel(path) as wheel:
+            wheel.extract({})
+            write_wheel(
+                wheel, {"made/_ext.so": str(tmp_path / "new")}, output_path=str(output),
+                extra={f"{INFO}/more": data}, compression=6,
+            )  # fmt: skip
+        outputs.append(output.read_bytes())
+        with zipfile.ZipFile(output) as archive:
+            assert archive.testzip() is None
+            assert archive.read("made/_ext.so") == archive.read(f"{INFO}/more") == data
+            info = archive.getinfo("made/_ext.so")
+            assert (info.compress_type == zipfile.ZIP_DEFLATED) == (size > 1)
+            assert info.compress_size <= size
+    assert outputs[0] == outputs[1]
+    named = tmp_path / "named" / made.file_name
+    named.parent.mkdir()
+    named.write_bytes(outputs[0])
+    validate(named)
+
+
+def test_what_a_check_raises_leaves_no_output(tmp_path: Path) -> None:
+    """It is called with the whole file, under another name; the old one stays."""
+    path = MadeWheel(files=FILES).write(tmp_path)
+    output = tmp_path / "out" / "made.whl"
+    output.parent.mkdir()
+    output.write_bytes(b"old")
+
+    def check(written: str) -> None:
+        assert zipfile.ZipFile(written).testzip() is None
+        raise BadWheel("made up")
+
+    with open_wheel(path) as wheel:
+        wheel.extract({})
+        with pytest.raises(BadWheel, match="made up"):
+            write_wheel(wheel, {}, output_path=str(output), check=check)
+    assert os.listdir(output.parent) == [output.name]
+    assert output.read_bytes() == b"old"

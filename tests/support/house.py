@@ -33,11 +33,12 @@ WINGS = {
     "nix.expression": "base data elf wheel target tree resolve nix",
     "lock": "base data target nix nix.expression wheel",
     "report": "base data elf wheel target tree resolve nix",
+    "repair": "base elf elf.edit wheel target tree resolve report",
     "report.picture": "base data elf wheel target tree resolve nix report",
     "api": "base data elf wheel target tree resolve write nix report",
     "install": "base data elf wheel target tree resolve write nix report api",
     "cli": "base data elf target tree resolve lock nix nix.expression report report.picture"
-    " api install",
+    " api install repair",
 }
 
 #: A place in the document: path and line, then the text that stands in that line.

@@ -12,6 +12,7 @@ from nix_manylinux.cli.options import (
     library_options,
     missing_option,
     rule_options,
+    size,
     target_options,
 )
 from nix_manylinux.resolve.plan import Options
@@ -104,6 +105,44 @@ def _install(command: argparse.ArgumentParser) -> None:
     target_options(command)
     library_options(command)
     rule_options(command)
+
+
+def _repair(command: argparse.ArgumentParser) -> None:
+    common(command, "WHEEL", many=True)
+    add = command.add_argument
+    add("-o", "--output-dir", metavar="DIR", required=True, help="where repaired wheels go")
+    add("--dry-run", action="store_true", help="decide everything, write nothing")
+    add(
+        "--policy", default="auto", metavar="NAME",
+        help="manylinux_X_Y, musllinux_X_Y, or auto: the oldest that is kept (default)",
+    )  # fmt: skip
+    add(
+        "--also-tags", choices=("aliases", "kept"), default="",
+        help="aliases: the policy's names of before PEP 600, too; kept: the oldest policy, too",
+    )  # fmt: skip
+    add("--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)")
+    add(
+        "--exclude", action="append", metavar="GLOB",
+        help="a library to leave to the system that the wheel is installed on; libx.so covers"
+        " libx.so.1",
+    )  # fmt: skip
+    add("--graft", action="append", metavar="SONAME", help="a library that is loaded by dlopen")
+    add(
+        "--allow-store-paths", action="append", metavar="GLOB",
+        help="members that may name paths of the Nix store",
+    )  # fmt: skip
+    add("--strip", action="store_true", help="take symbols and debug sections away ($STRIP)")
+    add("--lib-dir", metavar="NAME", help="the folder for libraries (default: NAME.libs)")
+    add(
+        "--allow-isa", choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
+        default="x86-64", help="the instruction set that files may need",
+    )  # fmt: skip
+    add(
+        "--compression", type=int, choices=range(10), default=6, metavar="0..9",
+        help="for what is written anew; 0 stores it (default: 6)",
+    )  # fmt: skip
+    add("--max-size", type=size, metavar="BYTES",
+        help="unpacked size of a wheel that is still believed")  # fmt: skip
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -203,6 +242,7 @@ def _graph(command: argparse.ArgumentParser) -> None:
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "patch": ("link a wheel, or trees in place", _patch),
     "install": ("install wheels into a prefix, linked, in one pass", _install),
+    "repair": ("make a wheel that runs on any Linux: libraries come along", _repair),
     "check": ("would everything load? changes nothing", _check),
     "inspect": ("tags, policy, needs, versions, who provides what", _inspect),
     "expr": ("print a ready buildPythonPackage expression", _expr),

@@ -26,6 +26,10 @@ def carry_out(run: Run) -> int:
         return install(run)
     if given.command == "check":
         return check(run)
+    if given.command == "repair":
+        from nix_manylinux.cli.portable import repair  # noqa: PLC0415 - patch needs none of it
+
+        return repair(run)
     from nix_manylinux.cli import views  # noqa: PLC0415 - patch needs none of these
 
     {

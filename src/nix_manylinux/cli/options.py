@@ -43,7 +43,7 @@ def library_options(command: argparse.ArgumentParser) -> None:
         "--python-libs", action="append", metavar="DIR",
         help="another wheel's site-packages (repeatable)",
     )  # fmt: skip
-    group.add_argument("--max-size", type=_size, metavar="BYTES",
+    group.add_argument("--max-size", type=size, metavar="BYTES",
                        help="unpacked size of a wheel that is still believed")  # fmt: skip
 
 
@@ -123,7 +123,8 @@ def ignore_options(add: Callable[..., object]) -> None:
     )
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Read a number of bytes, as argparse's ``type``."""
     value = int(text)
     if value <= 0:
         raise argparse.ArgumentTypeError("must be more than 0")

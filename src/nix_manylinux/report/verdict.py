@@ -11,6 +11,7 @@ unicode, PyFPE_jbuf, and instruction sets beyond the baseline.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 
 from nix_manylinux.base.values import Value
@@ -20,8 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from nix_manylinux.target.policy import Policies, Policy
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.target.policy import Limits, Policies, Policy
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
+
+#: ".cpython-312-aarch64-linux-musl.so"
+_MODULE_SUFFIX = r"\.cpython-3(\d+)t?-\w+-linux-(gnu|musl)\w*\.so$"
 
 
 class Breach(Value):
@@ -66,12 +71,12 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
     """
     tags = claimed or [tag for each in facts.distributions for tag in each.tags]
     platforms = tuple(dict.fromkeys(tag.rpartition("-")[2] for tag in tags))
-    arch = _architecture(platforms, facts.files)
-    libc = _libc(platforms, facts.files)
+    arch = architecture(platforms, facts.files)
+    libc = libc_of(platforms, facts.files)
     files = [
         file
         for file in facts.files
-        if file.facts.machine.name == arch and _libc_of(file) in {libc, None}
+        if file.facts.machine.name == arch and libc_needed(file) in {libc, None}
     ]
     if not files:
         return Verdict(claimed=platforms, kept="any", by_versions="any")
@@ -115,21 +120,26 @@ def _judge(
             continue
         for name, wanted_by in search.outside(file, allowed):
             outside.setdefault(name, []).append(wanted_by.label)
-    newer: dict[tuple[str, str], list[str]] = {}
-    for file in files:
-        for need in file.facts.needs:
-            if not _is_loader(need.library) and not limits.allows(need.version):
-                newer.setdefault((need.library, need.version), []).append(file.label)
     return (
         [
             Breach(library=name, version="", wanted_by=tuple(sorted(set(labels))))
             for name, labels in sorted(outside.items())
         ],
-        [
-            Breach(library=library, version=version, wanted_by=tuple(sorted(set(labels))))
-            for (library, version), labels in sorted(newer.items())
-        ],
+        too_new([(file.label, file.facts) for file in files], limits),
     )
+
+
+def too_new(files: Iterable[tuple[str, ElfFacts]], limits: Limits) -> list[Breach]:
+    """List the symbol versions that files, each with its label, want beyond a policy's limits."""
+    newer: dict[tuple[str, str], set[str]] = {}
+    for label, facts in files:
+        for need in facts.needs:
+            if not is_linker(need.library) and not limits.allows(need.version):
+                newer.setdefault((need.library, need.version), set()).add(label)
+    return [
+        Breach(library=library, version=version, wanted_by=tuple(sorted(labels)))
+        for (library, version), labels in sorted(newer.items())
+    ]
 
 
 class _Search:
@@ -152,7 +162,7 @@ class _Search:
             file = queue.pop()
             directories = (*inherited, *self._directories(file))
             for name in file.facts.needed:
-                if name in allowed or _is_loader(name):
+                if name in allowed or is_linker(name):
                     continue
                 paths = (f"{where}/{name}" if where else name for where in directories)
                 found = next((self._by_path[path] for path in paths if path in self._by_path), None)
@@ -179,22 +189,30 @@ class _Search:
         return known
 
 
-def _is_loader(name: str) -> bool:
+def is_linker(name: str) -> bool:
     """Whether a soname is a dynamic linker's, which every policy allows."""
     return "ld-linux" in name or name in {"ld64.so.1", "ld64.so.2"}
 
 
-def _libc_of(file: TreeFile) -> str | None:
+def libc_needed(file: TreeFile) -> str | None:
     """Tell which libc a file is linked with; None where it needs none."""
     for name in file.facts.needed:
         if name == "libc.so" or name.startswith(("libc.musl-", "ld-musl-")):
             return "musl"
-        if name.startswith("libc.so.6") or _is_loader(name):
+        if name.startswith("libc.so.6") or is_linker(name):
             return "glibc"
-    return None
+    # A module that needs no libc says in its name which Python may load it (PEP 3149).
+    suffix = re.search(_MODULE_SUFFIX, file.path)
+    if suffix is None:
+        return None
+    if suffix[2].startswith("musl"):
+        return "musl"
+    # Before 3.11, CPython said "gnu" of musl, too.
+    return "glibc" if int(suffix[1]) >= 11 else None
 
 
-def _architecture(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
+def architecture(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
+    """Tell the architecture that tags name, else that of most files; "any" without files."""
     for platform in platforms:
         floor = parse_floor(platform)
         if floor and floor.arch:
@@ -204,12 +222,12 @@ def _architecture(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
     return _most(file.facts.machine.name for file in files) or "any"
 
 
-def _libc(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
-    """Tell the libc that the tags name, if they name one; else what most files need."""
+def libc_of(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
+    """Tell the libc that the tags name, if they name one; else what most files need, or glibc."""
     named = {floor.libc for platform in platforms if (floor := parse_floor(platform))}
     if len(named) == 1:
         return named.pop()
-    return _most(libc for file in files if (libc := _libc_of(file))) or "glibc"
+    return _most(libc for file in files if (libc := libc_needed(file))) or "glibc"
 
 
 def _most(values: Iterable[str]) -> str | None:

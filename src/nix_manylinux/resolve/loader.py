@@ -53,7 +53,10 @@ class Hit(Value, kw_only=False):
 
 
 class Loader:
-    """A dynamic linker: the target's kind of libc, looking at ``files``."""
+    """A dynamic linker: the target's kind of libc, looking at ``files``.
+
+    ``default`` are directories of the system that are searched last, behind the libc's.
+    """
 
     def __init__(
         self,
@@ -62,9 +65,11 @@ class Loader:
         *,
         hwcaps: tuple[str, ...] = (),
         reserved: tuple[str, ...] = (),
+        default: tuple[str, ...] = (),
     ) -> None:
         self.target = target
         self.files = files
+        self._default = default
         self._subdirectories = (*hwcaps, "") if target.libc == "glibc" else ("",)
         self._reserved = reserved
         self._searches: dict[tuple[str, str], Hit | None] = {}
@@ -184,8 +189,12 @@ class Loader:
         else:
             hit = self.search(self.own_path(current.path, current.facts), name)
         if hit.path is None and not hit.fatal and not current.facts.no_default_path:
-            return Hit(self.target.libc_sonames.get(name))
+            return self._of_the_system(name)
         return hit
+
+    def _of_the_system(self, name: str) -> Hit:
+        known = self.target.libc_sonames.get(name)
+        return Hit(known) if known else self.search(self._default, name)
 
     def _resolve_musl(self, current: LoadedObject, name: str) -> Hit:
         if name.startswith(self._reserved):
@@ -196,7 +205,7 @@ class Loader:
             if hit.path or hit.fatal:
                 return hit
             step = step.loader
-        return Hit(self.target.libc_sonames.get(name))
+        return self._of_the_system(name)
 
     @staticmethod
     def _inherited(current: LoadedObject, root: LoadedObject) -> list[LoadedObject]:

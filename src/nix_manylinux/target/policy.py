@@ -71,6 +71,8 @@ class Policy(Value):
     """One policy: ``sonames`` are the same for every architecture in ``limits``.
 
     Of two policies of one libc, the one of higher ``priority`` asks less of a system.
+    ``forbidden`` are symbols, by soname, that may not be taken from a library although
+    it is allowed.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Policy(Value):
     priority: int
     sonames: frozenset[str]
     limits: dict[str, Limits] = field(hash=False)
+    forbidden: dict[str, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
 class Policies(Value):
@@ -156,6 +159,11 @@ def load_policies() -> Policies:
                         },
                     )
                     for arch, limits in entry["arch"].items()
+                },
+                forbidden={
+                    soname: frozenset(symbols)
+                    for named in entry.get("forbidden", ())
+                    for soname, symbols in raw["forbidden"][named].items()
                 },
             )
         )

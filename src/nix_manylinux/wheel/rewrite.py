@@ -7,20 +7,21 @@ import fcntl
 import os
 import re
 import stat
+from contextlib import nullcontext
 
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import executable, write_all_at
+from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
-from nix_manylinux.wheel.archive.format import STORED
-from nix_manylinux.wheel.archive.write import Content, fill
+from nix_manylinux.wheel.archive.write import Content, deflate, fill
 from nix_manylinux.wheel.record import Record, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.wheel.archive.format import Member
@@ -43,22 +44,27 @@ def write_wheel(
     changed: Mapping[str, str],
     *,
     output_path: str,
-    extra: Mapping[str, bytes] | None = None,
+    extra: Mapping[str, str | bytes] | None = None,
     allowed: Collection[str] = (),
     source_date_epoch: int | None = None,
+    compression: int = 0,
+    check: Callable[[str], None] | None = None,
     sha256: bool = True,
     progress: Progress | None = None,
 ) -> str:
     """Write ``wheel`` to ``output_path`` with new contents; give the file's SHA-256 in hex.
 
     ``changed`` maps member names to files, ``extra`` names of new (or renewed)
-    members to bytes; both are stored unpacked and listed in RECORD. Other
+    members to bytes, or to files; both are listed in RECORD, and stored unpacked, or
+    deflated at the level ``compression``. Other
     members are copied as they are packed, in the same order; new ones come
     before RECORD. Modes stay, but members in ``allowed`` may be executed; times
     are ``source_date_epoch`` (seconds, UTC) where that is given, else the
     input's. A `REFERENCES` member of an earlier run that is not in ``extra``
     is left out. The wheel's contents must have been checked, by `Wheel.unpack` or `Wheel.extract`.
     Without ``sha256``, for which all of the output is read once more, "" is given.
+    ``check`` is called with the path of the whole file before it gets its name; what it
+    raises is raised, and there is no output.
 
     The output is written beside its place, synced, and renamed: after a
     failure the old file is there and nothing else. Raises WriteFailed, and
@@ -79,24 +85,32 @@ def write_wheel(
         }
         dropped = {f"{wheel.dist_info}/{REFERENCES}"} - extra.keys()
         members = [m for m in _members(wheel.members, own, list(extra)) if m.name not in dropped]
-        sizes = {name: content.size for name, content in contents.items()}
         changes = wheel.mended or bool(contents) or len(members) < len(wheel.members)
-        if changes:
-            # The digests are still missing: it is as long as it will be.
-            sizes[own] = _new_record(wheel.record, own, contents, dropped).size
-        placed = lay_out(_renewed(members, sizes, allowed, source_date_epoch))
-        # RECORD is the last to be known, wherever its place is.
-        pairs = list(zip(members, placed, strict=True))
-        before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
-        with _replaced(output_path) as descriptor:
-            written = fill(wheel.descriptor, descriptor, before, contents, progress)
+        with scratch_folder() if compression and changes else nullcontext("") as scratch:
+            renewed = dict(contents)
+            if scratch:
+                deflate([*contents.values()], compression, scratch)
             if changes:
-                record = _new_record(wheel.record, own, contents, dropped)
-                (place,) = (member for member in placed if member.name == own)
-                written[own] = record.write(descriptor, place)
-            end = placed[-1].data + placed[-1].packed
-            write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
-            return _sha256(descriptor) if sha256 else ""
+                # Where digests are still missing, it is as long as it will be.
+                renewed[own] = _new_record(wheel.record, own, contents, dropped)
+                if scratch:
+                    deflate([renewed[own]], compression, scratch)
+            placed = lay_out(_renewed(members, renewed, allowed, source_date_epoch))
+            # RECORD is the last to be known, wherever its place is.
+            pairs = list(zip(members, placed, strict=True))
+            before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
+            with _replaced(output_path) as (descriptor, temporary):
+                written = fill(wheel.descriptor, descriptor, before, contents, progress)
+                if changes:
+                    if not scratch:
+                        renewed[own] = _new_record(wheel.record, own, contents, dropped)
+                    (place,) = (member for member in placed if member.name == own)
+                    written[own] = renewed[own].write(descriptor, place)
+                end = placed[-1].data + placed[-1].packed
+                write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
+                if check is not None:
+                    check(temporary)
+                return _sha256(descriptor) if sha256 else ""
     except BadWheel as error:
         error.at(wheel.path)
         raise
@@ -193,19 +207,20 @@ def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Me
 
 def _renewed(
     members: Iterable[Member],
-    sizes: Mapping[str, int],
+    contents: Mapping[str, Content],
     allowed: Collection[str],
     source_date_epoch: int | None,
 ) -> Iterator[Member]:
-    """Give the members as they are to be but for CRCs; those in ``sizes`` are new, and stored."""
+    """Give the members as they are to be but for CRCs; those in ``contents`` are new."""
     moment = None if source_date_epoch is None else dos_moment(source_date_epoch)
     for member in members:
         new = _allowed(member) if member.name in allowed else member
         if moment is not None:
             new = replace(new, moment=moment)
-        size = sizes.get(member.name)
-        if size is not None:
-            new = replace(new, method=STORED, size=size, packed=size)
+        content = contents.get(member.name)
+        if content is not None:
+            method, size, packed = content.method, content.size, content.packed
+            new = replace(new, method=method, size=size, packed=packed)
         yield new
 
 
@@ -256,15 +271,18 @@ def _delete_unfinished(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def _replaced(path: str) -> Iterator[int]:
-    """Open a new file that takes the place of ``path`` when the block is done, or vanishes."""
+def _replaced(path: str) -> Iterator[tuple[int, str]]:
+    """Open a new file that takes the place of ``path`` when the block is done, or vanishes.
+
+    Gives its descriptor, and its name meanwhile.
+    """
     _delete_unfinished(os.path.dirname(path) or ".")
     with signals_held() as interrupts:
         temporary, descriptor = _begin(path)
         try:
             try:
                 interrupts.release()
-                yield descriptor
+                yield descriptor, temporary
                 os.fsync(descriptor)
             finally:
                 interrupts.hold()

@@ -11,12 +11,12 @@ import os
 import zlib
 
 from nix_manylinux.base.digest import encode_digest, new_hash
-from nix_manylinux.base.files import write_all_at
+from nix_manylinux.base.files import write_all, write_all_at
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import local_header
-from nix_manylinux.wheel.archive.format import bad, read_exactly
+from nix_manylinux.wheel.archive.format import DEFLATED, STORED, bad, read_exactly
 from nix_manylinux.wheel.archive.read import packed_pieces
 
 TYPE_CHECKING = False
@@ -34,22 +34,52 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 #: Bytes of packed neighbours that are copied with one read and one write.
 _RUN = 1 << 20
-#: How many bytes are copied while one is hashed.
+#: How many bytes are copied while one is hashed; how many are hashed while one is deflated.
 _COPIED = 8
+_DEFLATED = 8
+#: Bytes that are deflated by themselves, and how far back deflate refers (RFC 1951).
+_PART, _WINDOW = 4 << 20, 32 << 10
 
 
 class Content:
     """What a member is to hold: ``source`` is a file's path, or bytes.
 
-    ``size`` is known at once, ``hash`` once it is written. Until then it is
-    another digest of the same length, in RECORD's spelling.
+    ``size`` is known at once, ``hash`` once it is written, or `deflated`. Until then it is
+    another digest of the same length, in RECORD's spelling. ``packed`` is the size in the
+    archive.
     """
 
     def __init__(self, source: str | bytes, algorithm: str) -> None:
         self.source = source
         self._algorithm = algorithm
-        self.size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+        self.size = self.packed = (
+            len(source) if isinstance(source, bytes) else os.stat(source).st_size
+        )
         self.hash = encode_digest(algorithm, new_hash(algorithm).digest())
+        #: Files that hold the deflated bytes, one behind the other; none where it is stored.
+        self.parts: list[str] = []
+        self._crc = 0
+
+    @property
+    def method(self) -> int:
+        """How the member is packed."""
+        return DEFLATED if self.parts else STORED
+
+    def measure(self, look: Look) -> None:
+        """Learn hash and CRC before anything is written."""
+        state = new_hash(self._algorithm)
+        for piece in self.pieces():
+            look()
+            state.update(piece)
+            self._crc = zlib.crc32(piece, self._crc)
+        self.hash = encode_digest(self._algorithm, state.digest())
+
+    def part(self, start: int, end: int) -> bytes:
+        """Give the bytes from ``start`` to ``end``."""
+        if isinstance(self.source, bytes):
+            return self.source[start:end]
+        with open(self.source, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), end - start, start)
 
     def write(self, descriptor: int, member: Member, look: Look = lambda: None) -> Member:
         """Fill the member's place, header included; gives the member with its true CRC.
@@ -57,6 +87,8 @@ class Content:
         ``look`` is called before each piece. Raises BadWheel where the file
         has another size by now, and OSError.
         """
+        if self.parts:
+            return self._write_parts(descriptor, member, look)
         state = new_hash(self._algorithm)
         crc = 0
         position, end = member.data, member.data + member.size
@@ -75,6 +107,18 @@ class Content:
         write_all_at(descriptor, local_header(member), member.start)
         return member
 
+    def _write_parts(self, descriptor: int, member: Member, look: Look) -> Member:
+        position = member.data
+        for path in self.parts:
+            look()
+            with open(path, "rb", buffering=0) as file:
+                data = file.read()
+            write_all_at(descriptor, data, position)
+            position += len(data)
+        member = replace(member, crc=self._crc)
+        write_all_at(descriptor, local_header(member), member.start)
+        return member
+
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Give all bytes; each piece is good until the next one is asked for."""
         if isinstance(self.source, bytes):
@@ -85,6 +129,49 @@ class Content:
         with open(self.source, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 yield view[:count]
+
+
+def deflate(contents: Sequence[Content], level: int, folder: str) -> None:
+    """Deflate contents on all processors, into files of ``folder``; their hashes are known then.
+
+    Cut where they are cut, whatever number of processors there is, each part with what is
+    before it as its dictionary: a stream like any other, a thousandth longer. What doesn't
+    become shorter is stored. Raises OSError.
+    """
+    jobs: list[tuple[int, int]] = []
+    for index, content in enumerate(contents):
+        jobs += [(index, -1), *((index, start) for start in range(0, content.size, _PART))]
+    sizes = [contents[i].size if start < 0 else _DEFLATED * _PART for i, start in jobs]
+    # A folder of its own for each call: names tell of nothing else.
+    place = os.path.join(folder, f"deflated-{len(os.listdir(folder))}")
+    os.mkdir(place)
+
+    def do(number: int, look: Look) -> tuple[str, int]:
+        index, start = jobs[number]
+        content = contents[index]
+        if start < 0:
+            content.measure(look)
+            return "", 0
+        look()
+        before = content.part(max(0, start - _WINDOW), start)
+        packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, 0, before)
+        last = start + _PART >= content.size
+        data = packer.compress(content.part(start, start + _PART))
+        data += packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        path = os.path.join(place, f"{index}-{start}")
+        with open(path, "wb", buffering=0) as file:
+            write_all(file.fileno(), data)
+        return path, len(data)
+
+    parts: dict[int, list[tuple[str, int]]] = {}
+    for (index, start), made in zip(jobs, in_parallel(do, sizes), strict=True):
+        if start >= 0:
+            parts.setdefault(index, []).append(made)
+    for index, made_of in parts.items():
+        packed = sum(size for _, size in made_of)
+        if packed < contents[index].size:
+            contents[index].packed = packed
+            contents[index].parts = [path for path, _ in made_of]
 
 
 def _changed(member: Member) -> Exception:

@@ -1,0 +1,70 @@
+"""`repair`: wheels that run anywhere."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.values import field_names
+from nix_manylinux.cli.run import DONE, REFUSED, USAGE, Run
+from nix_manylinux.repair.model import NotPortable, RepairOptions
+from nix_manylinux.repair.text import findings_text, loads_text, repaired_json, repaired_text
+from nix_manylinux.repair.wheel import repair_wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def repair(run: Run) -> int:
+    """Repair wheels one by one; gives the worst exit status."""
+    wheels = run.arguments.paths
+    if len(wheels) > 1 and run.arguments.json:
+        return run.usage("--json reports on one wheel; repair them one by one")
+    return max([_repair(run, wheel) for wheel in wheels])
+
+
+def _options(run: Run) -> RepairOptions:
+    given = vars(run.arguments.extra)
+    own: dict[str, Any] = {}
+    for name in field_names(RepairOptions):
+        value = given.get(name)
+        if value is not None:
+            own[name] = tuple(value) if isinstance(value, list) else value
+    return RepairOptions(**own)
+
+
+def _repair(run: Run, wheel: str) -> int:
+    try:
+        done = repair_wheel(
+            wheel,
+            output_dir=run.arguments.output_dir or "",
+            libraries=run.libraries(),
+            options=_options(run),
+            strip=run.environment.get("STRIP") or "strip",
+            source_date_epoch=run.epoch(),
+            dry_run=run.arguments.dry_run,
+            progress=run.console.progress,
+        )
+    except NixManylinuxError as error:
+        _refused(run, wheel, error)
+        return USAGE if isinstance(error, BadOption) else REFUSED
+    run.console.say(run.console.paint(os.path.basename(wheel), "bold"))
+    run.console.say_all(
+        repaired_text(done, verb="would write" if run.arguments.dry_run else "wrote")
+    )
+    for warning in done.warnings:
+        run.console.warn(warning)
+    run.console.say_all(loads_text(done, everything=run.console.verbose))
+    run.write_json(repaired_json(done))
+    return DONE
+
+
+def _refused(run: Run, wheel: str, error: NixManylinuxError) -> None:
+    if isinstance(error, NotPortable):
+        name = os.path.basename(wheel)
+        run.console.insist([f"{run.console.paint('error:', 'red')} {name} can't be repaired"])
+        run.console.insist(findings_text(error, everything=run.console.verbose))
+    else:
+        run.console.fail(error)
+    run.write_json(repaired_json(error=error))

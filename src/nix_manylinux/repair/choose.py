@@ -1,0 +1,292 @@
+"""Which policy a wheel is to keep: the oldest that its files, and what they graft, allow."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.errors import BadElf, BadOption
+from nix_manylinux.base.values import Value, replace
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.properties import dynamic_strings, needed_isa, wanted_symbols
+from nix_manylinux.repair.model import Finding, NotPortable
+from nix_manylinux.repair.needs import walk
+from nix_manylinux.repair.system import System, is_promised, loader_of, promised_names
+from nix_manylinux.report.verdict import architecture, libc_needed, libc_of, too_new
+from nix_manylinux.target.policy import floor, policy_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.repair.model import RepairOptions
+    from nix_manylinux.repair.needs import Needs
+    from nix_manylinux.report.verdict import Breach
+    from nix_manylinux.target.policy import Policies, Policy
+    from nix_manylinux.tree.facts import TreeFacts, TreeFile
+    from nix_manylinux.tree.libraries import LibraryIndex
+
+_ISA = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+#: The glibc that asks most of what is loaded: newer ones let libraries without versions pass,
+#: and executable stacks are refused by the files' own facts.
+_STRICT = (2, 40)
+#: What Cython looked for in Python 2 and 3.6; no manylinux Python has them.
+_NO_PYTHON_HAS = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
+
+
+class Choice(Value):
+    """The policy that was chosen, the platform tags for it, and what it takes to keep it.
+
+    ``files`` are those that count: linked, for ``arch``, with the policy's libc or none.
+    ``others`` are the rest, which stay as they are; ``root`` is the tree of both.
+    ``left`` are sonames that were excluded and are needed.
+    """
+
+    policy: Policy
+    arch: str
+    platforms: tuple[str, ...]
+    root: str
+    files: tuple[TreeFile, ...]
+    others: tuple[TreeFile, ...]
+    needs: Needs
+    left: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Chooser:
+    """Judges one unpacked wheel by all policies of its machine and libc."""
+
+    def __init__(
+        self,
+        facts: TreeFacts,
+        platforms: Sequence[str],
+        policies: Policies,
+        libraries: LibraryIndex,
+        options: RepairOptions,
+    ) -> None:
+        linked = [
+            file
+            for file in facts.files
+            if file.facts.kind.is_linked or file.facts.kind is ElfKind.STATIC
+        ]
+        self.facts, self.policies, self.options = facts, policies, options
+        self.libraries = libraries
+        self.arch = architecture(platforms, linked)
+        # What nothing in the wheel tells, the policy that was asked for does.
+        asked = [] if any(map(libc_needed, linked)) else [options.policy]
+        self.libc = libc_of([*platforms, *asked], linked)
+        self.files = tuple(
+            file
+            for file in linked
+            if file.facts.machine.name == self.arch and libc_needed(file) in {self.libc, None}
+        )
+        self._others = tuple(file for file in linked if file not in self.files)
+        self._symbols: dict[str, frozenset[str]] = {}
+        self._walks: dict[frozenset[str], tuple[Needs, frozenset[str]]] = {}
+        self.known = [
+            policy
+            for policy in policies.policies
+            if policy.libc == self.libc and self.arch in policy.limits
+        ]
+        self.extra = self._runtime_grafts()
+
+    def _runtime_grafts(self) -> tuple[str, ...]:
+        found = []
+        for soname in self.options.graft:
+            path = next(iter(self.libraries.named(soname)), None)
+            if path is None:
+                raise BadOption(
+                    "no --libs folder has this library, which is to come along",
+                    where=f"--graft {soname}",
+                    hint="give its folder with --libs",
+                )
+            found.append(path)
+        return tuple(found)
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the wheel has no native code at all."""
+        return not self.files and not self._others
+
+    def choose(self, where: str) -> Choice:
+        """Give the policy to keep; raises `NotPortable` with all that forbids every one."""
+        if not self.files:
+            labels = tuple(file.label for file in self._others)
+            what = f"no file is for {self.arch} and {self.libc}, as the wheel's tag says"
+            raise NotPortable([Finding("machine", what, labels)], where=where)
+        if not self.known:
+            raise BadOption(
+                f"no {self.libc} policy knows the architecture {self.arch}",
+                where=where,
+                hint="give a wheel for one of the architectures of PEP 600 and PEP 656",
+            )
+        fine = [policy for policy in self.known if not self._newer(policy)]
+        fine = [policy for policy in fine if not self._forbidden(policy)]
+        # An older policy that has to take more along is not worth it (auditwheel's rule).
+        fewest = min(self._needs(policy)[0].count for policy in self.known)
+        kept = [policy for policy in fine if self._needs(policy)[0].count <= fewest]
+        best = (kept[-1] if self.libc == "musl" else kept[0]) if kept else None
+        if self.options.policy == "auto":
+            chosen, name = best or self.known[-1], ""
+        else:
+            chosen, name = self._asked(where)
+        needs, left = self._needs(chosen)
+        findings = list(self._findings(chosen, needs))
+        if findings:
+            fitting = f"{fine[0].name}_{self.arch}" if fine and chosen not in fine else ""
+            raise NotPortable(findings, where=where, fitting=fitting)
+        warnings = [*needs.notes, *self._unused_excludes(left)]
+        warnings += [
+            f"{file.label} is for another machine or libc; it stays as it is"
+            for file in self._others
+        ]
+        return Choice(
+            policy=chosen,
+            arch=self.arch,
+            platforms=self._platforms(name or chosen.name, chosen, best),
+            root=self.facts.root,
+            files=self.files,
+            others=self._others,
+            needs=needs,
+            left=tuple(sorted(left)),
+            warnings=tuple(warnings),
+        )
+
+    def _asked(self, where: str) -> tuple[Policy, str]:
+        """Give the policy whose lists hold for the one that was asked for, and its name."""
+        asked = floor(self.options.policy)
+        if asked.libc != self.libc or asked.arch not in {"", self.arch}:
+            raise BadOption(
+                f"the wheel is for {self.libc} on {self.arch}, which {asked} is not",
+                where=where,
+                hint="leave --policy out, and the oldest policy that is kept is taken",
+            )
+        name = self.options.policy.removesuffix(f"_{self.arch}")
+        return policy_for(f"{name}_{self.arch}", self.policies), name
+
+    def _platforms(self, name: str, chosen: Policy, best: Policy | None) -> tuple[str, ...]:
+        names = {name}
+        if self.options.also_tags:
+            same = chosen.version == floor(name).version
+            names |= {chosen.name, *chosen.aliases} if same else set()
+        if self.options.also_tags == "kept" and best is not None:
+            names |= {best.name, *best.aliases}
+        return tuple(sorted(f"{each}_{self.arch}" for each in names))
+
+    # What is in the way -----------------------------------------------------------
+
+    def _needs(self, policy: Policy) -> tuple[Needs, frozenset[str]]:
+        """Walk by a policy; those that promise alike, as far as anybody asks, share one walk."""
+        names = promised_names(policy, self.policies, self.arch)
+        for promised, known in self._walks.items():
+            asked = self._asked_for(known[0])
+            if promised & asked == names & asked:
+                return known
+        left: set[str] = set()
+
+        def promised_or_left(soname: str) -> bool:
+            if is_promised(names, self.libc, soname):
+                return True
+            if self.options.excludes(soname):
+                left.add(soname)
+                return True
+            return False
+
+        machine = self.files[0].facts.machine
+        system = System(self.libraries.disk, self.facts.root, machine, promised_or_left)
+        loader = loader_of(
+            system, machine, policy, libraries=self.libraries.directories, version=_STRICT
+        )
+        needs = walk(loader, self.facts.root, self.files, extra=self.extra)
+        found = needs, frozenset(left & {*system.taken})
+        self._walks[names] = found
+        return found
+
+    def _asked_for(self, needs: Needs) -> set[str]:
+        every = [file.facts for file in self.files] + [f for _, f in self._grafted(needs)]
+        return {name for facts in every for name in (*facts.needed, *facts.filters)}
+
+    def _grafted(self, needs: Needs) -> Iterator[tuple[str, ElfFacts]]:
+        for path in needs.grafts:
+            facts = self.libraries.disk.facts(path)
+            if facts is not None:
+                yield path, facts
+
+    def _judged(self, needs: Needs) -> list[tuple[str, ElfFacts]]:
+        return [(file.label, file.facts) for file in self.files] + list(self._grafted(needs))
+
+    def _newer(self, policy: Policy) -> list[Breach]:
+        return too_new(self._judged(self._needs(policy)[0]), policy.limits[self.arch])
+
+    def _paths(self, needs: Needs) -> Iterator[tuple[str, str, ElfFacts]]:
+        for file in self.files:
+            yield file.label, f"{self.facts.root}/{file.path}", file.facts
+        for path, facts in self._grafted(needs):
+            yield path, path, facts
+
+    def _forbidden(self, policy: Policy) -> dict[str, list[str]]:
+        """Give the symbols that may not be wanted, as "symbol of library", with who wants them."""
+        found: dict[str, list[str]] = {}
+        for label, path, facts in self._paths(self._needs(policy)[0]):
+            wanted = self._wanted(path, facts)
+            for soname, names in {**policy.forbidden, "Python": _NO_PYTHON_HAS}.items():
+                if soname in facts.needed or soname == "Python":
+                    for symbol in sorted(wanted & names):
+                        found.setdefault(f"{symbol} of {soname}", []).append(label)
+        return found
+
+    def _wanted(self, path: str, facts: ElfFacts) -> frozenset[str]:
+        """Give the symbols that a file wants, of those that any policy forbids."""
+        known = self._symbols.get(path)
+        if known is None:
+            names = _NO_PYTHON_HAS.union(
+                *(
+                    symbols
+                    for policy in self.known
+                    for soname, symbols in policy.forbidden.items()
+                    if soname in facts.needed
+                )
+            )
+            table = dynamic_strings(path)
+            mentioned = [name for name in names if f"{name}\0".encode() in table]
+            known = frozenset()
+            if mentioned:
+                known = wanted_symbols(path, mentioned)
+            self._symbols[path] = known
+        return known
+
+    def _findings(self, policy: Policy, needs: Needs) -> Iterator[Finding]:
+        for (name, reason), labels in needs.missing.items():
+            yield Finding("missing", f"{name} is missing{f': {reason}' if reason else ''}", labels)
+        for (name, reason), labels in needs.unfit.items():
+            yield Finding("misfit", f"{name}: {reason}", labels)
+        for breach in self._newer(policy):
+            private = " (private to one version of the libc)" if "PRIVATE" in breach.version else ""
+            yield Finding(
+                "version",
+                f"{breach.version} of {breach.library} is newer than {policy.name}{private}",
+                breach.wanted_by,
+            )
+        for what, wanting in self._forbidden(policy).items():
+            yield Finding("symbol", f"{what} is not for others to use", tuple(wanting))
+        highest = _ISA.index(self.options.allow_isa) + 1
+        for label, path, facts in self._paths(needs):
+            if facts.executable_stack:
+                yield Finding("stack", "an executable stack", (label,))
+            if "glibc-hwcaps/" not in label and facts.machine.name == "x86_64":
+                level = _isa(path)
+                if level > highest:
+                    yield Finding("isa", f"instructions of {_ISA[level - 1]}", (label,))
+
+    def _unused_excludes(self, left: Iterable[str]) -> list[str]:
+        unused = [
+            each
+            for each in self.options.exclude
+            if not any(replace(self.options, exclude=(each,)).excludes(name) for name in left)
+        ]
+        return [f"nothing needs what --exclude {each} names" for each in unused]
+
+
+def _isa(path: str) -> int:
+    try:
+        return needed_isa(path)
+    except BadElf:
+        return 1

@@ -1,0 +1,132 @@
+"""What is to change in the files of a wheel, once it is known what comes along."""
+
+from __future__ import annotations
+
+import posixpath
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.elf.facts import ElfEdit, ElfKind
+from nix_manylinux.repair.interpreter import portable_interpreter
+from nix_manylinux.repair.model import Finding
+from nix_manylinux.repair.paths import from_to, kept_entries, search_path
+from nix_manylinux.repair.system import is_libpython
+from nix_manylinux.wheel.open import SITE_PACKAGES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from nix_manylinux.repair.choose import Choice
+    from nix_manylinux.repair.grafts import Copied
+    from nix_manylinux.tree.facts import TreeFile
+
+
+class FileEdit(Value):
+    """One file of the wheel, its edit, and where it goes: ``moved`` is a path in site-packages."""
+
+    file: TreeFile
+    edit: ElfEdit
+    moved: str = ""
+
+
+class Editor:
+    """Works out the edits of files and grafts alike; ``folder`` is the grafts' in site-packages."""
+
+    def __init__(
+        self,
+        root: str,
+        choice: Choice,
+        grafts: Mapping[str, Copied],
+        *,
+        name: str,
+        folder: str,
+        plain: Sequence[Callable[[str], bool]],
+    ) -> None:
+        self._root, self.choice, self._grafts = root, choice, grafts
+        self._folder = f"{SITE_PACKAGES}/{folder}"
+        self._scripts = f"{name}.scripts"
+        self._plain = plain
+
+    def files(self) -> Iterator[FileEdit]:
+        """Give the files of the wheel that have to change."""
+        for file in self.choice.files:
+            moved = self._moved(file)
+            path = f"{SITE_PACKAGES}/{moved}" if moved else file.path
+            edit = self._edit(file, path)
+            if edit or moved:
+                yield FileEdit(file=file, edit=edit, moved=moved)
+
+    def _moved(self, file: TreeFile) -> str:
+        """Say where in site-packages a program must be, to find its grafts; "" for where it is.
+
+        Where an installer puts scripts, as seen from there, nobody knows before.
+        """
+        if not _is_script(file) or not self._goes_to_grafts(file):
+            return ""
+        return f"{self._scripts}/{posixpath.basename(file.path)}"
+
+    def _goes_to_grafts(self, file: TreeFile) -> bool:
+        path = f"{self._root}/{file.path}"
+        links = self.choice.needs.links.get(path, {})
+        return any(got in self._grafts for got in links.values()) or any(
+            mentions(path) for mentions in self._plain
+        )
+
+    def _edit(self, file: TreeFile, path: str) -> ElfEdit:
+        facts = file.facts
+        links = self.choice.needs.links.get(f"{self._root}/{file.path}", {})
+        names = self._new_names(links)
+        # No entry leads from the folder of scripts to site-packages, or the other way.
+        kept = kept_entries(facts, self._root, file.path) if path == file.path else []
+        more = [from_to(path, self._folder)] if self._goes_to_grafts(file) else []
+        entries = search_path(kept, more)
+        inherited = bool(more) or facts.runpath is None
+        stays = entries == facts.search_path and inherited == (facts.runpath is None)
+        return ElfEdit(
+            search_path=None if stays else entries,
+            inherited=inherited,
+            replace_needed=names,
+            remove_needed=tuple(filter(is_libpython, facts.needed)),
+            interpreter=portable_interpreter(
+                facts.interpreter, self.choice.policy.libc, self.choice.arch
+            ),
+        )
+
+    def _new_names(self, links: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        pairs = (
+            (name, self._grafts[got].name) for name, got in links.items() if got in self._grafts
+        )
+        return tuple((old, new) for old, new in sorted(pairs) if old != new)
+
+    def graft(self, copied: Copied) -> ElfEdit:
+        """Give the edit of a library that comes along, whose search path is cleared by now."""
+        links = self.choice.needs.links.get(copied.source, {})
+        folders = []
+        for got in links.values():
+            if got in self._grafts:
+                folders.append("$ORIGIN")
+            elif got.startswith(f"{self._root}/"):
+                inner = posixpath.dirname(got[len(self._root) + 1 :])
+                folders.append(from_to(f"{self._folder}/x", inner))
+        return ElfEdit(
+            search_path=search_path((), sorted(folders)) or None,
+            inherited=True,
+            replace_needed=self._new_names(links),
+            soname=copied.name,
+        )
+
+    def misplaced(self) -> Iterator[Finding]:
+        """Find files that need a graft, and are where no path to it is known before."""
+        for file in self.choice.files:
+            inside = file.path.startswith(f"{SITE_PACKAGES}/")
+            purelib = ".data/purelib/" in file.label
+            if (not inside or purelib) and not _is_script(file) and self._goes_to_grafts(file):
+                what = "it needs libraries that come along, from where no path leads to them"
+                yield Finding("place", what, (file.label,))
+
+
+def _is_script(file: TreeFile) -> bool:
+    """Whether a file is a program that an installer puts among the commands."""
+    data, _, rest = file.label.partition("/")
+    is_script = data.endswith(".data") and rest.startswith("scripts/")
+    return is_script and file.facts.kind is ElfKind.PROGRAM

@@ -1,0 +1,115 @@
+"""Libraries that come along: copied, stripped, cleared of their origin, and named by what they are.
+
+A graft's name has a hash of its contents once its search path is cleared: a dependency
+that was rebuilt under another store path gives the same wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from nix_manylinux.base.digest import new_hash
+from nix_manylinux.base.errors import EditFailed, WriteFailed
+from nix_manylinux.base.values import Value
+from nix_manylinux.elf.edit.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
+from nix_manylinux.repair.interpreter import portable_interpreter
+from nix_manylinux.repair.system import is_libpython
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nix_manylinux.elf.facts import ElfFacts
+
+#: Characters of a hash in a name; auditwheel's names have as many.
+_HASH = 8
+_ROOM = "make room there, or set TMPDIR to a folder that has it"
+
+
+class Copied(Value):
+    """A library's copy on its way into the wheel: its file, the name that it gets there."""
+
+    source: str
+    path: str
+    name: str
+    facts: ElfFacts
+
+
+def copy_grafts(
+    sources: Iterable[tuple[str, ElfFacts]],
+    folder: str,
+    *,
+    libc: str,
+    arch: str,
+    plain: Mapping[str, str],
+    strip: str | None = None,
+) -> dict[str, Copied]:
+    """Copy libraries to an empty folder under their new names; gives them by their old paths.
+
+    ``plain`` are paths of those that keep a name, the one that they are loaded by. Equal
+    ones are one. ``strip`` is the command that strips. Raises EditFailed, WriteFailed.
+    """
+    found: dict[str, Copied] = {}
+    for number, (source, facts) in enumerate(sources):
+        path = os.path.join(folder, f".{number}")
+        try:
+            shutil.copyfile(source, path)
+        except OSError as cause:
+            raise WriteFailed(
+                f"can't be copied: {cause.strerror}", where=source, hint=_ROOM
+            ) from cause
+        if strip:
+            strip_file(strip, path, source)
+        cleared = ElfEdit(
+            search_path=(),
+            interpreter=portable_interpreter(facts.interpreter, libc, arch),
+            remove_needed=tuple(filter(is_libpython, facts.needed)),
+        )
+        edit_file(path, cleared, label=source)
+        name = plain.get(source) or graft_name(os.path.basename(source), _hash(path))
+        final = os.path.join(folder, name)
+        os.replace(path, final)
+        found[source] = Copied(source=source, path=final, name=name, facts=facts)
+    return found
+
+
+def graft_name(name: str, digest: str) -> str:
+    """Put a hash in front of a library's suffix: "libz.so.1.3" becomes "libz-1a2b3c4d.so.1.3".
+
+    One that was named so before keeps its name.
+    """
+    stem, dot, suffix = name.partition(".so")
+    if not dot:
+        stem, dot, suffix = name.partition(".")
+    return name if stem.endswith(f"-{digest}") else f"{stem}-{digest}{dot}{suffix}"
+
+
+def _hash(path: str) -> str:
+    state = new_hash("sha256")
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            state.update(piece)
+    return state.digest().hex()[:_HASH]
+
+
+def strip_file(command: str, path: str, label: str) -> None:
+    """Take symbols and debug sections away with binutils' or LLVM's strip. Raises EditFailed."""
+    import subprocess  # noqa: PLC0415 - only --strip wants it
+
+    try:
+        subprocess.run([command, "-s", path], check=True, capture_output=True)
+    except OSError as cause:
+        raise EditFailed(
+            f"{command} can't be run: {cause.strerror}",
+            where="--strip",
+            hint="install binutils, or name a strip for the wheel's machine in STRIP",
+        ) from cause
+    except subprocess.CalledProcessError as cause:
+        said = cause.stderr.decode(errors="replace").strip()
+        raise EditFailed(
+            f"{command} failed: {said}",
+            where=label,
+            hint="name a strip for the wheel's machine in STRIP, or do without --strip",
+        ) from cause

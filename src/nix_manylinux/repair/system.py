@@ -1,0 +1,117 @@
+"""A system that keeps a policy and has nothing else: what a loader would find there.
+
+It is no machine's: a wheel for s390x is judged on any other. The libraries that the
+policy promises are files without contents in one directory that nothing else is in.
+"""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
+from nix_manylinux.report.verdict import is_linker
+from nix_manylinux.resolve.loader import Loader
+from nix_manylinux.target.target import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nix_manylinux.target.policy import Policies, Policy
+    from nix_manylinux.tree.disk import Disk
+
+_LIBPYTHON = r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*"
+
+#: Where the libraries of the policy are; no such directory is on any disk.
+PROMISED = "//promised"
+
+
+class System:
+    """The file system of such a machine: a tree, the disk, and what the policy promises.
+
+    ``promised`` says of a soname whether the system has it; then no other directory
+    outside of the tree is looked at for it.
+    """
+
+    def __init__(
+        self, disk: Disk, root: str, machine: Machine, promised: Callable[[str], bool]
+    ) -> None:
+        self._disk = disk
+        self._inside = f"{root}/"
+        self._machine = machine
+        self._promised = promised
+        #: Names that the loader took from the policy.
+        self.taken: set[str] = set()
+
+    def find(self, directory: str, name: str) -> str | None:
+        """Return the path of ``name`` in ``directory``, None where it can't be opened."""
+        if directory == PROMISED:
+            if not self._promised(name):
+                return None
+            self.taken.add(name)
+            return f"{PROMISED}/{name}"
+        if not f"{directory}/".startswith(self._inside) and self._promised(name):
+            return None
+        return self._disk.find(directory, name)
+
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory of that name."""
+        return path == PROMISED or self._disk.is_directory(path)
+
+    def facts(self, path: str) -> ElfFacts | None:
+        """Return the facts of a file; what is promised has every version that is asked of it."""
+        if path.startswith(PROMISED):
+            name = path.rpartition("/")[2]
+            return ElfFacts(machine=self._machine, kind=ElfKind.LIBRARY, soname=name)
+        return self._disk.facts(path)
+
+    def real(self, path: str) -> str:
+        """Return what tells one file from another."""
+        return path if path.startswith(PROMISED) else self._disk.real(path)
+
+
+def promised_names(policy: Policy, policies: Policies, arch: str) -> frozenset[str]:
+    """Give the sonames that a policy promises; musl's libc has Alpine's name."""
+    musl = policies.musl_sonames.get(arch, "libc.so")
+    names = {musl if name == "libc.so" else name for name in policy.sonames}
+    # musl answers to its own name and its linker's, too, whoever links to it.
+    return frozenset(names | ({"libc.so"} if policy.libc == "musl" else set()))
+
+
+def loader_of(
+    system: System,
+    machine: Machine,
+    policy: Policy,
+    *,
+    libraries: tuple[str, ...] = (),
+    version: tuple[int, ...] | None = None,
+) -> Loader:
+    """Make the dynamic linker of such a system; ``libraries`` are searched last of all."""
+    target = Target(
+        machine=machine,
+        libc=policy.libc,
+        libc_version=version or policy.version,
+        dynamic_linker=f"{PROMISED}/ld.so",
+        libc_directory=PROMISED,
+        libc_sonames={"libc.so.6": f"{PROMISED}/libc.so.6"} if policy.libc == "glibc" else {},
+    )
+    return Loader(target, system, default=(PROMISED, *libraries))
+
+
+def is_promised(names: frozenset[str], libc: str, soname: str) -> bool:
+    """Whether a policy promises a soname, or whoever loads the wheel has it: linker and Python."""
+    return (
+        soname in names
+        or is_linker(soname)
+        or is_libpython(soname)
+        or (libc == "musl" and soname.startswith(("libc.musl-", "ld-musl-")))
+    )
+
+
+def is_libpython(name: str) -> bool:
+    """Whether a soname is Python's own.
+
+    Extension modules need not name it, and must not (PEP 513): a Python loads them, and
+    most are not linked to it.
+    """
+    return re.fullmatch(_LIBPYTHON, name) is not None

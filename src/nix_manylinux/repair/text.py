@@ -1,0 +1,131 @@
+"""What came of a repair, as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from nix_manylinux.repair.model import KINDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from nix_manylinux.base.errors import NixManylinuxError
+    from nix_manylinux.repair.model import Finding, NotPortable, RepairedWheel
+
+#: Version of the JSON's shape, raised whenever a reader could break.
+SCHEMA = 1
+#: So many files are named for one thing before the rest is only counted.
+_FEW = 3
+_TITLES = {
+    "missing": "these libraries are missing",
+    "misfit": "these libraries don't fit each other",
+    "version": "these symbol versions are too new",
+    "symbol": "these symbols are private",
+    "isa": "these files need more than the baseline's instructions",
+    "stack": "these files want an executable stack",
+    "store path": "these files name paths of the Nix store",
+    "debug path": "debug sections name paths of the Nix store",
+    "machine": "these files are for others",
+    "place": "these files can't find what would come along",
+}
+
+
+def repaired_text(done: RepairedWheel, *, verb: str) -> list[str]:
+    """Say in a few lines what a repair did; ``verb`` is "wrote" or "would write"."""
+    if done.pure:
+        return ["no native code: it runs anywhere as it is", f"{verb} {done.path}"]
+    size = sum(graft.size for graft in done.grafts)
+    lines = [f"runs on {' and '.join(done.platforms)}"]
+    if done.grafts:
+        noun = "library comes" if len(done.grafts) == 1 else "libraries come"
+        lines.append(f"{len(done.grafts)} {noun} along ({size / 1e6:.1f} MB):")
+        lines += [f"  {g.member.rpartition('/')[2]} from {g.source}" for g in done.grafts]
+        lines.append("their licences are yours to keep; the wheel carries their code")
+    lines += [
+        f"Excluding {name}: it is left to the system that the wheel is installed on"
+        for name in done.left
+    ]
+    lines.append(f"{verb} {done.path}")
+    return lines
+
+
+def loads_text(done: RepairedWheel, *, everything: bool) -> list[str]:
+    """Name what may be loaded at run time, where the wheel has it not."""
+    if not done.loads:
+        return []
+    lines = ["may be loaded at run time, and does not come along (--graft SONAME takes it along):"]
+    for name, labels in done.loads if everything else done.loads[:_FEW]:
+        lines.append(f"  {name}, named in {_some(labels, everything=everything)}")
+    more = 0 if everything else len(done.loads) - _FEW
+    return [*lines, *([f"  and {more} more (-v names them)"] if more > 0 else [])]
+
+
+def findings_text(error: NotPortable, *, everything: bool) -> list[str]:
+    """Give one block for each kind of thing that forbids a repair: what, where, what to do."""
+    lines = []
+    for kind, hint in KINDS.items():
+        found = [finding for finding in error.findings if finding.kind == kind]
+        if not found:
+            continue
+        lines.append(f"{_TITLES[kind]}; nothing was written:")
+        for finding in found:
+            lines += [f"  {finding.what}", *_places(finding, everything=everything)]
+        if kind == "version" and error.fitting:
+            lines.append(f"  --policy {error.fitting} would do")
+        lines.append(f"  {hint}")
+    return lines
+
+
+def _places(finding: Finding, *, everything: bool) -> Iterable[str]:
+    if finding.where:
+        yield f"      in {_some(finding.where, everything=everything)}"
+
+
+def _some(labels: tuple[str, ...], *, everything: bool) -> str:
+    shown = labels if everything else labels[:_FEW]
+    more = len(labels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def repaired_json(
+    done: RepairedWheel | None = None, error: NixManylinuxError | None = None
+) -> dict[str, Any]:
+    """Return the report of one repair as JSON values; its shape is `data/repair.schema.json`."""
+    return {
+        "schema": SCHEMA,
+        "command": "repair",
+        "status": "refused" if error else "done",
+        "error": {
+            "kind": type(error).__name__,
+            "what": error.what,
+            "where": error.where,
+            "hint": error.hint,
+        }
+        if error
+        else None,
+        "findings": [
+            {"kind": finding.kind, "what": finding.what, "where": list(finding.where)}
+            for finding in getattr(error, "findings", ())
+        ],
+        "fitting": getattr(error, "fitting", "") or None,
+        "wheel": {"path": done.path, "sha256": done.sha256 or None} if done else None,
+        "platforms": list(done.platforms) if done else [],
+        "grafts": [
+            {
+                "member": graft.member,
+                "source": graft.source,
+                "soname": graft.soname,
+                "size": graft.size,
+                "sha256": graft.sha256,
+                "wanted_by": list(graft.wanted_by),
+            }
+            for graft in (done.grafts if done else ())
+        ],
+        "edited": list(done.edited) if done else [],
+        "left": list(done.left) if done else [],
+        "runtime_loads": [
+            {"name": name, "named_in": list(labels)}
+            for name, labels in (done.loads if done else ())
+        ],
+        "warnings": list(done.warnings) if done else [],
+    }

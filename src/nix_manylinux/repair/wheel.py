@@ -1,0 +1,325 @@
+"""The road of a repair: unpack, choose a policy, take libraries along, edit, write, verify."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from functools import partial
+
+from nix_manylinux.base.digest import new_hash
+from nix_manylinux.base.errors import BadOption, WriteFailed
+from nix_manylinux.base.files import make_folder, write_file
+from nix_manylinux.base.scratch import scratch_folder
+from nix_manylinux.base.values import Value, field
+from nix_manylinux.elf.edit.edit import edit_file
+from nix_manylinux.elf.properties import has_symbols
+from nix_manylinux.repair.choose import Chooser
+from nix_manylinux.repair.edits import Editor
+from nix_manylinux.repair.grafts import copy_grafts, strip_file
+from nix_manylinux.repair.leftovers import store_paths
+from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
+from nix_manylinux.repair.scripts import launcher, portable_shebang
+from nix_manylinux.repair.tags import renamed, retagged
+from nix_manylinux.repair.verify import verify
+from nix_manylinux.report.loads import find_runtime_loads
+from nix_manylinux.target.policy import load_policies
+from nix_manylinux.tree.unpack import unpack_and_scan
+from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.rewrite import write_wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nix_manylinux.base.progress import Progress
+    from nix_manylinux.repair.choose import Choice
+    from nix_manylinux.repair.grafts import Copied
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.tree.libraries import LibraryIndex
+    from nix_manylinux.wheel.open import Wheel
+
+_TO = "give --output-dir a folder that you may write to"
+
+
+class _Members(Value, frozen=False):
+    """What the new wheel holds that the old one didn't: files by their members' names."""
+
+    changed: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str | bytes] = field(default_factory=dict)
+    allowed: set[str] = field(default_factory=set)
+
+
+def repair_wheel(
+    wheel: str | os.PathLike[str],
+    *,
+    output_dir: str | os.PathLike[str],
+    libraries: LibraryIndex,
+    options: RepairOptions | None = None,
+    strip: str = "strip",
+    source_date_epoch: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> RepairedWheel:
+    """Write a wheel to ``output_dir`` that runs on any Linux which keeps a policy.
+
+    Libraries that the policy doesn't promise come along, from where the files' own search
+    paths lead, else from ``libraries``. The same wheel and libraries, by their contents,
+    give the same bytes. A wheel without native code is written anew, under its own name.
+    ``strip`` is the command for ``RepairOptions.strip``; ``source_date_epoch`` (seconds)
+    dates all members, else they keep the input's dates. ``progress`` as for
+    `patch_wheel_tree`. Raises `NotPortable` with everything that is in the way,
+    `BadWheel`, `BadOption`, `EditFailed`, `WriteFailed`; then there is no output.
+    """
+    try:
+        return _repair(
+            os.fspath(wheel),
+            os.fspath(output_dir),
+            libraries=libraries,
+            options=options or RepairOptions(),
+            strip=strip,
+            source_date_epoch=source_date_epoch,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    except OSError as cause:  # of the scratch folder: everything else says what it was for
+        raise WriteFailed(
+            f"can't be read or written: {cause.strerror}",
+            where=os.fsdecode(cause.filename or "") or "a temporary folder",
+            hint="make room there, or set TMPDIR to a folder that has it",
+        ) from cause
+
+
+def _repair(
+    path: str,
+    output_dir: str,
+    *,
+    libraries: LibraryIndex,
+    options: RepairOptions,
+    strip: str,
+    source_date_epoch: int | None,
+    dry_run: bool,
+    progress: Progress | None,
+) -> RepairedWheel:
+    name = parse_wheel_name(path)
+    with scratch_folder() as scratch, open_wheel(path, max_size=options.max_size) as opened:
+        tree = os.path.join(scratch, "tree")
+        os.mkdir(tree)
+        # Everything is written: scripts and data may name the store, too.
+        facts, labels = unpack_and_scan(opened, tree, also=lambda _name: True, progress=progress)
+        platforms = list(dict.fromkeys(tag.rpartition("-")[2] for tag in name.tags))
+        policies = load_policies()
+        chooser = Chooser(facts, platforms, policies, libraries.overlay(), options)
+        work = _Work(
+            opened,
+            facts,
+            labels,
+            options=options,
+            scratch=scratch,
+            strip=strip if options.strip else None,
+        )
+        if chooser.is_pure:
+            work.fix_scripts()
+            work.refuse()
+            platforms, choice, file_name = [], None, opened.file_name
+        else:
+            choice = chooser.choose(opened.file_name)
+            work.graft(choice, name.name, chooser)
+            work.fix_scripts()
+            work.refuse()
+            platforms = list(choice.platforms)
+            file_name = renamed(opened.file_name, platforms)
+            own = f"{opened.dist_info}/WHEEL"
+            fresh = retagged(opened.texts[own], file_name, platforms)
+            if fresh != opened.texts[own]:
+                work.members.extra[own] = fresh
+        output = os.path.join(output_dir, file_name)
+        members = work.members
+        digest = ""
+        if not dry_run:
+            make_folder(output_dir, hint=_TO)
+            digest = write_wheel(
+                opened,
+                members.changed,
+                output_path=output,
+                extra=dict(sorted(members.extra.items())),
+                allowed=members.allowed,
+                source_date_epoch=source_date_epoch,
+                compression=options.compression,
+                check=_check(file_name, scratch, choice, options) if choice else None,
+                progress=progress,
+            )
+        return RepairedWheel(
+            path=output,
+            sha256=digest,
+            platforms=tuple(platforms),
+            grafts=tuple(work.grafts),
+            edited=tuple(sorted(members.changed)),
+            left=choice.left if choice else (),
+            loads=work.loads(),
+            warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
+        )
+
+
+def _check(
+    file_name: str, scratch: str, choice: Choice, options: RepairOptions
+) -> Callable[[str], None]:
+    def check(written: str) -> None:
+        folder = os.path.join(scratch, "again")
+        verify(written, file_name, folder, choice=choice, policies=load_policies(), options=options)
+
+    return check
+
+
+class _Work:
+    """One wheel under repair, in a scratch folder."""
+
+    def __init__(
+        self,
+        wheel: Wheel,
+        facts: TreeFacts,
+        labels: Mapping[str, str],
+        *,
+        options: RepairOptions,
+        scratch: str,
+        strip: str | None,
+    ) -> None:
+        self._wheel, self._facts, self._labels = wheel, facts, labels
+        self._options, self._scratch, self._strip = options, scratch, strip
+        self.members = _Members()
+        self.grafts: list[Graft] = []
+        self.warnings: list[str] = []
+        self._findings: list[Finding] = []
+        #: Files whose members are elsewhere, or whose contents are new: label -> file.
+        self._moved: dict[str, str] = {}
+
+    def graft(self, choice: Choice, name: str, chooser: Chooser) -> None:
+        """Copy what comes along, and edit it and the files that want it."""
+        folder = lib_dir(self._options, name)
+        copies = os.path.join(self._scratch, "grafts")
+        os.mkdir(copies)
+        disk = chooser.libraries.disk
+        sources = [(path, disk.facts(path)) for path in choice.needs.grafts]
+        plain = {disk.real(path): os.path.basename(path) for path in chooser.extra}
+        copied = copy_grafts(
+            [(path, facts) for path, facts in sources if facts is not None],
+            copies,
+            libc=choice.policy.libc,
+            arch=choice.arch,
+            plain=plain,
+            strip=self._strip,
+        )
+        editor = Editor(
+            self._facts.root,
+            choice,
+            copied,
+            name=name,
+            folder=folder,
+            plain=[partial(disk.mentions, name=soname) for soname in plain.values()],
+        )
+        self._findings += editor.misplaced()
+        if self._findings:
+            return
+        self._edit_files(editor)
+        wanting = self._wanting(choice, copied)
+        for source, each in copied.items():
+            edit_file(each.path, editor.graft(each), label=source)
+            member = f"{folder}/{each.name}"
+            if member not in self.members.extra:
+                self.grafts.append(_graft(each, member, wanting.get(source, ())))
+            self.members.extra[member] = each.path
+
+    def _edit_files(self, editor: Editor) -> None:
+        root = self._facts.root
+        if self._strip:
+            for file in editor.choice.files:
+                path = f"{root}/{file.path}"
+                if has_symbols(path):
+                    strip_file(self._strip, path, file.label)
+                    self.members.changed[file.label] = path
+        for each in editor.files():
+            label, path = each.file.label, f"{root}/{each.file.path}"
+            self.members.changed[label] = path
+            if each.moved:
+                place = os.path.join(self._scratch, f"moved-{len(self.members.extra)}")
+                os.rename(path, place)
+                write_file(path, launcher(*posixpath.split(each.moved)))
+                self.members.extra[each.moved] = path = place
+                self.members.allowed |= {each.moved, label}
+                self._moved[each.moved] = place
+            if each.edit:
+                edit_file(path, each.edit, label=label)
+
+    @staticmethod
+    def _wanting(choice: Choice, copied: Mapping[str, Copied]) -> dict[str, tuple[str, ...]]:
+        found: dict[str, set[str]] = {}
+        names = {real: each.name for real, each in copied.items()}
+        names |= {f"{choice.root}/{file.path}": file.label for file in choice.files}
+        for wanting, links in choice.needs.links.items():
+            for got in links.values():
+                found.setdefault(got, set()).add(names.get(wanting, wanting))
+        return {got: tuple(sorted(labels)) for got, labels in found.items()}
+
+    def fix_scripts(self) -> None:
+        """Give files whose first line names an interpreter of the store another first line."""
+        for place, label in self._labels.items():
+            path = f"{self._facts.root}/{place}"
+            with open(path, "rb") as file:
+                line = file.readline(4096) if file.read(2) == b"#!" else b""
+                head = b"#!" + line.rstrip(b"\r\n")
+                new = portable_shebang(head, script=place.startswith("bin/")) if line else None
+                rest = file.read() if new is not None else b""
+            if new is not None:
+                write_file(path, new + line[len(line.rstrip(b"\r\n")) :] + rest)
+                self.members.changed[label] = path
+
+    def refuse(self) -> None:
+        """Raise `NotPortable` where anything of the new wheel still depends on this machine."""
+        findings = [*self._findings, *self._left()]
+        if findings:
+            raise NotPortable(findings, where=self._wheel.file_name)
+
+    def _left(self) -> Iterator[Finding]:
+        extra = [(name, path) for name, path in self.members.extra.items() if isinstance(path, str)]
+        own = ((label, f"{self._facts.root}/{place}") for place, label in self._labels.items())
+        for label, path in sorted([*own, *extra]):
+            if not self._options.may_name_the_store(label):
+                yield from store_paths(path, label)
+
+    def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Give the names of libraries that may be loaded at run time, with who names them."""
+        found = find_runtime_loads(self._facts, self._labels)
+        here = {posixpath.basename(graft.member) for graft in self.grafts}
+        return tuple(
+            (each.name, tuple(label for label, _ in each.sources))
+            for each in found.loads
+            if each.name not in here
+        )
+
+
+def lib_dir(options: RepairOptions, name: str) -> str:
+    """Give the folder of grafts, relative to site-packages. Raises BadOption."""
+    folder = f"{name}.libs" if options.lib_dir is None else options.lib_dir.rstrip("/")
+    plain = posixpath.normpath(folder) == folder and not folder.startswith(("/", ".."))
+    if not plain or folder == "." or any(c in folder for c in ":$\\\n\0"):
+        raise BadOption(
+            "the folder of grafts is one below site-packages",
+            where=f"--lib-dir {options.lib_dir}",
+            hint=f"give a relative path without '..', ':' and '$', such as {name}.libs",
+        )
+    return folder
+
+
+def _graft(copied: Copied, member: str, wanted_by: tuple[str, ...]) -> Graft:
+    state = new_hash("sha256")
+    with open(copied.path, "rb") as file:
+        while piece := file.read(1 << 20):
+            state.update(piece)
+    return Graft(
+        source=copied.source,
+        member=member,
+        soname=copied.facts.soname or os.path.basename(copied.source),
+        size=os.path.getsize(copied.path),
+        sha256=state.digest().hex(),
+        wanted_by=wanted_by,
+    )

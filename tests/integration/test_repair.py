@@ -1,0 +1,543 @@
+"""Wheels made portable: they load where nothing of what they were built with is to be seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.support.modules import EXT, TAG, Workshop, python, system_sandbox, wheel_of
+from tests.support.wheels import MadeWheel, tiny_library
+
+import nix_manylinux as nm
+from nix_manylinux.cli.main import main
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.read import read_elf
+
+PLATFORM = "manylinux_2_5_x86_64"
+STORE = "/nix/store/" + "0123456789abcdfghijklmnpqrsvwxyz"
+
+
+def libraries(*folders: Path) -> nm.LibraryIndex:
+    """Index folders of libraries; none by default."""
+    return nm.LibraryIndex.from_directories(folders)
+
+
+def repaired(
+    wheel: str, output: Path, *, libs: tuple[Path, ...] = (), **options: object
+) -> nm.RepairedWheel:
+    """Repair a wheel with the API."""
+    return nm.repair_wheel(
+        wheel,
+        output_dir=output,
+        libraries=libraries(*libs),
+        options=nm.RepairOptions(**options),  # type: ignore[arg-type]
+    )
+
+
+def members(path: str) -> dict[str, bytes]:
+    """Read every member of a wheel."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def installed(path: str, folder: Path, installer: str = "pip") -> Path:
+    """Install a wheel to a folder, by pip or uv, which hold RECORD against it in their ways."""
+    folder.mkdir(exist_ok=True)
+    words = [sys.executable, "-m", *(["uv", "pip"] if installer == "uv" else ["pip"])]
+    where = ["--prefix", str(folder)]
+    command = [*words, "install", "--no-deps", "--no-index", *where, path]
+    if installer == "uv":
+        command[5:5] = ["--python", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("lib/python3*/site-packages"))
+
+
+def value_of(site: Path, code: str = "import made; print(made.value)") -> str:
+    """Import what was installed where only this Python and the system's libraries are."""
+    ran = system_sandbox(str(site)).run(
+        [python(), "-c", code], environment={"PYTHONPATH": str(site)}
+    )
+    return ran.stdout.strip() or ran.stderr
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Give one store for the tests that only read it."""
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="module")
+def chain(workshop: Workshop) -> bytes:
+    """Give a module that needs one library, which needs another."""
+    two = workshop.library("two", "two", "41", file="libtwo.so.1.2.3")
+    one = workshop.library("one", "one", "two() + 1", needs=[two])
+    return workshop.module("one()", [one])
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_repaired_wheel_runs_elsewhere(chain: bytes, tmp_path: Path, installer: str) -> None:
+    """Grafts under hashed names, found by $ORIGIN alone; one tag, which auditwheel gives too."""
+    path = wheel_of(chain).write(tmp_path)
+    done = repaired(path, tmp_path / "out")
+    assert done.platforms == (PLATFORM,)
+    assert os.listdir(tmp_path / "out") == [os.path.basename(done.path)]
+    assert os.path.basename(done.path) == f"made-1.0-{TAG.rpartition('-')[0]}-{PLATFORM}.whl"
+    assert done.sha256 == hashlib.sha256(Path(done.path).read_bytes()).hexdigest()
+    names = [graft.member for graft in done.grafts]
+    assert len(names) == 2
+    assert names[0].startswith("made.libs/libone-")
+    assert names[0].endswith(".so.1")
+    assert names[1].startswith("made.libs/libtwo-")
+    assert names[1].endswith(".so.1.2.3")
+    assert done.grafts[0].wanted_by == (f"made/{EXT}",)
+    assert done.grafts[1].wanted_by == (os.path.basename(names[0]),)
+    site = installed(done.path, tmp_path / "installed", installer)
+    for name, graft in zip(names, done.grafts, strict=True):
+        facts = read_elf(site / name)
+        assert facts is not None
+        assert facts.soname == os.path.basename(name)
+        data = (site / name).read_bytes()
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (graft.sha256, graft.size)
+        assert facts.rpath == ("$ORIGIN" if "libone" in name else None)
+        assert facts.runpath is None
+    module = read_elf(site / "made" / EXT)
+    assert module is not None
+    assert module.rpath == "$ORIGIN/../made.libs"
+    assert value_of(site) == "42"
+    shutil.rmtree(site / "made.libs")
+    assert "libone-" in value_of(site)
+    command = [sys.executable, "-m", "auditwheel", "show", done.path]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f'"{PLATFORM}"' in " ".join(shown.split())
+
+
+def test_twice_is_once(chain: bytes, tmp_path: Path) -> None:
+    """What is portable already is what comes out, byte for byte, stripped or not."""
+    path = wheel_of(chain).write(tmp_path)
+    for options in ({}, {"strip": True}, {"compression": 0}, {"also_tags": "aliases"}):
+        first = repaired(path, tmp_path / "first", **options)
+        second = repaired(first.path, tmp_path / "second", **options)
+        assert Path(first.path).read_bytes() == Path(second.path).read_bytes()
+        assert not second.grafts
+
+
+PROGRAM = """
+import os, sys
+os.umask({mask})
+sys.path[:0] = {path!r}
+from nix_manylinux.cli.main import main
+sys.exit(main({words!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        ("another/folder", {}, (), 0o022),
+        (".", {"TZ": "Pacific/Auckland"}, (), 0o022),
+        (".", {"LC_ALL": "C", "PYTHONHASHSEED": "7"}, (), 0o077),
+        (".", {}, ("taskset", "-c", "0"), 0o022),
+    ],
+    ids=["folder", "zone", "umask", "one processor"],
+)
+def test_the_same_bytes_wherever_it_is_done(
+    chain: bytes, tmp_path: Path, way: tuple[str, dict[str, str], tuple[str, ...], int]
+) -> None:
+    """Folder, time, time zone, locale, umask and the number of processors don't count."""
+    place, environment, prefix, mask = way
+    calm = repaired(wheel_of(chain).write(tmp_path), tmp_path / "calm")
+    folder = tmp_path / "elsewhere" / place
+    folder.mkdir(parents=True)
+    path = wheel_of(chain).write(folder)
+    os.utime(path, ns=(1, 1))
+    words = ["repair", path, "-o", str(folder / "out")]
+    code = PROGRAM.format(mask=mask, path=sys.path, words=words)
+    command = [*prefix, sys.executable, "-c", code]
+    subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True)
+    (made,) = (folder / "out").iterdir()
+    assert made.read_bytes() == Path(calm.path).read_bytes()
+
+
+def test_the_same_bytes_for_dependencies_under_other_store_hashes(tmp_path: Path) -> None:
+    """All that was rebuilt was rebuilt alike: who built it, and where, can't be told."""
+    made = []
+    for letter in "ab":
+        workshop = Workshop(tmp_path / letter, letter)
+        workshop.root = tmp_path / "store"  # one store, and two hashes in it
+        two = workshop.library("two", "two", "41")
+        one = workshop.library("one", "one", "two() + 1", needs=[two])
+        wheel = wheel_of(workshop.module("one()", [one]))
+        path = wheel.write(tmp_path / letter)
+        done = repaired(path, tmp_path / letter / "out")
+        assert letter * 32 in done.grafts[0].source
+        made.append((Path(path).read_bytes(), Path(done.path).read_bytes()))
+    assert made[0][0] != made[1][0]
+    assert made[0][1] == made[1][1]
+
+
+def test_the_order_of_wheels_does_not_count(chain: bytes, tmp_path: Path) -> None:
+    """Two wheels in one call, one way round and the other."""
+    paths = [wheel_of(chain).write(tmp_path)]
+    other = wheel_of(chain)
+    other.name = "other"
+    paths.append(other.write(tmp_path))
+    for folder, order in (("one", paths), ("two", paths[::-1])):
+        assert main(["repair", *order, "-q", "-o", str(tmp_path / folder)]) == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    assert len(list((tmp_path / "two").iterdir())) == 2
+
+
+# What is refused ----------------------------------------------------------------------
+
+
+def refusals(workshop: Workshop) -> dict[str, tuple[MadeWheel, list[str], str]]:
+    """Make a wheel for everything that forbids a repair: options, and what is said of it."""
+    module = workshop.module
+    one = workshop.library("plain", "plain", "1")
+    new = workshop.library("m", "m", "1", versions="GLIBC_2.30 { m; };")
+    # The name is the C library's, so that the policy's promise is what it is held against.
+    os.rename(new, new.parent / "libm.so.6")
+    late = workshop.files.library(
+        "libm.so.6", soname="libm.so.6", source="int late(void) { return 1; }\n",
+        versions="GLIBC_2.30 { late; };",
+    )  # fmt: skip
+    never = workshop.files.library(
+        "libm.so.6", soname="libm.so.6", source="int never(void) { return 1; }\n",
+        versions="GLIBC_PRIVATE { never; };",
+    )  # fmt: skip
+    private = workshop.files.library(
+        "libz.so.1", soname="libz.so.1", source="int inflate_copyright(void) { return 1; }\n"
+    )
+    uses = workshop.files.library
+
+    def using(name: str, library: Path, *flags: str) -> bytes:
+        source = f"extern int {name}(void);\nint used(void) {{ return {name}(); }}\n"
+        return uses("used.so", source=source, needs=[library], flags=flags).read_bytes()
+
+    text = f"LIBRARY = '{STORE}-cairo-1.18/lib/libcairo.so.2'\n".encode()
+    debug = uses(
+        "debug.so", source="int x;\n",
+        flags=["-g", f"-fdebug-prefix-map={workshop.files._directory}={STORE}-src"],  # noqa: SLF001
+    ).read_bytes()  # fmt: skip
+    lost = module("plain()", [one], runpath="/nowhere")
+    return {
+        "missing": (wheel_of(lost), [], "libplain.so.1 is missing"),
+        "too new": (
+            wheel_of(using("late", late)), ["--policy", "manylinux_2_28"],
+            "GLIBC_2.30 of libm.so.6 is newer than manylinux_2_28",
+        ),
+        "never": (wheel_of(using("never", never)), [], "private to one version of the libc"),
+        "symbol": (
+            wheel_of(using("inflate_copyright", private)), [],
+            "inflate_copyright of libz.so.1 is not for others to use",
+        ),
+        "isa": (
+            wheel_of(module("1", [], flags=["-Wl,-z,x86-64-v3"])), ["--allow-isa", "x86-64-v2"],
+            "instructions of x86-64-v3",
+        ),
+        "stack": (
+            wheel_of(module("1", [], flags=["-Wl,-z,execstack"])), [], "an executable stack"
+        ),
+        "text": (
+            wheel_of(module("plain()", [one]), **{"made/load.py": text}), [],
+            f"{STORE}-cairo-1.18/lib/libcairo.so.2",
+        ),
+        "debug": (wheel_of(debug), [], "--strip takes debug sections away"),
+        "place": (
+            wheel_of(b"", **{"made-1.0.data/data/lib/x.so": module("plain()", [one])}), [],
+            "put the files into the package itself",
+        ),
+    }  # fmt: skip
+
+
+KINDS = ["missing", "too new", "never", "symbol", "isa", "stack", "text", "debug", "place"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_can_not_be_portable_is_refused(
+    workshop: Workshop, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 1, what and where and what to do; in JSON, too; nothing is written."""
+    made, options, said = refusals(workshop)[kind]
+    path = made.write(tmp_path)
+    report = tmp_path / "report.json"
+    words = ["repair", path, "-o", str(tmp_path / "out"), "--json", str(report), *options]
+    assert main(words) == 1
+    talk = capsys.readouterr()
+    assert said in talk.err
+    assert talk.err.count("error:") == 1
+    assert not (tmp_path / "out").exists()
+    told = json.loads(report.read_text())
+    assert (told["status"], told["error"]["kind"]) == ("refused", "NotPortable")
+    assert told["findings"]
+    if kind == "too new":
+        assert told["fitting"] == "manylinux_2_31_x86_64"
+        assert "--policy manylinux_2_31_x86_64 would do" in talk.err
+        assert main(["repair", path, "-o", str(tmp_path / "out"), "-q"]) == 0
+    if kind == "isa":
+        assert main([*words[:4], "--allow-isa", "x86-64-v3"]) == 0
+    if kind == "text":
+        assert main([*words[:4], "--allow-store-paths", "made/*.py"]) == 0
+    if kind == "debug":
+        assert main([*words[:4], "--strip"]) == 0
+    if kind == "missing":
+        assert main([*words[:4], "--exclude", "libplain.so"]) == 0
+        assert "Excluding libplain.so.1" in capsys.readouterr().err
+        libs = str(workshop.folder("plain"))
+        assert main([*words[:4], "--libs", libs]) == 0
+
+
+def test_everything_is_told_at_once(workshop: Workshop, tmp_path: Path) -> None:
+    """Two libraries that are missing and a stack are three findings, not the first of them."""
+    one, two = (workshop.library(name, name, "1") for name in ("first", "second"))
+    module = workshop.module(
+        "first() + second()", [one, two], runpath="", flags=["-Wl,-z,execstack"]
+    )
+    path = wheel_of(module).write(tmp_path)
+    with pytest.raises(nm.NotPortable) as caught:
+        repaired(path, tmp_path / "out")
+    kinds = [finding.kind for finding in caught.value.findings]
+    assert kinds == ["missing", "missing", "stack"]
+    assert "--libs" in caught.value.hint
+
+
+# What stays ---------------------------------------------------------------------------
+
+
+def test_a_wheel_without_native_code_passes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is written anew under its own name, and said so."""
+    made = MadeWheel(tag="py3-none-any", files={"made/__init__.py": b"value = 1\n"})
+    made.descriptor = "marked"
+    path = made.write(tmp_path)
+    assert main(["repair", path, "-o", str(tmp_path / "out")]) == 0
+    assert "no native code" in capsys.readouterr().err
+    assert members(str(tmp_path / "out" / made.file_name)) == members(path)
+
+
+def test_what_the_policy_promises_stays_outside(workshop: Workshop, tmp_path: Path) -> None:
+    """A store's own zlib comes not along, whatever leads to it: every system has one."""
+    built = workshop.files.library(
+        "libz.so.1", soname="libz.so.1", source="int z(void) { return 1; }"
+    )
+    place = workshop.folder("zlib") / "libz.so.1"
+    shutil.copy(built, place)
+    path = wheel_of(workshop.module("z()", [place])).write(tmp_path)
+    done = repaired(path, tmp_path / "out")
+    assert not done.grafts
+    module = tmp_path / "module.so"
+    module.write_bytes(members(done.path)[f"made/{EXT}"])
+    facts = read_elf(module)
+    assert facts is not None
+    assert "libz.so.1" in facts.needed
+    assert facts.search_path == ()
+    assert str(place.parent).encode() not in module.read_bytes()
+
+
+def test_the_wheels_own_libraries_stay_where_they_are(workshop: Workshop, tmp_path: Path) -> None:
+    """Found by $ORIGIN, or loaded by whoever needs the one that needs it."""
+    inner = workshop.library("inner", "inner", "40")
+    outer = workshop.library("outer", "outer", "inner() + 1", needs=[inner])
+    outside = workshop.library("outside", "outside", "1")
+    module = workshop.module(
+        "outer() + inner() - 40 + outside()", [outer, inner, outside],
+        runpath=f"$ORIGIN/lib:{outside.parent}",
+    )  # fmt: skip
+    bare = workshop.files.library(
+        "libouter.so.1", soname="libouter.so.1", needs=[inner],
+        source="extern int inner(void);\nint outer(void) { return inner() + 1; }\n",
+    )  # fmt: skip
+    wheel = wheel_of(
+        module,
+        **{
+            "made/lib/libouter.so.1": bare.read_bytes(),
+            "made/lib/libinner.so.1": inner.read_bytes(),
+        },
+    )
+    done = repaired(wheel.write(tmp_path), tmp_path / "out")
+    (graft,) = done.grafts
+    assert "liboutside-" in graft.member
+    assert done.edited == (f"made/{EXT}",)
+    assert value_of(installed(done.path, tmp_path / "in")) == "42"
+
+
+def test_python_itself_is_no_graft(workshop: Workshop, tmp_path: Path) -> None:
+    """A module that is linked to libpython loses that: whoever loads it is a Python."""
+    name = f"libpython3.{sys.version_info.minor}.so.1.0"
+    module = workshop.module("42", [], needed=[name])
+    done = repaired(wheel_of(module).write(tmp_path), tmp_path / "out")
+    assert not done.grafts
+    site = installed(done.path, tmp_path / "in")
+    facts = read_elf(site / "made" / EXT)
+    assert facts is not None
+    assert name not in facts.needed
+    assert value_of(site) == "42"
+
+
+def test_other_tags_are_for_whoever_asks(workshop: Workshop, tmp_path: Path) -> None:
+    """The policy's own name; its aliases; the oldest that is kept, too."""
+    path = wheel_of(workshop.module("42", [])).write(tmp_path)
+    cases: tuple[tuple[dict[str, str], list[str]], ...] = (
+        ({}, ["manylinux_2_5"]),
+        ({"policy": "manylinux_2_28"}, ["manylinux_2_28"]),
+        ({"policy": "manylinux2014"}, ["manylinux2014"]),
+        ({"policy": "manylinux_2_17_x86_64", "also_tags": "aliases"},
+         ["manylinux2014", "manylinux_2_17"]),
+        ({"policy": "manylinux_2_28", "also_tags": "kept"},
+         ["manylinux1", "manylinux_2_28", "manylinux_2_5"]),
+        ({"policy": "manylinux_2_29"}, ["manylinux_2_29"]),
+    )  # fmt: skip
+    for options, wanted in cases:
+        done = repaired(path, tmp_path / "out", libs=(), **options)
+        assert list(done.platforms) == [f"{name}_x86_64" for name in wanted]
+        wheel = members(done.path)["made-1.0.dist-info/WHEEL"].decode()
+        assert wheel.count("Tag: ") == len(wanted)
+    for policy in ("musllinux_1_2", "manylinux_2_28_aarch64", "nonsense", "manylinux_2_3"):
+        with pytest.raises(nm.BadOption):
+            repaired(path, tmp_path / "out", policy=policy)
+
+
+def test_commands_find_their_grafts(workshop: Workshop, tmp_path: Path) -> None:
+    """A program among the scripts starts its twin in site-packages; one without needs stays.
+
+    Interpreters are those of any system, and so are first lines.
+    """
+    one = workshop.library("answer", "answer", "42")
+    source = "#include <stdio.h>\n#include <string.h>\nextern int answer(void);\n"
+    source += (
+        'int main(int n, char **words) { printf("%d %s\\n", answer(), words[n - 1]); return 0; }'
+    )
+    linker = workshop.root / "ld.so"
+    linker.parent.mkdir(exist_ok=True)
+    tool = workshop.files.program(
+        "tool", source=source, needs=[one], runpath=str(one.parent), interpreter=str(linker)
+    )
+    alone = workshop.files.program(
+        "alone", source='#include <stdio.h>\nint main(void) { puts("alone"); return 0; }',
+        interpreter=str(linker),
+    )  # fmt: skip
+    scripts = "made-1.0.data/scripts"
+    wheel = wheel_of(
+        workshop.module("answer()", [one]),
+        **{
+            f"{scripts}/tool": tool.read_bytes(),
+            f"{scripts}/alone": alone.read_bytes(),
+            f"{scripts}/run": f"#!{STORE}-python3-3.12/bin/python3.12\nprint('run')\n".encode(),
+            "made/helper.sh": f"#!{STORE}-bash-5.2/bin/sh\necho helper\n".encode(),
+        },
+    )
+    wheel.modes = {f"{scripts}/{name}": 0o100755 for name in ("tool", "alone", "run")}
+    done = repaired(wheel.write(tmp_path), tmp_path / "out")
+    found = members(done.path)
+    assert found[f"{scripts}/run"].startswith(b"#!python\n")
+    assert found["made/helper.sh"].startswith(b"#!/bin/sh\n")
+    assert found[f"{scripts}/tool"].startswith(b"#!python\n")
+    assert found[f"{scripts}/alone"].startswith(b"\x7fELF")
+    with zipfile.ZipFile(done.path) as archive:
+        assert archive.getinfo("made.scripts/tool").external_attr >> 16 & 0o111
+    home = tmp_path / "in"
+    site = installed(done.path, home)
+    for name in (home / "bin/alone", site / "made.scripts/tool"):
+        facts = read_elf(name)
+        assert facts is not None
+        assert facts.kind is ElfKind.PROGRAM
+        assert facts.interpreter == "/lib64/ld-linux-x86-64.so.2"
+    # The prefix is no environment: its Python doesn't know its site-packages by itself.
+    for command, said in (("tool", "42 word\n"), ("alone", "alone\n"), ("run", "run\n")):
+        box = system_sandbox(str(home), os.path.dirname(os.path.dirname(sys.executable)))
+        ran = box.run([str(home / "bin" / command), "word"], environment={"PYTHONPATH": str(site)})
+        assert ran.stdout == said, ran.stderr
+
+
+def test_libraries_that_are_loaded_later(workshop: Workshop, tmp_path: Path) -> None:
+    """They are named; --graft takes one along under the name that dlopen is called with."""
+    late = workshop.library("late", "late", "7")
+    source = (
+        "extern void *dlopen(const char *, int);\n"
+        'static const char *const name = "liblate.so.1";\n'
+        "int opened(void) { return dlopen(name, 2) != 0; }\n"
+    )
+    opener = workshop.files.library(
+        "libopened.so.1", source=source, soname="libopened.so.1", libc=True
+    )
+    place = workshop.folder("opened") / "libopened.so.1"
+    shutil.copy(opener, place)
+    module = workshop.module("opened()", [place], runpath="$ORIGIN")
+    wheel = wheel_of(module, **{"made/libopened.so.1": opener.read_bytes()})
+    path = wheel.write(tmp_path)
+    done = repaired(path, tmp_path / "out")
+    assert ("liblate.so.1", ("made/libopened.so.1",)) in done.loads
+    assert value_of(installed(done.path, tmp_path / "without")) == "0"
+    done = repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1",))
+    assert [graft.member for graft in done.grafts] == ["made.libs/liblate.so.1"]
+    assert not any(name == "liblate.so.1" for name, _ in done.loads)
+    assert value_of(installed(done.path, tmp_path / "with")) == "1"
+    with pytest.raises(nm.BadOption, match="is to come along"):
+        repaired(path, tmp_path / "out", graft=("liblate.so.1",))
+
+
+def test_repaired_then_patched(chain: bytes, tmp_path: Path) -> None:
+    """What goes out of Nix comes back in: patch links a repaired wheel to the store again."""
+    done = repaired(wheel_of(chain).write(tmp_path), tmp_path / "out")
+    words = ["patch", done.path, "-q", "-o", str(tmp_path / "patched"), "--python", sys.executable]
+    assert main(words) == 0
+    (patched,) = (tmp_path / "patched").iterdir()
+    assert value_of(installed(str(patched), tmp_path / "in")) == "42"
+
+
+def test_other_machines(workshop: Workshop, tmp_path: Path) -> None:
+    """A wheel for aarch64 is repaired on any machine, and its tag is its own."""
+    build = workshop.files.library
+    target = "aarch64-linux-gnu"
+    one = build("libfar.so.1", target=target, soname="libfar.so.1")
+    far = workshop.folder("far")
+    shutil.copy(one, far / "libfar.so.1")
+    # A namesake for this machine comes first, and is passed by.
+    near = workshop.folder("near")
+    shutil.copy(build("libfar.so.1", soname="libfar.so.1"), near / "libfar.so.1")
+    module = build("ext.so", target=target, needs=[one], source="int x(void) { return 1; }\n")
+    made = MadeWheel(tag="cp311-cp311-linux_aarch64", files={"made/ext.so": module.read_bytes()})
+    done = repaired(made.write(tmp_path), tmp_path / "out", libs=(near, far))
+    assert done.platforms == ("manylinux_2_17_aarch64",)
+    (graft,) = done.grafts
+    assert graft.source == str(far / "libfar.so.1")
+
+
+def test_a_dry_run_writes_nothing(chain: bytes, tmp_path: Path) -> None:
+    """The report is that of the real run, but for the hash."""
+    path = wheel_of(chain).write(tmp_path)
+    report = tmp_path / "report.json"
+    words = ["repair", path, "-o", str(tmp_path / "out"), "--json", str(report)]
+    assert main([*words, "--dry-run"]) == 0
+    assert not (tmp_path / "out").exists()
+    dry = json.loads(report.read_text())
+    assert main(words) == 0
+    real = json.loads(report.read_text())
+    assert dry["wheel"].pop("sha256") is None
+    assert len(real["wheel"].pop("sha256")) == 64
+    assert dry == real
+
+
+def test_a_broken_library_is_an_error_of_its_own(workshop: Workshop, tmp_path: Path) -> None:
+    """What is called like a library and is none: it is told, and no traceback."""
+    one = workshop.library("broken", "broken", "1")
+    module = workshop.module("broken()", [one])
+    one.unlink()
+    one.write_bytes(b"\x7fELF" + bytes(99))
+    path = wheel_of(module).write(tmp_path)
+    with pytest.raises(nm.NotPortable, match="libbroken"):
+        repaired(path, tmp_path / "out")
+    one.write_bytes(tiny_library("libbroken.so.1", "libgone.so.1"))
+    with pytest.raises(nm.NotPortable, match="libgone"):
+        repaired(path, tmp_path / "out")

@@ -1,0 +1,274 @@
+"""The parts of a repair, each by itself: names, tags, paths, first lines, properties."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.elf import ElfBuilder
+from tests.support.elf_matrix import bare as without_sections
+
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
+from nix_manylinux.elf.properties import dynamic_strings, has_symbols, needed_isa, wanted_symbols
+from nix_manylinux.repair.grafts import graft_name
+from nix_manylinux.repair.interpreter import STANDARD, portable_interpreter
+from nix_manylinux.repair.leftovers import store_paths
+from nix_manylinux.repair.model import RepairOptions
+from nix_manylinux.repair.paths import from_to, kept_entries
+from nix_manylinux.repair.scripts import launcher, portable_shebang
+from nix_manylinux.repair.system import is_libpython, promised_names
+from nix_manylinux.repair.tags import renamed, retagged
+from nix_manylinux.repair.wheel import lib_dir
+from nix_manylinux.target.policy import load_policies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STORE = "/nix/store/" + "0123456789abcdfghijklmnpqrsvwxyz"
+MACHINE = Machine(number=62, bits=64, endian="little")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("libz.so.1.3", "libz-1a2b3c4d.so.1.3"),
+        ("libone.so", "libone-1a2b3c4d.so"),
+        ("libpython3.11.so.1.0", "libpython3.11-1a2b3c4d.so.1.0"),
+        ("odd.dll", "odd-1a2b3c4d.dll"),
+        ("plain", "plain-1a2b3c4d"),
+        ("libz-1a2b3c4d.so.1.3", "libz-1a2b3c4d.so.1.3"),
+    ],
+)
+def test_a_graft_is_named_by_what_it_is(name: str, wanted: str) -> None:
+    """The hash stands in front of the suffix, once."""
+    assert graft_name(name, "1a2b3c4d") == wanted
+
+
+@pytest.mark.parametrize(
+    ("head", "script", "wanted"),
+    [
+        (f"#!{STORE}-python3-3.12.1/bin/python3.12", True, "#!python"),
+        (f"#! {STORE}-python3-3.12.1/bin/python3.12 -E", True, "#!python -E"),
+        (f"#!{STORE}-python3-3.12.1/bin/python3.12", False, "#!/usr/bin/env python3"),
+        (f"#!{STORE}-bash-5.2/bin/sh -eu", False, "#!/bin/sh -eu"),
+        (f"#!{STORE}-bash-5.2/bin/bash", True, "#!/usr/bin/env bash"),
+        (f"#!{STORE}-perl-5/bin/perl -w", False, "#!/usr/bin/env -S perl -w"),
+        ("#!/usr/bin/env python3", True, None),
+        ("#!python", True, None),
+        ("#!/nix/store/nothing/bin/python", True, None),
+    ],
+)
+def test_first_lines(head: str, wanted: str | None, *, script: bool) -> None:
+    """What names the store is found on any system; all else stays."""
+    found = portable_shebang(head.encode(), script=script)
+    assert found == (None if wanted is None else wanted.encode())
+
+
+def test_a_launcher_starts_what_was_moved(tmp_path: Path) -> None:
+    """It finds the program on sys.path, hands all arguments on, and says so where it can't."""
+    program = tmp_path / "made.scripts/tool"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    script = tmp_path / "tool.py"
+    script.write_bytes(launcher("made.scripts", "tool"))
+    command = ["python3", str(script), "a b", "c"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout == "a b c\n"
+    program.unlink()
+    lost = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert lost.returncode == 1
+    assert lost.stderr == "made.scripts/tool is in no folder of sys.path\n"
+
+
+def test_tags() -> None:
+    """Each Python and ABI of the name on each platform; the other lines of WHEEL stay."""
+    old = b"Wheel-Version: 1.0\r\nRoot-Is-Purelib: True\r\nTag: x\nTag: y\nBuild: 2\n\nmore\n"
+    name = "made-1.0-2-py2.py3-none-any.whl"
+    platforms = ["manylinux2014_x86_64", "manylinux_2_17_x86_64"]
+    assert renamed(name, platforms) == (
+        "made-1.0-2-py2.py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"
+    )
+    assert retagged(old, name, platforms).decode().splitlines() == [
+        "Wheel-Version: 1.0",
+        "Root-Is-Purelib: false",
+        "Tag: py2-none-manylinux2014_x86_64",
+        "Tag: py2-none-manylinux_2_17_x86_64",
+        "Tag: py3-none-manylinux2014_x86_64",
+        "Tag: py3-none-manylinux_2_17_x86_64",
+        "Build: 2",
+        "",
+        "more",
+    ]
+    bare = retagged(b"Wheel-Version: 1.0\n", name, platforms[1:]).decode()
+    assert bare.count("Tag: ") == 2
+    assert renamed("made-1.0-cp312-cp312-linux_x86_64-cuda.whl", platforms[1:]) == (
+        "made-1.0-cp312-cp312-manylinux_2_17_x86_64-cuda.whl"
+    )
+
+
+def test_search_paths_lead_from_file_to_folder() -> None:
+    """As the loader reads them: from the folder that the file is in."""
+    assert from_to("a.so", "made.libs") == "$ORIGIN/made.libs"
+    assert from_to("made/sub/a.so", "made.libs") == "$ORIGIN/../../made.libs"
+    assert from_to("made.libs/x", "made.libs") == "$ORIGIN"
+
+
+def test_entries_that_hold_anywhere_are_kept() -> None:
+    """Into site-packages, other wheels' folders too; nothing absolute, and nothing out of it."""
+    facts = ElfFacts(
+        machine=MACHINE,
+        kind=ElfKind.LIBRARY,
+        runpath=f"$ORIGIN/../other/lib:{STORE}-zlib/lib::$ORIGIN/../../..:${{ORIGIN}}/lib:/usr/lib"
+        ":$ORIGIN/../other/lib",
+    )
+    path = "lib/python/site-packages/made/a.so"
+    assert kept_entries(facts, "/tree", path) == ["$ORIGIN/../other/lib", "${ORIGIN}/lib"]
+
+
+def test_interpreters() -> None:
+    """Every architecture of every policy has one; usual places stay."""
+    for policy in load_policies().policies:
+        for arch in policy.limits:
+            assert STANDARD[policy.libc, arch].startswith("/lib")
+    linker = f"{STORE}-glibc-2.40/lib/ld-linux-x86-64.so.2"
+    assert portable_interpreter(linker, "glibc", "x86_64") == "/lib64/ld-linux-x86-64.so.2"
+    assert portable_interpreter("/lib/ld-linux.so.2", "glibc", "i686") is None
+    assert portable_interpreter(None, "glibc", "x86_64") is None
+
+
+def test_exclusions_cover_versions() -> None:
+    """``libamdhip64.so`` is ``libamdhip64.so.6``, and not ``libamdhip64x.so``."""
+    options = RepairOptions(exclude=("libamdhip64.so", "libcu*.so.12", "libexact.so.1"))
+    for name, wanted in (
+        ("libamdhip64.so.6", True), ("libamdhip64.so", True), ("libamdhip64x.so", False),
+        ("libcublas.so.12", True), ("libcublas.so.11", False), ("libexact.so.1.2", False),
+    ):  # fmt: skip
+        assert options.excludes(name) is wanted
+
+
+@pytest.mark.parametrize("folder", ["/abs", "..", "../x", "a/../b", ".", "", "a:b", "$x", "a\nb"])
+def test_folders_that_no_search_path_leads_to(folder: str) -> None:
+    """They are refused by name."""
+    with pytest.raises(BadOption, match="below site-packages"):
+        lib_dir(RepairOptions(lib_dir=folder), "made")
+
+
+def test_the_folder_of_grafts() -> None:
+    """It is called as auditwheel calls it, or as was asked."""
+    assert lib_dir(RepairOptions(), "made") == "made.libs"
+    assert lib_dir(RepairOptions(lib_dir="made/.libs/"), "made") == "made/.libs"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("libpython3.12.so.1.0", True),
+        ("libpython3.6m.so.1.0", True),
+        ("libpython3.13t.so", True),
+        ("libpython3.so", False),
+        ("libpythonic.so.1", False),
+    ],
+)
+def test_python_itself_is_nobodys_need(name: str, *, wanted: bool) -> None:
+    """Extension modules must not be linked to libpython (PEP 513)."""
+    assert is_libpython(name) is wanted
+
+
+def test_promises() -> None:
+    """Musl's libc has Alpine's name; glibc's policies promise what they list."""
+    policies = load_policies()
+    musl = next(policy for policy in policies.policies if policy.libc == "musl")
+    assert "libc.musl-aarch64.so.1" in promised_names(musl, policies, "aarch64")
+    glibc = next(policy for policy in policies.policies if policy.name == "manylinux_2_17")
+    assert "libc.so.6" in promised_names(glibc, policies, "x86_64")
+    assert "inflate_copyright" in glibc.forbidden["libz.so.1"]
+    assert "__issignaling" in glibc.forbidden["libm.so.6"]
+    newest = (
+        policies.policies[-3] if policies.policies[-1].libc == "musl" else policies.policies[-1]
+    )
+    assert "libm.so.6" not in newest.forbidden
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_marks_of_instruction_sets(level: int, tmp_path: Path) -> None:
+    """What the linker writes (-z x86-64-vN) is what is read; v2 marks no baseline."""
+    name = "x86-64-baseline" if level == 1 else f"x86-64-v{level}"
+    library = ElfBuilder(tmp_path).library(flags=[f"-Wl,-z,{name}"])
+    assert needed_isa(library) == level
+    assert needed_isa(__file__) == 1
+
+
+def test_what_strip_would_take(tmp_path: Path) -> None:
+    """A symbol table, or debug sections without one; nothing is left after it."""
+    files = ElfBuilder(tmp_path)
+    full = files.library(flags=["-g"])
+    assert has_symbols(full)
+    bare = files.derive(full, "bare.so", ["strip", "-s", "-o", "OUT", "IN"])
+    assert not has_symbols(bare)
+    kept = ["strip", "-s", "--keep-section=.debug_info", "-o", "OUT", "IN"]
+    assert has_symbols(files.derive(full, "debug.so", kept))
+    assert b"demo\0" in dynamic_strings(bare)
+    assert dynamic_strings(__file__) == b""
+
+
+@pytest.mark.parametrize("target", [None, "x86-linux-gnu", "s390x-linux-gnu"])
+def test_symbols_that_a_file_wants(target: str | None, tmp_path: Path) -> None:
+    """Those of others, as pyelftools sees them; not its own, and not weak ones."""
+    from elftools.elf.elffile import ELFFile
+
+    source = (
+        "extern int wanted(void), also(void);\nextern int maybe(void) __attribute__((weak));\n"
+        "int own(void) { return wanted() + also() + (maybe ? maybe() : 0); }\n"
+    )
+    library = ElfBuilder(tmp_path).library(source=source, target=target)
+    assert wanted_symbols(library, ["wanted", "maybe", "own", "anted"]) == {"wanted"}
+    with library.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".dynsym")
+        assert table is not None
+        every = {symbol.name for symbol in table.iter_symbols()}  # type: ignore[attr-defined]
+        witness = {
+            symbol.name
+            for symbol in table.iter_symbols()  # type: ignore[attr-defined]
+            if symbol["st_shndx"] == "SHN_UNDEF" and symbol["st_info"]["bind"] != "STB_WEAK"
+        }
+    assert wanted_symbols(library, every) - {""} == witness - {""}
+    bare = tmp_path / "bare.so"
+    bare.write_bytes(without_sections(library.read_bytes()))
+    assert wanted_symbols(bare, ["own"]) == {"own"}  # nothing tells: it may be
+
+
+def test_paths_of_the_store_are_found_where_they_are(tmp_path: Path) -> None:
+    """In text and in sections, debug ones by their own kind; a folder's name alone is none."""
+    text = tmp_path / "x.py"
+    text.write_text(f"A = '{STORE}-zlib-1.3/lib/libz.so'\nB = '/nix/store/short/lib'\n")
+    (found,) = store_paths(str(text), "made/x.py")
+    assert (found.kind, found.where) == ("store path", ("made/x.py",))
+    assert found.what == f"{STORE}-zlib-1.3/lib/libz.so"
+    source = f'const char *where(void) {{ return "{STORE}-etc/x"; }}\n'
+    library = ElfBuilder(tmp_path).library(source=source)
+    (found,) = store_paths(str(library), "x.so")
+    assert (found.kind, found.what) == ("store path", f"{STORE}-etc/x (.rodata)")
+    flags = ["-g", f"-fdebug-prefix-map={tmp_path}={STORE}-src"]
+    debug = ElfBuilder(tmp_path).library("debug.so", source="int x;\n", flags=flags)
+    kinds = {each.kind for each in store_paths(str(debug), "debug.so")}
+    assert kinds == {"debug path"}
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"")
+    assert list(store_paths(str(empty), "empty")) == []
+
+
+def test_the_data_is_auditwheels() -> None:
+    """The forbidden symbols of each policy are those of the auditwheel that is installed."""
+    import json
+    from importlib.resources import files
+
+    ours = {policy.name: policy.forbidden for policy in load_policies().policies}
+    for name in ("manylinux", "musllinux"):
+        path = files("auditwheel") / "policy" / f"{name}-policy.json"
+        for policy in json.loads(path.read_text(encoding="utf-8")):
+            if policy["name"] in ours:
+                theirs = {soname: frozenset(s) for soname, s in policy["blacklist"].items()}
+                assert ours[policy["name"]] == theirs, policy["name"]
