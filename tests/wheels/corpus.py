@@ -135,7 +135,8 @@ def _fetch(entry: Entry, path: str) -> None:
         command += ["--implementation", "cp", "--python-version", f"{digits[0]}.{digits[1:]}"]
         for abi in sorted({tag.abi for tag in tags}):
             command += ["--abi", abi]
-        for platform in sorted({tag.platform for tag in tags}):
+        # To pip the first is the best: a sibling has the older tags, too, but not the newest.
+        for platform in sorted({tag.platform for tag in tags}, reverse=True):
             command += ["--platform", platform]
         outcome = _pip([*command, f"{name}=={version}"])
         if outcome.returncode != 0:
