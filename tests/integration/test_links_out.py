@@ -128,6 +128,21 @@ def test_optional_plugins_that_are_links_may_stay(scene: Scene) -> None:
     assert str(scene.home / "cache") not in refused.stderr
 
 
+def test_optional_plugins_in_a_folder_that_is_a_link_may_stay(scene: Scene) -> None:
+    """A plugin's search path leads through ".." to a library here, in an environment of links."""
+    package = scene.home / "package"
+    (package / "lib").mkdir(parents=True)
+    (package / "plugins").mkdir()
+    lacking = scene.files.library("libx.so", soname="libx.so", needed=["libnobody.so.1"])
+    plugin = scene.files.library("libp.so", needed=["libx.so"], runpath="$ORIGIN/../lib")
+    (package / "lib" / "libx.so").write_bytes(lacking.read_bytes())
+    (package / "plugins" / "libp.so").write_bytes(plugin.read_bytes())
+    put_link(scene, "kit", package)
+    done = run(scene, "check", "--missing", "leaves", "-v")
+    assert done.status == 0, done.stderr
+    assert "libnobody.so.1" in done.stderr
+
+
 def test_what_is_somebody_elses_stays(scene: Scene) -> None:
     """A file of a Nix store is not copied, and the report says so."""
     before = snapshot(scene.home / "tree")

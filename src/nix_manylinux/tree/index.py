@@ -19,6 +19,7 @@ class TreeIndex:
         #: name -> [(tree, absolute path)], file names first, sorted by path
         self._by_name: dict[str, list[tuple[int, str]]] = {}
         self.files: dict[str, tuple[int, TreeFile]] = {}
+        self._by_real_path: dict[str, tuple[int, TreeFile]] = {}
         by_soname: list[tuple[str, tuple[int, str]]] = []
         for position, tree in enumerate(trees):
             for file in tree.files:
@@ -35,12 +36,16 @@ class TreeIndex:
             self._by_name.setdefault(soname, []).append(place)
 
     def owner(self, path: str, real: Callable[[str], str]) -> TreeFile | None:
-        """Return the file of a tree that has ``path`` as one of its names.
+        """Return the file of a tree that ``path`` leads to.
 
-        A name may be a symbolic link out of the tree, and be meant all the same; ``real``
-        resolves one that goes through links inside of it.
+        A name may be a symbolic link out of the tree, or lie in a folder that is one, and
+        be meant all the same; ``real`` resolves links. What the loader opens has ".." in it.
         """
         found = self.files.get(path) or self.files.get(real(path))
+        if found is None:
+            if not self._by_real_path:
+                self._by_real_path = {real(name): place for name, place in self.files.items()}
+            found = self._by_real_path.get(real(path))
         return found[1] if found else None
 
     def near(self, name: str, tree: int, path: str) -> list[str]:
