@@ -92,7 +92,7 @@ let
       # stdenv would strip and shrink again what patchManylinuxWheel has done.
       isPatched = attrs.format == "wheel" && attrs.src.isManylinuxPatched or false;
     in
-    attrs
+    removeAttrs attrs [ "manylinuxAutoLibs" ]
     // {
       format = if isOurs then "wheel" else attrs.format;
       nativeBuildInputs =
@@ -101,7 +101,8 @@ let
         ++ lib.optional (isOurs && installsHere) manylinuxInstallHook;
       buildInputs =
         attrs.buildInputs or [ ]
-        ++ lib.optionals isOurs pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name};
+        ++ lib.optionals isOurs pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name}
+        ++ lib.optionals (isOurs && attrs.manylinuxAutoLibs or false) pythonManylinuxPackages.common;
       dontStrip = attrs.dontStrip or (if isOurs || isPatched then true else null);
       dontPatchELF = attrs.dontPatchELF or (if isPatched then true else null);
       meta =
@@ -156,17 +157,16 @@ let
     build: args:
     let
       overridePythonAttrs = newArgs: overridable build (overrideWith newArgs args);
-      built = build args;
-      # finalAttrs.finalPackage is what mkDerivation knows, so it has to know ours.
-      result =
-        if lib.isFunction args && built ? overrideAttrs then
-          built.overrideAttrs (old: {
-            passthru = old.passthru or { } // {
-              inherit overridePythonAttrs;
-            };
-          })
-        else
-          built;
+      # What a package calls itself has our way of overriding, not nixpkgs' own. To
+      # put that into the package would make each derivation twice.
+      known = finalAttrs: {
+        finalPackage = finalAttrs.finalPackage // {
+          inherit overridePythonAttrs;
+        };
+      };
+      result = build (
+        if lib.isFunction args then finalAttrs: args (finalAttrs // known finalAttrs) else args
+      );
     in
     if lib.isAttrs result then
       result

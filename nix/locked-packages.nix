@@ -28,6 +28,9 @@
       fetchPypi { inherit (entry) file sha256; },
   # More libraries for every package, behind those that the lock names.
   libs ? [ ],
+  # Whether to offer pythonManylinuxPackages.common; by itself that is done for
+  # wheels that were not looked into (`lock --no-inspect`).
+  autoLibs ? null,
   # final: prev: packages of the set, made otherwise.
   overrides ? _: _: { },
 }:
@@ -58,19 +61,7 @@ let
         "nix-manylinux lock LOCKFILE -o ${shown} --python-version ${python.pythonVersion}${free} --system ${system}"
       );
 
-  # The package at an attribute path, or none: a library that this nixpkgs lacks,
-  # or may not build, is named by the hook if a file wants it.
-  library =
-    path:
-    let
-      found = builtins.tryEval (
-        let
-          package = lib.attrByPath (lib.splitString "." path) null pkgs;
-        in
-        if package == null || !(package.meta.available or true) then null else package
-      );
-    in
-    lib.optional (found.success && found.value != null) (lib.getLib found.value);
+  inherit (import ./library.nix { inherit lib pkgs; }) library;
 
   # Without a look into the wheel its name tells what it was built for.
   formatOf =
@@ -109,7 +100,7 @@ let
       dependencies = map (each: final.${each}) (
         lib.filter (each: !lib.elem each (entry.circle or [ ])) entry.dependencies
       );
-      buildInputs = lib.concatMap library (entry.needs.nixpkgs or [ ]) ++ libs;
+      buildInputs = librariesOf entry;
       manylinuxFixupFlags = flags;
       postFixup = dropSharedBytecode;
       # The lock has decided; extras and markers are its business.
@@ -149,9 +140,7 @@ let
         lib.unique (lib.filter (name: !lib.elem name names) (each "dependencies"))
       );
       buildInputs =
-        lib.concatMap library (lib.unique (lib.concatMap (entry: entry.needs.nixpkgs or [ ]) entries))
-        ++ lib.unique (lib.concatMap policyLibraries entries)
-        ++ libs;
+        lib.unique (lib.concatMap librariesOf entries ++ lib.concatMap policyLibraries entries);
       installPhase = ''
         runHook preInstall
         for wheel in $srcs; do
@@ -169,6 +158,15 @@ let
       doCheck = false;
       passthru.locked = entries;
     };
+
+  # What a wheel is known to want, else what wheels are known to want.
+  librariesOf =
+    entry:
+    lib.concatMap library (entry.needs.nixpkgs or [ ])
+    ++ libs
+    ++ lib.optionals (
+      if autoLibs == null then !(entry ? needs) else autoLibs
+    ) pkgs.pythonManylinuxPackages.common;
 
   policyLibraries =
     entry:

@@ -15,6 +15,8 @@
   policy ? null,
   # More packages with libraries, before those of the policy.
   libs ? [ ],
+  # Whether to offer pythonManylinuxPackages.common, too.
+  manylinuxAutoLibs ? false,
   # Python packages whose own libraries the wheel needs, shiboken6 for PySide6.
   pythonLibs ? [ ],
   # An interpreter that the wheel has to fit.
@@ -49,6 +51,7 @@ in
     removeAttrs args [
       "policy"
       "libs"
+      "manylinuxAutoLibs"
       "pythonLibs"
       "python"
     ]
@@ -62,7 +65,8 @@ in
         ++ lib.optional (python != null) python
         ++ libs
         ++ pythonLibs
-        ++ pythonManylinuxPackages.${(manylinux.policyFor offered).name};
+        ++ pythonManylinuxPackages.${(manylinux.policyFor offered).name}
+        ++ lib.optionals manylinuxAutoLibs pythonManylinuxPackages.common;
       meta = {
         sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
       }

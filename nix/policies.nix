@@ -5,6 +5,7 @@
 # lists, so that what uses them keeps its hash; only the lookup of attributes
 # that were renamed is made to work. The names of PEP 600 and 656
 # (manylinux_2_17, musllinux_1_2) are made of the policies that Python reads too.
+# `common` is what real wheels want beyond any policy.
 {
   lib,
   pkgs,
@@ -17,19 +18,9 @@ let
   data = ../src/nix_manylinux/data;
   table = builtins.fromJSON (builtins.readFile (data + "/policy-packages.json"));
   libraries = builtins.fromJSON (builtins.readFile (data + "/libraries.json"));
+  wanted = builtins.fromJSON (builtins.readFile (data + "/common-packages.json"));
 
-  # { libx11 = "xorg.libX11"; ... }
-  renames =
-    let
-      rows = map (lib.splitString "\t") (
-        lib.tail (
-          lib.filter (line: line != "") (
-            lib.splitString "\n" (builtins.readFile (data + "/nixpkgs-xorg-renames.tsv"))
-          )
-        )
-      );
-    in
-    lib.listToAttrs (map (row: lib.nameValuePair (lib.head row) (lib.elemAt row 1)) rows);
+  inherit (import ./library.nix { inherit lib pkgs; }) library renames;
 
   # The package at an attribute path, null where there is none. An alias that
   # throws is none either.
@@ -167,5 +158,9 @@ let
         name: lists.${(manylinux.parseFormat name).policy}
       )
       // previous;
+
+  # What wheels want beyond their policy; less what this nixpkgs lacks or may not
+  # build: that is named where a file needs it.
+  common = lib.unique (lib.concatMap library (lib.attrNames wanted.packages));
 in
-own // lists // proofs
+own // lists // proofs // { inherit common; }

@@ -46,6 +46,34 @@ in
     expr = lib.filter (name: names lists.${name} != outPaths lists.${name}) (lib.attrNames lists);
     expected = [ ];
   };
+  # Each by the name that this set has for it; what it lacks, or may not build, is left out.
+  testWhatWheelsCommonlyWant = {
+    expr =
+      let
+        commonOf =
+          more:
+          (listsOf (
+            {
+              inherit (pkgs) stdenv runCommand;
+            }
+            // more
+          )).common;
+        plain = pkgs.libx11;
+      in
+      map (set: outPaths (lib.filter (package: package != lib.getLib pkgs.stdenv.cc.cc) (commonOf set)) == [ plain.outPath ]) [
+        { libx11 = plain; }
+        { xorg.libX11 = plain; }
+        {
+          libx11 = plain;
+          libdrm = throw "libdrm was renamed";
+          libxt = plain // { meta.available = false; };
+          libxtst = plain // { meta = throw "it is unfree"; };
+        }
+        { brotli = plain; }
+        { brotli = { type = "derivation"; inherit (plain) outPath; lib = plain; }; }
+      ];
+    expected = [ true true true true true ];
+  };
   testTheOldNamesAreThere = {
     expr = map (name: lists.${name} != [ ]) [ "manylinux1" "manylinux2010" "manylinux2014" ];
     expected = [ true true true ];

@@ -45,7 +45,7 @@ def fitting(requirement: str) -> list[str]:
     """Fetch every wheel of a release that fits the target, in the order of pip's choice."""
     platforms = list(PLATFORMS)
     found: list[str] = []
-    while path := _picked(requirement, platforms):
+    while path := picked(requirement, platforms):
         name, version, _, tags = parse_wheel_filename(os.path.basename(path))
         own = {tag.platform for tag in tags}
         if own.isdisjoint(PLATFORMS):  # pure Python, where nothing better fits
@@ -62,7 +62,7 @@ def fitting(requirement: str) -> list[str]:
     return found
 
 
-def _picked(requirement: str, platforms: list[str]) -> str | None:
+def picked(requirement: str, platforms: list[str]) -> str | None:
     """Let pip take a wheel for these platforms; its path, None where there is none."""
     if not platforms:
         return None
