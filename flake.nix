@@ -20,7 +20,11 @@
         );
     in
     {
-      overlays.default = import ./nix/overlay.nix;
+      overlays = {
+        default = import ./nix/overlay.nix;
+        # For the sets of pyproject.nix and uv2nix; alone or beside the other one.
+        pyproject = import ./nix/pyproject-overlay.nix { };
+      };
 
       # Wheel names, tags and policies in pure Nix.
       lib = import ./nix/lib;

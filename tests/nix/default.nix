@@ -6,6 +6,9 @@
   # What `nix-manylinux lock` wrote, and a folder of the wheels that it names.
   lock ? null,
   lockWheels ? null,
+  # A project that uv has locked, and uv itself.
+  project ? null,
+  uv ? null,
   # All else goes to world.nix.
   ...
 }@args:
@@ -17,6 +20,8 @@ let
         "realWheels"
         "lock"
         "lockWheels"
+        "project"
+        "uv"
         "inNixShell"
       ]
       // more
@@ -38,6 +43,12 @@ in
   locked = import ./locked-cases.nix {
     inherit pkgs lock;
     wheels = lockWheels;
+  };
+  pyproject = import ./pyproject-cases.nix { inherit pkgs; };
+  uv2nix = import ./uv2nix-cases.nix {
+    nixpkgs = extraOverlays: world { inherit extraOverlays; };
+    inherit project uv;
+    files = lockWheels;
   };
   torch = import ./torch-cases.nix { inherit pkgs; };
   packages = import ./package-cases.nix {

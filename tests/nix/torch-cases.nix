@@ -103,7 +103,7 @@ let
 in
 packages
 // {
-  inherit driver;
+  inherit driver wheels;
   # What `withPackages` is in nixpkgs, by the tree's own function: ring two's host
   # has a simpler one, which merges nothing.
   environment = python.buildEnv.override { extraLibs = [ packages.torchlike ]; };

@@ -28,7 +28,7 @@ from tests.support.store import cache_directory
 HERE = Path(__file__).resolve().parents[1] / "nix"
 
 #: Arguments that are Nix paths; all others are text.
-_PATHS = frozenset({"lock", "lockWheels", "pureWheels", "realWheels"})
+_PATHS = frozenset({"lock", "lockWheels", "project", "pureWheels", "realWheels", "uv"})
 
 
 class NixMissing(RuntimeError):
@@ -130,6 +130,7 @@ class Nix:
             command,
             capture_output=True,
             text=True,
+            errors="replace",  # Nix cuts the lines of a progress bar at any byte
             check=False,
             env=self.environment,
             timeout=1200,
