@@ -108,18 +108,6 @@ let
       '';
     };
 
-  # What wheels commonly want and has no stand-in: a machine without network can't
-  # build it.
-  absent =
-    final: prev:
-    let
-      inherit (prev.lib) attrNames filter genAttrs hasInfix;
-      wanted = builtins.fromJSON (builtins.readFile ../../src/nix_manylinux/data/common-packages.json);
-      plain = map (path: builtins.head (prev.lib.splitString "." path)) (attrNames wanted.packages);
-      provided = standIns final prev;
-    in
-    genAttrs (filter (name: !(provided ? ${name}) && name != "stdenv") plain) (_: null);
-
   stub = final: prev: {
     # Only how the fixup hook calls it is written down.
     manylinuxInstallHook = final.callPackage ../../nix/manylinux-install-hook.nix {
@@ -183,9 +171,6 @@ let
 
   overlays = [
     standIns
-  ]
-  ++ (if ring == "two" then [ absent ] else [ ])
-  ++ [
     (import ../../nix/overlay.nix)
     backend
   ]
