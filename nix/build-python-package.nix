@@ -70,7 +70,7 @@ let
       src
     else if reason != null then
       refuse attrs "${shown} can't be installed: ${reason}"
-        "`nix-manylinux expr ${attrs.pname or wheel.distribution}==${wheel.version}` lists the wheels that there are."
+        "`nix-manylinux expr ${attrs.pname or wheel.distribution}==${wheel.version} --python-version ${python.pythonVersion}` finds the wheel for this one."
     else if floor != null && allowed != [ ] && lib.versionOlder (lib.head allowed) floor then
       refuse attrs "${shown} is built for glibc ${floor}, newer than the format allows" ''Write `format = "manylinux_${
         lib.replaceStrings [ "." ] [ "_" ] floor

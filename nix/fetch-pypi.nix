@@ -167,7 +167,7 @@ let
           nix-manylinux: fetchPypi found none of the names that this wheel may have:
           ${lib.concatMapStringsSep "\n" (name: "  ${name}") names}
           They were made from ${show (removeAttrs args [ "hash" "sha256" ])} on ${arch}.
-          `nix-manylinux expr ${args.pname}==${args.version}` lists the wheels that there are; give the name of one as file = "….whl".''} >&2
+          `nix-manylinux expr ${args.pname}==${args.version} --python-version 3.N` finds the wheel for a Python; give its name as file = "….whl".''} >&2
       '';
     };
 

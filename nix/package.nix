@@ -4,39 +4,35 @@
   lib,
   buildPythonPackage,
   python,
+  runCommand,
   hatchling,
   installer,
   packaging,
   tomli ? null, # only older interpreters have no tomllib
 }:
 let
-  # Only what the build reads, so that a change of the documentation rebuilds nothing.
-  root = toString ../.;
   project = builtins.fromTOML (builtins.readFile ../pyproject.toml);
+  sources = builtins.path {
+    name = "nix-manylinux-src";
+    path = ../src;
+    filter = path: _: baseNameOf path != "__pycache__";
+  };
 in
 buildPythonPackage {
   pname = project.project.name;
   inherit (project.project) version;
   pyproject = true;
 
-  src = builtins.path {
-    name = "nix-manylinux-source";
-    path = ../.;
-    filter =
-      path: _:
-      let
-        relative = lib.removePrefix "${root}/" path;
-      in
-      lib.elem relative [
-        "pyproject.toml"
-        "README.md"
-        "LICENSE"
-        "share"
-        "src"
-      ]
-      || lib.hasPrefix "share/" relative
-      || (lib.hasPrefix "src/" relative && baseNameOf path != "__pycache__");
-  };
+  # Only what the build reads, so that a change of the documentation rebuilds nothing. Put
+  # together of its parts: the checkout itself may be a link, which Nix 2.8 would copy as one.
+  src = runCommand "nix-manylinux-source" { } ''
+    mkdir $out
+    cp ${../LICENSE} $out/LICENSE
+    cp ${../README.md} $out/README.md
+    cp ${../pyproject.toml} $out/pyproject.toml
+    cp -r ${../share} $out/share
+    cp -r ${sources} $out/src
+  '';
 
   build-system = [ hatchling ];
   dependencies = [

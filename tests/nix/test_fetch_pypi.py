@@ -205,7 +205,7 @@ def test_all_guesses_fail(index: Index) -> None:
     assert len(index.asked) == 12
     assert "found none of the names that this wheel may have" in str(failed.value)
     assert 'pname = "Demo.Pkg"' in str(failed.value)
-    assert 'give the name of one as file = "….whl"' in str(failed.value)
+    assert 'give its name as file = "….whl"' in str(failed.value)
     assert all(name in str(failed.value) for name in GUESSED)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.nix import NixFailed, evaluate, nix_string, run_nix
+from tests.support.nix import ROOT, NixFailed, evaluate, nix_path, nix_string, run_nix
 from tests.support.rings import ring
-from tests.support.sets import broken_claims, expression, packages
+from tests.support.sets import broken_claims, packages
 
 pytestmark = pytest.mark.nix
 
@@ -221,12 +220,14 @@ def test_the_tool_can_be_built_from_its_expression() -> None:
     assert found[2].endswith("/bin/nix-manylinux")
 
 
-def test_its_source_is_what_the_build_reads() -> None:
-    """What the build doesn't read is no part of the tool's source: it would only rebuild it."""
-    source = expression(f"({packages()}).python3.pkgs.nix-manylinux.src")
-    path = json.loads(
-        run_nix("nix-instantiate", "--eval", "--read-write-mode", "--json", "-E", source)
-    )
+@pytest.mark.parametrize("linked", [True, False])
+def test_its_source_is_what_the_build_reads(linked: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """What the build doesn't read is no part of it; a checkout may be reached by a link."""
+    root = tmp_path / "checkout"
+    root.symlink_to(ROOT)
+    place = nix_path(root if linked else ROOT)
+    source = f"let root = {place}; in ({packages()}).python3.pkgs.nix-manylinux.src"
+    path = run_nix("nix-build", "--no-out-link", "-E", source).strip()
     names = set(os.listdir(path))
     assert {"LICENSE", "README.md", "pyproject.toml", "src"} <= names
     assert not names & {"tests", "nix", "docs", "examples", "flake.nix", ".git", ".venv"}
