@@ -72,6 +72,7 @@ def inspect(
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
     from nix_manylinux.target.compat import misfit  # noqa: PLC0415
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
     from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
 
     options = options or Options()
@@ -86,7 +87,7 @@ def inspect(
             name = parse_wheel_name(os.fspath(path))
             tags, variant = name.tags, name.variant
             tagged = [tags]
-            facts, labels = _unpack_for_reading(stack, os.fspath(path), options)
+            facts, labels = unpack_for_reading(stack, os.fspath(path), options.max_size)
         return Inspection(
             facts=facts,
             tags=tags,
@@ -114,20 +115,10 @@ def plan_paths(
         if is_tree(paths[0]):
             trees = scan_to_write(outermost(paths))
         else:
-            trees = [_unpack_for_reading(stack, os.fspath(paths[0]), options)[0]]
+            from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
+
+            trees = [unpack_for_reading(stack, os.fspath(paths[0]), options.max_size)[0]]
         return plan_trees(trees, target=target, libraries=libraries, options=options)
-
-
-def _unpack_for_reading(
-    stack: ExitStack, path: str, options: Options
-) -> tuple[TreeFacts, Mapping[str, str]]:
-    """Unpack a wheel with its Python files, until ``stack`` is closed."""
-    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415 - trees need no wheel
-    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
-
-    folder = stack.enter_context(scratch_folder())
-    opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-    return unpack_and_scan(opened, folder, also=lambda name: name.endswith(".py"))
 
 
 def plan_tree(
@@ -197,14 +188,23 @@ def check_tree(
     libraries: LibraryIndex,
     options: Options | None = None,
 ) -> Report:
-    """Simulate the loader over the tree as it is; nothing is written.
+    """Simulate the loader over trees and wheels as they are; nothing is written.
 
-    The tree may be an environment that is made of links into other trees.
+    A tree may be an environment that is made of links into other trees. Raises what reading
+    raises, and `IncompatibleWheel`.
     """
     options = options or Options()
-    roots = outermost(_several(root))
-    trees = scan_to_check(roots)
-    plan = check_trees(trees, target=target, libraries=libraries, options=options)
+    with ExitStack() as stack:
+        paths = _several(root)
+        trees = scan_to_check(outermost([path for path in paths if is_tree(path)]))
+        for wheel in (os.fspath(path) for path in paths if not is_tree(path)):
+            from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
+            from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
+            from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
+
+            check_compatible(parse_wheel_name(wheel).tags, target, where=os.path.basename(wheel))
+            trees.append(unpack_for_reading(stack, wheel, options.max_size)[0])
+        plan = check_trees(trees, target=target, libraries=libraries, options=options)
     return Report(plan=plan, references=plan_references(plan))
 
 

@@ -306,15 +306,22 @@ def test_a_wheel_without_elf_files_is_looked_at(
 
 
 def test_a_folder_of_wheels_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Wheels inside a tree are not looked into, and `check` takes none: both are said."""
+    """Wheels inside a tree are not looked into, and that is said; `check` takes them by name."""
     wheel = MadeWheel().write(tmp_path)
     for command in ("patch", "check", "inspect"):
         assert main([command, str(tmp_path)]) == 0
         assert f"warning: {tmp_path} holds wheels, which are named one by one" in (
             capsys.readouterr().err
         )
-    assert main(["check", wheel]) == 1
-    assert f"error: {wheel}: is a wheel\n  unpack it" in capsys.readouterr().err
+    assert main(["check", wheel]) == 0
+    assert capsys.readouterr().err.endswith(": everything loads\n")
+    lacking = MadeWheel(name="b", files={"b/x.so": tiny_library("x.so", "libz.so.1")}).write(
+        tmp_path
+    )
+    assert main(["check", wheel, lacking]) == 1
+    told = capsys.readouterr().err
+    assert "error: 1 library missing, wanted by b/x.so:\n  libz.so.1: zlib\n" in told
+    assert f"nix-manylinux patch {wheel} {lacking} --output-dir patched" in told
 
 
 def test_several_wheels_are_patched_each_for_itself(

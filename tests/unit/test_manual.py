@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from nix_manylinux.cli.manual import PLACES, bash, fish, man_page, texts, zsh
+from nix_manylinux.cli.arguments import make_parser
+from nix_manylinux.cli.manual import (
+    PLACES,
+    bash,
+    each_command,
+    each_option,
+    fish,
+    man_page,
+    texts,
+    zsh,
+)
 
 SHARE = Path(__file__).parents[2] / "share"
 
@@ -23,6 +34,17 @@ def test_every_option_is_in_each() -> None:
     for text in (bash(), zsh(), fish(), man_page().replace("\\-", "-")):
         for option in ("append-rpath", "ignore-missing", "gc-roots", "max-size"):
             assert option in text
+
+
+def test_every_option_says_its_default() -> None:
+    """What an option is where it isn't given stands in its help, or that it may be repeated."""
+    for name, command in each_command(make_parser("1")):
+        for action in each_option(command):
+            if action.nargs == 0 or action.required:
+                continue
+            repeats = isinstance(action, argparse._AppendAction)  # noqa: SLF001
+            wanted = "repeatable" if repeats else "default"
+            assert wanted in (action.help or ""), (name, action.option_strings)
 
 
 def test_bash_completes() -> None:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 PICTURES = ("dot", "mermaid", "svg", "html")
 DETAILS = ("auto", "files", "folders")
 
-_GC_ROOTS = "register every store path that is linked to, so that garbage collection spares it"
+_GC_ROOTS = (
+    "register every store path that is linked to, so that garbage collection spares it"
+    " (default: only --nixpkgs registers, in the tree)"
+)
 
 
 class TargetArguments(Value):
@@ -75,12 +78,17 @@ def _patch(command: argparse.ArgumentParser) -> None:
     target_options(command)
     library_options(command)
     rule_options(command)
-    command.add_argument("-o", "--output-dir", metavar="DIR", help="where patched wheels go")
+    command.add_argument(
+        "-o",
+        "--output-dir",
+        metavar="DIR",
+        help="where patched wheels go (no default: it must be said)",
+    )
     command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
     command.add_argument(
         "--nixpkgs", nargs="?", const="<nixpkgs>", metavar="REF",
-        help="have Nix build or fetch what is missing: <nixpkgs>, a path or a flake reference;"
-        " never what is unfree or insecure",
+        help="have Nix build or fetch what is missing, never what is unfree or insecure; REF is a"
+        " path or a flake reference (default: <nixpkgs>)",
     )  # fmt: skip
     command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
 
@@ -146,16 +154,16 @@ def _repair(command: argparse.ArgumentParser) -> None:
 
 
 def _check(command: argparse.ArgumentParser) -> None:
-    common(command, "TREE", many=True)
+    common(command, "TREE|WHEEL", many=True)
     target_options(command)
     library_options(command)
     ignore_options(command.add_argument)
     command.add_argument(
         "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
-        help="a library of the graphics driver, besides the known ones",
+        help="a library of the graphics driver, besides the known ones (repeatable)",
     )  # fmt: skip
     command.add_argument(
-        "--exclude", action="append", metavar="GLOB", help="files that need not load"
+        "--exclude", action="append", metavar="GLOB", help="files that need not load (repeatable)"
     )  # fmt: skip
     missing_option(command.add_argument)
     damaged_option(command.add_argument)
@@ -166,7 +174,8 @@ def _inspect(command: argparse.ArgumentParser) -> None:
     target_options(command)
     library_options(command)
     command.add_argument(
-        "--exclude", action="append", metavar="GLOB", help="files to leave out, broken ones too"
+        "--exclude", action="append", metavar="GLOB",
+        help="files to leave out, broken ones too (repeatable)",
     )  # fmt: skip
 
 
@@ -176,19 +185,21 @@ def _expr(command: argparse.ArgumentParser) -> None:
         "--python-version",
         action="append",
         metavar="3.N",
-        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable)",
+        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
+        " the tags say, else 3.12)",
     )
     command.add_argument(
         "--system",
         action="append",
         metavar="SYSTEM",
-        help="a Nix system, such as x86_64-linux, likewise (repeatable)",
+        help="a Nix system, likewise (repeatable; default: what the tags say, else x86_64-linux)",
     )
     command.add_argument(
         "--runtime-libs",
         action="append",
         metavar="SONAME",
-        help="a library that is loaded by dlopen: its package becomes a build input too",
+        help="a library that is loaded by dlopen: its package becomes a build input too"
+        " (repeatable)",
     )
 
 
@@ -204,7 +215,7 @@ def _lock(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--system", action="append", metavar="SYSTEM",
-        help="a Nix system, such as aarch64-linux, likewise (default: this machine's)",
+        help="a Nix system, such as aarch64-linux, likewise (repeatable; default: this machine's)",
     )  # fmt: skip
     command.add_argument(
         "--extra", action="append", metavar="NAME", help="an extra of the project (repeatable)"
@@ -230,7 +241,8 @@ def _graph(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--detail", choices=DETAILS, default="auto",
-        help="a box for each file or for each folder; auto: folders where files are too many",
+        help="a box for each file or for each folder; auto, the default: folders where files are"
+        " too many",
     )  # fmt: skip
     command.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
     target_options(command)

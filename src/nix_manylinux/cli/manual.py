@@ -46,9 +46,9 @@ def man_page() -> str:
         "[\\fIOPTION\\fR]... \\fIPATH\\fR...",
         ".SH COMMANDS",
     ]
-    for name, command in _commands(parser):
+    for name, command in each_command(parser):
         lines += [f".SS {_roff(name)}", _roff(command.description or "")]
-        for action in _actions(command):
+        for action in each_option(command):
             if isinstance(action, argparse._HelpAction):  # noqa: SLF001 - argparse names it so
                 continue
             words = ", ".join(f"\\fB{_roff(word)}\\fR" for word in action.option_strings)
@@ -69,7 +69,7 @@ def man_page() -> str:
 def bash() -> str:
     """Write the completion for bash."""
     parser = make_parser(VERSION)
-    commands = list(_commands(parser))
+    commands = list(each_command(parser))
     cases = "\n".join(
         f"  {name}) options='{' '.join(_words(command))}' ;;" for name, command in commands
     )
@@ -95,13 +95,13 @@ def zsh() -> str:
     parser = make_parser(VERSION)
     lines += [
         f"  {_quote(f'{name}:{_lower(command.description or str())}')}"
-        for name, command in _commands(parser)
+        for name, command in each_command(parser)
     ]
     lines += [")", "if ((CURRENT == 2)); then", "  _describe command commands", "  return", "fi"]
     lines.append("case ${words[2]} in")
-    for name, command in _commands(parser):
+    for name, command in each_command(parser):
         lines.append(f"{name}) _arguments \\")
-        for action in _actions(command):
+        for action in each_option(command):
             text = (action.help or "").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
             takes = ":value:_files" if _value(action) else ""
             lines += [f"  {_quote(f'*{word}[{text}]{takes}')} \\" for word in action.option_strings]
@@ -113,12 +113,12 @@ def fish() -> str:
     """Write the completion for fish."""
     parser = make_parser(VERSION)
     lines = []
-    for name, command in _commands(parser):
+    for name, command in each_command(parser):
         lines.append(
             f"complete -c {NAME} -n __fish_use_subcommand -a {name}"
             f" -d {_quote(_lower(command.description or ''))}"
         )
-        for action in _actions(command):
+        for action in each_option(command):
             words = "".join(
                 f" -l {word[2:]}" if word.startswith("--") else f" -s {word[1:]}"
                 for word in action.option_strings
@@ -131,18 +131,20 @@ def fish() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def each_command(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Give the parsers of the commands, by name."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             yield from action.choices.items()
 
 
-def _actions(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+def each_option(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Give the options of a command."""
     yield from (a for a in command._actions if a.option_strings)  # noqa: SLF001 - likewise
 
 
 def _words(command: argparse.ArgumentParser) -> list[str]:
-    return [word for action in _actions(command) for word in action.option_strings]
+    return [word for action in each_option(command) for word in action.option_strings]
 
 
 def _value(action: argparse.Action) -> str:

@@ -16,7 +16,9 @@ def common(
     command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
     if json:
         command.add_argument(
-            "--json", metavar="FILE", help="write the report as JSON ('-': stdout)"
+            "--json",
+            metavar="FILE",
+            help="write the report as JSON ('-': stdout; default: no report)",
         )
     command.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
     command.add_argument("-v", "--verbose", action="store_true", help="every file")
@@ -27,10 +29,17 @@ def target_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to link for")
     group.add_argument(
         "--python", metavar="EXE",
-        help="the interpreter: tags are checked against it, its libc is the target",
+        help="the interpreter: tags are checked against it, its libc is the target (default:"
+        " the virtual environment's; else the libc of NIX_BINTOOLS, or the running Python's)",
     )  # fmt: skip
-    group.add_argument("--dynamic-linker", metavar="FILE", help="the target's dynamic linker")
-    group.add_argument("--libc", metavar="DIR", help="the directory of the target's libc")
+    group.add_argument(
+        "--dynamic-linker",
+        metavar="FILE",
+        help="the target's dynamic linker (default: the interpreter's)",
+    )
+    group.add_argument(
+        "--libc", metavar="DIR", help="the directory of the target's libc (default: the linker's)"
+    )
 
 
 def library_options(command: argparse.ArgumentParser) -> None:
@@ -43,8 +52,10 @@ def library_options(command: argparse.ArgumentParser) -> None:
         "--python-libs", action="append", metavar="DIR",
         help="another wheel's site-packages (repeatable)",
     )  # fmt: skip
-    group.add_argument("--max-size", type=size, metavar="BYTES",
-                       help="unpacked size of a wheel that is still believed")  # fmt: skip
+    group.add_argument(
+        "--max-size", type=size, metavar="BYTES",
+        help="unpacked size of a wheel that is still believed (default: 64 GiB)",
+    )  # fmt: skip
 
 
 def rule_options(command: argparse.ArgumentParser) -> None:
@@ -55,30 +66,39 @@ def rule_options(command: argparse.ArgumentParser) -> None:
         "--runtime-libs",
         action="append",
         metavar="SONAME|DIR",
-        help="for dlopen: goes on the path of the files that load it",
+        help="for dlopen: goes on the path of the files that load it (repeatable)",
     )
-    add("--append-rpath", action="append", metavar="DIR", help="at the end of every path")
+    add(
+        "--append-rpath",
+        action="append",
+        metavar="DIR",
+        help="at the end of every path (repeatable)",
+    )
     ignore_options(add)
     add(
         "--provided-later",
         action="append",
         metavar="SONAME",
-        help="another wheel, which needs this one, brings it",
+        help="another wheel, which needs this one, brings it (repeatable)",
     )
     add(
         "--driver-lib",
         dest="driver_libs",
         action="append",
         metavar="SONAME",
-        help="a library of the graphics driver, besides the known ones",
+        help="a library of the graphics driver, besides the known ones (repeatable)",
     )
-    add("--driver-dir", metavar="DIR", help="where the driver's libraries are at run time")
-    add("--exclude", action="append", metavar="GLOB", help="files to leave alone")
+    add(
+        "--driver-dir",
+        metavar="DIR",
+        help="where the driver's libraries are at run time (default: /run/opengl-driver/lib)",
+    )
+    add("--exclude", action="append", metavar="GLOB", help="files to leave alone (repeatable)")
     add(
         "--allow-foreign",
         action="append",
         metavar="GLOB",
-        help="files for other machines that may stay unpatched",
+        help="files for other machines that may stay unpatched (repeatable)",
     )
     add(
         "--keep-libc",
@@ -113,13 +133,13 @@ def ignore_options(add: Callable[..., object]) -> None:
         "--ignore-missing",
         action="append",
         metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="libraries that may stay missing, in the files that match",
+        help="libraries that may stay missing, in the files that match (repeatable)",
     )
     add(
         "--ignore-if-missing",
         action="append",
         metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="the same, but an entry that no file needs is only a warning",
+        help="the same, but an entry that no file needs is only a warning (repeatable)",
     )
 
 
@@ -134,4 +154,5 @@ def size(text: str) -> int:
 def damaged_option(add: Callable[..., object]) -> None:
     """Add what becomes of files that can't be edited."""
     add("--damaged", choices=("fail", "warn"),
-        help="warn: pass by files that can't be edited, or that no loader takes")  # fmt: skip
+        help="fail: refuse, the default; warn: pass by files that can't be edited, or that no"
+        " loader takes")  # fmt: skip

@@ -28,7 +28,10 @@ def tree_root(root: str | os.PathLike[str]) -> str:
     if not os.path.exists(path):
         raise BadTree("there is no such file or directory", where=path, hint="check the spelling")
     if path.endswith(".whl"):
-        what, hint = "is a wheel", "unpack it, and name the folder; `inspect` takes it as it is"
+        what, hint = (
+            "is a wheel",
+            "unpack it, and name the folder; `inspect` and `check` take it as it is",
+        )
     else:
         what = "is neither a directory nor a wheel (*.whl)"
         hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.tree.scan import scan_tree
-from nix_manylinux.wheel.open import FLOATING
+from nix_manylinux.wheel.open import FLOATING, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import ExitStack
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
@@ -38,3 +40,12 @@ def unpack_and_scan(
     for file in facts.files:
         unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))
     return facts, unpacked.labels
+
+
+def unpack_for_reading(
+    stack: ExitStack, path: str, max_size: int
+) -> tuple[TreeFacts, Mapping[str, str]]:
+    """Unpack a wheel with its Python files, until ``stack`` is closed; as `unpack_and_scan`."""
+    folder = stack.enter_context(scratch_folder())
+    opened = stack.enter_context(open_wheel(path, max_size=max_size))
+    return unpack_and_scan(opened, folder, also=lambda name: name.endswith(".py"))
