@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 from tests.support.wheels import tiny_library
 
 from nix_manylinux.cli.main import main
+from nix_manylinux.target.target import from_running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +101,35 @@ def test_files_of_a_store_are_not_patched(
     put(tree, {"own.so": tiny_library("own.so", "libz.so.1")})
     assert main(["check", str(tree)]) == 1
     assert "patch it with" in capsys.readouterr().err
+
+
+def test_scripts_that_can_not_start(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `#!` line that leads nowhere, or where only other systems have something, is named."""
+    files = {
+        "bin/nowhere": b"#!/no/such/bash -e\n",
+        "bin/own": f"#! {tmp_path}/tree/bin/python\n".encode(),
+        "bin/common": b"#!/usr/bin/env python3\n",
+        "bin/plain": b"echo\n",
+        "pkg/tool": b"#!/also/not/there\n",
+        "pkg/module.py": b"#!/usr/local/bin/python2\n",
+        "bin/host": b"#!" + os.fsencode(sys.executable) + b"\n",
+    }
+    tree = put(tmp_path / "tree", files)
+    (tree / "pkg/tool").chmod(0o755)
+
+    def told(*words: str) -> list[str]:
+        assert main(["check", str(tree), *words]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        return sorted(line for line in lines if "can't be started" in line)
+
+    assert told() == [
+        "warning: bin/nowhere can't be started: it begins with #!/no/such/bash, which is not there",
+        "warning: pkg/tool can't be started: it begins with #!/also/not/there, which is not there",
+    ]
+    assert told("--exclude", "pkg/*", "--exclude", "bin/n*") == []
+    linker = os.path.realpath(from_running().dynamic_linker)
+    monkeypatch.setenv("NIX_STORE", os.path.dirname(linker))
+    (line,) = told("--exclude", "pkg/*", "--exclude", "bin/n*", "--dynamic-linker", linker)
+    assert f"bin/host can't be started: it begins with #!{sys.executable}, which Nix does" in line

@@ -221,6 +221,20 @@ def test_runtime_libraries(tmp_path: Path) -> None:
     assert 'manylinuxRuntimeLibs = [\n    "libEGL.so.1"\n    "libGL.so.1"\n  ];' in text
 
 
+def test_scripts_of_other_systems(tmp_path: Path) -> None:
+    """What begins with the path of a shell that Nix doesn't have there is named."""
+    files = {
+        "demo-1.0.data/scripts/run": b"#!/bin/bash\n",
+        "demo-1.0.data/scripts/walk": b"#!/bin/bash -e\n",
+        "demo-1.0.data/scripts/own": b"#!python\n",
+        "demo-1.0.data/scripts/plain": b"#!/bin/sh\n",
+    }
+    flat = write(made(tmp_path, files=files)).replace("\n  # ", " ")
+    said = " run and walk: begins with #!/bin/bash, which patchShebangs mends where the package"
+    assert said in flat
+    assert flat.count("patchShebangs") == 1
+
+
 def test_what_is_required_is_no_input(tmp_path: Path) -> None:
     """A library that a required wheel may have is named with it: no attribute, not ignored."""
     required = HEADERS + "\nRequires-Dist: torch>=2\nRequires-Dist: cmeel-boost"

@@ -126,31 +126,37 @@ def _repair(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--also-tags", choices=("aliases", "kept"), default="",
-        help="aliases: the policy's names of before PEP 600, too; kept: the oldest policy, too",
+        help="aliases: the policy's names of before PEP 600, too; kept: the oldest policy, too"
+        " (default: neither)",
     )  # fmt: skip
     add("--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)")
     add(
         "--exclude", action="append", metavar="GLOB",
         help="a library to leave to the system that the wheel is installed on; libx.so covers"
-        " libx.so.1",
+        " libx.so.1 (repeatable)",
     )  # fmt: skip
-    add("--graft", action="append", metavar="SONAME", help="a library that is loaded by dlopen")
+    add(
+        "--graft", action="append", metavar="SONAME",
+        help="a library that is loaded by dlopen (repeatable)",
+    )  # fmt: skip
     add(
         "--allow-store-paths", action="append", metavar="GLOB",
-        help="members that may name paths of the Nix store",
+        help="members that may name paths of the Nix store (repeatable)",
     )  # fmt: skip
     add("--strip", action="store_true", help="take symbols and debug sections away ($STRIP)")
     add("--lib-dir", metavar="NAME", help="the folder for libraries (default: NAME.libs)")
     add(
         "--allow-isa", choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
-        default="x86-64", help="the instruction set that files may need",
+        default="x86-64", help="the instruction set that files may need (default: x86-64)",
     )  # fmt: skip
     add(
         "--compression", type=int, choices=range(10), default=6, metavar="0..9",
         help="for what is written anew; 0 stores it (default: 6)",
     )  # fmt: skip
-    add("--max-size", type=size, metavar="BYTES",
-        help="unpacked size of a wheel that is still believed")  # fmt: skip
+    add(
+        "--max-size", type=size, metavar="BYTES",
+        help="unpacked size of a wheel that is still believed (default: 64 GiB)",
+    )  # fmt: skip
 
 
 def _check(command: argparse.ArgumentParser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
 from nix_manylinux.data import read_libraries
@@ -13,6 +15,7 @@ from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.simulation import Problems
 from nix_manylinux.tree.index import TreeIndex, inside
+from nix_manylinux.tree.scripts import is_strange_to_nix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class _Checker:
             else:
                 name = damage.label.rpartition("/")[2]
                 self.problems.add(Outcome.INCOMPATIBLE, name, damage.label, damage.what)
+        self._check_scripts()
         for path, (_, file) in self.index.files.items():
             self.disk.learn(path, file.facts)
 
@@ -93,6 +97,20 @@ class _Checker:
             warnings=(*self.warnings, *self.ignore.warnings()),
         )
         return waive_leaves(plan, self.disk) if self.options.missing == "leaves" else plan
+
+    def _check_scripts(self) -> None:
+        """Warn of scripts whose interpreter isn't there, or not where Nix alone rules."""
+        store = os.environ.get("NIX_STORE", "/nix/store")
+        pure = self.target.dynamic_linker.startswith(f"{store}/")
+        roots = tuple(f"{tree.root}/" for tree in self.trees)
+        for label, by in (script for tree in self.trees for script in tree.scripts):
+            if self.options.excludes(label) or by.startswith(roots):
+                continue
+            if not os.path.exists(by) or (pure and is_strange_to_nix(by, store)):
+                where = "is not there" if not os.path.exists(by) else "Nix does not provide"
+                self.warnings[f"{label} can't be started: it begins with #!{by}, which {where}"] = (
+                    None
+                )
 
     def _refuse_strangers(self) -> None:
         """Raise BadTarget where every file is for another machine: nothing would be looked at."""

@@ -55,7 +55,8 @@ class TreeFacts(Value):
     temporary files of ours that a killed run left behind. ``passed_by`` are links
     to ELF files that are somebody else's: in a Nix store, or in another tree (for `check`,
     which looks through links, they are in ``files`` all the same); ``folded``
-    are links to folders elsewhere whose files count as the tree's.
+    are links to folders elsewhere whose files count as the tree's. ``scripts`` are the
+    labels of executable scripts, each with the absolute path of its interpreter.
     """
 
     root: str
@@ -67,3 +68,4 @@ class TreeFacts(Value):
     damaged: tuple[Damage, ...] = ()
     passed_by: tuple[str, ...] = ()
     folded: tuple[str, ...] = ()
+    scripts: tuple[tuple[str, str], ...] = ()

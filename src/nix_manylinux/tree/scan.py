@@ -21,6 +21,7 @@ from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
 from nix_manylinux.tree.roots import tree_root
+from nix_manylinux.tree.scripts import FIRST_BYTES, interpreter_of
 from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
 
 TYPE_CHECKING = False
@@ -100,6 +101,7 @@ def scan_tree(
         damaged=tuple(sorted(damaged, key=lambda each: each.label)),
         passed_by=tuple(sorted(walk.passed_by)),
         folded=tuple(sorted(walk.folded)),
+        scripts=tuple(sorted((shown.get(path, path), by) for path, by in walk.scripts.items())),
     )
 
 
@@ -140,6 +142,7 @@ class _Walk(Value, frozen=False, kw_only=False):
     dist_infos: list[str] = field(default_factory=list)
     site_packages: set[str] = field(default_factory=set)
     leftovers: list[str] = field(default_factory=list)
+    scripts: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
         # Each with the link to a folder elsewhere that it is below, or "".
@@ -245,6 +248,8 @@ class _Walk(Value, frozen=False, kw_only=False):
             descriptor = os.open(full, _LOOK)
             try:
                 head = os.read(descriptor, 4)  # or fewer: `read_elf` decides
+                if head.startswith(b"#!"):
+                    self._script(path, head, descriptor)
                 if not head or not b"\x7fELF".startswith(head):
                     return
                 status = os.fstat(descriptor)
@@ -263,6 +268,13 @@ class _Walk(Value, frozen=False, kw_only=False):
             self.inodes[status.st_dev, status.st_ino] = _Inode([path], status)
         else:
             inode.names.append(path)
+
+    def _script(self, path: str, head: bytes, descriptor: int) -> None:
+        """Take note of a script that is started by its name; installers allow all in bin."""
+        if os.fstat(descriptor).st_mode & 0o100 or path.startswith("bin/"):
+            interpreter = interpreter_of(head + os.read(descriptor, FIRST_BYTES))
+            if interpreter:
+                self.scripts[path] = interpreter
 
     def _follow(self, link: str) -> None:
         """Count a symbolic link as a name of the file that it ends at, if that is in the tree."""

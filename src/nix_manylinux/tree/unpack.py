@@ -45,7 +45,15 @@ def unpack_and_scan(
 def unpack_for_reading(
     stack: ExitStack, path: str, max_size: int
 ) -> tuple[TreeFacts, Mapping[str, str]]:
-    """Unpack a wheel with its Python files, until ``stack`` is closed; as `unpack_and_scan`."""
+    """Unpack a wheel with its Python files and scripts, until ``stack`` is closed.
+
+    Gives what `unpack_and_scan` gives.
+    """
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=max_size))
-    return unpack_and_scan(opened, folder, also=lambda name: name.endswith(".py"))
+    return unpack_and_scan(opened, folder, also=lambda n: n.endswith(".py") or is_script(n))
+
+
+def is_script(name: str) -> bool:
+    """Whether an installer puts a member into ``bin`` (binary distribution format, "scripts")."""
+    return ".data/scripts/" in name

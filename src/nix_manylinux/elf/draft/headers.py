@@ -198,7 +198,7 @@ class Object:
             raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
         self._cover(found.vaddr, max(found.filesz, self.layout.dyn.size))
         #: What the header itself says, which no loader reads.
-        self.dynamic_offset = found.offset
+        self.dynamic_offset, self.dynamic_size = found.offset, found.filesz
         found.offset = self.offset_of(found.vaddr)
         return found
 

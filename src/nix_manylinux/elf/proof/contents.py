@@ -125,6 +125,8 @@ def _segments(before: Object, after: Object) -> Iterator[str]:
     yield from _other_headers(before, after)
     if after.dynamic_offset != after.pt_dynamic.offset:
         yield "p_offset of PT_DYNAMIC is not where its address is"
+    if after.dynamic_size not in {after.pt_dynamic.filesz, before.dynamic_size}:
+        yield "p_filesz of PT_DYNAMIC is not what the section has"
     old, header = before.header, after.header
     if replace(old, phnum=header.phnum, shoff=header.shoff) != header:
         yield "the file header changed"

@@ -10,6 +10,7 @@ import re
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.tree.scan import scan_tree
+from nix_manylinux.tree.unpack import is_script
 from nix_manylinux.wheel.metadata import MAX_METADATA, read_headers
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
@@ -58,7 +59,7 @@ class DescribedWheel(Value):
 def describe_wheel(path: str) -> DescribedWheel:
     """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel."""
     with scratch_folder() as folder, open_wheel(path) as wheel:
-        unpacked = wheel.unpack(folder)
+        unpacked = wheel.unpack(folder, also=is_script)
         facts = scan_tree(unpacked.root, labels=unpacked.labels)
         headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
         return DescribedWheel(

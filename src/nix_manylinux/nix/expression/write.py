@@ -24,6 +24,7 @@ from nix_manylinux.nix.syntax import (
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
+from nix_manylinux.tree.scripts import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -80,6 +81,7 @@ def build_expression(
         *_dependencies(dependencies, libraries.undeclared),
         *_hook(wheels, style),
         *_build_inputs(libraries, runtime_libs),
+        *_scripts(wheels),
         *_foreign(wheels, places),
         *_imports_check(wheels),
         *_meta(wheels, places),
@@ -212,6 +214,21 @@ def _hook(wheels: Iterable[DescribedWheel], style: str) -> Iterator[str]:
     if style == "wheel" and any(_linked(wheel) for wheel in wheels):
         yield ""
         yield "nativeBuildInputs = [ manylinuxFixupHook ];"
+
+
+def _scripts(wheels: Iterable[DescribedWheel]) -> Iterator[str]:
+    """Name the scripts that Nix can't start as they are."""
+    strange: dict[str, list[str]] = {}
+    for name, interpreter in sorted({each for wheel in wheels for each in wheel.facts.scripts}):
+        if is_strange_to_nix(interpreter, "/nix/store"):
+            strange.setdefault(interpreter, []).append(name.rpartition("/")[2])
+    if strange:
+        yield ""
+        yield from _remarks(
+            f"{listed(names)}: begins with #!{interpreter}, which patchShebangs mends where the"
+            " package that has it is a build input."
+            for interpreter, names in strange.items()
+        )
 
 
 def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Iterator[str]:
