@@ -30,6 +30,13 @@ declare -g _manylinuxFixupPython=
 # both. Only what is unset is set: `dontStrip = false` arrives as an empty string.
 : "${dontStrip=1}" "${dontPatchELF=1}" "${dontAutoPatchelf=1}"
 
+# The audit of search paths and wrappers is a part of the patch, which reads every
+# file anyway: stdenv's own starts patchelf for each.
+declare -g _manylinuxFixupAudits=
+if [[ -z ${noAuditTmpdir+set} ]]; then
+  noAuditTmpdir=1 _manylinuxFixupAudits=1
+fi
+
 # Read by the `_manylinux` module of manylinux-compat, where a build has it.
 export NIX_PYTHON_MANYLINUX="${NIX_PYTHON_MANYLINUX-${manylinuxPolicy:-1}}"
 
@@ -239,7 +246,7 @@ manylinuxFixup() {
     _manylinuxFixupCall patch "${arguments[@]}" -- "${trees[@]}" || return
   fi
   if ((${#trees[@]})); then
-    # The wheel in `dist` is the tree's own: its summary has been told.
+    # The wheels are the trees' own: their summary has been told.
     arguments+=(--quiet)
   fi
   for path in "${wheels[@]}"; do
@@ -319,14 +326,33 @@ autoPatchelf() {
   manylinuxFixup -- "$@"
 }
 
+# _manylinuxFixupAuditWrappers PATH...: no wrapper script may name the build's own
+# folder, where others could put what it runs.
+_manylinuxFixupAuditWrappers() {
+  local wrapped script
+  while IFS= read -r -d '' wrapped; do
+    script=${wrapped##*/.}
+    script=${wrapped%/*}/${script%-wrapped}
+    if [[ -f $script ]] && grep -qF "$TMPDIR/" "$script"; then
+      echo "manylinuxFixup: ERROR: the wrapper script $script contains a forbidden reference to $TMPDIR/" >&2
+      return 1
+    fi
+  done < <(find "$@" -type f -name '.*-wrapped' -print0)
+}
+
 # Last of all fixups: what strip, shrink-rpath and the wrappers do to a file is
 # done by then. Every output but `debug`, sorted: with __structuredAttrs the
 # outputs come in no order.
 _manylinuxFixupPostFixup() {
-  local -a names=() paths=()
+  local -a names=() paths=() options=()
   local name path
   if [[ -n ${dontManylinuxFixup-} ]]; then
     echo "manylinuxFixup: dontManylinuxFixup is set, nothing is patched"
+    if [[ -n $_manylinuxFixupAudits ]] && declare -F auditTmpdir >/dev/null; then
+      for name in $(getAllOutputNames); do
+        auditTmpdir "${!name-}"
+      done
+    fi
     return 0
   fi
   if [[ -n ${dontAutoPatchelf-} ]] && declare -F autoPatchelfPostFixup >/dev/null; then
@@ -353,7 +379,7 @@ _manylinuxFixupPostFixup() {
         # Unpatched wheels beside a patched tree would mislead whoever takes them.
         for path in "$path"/*.whl; do
           if [[ -f $path ]]; then
-            paths+=("$path")
+            options+=("--dist=$path")
           fi
         done
       fi
@@ -362,7 +388,11 @@ _manylinuxFixupPostFixup() {
     fi
   done
   if ((${#paths[@]})); then
-    manylinuxFixup -- "${paths[@]}"
+    if [[ -n $_manylinuxFixupAudits && -n ${TMPDIR-} ]]; then
+      _manylinuxFixupAuditWrappers "${paths[@]}" || return
+      options+=("--forbid-rpath=$TMPDIR")
+    fi
+    manylinuxFixup "${options[@]}" -- "${paths[@]}"
   fi
 }
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
     from nix_manylinux.write.apply import AppliedPlan
+    from nix_manylinux.write.companion import Companion
 
     StrPath = str | os.PathLike[str]
 
@@ -143,6 +144,9 @@ def patch_wheel_tree(
     libraries: LibraryIndex,
     options: Options | None = None,
     dry_run: bool = False,
+    wheels: Sequence[StrPath] = (),
+    source_date_epoch: int | None = None,
+    sync: bool = True,
     progress: Progress | None = None,
 ) -> Report:
     """Link every ELF file below ``root`` to the libraries, in place.
@@ -150,13 +154,15 @@ def patch_wheel_tree(
     Several roots share one plan; one inside another, or given twice, is a part of
     that one. Each is locked, and recovered from a run that was killed, before it is
     read. Idempotent; whatever is raised, nothing has changed. With ``dry_run``
-    nothing is written or locked, and the report has no edits. ``progress`` is told
+    nothing is written or locked, and the report has no edits. ``wheels`` are what the trees
+    were installed from: each is linked where it is, too, as `patch_wheel` would, with members
+    of ``source_date_epoch``; unless ``sync`` is false it is on the disk then. ``progress`` is told
     the stage, how many of its items are done, and how many there are. Raises
     `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadOption`, `EditFailed`.
     """
     options = options or Options()
     roots = outermost(_several(root))
-    with nullcontext() if dry_run else locked_trees(roots):
+    with nullcontext() if dry_run else locked_trees(roots), ExitStack() as stack:
         trees = scan_to_write(roots, progress)
         _check_tags(trees, target)
         plan = plan_trees(
@@ -167,14 +173,44 @@ def patch_wheel_tree(
         if dry_run:
             return report
         left: list[Damage] = []
+        companions = [
+            _companion(stack, os.fspath(wheel), plan, libraries, options) for wheel in wheels
+        ]
         with carry_out(plan, options, left, progress) as applied:
+            for it in companions:
+                it.write(
+                    plan_references(it.plan),
+                    options=options,
+                    source_date_epoch=source_date_epoch,
+                    sync=sync,
+                )
             return replace(
                 report,
                 edits=applied.edits,
                 stale_rows=applied.stale_rows,
                 dropped_rows=applied.dropped_rows,
-                warnings=(*report.warnings, *unfolded(applied.unfolded), *left_alone(left)),
+                warnings=(
+                    *report.warnings,
+                    *(warning for it in companions for warning in it.wheel.warnings),
+                    *unfolded(applied.unfolded),
+                    *left_alone(left),
+                ),
             )
+
+
+def _companion(
+    stack: ExitStack, path: str, beside: Plan, libraries: LibraryIndex, options: Options
+) -> Companion:
+    """Plan a wheel that lies beside trees which are planned, until ``stack`` is closed."""
+    from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - trees need none
+    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.write.companion import companion  # noqa: PLC0415
+
+    tags = parse_wheel_name(path).tags
+    check_compatible(tags, beside.target, where=os.path.basename(path))
+    it = stack.enter_context(companion(path, beside, max_size=options.max_size))
+    it.decide(libraries, options)
+    return it
 
 
 def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:

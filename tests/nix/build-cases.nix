@@ -50,6 +50,20 @@ in
   hookTest = manylinuxFixupHook.tests.links;
   inherit (fixtures) driver;
 
+  # Nothing that is installed may look into the build's folder.
+  searchesTheBuild = byFormat probe {
+    buildInputs = [ pkgs.nest ];
+    preFixup = ''manylinuxAppendRpaths="$TMPDIR/lib"'';
+  };
+  runsTheBuild = byFormat probe {
+    buildInputs = [ pkgs.nest ];
+    postInstall = ''
+      mkdir -p $out/bin
+      echo real > $out/bin/.tool-wrapped
+      echo "exec $TMPDIR/tool" > $out/bin/tool
+    '';
+  };
+
   structured = works.overrideAttrs { __structuredAttrs = true; };
   notStrict = byHook probe {
     strictDeps = false;

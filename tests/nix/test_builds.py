@@ -90,6 +90,8 @@ MESSAGES = {
     "tooNewByName": ("it needs glibc 2.99 or newer, and this platform has",),
     "ignoredInVain": ("libnothing.so.*", "remove it from manylinuxIgnoreMissingDeps"),
     "unknownFormat": ('format = "manylinux2015" is misspelt', "manylinux_X_Y"),
+    "searchesTheBuild": ("has the forbidden directory", "/lib on its search path"),
+    "runsTheBuild": ("bin/tool contains a forbidden reference to",),
     "swapped": ("lying-1.0-cp36-cp36m", "the wheel is for Python 3.6, this is cpython"),
     "patchedWithoutPolicy": ("names no manylinux policy", 'policy = "manylinux2014";'),
     "patchedForAnotherPython": ("the wheel is for Python 3.6, this is cpython",),

@@ -18,14 +18,15 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp", ".")  # noqa: S108 - what is made 
 
 
 @contextlib.contextmanager
-def scratch_folder() -> Iterator[str]:
+def scratch_folder(place: str | None = None) -> Iterator[str]:
     """Give a folder that is deleted in the end, on SIGINT, SIGTERM and SIGHUP too.
 
-    It is where `tempfile` would make it: in TMPDIR, TEMP or TMP, or where a
-    Unix keeps such things. What can't be deleted is left to the system. Raises WriteFailed.
+    It is in ``place``, or where `tempfile` would make it: in TMPDIR, TEMP or
+    TMP, or where a Unix keeps such things. What can't be deleted is left to
+    the system. Raises WriteFailed.
     """
     with signals_held() as interrupts:
-        folder = _make_folder()
+        folder = _make_folder(place)
         try:
             interrupts.release()
             yield folder
@@ -34,12 +35,12 @@ def scratch_folder() -> Iterator[str]:
             _delete_folder(folder)
 
 
-def _make_folder() -> str:
+def _make_folder(place: str | None) -> str:
     # Not with tempfile: importing it takes longer than reading a small wheel.
-    wished = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    wished = [place, *(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))]
     failures = []
-    for place in (*filter(None, wished), *_TEMPORARY):
-        folder = os.path.join(os.path.abspath(place), f"nix-manylinux-{os.urandom(8).hex()}")
+    for parent in (*filter(None, wished), *_TEMPORARY):
+        folder = os.path.join(os.path.abspath(parent), f"nix-manylinux-{os.urandom(8).hex()}")
         try:
             os.mkdir(folder, 0o700)
         except OSError as cause:

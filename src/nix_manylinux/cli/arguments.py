@@ -86,6 +86,10 @@ def _patch(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
     command.add_argument(
+        "--dist", action="append", metavar="WHEEL",
+        help="a wheel that TREE was installed from, to be linked in its place too (repeatable)",
+    )  # fmt: skip
+    command.add_argument(
         "--nixpkgs", nargs="?", const="<nixpkgs>", metavar="REF",
         help="have Nix build or fetch what is missing, never what is unfree or insecure; REF is a"
         " path or a flake reference (default: <nixpkgs>)",

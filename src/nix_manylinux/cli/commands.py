@@ -45,8 +45,11 @@ def patch(run: Run) -> int:
     """Patch trees in place, or write patched wheels."""
     given = run.arguments.paths
     wheels = [path for path in given if path.endswith(".whl") and not os.path.isdir(path)]
-    if wheels and len(wheels) < len(given):
-        return run.usage("patch takes trees or wheels, not both at once")
+    if wheels and (len(wheels) < len(given) or run.arguments.extra.dist):
+        return run.usage(
+            "patch takes trees or wheels, not both at once; --dist is for wheels that lie"
+            " beside what was installed from them"
+        )
     if not wheels:
         if run.arguments.output_dir is not None and all(map(os.path.isdir, given)):
             return run.usage(
@@ -163,6 +166,9 @@ def _patch_trees(run: Run) -> int:
         ),
         options=options,
         dry_run=run.arguments.dry_run,
+        wheels=run.arguments.extra.dist or (),
+        source_date_epoch=run.epoch() if run.arguments.extra.dist else None,
+        sync=not run.in_build(),  # what a build has left unfinished is no output of it
         progress=run.console.progress,
     )
     _tell(run, " ".join(run.arguments.paths), report)

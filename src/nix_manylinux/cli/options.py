@@ -74,6 +74,12 @@ def rule_options(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="at the end of every path (repeatable)",
     )
+    add(
+        "--forbid-rpath",
+        action="append",
+        metavar="DIR",
+        help="refuse what would search DIR or a directory in it (repeatable)",
+    )
     ignore_options(add)
     add(
         "--provided-later",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.errors import BadTree, NixManylinuxError
 from nix_manylinux.base.patterns import file_matches
 from nix_manylinux.base.values import Value
-from nix_manylinux.elf.facts import ElfEdit
+from nix_manylinux.elf.facts import ElfEdit, planned_facts
 from nix_manylinux.wheel.metadata import MAX_WHEEL
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ class Options(Value):
     python_libs: tuple[str, ...] = ()
     runtime_libs: tuple[str, ...] = ()
     append_rpath: tuple[str, ...] = ()
+    forbid_rpath: tuple[str, ...] = ()
     ignore_missing: tuple[str, ...] = ()
     ignore_if_missing: tuple[str, ...] = ()
     provided_later: tuple[str, ...] = ()
@@ -200,9 +201,19 @@ def refuse(plan: Plan, options: Options) -> None:
 
     ``missing="warn"`` lets missing libraries pass, "leaves" those that only optional
     plugins want, which are not among ``plan.missing`` then; neither lets incompatible ones.
+    BadTree for a file whose search path would lead into a directory of ``forbid_rpath``.
     """
     missing = () if options.missing == "warn" else plan.missing
     if missing or plan.incompatible:
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
         error.plan = plan
         raise error
+    forbidden = tuple(f"{folder}/" for folder in options.forbid_rpath)
+    for each in plan.files if forbidden else ():
+        for folder in planned_facts(each.file.facts, each.edit).search_path:
+            if f"{folder}/".startswith(forbidden):
+                raise BadTree(
+                    f"has the forbidden directory {folder} on its search path",
+                    where=each.file.label,
+                    hint="whoever may write there could have it load anything",
+                )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.wheel.contents import Sources
     from nix_manylinux.wheel.open import Wheel
 
 
@@ -22,14 +23,15 @@ def unpack_and_scan(
     folder: str,
     *,
     also: Callable[[str], bool] | None = None,
+    sources: Sources | None = None,
     progress: Progress | None = None,
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel to an empty folder and read what is there.
 
-    ``also`` is `Wheel.unpack`'s. Gives the labels of all
+    ``also`` and ``sources`` are `Wheel.unpack`'s. Gives the labels of all
     that was written, too, by path below the folder.
     """
-    unpacked = wheel.unpack(folder, also=also, progress=progress)
+    unpacked = wheel.unpack(folder, also=also, sources=sources, progress=progress)
     facts = scan_tree(
         folder,
         labels=unpacked.labels,

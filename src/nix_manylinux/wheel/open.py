@@ -27,6 +27,7 @@ from nix_manylinux.wheel.checks import (
     settle_record,
     split_file_name,
 )
+from nix_manylinux.wheel.contents import ROOM, Output, Sources, is_called_library
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
@@ -57,8 +58,6 @@ _SCHEMES = {
     "data": "",
 }
 
-_ROOM = "make room there, or set TMPDIR to a folder that has it"
-
 
 class UnpackedWheel(Value):
     """What `Wheel.unpack` wrote: every file's place below ``root``, with its member's name.
@@ -77,7 +76,7 @@ class UnpackedWheel(Value):
             if path.startswith(start) and not os.path.isdir(path):
                 inside = f"{path[len(start) :]}/"
                 if any(place.startswith(inside) for place in self.places):
-                    make_folder(path, hint=_ROOM)
+                    make_folder(path, hint=ROOM)
 
 
 class Wheel(Value):
@@ -143,6 +142,7 @@ class Wheel(Value):
         into: str,
         *,
         also: Callable[[str], bool] | None = None,
+        sources: Sources | None = None,
         progress: Progress | None = None,
     ) -> UnpackedWheel:
         """Write the ELF files to ``into``, at the places that an installer would choose.
@@ -151,8 +151,9 @@ class Wheel(Value):
         are made where a file is (9 of torch's 726). Written whole are ELF
         files, the dist-info folder's METADATA and WHEEL, and what ``also``
         takes by its name; other files that are called like a library are there
-        without contents, so that a search meets their names. Raises BadWheel,
-        WriteFailed.
+        without contents, so that a search meets their names. What ``sources``
+        has is taken in place of the packed bytes, which are not looked at then. Raises
+        BadWheel, WriteFailed.
         """
         places = {member.name: self.location(member.name) for member in self._files()}
 
@@ -163,6 +164,7 @@ class Wheel(Value):
             {name: os.path.join(into, place) for name, place in places.items()},
             whole=whole,
             mode=_own_mode,
+            sources=sources,
             progress=progress,
         )
         labels = {places[name]: name for name in there}
@@ -202,6 +204,7 @@ class Wheel(Value):
         mode: Callable[[Member], int],
         progress: Progress | None,
         cores: int | None = None,
+        sources: Sources | None = None,
     ) -> list[str]:
         """Read all members on all cores; gives the names of those that are written."""
         rows = {row.path: row for row in self.record.rows}
@@ -213,7 +216,9 @@ class Wheel(Value):
             row = rows[member.name]
             step()
             state = new_hash(row.algorithm)
-            output = _Output(places.get(member.name), mode(member))
+            output = Output(places.get(member.name), mode(member))
+            if sources and (source := sources.find(member, row, look)):
+                return source.put(output, whole=whole(member.name))
             there = self._read_member(member, state, output, look, whole=whole(member.name))
             if encode_digest(row.algorithm, state.digest()) != row.hash:
                 raise bad("does not have the hash that RECORD gives", member.name)
@@ -228,7 +233,7 @@ class Wheel(Value):
         return [m.name for m, there in zip(members, written, strict=True) if there]
 
     def _read_member(
-        self, member: Member, state: Hash, output: _Output, look: Look, *, whole: bool
+        self, member: Member, state: Hash, output: Output, look: Look, *, whole: bool
     ) -> bool:
         """Hash one member; write it if it is one that we want, and say so."""
         pieces = stream(self.descriptor, member)
@@ -241,7 +246,7 @@ class Wheel(Value):
         whole |= head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF
         descriptor = -1
         try:
-            if output.path is not None and (whole or _is_called_library(member.name)):
+            if output.path is not None and (whole or is_called_library(member.name)):
                 descriptor = output.create()
             for piece in chain((head,), pieces):
                 look()
@@ -252,34 +257,12 @@ class Wheel(Value):
             raise WriteFailed(
                 f"can't be written: {cause.strerror}",
                 where=output.path or self.path,
-                hint=_ROOM,
+                hint=ROOM,
             ) from cause
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
         return descriptor >= 0
-
-
-def _is_called_library(name: str) -> bool:
-    base = name.rpartition("/")[2]
-    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
-
-
-class _Output(Value, kw_only=False):
-    """Where a member goes; nowhere without a path."""
-
-    path: str | None
-    mode: int
-
-    def create(self) -> int:
-        """Make the file, which must be new, and the folders that it needs; give a descriptor."""
-        path = self.path or ""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            return os.open(path, flags, self.mode)
-        except FileNotFoundError:  # the first file of its folder
-            make_folder(os.path.dirname(path), hint=_ROOM)
-            return os.open(path, flags, self.mode)
 
 
 def _own_mode(member: Member) -> int:

@@ -50,6 +50,7 @@ def write_wheel(
     compression: int = 0,
     check: Callable[[str], None] | None = None,
     sha256: bool = True,
+    sync: bool = True,
     progress: Progress | None = None,
 ) -> str:
     """Write ``wheel`` to ``output_path`` with new contents; give the file's SHA-256 in hex.
@@ -66,8 +67,9 @@ def write_wheel(
     ``check`` is called with the path of the whole file before it gets its name; what it
     raises is raised, and there is no output.
 
-    The output is written beside its place, synced, and renamed: after a
-    failure the old file is there and nothing else. Raises WriteFailed, and
+    The output is written beside its place, synced (unless ``sync`` is false: then a loss of
+    power may leave a part of it), and renamed: after a failure the old file is there and
+    nothing else. Raises WriteFailed, and
     BadWheel where the input changed meanwhile.
     """
     own = f"{wheel.dist_info}/RECORD"
@@ -99,7 +101,7 @@ def write_wheel(
             # RECORD is the last to be known, wherever its place is.
             pairs = list(zip(members, placed, strict=True))
             before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
-            with _replaced(output_path) as (descriptor, temporary):
+            with _replaced(output_path, sync=sync) as (descriptor, temporary):
                 written = fill(wheel.descriptor, descriptor, before, contents, progress)
                 if changes:
                     if not scratch:
@@ -271,7 +273,7 @@ def _delete_unfinished(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def _replaced(path: str) -> Iterator[tuple[int, str]]:
+def _replaced(path: str, *, sync: bool) -> Iterator[tuple[int, str]]:
     """Open a new file that takes the place of ``path`` when the block is done, or vanishes.
 
     Gives its descriptor, and its name meanwhile.
@@ -283,7 +285,8 @@ def _replaced(path: str) -> Iterator[tuple[int, str]]:
             try:
                 interrupts.release()
                 yield descriptor, temporary
-                os.fsync(descriptor)
+                if sync:
+                    os.fsync(descriptor)
             finally:
                 interrupts.hold()
                 os.close(descriptor)
@@ -291,6 +294,8 @@ def _replaced(path: str) -> Iterator[tuple[int, str]]:
         except BaseException:
             os.unlink(temporary)
             raise
+    if not sync:
+        return
     # The new file is there, whole and synced. That its name survives a loss of
     # power is not worth an error, and not every file system can say so.
     with contextlib.suppress(OSError):

@@ -1,0 +1,118 @@
+"""Where the contents of a member go, and files elsewhere that hold the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from nix_manylinux.base.digest import encode_digest, new_hash
+from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.files import SMALLEST_ELF, make_folder, write_all
+from nix_manylinux.base.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nix_manylinux.base.parallel import Look
+    from nix_manylinux.wheel.archive.format import Member
+    from nix_manylinux.wheel.record import Row
+
+#: Bytes that are read at a time.
+_PIECE = 1 << 18
+
+#: What a user can do where a folder can't be written to.
+ROOM = "make room there, or set TMPDIR to a folder that has it"
+
+
+class Output(Value, kw_only=False):
+    """Where a member goes; nowhere without a path."""
+
+    path: str | None
+    mode: int
+
+    def create(self) -> int:
+        """Make the file, which must be new, and the folders that it needs; give a descriptor."""
+        path = self.path or ""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, self.mode)
+        except FileNotFoundError:  # the first file of its folder
+            make_folder(os.path.dirname(path), hint=ROOM)
+            return os.open(path, flags, self.mode)
+
+
+def is_called_library(name: str) -> bool:
+    """Whether a file has the name of a shared library."""
+    base = name.rpartition("/")[2]
+    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
+
+
+class Sources:
+    """Files that may hold what members hold, by the members' names; RECORD's hash decides.
+
+    ``taken`` are the ELF files that were found: they get another name where the
+    member is unpacked, or are copied where that can't be.
+    """
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+        self.taken: set[str] = set()
+
+    def find(self, member: Member, row: Row, look: Look) -> Source | None:
+        """Give a member's file if it has the member's size and hash."""
+        path = self._paths.get(member.name)
+        if path is None:
+            return None
+        state = new_hash(row.algorithm)
+        head = b""
+        try:
+            # A link's other name would be one of the link.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb", buffering=0) as file:
+                if os.fstat(descriptor).st_size != member.size:
+                    return None
+                while piece := file.read(_PIECE):
+                    look()
+                    head = head or piece[:4]
+                    state.update(piece)
+        except OSError:
+            return None  # the wheel has it too
+        if encode_digest(row.algorithm, state.digest()) != row.hash:
+            return None
+        elf = head == b"\x7fELF" and member.size >= SMALLEST_ELF
+        if elf:
+            self.taken.add(member.name)
+        return Source(path, member.name, elf)
+
+
+class Source(Value, kw_only=False):
+    """A file with a member's contents."""
+
+    path: str
+    name: str
+    elf: bool
+
+    def put(self, output: Output, *, whole: bool) -> bool:
+        """Do for the member what reading it would; says whether it is there."""
+        if output.path is None or not (whole or self.elf or is_called_library(self.name)):
+            return False
+        try:
+            if self.elf:
+                with contextlib.suppress(OSError):  # another file system, or too many names
+                    make_folder(os.path.dirname(output.path), hint=ROOM)
+                    os.link(self.path, output.path, follow_symlinks=False)
+                    return True
+            descriptor = output.create()
+            try:
+                if whole or self.elf:
+                    with open(self.path, "rb", buffering=0) as file:
+                        while piece := file.read(_PIECE):
+                            write_all(descriptor, piece)
+            finally:
+                os.close(descriptor)
+        except OSError as cause:
+            raise WriteFailed(
+                f"can't be written: {cause.strerror}", where=output.path, hint=ROOM
+            ) from cause
+        return True

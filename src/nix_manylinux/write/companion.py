@@ -1,0 +1,128 @@
+"""A wheel that lies beside what was installed from it, linked as that is.
+
+Most of its files are in the tree, as they were packed: they are read there, and need no
+unpacking. What is written is what patching the wheel by itself would write, byte for byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from nix_manylinux.base.scratch import scratch_folder
+from nix_manylinux.base.values import replace
+from nix_manylinux.resolve.plan import refuse
+from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.tree.unpack import unpack_and_scan
+from nix_manylinux.wheel.contents import Sources
+from nix_manylinux.wheel.open import FLOATING, open_wheel
+from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
+from nix_manylinux.write.apply import apply_plan
+from nix_manylinux.write.verify import verify_plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nix_manylinux.resolve.plan import FilePlan, Options, Plan
+    from nix_manylinux.tree.facts import Damage
+    from nix_manylinux.tree.libraries import LibraryIndex
+    from nix_manylinux.wheel.open import Wheel
+
+
+class Companion:
+    """A wheel, planned beside the trees of ``beside``, whose files are not edited yet."""
+
+    def __init__(self, wheel: Wheel, folder: str, beside: Plan) -> None:
+        self.wheel = wheel
+        self._folder = folder
+        self._beside = beside
+        #: Member -> where it is in a tree, whether or not it is still the same there.
+        self._places = dict(_places(wheel, beside))
+        self._ours: tuple[FilePlan, ...] = ()
+        self._theirs: dict[str, str] = {}
+        self.plan: Plan
+
+    def decide(self, libraries: LibraryIndex, options: Options) -> None:
+        """Plan the wheel by itself. Raises what `refuse` and reading a wheel raise."""
+        sources = Sources(self._places)
+        facts, _ = unpack_and_scan(self.wheel, self._folder, sources=sources)
+        self.plan = plan_trees(
+            [facts], target=self._beside.target, libraries=libraries, options=options
+        )
+        refuse(self.plan, options)
+        edits = {
+            f"{self._beside.trees[each.tree].root}/{name}": each.edit
+            for each in self._beside.files
+            for name in each.file.names
+        }
+        for each in self.plan.files:
+            label, path = each.file.label, f"{facts.root}/{each.file.path}"
+            if label not in sources.taken or each.file.aliases:
+                self._ours += (each,)
+            elif not each.edit or edits.get(self._places[label]) == each.edit:
+                # The tree's is what ours is to be, or stays; it must have no other name then.
+                os.unlink(path)
+                self._theirs[label] = self._places[label]
+            else:
+                self._ours += (each,)
+
+    def write(
+        self,
+        references: Iterable[str],
+        *,
+        options: Options,
+        source_date_epoch: int | None,
+        sync: bool,
+    ) -> None:
+        """Write the wheel where it is, once the trees are linked."""
+        left: list[Damage] | None = [] if options.damaged == "warn" else None
+        ours = replace(self.plan, files=self._ours)
+        with apply_plan(ours, check=lambda: verify_plan(ours, left=left or ()), left=left):
+            pass
+        files = self.plan.files
+        root = self.plan.trees[0].root
+        listing = "".join(f"{reference}\n" for reference in references)
+        write_wheel(
+            self.wheel,
+            {
+                each.file.label: self._theirs.get(each.file.label) or f"{root}/{each.file.path}"
+                for each in files
+                if each.edit
+            },
+            output_path=self.wheel.path,
+            extra={f"{self.wheel.dist_info}/{REFERENCES}": listing.encode()} if listing else {},
+            allowed={each.file.label for each in files if each.executable},
+            source_date_epoch=source_date_epoch,
+            sha256=False,
+            sync=sync,
+        )
+
+
+@contextlib.contextmanager
+def companion(path: str, beside: Plan, *, max_size: int) -> Iterator[Companion]:
+    """Open a wheel that lies beside the trees of a plan."""
+    # Beside it, so that the tree's files can have another name there.
+    with (
+        scratch_folder(os.path.dirname(os.path.abspath(path))) as folder,
+        open_wheel(path, max_size=max_size) as wheel,
+    ):
+        yield Companion(wheel, folder, beside)
+
+
+def _places(wheel: Wheel, beside: Plan) -> Iterator[tuple[str, str]]:
+    """Find out where an installer has put the members."""
+    for tree in beside.trees:
+        for distribution in tree.distributions:
+            site, _, name = f"{tree.root}/{distribution.folder}".rpartition("/")
+            if name != wheel.dist_info:
+                continue
+            library = os.path.dirname(site)
+            prefix = os.path.dirname(os.path.dirname(library))
+            for member in wheel.members:
+                place = wheel.location(member.name)
+                if place.startswith(f"{FLOATING}/"):
+                    yield member.name, library + place[len(FLOATING) :]
+                else:
+                    yield member.name, f"{prefix}/{place}"
+            return
