@@ -13,6 +13,7 @@ let
 in
 {
   inherit (extended)
+    buildManylinuxWheel
     fetchPypi
     manylinuxFixupHook
     manylinuxInstallHook

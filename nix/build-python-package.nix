@@ -11,6 +11,7 @@
   manylinuxFixupHook,
   manylinuxInstallHook,
   pythonManylinuxPackages,
+  buildManylinuxWheel,
 }:
 let
   manylinux = import ./lib;
@@ -169,11 +170,15 @@ let
       );
     in
     if lib.isAttrs result then
-      result
-      // {
-        inherit overridePythonAttrs;
-        overrideAttrs = newArgs: overridable (args': (build args').overrideAttrs newArgs) args;
-      }
+      let
+        package = result // {
+          inherit overridePythonAttrs;
+          overrideAttrs = newArgs: overridable (args': (build args').overrideAttrs newArgs) args;
+          # Beside the derivation, whose hash doesn't know of it.
+          manylinuxWheel = buildManylinuxWheel { inherit package; };
+        };
+      in
+      package
     else
       result;
 

@@ -25,6 +25,10 @@ final: prev: {
       ;
   };
 
+  buildManylinuxWheel = import ./build-manylinux-wheel.nix {
+    inherit (final) lib runCommandCC buildPackages;
+  };
+
   manylinuxLockedPackages = import ./locked-packages.nix {
     inherit (final)
       lib
@@ -54,6 +58,7 @@ final: prev: {
         withFormats = import ./build-python-package.nix {
           inherit (final)
             lib
+            buildManylinuxWheel
             manylinuxFixupHook
             manylinuxInstallHook
             pythonManylinuxPackages

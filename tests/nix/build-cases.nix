@@ -44,9 +44,45 @@ let
     ];
     manylinuxRuntimeLibs = [ "libexpat.so.1" ];
   };
+
+  # A package as Nix builds it from source: its wheel is tied to the store.
+  tied =
+    {
+      nest ? pkgs.nest,
+      script ? "",
+    }:
+    buildPythonPackage {
+      pname = "probe";
+      version = "1.0";
+      format = "wheel";
+      src = fixtures.tied { inherit nest script; };
+      buildInputs = [ nest ];
+      pythonImportsCheck = [ "probe" ];
+    };
 in
 {
   inherit works patched;
+  tied = tied { };
+  portable = (tied { }).manylinuxWheel;
+  portableSpeltOut = pkgs.buildManylinuxWheel { package = tied { }; };
+  # The same library under another hash.
+  portableRebuilt =
+    (tied { nest = pkgs.nest.overrideAttrs { rebuilt = "once more"; }; }).manylinuxWheel;
+  portableFor = pkgs.buildManylinuxWheel {
+    package = tied { };
+    policy = "manylinux_2_28";
+    exclude = [ "libnest.so" ];
+    sbom = false;
+    strip = false;
+  };
+  # Names its store in a Python file.
+  notPortable =
+    (tied { script = "echo 'NEST = \"${pkgs.nest}\"' >> $wheel/probe/__init__.py"; }).manylinuxWheel;
+  portableAllTheSame = pkgs.buildManylinuxWheel {
+    package = tied { script = "echo 'NEST = \"${pkgs.nest}\"' >> $wheel/probe/__init__.py"; };
+    allowStorePaths = [ "probe/*.py" ];
+  };
+  withoutDist = pkgs.buildManylinuxWheel { package = pkgs.nest; };
   hookTest = manylinuxFixupHook.tests.links;
   inherit (fixtures) driver;
 

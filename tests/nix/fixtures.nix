@@ -38,9 +38,27 @@ let
         ${also}
       '';
     };
+
+  # What a build from source gives: linked to a library by its store path.
+  tied =
+    { nest, script }:
+    makeWheel {
+      name = "probe-1.0-py3-none-linux_x86_64.whl";
+      script = ''
+        mkdir "$wheel/probe"
+        echo 'int nest_answer(void); int probe_answer(void) { return nest_answer(); }' |
+          cc -x c - -o $wheel/probe/_probe.so -L${nest}/lib -l:libnest.so.1 \
+            -Wl,-rpath,${nest}/lib -Wl,--build-id=none
+        cat > $wheel/probe/__init__.py <<'PY'
+        import ctypes, os
+        answer = ctypes.CDLL(os.path.join(os.path.dirname(__file__), "_probe.so")).probe_answer()
+        PY
+        ${script}
+      '';
+    };
 in
 {
-  inherit makeWheel probe;
+  inherit makeWheel probe tied;
 
   # File and folder names that a careless script would take apart.
   oddNames = probe {

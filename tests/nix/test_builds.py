@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.modules import python, system_sandbox
 from tests.support.rings import unhashed
 
 from nix_manylinux.elf.read import read_elf
@@ -201,3 +204,66 @@ def test_the_wheel_itself_tells_them(nix: Nix) -> None:
             and b"/nix/store/" in archive.read(entry).replace(nix.store.encode(), b"/nix/store")
         ]
         assert any(".dist-info/" in name for name in stored), stored
+
+
+def portable(nix: Nix, case: str) -> Path:
+    """Build a portable wheel, and give the one file in its folder."""
+    (wheel,) = Path(nix.build(f"build.{case}").path).iterdir()
+    return wheel
+
+
+def test_a_package_becomes_a_wheel_for_everybody(nix: Nix, tmp_path: Path) -> None:
+    """Its library comes along, nothing refers to the store, and building again changes no byte."""
+    wheel = portable(nix, "portable")
+    assert re.fullmatch(r"probe-1\.0-py3-none-manylinux_2_\d+_x86_64\.whl", wheel.name)
+    assert nix.closure(str(wheel.parent)) == [str(wheel.parent)]
+    nix.check("build.portable")
+    assert portable(nix, "portableSpeltOut") == wheel
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path)
+    assert nix.store.encode() not in b"".join(
+        path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    )
+    facts = one(str(tmp_path), "_probe.so")
+    assert facts.rpath == "$ORIGIN/../probe.libs"
+    (graft,) = (tmp_path / "probe.libs").iterdir()
+    assert graft.name.startswith("libnest-")
+    document = json.loads(
+        (tmp_path / "probe-1.0.dist-info/sboms/nix-manylinux.cdx.json").read_text()
+    )
+    (component,) = document["components"]
+    assert (component["name"], component["version"]) == ("nest", "1")
+    ran = system_sandbox(str(tmp_path)).run(
+        [python(), "-c", "import probe; print(probe.answer)"],
+        environment={"PYTHONPATH": str(tmp_path)},
+    )
+    assert ran.stdout == "42\n", ran.stderr
+
+
+def test_a_rebuilt_dependency_gives_the_same_wheel(nix: Nix) -> None:
+    """Under another store hash the library is the same: so is the wheel."""
+    one, other = portable(nix, "portable"), portable(nix, "portableRebuilt")
+    assert one.parent != other.parent
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_portable_wheel_leaves_the_package_as_it_is(nix: Nix) -> None:
+    """The attribute is beside the derivation: same name, same outputs, same path."""
+    assert nix.build("build.tied").path == nix.build("build.portable.package").path
+
+
+def test_portable_wheels_as_they_are_asked_for(nix: Nix) -> None:
+    """A policy, libraries that stay outside, store paths that may stay."""
+    wheel = portable(nix, "portableFor")
+    assert wheel.name == "probe-1.0-py3-none-manylinux_2_28_x86_64.whl"
+    assert not [n for n in zipfile.ZipFile(wheel).namelist() if ".libs/" in n or "sboms/" in n]
+    assert portable(nix, "portableAllTheSame")
+
+
+def test_what_can_not_be_portable_says_why(nix: Nix) -> None:
+    """A store path in a Python file, and a package without a wheel."""
+    log = nix.fails("build.notPortable")
+    assert "these files name paths of the Nix store" in log
+    assert "in probe/__init__.py" in log
+    assert "has no output `dist`" in nix.fails("build.withoutDist")

@@ -173,7 +173,8 @@ def test_the_refusal_is_quoted_as_it_is() -> None:
     message = json.dumps(quoted[1].strip().split())
     thrown = run_refused(
         f"""let pkgs = {packages()}; in (import (root + /nix/build-python-package.nix) {{
-          inherit (pkgs) lib manylinuxFixupHook manylinuxInstallHook pythonManylinuxPackages;
+          inherit (pkgs) lib buildManylinuxWheel manylinuxFixupHook manylinuxInstallHook;
+          inherit (pkgs) pythonManylinuxPackages;
           python = {python};
         }} (x: {{ drvPath = x.src; }}) {{
           pname = "numpy"; format = "manylinux2014";

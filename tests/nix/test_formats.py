@@ -36,7 +36,8 @@ def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "")
               changed = set.python // (let inherit (set.python) stdenv; in {{ {python} }});
               build = import (root + /nix/build-python-package.nix) {{
                 inherit lib;
-                inherit (pkgs) manylinuxFixupHook manylinuxInstallHook pythonManylinuxPackages;
+                inherit (pkgs) buildManylinuxWheel manylinuxFixupHook manylinuxInstallHook;
+                inherit (pkgs) pythonManylinuxPackages;
                 python = changed;
               }} ({packages(overlay=False)}).python3.pkgs.{function};
             in (build ({{ pname = "demo"; version = "1.0"; }} // {attrs})).drvPath"""

@@ -69,6 +69,11 @@ class Nix:
         )
         return Built(path=done.stdout.split()[-1], log=done.stderr)
 
+    def check(self, attribute: str, file: str = "default.nix", **arguments: str) -> None:
+        """Build what is built once more; BuildFailed where the output is not the same."""
+        command = ["nix-build", "--no-out-link", "--check", str(HERE / file), "-A", attribute]
+        self._run(command, arguments)
+
     def fails(self, attribute: str, file: str = "default.nix", **arguments: str) -> str:
         """Build what must not build, and return what was said."""
         try:

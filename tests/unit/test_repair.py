@@ -62,7 +62,7 @@ def test_a_graft_is_named_by_what_it_is(name: str, wanted: str) -> None:
 )
 def test_first_lines(head: str, wanted: str | None, *, script: bool) -> None:
     """What names the store is found on any system; all else stays."""
-    found = portable_shebang(head.encode(), script=script)
+    found = portable_shebang(head.encode(), ["/nix/store", "/gnu"], script=script)
     assert found == (None if wanted is None else wanted.encode())
 
 
@@ -244,20 +244,20 @@ def test_paths_of_the_store_are_found_where_they_are(tmp_path: Path) -> None:
     """In text and in sections, debug ones by their own kind; a folder's name alone is none."""
     text = tmp_path / "x.py"
     text.write_text(f"A = '{STORE}-zlib-1.3/lib/libz.so'\nB = '/nix/store/short/lib'\n")
-    (found,) = store_paths(str(text), "made/x.py")
+    (found,) = store_paths(str(text), "made/x.py", ["/nix/store"])
     assert (found.kind, found.where) == ("store path", ("made/x.py",))
     assert found.what == f"{STORE}-zlib-1.3/lib/libz.so"
     source = f'const char *where(void) {{ return "{STORE}-etc/x"; }}\n'
     library = ElfBuilder(tmp_path).library(source=source)
-    (found,) = store_paths(str(library), "x.so")
+    (found,) = store_paths(str(library), "x.so", ["/nix/store"])
     assert (found.kind, found.what) == ("store path", f"{STORE}-etc/x (.rodata)")
     flags = ["-g", f"-fdebug-prefix-map={tmp_path}={STORE}-src"]
     debug = ElfBuilder(tmp_path).library("debug.so", source="int x;\n", flags=flags)
-    kinds = {each.kind for each in store_paths(str(debug), "debug.so")}
+    kinds = {each.kind for each in store_paths(str(debug), "debug.so", ["/nix/store"])}
     assert kinds == {"debug path"}
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
-    assert list(store_paths(str(empty), "empty")) == []
+    assert list(store_paths(str(empty), "empty", ["/nix/store"])) == []
 
 
 def test_the_data_is_auditwheels() -> None:

@@ -74,6 +74,8 @@ complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l allow-store
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l strip -d 'take symbols and debug sections away ($STRIP)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l lib-dir -r -d 'the folder for libraries (default: NAME.libs)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l allow-isa -r -d 'the instruction set that files may need (default: x86-64)'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l sbom -r -d 'a bill of materials for dist-info: one that is written, or a file (default: none)'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l packages -r -d 'JSON that says which packages folders are of: name, version, licences, source (default: none)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l compression -r -d 'for what is written anew; 0 stores it (default: 6)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l max-size -r -d 'unpacked size of a wheel that is still believed (default: 64 GiB)'
 complete -c nix-manylinux -n __fish_use_subcommand -a check -d 'would everything load? changes nothing'

@@ -154,6 +154,15 @@ def _repair(command: argparse.ArgumentParser) -> None:
         default="x86-64", help="the instruction set that files may need (default: x86-64)",
     )  # fmt: skip
     add(
+        "--sbom", metavar="cyclonedx|FILE",
+        help="a bill of materials for dist-info: one that is written, or a file (default: none)",
+    )  # fmt: skip
+    add(
+        "--packages", metavar="FILE",
+        help="JSON that says which packages folders are of: name, version, licences, source"
+        " (default: none)",
+    )  # fmt: skip
+    add(
         "--compression", type=int, choices=range(10), default=6, metavar="0..9",
         help="for what is written anew; 0 stores it (default: 6)",
     )  # fmt: skip

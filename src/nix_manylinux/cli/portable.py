@@ -8,6 +8,7 @@ from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.values import field_names
 from nix_manylinux.cli.run import DONE, REFUSED, USAGE, Run
 from nix_manylinux.repair.model import NotPortable, RepairOptions
+from nix_manylinux.repair.sbom import read_packages
 from nix_manylinux.repair.text import findings_text, loads_text, repaired_json, repaired_text
 from nix_manylinux.repair.wheel import repair_wheel
 
@@ -31,6 +32,11 @@ def _options(run: Run) -> RepairOptions:
         value = given.get(name)
         if value is not None:
             own[name] = tuple(value) if isinstance(value, list) else value
+    store = run.environment.get("NIX_STORE")
+    if store:
+        own["stores"] = tuple(dict.fromkeys([store, *RepairOptions().stores]))
+    if own.get("packages") is not None:
+        own["packages"] = read_packages(own["packages"])
     return RepairOptions(**own)
 
 

@@ -13,24 +13,26 @@ from nix_manylinux.repair.model import Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: A whole one, with its hash: what only spells the folder's name hurts nobody.
-_STORE_PATH = rb"/nix/store/[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+\-._?=]+(?:/[0-9A-Za-z+\-._?=@%~]+)*"
+_STORE_PATH = rb"/[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+\-._?=]+(?:/[0-9A-Za-z+\-._?=@%~]+)*"
 #: So many are named of each file.
 _FEW = 3
 
 
-def store_paths(path: str, label: str) -> Iterator[Finding]:
-    """Find what a file still says of the store: the first few paths, each with its section."""
+def store_paths(path: str, label: str, stores: Sequence[str]) -> Iterator[Finding]:
+    """Find what a file still says of stores: the first few paths, each with its section."""
     if os.path.getsize(path) == 0:
         return
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data.find(b"/nix/store/") < 0:
+        named = [raw for raw in map(os.fsencode, stores) if data.find(raw + b"/") >= 0]
+        if not named:
             return
+        pattern = b"(?:" + b"|".join(map(re.escape, named)) + b")" + _STORE_PATH
         elf = is_elf(data[:4])
         found: dict[tuple[str, bytes], None] = {}
-        for match in re.finditer(_STORE_PATH, data):
+        for match in re.finditer(pattern, data):
             section = _section(path, match.start()) if elf else ""
             found[section, match[0]] = None
             if len(found) == _FEW:

@@ -14,6 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class Package(Value):
+    """What somebody knows of a package: ``paths`` are folders that its files are in.
+
+    ``licenses`` are SPDX identifiers, ``source`` the address that it was built from.
+    """
+
+    paths: tuple[str, ...]
+    name: str
+    version: str = ""
+    licenses: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def text(self) -> str:
+        """Name, version and licences in one line."""
+        licenses = f" ({', '.join(self.licenses)})" if self.licenses else ""
+        return f"{self.name} {self.version}".rstrip() + licenses
+
+
 class RepairOptions(Value):
     """What a caller may decide of a repair; the command line's options under their own names.
 
@@ -25,7 +44,8 @@ class RepairOptions(Value):
     ``graft`` are sonames that are loaded at run time and come along. ``lib_dir`` is the
     folder for grafts, relative to site-packages (default: NAME.libs). ``compression`` is
     zlib's level for what is written anew; 0 stores it. ``sbom`` is "cyclonedx" or the path
-    of a file to put in.
+    of a document to put in (PEP 770); ``packages`` says of what grafts are from what nobody
+    reads off a file. ``stores`` are the folders of Nix stores.
     """
 
     policy: str = "auto"
@@ -38,6 +58,8 @@ class RepairOptions(Value):
     lib_dir: str | None = None
     compression: int = 6
     sbom: str | None = None
+    packages: tuple[Package, ...] = ()
+    stores: tuple[str, ...] = ("/nix/store",)
     max_size: int = MAX_WHEEL
 
     def excludes(self, soname: str) -> bool:
@@ -56,6 +78,7 @@ class Graft(Value):
     """One library that came along: where from, which member it became, and who wants it.
 
     ``soname`` is the one that it had, its file's name where it had none; ``size`` in bytes.
+    ``package`` is its package as "zlib 1.3.1", with its licences where they are known.
     """
 
     source: str
@@ -64,6 +87,7 @@ class Graft(Value):
     size: int
     sha256: str
     wanted_by: tuple[str, ...]
+    package: str = ""
 
 
 class Finding(Value, kw_only=False):

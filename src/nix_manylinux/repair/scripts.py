@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 #: "#!/nix/store/HASH-NAME/bin/python3.12 -E"
-_STORE_SHEBANG = rb"#![ \t]*/nix/store/[0-9a-df-np-sv-z]{32}-[^\s/]+/(?:[^\s/]+/)*([^\s/]+)([^\n]*)"
+_IN_STORE = rb"/[0-9a-df-np-sv-z]{32}-[^\s/]+/(?:[^\s/]+/)*([^\s/]+)([^\n]*)"
 _PYTHON = rb"python[0-9.]*t?"
 
 #: What a program that was moved into site-packages is started by: installers put a script's
@@ -23,14 +28,15 @@ sys.exit({missing!r})
 """
 
 
-def portable_shebang(head: bytes, *, script: bool) -> bytes | None:
-    """Give a first line in place of one that names the Nix store; None where that is no matter.
+def portable_shebang(head: bytes, stores: Sequence[str], *, script: bool) -> bytes | None:
+    """Give a first line in place of one that names a Nix store; None where that is no matter.
 
     ``head`` is how the file begins, without the end of its line. An installer writes its
     own Python into a ``script`` of the wheel (Binary distribution format); other files are
     found on PATH.
     """
-    match = re.fullmatch(_STORE_SHEBANG, head)
+    named = b"|".join(re.escape(os.fsencode(store)) for store in stores)
+    match = re.fullmatch(b"#![ \\t]*(?:" + named + b")" + _IN_STORE, head)
     if match is None:
         return None
     program, arguments = match[1], match[2].rstrip()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 #: So many files are named for one thing before the rest is only counted.
 _FEW = 3
-_TITLES = {
+#: What the findings of a kind are called, see `KINDS`.
+TITLES = {
     "missing": "these libraries are missing",
     "misfit": "these libraries don't fit each other",
     "version": "these symbol versions are too new",
@@ -39,8 +40,8 @@ def repaired_text(done: RepairedWheel, *, verb: str) -> list[str]:
     if done.grafts:
         noun = "library comes" if len(done.grafts) == 1 else "libraries come"
         lines.append(f"{len(done.grafts)} {noun} along ({size / 1e6:.1f} MB):")
-        lines += [f"  {g.member.rpartition('/')[2]} from {g.source}" for g in done.grafts]
-        lines.append("their licences are yours to keep; the wheel carries their code")
+        lines += [f"  {g.member.rpartition('/')[2]} of {g.package}" for g in done.grafts]
+        lines.append("the wheel carries their code: look at what their licences ask for")
     lines += [
         f"Excluding {name}: it is left to the system that the wheel is installed on"
         for name in done.left
@@ -67,7 +68,7 @@ def findings_text(error: NotPortable, *, everything: bool) -> list[str]:
         found = [finding for finding in error.findings if finding.kind == kind]
         if not found:
             continue
-        lines.append(f"{_TITLES[kind]}; nothing was written:")
+        lines.append(f"{TITLES[kind]}; nothing was written:")
         for finding in found:
             lines += [f"  {finding.what}", *_places(finding, everything=everything)]
         if kind == "version" and error.fitting:
@@ -118,6 +119,7 @@ def repaired_json(
                 "size": graft.size,
                 "sha256": graft.sha256,
                 "wanted_by": list(graft.wanted_by),
+                "package": graft.package,
             }
             for graft in (done.grafts if done else ())
         ],

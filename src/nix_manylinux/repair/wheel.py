@@ -10,7 +10,7 @@ from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadOption, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
-from nix_manylinux.base.values import Value, field
+from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.properties import has_symbols
 from nix_manylinux.repair.choose import Chooser
@@ -18,6 +18,7 @@ from nix_manylinux.repair.edits import Editor
 from nix_manylinux.repair.grafts import copy_grafts, strip_file
 from nix_manylinux.repair.leftovers import store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
+from nix_manylinux.repair.sbom import cyclonedx, package_of
 from nix_manylinux.repair.scripts import launcher, portable_shebang
 from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.verify import verify
@@ -133,6 +134,7 @@ def _repair(
             fresh = retagged(opened.texts[own], file_name, platforms)
             if fresh != opened.texts[own]:
                 work.members.extra[own] = fresh
+            work.document(file_name)
         output = os.path.join(output_dir, file_name)
         members = work.members
         digest = ""
@@ -226,7 +228,9 @@ class _Work:
             edit_file(each.path, editor.graft(each), label=source)
             member = f"{folder}/{each.name}"
             if member not in self.members.extra:
-                self.grafts.append(_graft(each, member, wanting.get(source, ())))
+                graft = _graft(each, member, wanting.get(source, ()))
+                whose = package_of(source, self._options.packages)
+                self.grafts.append(replace(graft, package=whose.text))
             self.members.extra[member] = each.path
 
     def _edit_files(self, editor: Editor) -> None:
@@ -267,7 +271,9 @@ class _Work:
             with open(path, "rb") as file:
                 line = file.readline(4096) if file.read(2) == b"#!" else b""
                 head = b"#!" + line.rstrip(b"\r\n")
-                new = portable_shebang(head, script=place.startswith("bin/")) if line else None
+                script = place.startswith("bin/")
+                stores = self._options.stores
+                new = portable_shebang(head, stores, script=script) if line else None
                 rest = file.read() if new is not None else b""
             if new is not None:
                 write_file(path, new + line[len(line.rstrip(b"\r\n")) :] + rest)
@@ -284,7 +290,24 @@ class _Work:
         own = ((label, f"{self._facts.root}/{place}") for place, label in self._labels.items())
         for label, path in sorted([*own, *extra]):
             if not self._options.may_name_the_store(label):
-                yield from store_paths(path, label)
+                yield from store_paths(path, label, self._options.stores)
+
+    def document(self, file_name: str) -> None:
+        """Put a bill of materials into dist-info, if one was asked for (PEP 770)."""
+        asked, folder = self._options.sbom, f"{self._wheel.dist_info}/sboms"
+        if asked == "cyclonedx":
+            if self.grafts:
+                self.members.extra[f"{folder}/nix-manylinux.cdx.json"] = cyclonedx(
+                    self._wheel.distribution, file_name, self.grafts, self._options.packages
+                )
+        elif asked is not None:
+            try:
+                with open(asked, "rb") as file:
+                    self.members.extra[f"{folder}/{os.path.basename(asked)}"] = file.read()
+            except OSError as cause:
+                raise BadOption(
+                    f"can't be read: {cause.strerror}", where=asked, hint="name a file for --sbom"
+                ) from cause
 
     def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Give the names of libraries that may be loaded at run time, with who names them."""

@@ -1,0 +1,116 @@
+# A package that Nix has built in, a wheel that pip installs on any Linux out:
+# a folder that holds it, with no reference to the store. The package's own
+# derivation stays what it is.
+{
+  lib,
+  runCommandCC,
+  # The set whose programs run where things are built.
+  buildPackages,
+}:
+{
+  # A Python package with an output `dist`, as every format of nixpkgs gives it.
+  package,
+  # "manylinux_2_28", or the oldest that is kept.
+  policy ? "auto",
+  # Sonames to leave to the system that the wheel is installed on: [ "libcuda.so" ].
+  exclude ? [ ],
+  # More packages with libraries, before those of the package's own closure.
+  libs ? [ ],
+  # Members that may name the store: [ "demo/paths.py" ].
+  allowStorePaths ? [ ],
+  # Libraries that are loaded at run time: [ "libcairo.so.2" ].
+  graft ? [ ],
+  # Whether symbols and debug sections go, which name the store, too.
+  strip ? true,
+  # Whether dist-info gets a bill of materials.
+  sbom ? true,
+  # More options of `nix-manylinux repair`.
+  flags ? [ ],
+}:
+let
+  label = package.pname or package.name or "a Python package";
+  wheel =
+    package.dist or (throw ''
+      nix-manylinux: buildManylinuxWheel: ${label} has no output `dist`, which would hold its wheel.
+        Packages of `pyproject = true` have one; `format = "other"` builds none.'');
+
+  repeated = option: lib.concatMap (value: [ option value ]);
+
+  # What the files of a bill of materials are from, as far as packages are known.
+  inputs =
+    libs
+    ++ lib.concatMap (each: each.buildInputs or [ ] ++ each.propagatedBuildInputs or [ ]) (
+      [ package ] ++ package.buildInputs or [ ]
+    );
+  describe = drv: {
+    paths = [ "${lib.getLib drv}" ];
+    name = drv.pname or (builtins.parseDrvName drv.name).name;
+    version = drv.version or (builtins.parseDrvName drv.name).version;
+    licenses = lib.concatMap (license: lib.optional (license ? spdxId) license.spdxId) (
+      lib.toList (drv.meta.license or [ ])
+    );
+    source =
+      let
+        src = drv.src or null;
+      in
+      if lib.isAttrs src then toString (lib.head (src.urls or [ ] ++ [ (src.url or "") ])) else "";
+  };
+  described = map describe (lib.filter lib.isDerivation inputs);
+
+  options =
+    [
+      "--policy"
+      policy
+    ]
+    ++ repeated "--exclude" exclude
+    ++ repeated "--allow-store-paths" allowStorePaths
+    ++ repeated "--graft" graft
+    ++ repeated "--libs" (map (drv: "${lib.getLib drv}/lib") libs)
+    ++ lib.optional strip "--strip"
+    ++ lib.optionals sbom [
+      "--sbom"
+      "cyclonedx"
+      "--packages"
+      "packages.json"
+    ]
+    ++ flags;
+in
+runCommandCC "${label}-manylinux-wheel"
+  {
+    inherit wheel;
+    # The libraries are found through `out`: the closure of `dist` is only itself.
+    exportReferencesGraph = [
+      "closure"
+      package
+    ];
+    packages = builtins.toJSON described;
+    passAsFile = [ "packages" ];
+    # What is portable needs nothing of this store.
+    allowedReferences = [ ];
+    passthru = {
+      inherit package policy;
+    };
+    meta = {
+      description = "Wheel of ${label} for any Linux";
+    }
+    // lib.optionalAttrs (package ? meta.license) { inherit (package.meta) license; };
+  }
+  ''
+    cp "$packagesPath" packages.json
+    # By name, not by hash: a rebuilt dependency is searched in the same place.
+    mapfile -t folders < <(
+      grep '^/' closure | sort -u | while read -r path; do
+        if [[ -d $path/lib ]]; then
+          name=''${path##*/}
+          printf '%s\t%s\n' "''${name:33}" "$path/lib"
+        fi
+      done | sort | cut -f 2
+    )
+    libs=()
+    for folder in "''${folders[@]}"; do
+      libs+=(--libs "$folder")
+    done
+    mkdir "$out"
+    ${lib.getExe buildPackages.nix-manylinux} repair "$wheel"/*.whl --output-dir "$out" \
+      ${lib.escapeShellArgs options} "''${libs[@]}"
+  ''

@@ -1,0 +1,138 @@
+"""docs/publish.md: from the flake in it to a wheel that is installed, command by command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.nix.test_flake import project
+from tests.support.modules import Workshop, system_sandbox
+from tests.support.nix import ROOT, nix_path, run_nix
+from tests.support.sets import packages
+from tests.support.wheels import MadeWheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.nix, pytest.mark.cp311]
+__all__ = ["project"]
+
+TEXT = (ROOT / "docs/publish.md").read_text()
+
+#: A library with what a compiler wants of it, for a compiler that no wrapper tells of inputs.
+ZSTD = """(final: prev: {
+  zstd = final.runCommand "zstd-1.5.7" { meta.license.spdxId = "BSD-3-Clause"; } ''
+    mkdir -p $out/lib $out/include $out/nix-support
+    echo 'const char *ZSTD_versionString(void);' > $out/include/zstd.h
+    echo 'const char *ZSTD_versionString(void) { return "1.5.7"; }' |
+      gcc -shared -fPIC -x c - -Wl,-soname,libzstd.so.1 -o $out/lib/libzstd.so.1.5.7
+    ln -s libzstd.so.1.5.7 $out/lib/libzstd.so.1
+    ln -s libzstd.so.1 $out/lib/libzstd.so
+    printf 'export LIBRARY_PATH=%s LD_RUN_PATH=%s CPATH=%s\\n' $out/lib $out/lib $out/include \\
+      > $out/nix-support/setup-hook
+  '';
+})"""
+
+
+def blocks(language: str) -> list[str]:
+    """Give the document's blocks of one language, in their order."""
+    every = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return [body for name, body in every if name == language]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """Write the package as the document shows it."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "flake.nix").write_text(blocks("nix")[0])
+    (folder / "pyproject.toml").write_text(blocks("toml")[0])
+    (folder / "setup.py").write_text(blocks("python")[0])
+    (folder / "demo.c").write_text(blocks("c")[0])
+    return folder
+
+
+def test_the_commands_in_their_order(demo: Path, project: Path, tmp_path: Path) -> None:
+    """Nix build, ls, venv, pip, python, --rebuild: each does what the document says."""
+    nixpkgs = tmp_path / "nixpkgs"
+    nixpkgs.mkdir()
+    body = packages(overlay=False, extra=ZSTD, number="one")
+    (nixpkgs / "flake.nix").write_text(
+        f"""{{ outputs = _: let root = {nix_path(ROOT)}; in {{
+          legacyPackages.x86_64-linux = {body};
+        }}; }}"""
+    )
+    inputs = ["--impure", "--no-write-lock-file"]
+    for name, path in (("nixpkgs", nixpkgs), ("nix-manylinux", project)):
+        inputs += ["--override-input", name, f"path:{path}"]
+    inputs += ["--override-input", "nix-manylinux/nixpkgs", f"path:{nixpkgs}"]
+    build, venv, rebuild = blocks("sh")[:3]
+    assert build.splitlines() == ["nix build .#wheel", "ls result/"]
+    shown = run_nix(*build.splitlines()[0].replace(".#", f"path:{demo}#").split(), *inputs,
+                  "--no-link", "--json")  # fmt: skip
+    out = json.loads(shown)[0]["outputs"]["out"]
+    (wheel,) = os.listdir(out)
+    shape = blocks("")[0].strip().replace("cp313", r"cp311").replace("2_34", r"\d+_\d+")
+    assert re.fullmatch(shape, wheel)
+    (tmp_path / "result").symlink_to(out)
+    # The document's own lines, with this Python, and no index asked.
+    script = venv.replace("python3 -m venv", f"{sys.executable} -m venv")
+    *install, run = script.strip().splitlines()
+    variables = {**os.environ, "PIP_NO_INDEX": "1", "PYTHONPATH": ""}
+    subprocess.run(["sh", "-ec", "\n".join(install)], cwd=tmp_path, env=variables, check=True)
+    # The store is not to be seen there.
+    box = system_sandbox(str(tmp_path / "elsewhere"))
+    ran = box.run(["/bin/sh", "-c", f"cd {tmp_path} && {run}"])
+    assert ran.stdout == "1.5.7\n", ran.stderr
+    run_nix(*rebuild.replace(".#", f"path:{demo}#").split(), *inputs, "--no-link")
+
+
+def test_the_command_and_the_function(tmp_path: Path) -> None:
+    """What is written for use without Nix runs as it stands, on a wheel of that name."""
+    workshop = Workshop(tmp_path)
+    one = workshop.library("one", "one", "1")
+    made = MadeWheel(
+        name="demo", tag="cp313-cp313-linux_x86_64",
+        files={"demo.so": workshop.module("one()", [one], runpath="/nowhere")},
+    )  # fmt: skip
+    (tmp_path / "dist").mkdir()
+    made.write(tmp_path / "dist")
+    libs = str(one.parent)
+    command = next(each for each in blocks("sh") if "repair" in each).replace("/opt/lib", libs)
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path}
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, env=variables, check=True)
+    (written,) = (tmp_path / "wheelhouse").iterdir()
+    first = written.read_bytes()
+    shutil.rmtree(tmp_path / "wheelhouse")
+    code = blocks("python")[1].replace("/opt/lib", libs)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "demo.libs/libone-" in done.stdout
+    assert written.read_bytes() == first
+
+
+def test_the_arguments_are_those_of_the_function() -> None:
+    """The table names each argument of buildManylinuxWheel but the package, and no other."""
+    source = (ROOT / "nix/build-manylinux-wheel.nix").read_text()
+    arguments = re.findall(r"^  (\w+) \? ", source, re.MULTILINE)
+    table = TEXT.partition("| argument |")[2].partition("## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == sorted(arguments)
+
+
+def test_the_titles_of_refusals_are_those_that_are_said() -> None:
+    """Each row of the table begins with the words of the command."""
+    from nix_manylinux.repair.text import TITLES
+
+    table = TEXT.partition("| it says |")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (these|debug)([^|]*) \|", table, re.MULTILINE)
+    said = {first + rest for first, rest in rows}
+    assert said <= set(TITLES.values())
+    assert len(said) == 8
