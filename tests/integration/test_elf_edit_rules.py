@@ -344,6 +344,25 @@ def test_undo_refuses_another_file(pair: Pair) -> None:
         result.undo()
 
 
+@pytest.mark.parametrize(
+    ("shift", "says"), [(0x7F, "by whole pages"), (-0x1000, "hides a page of another one")]
+)
+def test_pages_that_hide_others_are_refused(pair: Pair, shift: int, says: str) -> None:
+    """What is mapped over another segment isn't what the offsets say: nothing can be proved."""
+    library, _ = pair(BFD)
+    poker = Poker(library.read_bytes())
+    first, second = [s for s in poker.segments() if s.type == elf.PT_LOAD][:2]
+    end = first.vend // 0x1000 * 0x1000
+    address = second.vaddr + shift if shift > 0 else end
+    packed = poker.layout.pack_segment(values.replace(second, vaddr=address))
+    at = bytes(poker.data).index(poker.layout.pack_segment(second))
+    poker.data[at : at + len(packed)] = packed
+    library.write_bytes(poker.data)
+    with pytest.raises(EditFailed, match=says):
+        edit_file(str(library), ElfEdit(search_path=LONG))
+    assert library.read_bytes() == bytes(poker.data)
+
+
 def test_a_prelinked_file_is_refused(pair: Pair) -> None:
     """DT_GNU_PRELINKED promises addresses to others; the error says how to undo it."""
     library, _ = pair(BFD)

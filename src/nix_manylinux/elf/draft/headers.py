@@ -137,8 +137,12 @@ class Object:
         return self.layout.segments(table)
 
     def _check_loads(self) -> None:
-        last = -1
+        last, end, shift = -1, 0, 0
         for load in self.loads:
+            if load.filesz and (load.vaddr - load.offset) % MIN_PAGE:
+                raise Unproven(f"the PT_LOAD at {load.vaddr:#x} can't be mapped by whole pages")
+            if load.vaddr & -MIN_PAGE < end and load.vaddr - load.offset != shift:
+                raise Unproven(f"the PT_LOAD at {load.vaddr:#x} hides a page of another one")
             if load.end > self.draft.size:
                 raise Unproven(f"the PT_LOAD at address {load.vaddr:#x} is longer than the file")
             if load.filesz > load.memsz:
@@ -147,7 +151,7 @@ class Object:
                 raise BadElf(f"the PT_LOAD at address {load.vaddr:#x} leaves the address space")
             if load.vaddr < last:
                 raise Unproven("PT_LOAD entries are not in ascending order of p_vaddr")
-            last = load.vaddr
+            last, end, shift = load.vaddr, load.vend, load.vaddr - load.offset
         if not self.loads:
             raise BadElf("no PT_LOAD")
 
