@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import re
 import shlex
+import struct
 import subprocess
 import sys
+import termios
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -546,3 +551,46 @@ def test_the_collector_is_given_back() -> None:
     assert gc.isenabled()
     assert main(["patch"]) == 2
     assert gc.isenabled()
+
+
+def test_expr_says_what_it_took_for_granted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A wheel for any Python 3 says nothing of a Python: the one that markers are for is told."""
+    wheel = MadeWheel(tag="py3-none-manylinux_2_17_x86_64").write(tmp_path)
+    assert main(["expr", wheel]) == 0
+    assert capsys.readouterr().err == "for Python 3.12; --python-version chooses another one\n"
+    assert main(["expr", wheel, "--python-version", "3.13"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["expr", MadeWheel(tag="cp311-cp311-manylinux_2_17_x86_64").write(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def on_terminal(columns: int, *words: str) -> list[str]:
+    """Run the command where both of its streams are one terminal; gives lines without colours."""
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", start, *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        data = b""
+        with contextlib.suppress(OSError):  # EIO, when nobody has the other end any more
+            while piece := os.read(ours, 1 << 16):
+                data += piece
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", data.decode()).splitlines()
+
+
+@pytest.mark.parametrize(("columns", "width"), [(70, 70), (20, 60), (300, 100)])
+def test_the_width_of_a_terminal(columns: int, width: int, tmp_path: Path) -> None:
+    """Answers and talk break between words where a line ends, down to 60 columns."""
+    names = [f"libquite-a-long-name-{number}.so.1" for number in range(9)]
+    (tmp_path / "a.so").write_bytes(tiny_library("a.so", *names))
+    (tmp_path / "b.so").write_bytes(tiny_library("b.so", "libz.so.1"))
+    for verb in ("inspect", "check", "patch"):
+        told = on_terminal(columns, verb, str(tmp_path))
+        assert any("10 libraries missing, wanted by 2 files" in line for line in told)
+        assert max(map(len, told)) > width - 20
+        broken = [line for line in told if len(line) > width and str(tmp_path) not in line]
+        assert not [line for line in broken if "ignore-missing" not in line]

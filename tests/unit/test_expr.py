@@ -15,7 +15,7 @@ from nix_manylinux.nix.expression.dependencies import read_dependencies
 from nix_manylinux.nix.expression.download import NoSuchWheel, download_wheels
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
-from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.expression.write import build_expression, expression_places
 from nix_manylinux.target import policy
 from nix_manylinux.target.place import Place, platforms_of
 
@@ -48,9 +48,15 @@ def made(
     return describe_wheel(wheel.write(folder))
 
 
-def write(*wheels: DescribedWheel, **more: Sequence[str]) -> str:
+def write(*wheels: DescribedWheel, runtime_libs: Sequence[str] = (), **where: Sequence[str]) -> str:
     """Write the expression of wheels with the shipped tables."""
-    return build_expression(wheels, table=TABLE, policies=POLICIES, **more)
+    return build_expression(
+        wheels,
+        table=TABLE,
+        policies=POLICIES,
+        places=expression_places(wheels, **where),
+        runtime_libs=runtime_libs,
+    )
 
 
 HEADERS = """\

@@ -7,7 +7,7 @@ import os
 import re
 import time
 
-from nix_manylinux.base.words import WIDTH
+from nix_manylinux.base.words import WIDTH, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +52,12 @@ class Console:
     @property
     def width(self) -> int:
         """Columns of a line: the terminal's, if answers go to one, of 60 to 100."""
-        with contextlib.suppress(OSError, ValueError):
-            return max(60, min(os.get_terminal_size(self._answer.fileno()).columns, WIDTH))
-        return WIDTH
+        return _columns(self._answer)
+
+    @property
+    def talk_width(self) -> int:
+        """The same of talk."""
+        return _columns(self._talk)
 
     @property
     def on_terminal(self) -> bool:
@@ -97,7 +100,8 @@ class Console:
     def say(self, text: str = "") -> None:
         """Write one line of talk, unless it is to be quiet."""
         if not self.quiet:
-            self._line(self._talk, text)
+            indent = text[: len(text) - len(text.lstrip())]
+            self._wrapped(text.lstrip(), first=indent, rest=f"{indent}    ")
 
     def say_all(self, lines: Iterable[str], indent: str = "  ") -> None:
         """Write lines of talk, indented."""
@@ -106,18 +110,18 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Write one warning; quiet doesn't hide it."""
-        self._line(self._talk, f"{self.paint('warning:', 'yellow')} {text}")
+        self._wrapped(text, first=f"{self.paint('warning:', 'yellow')} ", shown=len("warning: "))
 
     def error(self, text: str) -> None:
-        """Write what is wrong, in one line."""
-        self._line(self._talk, f"{self.paint('error:', 'red')} {text}")
+        """Write what is wrong."""
+        self._wrapped(text, first=f"{self.paint('error:', 'red')} ", shown=len("error: "))
 
     def fail(self, error: NixManylinuxError) -> None:
         """Write an error: where, what, and what to do next."""
         where = f"{error.where}: " if error.where else ""
         self.error(f"{where}{error.what}")
         for line in error.hint.splitlines():
-            self._line(self._talk, f"  {line}")
+            self._wrapped(line, first="  ", rest="  ")
 
     def insist(self, lines: Iterable[str]) -> None:
         """Write lines that belong to an error, quiet or not."""
@@ -137,9 +141,24 @@ class Console:
         with self._answering():
             self._answer.flush()
 
-    def paint(self, text: str, *styles: str) -> str:
-        """Return ``text`` in colour, where colour is wanted."""
-        if self._plain or not self._talk.isatty():
+    def _wrapped(self, text: str, *, first: str, shown: int = 0, rest: str = "  ") -> None:
+        """Write talk that begins so; between words where a terminal's line ends, else in one line.
+
+        ``shown`` is how long ``first`` looks, if that is not how long it is.
+        """
+        if not self._talk.isatty():
+            self._line(self._talk, first + text)
+            return
+        width = _columns(self._talk)
+        start = " " * (shown or len(first))
+        line, *others = wrap(text, width, first=start, rest=rest)
+        for each in (first + line[len(start) :], *others):
+            self._line(self._talk, each)
+
+    def paint(self, text: str, *styles: str, answer: bool = False) -> str:
+        """Return ``text`` in colour, where colour is wanted: in talk, or in an answer."""
+        stream = self._answer if answer else self._talk
+        if self._plain or not stream.isatty():
             return text
         codes = ";".join(_CODES[style] for style in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
@@ -167,7 +186,7 @@ class Console:
     def _line(self, stream: TextIO, text: str) -> None:
         self.clear()
         # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
-        control = _CONTROL if self._plain or not self._talk.isatty() else _UNPAINTED
+        control = _CONTROL if self._plain or not stream.isatty() else _UNPAINTED
         safe = re.sub(control, _escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
         encoding = stream.encoding or "utf-8"
         line = safe.encode(encoding, "backslashreplace").decode(encoding) + "\n"
@@ -176,6 +195,12 @@ class Console:
         else:
             with self._losable():
                 stream.write(line)
+
+
+def _columns(stream: TextIO) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return max(60, min(os.get_terminal_size(stream.fileno()).columns or WIDTH, WIDTH))
+    return WIDTH
 
 
 def _silence(stream: TextIO) -> None:

@@ -44,7 +44,7 @@ def refused_check(run: Run, plan: Plan, patched: Plan | None) -> None:
             run.console.insist([title])
         else:
             run.console.error(title)
-        width, everything = run.console.width - 2, run.console.verbose
+        width, everything = run.console.talk_width - 2, run.console.verbose
         rows = rows_text(mended, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in rows)
     block = _block(run, left)
@@ -62,7 +62,7 @@ def refused_check(run: Run, plan: Plan, patched: Plan | None) -> None:
 
 
 def _tell(run: Run, plan: Plan, but: str) -> None:
-    everything, width = run.console.verbose, run.console.width - 2
+    everything, width = run.console.verbose, run.console.talk_width - 2
     if plan.missing:
         run.console.error(f"{headline(plan.missing)}{but}:")
         adviser = run.adviser(plan)
@@ -75,7 +75,7 @@ def _tell(run: Run, plan: Plan, but: str) -> None:
 
 
 def _block(run: Run, plan: Plan) -> Sequence[str]:
-    adviser, width = run.adviser(plan), run.console.width
+    adviser, width = run.adviser(plan), run.console.talk_width
     text = plan_block(plan, adviser, in_build=run.in_build(), told=True, width=width)
     return text.splitlines()
 

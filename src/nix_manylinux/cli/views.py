@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from nix_manylinux.base.words import listed
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.nix.packages import load_table
 
@@ -35,6 +36,7 @@ def show_inspection(run: Run) -> None:
             verbose=run.console.verbose,
             in_build=run.in_build(),
             width=run.console.width,
+            paint=lambda text, style: run.console.paint(text, style, answer=True),
         )
         for line in text:
             run.console.answer(line)
@@ -48,7 +50,11 @@ def show_expression(run: Run) -> None:
     from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
     from nix_manylinux.nix.expression.download import download_wheels  # noqa: PLC0415
     from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
-    from nix_manylinux.nix.expression.write import build_expression  # noqa: PLC0415
+    from nix_manylinux.nix.expression.write import (  # noqa: PLC0415
+        build_expression,
+        expression_places,
+        named_pythons,
+    )
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
 
     extra = run.arguments.extra
@@ -64,14 +70,25 @@ def show_expression(run: Run) -> None:
                 environment=run.environment,
                 progress=run.console.on_terminal,
             )
-        text = build_expression(
-            [describe_wheel(path) for path in paths],
-            table=load_table(),
-            policies=load_policies(),
-            python_versions=extra.python_version or (),
-            systems=extra.system or (),
-            runtime_libs=extra.runtime_libs or (),
-        )
+        wheels = [describe_wheel(path) for path in paths]
+    places = expression_places(
+        wheels, python_versions=extra.python_version or (), systems=extra.system or ()
+    )
+    text = build_expression(
+        wheels,
+        places=places,
+        table=load_table(),
+        policies=load_policies(),
+        runtime_libs=extra.runtime_libs or (),
+    )
+    # A wheel's own tags mostly tell; one that is fetched was asked for somewhere.
+    fetched = not wheel.endswith(".whl")
+    if not extra.python_version and (fetched or not named_pythons(wheels)):
+        pythons = listed(dict.fromkeys(place.python for place in places))
+        run.console.say(f"for Python {pythons}; --python-version chooses another one")
+    if not extra.system and fetched:
+        systems = listed(dict.fromkeys(place.system for place in places))
+        run.console.say(f"for {systems}; --system chooses another one")
     run.console.answer(text)
 
 

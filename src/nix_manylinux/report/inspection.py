@@ -16,7 +16,7 @@ from nix_manylinux.wheel.name import expand_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from nix_manylinux.nix.adviser import Adviser
@@ -49,12 +49,21 @@ class Inspection(Value):
 
 
 def inspection_text(
-    seen: Inspection, adviser: Adviser, *, verbose: bool, in_build: bool, width: int = WIDTH
+    seen: Inspection,
+    adviser: Adviser,
+    *,
+    verbose: bool,
+    in_build: bool,
+    width: int = WIDTH,
+    paint: Callable[[str, str], str] = lambda text, _: text,
 ) -> list[str]:
-    """Write a summary, what needs attention, and what to paste; with ``verbose`` every file."""
+    """Write a summary, what needs attention, and what to paste; with ``verbose`` every file.
+
+    ``paint`` gives text the look that it names: "bold", "red" or "dim".
+    """
     missing = seen.plan.missing
-    lines = [f"{dist.name} {dist.version}" for dist in seen.facts.distributions]
-    lines += [f"  {headline(missing)}"] if missing else []
+    lines = [paint(f"{dist.name} {dist.version}", "bold") for dist in seen.facts.distributions]
+    lines += [f"  {paint(headline(missing), 'red')}"] if missing else []
     lines += _indented(summary(seen.plan, verb="to be patched"), "  ", width, rest="    ")
     facts = [("runs on", runs_on(seen.tags))] if seen.tags else []
     facts += [("variant", seen.variant)] if seen.variant else []
@@ -65,26 +74,30 @@ def inspection_text(
     for name, fact in facts:
         lines += wrap(fact, width, first=f"  {name:<10} ", rest=" " * 13)
     if missing:
-        lines += ["", "not in the wheel:"]
+        lines += ["", paint("not in the wheel:", "bold")]
         text = missing_text(
             missing, adviser, everything=verbose, shorten=not verbose, width=width - 2
         )
         lines += [f"  {line}" for line in text]
     unfit = seen.plan.incompatible
     if unfit or seen.misfits:
-        lines += ["", "does not fit this target:"]
+        lines += ["", paint("does not fit this target:", "red")]
         for what, hint in seen.misfits:
             lines += _indented([what], "  ", width, rest="    ")
             lines += _indented([hint], "    ", width, rest="    ")
         # Tags that don't fit say all that the machines of files could.
         told = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
         lines += _indented(problems_text(told, everything=verbose), "  ", width)
-    lines += _loads_text(seen.loads, adviser, everything=verbose, in_build=in_build, width=width)
+    loads = _loads_text(seen.loads, adviser, everything=verbose, in_build=in_build, width=width)
+    if loads:
+        lines += ["", paint("may be loaded at run time:", "bold"), *loads]
     if verbose:
-        lines += ["", "files:", *(f"  {line}" for line in files_text(seen.plan))]
+        lines += ["", paint("files:", "bold"), *(f"  {line}" for line in files_text(seen.plan))]
     block = plan_block(seen.plan, adviser, in_build=in_build, told=True, width=width - 2)
     if block and not seen.misfits:
-        lines += ["", "to add:", *(f"  {line}" for line in block.splitlines())]
+        lines += ["", paint("to add:", "bold")]
+        for line in block.splitlines():
+            lines.append(f"  {paint(line, 'dim') if line.startswith('#') else line}")
     return lines
 
 
@@ -260,7 +273,7 @@ def _loads_text(
             " their packages to manylinuxPython's extraLibs"
         )
         lines += wrap(text, width, first="  ", rest="  ")
-    return ["", "may be loaded at run time:", *lines]
+    return lines
 
 
 def _named_in(load: RuntimeLoad) -> list[str]:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import TreeFile
 
 
+#: A Python of our day.
+_PYTHON = "3.12"
+
 #: Columns of a comment, two before it included.
 _COMMENT = 98
 
@@ -48,14 +51,12 @@ def build_expression(
     *,
     table: Table,
     policies: Policies,
-    python_versions: Sequence[str] = (),
-    systems: Sequence[str] = (),
+    places: Sequence[Place] = (),
     runtime_libs: Sequence[str] = (),
 ) -> str:
     """Write the expression for the wheels of one release, one for each Python and platform.
 
-    ``python_versions`` ("3.11", "3.14t") and ``systems`` ("x86_64-linux") are where
-    markers are evaluated; where they are not given, the tags tell.
+    Markers are evaluated in ``places``, those of `expression_places` where none are given.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. The result is a
     function for ``python3Packages.callPackage``, in the format of nixfmt.
     Raises BadOption for no wheels, or wheels of several releases.
@@ -63,11 +64,7 @@ def build_expression(
     if len({(normalise_name(wheel.name.name), wheel.name.version) for wheel in wheels}) != 1:
         raise BadOption("an expression is for the wheels of one release of one package")
     first = wheels[0]
-    places = [
-        Place(python=python, system=system)
-        for python in python_versions or _pythons(wheels)
-        for system in systems or _systems(wheels)
-    ]
+    places = places or expression_places(wheels)
     dependencies = read_dependencies(first.headers, places)
     style = _format(wheels)
     required = (*dependencies.always, *dependencies.sometimes)
@@ -90,6 +87,24 @@ def build_expression(
     arguments = _arguments([*required, *libraries.undeclared], text)
     head = "".join(f"  {name},\n" for name in arguments)
     return f"{{\n{head}}}:\nbuildPythonPackage {{\n{text}\n}}\n"
+
+
+def expression_places(
+    wheels: Sequence[DescribedWheel],
+    *,
+    python_versions: Sequence[str] = (),
+    systems: Sequence[str] = (),
+) -> list[Place]:
+    """Give the places that an expression is for: "3.11" or "3.14t", and "x86_64-linux".
+
+    Where they are not given, the wheels' tags tell; where those don't, it is a Python of
+    our day and the commonest system.
+    """
+    return [
+        Place(python=python, system=system)
+        for python in python_versions or named_pythons(wheels) or [_PYTHON]
+        for system in systems or _systems(wheels)
+    ]
 
 
 #: The expression's own arguments, and what in its text shows that it uses one.
@@ -138,11 +153,11 @@ def _floor(wheel: DescribedWheel) -> Floor | None:
     return min(floors, key=lambda floor: (floor.libc != "glibc", floor.version), default=None)
 
 
-def _pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
-    """List the versions that tags name; where they name none, a Python of our day."""
+def named_pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
+    """List the versions of Python that the wheels' tags name."""
     tags = [tag.partition("-")[0] for wheel in wheels for tag in wheel.name.tags]
     named = {match[1] for tag in tags if (match := re.fullmatch(r"cp3([0-9]+)", tag))}
-    return [f"3.{minor}" for minor in sorted(named, key=int)] or ["3.12"]
+    return [f"3.{minor}" for minor in sorted(named, key=int)]
 
 
 def _systems(wheels: Iterable[DescribedWheel]) -> list[str]:
