@@ -24,6 +24,13 @@ from nix_manylinux.base.errors import BadElf, BadTree, BadWheel, NixManylinuxErr
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, planned_facts
+from nix_manylinux.elf.properties import (
+    dynamic_strings,
+    has_symbols,
+    needed_isa,
+    section_at,
+    wanted_symbols,
+)
 from nix_manylinux.elf.read import parse_elf, read_elf
 from nix_manylinux.elf.strings import read_only_sonames
 from nix_manylinux.resolve.check import check_trees
@@ -241,6 +248,27 @@ def _shape(facts: ElfFacts) -> str:
     ]
     told += [facts.interpreter, facts.dlopen, facts.auxiliary, facts.filters]
     return f"taken {facts.kind.value} {''.join('01'[bool(each)] for each in told)}"
+
+
+def _properties_target(folder: str) -> tuple[list[Seed], Verdict]:
+    path = os.path.join(folder, "asked")
+    names = ("demo", "mine", "puts", "libneeded.so.1")
+
+    def run(data: bytes) -> str:
+        with open(path, "wb") as file:
+            file.write(data)
+        try:
+            strings, wanted = dynamic_strings(path), wanted_symbols(path, names)
+            level, symbols = needed_isa(path), has_symbols(path)
+            section = section_at(path, len(data) // 2)
+        except BadElf as error:
+            return refused(error.what)
+        assert wanted <= set(names)
+        assert len(strings) <= len(data)
+        assert 1 <= level <= 4
+        return f"taken {level} {symbols} {bool(strings)} {sorted(wanted)} {bool(section)}"
+
+    return elf_seeds(folder), run
 
 
 _LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
@@ -464,6 +492,7 @@ TARGETS = (
     Target("record", _record_target, 4000),
     Target("metadata", _metadata_target, 4000),
     Target("elf-read", _read_target, 5000),
+    Target("elf-properties", _properties_target, 2000),
     Target("elf-edit", _edit_target, 500),
     Target("loader", _loader_target, 1500),
     Target("resolve", _resolve_target, 600),

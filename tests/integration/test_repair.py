@@ -8,15 +8,19 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 from tests.support.modules import EXT, TAG, Workshop, python, system_sandbox, wheel_of
 from tests.support.wheels import MadeWheel, tiny_library
 
 import nix_manylinux as nm
 from nix_manylinux.cli.main import main
+from nix_manylinux.data import data_path
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.read import read_elf
 
@@ -39,6 +43,13 @@ def repaired(
         libraries=libraries(*libs),
         options=nm.RepairOptions(**options),  # type: ignore[arg-type]
     )
+
+
+def valid(report: Path) -> dict[str, Any]:
+    """Read a report, which must be as its schema says."""
+    value: dict[str, Any] = json.loads(report.read_text())
+    jsonschema.validate(value, json.loads(Path(data_path("repair.schema.json")).read_text()))
+    return value
 
 
 def members(path: str) -> dict[str, bytes]:
@@ -204,6 +215,7 @@ def refusals(workshop: Workshop) -> dict[str, tuple[MadeWheel, list[str], str]]:
     """Make a wheel for everything that forbids a repair: options, and what is said of it."""
     module = workshop.module
     one = workshop.library("plain", "plain", "1")
+    fpe = workshop.library("PyFPE_dummy", "PyFPE_dummy", "1")
     new = workshop.library("m", "m", "1", versions="GLIBC_2.30 { m; };")
     # The name is the C library's, so that the policy's promise is what it is held against.
     os.rename(new, new.parent / "libm.so.6")
@@ -241,6 +253,14 @@ def refusals(workshop: Workshop) -> dict[str, tuple[MadeWheel, list[str], str]]:
             wheel_of(using("inflate_copyright", private)), [],
             "inflate_copyright of libz.so.1 is not for others to use",
         ),
+        "fpe": (
+            wheel_of(module("PyFPE_dummy()", [fpe])),
+            ["--exclude", "libPyFPE_dummy.so"], "in no Python but one that was built --with-fpectl",
+        ),
+        "machine": (
+            MadeWheel(tag="py3-none-linux_aarch64", files={"x.so": module("1", [])}), [],
+            "no file is for aarch64 and glibc, as the wheel's tag says",
+        ),
         "isa": (
             wheel_of(module("1", [], flags=["-Wl,-z,x86-64-v3"])), ["--allow-isa", "x86-64-v2"],
             "instructions of x86-64-v3",
@@ -260,7 +280,19 @@ def refusals(workshop: Workshop) -> dict[str, tuple[MadeWheel, list[str], str]]:
     }  # fmt: skip
 
 
-KINDS = ["missing", "too new", "never", "symbol", "isa", "stack", "text", "debug", "place"]
+KINDS = [
+    "missing",
+    "too new",
+    "never",
+    "symbol",
+    "fpe",
+    "machine",
+    "isa",
+    "stack",
+    "text",
+    "debug",
+    "place",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -277,7 +309,7 @@ def test_what_can_not_be_portable_is_refused(
     assert said in talk.err
     assert talk.err.count("error:") == 1
     assert not (tmp_path / "out").exists()
-    told = json.loads(report.read_text())
+    told = valid(report)
     assert (told["status"], told["error"]["kind"]) == ("refused", "NotPortable")
     assert told["findings"]
     if kind == "too new":
@@ -378,6 +410,7 @@ def test_python_itself_is_no_graft(workshop: Workshop, tmp_path: Path) -> None:
     module = workshop.module("42", [], needed=[name])
     done = repaired(wheel_of(module).write(tmp_path), tmp_path / "out")
     assert not done.grafts
+    assert [name in warning for warning in done.warnings] == [True]
     site = installed(done.path, tmp_path / "in")
     facts = read_elf(site / "made" / EXT)
     assert facts is not None
@@ -521,9 +554,9 @@ def test_a_dry_run_writes_nothing(chain: bytes, tmp_path: Path) -> None:
     words = ["repair", path, "-o", str(tmp_path / "out"), "--json", str(report)]
     assert main([*words, "--dry-run"]) == 0
     assert not (tmp_path / "out").exists()
-    dry = json.loads(report.read_text())
+    dry = valid(report)
     assert main(words) == 0
-    real = json.loads(report.read_text())
+    real = valid(report)
     assert dry["wheel"].pop("sha256") is None
     assert len(real["wheel"].pop("sha256")) == 64
     assert dry == real
@@ -541,3 +574,99 @@ def test_a_broken_library_is_an_error_of_its_own(workshop: Workshop, tmp_path: P
     one.write_bytes(tiny_library("libbroken.so.1", "libgone.so.1"))
     with pytest.raises(nm.NotPortable, match="libgone"):
         repaired(path, tmp_path / "out")
+
+
+def test_a_bill_of_materials(chain: bytes, tmp_path: Path) -> None:
+    """CycloneDX by its own rules; what is known of packages, their licences too; twice is once."""
+    path = wheel_of(chain).write(tmp_path)
+    one = next(graft for graft in repaired(path, tmp_path / "out").grafts if "one" in graft.soname)
+    packages = tmp_path / "packages.json"
+    row = {
+        "paths": [os.path.dirname(one.source)], "name": "lib-one", "version": "3",
+        "licenses": ["MIT"], "source": "https://example.org/one.tar.gz",
+    }  # fmt: skip
+    packages.write_text(json.dumps([row]))
+    report = tmp_path / "report.json"
+    words = ["repair", path, "-o", str(tmp_path / "out"), "--sbom", "cyclonedx"]
+    words += ["--packages", str(packages), "--json", str(report)]
+    assert main(words) == 0
+    told = valid(report)
+    assert [graft["package"] for graft in told["grafts"]] == ["lib-one 3 (MIT)", "two"]
+    name = "made-1.0.dist-info/sboms/nix-manylinux.cdx.json"
+    first = members(told["wheel"]["path"])
+    document = json.loads(first[name])
+    assert document["specVersion"] == "1.6"
+    assert document["metadata"]["component"]["purl"].startswith("pkg:pypi/made@1.0?file_name=made-")
+    known, unknown = document["components"]
+    assert known["version"] == "3"
+    assert known["licenses"] == [{"license": {"id": "MIT"}}]
+    assert known["externalReferences"][0]["url"] == row["source"]
+    assert unknown["name"] == "two"
+    for component, graft in zip(document["components"], told["grafts"], strict=True):
+        assert component["hashes"] == [{"alg": "SHA-256", "content": graft["sha256"]}]
+        assert hashlib.sha256(first[component["bom-ref"]]).hexdigest() == graft["sha256"]
+    refs = {each["ref"]: each["dependsOn"] for each in document["dependencies"]}
+    assert refs[document["metadata"]["component"]["bom-ref"]] == [known["bom-ref"]]
+    assert refs[known["bom-ref"]] == [unknown["bom-ref"]]
+    assert os.fsencode(tmp_path) not in first[name]
+    again = repaired(told["wheel"]["path"], tmp_path / "again", sbom="cyclonedx")
+    assert Path(again.path).read_bytes() == Path(told["wheel"]["path"]).read_bytes()
+
+
+def test_a_document_of_ones_own(workshop: Workshop, tmp_path: Path) -> None:
+    """A file is put in as it is; one that is not there, and packages that are none, are refused."""
+    path = wheel_of(workshop.module("42", [])).write(tmp_path)
+    own = tmp_path / "own.spdx.json"
+    own.write_bytes(b"{}")
+    done = repaired(path, tmp_path / "out", sbom=str(own))
+    assert members(done.path)["made-1.0.dist-info/sboms/own.spdx.json"] == b"{}"
+    with pytest.raises(nm.BadOption, match="can't be read"):
+        repaired(path, tmp_path / "out", sbom=str(tmp_path / "nothing"))
+    words = ["repair", path, "-o", str(tmp_path / "out"), "--packages"]
+    for text in ("nonsense", "{}", "[1]", '[{"name": "x"}]', '[{"name": "x", "paths": "y"}]'):
+        own.write_text(text)
+        assert main([*words, str(own)]) == 2
+    assert main([*words, str(tmp_path / "nothing")]) == 2
+
+
+def test_a_program_that_needs_nothing_has_a_platform(workshop: Workshop, tmp_path: Path) -> None:
+    """A static one, as Go and Rust make them, is for one machine, and for any system of it."""
+    program = workshop.files.program("alone", flags=["-static"]).read_bytes()
+    made = MadeWheel(tag="py3-none-any", files={"made-1.0.data/scripts/alone": program})
+    made.wheel = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    done = repaired(made.write(tmp_path), tmp_path / "out")
+    assert done.platforms == (PLATFORM,)
+    assert not done.edited
+    wheel = members(done.path)["made-1.0.dist-info/WHEEL"].decode()
+    assert "Root-Is-Purelib: false" in wheel
+
+
+def test_weak_symbols_are_nobodys_fault(workshop: Workshop, tmp_path: Path) -> None:
+    """C++ files may want __cxa_thread_atexit_impl of a newer libc, and do without."""
+    source = (
+        "extern int __cxa_thread_atexit_impl(void) __attribute__((weak));\n"
+        "int x(void) { return __cxa_thread_atexit_impl ? __cxa_thread_atexit_impl() : 0; }\n"
+    )
+    libc = workshop.files.library("libc.so.6", soname="libc.so.6", source="")
+    weak = workshop.files.library("weak.so", source=source, needs=[libc])
+    done = repaired(wheel_of(weak.read_bytes()).write(tmp_path), tmp_path / "out")
+    assert done.platforms == (PLATFORM,)
+    strong = workshop.files.library(
+        "strong.so", source=source.replace(" __attribute__((weak))", ""), needs=[libc]
+    )
+    done = repaired(wheel_of(strong.read_bytes()).write(tmp_path), tmp_path / "out")
+    assert done.platforms == ("manylinux_2_24_x86_64",)
+
+
+@pytest.mark.parametrize("epoch", ["0", "315532801", "650203201"])
+def test_dates_can_be_set(
+    chain: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: str
+) -> None:
+    """SOURCE_DATE_EPOCH dates every member, as far as the archive's format has such dates."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    path = wheel_of(chain).write(tmp_path)
+    assert main(["repair", path, "-o", str(tmp_path / "out"), "-q"]) == 0
+    (made,) = (tmp_path / "out").iterdir()
+    wanted = time.gmtime(max(int(epoch), 315532800) & ~1)[:6]
+    with zipfile.ZipFile(made) as archive:
+        assert {info.date_time for info in archive.infolist()} == {tuple(wanted)}

@@ -8,7 +8,7 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.properties import dynamic_strings, needed_isa, wanted_symbols
 from nix_manylinux.repair.model import Finding, NotPortable
 from nix_manylinux.repair.needs import walk
-from nix_manylinux.repair.system import System, is_promised, loader_of, promised_names
+from nix_manylinux.repair.system import System, is_libpython, is_promised, loader_of, promised_names
 from nix_manylinux.report.verdict import architecture, libc_needed, libc_of, too_new
 from nix_manylinux.target.policy import floor, policy_for
 
@@ -135,6 +135,11 @@ class Chooser:
             raise NotPortable(findings, where=where, fitting=fitting)
         warnings = [*needs.notes, *self._unused_excludes(left)]
         warnings += [
+            f"{file.label} no longer names {name}: a Python that loads it has what it needs"
+            for file in self.files
+            for name in filter(is_libpython, file.facts.needed)
+        ]
+        warnings += [
             f"{file.label} is for another machine or libc; it stays as it is"
             for file in self._others
         ]
@@ -223,14 +228,19 @@ class Chooser:
             yield path, path, facts
 
     def _forbidden(self, policy: Policy) -> dict[str, list[str]]:
-        """Give the symbols that may not be wanted, as "symbol of library", with who wants them."""
+        """Give the symbols that may not be wanted, each with why, and who wants them."""
         found: dict[str, list[str]] = {}
         for label, path, facts in self._paths(self._needs(policy)[0]):
             wanted = self._wanted(path, facts)
             for soname, names in {**policy.forbidden, "Python": _NO_PYTHON_HAS}.items():
                 if soname in facts.needed or soname == "Python":
                     for symbol in sorted(wanted & names):
-                        found.setdefault(f"{symbol} of {soname}", []).append(label)
+                        why = (
+                            f"{symbol} is in no Python but one that was built --with-fpectl"
+                            if soname == "Python"
+                            else f"{symbol} of {soname} is not for others to use"
+                        )
+                        found.setdefault(why, []).append(label)
         return found
 
     def _wanted(self, path: str, facts: ElfFacts) -> frozenset[str]:
@@ -266,7 +276,7 @@ class Chooser:
                 breach.wanted_by,
             )
         for what, wanting in self._forbidden(policy).items():
-            yield Finding("symbol", f"{what} is not for others to use", tuple(wanting))
+            yield Finding("symbol", what, tuple(wanting))
         highest = _ISA.index(self.options.allow_isa) + 1
         for label, path, facts in self._paths(needs):
             if facts.executable_stack:

@@ -30,13 +30,13 @@ def read_packages(path: str) -> tuple[Package, ...]:
 
     try:
         with open(path, encoding="utf-8") as file:
-            rows = json.load(file)
+            rows = _list(json.load(file))
         return tuple(
             Package(
                 paths=tuple(_texts(row["paths"])),
                 name=str(row["name"]),
                 version=str(row.get("version") or ""),
-                licenses=tuple(_texts(row.get("licenses") or ())),
+                licenses=tuple(_texts(row.get("licenses") or [])),
                 source=str(row.get("source") or ""),
             )
             for row in rows
@@ -50,10 +50,14 @@ def read_packages(path: str) -> tuple[Package, ...]:
         ) from cause
 
 
-def _texts(values: Iterable[object]) -> list[str]:
-    if isinstance(values, str):
-        raise TypeError("a list is needed, not a text")
-    return [str(value) for value in values]
+def _texts(values: object) -> list[str]:
+    return [str(value) for value in _list(values)]
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"a list is needed, not {value!r}")
+    return value
 
 
 def package_of(path: str, packages: Iterable[Package]) -> Package:

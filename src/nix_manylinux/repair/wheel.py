@@ -31,7 +31,7 @@ from nix_manylinux.wheel.rewrite import write_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.repair.choose import Choice
@@ -138,6 +138,15 @@ def _repair(
         output = os.path.join(output_dir, file_name)
         members = work.members
         digest = ""
+
+        def check(written: str) -> None:
+            # What nobody changed is what was read, and judged.
+            folder = os.path.join(scratch, "again")
+            if choice is not None:
+                verify(
+                    written, file_name, folder, choice=choice, policies=policies, options=options
+                )
+
         if not dry_run:
             make_folder(output_dir, hint=_TO)
             digest = write_wheel(
@@ -148,7 +157,7 @@ def _repair(
                 allowed=members.allowed,
                 source_date_epoch=source_date_epoch,
                 compression=options.compression,
-                check=_check(file_name, scratch, choice, options) if choice else None,
+                check=check if members.changed or members.extra else None,
                 progress=progress,
             )
         return RepairedWheel(
@@ -161,16 +170,6 @@ def _repair(
             loads=work.loads(),
             warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
         )
-
-
-def _check(
-    file_name: str, scratch: str, choice: Choice, options: RepairOptions
-) -> Callable[[str], None]:
-    def check(written: str) -> None:
-        folder = os.path.join(scratch, "again")
-        verify(written, file_name, folder, choice=choice, policies=load_policies(), options=options)
-
-    return check
 
 
 class _Work:
