@@ -20,6 +20,7 @@ from nix_manylinux.base.errors import EditFailed
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.edit import edit as writer
 from nix_manylinux.elf.edit import layout, patchelf
+from nix_manylinux.elf.edit.build import Build
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.read import read_elf
@@ -247,6 +248,28 @@ def test_the_last_resort_fills_bss(
     assert BFD.run(program) == OUTPUT
     subprocess.run(["strip", "-S", str(library), str(program)], check=True)
     assert BFD.run(program) == OUTPUT
+
+
+class Sprawling(Build):
+    """A build that leads far behind the file, as an absurd size of .bss can."""
+
+    def run(self) -> None:
+        """Lay out the edit, and write a byte behind exbibytes of nothing."""
+        super().run()
+        self.draft.write(1 << 62, b"x")
+
+
+def test_a_file_that_would_be_absurd_is_not_even_read(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size alone refuses the layout: nobody makes so many zeros to look at them."""
+    library, _ = pair(BFD)
+    before = library.read_bytes()
+    monkeypatch.setattr(writer, "Build", Sprawling)
+    monkeypatch.setattr(patchelf, "find_patchelf", lambda: None)
+    with pytest.raises(EditFailed, match=r"the file would have [0-9]+ bytes"):
+        edit_file(str(library), ElfEdit(search_path=LONG))
+    assert library.read_bytes() == before
 
 
 def test_patchelf_is_asked_when_no_layout_is_safe(

@@ -264,11 +264,12 @@ def draft_edit(
         build = Build(survey.over(Draft(before.draft.base)), plan)
         try:
             build.run()
+            if build.draft.size > before.draft.base.size + _MAX_GROWTH:
+                # Before anybody reads all of that.
+                raise NoRoom(f"the file would have {build.draft.size} bytes")  # noqa: TRY301
             after = Object(build.draft, like=before)
             changes = build.draft.changes()
             wrong = differences(survey, after, edit, changes)
-            if build.draft.size > before.draft.base.size + _MAX_GROWTH:
-                wrong = [f"the file would have {build.draft.size} bytes"]
         except NoRoom as error:
             wrong = [error.what]
         except (BadElf, EditFailed) as error:
