@@ -19,6 +19,7 @@ in
     manylinuxInstallHook
     manylinuxLockedPackages
     manylinuxPython
+    manylinuxWheels
     nix-manylinux
     patchManylinuxWheel
     pythonManylinuxPackages

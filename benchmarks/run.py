@@ -22,6 +22,8 @@ os.environ["PYTHONPATH"] = sys.path[1]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from files import edit_one_file, growth  # noqa: E402  the path is set above
+from measure import wheel_folder  # noqa: E402
+from repairs import repairs  # noqa: E402
 from trees import wheel_to_wheel, whole_trees  # noqa: E402
 
 
@@ -35,7 +37,7 @@ def main() -> int:
     )
     parser.add_argument(
         "only", nargs="*", default=["file", "growth", "tree", "wheel"],
-        help="file, growth, tree, wheel",
+        help="file, growth, tree, wheel; repair (which builds four sdists) if it is named",
     )  # fmt: skip
     options = parser.parse_args()
     if options.patchelf is None:
@@ -54,6 +56,11 @@ def main() -> int:
             print("Wheel to wheel: not measured, `pip install wheel` first\n")
         else:
             print(wheel_to_wheel(options.patchelf, options.rounds))
+    if "repair" in options.only:
+        if importlib.util.find_spec("auditwheel") is None:
+            print("Repaired wheels: not measured, `pip install auditwheel` first\n")
+        else:
+            print(repairs(options.rounds, wheel_folder() / "built"))
     return 0
 
 

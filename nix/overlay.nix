@@ -29,6 +29,10 @@ final: prev: {
     inherit (final) lib runCommandCC buildPackages;
   };
 
+  manylinuxWheels = import ./manylinux-wheels.nix {
+    inherit (final) lib runCommand buildPackages;
+  };
+
   manylinuxLockedPackages = import ./locked-packages.nix {
     inherit (final)
       lib
@@ -71,7 +75,7 @@ final: prev: {
         buildPythonApplication = withFormats pyprev.buildPythonApplication;
         nix-manylinux = pyfinal.callPackage ./package.nix { };
         manylinux-compat = pyfinal.callPackage ./manylinux-compat.nix { };
-        inherit (final) manylinuxFixupHook manylinuxInstallHook;
+        inherit (final) buildManylinuxWheel manylinuxFixupHook manylinuxInstallHook;
       }
     )
   ];

@@ -82,6 +82,18 @@ in
     package = tied { script = "echo 'NEST = \"${pkgs.nest}\"' >> $wheel/probe/__init__.py"; };
     allowStorePaths = [ "probe/*.py" ];
   };
+  wheels = pkgs.manylinuxWheels {
+    package = _: tied { };
+    pythons = [ pkgs.hostPython ];
+    policy = "manylinux_2_28";
+  };
+  wheelsOfOneName = pkgs.manylinuxWheels {
+    package = _: tied { };
+    pythons = [
+      pkgs.hostPython
+      pkgs.hostPython
+    ];
+  };
   withoutDist = pkgs.buildManylinuxWheel { package = pkgs.nest; };
   hookTest = manylinuxFixupHook.tests.links;
   inherit (fixtures) driver;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -267,3 +268,19 @@ def test_what_can_not_be_portable_says_why(nix: Nix) -> None:
     assert "these files name paths of the Nix store" in log
     assert "in probe/__init__.py" in log
     assert "has no output `dist`" in nix.fails("build.withoutDist")
+
+
+def test_a_folder_of_wheels_and_its_manifest(nix: Nix) -> None:
+    """Only wheels are in it; the manifest tells names, hashes, platforms, grafts and SBOMs."""
+    folder = Path(nix.build("build.wheels").path)
+    (wheel,) = folder.iterdir()
+    assert wheel.name == "probe-1.0-py3-none-manylinux_2_28_x86_64.whl"
+    manifest = json.loads(Path(nix.build("build.wheels.manifest").path).read_text())
+    (told,) = manifest["wheels"]
+    assert told["file"] == wheel.name
+    assert told["sha256"] == hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert told["platforms"] == ["manylinux_2_28_x86_64"]
+    (graft,) = told["grafts"]
+    assert graft in zipfile.ZipFile(wheel).namelist()
+    assert told["sboms"] == ["probe-1.0.dist-info/sboms/nix-manylinux.cdx.json"]
+    assert "are called probe-1.0-py3-none-" in nix.fails("build.wheelsOfOneName")

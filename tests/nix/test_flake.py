@@ -136,7 +136,7 @@ def test_default_nix() -> None:
     assert names == [
         *("buildManylinuxWheel", "fetchPypi", "lib"),
         *("manylinuxFixupHook", "manylinuxInstallHook"),
-        *("manylinuxLockedPackages", "manylinuxPython"),
+        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxWheels"),
         *("nix-manylinux", "overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
     ]
     assert same
@@ -163,7 +163,7 @@ def test_the_overlay_has_no_logic() -> None:
     assert names == [
         *("buildManylinuxWheel", "fetchPypi"),
         *("manylinuxFixupHook", "manylinuxInstallHook"),
-        *("manylinuxLockedPackages", "manylinuxPython"),
+        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxWheels"),
         *("nix-manylinux", "patchManylinuxWheel"),
         *("pythonManylinuxPackages", "pythonPackagesExtensions"),
     ]
