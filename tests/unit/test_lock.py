@@ -339,6 +339,24 @@ def test_all_that_can_not_be_fetched_is_told(tmp_path: Path) -> None:
     assert "bb 1.0: No matching distribution" in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"requirements.txt"}))
+def test_wheels_of_a_variant(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lock may list names of PEP 825, as uv does: no label is guessed at, and that is said."""
+    tags = ("cp312-cp312-manylinux_2_28_x86_64-cu128", "1-cp312-cp312-manylinux_2_28_x86_64-cu129")
+    both = Release("fast", tags=(*tags, "cp312-cp312-manylinux_2_17_x86_64"), wanted=True)
+    only = Release("only", tags=tags[:1], wanted=True)
+    path = write(tmp_path, kind, KINDS[kind]((both, only)))
+    words = ["--no-inspect", "--python-version", "3.12", "--system", "x86_64-linux", "-o", "-"]
+    assert main(["lock", path, *words]) == 0
+    out, err = capsys.readouterr()
+    assert "fast-1.0-cp312-cp312-manylinux_2_17_x86_64.whl" in out
+    assert "cu12" not in out
+    names = [f"fast-1.0-{tag}.whl" for tag in tags]
+    assert f"fast 1.0: 2 wheels of variants (PEP 825) passed by: {', '.join(names)}\n" in err
+    assert "only 1.0: 1 wheel of a variant (PEP 825) passed by: only-1.0-cp312" in err
+    assert "no wheel fits for only: taken from nixpkgs" in err
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It writes beside the lock; a second run changes nothing; a stale one is noticed."""
     path = write(tmp_path, "uv.lock", uv_lock())

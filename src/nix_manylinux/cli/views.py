@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import count, listed
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.nix.packages import load_table
 
@@ -155,6 +155,6 @@ def write_lock(run: Run) -> None:
     save_file(output, text, "lock", "--output")
     for key, found in made.value["environments"].items():
         run.console.say(
-            f"{key}: {len(found['packages'])} wheels, {len(found['sources'])} without one"
+            f"{key}: {count(len(found['packages']), 'wheel')}, {len(found['sources'])} without one"
         )
     run.console.say(f"wrote {output}")

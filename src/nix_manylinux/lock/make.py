@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from nix_manylinux.base.values import Value, replace
+from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
 from nix_manylinux.lock.fetch import fetch_wheels
 from nix_manylinux.lock.model import BadLock
@@ -16,6 +17,7 @@ from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.wheel.name import without_variant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,9 +147,19 @@ def _required(wheel: DescribedWheel, choice: Choice, locked: Sequence[str]) -> t
 
 
 def _warnings(choice: Choice) -> list[str]:
+    warnings = []
+    for name, chosen in choice.packages.items():
+        variants = [each.name for each in chosen.package.wheels if without_variant(each.name)[1]]
+        if variants:
+            # Which one fits is told by what its label stands for, and by the machine that it
+            # is installed on (PEP 825): no lock of names knows that.
+            wheels = count(len(variants), "wheel")
+            of = "a variant" if len(variants) == 1 else "variants"
+            what = f"{wheels} of {of} (PEP 825) passed by: {some(variants, 3)}"
+            warnings.append(f"{name} {chosen.package.version}: {what}")
     sources = [name for name, chosen in choice.packages.items() if chosen.wheel is None]
-    if not sources:
-        return []
-    names = ", ".join(sources)
-    what = "taken from nixpkgs, or built from source, where they can be"
-    return [f"{choice.place}: no wheel fits for {names}: {what}"]
+    if sources:
+        names = ", ".join(sources)
+        what = "taken from nixpkgs, or built from source, where they can be"
+        warnings.append(f"{choice.place}: no wheel fits for {names}: {what}")
+    return warnings

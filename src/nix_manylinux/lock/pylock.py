@@ -14,10 +14,11 @@ from nix_manylinux.lock.model import (
     checked_name,
     checked_version,
 )
+from nix_manylinux.wheel.name import without_variant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from packaging.pylock import Package as LockedPackage
@@ -38,11 +39,14 @@ def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
             where=where,
             hint="install a newer packaging beside nix-manylinux",
         ) from error
+    values, variants = _without_variants(values)
     try:
         lock = Pylock.from_dict(values)
     except (PylockValidationError, PylockUnsupportedVersionError) as error:
         raise BadLock(f"is no lock of PEP 751: {error}", where=where) from error
-    packages = tuple(_package(each, where) for each in lock.packages)
+    packages = tuple(
+        _package(each, where, variants.get(number, ())) for number, each in enumerate(lock.packages)
+    )
     return Lock(
         kind="pylock.toml",
         sha256=sha256,
@@ -52,7 +56,36 @@ def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
     )
 
 
-def _package(each: LockedPackage, where: str) -> Package:
+def _without_variants(
+    values: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], dict[int, list[dict[str, Any]]]]:
+    """Take the wheels of variants out (PEP 825), which packaging has no names for; by package."""
+    packages = values.get("packages")
+    if not isinstance(packages, list):
+        return values, {}
+    found: dict[int, list[dict[str, Any]]] = {}
+    kept = []
+    for number, package in enumerate(packages):
+        wheels = package.get("wheels") if isinstance(package, dict) else None
+        rows = wheels if isinstance(wheels, list) else []
+        of_variants = [r for r in rows if isinstance(r, dict) and without_variant(_name(r))[1]]
+        if not of_variants:
+            kept.append(package)
+            continue
+        found[number] = of_variants
+        others = [row for row in rows if row not in of_variants]
+        rest = {key: value for key, value in package.items() if key != "wheels"}
+        kept.append({**rest, **({"wheels": others} if others else {})})
+    return {**values, "packages": kept}, found
+
+
+def _name(wheel: Mapping[str, Any]) -> str:
+    given = [wheel.get(key) for key in ("name", "url", "path")]
+    text = next((each for each in given if isinstance(each, str)), "")
+    return unquote(urlsplit(text).path).rpartition("/")[2]
+
+
+def _package(each: LockedPackage, where: str, variants: Iterable[dict[str, Any]]) -> Package:
     name = checked_name(each.name, where)
     place = f"{where}: {name}"
     return Package(
@@ -60,7 +93,10 @@ def _package(each: LockedPackage, where: str) -> Package:
         version=checked_version(str(each.version or "0"), place),
         marker=str(each.marker or ""),
         dependencies=tuple(_edges(each, place)),
-        wheels=tuple(_file(wheel, place) for wheel in each.wheels or ()),
+        wheels=(
+            *(_file(wheel, place) for wheel in each.wheels or ()),
+            *(_variant(wheel, place) for wheel in variants),
+        ),
         sdist=_file(each.sdist, place) if each.sdist else None,
         local=_local(each),
     )
@@ -78,6 +114,12 @@ def _edges(each: LockedPackage, where: str) -> Iterator[Dependency]:
 def _file(each: PackageWheel | PackageSdist, where: str) -> File:
     last = unquote(urlsplit(each.url or "").path or each.path or "").rpartition("/")[2]
     return checked_file(last or each.name, each.hashes.get("sha256"), each.url, where)
+
+
+def _variant(wheel: Mapping[str, Any], where: str) -> File:
+    hashes, url = wheel.get("hashes"), wheel.get("url")
+    digest = hashes.get("sha256") if isinstance(hashes, dict) else None
+    return checked_file(_name(wheel), digest, url if isinstance(url, str) else None, where)
 
 
 def _local(each: LockedPackage) -> str:
