@@ -19,6 +19,7 @@ in
     manylinuxInstallHook
     manylinuxLockedPackages
     manylinuxPython
+    manylinuxVenvHook
     manylinuxWheels
     nix-manylinux
     patchManylinuxWheel

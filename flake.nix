@@ -42,6 +42,14 @@
       # All that ./dev test uses; Python's packages come from the set, not from pip.
       devShells = forEachSystem (pkgs: {
         default = import ./nix/shell.nix { inherit pkgs; };
+        # For anybody's project: a virtual environment whose wheels are linked.
+        venv = pkgs.mkShell {
+          name = "venv";
+          packages = [
+            pkgs.manylinuxVenvHook
+            pkgs.uv
+          ];
+        };
       });
 
       formatter = forEachSystem (pkgs: pkgs.nixfmt-tree or pkgs.nixfmt-rfc-style or pkgs.nixfmt);
@@ -51,6 +59,10 @@
         wheel = {
           path = ./templates/wheel;
           description = "A Python package from its manylinux wheels";
+        };
+        venv = {
+          path = ./templates/venv;
+          description = "A virtual environment for uv, pip and poetry, whose wheels load";
         };
       };
     };

@@ -23,82 +23,28 @@ let
     extraLibs ++ pythonManylinuxPackages.${(manylinux.policyFor policy).name}
   );
 
-  self = stdenv.mkDerivation {
+  self = import ./python-with.nix { inherit lib stdenv; } {
+    inherit python;
     pname = "${python.pname or "python3"}-manylinux";
-    version = python.version or python.pythonVersion;
 
-    strictDeps = true;
     nativeBuildInputs = [ patchelf ];
-    dontUnpack = true;
-    # shrink-rpath would take out every library that Python itself doesn't need.
-    dontPatchELF = true;
-    dontStrip = true;
-
     libraryPath = lib.makeLibraryPath libraries;
 
-    installPhase = ''
-      runHook preInstall
-
-      # Python looks for its standard library beside its executable, links resolved:
-      # the program is a copy, and all else leads to the interpreter it came from.
-      prefix=${python}
-      stdlib=lib/${python.libPrefix}
-      mkdir -p $out/bin $out/$stdlib/site-packages
-      for entry in $prefix/*; do
-        case ''${entry##*/} in
-        bin | lib | nix-support) ;;
-        *) ln -s $entry $out/ ;;
-        esac
-      done
-      for entry in $prefix/lib/*; do
-        [ $entry = $prefix/$stdlib ] || ln -s $entry $out/lib/
-      done
-      for entry in $prefix/$stdlib/*; do
-        case ''${entry##*/} in
-        site-packages | lib-dynload) ;;
-        *) ln -s $entry $out/$stdlib/ ;;
-        esac
-      done
+    postInstall = ''
       # What ctypes loads by its bare name is searched for by _ctypes, whose own
       # RUNPATH shuts out that of the program.
-      mkdir $out/$stdlib/lib-dynload
-      for entry in $prefix/$stdlib/lib-dynload/*; do
-        case ''${entry##*/} in
-        _ctypes.*)
-          install -m 755 $entry $out/$stdlib/lib-dynload/
-          own=$(patchelf --print-rpath $entry)
-          patchelf --set-rpath "$own''${own:+:}$libraryPath" $out/$stdlib/lib-dynload/''${entry##*/}
-          ;;
-        *) ln -s $entry $out/$stdlib/lib-dynload/ ;;
-        esac
+      for entry in $out/$stdlib/lib-dynload/_ctypes.*; do
+        cp --remove-destination "$(readlink -f $entry)" $entry
+        chmod 755 $entry
+        own=$(patchelf --print-rpath $entry)
+        patchelf --set-rpath "$own''${own:+:}$libraryPath" $entry
       done
-      for entry in $prefix/$stdlib/site-packages/*; do
-        ln -s $entry $out/$stdlib/site-packages/
-      done
-      if [ -e $prefix/nix-support/setup-hook ]; then
-        install -Dm 444 $prefix/nix-support/setup-hook $out/nix-support/setup-hook
-      fi
-      install -m 444 ${../src/nix_manylinux/compat/_manylinux.py} $out/$stdlib/_manylinux.py
-
-      install -m 755 $prefix/bin/${python.executable} $out/bin/${python.executable}
       own=$(patchelf --print-rpath $out/bin/${python.executable})
       patchelf --force-rpath --set-rpath "$own''${own:+:}$libraryPath" $out/bin/${python.executable}
-      for entry in $prefix/bin/*; do
-        name=''${entry##*/}
-        if [ $name = ${python.executable} ]; then
-          continue
-        elif [ "$(readlink -f $entry)" = "$(readlink -f $prefix/bin/${python.executable})" ]; then
-          ln -s ${python.executable} $out/bin/$name
-        else
-          ln -s $entry $out/bin/$name
-        fi
-      done
-
-      runHook postInstall
+      install -m 444 ${../src/nix_manylinux/compat/_manylinux.py} $out/$stdlib/_manylinux.py
     '';
 
-    passthru = removeAttrs (python.passthru or { }) [ "tests" ] // {
-      interpreter = "${self}/bin/${python.executable}";
+    passthru = {
       # An environment has the standard library of the interpreter that its
       # packages were built for, and so the module beside them.
       buildEnv = python.buildEnv.override {
@@ -110,11 +56,7 @@ let
       inherit policy libraries;
     };
 
-    meta = {
-      description = "CPython that takes manylinux wheels as they come, as NIX_PYTHON_MANYLINUX allows";
-      mainProgram = python.executable;
-      platforms = lib.platforms.linux;
-    };
+    meta.description = "CPython that takes manylinux wheels as they come, as NIX_PYTHON_MANYLINUX allows";
   };
 in
 self

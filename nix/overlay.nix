@@ -15,6 +15,7 @@ final: prev: {
   # which meets it twice patches once.
   manylinuxFixupHook = final.callPackage ./manylinux-fixup-hook.nix { };
   manylinuxInstallHook = final.callPackage ./manylinux-install-hook.nix { };
+  manylinuxVenvHook = final.callPackage ./manylinux-venv-hook.nix { };
 
   patchManylinuxWheel = import ./patch-manylinux-wheel.nix {
     inherit (final)

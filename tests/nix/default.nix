@@ -50,6 +50,7 @@ in
     inherit project uv;
     files = lockWheels;
   };
+  venv = import ./venv-cases.nix { inherit pkgs; };
   torch = import ./torch-cases.nix { inherit pkgs; };
   packages = import ./package-cases.nix {
     inherit pkgs;

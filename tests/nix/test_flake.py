@@ -22,8 +22,14 @@ SYSTEM = f"{os.uname().machine}-linux"
 #: What only a whole nixpkgs has: the shell's tools are never built here.
 TOOLS = """(final: prev: {
   nixfmt = final.stdenv.mkDerivation { name = "nixfmt"; dontUnpack = true; };
-  mkShell = _: final.stdenv.mkDerivation { name = "shell"; dontUnpack = true; };
+  # The project's own shell has no name, and more in it than this set.
+  mkShell = args: final.stdenv.mkDerivation {
+    name = "shell"; dontUnpack = true; strictDeps = true;
+    nativeBuildInputs = if args ? name then args.packages else [ ];
+  };
   python311 = final.python3;
+  python312 = final.python3;
+  uv = null;
 })"""
 
 
@@ -136,7 +142,7 @@ def test_default_nix() -> None:
     assert names == [
         *("buildManylinuxWheel", "fetchPypi", "lib"),
         *("manylinuxFixupHook", "manylinuxInstallHook"),
-        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxWheels"),
+        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxVenvHook", "manylinuxWheels"),
         *("nix-manylinux", "overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
     ]
     assert same
@@ -157,13 +163,29 @@ def test_the_template(project: Path, nixpkgs: Path, tmp_path: Path) -> None:
     assert name.endswith(f"_{os.uname().machine}.whl")
 
 
+def test_the_template_of_a_shell(project: Path, nixpkgs: Path, tmp_path: Path) -> None:
+    """`nix develop` in a copy makes a virtual environment, and so does `#venv` without one."""
+    copied = tmp_path / "template"
+    shutil.copytree(project / "templates" / "venv", copied)
+    for number, shell in enumerate((f"path:{copied}", f"path:{project}#venv")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        own = ("--override-input", "nix-manylinux", f"path:{project}") if number == 0 else ()
+        text = nix_flake("print-dev-env", shell, *own, nixpkgs=nixpkgs)
+        (folder / "environment").write_text(f"{text}\ncommand -v python\n")
+        ran = subprocess.run(
+            ["bash", "environment"], cwd=folder, check=True, capture_output=True, text=True
+        )
+        assert ran.stdout.splitlines()[-1] == f"{folder}/.venv/bin/python"
+
+
 def test_the_overlay_has_no_logic() -> None:
     """Every attribute of the overlay is there whatever nixpkgs it is laid over."""
     names = evaluate("builtins.attrNames (import (root + /nix/overlay.nix) { } { })")
     assert names == [
         *("buildManylinuxWheel", "fetchPypi"),
         *("manylinuxFixupHook", "manylinuxInstallHook"),
-        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxWheels"),
+        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxVenvHook", "manylinuxWheels"),
         *("nix-manylinux", "patchManylinuxWheel"),
         *("pythonManylinuxPackages", "pythonPackagesExtensions"),
     ]

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Not rooms: the names of the package, and what is run in other interpreters.
-OUTSIDE = {"", "__main__", "compat._manylinux", "compat.compile_modules"}
+OUTSIDE = {
+    *("", "__main__"),
+    *(f"compat.{name}" for name in ("_manylinux", "compile_modules", "venv_sitecustomize")),
+}
 
 
 def modules() -> dict[str, Path]:

@@ -1,0 +1,44 @@
+#!@shell@
+# shellcheck shell=bash
+# manylinux-venv-link VENV: links the files of a virtual environment, by the
+# options that the shell's hook left in NIX_MANYLINUX_VENV_OPTIONS, one a line.
+# What is missing is named, and keeps nothing else from being linked.
+set -euo pipefail
+PATH=@coreutils@/bin:$PATH
+
+venv=$1
+mapfile -t options <<<"${NIX_MANYLINUX_VENV_OPTIONS?is set by manylinuxVenvHook}"
+
+# Only warnings and errors are said. No Python of ours looks once more whether
+# something has changed.
+link() {
+  env -u PYTHONPATH -u PYTHONHOME -u NIX_MANYLINUX_VENV_LINK PYTHONNOUSERSITE=1 \
+    @nixManylinux@ patch --quiet "--gc-roots=$venv/.nix-manylinux-roots" \
+    "${options[@]}" "$@" -- "$venv" >&2
+}
+
+# As old as what was seen: what is installed meanwhile is linked the next time.
+stamp=
+trap 'rm -f -- "$stamp"' EXIT
+mark() {
+  stamp=$(mktemp "$venv/.nix-manylinux-linked.XXXXXX")
+  printf '%s' "$0 $NIX_MANYLINUX_VENV_OPTIONS" >"$stamp"
+}
+
+mark
+missing=()
+if ! link; then
+  echo "manylinuxVenv: links all the rest; add what is missing to the shell's buildInputs" >&2
+  missing=(--missing=warn)
+  link "${missing[@]}" || true
+fi
+# What was linked may be as new as what was installed beside it: look once more.
+for place in "$venv"/bin "$venv"/lib/python*/site-packages; do
+  if [[ $place -nt $stamp ]]; then
+    rm -f -- "$stamp"
+    mark
+    link "${missing[@]}" 2>/dev/null || true
+    break
+  fi
+done
+mv -f -- "$stamp" "$venv/.nix-manylinux-linked"

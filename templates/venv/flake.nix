@@ -1,0 +1,38 @@
+{
+  description = "A virtual environment for uv, pip and poetry, whose wheels load";
+
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+    # The name that you gave this template's home with `nix registry add`.
+    nix-manylinux.url = "flake:nix-manylinux";
+    nix-manylinux.inputs.nixpkgs.follows = "nixpkgs";
+  };
+
+  outputs =
+    { nixpkgs, nix-manylinux, ... }:
+    let
+      forEachSystem = nixpkgs.lib.genAttrs [
+        "x86_64-linux"
+        "aarch64-linux"
+      ];
+    in
+    {
+      devShells = forEachSystem (
+        system:
+        let
+          pkgs = nixpkgs.legacyPackages.${system}.extend nix-manylinux.overlays.default;
+        in
+        {
+          default = pkgs.mkShell {
+            name = "venv";
+            packages = [
+              (pkgs.manylinuxVenvHook.override { python = pkgs.python312; })
+              pkgs.uv
+            ];
+            # Libraries that wheels want beyond the common ones go here.
+            buildInputs = [ ];
+          };
+        }
+      );
+    };
+}
