@@ -33,10 +33,15 @@ manylinuxInstallPhase() {
     echo "manylinuxInstallHook: ERROR: there is no Python among the inputs that it could install for" >&2
     return 1
   fi
+  local -a flags=()
+  case $(declare -p manylinuxInstallFlags 2>/dev/null || true) in
+  "declare -a"*) flags=("${manylinuxInstallFlags[@]}") ;;
+  *) read -r -d '' -a flags <<<"${manylinuxInstallFlags-}" || true ;;
+  esac
   # What the build has on PYTHONPATH must not reach the tool.
   # shellcheck disable=SC2154
   env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 NO_COLOR=1 "@nixManylinux@" install --no-link \
-    "--python=$_manylinuxInstallPython" "--prefix=$out" -- dist/*.whl
+    "--python=$_manylinuxInstallPython" "--prefix=$out" "${flags[@]}" -- dist/*.whl
 
   export PYTHONPATH="$out/$_manylinuxInstallSitePackages:${PYTHONPATH-}"
 

@@ -51,6 +51,10 @@ in
     files = lockWheels;
   };
   venv = import ./venv-cases.nix { inherit pkgs; };
+  install = import ./install-cases.nix {
+    inherit pkgs;
+    wheels = realWheels;
+  };
   torch = import ./torch-cases.nix { inherit pkgs; };
   packages = import ./package-cases.nix {
     inherit pkgs;

@@ -13,8 +13,9 @@ SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 LAYOUTS = 10
 
 
-def layouts(extension: bytes) -> list[MadeWheel]:
-    """Make a wheel of each layout that installers know."""
+def layouts(extension: bytes, tag: str = TAG) -> list[MadeWheel]:
+    """Make a wheel of each layout that installers know, for a CPython by its tag."""
+    site = SITE.replace(TAG[3:5], tag[3:5])
     odd = {"made/with space.py": b"x = 1\n", "made/\u00e9.txt": b"e", "made/a,b.txt": b"quoted"}
     scripts = {
         "made-1.0.data/scripts/asks": b"#!python\nprint('asked')\n",
@@ -45,7 +46,7 @@ def layouts(extension: bytes) -> list[MadeWheel]:
     elsewhere = {
         "made-1.0.data/scripts/tool.py": b"#!python\nassert 1\n",
         "made-1.0.data/data/share/made/module.py": b"assert 1\n",
-        f"made-1.0.data/data/{SITE}/beside.py": b"assert 1\n",
+        f"made-1.0.data/data/{site}/beside.py": b"assert 1\n",
         "made-1.0.data/headers/sub/made.h": b"",
         "made-1.0.data/scripts/gui": b"#!pythonw -s\n",
     }
@@ -56,18 +57,18 @@ def layouts(extension: bytes) -> list[MadeWheel]:
     }  # fmt: skip
     old = {"made/__pycache__/__init__.cpython-36.pyc": b"old", "made/legacy.pyc": b"old"}
     return [
-        MadeWheel(tag=TAG, files=plain),
-        MadeWheel(tag=TAG, files={**plain, **odd, "made/tool": b"t"}, modes=dict(modes)),
-        MadeWheel(tag=TAG, files={**plain, **scripts}, modes=dict(modes), line_end="\r\n"),
-        MadeWheel(tag=TAG, files={**plain, **data}, record_first=True),
-        MadeWheel(tag=TAG, files={**plain, "made-1.0.dist-info/entry_points.txt": points}),
+        MadeWheel(tag=tag, files=plain),
+        MadeWheel(tag=tag, files={**plain, **odd, "made/tool": b"t"}, modes=dict(modes)),
+        MadeWheel(tag=tag, files={**plain, **scripts}, modes=dict(modes), line_end="\r\n"),
+        MadeWheel(tag=tag, files={**plain, **data}, record_first=True),
+        MadeWheel(tag=tag, files={**plain, "made-1.0.dist-info/entry_points.txt": points}),
         MadeWheel(
             tag="py3-none-any",
             files={"ns/part/__init__.py": b"", "ns/part/x.py": b""},
             wheel=b"Wheel-Version: 1.0\nGenerator: m\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         ),
-        MadeWheel(tag=TAG, files={**plain, **broken, **spelt}, modes={"made/doc.py": 0o100755}),
-        MadeWheel(tag=TAG, files={**plain, **elsewhere}),
-        MadeWheel(tag=TAG, files={**plain, **names}),
-        MadeWheel(tag=TAG, files={**plain, **old}),
+        MadeWheel(tag=tag, files={**plain, **broken, **spelt}, modes={"made/doc.py": 0o100755}),
+        MadeWheel(tag=tag, files={**plain, **elsewhere}),
+        MadeWheel(tag=tag, files={**plain, **names}),
+        MadeWheel(tag=tag, files={**plain, **old}),
     ]
