@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -83,7 +84,7 @@ print(json.dumps(ends))
 """
 
 
-@pytest.mark.parametrize("scene", ["tree", "wheel"])
+@pytest.mark.parametrize("scene", ["tree", "wheel", "install"])
 @pytest.mark.parametrize("kind", [pytest.param("tmpfs", marks=TMPFS), "limit"])
 def test_less_and_less_room(kind: str, scene: str, tmp_path: Path) -> None:
     """With any room the patch is done, or refused and everything is byte for byte what it was.
@@ -99,7 +100,8 @@ def test_less_and_less_room(kind: str, scene: str, tmp_path: Path) -> None:
     given.mkdir()
     disk.mkdir()
     linker = from_running().dynamic_linker
-    words = ["patch", "--dynamic-linker", linker, "--libs", str(tmp_path / "libs")]
+    libs = ["--libs", str(tmp_path / "libs")]
+    words = ["patch", "--dynamic-linker", linker, *libs]
     names = [f"made/{number}.so" for number in range(12)]
     if scene == "tree":
         site = given / "tree" / SITE
@@ -112,6 +114,16 @@ def test_less_and_less_room(kind: str, scene: str, tmp_path: Path) -> None:
             rows = [row(name, b"stale") for name in names[number::3] * 40]
             (info / "RECORD").write_text("".join(f"{each}\n" for each in rows))
         words.append(str(disk / "work/tree"))
+    elif scene == "install":
+        # What is compiled is larger than what it is compiled from.
+        module = b"".join(b"a%d=%d.5\n" % (i, i) for i in range(600))
+        modules = {f"made/m{number}.py": module + b"b=%d\n" % number for number in range(6)}
+        contents = {**modules, "made/a.so": library}
+        made = MadeWheel(tag="py3-none-linux_x86_64", files=contents, deflate=False)
+        made.write(given)
+        (given / "prefix/bin").mkdir(parents=True)
+        words = ["install", str(disk / "work" / made.file_name), "--python", sys.executable]
+        words += [*libs, "--prefix", str(disk / "work/prefix")]
     else:
         contents = dict.fromkeys(names, library)
         made = MadeWheel(tag="py3-none-linux_x86_64", files=contents, deflate=False)
@@ -120,6 +132,9 @@ def test_less_and_less_room(kind: str, scene: str, tmp_path: Path) -> None:
         (given / "out" / made.file_name).write_bytes(b"an older wheel")
         words += [str(disk / "work" / made.file_name), "--output-dir", str(disk / "work/out")]
     step = 4096 if kind == "tmpfs" else 3001
+    rooms = range(40) if scene == "tree" else range(0, 150, 8)
+    if (scene, kind) == ("install", "limit"):
+        rooms = range(12)
     program = PROGRAM.format(
         path=sys.path,
         kind=kind,
@@ -127,14 +142,18 @@ def test_less_and_less_room(kind: str, scene: str, tmp_path: Path) -> None:
         disk=str(disk),
         given=str(given),
         words=words,
-        rooms=[step * each for each in (range(40) if scene == "tree" else range(0, 150, 8))],
+        rooms=[step * each for each in rooms],
     )
     command = [*unshare("m")] if kind == "tmpfs" else []
     done = subprocess.run(
-        [*command, sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [*command, sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "315532800"},
     )
     assert done.returncode == 0, done.stderr
     ends = json.loads(done.stdout)
-    print(f"patch {scene.upper()}, {kind}: {ends.count(1)} refused, {ends.count(0)} done")  # noqa: T201
+    print(f"{scene.upper()}, {kind}: {ends.count(1)} refused, {ends.count(0)} done")  # noqa: T201
     assert {0, 1} == set(ends)
     assert ends == sorted(ends, reverse=True)

@@ -29,6 +29,7 @@ import importlib.util  # noqa: E402
 import os  # noqa: E402
 import py_compile  # noqa: E402
 import re  # noqa: E402
+import select  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,19 +77,34 @@ def compile_one(path: str, installed: str, levels: Sequence[int]) -> None:
             first = output
 
 
-def copy(source: str, target: str) -> None:
-    """Copy bytecode, with its mode."""
-    with open(source, "rb") as file:
-        data = file.read()
-        mode = os.fstat(file.fileno()).st_mode & 0o666
-    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+def write(path: str, data: bytes, mode: int = 0o666) -> None:
+    """Write all of ``data``, or raise OSError.
+
+    What py_compile calls writes as much as there is room for, and is content with that
+    (https://github.com/python/cpython/issues/126606): the bytecode would be cut short.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with open(os.open(path, flags, mode & 0o666), "wb") as file:
         file.write(data)
 
 
-def do(lot: Iterable[Source], levels: Sequence[int], parent: int) -> int:
+def copy(source: str, target: str) -> None:
+    """Copy bytecode, with its mode."""
+    with open(source, "rb") as file:
+        write(target, file.read(), os.fstat(file.fileno()).st_mode)
+
+
+def is_waited_for() -> bool:
+    """Whether somebody still reads standard output: a killed program waits for nothing."""
+    output = select.poll()
+    output.register(1, 0)
+    return not output.poll(0)
+
+
+def do(lot: Iterable[Source], levels: Sequence[int]) -> int:
     """Compile a lot, while somebody waits for it; gives an exit status."""
     for path, installed in lot:
-        if os.getppid() != parent:
+        if not is_waited_for():
             return 2
         try:
             compile_one(path, installed, levels)
@@ -114,6 +130,7 @@ def lots(pairs: Iterable[Source]) -> Iterator[tuple[int, list[Source]]]:
 
 def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
     """Compile what standard input names; gives the exit status."""
+    setattr(importlib._bootstrap_external, "_write_atomic", write)  # noqa: B010, SLF001 - types don't know it
     names = [os.fsdecode(name) for name in sys.stdin.buffer.read().split(b"\0")[:-1]]
     sys.path += folders
     with contextlib.suppress(Exception):  # this Python is not one that it is for
@@ -121,7 +138,6 @@ def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
     sys.path[len(sys.path) - len(folders) :] = []
     # The largest are begun first: the end is near for all at once.
     waiting = sorted(lots(zip(names[::2], names[1::2])), key=lambda lot: lot[0])
-    parent, me = os.getppid(), os.getpid()
     running: set[int] = set()
     status = 0
     while (waiting and not status) or running:
@@ -131,7 +147,7 @@ def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
             if not child:
                 code = 3
                 try:
-                    code = do(lot, levels, me)
+                    code = do(lot, levels)
                 finally:
                     os._exit(code)
             running.add(child)
@@ -139,8 +155,6 @@ def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
         child, ended = os.wait()
         running.discard(child)
         status = status or ended
-        if os.getppid() != parent:
-            return 2
     return 1 if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1 else status and 3
 
 

@@ -9,6 +9,7 @@ moved. Nothing that was there is ever replaced.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -85,9 +86,22 @@ def _clean(prefix: str) -> None:
         os.unlink(log)
     for name in os.listdir(prefix):
         if _STAGING.fullmatch(name):
-            shutil.rmtree(os.path.join(prefix, name))
+            _delete_staging(os.path.join(prefix, name))
         elif TEMPORARY_NAME.fullmatch(name):
             os.unlink(os.path.join(prefix, name))
+
+
+def _delete_staging(folder: str) -> None:
+    """Delete a killed run's folder, in which its compilers may write one last file each."""
+    for _ in range(9):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+    shutil.rmtree(folder)
 
 
 def _delete(prefix: str, name: str) -> None:
