@@ -9,7 +9,6 @@ moved. Nothing that was there is ever replaced.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -93,15 +92,10 @@ def _clean(prefix: str) -> None:
 
 def _delete_staging(folder: str) -> None:
     """Delete a killed run's folder, in which its compilers may write one last file each."""
-    for _ in range(9):
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-        else:
-            return
-    shutil.rmtree(folder)
+    tries = 9
+    while os.path.lexists(folder):
+        tries -= 1
+        shutil.rmtree(folder, ignore_errors=tries > 0)
 
 
 def _delete(prefix: str, name: str) -> None:
