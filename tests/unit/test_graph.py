@@ -221,6 +221,23 @@ def test_detail_chooses() -> None:
     assert "lib0123.so" in render_graph(many, "dot", detail="files")
 
 
+def test_a_long_chain_is_folded() -> None:
+    """Where a page would have too many columns to be read, folders are shown, however few."""
+    root = "/tmp/unpacked/lib/python/site-packages"  # noqa: S108 - only a name
+    chain = {
+        f"d/lib{i}.so": (
+            Resolution(name="x", outcome=Outcome.TREE, path=f"{root}/d/lib{i + 1}.so"),
+        )
+        for i in range(8)
+    }
+    deep = make_plan({**chain, "d/lib8.so": ()})
+    assert render_graph(deep, "dot") == render_graph(deep, "dot", detail="folders")
+    assert render_graph(deep, "dot") != render_graph(deep, "dot", detail="files")
+    (shown,) = re.findall(r'"programs":\[([0-9,]*)\]', render_graph(every_outcome(), "html"))
+    names = [node.name for node in build_graph(every_outcome()).nodes]
+    assert [names[int(i)] for i in shown.split(",") if i] == ["tool"]
+
+
 # -- all formats ------------------------------------------------------------------
 
 
@@ -429,7 +446,8 @@ def test_the_page_says_who_provides_what_is_missing() -> None:
     )
     text = render_graph(made, "html", table=load_table())
     assert '"advice":"zlib' in text
-    assert "buildInputs = [" in text
+    assert '"In an expression":"buildInputs = [' in text
+    assert """"On the command line":"$(nix-build '\\u003cnixpkgs\\u003e'""" in text
     assert "buildInputs" not in render_graph(made, "html")
 
 

@@ -40,8 +40,9 @@
     element.addEventListener("click", act);
     return element;
   }
-  function mark(origin) {
-    const element = make("span", "mark", data.marks[origin]);
+  const programs = new Set(data.programs);
+  function mark(origin, i = -1) {
+    const element = make("span", "mark", programs.has(i) ? "\u25b6" : data.marks[origin]);
     element.setAttribute("aria-hidden", "true");
     return element;
   }
@@ -53,7 +54,7 @@
   function item(i) {
     const n = nodes[i];
     const small = trouble(i) ? n.advice : n.place;
-    const made = button(`item ${n.origin}`, () => go(i), mark(n.origin),
+    const made = button(`item ${n.origin}`, () => go(i), mark(n.origin, i),
       make("span", "text", make("span", "name", n.name), small ? make("small", "", small) : null),
       make("span", "tally", wanted[i].length ? `${wanted[i].length}` : ""));
     made.dataset.node = i;
@@ -141,11 +142,11 @@
       `${count.toLocaleString("en")} ${count === 1 ? "library is" : "libraries are"} ${word}`);
     const made = make("div", "notice", make("h2", "", said.join(", ")),
       make("ul", "", ...bad.slice(0, 200).map((i) => make("li", "", item(i)))));
-    if (data.paste) {
-      const text = make("pre", "", data.paste);
+    for (const [title, paste] of Object.entries(data.paste)) {
+      const text = make("pre", "", paste);
       text.tabIndex = 0;
       const copy = button("copy", () => copyText(text, copy), "copy");
-      made.append(make("div", "paste", make("div", "bar", make("h3", "", "To paste"), copy), text));
+      made.append(make("div", "paste", make("div", "bar", make("h3", "", title), copy), text));
     }
     box.append(made);
   }
@@ -232,7 +233,7 @@
     const n = nodes[i];
     const kind = n.kind && n.kind !== "library" ? `, ${n.kind}` : "";
     const title = make("div", `title ${n.origin}`, make("h2", "", n.name),
-      make("span", "badge", mark(n.origin), data.words[n.origin] + kind));
+      make("span", "badge", mark(n.origin, i), data.words[n.origin] + kind));
     const about = [where(n) ? make("p", "about", where(n)) : null];
     if (n.advice) about.push(make("p", "about loud", `nixpkgs: ${n.advice}`));
     for (const note of n.notes) about.push(make("p", "about loud", note));

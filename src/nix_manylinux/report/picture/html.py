@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.data import data_path
-from nix_manylinux.report.picture.model import ORDER
+from nix_manylinux.report.picture.model import ORDER, is_program
 from nix_manylinux.report.picture.svg import COLOURS, MARKS, PICTURE, picture, xml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nix_manylinux.report.picture.model import Graph
 
 #: What HTML or a reader of the page's source could take for markup, as JSON spells it.
 _IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def html_text(graph: Graph, shown: Graph, *, paste: str = "") -> str:
-    """Write the page: all of ``graph``, a picture of ``shown``, and ``paste`` ready to copy.
+def html_text(graph: Graph, shown: Graph, *, paste: Mapping[str, str] | None = None) -> str:
+    """Write the page: all of ``graph``, a picture of ``shown``, and ``paste``, texts by title.
 
     ``shown`` is ``graph`` or a folding of it. The page's policy
     (https://www.w3.org/TR/CSP3/) forbids everything but the one style and the
@@ -36,14 +38,14 @@ def html_text(graph: Graph, shown: Graph, *, paste: str = "") -> str:
         "SUMMARY": xml(graph.summary),
         "STYLE": style,
         "PICTURE": picture(shown, heading=False) if shown.nodes else "",
-        "DATA": _data(graph, shown, paste),
+        "DATA": _data(graph, shown, paste or {}),
         "SCRIPT": script,
     }
     # In one pass: what was put in is never looked at again.
     return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], _read("graph.html"))
 
 
-def _data(graph: Graph, shown: Graph, paste: str) -> str:
+def _data(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
     import json  # noqa: PLC0415 - one format of one command wants it
 
     value = {
@@ -52,7 +54,8 @@ def _data(graph: Graph, shown: Graph, paste: str) -> str:
         "order": [origin.value for origin in ORDER],
         "words": {origin.value: word for origin, word in graph.words.items()},
         "marks": {origin.value: mark for origin, mark in MARKS.items()},
-        "paste": paste,
+        "paste": dict(paste),
+        "programs": [i for i, node in enumerate(graph.nodes) if is_program(node)],
         "nodes": [
             {
                 "name": node.name,

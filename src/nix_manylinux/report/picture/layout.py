@@ -68,7 +68,7 @@ class _Layers:
     def __init__(self, graph: Graph, sizes: Sequence[tuple[float, float]]) -> None:
         self.graph = graph
         self.sizes = sizes
-        self.columns = _columns(graph)
+        self.columns = columns_of(graph)
         self.items: list[_Item] = []
         self.stacks: list[list[int]] = [[] for _ in range(max(self.columns, default=0) + 1)]
         #: (target, column) -> its lane there
@@ -252,7 +252,7 @@ def _shelf(group: tuple[int, str]) -> int:
     return rank
 
 
-def _columns(graph: Graph) -> list[int]:
+def columns_of(graph: Graph) -> list[int]:
     """Give each file the longest way from one that nobody needs; all else the last column."""
     nodes = graph.nodes
     tree = [node.origin is Outcome.TREE for node in nodes]

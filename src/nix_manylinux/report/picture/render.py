@@ -5,6 +5,7 @@ from __future__ import annotations
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.report.picture.build import build_graph
 from nix_manylinux.report.picture.fold import fold, fold_libc
+from nix_manylinux.report.picture.layout import columns_of
 from nix_manylinux.report.picture.model import visible
 
 TYPE_CHECKING = False
@@ -31,6 +32,8 @@ SUFFIXES = {
 
 #: More boxes than this on one picture and nobody looks at any of them.
 _CROWDED = 80
+#: More columns than this, and a page shows them too small to be read.
+_COLUMNS = 5
 
 
 def render_graph(
@@ -40,7 +43,7 @@ def render_graph(
 
     ``detail`` "files" shows every file and library, "folders" one box for
     each folder and package, "auto" the former as long as it has at most 80
-    boxes. The page (html) holds everything in any case: there ``detail`` is
+    boxes, in at most 5 columns. The page (html) holds everything in any case: there ``detail`` is
     for the picture on it. With ``table`` missing libraries come with the
     nixpkgs attribute that provides them. Raises `BadOption`.
     """
@@ -64,12 +67,17 @@ def render_graph(
         return svg_text(shown)
     from nix_manylinux.report.picture.html import html_text  # noqa: PLC0415
 
-    return html_text(graph, shown, paste=_paste(plan, table))
+    paste = {
+        "In an expression": _paste(plan, table, in_build=True),
+        "On the command line": _paste(plan, table, in_build=False),
+    }
+    return html_text(graph, shown, paste={name: text for name, text in paste.items() if text})
 
 
 def _shown(graph: Graph, detail: str) -> Graph:
     calm = fold_libc(graph)
-    if detail == "folders" or (detail == "auto" and len(calm.nodes) > _CROWDED):
+    crowded = len(calm.nodes) > _CROWDED or max(columns_of(calm), default=0) >= _COLUMNS
+    if detail == "folders" or (detail == "auto" and crowded):
         return fold(graph, limit=_CROWDED)
     return calm
 
@@ -84,13 +92,13 @@ def _advice(plan: Plan, table: Table | None) -> dict[str, str]:
     return {each.name: explain(adviser.advise(*each.names)) for each in plan.missing}
 
 
-def _paste(plan: Plan, table: Table | None) -> str:
+def _paste(plan: Plan, table: Table | None, *, in_build: bool) -> str:
     if table is None or not plan.missing:
         return ""
     from nix_manylinux.nix.advice import plan_block  # noqa: PLC0415 - only with a table
     from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
 
-    block = plan_block(plan, Adviser(table, plan.trees), in_build=True)
+    block = plan_block(plan, Adviser(table, plan.trees), in_build=in_build)
     # Text that is pasted must be what it looks like: a name with a control
     # character in it is spelt here too, at the price of matching nothing.
     return "\n".join(visible(line) for line in block.split("\n"))
