@@ -110,7 +110,8 @@ def check(run: Run) -> int:
     if broken:
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
     if run.arguments.json != "-":
-        lines = files_text(plan) if run.console.verbose else notable(plan)
+        width = run.console.width
+        lines = files_text(plan, width=width) if run.console.verbose else notable(plan)
         for line in lines:
             run.console.answer(line)
     if broken:
@@ -208,7 +209,7 @@ def _tell(run: Run, name: str, report: Report) -> None:
     run.console.say(run.console.paint(name, "bold"))
     run.console.say_all(summary(report.plan, verb=verb))
     if run.console.verbose:
-        run.console.say_all(files_text(report.plan))
+        run.console.say_all(files_text(report.plan, width=run.console.talk_width - 2))
     if report.stale_rows or report.dropped_rows:
         stale = count(report.stale_rows, "stale row")
         run.console.say(f"  RECORD: {stale} made true, {report.dropped_rows} dropped")

@@ -92,7 +92,8 @@ def inspection_text(
     if loads:
         lines += ["", paint("may be loaded at run time:", "bold"), *loads]
     if verbose:
-        lines += ["", paint("files:", "bold"), *(f"  {line}" for line in files_text(seen.plan))]
+        files = files_text(seen.plan, width=width - 2)
+        lines += ["", paint("files:", "bold"), *(f"  {line}" for line in files)]
     block = plan_block(seen.plan, adviser, in_build=in_build, told=True, width=width - 2)
     if block and not seen.misfits:
         lines += ["", paint("to add:", "bold")]

@@ -82,8 +82,19 @@ def rows_text(
 
 
 def _in_full(problem: Problem, who: str, width: int) -> list[str]:
+    """Name all that want a library, those of one folder together."""
     lines = wrap(f"{' or '.join(problem.names)}: {who}", width, rest="    ")
-    return [*lines, *(f"    wanted by {label}" for label in problem.wanted_by)]
+    if len(problem.wanted_by) == 1:
+        return [*lines, f"    wanted by {problem.wanted_by[0]}"]
+    folders: dict[str, list[str]] = {}
+    for label in problem.wanted_by:
+        folder, _, name = label.rpartition("/")
+        folders.setdefault(folder, []).append(name)
+    lines.append(f"    wanted by {count(len(problem.wanted_by), 'file')}:")
+    for folder, names in folders.items():
+        place = f"{folder}/: " if folder else ""
+        lines += wrap(f"{place}{', '.join(names)}", width, first="      ", rest="          ")
+    return lines
 
 
 def _who(problem: Problem, adviser: Adviser) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nix_manylinux.base.words import count
+from nix_manylinux.base.words import WIDTH, count, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.resolve.plan import Outcome
 
@@ -114,23 +114,34 @@ def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> l
     return lines
 
 
-def files_text(plan: Plan) -> list[str]:
-    """Give the details of every file: kind, edit, and where each need leads."""
+def files_text(plan: Plan, *, width: int = WIDTH) -> list[str]:
+    """Give the details of every file: kind, where its needs lead, folder by folder, the edit."""
+    labels = {
+        f"{plan.trees[each.tree].root}/{each.file.path}": each.file.label for each in plan.files
+    }
     lines = []
     for each in plan.files:
         state = f"left alone: {each.skipped}" if each.skipped else each.file.facts.kind.value
         lines.append(f"{each.file.label}  [{state}]")
-        for r in each.resolutions:
-            where = f" {r.path}" if r.path else ""
-            why = f"  ({r.reason})" if r.reason else ""
-            lines.append(f"    {r.name} <- {r.outcome.value}{where}{why}")
+        groups: dict[str, list[str]] = {}
+        for r in sorted(each.resolutions, key=lambda r: list(Outcome).index(r.outcome)):
+            folder, _, base = labels.get(r.path or "", r.path or "").rpartition("/")
+            where = _WORDS.get(r.outcome, r.outcome.value)
+            if r.path and r.outcome is not Outcome.LIBC:
+                where += f", {folder or '.'}"
+            name = r.name if base in {"", r.name.rpartition("/")[2]} else f"{r.name} = {base}"
+            groups.setdefault(where, []).append(f"{name} ({r.reason})" if r.reason else name)
+        for where, names in groups.items():
+            lines += wrap(f"{where}: {', '.join(names)}", width, first="    ", rest="        ")
         edit = each.edit
+        texts = []
         if edit.search_path is not None:
             tag = "RPATH" if edit.inherited else "RUNPATH"
-            lines.append(f"    {tag} {':'.join(edit.search_path) or '(removed)'}")
+            texts.append(f"{tag} {':'.join(edit.search_path) or '(removed)'}")
         if edit.interpreter:
-            lines.append(f"    interpreter {edit.interpreter}")
-        lines += [f"    {note}" for note in each.notes]
+            texts.append(f"interpreter {edit.interpreter}")
+        for text in (*texts, *each.notes):
+            lines += wrap(text, width, first="    ", rest="        ")
     return lines
 
 
