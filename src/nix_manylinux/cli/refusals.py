@@ -31,7 +31,9 @@ def refused(run: Run, error: NixManylinuxError) -> None:
 def refused_plan(run: Run, plan: Plan) -> None:
     """Tell all that is missing in a plan, and what to do about it."""
     _tell(run, plan, "; nothing was changed")
-    run.console.insist(["", *_block(run, plan)])
+    block = _block(run, plan)
+    options = block and not block[0].startswith("#")
+    run.console.insist(["", *(["to add:"] if options else []), *block])
 
 
 def refused_check(run: Run, plan: Plan, patched: Plan | None) -> None:
