@@ -19,6 +19,7 @@ in
     manylinuxInstallHook
     manylinuxLockedPackages
     manylinuxPython
+    manylinuxStdenv
     manylinuxVenvHook
     manylinuxWheels
     nix-manylinux

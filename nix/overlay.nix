@@ -30,6 +30,16 @@ final: prev: {
     inherit (final) lib runCommandCC buildPackages;
   };
 
+  manylinuxStdenv = import ./manylinux-stdenv.nix {
+    inherit (final)
+      lib
+      stdenv
+      overrideCC
+      runCommand
+      buildPackages
+      ;
+  };
+
   manylinuxWheels = import ./manylinux-wheels.nix {
     inherit (final) lib runCommand buildPackages;
   };

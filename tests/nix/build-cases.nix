@@ -59,6 +59,17 @@ let
       buildInputs = [ nest ];
       pythonImportsCheck = [ "probe" ];
     };
+
+  # A library and a package for an old glibc, whatever the platform's own is.
+  oldNest = (pkgs.manylinuxStdenv "manylinux_2_17").mkDerivation {
+    name = "nest-1";
+    buildCommand = ''
+      mkdir -p $out/lib
+      echo 'int nest_answer(void) { return 42; }' > nest.c
+      $CC -shared -fPIC nest.c -Wl,-soname,libnest.so.1 -o $out/lib/libnest.so.1
+      ln -s libnest.so.1 $out/lib/libnest.so
+    '';
+  };
 in
 {
   inherit works patched;
@@ -87,6 +98,18 @@ in
     pythons = [ pkgs.hostPython ];
     policy = "manylinux_2_28";
   };
+  portableOld =
+    (fixtures.fromSource {
+      stdenv = pkgs.manylinuxStdenv "manylinux_2_17";
+      nest = oldNest;
+    }).manylinuxWheel;
+  portableNew =
+    (fixtures.fromSource {
+      inherit (pkgs) stdenv;
+      inherit (pkgs) nest;
+    }).manylinuxWheel;
+  inherit oldNest;
+  noSuchStdenv = (pkgs.manylinuxStdenv "manylinux_2").mkDerivation { name = "none"; };
   wheelsOfOneName = pkgs.manylinuxWheels {
     package = _: tied { };
     pythons = [

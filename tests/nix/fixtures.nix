@@ -56,9 +56,35 @@ let
         ${script}
       '';
     };
+  # A package that is built from source, by setuptools, with a function of which
+  # glibc 2.29 has a new version.
+  fromSource =
+    { stdenv, nest }:
+    let
+      python = pkgs.hostPython.pkgs;
+    in
+    (python.buildPythonPackage.override { inherit stdenv; }) {
+      pname = "probe";
+      version = "1.0";
+      pyproject = true;
+      src = ./from-source;
+      build-system = [ python.setuptools ];
+      buildInputs = [ nest ];
+      # What no wrapper tells the compiler of ring one.
+      env = {
+        LIBRARY_PATH = "${nest}/lib";
+        LD_RUN_PATH = "${nest}/lib";
+      };
+      pythonImportsCheck = [ "probe" ];
+    };
 in
 {
-  inherit makeWheel probe tied;
+  inherit
+    makeWheel
+    probe
+    tied
+    fromSource
+    ;
 
   # File and folder names that a careless script would take apart.
   oddNames = probe {

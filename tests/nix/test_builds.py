@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.modules import python, system_sandbox
-from tests.support.rings import unhashed
+from tests.support.rings import unhashed, zig_folder
 
 from nix_manylinux.elf.read import read_elf
 
@@ -207,9 +207,9 @@ def test_the_wheel_itself_tells_them(nix: Nix) -> None:
         assert any(".dist-info/" in name for name in stored), stored
 
 
-def portable(nix: Nix, case: str) -> Path:
+def portable(nix: Nix, case: str, **arguments: str) -> Path:
     """Build a portable wheel, and give the one file in its folder."""
-    (wheel,) = Path(nix.build(f"build.{case}").path).iterdir()
+    (wheel,) = Path(nix.build(f"build.{case}", **arguments).path).iterdir()
     return wheel
 
 
@@ -284,3 +284,25 @@ def test_a_folder_of_wheels_and_its_manifest(nix: Nix) -> None:
     assert graft in zipfile.ZipFile(wheel).namelist()
     assert told["sboms"] == ["probe-1.0.dist-info/sboms/nix-manylinux.cdx.json"]
     assert "are called probe-1.0-py3-none-" in nix.fails("build.wheelsOfOneName")
+
+
+def test_an_old_glibc_on_a_new_platform(nix: Nix, tmp_path: Path) -> None:
+    """By manylinuxStdenv sources give manylinux_2_17 or older, where they give a newer tag else.
+
+    What was built so loads, and is the same when it is built again.
+    """
+    zig = zig_folder()
+    new, old = portable(nix, "portableNew"), portable(nix, "portableOld", zigFolder=zig)
+    floors = [int(re.search(r"manylinux_2_(\d+)_", wheel.name)[1]) for wheel in (new, old)]  # type: ignore[index]
+    assert floors[0] >= 29
+    assert floors[1] <= 17
+    nix.check("build.portableOld", zigFolder=zig)
+    with zipfile.ZipFile(old) as archive:
+        archive.extractall(tmp_path)
+    assert [path.name.partition("-")[0] for path in tmp_path.glob("probe.libs/*")] == ["libnest"]
+    ran = system_sandbox(str(tmp_path)).run(
+        [python(), "-c", "import probe; print(probe.answer)"],
+        environment={"PYTHONPATH": str(tmp_path)},
+    )
+    assert ran.stdout == "50\n", ran.stderr
+    assert "is no manylinux policy" in nix.fails("build.noSuchStdenv")

@@ -142,7 +142,8 @@ def test_default_nix() -> None:
     assert names == [
         *("buildManylinuxWheel", "fetchPypi", "lib"),
         *("manylinuxFixupHook", "manylinuxInstallHook"),
-        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxVenvHook", "manylinuxWheels"),
+        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxStdenv"),
+        *("manylinuxVenvHook", "manylinuxWheels"),
         *("nix-manylinux", "overlay", "patchManylinuxWheel", "pkgs", "pythonManylinuxPackages"),
     ]
     assert same
@@ -185,7 +186,8 @@ def test_the_overlay_has_no_logic() -> None:
     assert names == [
         *("buildManylinuxWheel", "fetchPypi"),
         *("manylinuxFixupHook", "manylinuxInstallHook"),
-        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxVenvHook", "manylinuxWheels"),
+        *("manylinuxLockedPackages", "manylinuxPython", "manylinuxStdenv"),
+        *("manylinuxVenvHook", "manylinuxWheels"),
         *("nix-manylinux", "patchManylinuxWheel"),
         *("pythonManylinuxPackages", "pythonPackagesExtensions"),
     ]

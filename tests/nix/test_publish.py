@@ -136,3 +136,9 @@ def test_the_titles_of_refusals_are_those_that_are_said() -> None:
     said = {first + rest for first, rest in rows}
     assert said <= set(TITLES.values())
     assert len(said) == 8
+
+
+@pytest.mark.parametrize("number", range(len(blocks("nix"))))
+def test_every_expression_parses(number: int) -> None:
+    """Nix takes each block of the document for an expression."""
+    run_nix("nix-instantiate", "--parse", "-", given="{ pkgs, demo }: " + blocks("nix")[number])

@@ -12,6 +12,8 @@
   # "aarch64": the set for that platform (ring one).
   crossTo ? null,
   functionForm ? true,
+  # Folder with the program `zig` of PyPI's ziglang.
+  zigFolder ? "/nonexistent",
   extraOverlays ? [ ],
 }:
 let
@@ -101,6 +103,11 @@ let
         "libbrotlicommon.so.1"
       ];
       libkrb5 = package "libkrb5-host" [ "libgssapi_krb5.so.2" ];
+      # Only linked to: half a gigabyte is not worth a copy.
+      zig = final.runCommand "zig-host" { meta.mainProgram = "zig"; } ''
+        mkdir -p $out/bin
+        ln -s ${zigFolder}/zig $out/bin/zig
+      '';
       # Not a library of nixpkgs: one that only fixtures need.
       nest = final.runCommand "nest-1" { meta.description = "a library for fixtures"; } ''
         mkdir -p $out/lib

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.support.isolation import Sandbox
@@ -203,6 +204,14 @@ def python() -> tuple[str, str]:
         check=True,
     )
     return executable, done.stdout.strip()
+
+
+def zig_folder() -> str:
+    """Find where ziglang, of PyPI, has its program; NixMissing without it."""
+    found = find_spec("ziglang")
+    if found is None or not found.submodule_search_locations:
+        raise NixMissing("a compiler for old glibcs is missing: pip install ziglang")
+    return next(iter(found.submodule_search_locations))
 
 
 def store_alone(nix: Nix) -> Sandbox:

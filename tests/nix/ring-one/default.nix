@@ -217,8 +217,26 @@ let
       };
 
       callPackage = lib.callPackageWith final;
+
+      # Another compiler, beside all else that a stdenv brings.
+      overrideCC =
+        env: cc:
+        env
+        // {
+          inherit cc;
+          mkDerivation =
+            argument:
+            env.mkDerivation (
+              finalAttrs:
+              let
+                attrs = lib.toFunction argument finalAttrs;
+              in
+              attrs // { nativeBuildInputs = attrs.nativeBuildInputs or [ ] ++ [ cc ]; }
+            );
+        };
     in
     {
+      inherit overrideCC;
       inherit
         lib
         config
