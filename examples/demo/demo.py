@@ -101,6 +101,11 @@ class Story:
         known = [path for path in said[1:] if path not in own and not path.startswith(python)]
         self.show([said[0], f"{len(own)} files of the wheel are mapped, and of all others only:"])
         self.show([f"  {path}" for path in known])
+        say(
+            "     A process has one libc, that of the program which runs: here this machine's"
+            " Python brings its own.\n     On Nix that is the libc that --libc named, and"
+            " programs of the wheel get it by their interpreter."
+        )
         outside = [path for path in said[1:] if not self.box.allows(path)]
         for path in outside:
             say(f"Not from what it was given: {path}")
