@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from measure import table, wheel, workshop  # noqa: E402  the path is set above
-
 from tests.support.rings import nix  # noqa: E402
 
 if TYPE_CHECKING:

@@ -11,8 +11,12 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.errors import BadOption, BadWheel
 from nix_manylinux.nix import packages as nixpkgs
-from nix_manylinux.nix.expression.dependencies import read_dependencies
-from nix_manylinux.nix.expression.download import NoSuchWheel, download_wheels
+from nix_manylinux.nix.expression.dependencies import read_dependencies, requirements_in
+from nix_manylinux.nix.expression.download import (
+    NoSuchWheel,
+    download_wheels,
+    files_of_required,
+)
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression, expression_places
@@ -20,7 +24,7 @@ from nix_manylinux.target import policy
 from nix_manylinux.target.place import Place, platforms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 TABLE = nixpkgs.load_table()
@@ -48,7 +52,12 @@ def made(
     return describe_wheel(wheel.write(folder))
 
 
-def write(*wheels: DescribedWheel, runtime_libs: Sequence[str] = (), **where: Sequence[str]) -> str:
+def write(
+    *wheels: DescribedWheel,
+    runtime_libs: Sequence[str] = (),
+    beside: Mapping[str, Collection[str]] | None = None,
+    **where: Sequence[str],
+) -> str:
     """Write the expression of wheels with the shipped tables."""
     return build_expression(
         wheels,
@@ -56,6 +65,7 @@ def write(*wheels: DescribedWheel, runtime_libs: Sequence[str] = (), **where: Se
         policies=POLICIES,
         places=expression_places(wheels, **where),
         runtime_libs=runtime_libs,
+        beside=beside,
     )
 
 
@@ -404,6 +414,31 @@ def stub(folder: Path, body: str) -> list[str]:
     text = f"import os, sys\ndest = sys.argv[sys.argv.index('--dest') + 1]\n{body}\n"
     path.write_text(text, encoding="utf-8")
     return [sys.executable, str(path)]
+
+
+def test_what_required_wheels_really_have(tmp_path: Path) -> None:
+    """Fetched on request, their files decide: nothing is guessed by names any more."""
+    for name, file in (("torch", "torch/lib/libtorch.so"), ("deep_down", "d/libexpat.so.99")):
+        MadeWheel(name=name, files={file: tiny_library("x")}).write(tmp_path)
+    pip = stub(
+        tmp_path,
+        "assert '--no-deps' not in sys.argv and sys.argv[-2:] == ['--', 'torch>=2'], sys.argv\n"
+        f"import glob, shutil\nfor wheel in glob.glob({str(tmp_path)!r} + '/*.whl'):\n"
+        "    shutil.copy(wheel, dest)",
+    )
+    place = Place(python="3.11", system="x86_64-linux")
+    into = tmp_path / "into"
+    files = files_of_required(["torch>=2"], place, into=str(into), environment=os.environ, pip=pip)
+    required = HEADERS + "\nRequires-Dist: torch>=2"
+    needed = ("libtorch.so", "libtorch_cuda.so", "libexpat.so.99", "libgfortran.so.5")
+    wheel = made(into, needed=needed, headers=required)
+    assert requirements_in(wheel.headers, place)[-1] == "torch>=2"
+    text = write(wheel, beside=files)
+    assert "buildInputs = [ pkgs.gfortran.cc.lib ];" in text
+    assert "# libexpat.so.99: in the required wheel deep-down." in text
+    assert "# libtorch.so: in the required wheel torch." in text
+    assert "# libtorch_cuda.so: missing in torch, which is at hand." in text
+    assert 'manylinuxIgnoreMissingDeps = [ "libtorch_cuda.so" ];' in text
 
 
 def test_download(tmp_path: Path) -> None:

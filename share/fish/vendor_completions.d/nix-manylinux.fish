@@ -111,6 +111,7 @@ complete -c nix-manylinux -n __fish_use_subcommand -a expr -d 'print a ready bui
 complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -s h -l help -d 'show this help message and exit'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -l python-version -r -d 'a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what the tags say, else 3.12)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -l system -r -d 'a Nix system, likewise (repeatable; default: what the tags say, else x86_64-linux)'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -l fetch-required -d 'fetch the wheels that it requires, large ones too, to know which libraries they have'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from expr' -l runtime-libs -r -d 'a library that is loaded by dlopen: its package becomes a build input too (repeatable)'
 complete -c nix-manylinux -n __fish_use_subcommand -a lock -d 'write what an environment'\''s lock file asks for, for Nix'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from lock' -s h -l help -d 'show this help message and exit'

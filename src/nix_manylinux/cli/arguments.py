@@ -214,6 +214,10 @@ def _expr(command: argparse.ArgumentParser) -> None:
         help="a Nix system, likewise (repeatable; default: what the tags say, else x86_64-linux)",
     )
     command.add_argument(
+        "--fetch-required", action="store_true",
+        help="fetch the wheels that it requires, large ones too, to know which libraries they have",
+    )  # fmt: skip
+    command.add_argument(
         "--runtime-libs",
         action="append",
         metavar="SONAME",

@@ -48,7 +48,11 @@ def show_inspection(run: Run) -> None:
 def show_expression(run: Run) -> None:
     """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
     from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
-    from nix_manylinux.nix.expression.download import download_wheels  # noqa: PLC0415
+    from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
+    from nix_manylinux.nix.expression.download import (  # noqa: PLC0415
+        download_wheels,
+        files_of_required,
+    )
     from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
     from nix_manylinux.nix.expression.write import (  # noqa: PLC0415
         build_expression,
@@ -71,15 +75,26 @@ def show_expression(run: Run) -> None:
                 progress=run.console.on_terminal,
             )
         wheels = [describe_wheel(path) for path in paths]
-    places = expression_places(
-        wheels, python_versions=extra.python_version or (), systems=extra.system or ()
-    )
+        places = expression_places(
+            wheels, python_versions=extra.python_version or (), systems=extra.system or ()
+        )
+        required = requirements_in(wheels[0].headers, places[0]) if extra.fetch_required else []
+        beside = {}
+        if required:
+            beside = files_of_required(
+                required,
+                places[0],
+                into=folder,
+                environment=run.environment,
+                progress=run.console.on_terminal,
+            )
     text = build_expression(
         wheels,
         places=places,
         table=load_table(),
         policies=load_policies(),
         runtime_libs=extra.runtime_libs or (),
+        beside=beside,
     )
     # A wheel's own tags mostly tell; one that is fetched was asked for somewhere.
     fetched = not wheel.endswith(".whl")

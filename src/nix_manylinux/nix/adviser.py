@@ -16,7 +16,7 @@ from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.tree.facts import TreeFacts
@@ -36,7 +36,8 @@ class Adviser:
 
     ``required`` are normalised names of the wheels that are required; those of the trees'
     own metadata where it isn't given. What is ``at_hand`` was looked into already, and
-    doesn't have it. ``table`` is nixpkgs'.
+    doesn't have it. ``files`` are the names of the files of some of those that are required,
+    directly or through others: of these nothing is guessed. ``table`` is nixpkgs'.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Adviser:
         *,
         required: Iterable[str] | None = None,
         at_hand: Iterable[str] = (),
+        files: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         trees = tuple(trees)
         own = {normalise_name(d.name) for tree in trees for d in tree.distributions}
@@ -53,7 +55,8 @@ class Adviser:
             required = {name for tree in trees for d in tree.distributions for name in d.requires}
         self._table = table
         self._there = own | set(at_hand)
-        self._required = tuple(sorted(set(required) - self._there))
+        self._files = files or {}
+        self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
         self._own = own
         rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
@@ -76,18 +79,32 @@ class Adviser:
 
     def _one(self, soname: str) -> Suggestion:
         found = suggest(soname, self._table)
-        if found.kind == "driver":
-            return found
+        return (
+            found
+            if found.kind == "driver"
+            else (self._of_required(soname, found) or self._of_nixpkgs(found))
+        )
+
+    def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
+        """Say which wheels have a library, or may, or should and don't; None for no wheel's."""
+        having = tuple(sorted(name for name, files in self._files.items() if soname in files))
         wheels = self._wheels(soname, found)
-        if wheels:
-            absent = tuple(name for name in wheels if name not in self._there)
-            if absent and not set(absent) & set(self._required):
-                return of_wheel(soname, *absent)
-            if absent:
-                note = f"expected from the required wheel {' or '.join(absent)}"
-                return Suggestion(soname=soname, kind="wheel", wheels=absent, notes=(note,))
+        looked_into = self._there | self._files.keys()
+        absent = tuple(name for name in wheels if name not in looked_into)
+        if having:
+            wheels, note = having, f"in the required wheel {' or '.join(having)}"
+        elif not wheels:
+            return None
+        elif not absent:
             note = f"missing in {listed(wheels)}, which is at hand"
             return Suggestion(soname=soname, kind="none", notes=(note,))
+        elif not set(absent) & set(self._required):
+            return of_wheel(soname, *absent)
+        else:
+            wheels, note = absent, f"expected from the required wheel {' or '.join(absent)}"
+        return Suggestion(soname=soname, kind="wheel", wheels=wheels, notes=(note,))
+
+    def _of_nixpkgs(self, found: Suggestion) -> Suggestion:
         name = package_set(found.attribute)
         if not found.is_sure or not name or name not in self._brought:
             return found

@@ -62,6 +62,17 @@ def read_dependencies(
     )
 
 
+def requirements_in(headers: Mapping[str, Sequence[str]], place: Place) -> list[str]:
+    """Give the requirements that hold in a place, without any extra, as an installer takes them."""
+    found = [_parse(text) for text in headers.get("requires-dist", ())]
+    return [
+        f"{each.name}{f'[{chr(44).join(sorted(each.extras))}]' if each.extras else ''}"
+        f"{each.specifier}"
+        for each in found
+        if _applies(each, place, "")
+    ]
+
+
 def _parse(text: str) -> Requirement:
     from packaging.requirements import (  # noqa: PLC0415 (start-up)
         InvalidRequirement,

@@ -8,10 +8,13 @@ import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.target.place import platforms_of
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from nix_manylinux.target.place import Place
 
 #: NAME==VERSION, with a version as PEP 440 spells them.
 _PINNED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9.!+_-]+")
@@ -61,7 +64,7 @@ def download_wheels(
             _download(
                 [
                     *(pip or (sys.executable, "-m", "pip")),
-                    *_arguments(requirement, python, platforms_of(system, glibc=glibc), folder),
+                    *_arguments([requirement], python, platforms_of(system, glibc=glibc), folder),
                 ],
                 environment,
                 f"{requirement} for Python {python} on {system}",
@@ -72,15 +75,51 @@ def download_wheels(
     return [path for _, path in sorted(dict(sorted(found)).items())]
 
 
-def _arguments(requirement: str, python: str, platforms: Iterable[str], folder: str) -> list[str]:
-    command = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+def files_of_required(
+    requirements: Sequence[str],
+    place: Place,
+    *,
+    into: str,
+    environment: Mapping[str, str],
+    progress: bool = False,
+    pip: Sequence[str] = (),
+) -> dict[str, frozenset[str]]:
+    """Fetch what requirements ask for, directly and through others; file names by wheel.
+
+    Raises NoSuchWheel with the client's own words.
+    """
+    import zipfile  # noqa: PLC0415 (start-up: seldom asked for)
+
+    folder = os.path.join(into, "required")
+    os.makedirs(folder, exist_ok=True)
+    words = _arguments(requirements, place.python, place.platforms(), folder, alone=False)
+    command = [*(pip or (sys.executable, "-m", "pip")), *words]
+    _download(command, environment, ", ".join(requirements), progress=progress)
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        with zipfile.ZipFile(os.path.join(folder, name)) as archive:
+            files = frozenset(member.rpartition("/")[2] for member in archive.namelist())
+        found[normalise_name(name.partition("-")[0])] = files
+    return found
+
+
+def _arguments(
+    requirements: Sequence[str],
+    python: str,
+    platforms: Iterable[str],
+    folder: str,
+    *,
+    alone: bool = True,
+) -> list[str]:
+    command = ["download", *(["--no-deps"] if alone else [])]
+    command += ["--only-binary", ":all:", "--disable-pip-version-check"]
     command += ["--implementation", "cp", "--python-version", python.rstrip("t")]
     command += ["--dest", folder]
     if python.endswith("t"):
         command += ["--abi", f"cp{python.replace('.', '')}", "--abi", "abi3t"]
     for platform in platforms:
         command += ["--platform", platform]
-    return [*command, "--", requirement]
+    return [*command, "--", *requirements]
 
 
 def _download(
@@ -88,7 +127,8 @@ def _download(
 ) -> None:
     import subprocess  # noqa: PLC0415 (start-up)
 
-    command = [*command[:-2], "--progress-bar", "on" if progress else "off", *command[-2:]]
+    end = command.index("--")
+    command = [*command[:end], "--progress-bar", "on" if progress else "off", *command[end:]]
     try:
         done = subprocess.run(
             command,

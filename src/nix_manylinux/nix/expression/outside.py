@@ -11,7 +11,7 @@ from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.target.policy import parse_floor, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.choices import Choice
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -42,16 +42,20 @@ class OutsideLibraries(NamedTuple):
 def outside_libraries(
     wheels: Sequence[DescribedWheel],
     required: Sequence[str],
+    files: Mapping[str, Collection[str]],
+    *,
     style: str,
     table: Table,
     policies: Policies,
 ) -> OutsideLibraries:
     """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1").
 
-    ``required`` are the normalised names of the wheels that they require somewhere.
+    ``required`` are the normalised names of the wheels that they require somewhere,
+    ``files`` those in some of them; see `Adviser`.
     """
     known = known_libraries(style, table, policies)
-    adviser = Adviser(table, (wheel.facts for wheel in wheels), required=required)
+    facts = (wheel.facts for wheel in wheels)
+    adviser = Adviser(table, facts, required=required, files=files)
     wanted, choices = _wanted(wheels, known, adviser)
     found: dict[str, Suggestion] = {}
     nobody, elsewhere = [], []

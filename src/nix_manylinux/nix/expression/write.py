@@ -29,7 +29,7 @@ from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.expression.dependencies import Dependencies
     from nix_manylinux.nix.expression.outside import OutsideLibraries
@@ -53,10 +53,12 @@ def build_expression(
     policies: Policies,
     places: Sequence[Place] = (),
     runtime_libs: Sequence[str] = (),
+    beside: Mapping[str, Collection[str]] | None = None,
 ) -> str:
     """Write the expression for the wheels of one release, one for each Python and platform.
 
     Markers are evaluated in ``places``, those of `expression_places` where none are given.
+    ``beside`` are the file names of required wheels, as far as they are known.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. The result is a
     function for ``python3Packages.callPackage``, in the format of nixfmt.
     Raises BadOption for no wheels, or wheels of several releases.
@@ -68,7 +70,9 @@ def build_expression(
     dependencies = read_dependencies(first.headers, places)
     style = _format(wheels)
     required = (*dependencies.always, *dependencies.sometimes)
-    libraries = outside_libraries(wheels, required, style, table, policies)
+    libraries = outside_libraries(
+        wheels, required, beside or {}, style=style, table=table, policies=policies
+    )
     body = [
         f"pname = {nix_string(normalise_name(first.header('name') or first.name.name))};",
         f"version = {nix_string(first.header('version') or first.name.version)};",
