@@ -42,8 +42,8 @@ def test_what_is_there_is_not_called_missing(
     assert told == (
         "error: 1 library missing, wanted by pkg.libs/libinner-0a1b2c3d.so.1:\n"
         "  libmimerapi.so: nowhere in nixpkgs\n"
-        "there, but nothing leads to it yet; a patch will:\n"
-        "  libinner-0a1b2c3d.so.1: in pkg.libs\n"
+        "a patch will mend:\n"
+        "  libinner-0a1b2c3d.so.1: in pkg.libs, where nothing leads yet\n"
         "      wanted by pkg.libs/libouter-0a1b2c3d.so.1\n"
         "\n"
         "patch it with:\n"
@@ -71,8 +71,8 @@ def test_only_a_patch_is_wanted(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     tree = str(put(tmp_path / "tree", files))
     assert main(["check", tree]) == 1
     assert capsys.readouterr().err == (
-        "error: there, but nothing leads to it yet; a patch will:\n"
-        "  libtwo.so: in b\n"
+        "error: nothing is missing, but not all is linked yet; a patch will mend:\n"
+        "  libtwo.so: in b, where nothing leads yet\n"
         "      wanted by a/libone.so\n"
         "\n"
         "patch it with:\n"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.cli.run import Run
+    from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Plan
 
 
@@ -30,8 +31,9 @@ def refused(run: Run, error: NixManylinuxError) -> None:
 
 def refused_plan(run: Run, plan: Plan) -> None:
     """Tell all that is missing in a plan, and what to do about it."""
-    _tell(run, plan, "; nothing was changed")
-    block = _block(run, plan)
+    adviser = run.adviser(plan)
+    _tell(run, plan, adviser, "; nothing was changed")
+    block = _block(run, plan, adviser)
     options = block and not block[0].startswith("#")
     run.console.insist(["", *(["to add:"] if options else []), *block])
 
@@ -39,17 +41,17 @@ def refused_plan(run: Run, plan: Plan) -> None:
 def refused_check(run: Run, plan: Plan, patched: Plan | None) -> None:
     """Tell all that would not load. ``patched`` is what a patch would make of it, if it would."""
     left, mended = after_patch(plan, patched) if patched else (plan, {})
-    _tell(run, left, "")
+    adviser = run.adviser(plan)
+    _tell(run, left, adviser, "")
     if mended:
-        title = "there, but nothing leads to it yet; a patch will:"
         if left.missing or left.incompatible:
-            run.console.insist([title])
+            run.console.insist(["a patch will mend:"])
         else:
-            run.console.error(title)
+            run.console.error("nothing is missing, but not all is linked yet; a patch will mend:")
         width, everything = run.console.talk_width - 2, run.console.verbose
         rows = rows_text(mended, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in rows)
-    block = _block(run, left)
+    block = _block(run, left, adviser)
     options = [line for line in block if not line.startswith("#")]
     if not mended and not options:
         run.console.insist(["", *block])
@@ -63,11 +65,10 @@ def refused_check(run: Run, plan: Plan, patched: Plan | None) -> None:
         run.console.insist(["", "patch it with:", *lines, *comments])
 
 
-def _tell(run: Run, plan: Plan, but: str) -> None:
+def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
     everything, width = run.console.verbose, run.console.talk_width - 2
     if plan.missing:
         run.console.error(f"{headline(plan.missing)}{but}:")
-        adviser = run.adviser(plan)
         text = missing_text(plan.missing, adviser, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in text)
     if plan.incompatible:
@@ -76,8 +77,8 @@ def _tell(run: Run, plan: Plan, but: str) -> None:
         run.console.insist(f"  {line}" for line in text)
 
 
-def _block(run: Run, plan: Plan) -> Sequence[str]:
-    adviser, width = run.adviser(plan), run.console.talk_width
+def _block(run: Run, plan: Plan, adviser: Adviser) -> Sequence[str]:
+    width = run.console.talk_width
     text = plan_block(plan, adviser, in_build=run.in_build(), told=True, width=width)
     return text.splitlines()
 

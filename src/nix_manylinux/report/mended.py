@@ -16,8 +16,8 @@ def after_patch(found: Plan, patched: Plan) -> tuple[Plan, dict[str, list[Proble
     """Sort what `check` has found: what a patch leaves, and what it mends.
 
     The first is a plan that lacks what the patch would lack; what is wrong with files that
-    a patch leaves alone is still there. The second has, by where it is, what is there
-    already and what nothing leads to yet.
+    a patch leaves alone is still there. The second is what it mends: by where it is what is
+    there already, and by the reason what else does not fit yet.
     """
     edited = {each.file.label: each for each in patched.files if not each.skipped}
     roots = [f"{tree.root}/" for tree in found.trees]
@@ -42,7 +42,8 @@ def after_patch(found: Plan, patched: Plan) -> tuple[Plan, dict[str, list[Proble
             path = next(filter(None, paths), "")
             for root in roots:
                 path = path.removeprefix(root)
-            where = f"in {path.rpartition('/')[0] or '.'}" if path else problem.reason
+            folder = path.rpartition("/")[0] or "."
+            where = f"in {folder}, where nothing leads yet" if path else problem.reason
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
     return left, {where: list(_merged(each)) for where, each in mended.items()}
 
