@@ -113,12 +113,12 @@ def run_wheel(
         others: list[str] = []
         for number, other in enumerate(beside):
             prefix = os.path.join(place, f"beside-{number}")
-            patched = _patch(other, prefix, store, mode=mode, others=others)
+            patched = patch_and_unpack(other, prefix, store, mode=mode, others=others)
             if patched.refused:
                 return patched
             others.append(prefix)
         prefix = os.path.join(place, "it")
-        patched = _patch(wheel, prefix, store, mode=mode, others=others)
+        patched = patch_and_unpack(wheel, prefix, store, mode=mode, others=others)
         if patched.refused:
             return patched
         return _load(patched, prefix, others, store, alike=alike)
@@ -126,7 +126,9 @@ def run_wheel(
         shutil.rmtree(place)
 
 
-def _patch(wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable[str]) -> Result:
+def patch_and_unpack(
+    wheel: str, prefix: str, store: Store, *, mode: str, others: Iterable[str]
+) -> Result:
     """Patch and unpack one wheel; what is missing is waived only after it was refused for that."""
     options = [*target_options(store), *library_options(store.libraries())]
     for other in others:

@@ -1,0 +1,169 @@
+"""``python -m tests.wheels.leaves``: whether an import needs what ``--missing leaves`` lets pass.
+
+For each wheel of a list: the rule is asked which files may stay unloadable if nothing but a
+libc is there. Then the wheel is patched with all that this machine has, every module of it
+is imported where nothing else is visible, and the files that the process mapped are held
+against the rule's. A file in both is one that the rule lets pass and an import wants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.tags import Tag, sys_tags
+from packaging.utils import parse_wheel_filename
+from tests.support.installed import command, site_packages, target_options, unpack
+from tests.support.isolation import sandbox
+from tests.support.store import Store, host_store
+from tests.wheels import corpus
+from tests.wheels.__main__ import for_this_machine
+from tests.wheels.fetch import say
+from tests.wheels.runner import companions, elf_files, patch_and_unpack
+
+from nix_manylinux.nix.expression.wheel import describe_wheel
+
+#: Imports modules and all below them, whatever comes of it, for a minute and a half at most,
+#: and prints after each how many there were and what is mapped: some end the process.
+IMPORTS = """
+import importlib, json, os, pkgutil, signal, sys, warnings
+
+def late(*_):
+    raise TimeoutError
+
+def told():
+    lines = open("/proc/self/maps").read().splitlines()
+    paths = sorted({line.split(None, 5)[5] for line in lines if "/" in line})
+    os.write(1, b"\\n" + json.dumps([tried, imported, paths]).encode() + b"\\n")
+
+tried = imported = 0
+warnings.simplefilter("ignore")
+signal.signal(signal.SIGALRM, late)
+signal.alarm(90)
+queue = sys.argv[1:]
+try:
+    while queue:
+        name = queue.pop(0)
+        if name.rpartition(".")[2] in {"__main__", "tests", "test", "conftest"}:
+            continue
+        tried += 1
+        try:
+            module = importlib.import_module(name)
+            imported += 1
+            if hasattr(module, "__path__"):
+                below = pkgutil.iter_modules(module.__path__, f"{name}.")
+                queue += [each.name for each in below]
+        except TimeoutError:
+            raise
+        except BaseException:
+            pass
+        if tried % 25 == 0:
+            told()
+except BaseException:
+    pass
+told()
+"""
+
+
+class Held(NamedTuple):
+    """What came of one wheel; files by their paths in it."""
+
+    files: int
+    optional: frozenset[str]
+    tried: int
+    imported: int
+    mapped: frozenset[str]
+
+    @property
+    def wanted(self) -> list[str]:
+        """What the rule lets pass, and an import maps all the same."""
+        return sorted(self.optional & self.mapped)
+
+
+def hold(wheel: str, store: Store, beside: list[str]) -> Held:
+    """Hold the rule against the imports of one wheel."""
+    modules = describe_wheel(wheel).modules
+    with tempfile.TemporaryDirectory(prefix="nix-manylinux-leaves-") as place:
+        bare = os.path.join(place, "bare")
+        unpack(wheel, bare, interpreter=store.python)
+        others: list[str] = []
+        for number, other in enumerate(beside):
+            prefix = os.path.join(place, f"beside-{number}")
+            if patch_and_unpack(other, prefix, store, mode="tree", others=others).refused:
+                return Held(0, frozenset(), 0, 0, frozenset())
+            others.append(prefix)
+        optional = waived(bare, store, others)
+        prefix = os.path.join(place, "it")
+        if patch_and_unpack(wheel, prefix, store, mode="tree", others=others).refused:
+            return Held(0, frozenset(), 0, 0, frozenset())
+        ran = sandbox(store, prefix, *others).run(
+            [store.python, "-c", IMPORTS, *modules],
+            environment={"PYTHONPATH": ":".join(map(site_packages, [prefix, *others]))},
+        )
+        lines = [line for line in ran.stdout.splitlines() if line.startswith("[")]
+        tried, imported, paths = json.loads(lines[-1]) if lines else (0, 0, [])
+        real = os.path.realpath(prefix)
+        mapped = {os.path.relpath(path, real) for path in paths if path.startswith(f"{real}/")}
+        files = len(elf_files(prefix)[0])
+    return Held(files, optional, tried, imported, frozenset(mapped))
+
+
+def waived(tree: str, store: Store, others: list[str]) -> frozenset[str]:
+    """Ask the rule what may stay unloadable where there is nothing but a libc and the wheels."""
+    report = f"{tree}.json"
+    words = ["patch", tree, "--dry-run", "--missing", "leaves", "--json", report]
+    for other in others:
+        words += ["--python-libs", site_packages(other)]
+    command(*words, *target_options(store))
+    value = json.loads(Path(report).read_text(encoding="utf-8"))
+    return frozenset(name for problem in value["waived"] for name in problem["wanted_by"])
+
+
+def main() -> int:
+    """Run over a list; 1 if an import wants what the rule lets pass."""
+    parser = argparse.ArgumentParser(prog="python -m tests.wheels.leaves", description=__doc__)
+    parser.add_argument("--list", choices=corpus.LISTS, action="append")
+    parser.add_argument("--only", default="*", help="a glob that the file names must match")
+    arguments = parser.parse_args()
+    store = host_store()
+    ours = set(sys_tags())
+    sums = [0, 0, 0, 0]
+    wanted = 0
+    lists = {name: corpus.entries(name) for name in corpus.LISTS}
+    fitting = [file for entries in lists.values() for file in entries if _is_for(file, ours)]
+    around = [*map(corpus.wheel, fitting)]
+    for name in arguments.list or corpus.LISTS:
+        for file, entry in lists[name].items():
+            if file not in fitting or not fnmatch.fnmatch(file, arguments.only):
+                continue
+            wheel = corpus.wheel(file)
+            extra = [corpus.wheel(start) for start in entry.beside]
+            held = hold(wheel, store, companions(wheel, around, extra=extra))
+            counts = (held.files, len(held.optional), held.tried, held.imported)
+            sums = [a + b for a, b in zip(sums, counts, strict=True)]
+            wanted += len(held.wanted)
+            say(
+                f"{file}: {counts[0]} libraries, {counts[1]} optional, "
+                f"{counts[3]} of {counts[2]} modules imported, {len(held.mapped)} mapped"
+            )
+            for each in held.wanted:
+                say(f"  WANTED: {each}")
+    say(
+        f"in all: {sums[0]} libraries, {sums[1]} optional; {sums[3]} of {sums[2]} modules "
+        f"imported; {wanted} optional files wanted by an import"
+    )
+    return bool(wanted)
+
+
+def _is_for(file: str, ours: set[Tag]) -> bool:
+    return for_this_machine(file) and bool(parse_wheel_filename(file)[3] & ours)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
