@@ -335,8 +335,8 @@ def test_all_that_can_not_be_fetched_is_told(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(BadLock) as caught:
         make_lock(path, [PLACE], cache=str(tmp_path / "cache"), environment=environment)
-    assert "aa 1.0: No matching distribution" in str(caught.value)
-    assert "bb 1.0: No matching distribution" in str(caught.value)
+    assert "aa 1.0 (No matching distribution" in str(caught.value)
+    assert "bb 1.0 (No matching distribution" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - {"requirements.txt"}))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: pip processes at once: each waits for the network most of the time.
 _CLIENTS = 4
 
+#: Wheels for one of them: a process takes as long to start as to fetch a small wheel.
+_AT_ONCE = 8
+
 
 def fetch_wheels(
     wanted: Sequence[Wanted],
@@ -39,16 +42,13 @@ def fetch_wheels(
     its own settings (indexes, proxies) and is told the digests. Raises BadLock with
     pip's own words for all that could not be had, WriteFailed.
     """
-    found: dict[str, tuple[File, str]] = {}
-    left: list[Wanted] = []
-    for package, digests in wanted:
-        for digest in digests:
-            kept = _kept(cache, digest)
-            if kept:
-                found[package.name] = kept
-                break
-        else:
-            left.append((package, digests))
+    found = {
+        package.name: kept
+        for package, digests in wanted
+        for kept in [next(filter(None, (_kept(cache, digest) for digest in digests)), None)]
+        if kept
+    }
+    left = [each for each in wanted if each[0].name not in found]
     failures: list[str] = []
     if left:
         import threading  # noqa: PLC0415 - only where something is fetched
@@ -57,23 +57,29 @@ def fetch_wheels(
         lock = threading.Lock()
         count = len(wanted) - len(left)
 
-        def fetch(each: Wanted) -> None:
+        def fetch(some: Sequence[Wanted]) -> None:
             nonlocal count
-            result = _fetch(each, place, cache, environment)
+            results = _fetch(some, place, cache, environment)
+            if isinstance(results, str) and len(some) > 1:  # then whose fault it is
+                for each in some:
+                    fetch([each])
+                return
             with lock:
-                if isinstance(result, str):
-                    failures.append(f"{each[0].name} {each[0].version}: {result}")
+                if isinstance(results, str):
+                    ((package, _),) = some
+                    failures.append(f"{package.name} {package.version} ({results})")
                 else:
-                    found[each[0].name] = result
-                count += 1
+                    found.update(results)
+                count += len(some)
                 if progress is not None:
                     progress("fetching", count, len(wanted))
 
+        parts = [left[at : at + _AT_ONCE] for at in range(0, len(left), _AT_ONCE)]
         with ThreadPoolExecutor(_CLIENTS) as pool:
-            list(pool.map(fetch, left))
+            list(pool.map(fetch, parts))
     if failures:
         raise BadLock(
-            "these wheels can't be fetched:\n  " + "\n  ".join(sorted(failures)),
+            f"these wheels can't be fetched: {'; '.join(sorted(failures))}",
             where=str(place),
             hint="pip must reach the index; or leave them unread: --no-inspect",
         )
@@ -103,19 +109,15 @@ def _digest(path: str) -> str:
 
 
 def _fetch(
-    wanted: Wanted, place: Place, cache: str, environment: Mapping[str, str]
-) -> tuple[File, str] | str:
-    """Fetch one wheel; gives what pip said where that fails."""
+    wanted: Sequence[Wanted], place: Place, cache: str, environment: Mapping[str, str]
+) -> dict[str, tuple[File, str]] | str:
+    """Fetch some wheels, by their packages' names; gives what pip said where that fails."""
     import subprocess  # noqa: PLC0415 (start-up)
 
-    package, digests = wanted
-    url = next((file.url for file in package.wheels if file.url and package.local), "")
-    source = f"{package.name} @ {url}" if url else f"{package.name}=={package.version}"
-    hashes = "".join(f" --hash=sha256:{digest}" for digest in digests)
     with scratch_folder() as folder:
         listing = os.path.join(folder, "requirements.txt")
-        with open(listing, "w", encoding="utf-8") as file:
-            file.write(f"{source}{hashes}\n")
+        with open(listing, "w", encoding="utf-8") as stream:
+            stream.writelines(_requirement(*each) for each in wanted)
         downloads = os.path.join(folder, "files")
         python = place.python.rstrip("t")
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
@@ -133,15 +135,34 @@ def _fetch(
             check=False,
         )
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
-            return (errors or said or ["pip said nothing"])[-1]
-        (name,) = os.listdir(downloads)
-        path = os.path.join(downloads, name)
-        digest = _digest(path)
-        if digest not in digests:
-            return f"{name} has the digest {digest}, which the lock doesn't"
-        return File(name=name, sha256=digest), _keep(path, cache, digest)
+            return _complaint(done.stderr.decode("utf-8", "replace"))
+        paths = [os.path.join(downloads, name) for name in sorted(os.listdir(downloads))]
+        by_digest = {_digest(path): path for path in paths}
+        found = {}
+        for package, digests in wanted:
+            digest = next((each for each in digests if each in by_digest), "")
+            if not digest:
+                return f"pip fetched no file with a digest of the lock: {', '.join(by_digest)}"
+            path = by_digest[digest]
+            file = File(name=os.path.basename(path), sha256=digest)
+            found[package.name] = file, _keep(path, cache, digest)
+        return found
+
+
+def _requirement(package: Package, digests: Sequence[str]) -> str:
+    """Write a line for pip."""
+    url = next((file.url for file in package.wheels if file.url and package.local), "")
+    source = f"{package.name} @ {url}" if url else f"{package.name}=={package.version}"
+    return f"{source}{''.join(f' --hash=sha256:{digest}' for digest in digests)}\n"
+
+
+def _complaint(said: str) -> str:
+    """Give the line that tells most of what pip says where it fails."""
+    lines = said.strip().splitlines()
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
+    errors = [line for line in errors if not line.startswith("ResolutionImpossible")]
+    limits = [line.strip() for line in lines if "(constraint)" in line]
+    return (limits or errors or lines or ["pip said nothing"])[-1]
 
 
 def _keep(path: str, cache: str, digest: str) -> str:
