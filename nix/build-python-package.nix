@@ -31,15 +31,21 @@ let
         What would fit: ${manylinux.whatFits interpreter}.
         ${hint}'';
 
+  # Why no wheel of a policy can be installed, or null: asked of one that has
+  # nothing else to complain of.
+  reasonAgainst =
+    policy:
+    manylinux.whyUnfit {
+      python = interpreter;
+      file = "format-0-py2.py3-none-${policy}_${interpreter.arch}.whl";
+    };
+  reasons = lib.genAttrs (map (policy: policy.name) manylinux.policies) reasonAgainst;
+
   # The value, if the platform's libc is one that the format is for.
   requirePlatform =
     attrs: format: value:
     let
-      # A wheel of this format and nothing else to complain of.
-      reason = manylinux.whyUnfit {
-        python = interpreter;
-        file = "format-0-py2.py3-none-${format.policy}_${interpreter.arch}.whl";
-      };
+      reason = reasons.${format.policy} or (reasonAgainst format.policy);
     in
     if reason == null then
       value
@@ -56,9 +62,14 @@ let
       shown = manylinux.fileName file;
       reason = manylinux.whyUnfit {
         python = interpreter;
-        inherit file;
+        inherit file wheel;
       };
-      floor = manylinux.manylinuxFloor file;
+      # Most wheels name their format's policy itself, so their floor is no newer.
+      floor =
+        if lib.elem "${format.policy}_${interpreter.arch}" wheel.platforms then
+          null
+        else
+          manylinux.manylinuxFloor file;
       allowed = map (policy: policy.version) (
         lib.filter (policy: policy.family == "manylinux") [ format ]
       );
@@ -102,7 +113,10 @@ let
         ++ lib.optional (isOurs && installsHere) manylinuxInstallHook;
       buildInputs =
         attrs.buildInputs or [ ]
-        ++ lib.optionals isOurs pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name}
+        ++ lib.optionals isOurs (
+          pythonManylinuxPackages.${format.policy}
+            or pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name}
+        )
         ++ lib.optionals (isOurs && attrs.manylinuxAutoLibs or false) pythonManylinuxPackages.common;
       dontStrip = attrs.dontStrip or (if isOurs || isPatched then true else null);
       dontPatchELF = attrs.dontPatchELF or (if isPatched then true else null);

@@ -81,52 +81,59 @@ rec {
       );
       ownAbis =
         if isCPython then [ (cpythonAbi major minor freeThreaded) ] else text.unique (abis ++ [ "none" ]);
+      self = {
+        _type = "nix-manylinux-interpreter";
+        inherit
+          implementation
+          freeThreaded
+          arch
+          libc
+          libcVersion
+          major
+          minor
+          ;
+        name = "${
+          {
+            cpython = "CPython";
+            pypy = "PyPy";
+          }
+          .${implementation} or implementation
+        } ${toString major}.${toString minor}${if freeThreaded then "t" else ""}";
+        # "python-abi" pairs, the best first: with a platform of the machine, and
+        # with "any".
+        nativeTags =
+          (
+            if isCPython then
+              map (abi: "${tag}-${abi}") ownAbis
+              ++ (if hasStable then [ "${tag}-${stable}" ] else [ ])
+              ++ [ "${tag}-none" ]
+              ++ (
+                if hasStable then map (y: "cp${nodot y}-${stable}") (text.countDown (minor - 1) 2) else [ ]
+              )
+            else
+              map (abi: "${tag}-${abi}") ownAbis
+          )
+          ++ pure;
+        anyTags =
+          (
+            if isCPython then
+              [ "${tag}-none" ]
+            else if implementation == "pypy" then
+              [ "pp${toString major}-none" ]
+            else
+              [ ]
+          )
+          ++ pure;
+        platforms = platformTags { inherit arch libc libcVersion; };
+        # Where each of these lists has what, for all wheels that are held against them.
+        _places = {
+          native = text.positions self.nativeTags;
+          any = text.positions self.anyTags;
+          platforms = text.positions self.platforms;
+        };
+      };
     in
-    {
-      _type = "nix-manylinux-interpreter";
-      inherit
-        implementation
-        freeThreaded
-        arch
-        libc
-        libcVersion
-        major
-        minor
-        ;
-      name = "${
-        {
-          cpython = "CPython";
-          pypy = "PyPy";
-        }
-        .${implementation} or implementation
-      } ${toString major}.${toString minor}${if freeThreaded then "t" else ""}";
-      # "python-abi" pairs, the best first: with a platform of the machine, and
-      # with "any".
-      nativeTags =
-        (
-          if isCPython then
-            map (abi: "${tag}-${abi}") ownAbis
-            ++ (if hasStable then [ "${tag}-${stable}" ] else [ ])
-            ++ [ "${tag}-none" ]
-            ++ (
-              if hasStable then map (y: "cp${nodot y}-${stable}") (text.countDown (minor - 1) 2) else [ ]
-            )
-          else
-            map (abi: "${tag}-${abi}") ownAbis
-        )
-        ++ pure;
-      anyTags =
-        (
-          if isCPython then
-            [ "${tag}-none" ]
-          else if implementation == "pypy" then
-            [ "pp${toString major}-none" ]
-          else
-            [ ]
-        )
-        ++ pure;
-      platforms = platformTags { inherit arch libc libcVersion; };
-    };
+    self;
 
   # interpreterOf :: python -> interpreter
   #

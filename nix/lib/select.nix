@@ -30,9 +30,7 @@ let
   rank =
     interpreter:
     let
-      native = text.positions interpreter.nativeTags;
-      any = text.positions interpreter.anyTags;
-      platforms = text.positions interpreter.platforms;
+      inherit (interpreter._places) native any platforms;
       width = builtins.length interpreter.platforms;
       below = width * builtins.length interpreter.nativeTags;
       place =
@@ -147,10 +145,14 @@ rec {
   # Why an installer would refuse it: a sentence without a full stop, of all
   # reasons that hold. Null where it fits.
   whyUnfit =
-    { python, file }:
+    {
+      python,
+      file,
+      # What the name says, where the caller has read it.
+      wheel ? parseWheelName file,
+    }:
     let
       interpreter = toInterpreter python;
-      wheel = parseWheelName file;
       reasons = builtins.filter (reason: reason != null) [
         (pythonReason interpreter wheel)
         (platformReason interpreter wheel)

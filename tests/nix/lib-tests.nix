@@ -393,7 +393,7 @@ in
       expr = removeAttrs (manylinux.interpreterOf (nixpkgsPython {
         pythonVersion = "3.12";
         pythonABITags = [ "abi3" "none" "cp312" ];
-      })) [ "anyTags" "nativeTags" "platforms" ];
+      })) [ "_places" "anyTags" "nativeTags" "platforms" ];
       expected = {
         _type = "nix-manylinux-interpreter";
         arch = "x86_64";
