@@ -10,7 +10,7 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING
 
-from measure import peak_memory, seconds, table, workshop
+from measure import peak_memory, seconds, table, wheel, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Source distributions with libraries of the system, and wheels that were repaired before.
 SOURCES = ("cffi==2.0.0", "psycopg2==2.9.10", "lxml==6.0.0", "shapely==2.1.1")
-WHEELS = ("pyarrow==21.0.0", "torch==2.13.0+cpu")
+WHEELS = ("pyarrow==26.0.1", "torch==2.13.0+cpu")
 #: Where the dynamic linker of this machine looks, as auditwheel does.
 _SYSTEM = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib")
 
@@ -26,8 +26,8 @@ _SYSTEM = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/local/lib
 def repairs(rounds: int, folder: Path) -> str:
     """Repair wheels with both tools; sdists are built in ``folder``, where wheels are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [_wheel(each, folder, source=each in SOURCES) for each in (*SOURCES, *WHEELS)]
-    return repair_table([path for path in paths if path is not None], rounds)
+    built = [_built(each, folder) for each in SOURCES]
+    return repair_table([*built, *(wheel(each, python=sys.executable) for each in WHEELS)], rounds)
 
 
 def repair_table(paths: Sequence[Path], rounds: int) -> str:
@@ -36,17 +36,13 @@ def repair_table(paths: Sequence[Path], rounds: int) -> str:
     return table("Repaired wheels", heads, [_row(path, rounds) for path in paths])
 
 
-def _wheel(requirement: str, folder: Path, *, source: bool) -> Path | None:
+def _built(requirement: str, folder: Path) -> Path:
     name, _, version = requirement.partition("==")
-    found = sorted(folder.glob(f"{name}-{version}-*.whl"))
-    if not found:
-        what = ["wheel", f"--no-binary={name}"] if source else ["download", "--only-binary=:all:"]
-        where = "--wheel-dir" if source else "--dest"
-        command = [sys.executable, "-m", "pip", *what, "--quiet", "--no-deps", where, str(folder)]
-        if subprocess.run([*command, requirement], check=False).returncode:
-            return None
-        found = sorted(folder.glob(f"{name}-{version}-*.whl"))
-    return found[0]
+    if not list(folder.glob(f"{name}-{version}-*.whl")):
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        command += [f"--no-binary={name}", "--wheel-dir", str(folder), requirement]
+        subprocess.run(command, check=True)
+    return next(folder.glob(f"{name}-{version}-*.whl"))
 
 
 def _row(path: Path, rounds: int) -> list[str]:

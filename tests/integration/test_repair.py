@@ -670,3 +670,35 @@ def test_dates_can_be_set(
     wanted = time.gmtime(max(int(epoch), 315532800) & ~1)[:6]
     with zipfile.ZipFile(made) as archive:
         assert {info.date_time for info in archive.infolist()} == {tuple(wanted)}
+
+
+def test_libraries_of_the_wheel_that_nothing_led_to(workshop: Workshop, tmp_path: Path) -> None:
+    """A module is led to the wheel's own library, and that to what it needs; nothing comes along.
+
+    As torch's programs, which find their libraries only where they were built.
+    """
+    inner = workshop.library("deep", "deep", "41")
+    outer = workshop.library("shallow", "shallow", "deep() + 1", needs=[inner])
+    bare = workshop.files.library(
+        "libshallow.so.1", soname="libshallow.so.1", needs=[inner],
+        source="extern int deep(void);\nint shallow(void) { return deep() + 1; }\n",
+    )  # fmt: skip
+    module = workshop.module("shallow()", [outer], runpath="/nowhere")
+    wheel = wheel_of(
+        module,
+        **{
+            "made/lib/libshallow.so.1": bare.read_bytes(),
+            "made/more/lib/libdeep.so.1": inner.read_bytes(),
+            "made/far/away/libdeep.so.1": b"no library",
+        },
+    )
+    # A library of the system is not asked for what the wheel has.
+    done = repaired(wheel.write(tmp_path), tmp_path / "out", libs=(inner.parent,))
+    assert not done.grafts
+    site = installed(done.path, tmp_path / "in")
+    facts = read_elf(site / "made" / EXT)
+    assert facts is not None
+    assert facts.rpath == "$ORIGIN/lib"
+    assert value_of(site) == "42"
+    again = repaired(done.path, tmp_path / "again")
+    assert Path(again.path).read_bytes() == Path(done.path).read_bytes()

@@ -255,6 +255,13 @@ def test_paths_of_the_store_are_found_where_they_are(tmp_path: Path) -> None:
     debug = ElfBuilder(tmp_path).library("debug.so", source="int x;\n", flags=flags)
     kinds = {each.kind for each in store_paths(str(debug), "debug.so", ["/nix/store"])}
     assert kinds == {"debug path"}
+    # Across the seam of two pieces, and no more than a few.
+    long = tmp_path / "long"
+    paths = [f"{STORE}-{number}-x/lib" for number in range(9)]
+    long.write_bytes(bytes((1 << 20) - 20) + "\n".join(paths).encode())
+    told = [each.what for each in store_paths(str(long), "long", ["/nix/store"])]
+    assert told[-1] == paths[len(told) - 1]
+    assert len(told) == 3
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
     assert list(store_paths(str(empty), "empty", ["/nix/store"])) == []

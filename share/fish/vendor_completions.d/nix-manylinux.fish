@@ -76,7 +76,7 @@ complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l lib-dir -r 
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l allow-isa -r -d 'the instruction set that files may need (default: x86-64)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l sbom -r -d 'a bill of materials for dist-info: one that is written, or a file (default: none)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l packages -r -d 'JSON that says which packages folders are of: name, version, licences, source (default: none)'
-complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l compression -r -d 'for what is written anew; 0 stores it (default: 6)'
+complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l compression -r -d 'for what is written anew; 0 stores it (default: 5)'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from repair' -l max-size -r -d 'unpacked size of a wheel that is still believed (default: 64 GiB)'
 complete -c nix-manylinux -n __fish_use_subcommand -a check -d 'would everything load? changes nothing'
 complete -c nix-manylinux -n '__fish_seen_subcommand_from check' -s h -l help -d 'show this help message and exit'

@@ -163,8 +163,8 @@ def _repair(command: argparse.ArgumentParser) -> None:
         " (default: none)",
     )  # fmt: skip
     add(
-        "--compression", type=int, choices=range(10), default=6, metavar="0..9",
-        help="for what is written anew; 0 stores it (default: 6)",
+        "--compression", type=int, choices=range(10), default=5, metavar="0..9",
+        help="for what is written anew; 0 stores it (default: 5)",
     )  # fmt: skip
     add(
         "--max-size", type=size, metavar="BYTES",

@@ -8,13 +8,15 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.properties import dynamic_strings, needed_isa, wanted_symbols
 from nix_manylinux.repair.model import Finding, NotPortable
 from nix_manylinux.repair.needs import walk
+from nix_manylinux.repair.paths import from_to, search_path
 from nix_manylinux.repair.system import System, is_libpython, is_promised, loader_of, promised_names
 from nix_manylinux.report.verdict import architecture, libc_needed, libc_of, too_new
 from nix_manylinux.target.policy import floor, policy_for
+from nix_manylinux.tree.index import TreeIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.repair.model import RepairOptions
@@ -36,7 +38,9 @@ class Choice(Value):
     """The policy that was chosen, the platform tags for it, and what it takes to keep it.
 
     ``files`` are those that count: linked, for ``arch``, with the policy's libc or none.
-    ``others`` are the rest, which stay as they are; ``root`` is the tree of both.
+    ``others`` are the rest, which stay as they are; ``root`` is the tree of both. ``led``
+    are entries that lead a file, by its path, to libraries of the wheel that it needs and
+    that no search path led to.
     ``left`` are sonames that were excluded and are needed.
     """
 
@@ -46,6 +50,7 @@ class Choice(Value):
     root: str
     files: tuple[TreeFile, ...]
     others: tuple[TreeFile, ...]
+    led: Mapping[str, tuple[str, ...]]
     needs: Needs
     left: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -87,6 +92,7 @@ class Chooser:
             if policy.libc == self.libc and self.arch in policy.limits
         ]
         self.extra = self._runtime_grafts()
+        self._led: dict[str, tuple[str, ...]] = {}
 
     def _runtime_grafts(self) -> tuple[str, ...]:
         found = []
@@ -118,6 +124,7 @@ class Chooser:
                 where=where,
                 hint="give a wheel for one of the architectures of PEP 600 and PEP 656",
             )
+        self._lead_inside()
         fine = [policy for policy in self.known if not self._newer(policy)]
         fine = [policy for policy in fine if not self._forbidden(policy)]
         # An older policy that has to take more along is not worth it (auditwheel's rule).
@@ -150,6 +157,7 @@ class Chooser:
             root=self.facts.root,
             files=self.files,
             others=self._others,
+            led=self._led,
             needs=needs,
             left=tuple(sorted(left)),
             warnings=tuple(warnings),
@@ -177,6 +185,44 @@ class Chooser:
         return tuple(sorted(f"{each}_{self.arch}" for each in names))
 
     # What is in the way -----------------------------------------------------------
+
+    def _lead_inside(self) -> None:
+        """Lead files to libraries of the wheel that they need by name, and don't find.
+
+        The nearest of that name; then what it needs itself, and so on. The disk shows files
+        with the entries that they will have.
+        """
+        tree = TreeIndex((self.facts,))
+        by_label = {file.label: file for file in self.files}
+        newest = self.known[-1]
+        names = promised_names(newest, self.policies, self.arch)
+        machine, disk = self.files[0].facts.machine, self.libraries.disk
+        while True:
+            system = System(
+                disk, self.facts.root, machine, lambda name: is_promised(names, self.libc, name)
+            )
+            needs = walk(loader_of(system, machine, newest), self.facts.root, self.files)
+            found = False
+            for (name, _), labels in needs.missing.items():
+                for file in filter(None, map(by_label.get, labels)):
+                    found |= self._lead(tree, file, name)
+            if not found:
+                return
+
+    def _lead(self, tree: TreeIndex, file: TreeFile, name: str) -> bool:
+        path = f"{self.facts.root}/{file.path}"
+        near = [each for each in tree.near(name, 0, path) if each.rpartition("/")[2] == name]
+        if not near:
+            return False
+        inner = near[0].rpartition("/")[0][len(self.facts.root) + 1 :]
+        entries = search_path(self._led.get(path, ()), [from_to(file.path, inner)])
+        if entries == self._led.get(path):
+            return False
+        self._led[path] = entries
+        raw = ":".join((*file.facts.search_path, *entries))
+        facts = replace(file.facts, rpath=raw, runpath=None)
+        self.libraries.disk.learn(path, facts)
+        return True
 
     def _needs(self, policy: Policy) -> tuple[Needs, frozenset[str]]:
         """Walk by a policy; those that promise alike, as far as anybody asks, share one walk."""

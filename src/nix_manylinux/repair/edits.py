@@ -78,7 +78,8 @@ class Editor:
         names = self._new_names(links)
         # No entry leads from the folder of scripts to site-packages, or the other way.
         kept = kept_entries(facts, self._root, file.path) if path == file.path else []
-        more = [from_to(path, self._folder)] if self._goes_to_grafts(file) else []
+        led = self.choice.led.get(f"{self._root}/{file.path}", ())
+        more = [*led, *([from_to(path, self._folder)] if self._goes_to_grafts(file) else [])]
         entries = search_path(kept, more)
         inherited = bool(more) or facts.runpath is None
         stays = entries == facts.search_path and inherited == (facts.runpath is None)

@@ -56,7 +56,7 @@ class RepairOptions(Value):
     graft: tuple[str, ...] = ()
     strip: bool = False
     lib_dir: str | None = None
-    compression: int = 6
+    compression: int = 5
     sbom: str | None = None
     packages: tuple[Package, ...] = ()
     stores: tuple[str, ...] = ("/nix/store",)

@@ -136,7 +136,7 @@ def _repair(
                 work.members.extra[own] = fresh
             work.document(file_name)
         output = os.path.join(output_dir, file_name)
-        members = work.members
+        loads, members = work.loads(), work.members
         digest = ""
 
         def check(written: str) -> None:
@@ -167,7 +167,7 @@ def _repair(
             grafts=tuple(work.grafts),
             edited=tuple(sorted(members.changed)),
             left=choice.left if choice else (),
-            loads=work.loads(),
+            loads=loads,
             warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
         )
 
