@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Setup hook: links what a build took from manylinux wheels to the libraries of
 # its inputs. Bash gathers and calls here, every decision is the command's.
-# docs/nix.md lists the variables and functions.
+# docs/nix-hooks.md lists the variables and functions.
 
 # Libraries are gathered for the platform that the package is for. From any
 # other place than nativeBuildInputs there would be none, and an unpatched

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Setup hook: installs the wheels in dist/, as nixpkgs' pypaInstallHook does, on
-# all cores. docs/nix.md tells what is the same and what is not.
+# all cores. docs/nix-hooks.md tells what is the same and what is not.
 
 # The hook of the top level and that of a Python set may meet in one build.
 if [[ -n ${_manylinuxInstallSourced-} ]]; then

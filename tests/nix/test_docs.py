@@ -1,4 +1,4 @@
-"""docs/nix.md: every expression in it evaluates, and gives what it says."""
+"""The documents on Nix: every expression in them evaluates, and gives what it says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.support.sets import STAND_INS, packages
 
 pytestmark = pytest.mark.nix
 
-TEXT = (ROOT / "docs/nix.md").read_text()
+FILES = [ROOT / "docs" / f"nix{part}.md" for part in ("", "-inputs", "-hooks", "-lib")]
+TEXT = "".join(path.read_text() for path in FILES)
 
 #: What a whole nixpkgs has and the rings lack.
 MORE = """(final: prev: builtins.listToAttrs (map (name: {
@@ -31,22 +32,24 @@ MORE = """(final: prev: builtins.listToAttrs (map (name: {
 
 
 class Example(NamedTuple):
-    """One block of the document; ``select`` and ``result`` are what its last comment says."""
+    """One block of a document; ``select`` and ``result`` are what its last comment says."""
 
-    line: int
+    place: str
     body: str
     select: str | None
     result: str | None
 
 
 def examples() -> list[Example]:
-    """Read all blocks of Nix in the document."""
+    """Read all blocks of Nix in the documents."""
     found = []
-    for match in re.finditer(r"^```nix\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
-        comment = re.search(r"^# (\S*) ?=> (.*)$", match[1], re.MULTILINE)
-        line = TEXT.count("\n", 0, match.start()) + 1
-        select, result = (comment[1], comment[2]) if comment else (None, None)
-        found.append(Example(line, match[1], select, result))
+    for path in FILES:
+        text = path.read_text()
+        for match in re.finditer(r"^```nix\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            comment = re.search(r"^# (\S*) ?=> (.*)$", match[1], re.MULTILINE)
+            place = f"{path.stem} {text.count(chr(10), 0, match.start()) + 1}"
+            select, result = (comment[1], comment[2]) if comment else (None, None)
+            found.append(Example(place, match[1], select, result))
     return found
 
 
@@ -62,7 +65,7 @@ PYTHON = 'interpreter { pythonVersion = "3.11.5"; arch = "x86_64"; libcVersion =
 
 def line_of(example: Example) -> str:
     """Name an example by where it stands."""
-    return f"line {example.line}"
+    return example.place
 
 
 @pytest.mark.parametrize("example", RESULTS, ids=line_of)
