@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -128,10 +129,22 @@ class Builder:
 
     def delete(self) -> None:
         """Delete what was built, `dist` outputs too."""
-        outputs = [f"{path}-dist" for path in self.paths]
-        known = [path for path in (*self.paths, *outputs) if os.path.exists(path)]
-        command = ["nix-store", "--delete", "--ignore-liveness", *known]
-        subprocess.run(command, env=self.nix.environment, check=False, capture_output=True)
+        for path in self.paths:
+            (recipe,) = self._store("--query", "--deriver", path)
+            outputs = [
+                each for each in self._store("--query", "--outputs", recipe) if os.path.exists(each)
+            ]
+            self._store("--delete", "--ignore-liveness", *outputs)
+
+    def _store(self, *words: str) -> list[str]:
+        done = subprocess.run(
+            ["nix-store", *words],
+            env=self.nix.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.split()
 
 
 def shown(each: Time) -> str:
@@ -145,17 +158,14 @@ def builds(wheels: Mapping[str, str], rounds: int) -> str:
     for requirement, policy in wheels.items():
         builder = Builder(requirement, policy)
         try:
-            found = in_turns(
-                {way: lambda way=way: builder.fresh(way) for way in WAYS},
-                rounds,  # type: ignore[misc]
-            )
+            found = in_turns({way: partial(builder.fresh, way) for way in WAYS}, rounds)
         finally:
             builder.delete()
-        ours, others = found["ours"], [found[way] for way in WAYS[1:]]
-        rows.append([requirement, shown(ours)])
-        for other in others:
-            rows[-1] += [shown(other), f"{ours.wall / other.wall:.2f}"]
-        sys.stderr.write(f"{rows[-1]}\n")
+        row = [requirement, shown(found["ours"])]
+        for way in WAYS[1:]:
+            row += [shown(found[way]), f"{found['ours'].wall / found[way].wall:.2f}"]
+        rows.append(row)
+        sys.stderr.write(f"{row}\n")
     heads = ["a whole build", "ours", "autoPatchelfHook", "ratio", "no patching", "ratio"]
     return table("Whole builds", heads, rows)
 
@@ -192,61 +202,47 @@ def _memory(pid: int) -> int:
 
 def installs(wheels: Mapping[str, str], rounds: int) -> str:
     """Time installing alone, bytecode included."""
-    uv = shutil.which("uv")
     rows = []
     for requirement, policy in wheels.items():
-        builder = Builder(requirement, policy)
-        tool = f"{builder.build('nix-manylinux')}/bin/nix-manylinux"
-        python = f"{builder.build('python')}/bin/python3.11"
-        library = f"{builder.build('installer')}/lib/python3.11/site-packages"
-        settings = {"SOURCE_DATE_EPOCH": "315532800", "PYTHONPATH": library, "PYTHONHASHSEED": "0"}
-        with workshop() as folder:
-            prefix, path = str(folder / "prefix"), str(builder.wheel)
-            commands = {
-                "ours": [
-                    tool,
-                    "install",
-                    "-q",
-                    "--no-link",
-                    "--python",
-                    python,
-                    "--prefix",
-                    prefix,
-                    path,
-                ],
-                "installer": [python, "-W", "ignore", "-m", "installer", "--prefix", prefix, path],
-            }
-            if uv:
-                commands["uv"] = [uv, "pip", "install", "-q", "--no-deps", "--compile-bytecode"]
-                commands["uv"] += ["--no-cache", "--python", python, "--prefix", prefix, path]
+        rows.append([requirement, *_install(Builder(requirement, policy), rounds)])
+        sys.stderr.write(f"{rows[-1]}\n")
+    heads = ["installing alone", "ours", "peak memory", "installer", "ratio", "uv", "ratio"]
+    return table("Installing", heads[: len(rows[0])], rows)
 
-            def clear() -> None:
-                # Not deleted: ext4 passes by the inodes of what was deleted seconds ago.
-                if os.path.exists(prefix):
-                    os.rename(prefix, f"{prefix}-{time.time_ns()}")
 
-            def run(command: Sequence[str]) -> None:
-                subprocess.run(
-                    command, check=True, env={**os.environ, **settings}, capture_output=True
-                )
+def _install(builder: Builder, rounds: int) -> list[str]:
+    tool = f"{builder.build('nix-manylinux')}/bin/nix-manylinux"
+    python = f"{builder.build('python')}/bin/python3.11"
+    library = f"{builder.build('installer')}/lib/python3.11/site-packages"
+    settings = {"SOURCE_DATE_EPOCH": "315532800", "PYTHONPATH": library, "PYTHONHASHSEED": "0"}
+    uv = shutil.which("uv")
+    with workshop() as folder:
+        prefix, path = str(folder / "prefix"), str(builder.wheel)
+        commands = {
+            "ours": [tool, "install", "-q", "--no-link", "--python", python, "--prefix", prefix],
+            "installer": [python, "-W", "ignore", "-m", "installer", "--prefix", prefix],
+        }
+        if uv:
+            commands["uv"] = [uv, "pip", "install", "-q", "--no-deps", "--compile-bytecode"]
+            commands["uv"] += ["--no-cache", "--python", python, "--prefix", prefix]
 
-            found = in_turns(
-                {name: lambda c=c: run(c) for name, c in commands.items()},  # type: ignore[misc]
-                rounds,
-                before=clear,
-            )
-            row = [requirement]
-            for name, command in commands.items():
-                clear()
-                row += [shown(found[name])]
-                if name != "ours":
-                    row.append(f"{found['ours'].wall / found[name].wall:.2f}")
-                else:
-                    row.append(f"{peak(command, settings) / 1e6:.0f} MB")
-            rows.append(row)
-            sys.stderr.write(f"{row}\n")
-    heads = ["installing alone", "ours", "peak memory", "installer", "ratio"]
-    return table("Installing", [*heads, *(["uv", "ratio"] if uv else [])], rows)
+        def clear() -> None:
+            # Not deleted: ext4 passes by the inodes of what was deleted seconds ago.
+            if os.path.exists(prefix):
+                os.rename(prefix, f"{prefix}-{time.time_ns()}")
+
+        def run(name: str) -> None:
+            command = [*commands[name], path]
+            environment = {**os.environ, **settings}
+            subprocess.run(command, check=True, env=environment, capture_output=True)
+
+        found = in_turns({name: partial(run, name) for name in commands}, rounds, before=clear)
+        clear()
+        highest = peak([*commands["ours"], path], settings)
+        row = [shown(found["ours"]), f"{highest / 1e6:.0f} MB"]
+        for name in [*commands][1:]:
+            row += [shown(found[name]), f"{found['ours'].wall / found[name].wall:.2f}"]
+        return row
 
 
 def main() -> int:

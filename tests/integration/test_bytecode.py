@@ -35,7 +35,7 @@ TARGET = Target.from_interpreter(sys.executable)
 EPOCH = {"SOURCE_DATE_EPOCH": "315532800"}
 
 #: Compiles for seconds, and is read in no time.
-SLOW = b"x = [" + b"(1, 'a', lambda y: y * 2), " * 60_000 + b"]\n"
+SLOW = b"x = [" + b"(1, 'a', lambda y: y * 2), " * 20_000 + b"]\n"
 
 
 @pytest.fixture(scope="module")
