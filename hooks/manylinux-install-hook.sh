@@ -25,23 +25,30 @@ _manylinuxInstallGather() {
 
 addEnvHooks "${targetOffset:-0}" _manylinuxInstallGather
 
-manylinuxInstallPhase() {
-  echo "Executing manylinuxInstallPhase"
-  runHook preInstall
-
+# manylinuxInstallWheel WHEEL...
+# Installs wheels into $out, by one call: packages, commands, data, bytecode.
+# stdenv sets `out`, and the derivation the flags.
+# shellcheck disable=SC2154
+manylinuxInstallWheel() {
+  local -a flags=()
   if [[ -z $_manylinuxInstallPython ]]; then
-    echo "manylinuxInstallHook: ERROR: there is no Python among the inputs that it could install for" >&2
+    echo "manylinuxInstallHook: ERROR: there is no Python among the build inputs that it could install for" >&2
     return 1
   fi
-  local -a flags=()
   case $(declare -p manylinuxInstallFlags 2>/dev/null || true) in
   "declare -a"*) flags=("${manylinuxInstallFlags[@]}") ;;
   *) read -r -d '' -a flags <<<"${manylinuxInstallFlags-}" || true ;;
   esac
   # What the build has on PYTHONPATH must not reach the tool.
-  # shellcheck disable=SC2154
   env -u PYTHONPATH -u PYTHONHOME PYTHONNOUSERSITE=1 NO_COLOR=1 "@nixManylinux@" install --no-link \
-    "--python=$_manylinuxInstallPython" "--prefix=$out" "${flags[@]}" -- dist/*.whl
+    "--python=$_manylinuxInstallPython" "--prefix=$out" "${flags[@]}" -- "$@"
+}
+
+manylinuxInstallPhase() {
+  echo "Executing manylinuxInstallPhase"
+  runHook preInstall
+
+  manylinuxInstallWheel dist/*.whl
 
   export PYTHONPATH="$out/$_manylinuxInstallSitePackages:${PYTHONPATH-}"
 

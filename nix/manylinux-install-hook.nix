@@ -2,14 +2,18 @@
 # manylinuxFixupHook, the command is called by its store path and is no input.
 {
   lib,
+  callPackage,
   makeSetupHook,
   buildPackages,
 }:
 makeSetupHook {
   name = "manylinux-install-hook";
   substitutions.nixManylinux = lib.getExe buildPackages.nix-manylinux;
-  # Python sets refuse what is neither a package of theirs nor a hook.
-  passthru.provides.setupHook = true;
+  passthru = {
+    # Python sets refuse what is neither a package of theirs nor a hook.
+    provides.setupHook = true;
+    tests.installs = callPackage ./manylinux-install-hook-test.nix { };
+  };
   meta = {
     description = "Installs wheels as pypaInstallHook does, on all cores";
     license = lib.licenses.mit;

@@ -119,6 +119,7 @@ in
   };
   withoutDist = pkgs.buildManylinuxWheel { package = pkgs.nest; };
   hookTest = manylinuxFixupHook.tests.links;
+  installHookTest = pkgs.manylinuxInstallHook.tests.installs;
   inherit (fixtures) driver;
 
   # Nothing that is installed may look into the build's folder.

@@ -60,6 +60,30 @@ in
       echo "added = 1" >> $out/${pkgs.hostPython.sitePackages}/made/__init__.py
     '';
   };
+  # Any derivation can take a wheel.
+  plain = pkgs.stdenv.mkDerivation {
+    name = "plain";
+    src = (first { }).src;
+    dontUnpack = true;
+    strictDeps = true;
+    nativeBuildInputs = [
+      manylinuxFixupHook
+      manylinuxInstallHook
+    ];
+    buildInputs = [
+      pkgs.hostPython
+      pkgs.nest
+    ];
+    installPhase = "manylinuxInstallWheel $src";
+  };
+  withoutPython = pkgs.stdenv.mkDerivation {
+    name = "without-python";
+    src = (first { }).src;
+    dontUnpack = true;
+    strictDeps = true;
+    nativeBuildInputs = [ manylinuxInstallHook ];
+    installPhase = "manylinuxInstallWheel $src";
+  };
   # Usable alone: it installs, and links nothing.
   alone = first { nativeBuildInputs = [ manylinuxInstallHook ]; };
   noBytecode = first { manylinuxInstallFlags = [ "--no-compile-bytecode" ]; };

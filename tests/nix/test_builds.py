@@ -54,8 +54,9 @@ def test_a_wheel_is_linked_to_its_build_input(nix: Nix, case: str) -> None:
 
 
 def test_the_hook_carries_a_test(nix: Nix) -> None:
-    """What `manylinuxFixupHook.tests` holds builds, in any nixpkgs."""
+    """What `manylinuxFixupHook.tests` and `manylinuxInstallHook.tests` hold builds, anywhere."""
     assert nix.build("build.hookTest").path
+    assert nix.build("build.installHookTest").path
 
 
 def test_odd_names_are_patched_too(nix: Nix) -> None:

@@ -159,7 +159,8 @@ def test_every_variable_of_the_hook_is_named() -> None:
     assert {"manylinuxFixup", "addManylinuxSearchPath"} <= functions
     assert [name for name in sorted(variables | functions) if f"{name}" not in TEXT] == []
     more = (ROOT / "hooks/manylinux-install-hook.sh").read_text()
-    assert {*re.findall(r"\bdontUse\w+\b", more)} <= {*re.findall(r"\w+", TEXT)}
+    named = r"\b(?:dontUse\w+|manylinuxInstallWheel|manylinuxInstallFlags)\b"
+    assert {*re.findall(named, more)} <= {*re.findall(r"\w+", TEXT)}
     rows = re.findall(r"^\| `(\w+)` \| .* \| `(.*)` \|$", TEXT, re.MULTILINE)
     assert all(example.startswith(f"{name} = ") for name, example in rows)
     assert variables - functions <= {name for name, _ in rows}

@@ -94,6 +94,17 @@ def test_alone(nix: Nix, wheels: str) -> None:
     assert b"-nest-1" not in extension.read_bytes()
 
 
+def test_in_any_derivation(nix: Nix, wheels: str) -> None:
+    """`manylinuxInstallWheel` takes a wheel as the store has it, for the Python of the inputs."""
+    plain = Path(nix.build("install.plain", realWheels=wheels).path)
+    (extension,) = plain.glob("lib/*/site-packages/made/ext.so")
+    assert b"-nest-1" in extension.read_bytes()
+    assert list(plain.rglob("*.opt-1.pyc"))
+    assert contents(plain)
+    log = nix.fails("install.withoutPython", realWheels=wheels)
+    assert "no Python among the build inputs" in log
+
+
 @pytest.mark.parametrize("case", ["noBytecode", "structured"])
 def test_flags(nix: Nix, wheels: str, case: str) -> None:
     """`manylinuxInstallFlags` reach the command."""
