@@ -702,3 +702,39 @@ def test_libraries_of_the_wheel_that_nothing_led_to(workshop: Workshop, tmp_path
     assert value_of(site) == "42"
     again = repaired(done.path, tmp_path / "again")
     assert Path(again.path).read_bytes() == Path(done.path).read_bytes()
+
+
+def test_a_program_that_embeds_python_brings_it_along(workshop: Workshop, tmp_path: Path) -> None:
+    """Nobody loads it: what it needs is a need like any other; the module beside it has none."""
+    name = "libpython3.99.so.1.0"
+    place = workshop.folder("python")
+    python_library = workshop.files.library(
+        name, soname=name, source="int python(void) { return 42; }\n"
+    )
+    shutil.copy(python_library, place / name)
+    source = "extern int python(void);\nint main(void) { return python() - 42; }\n"
+    program = workshop.files.program(
+        "embeds", source=source, needs=[place / name], runpath=str(place)
+    )
+    made = wheel_of(
+        workshop.module("42", [], needed=[name]), **{"made/embeds": program.read_bytes()}
+    )
+    made.modes = {"made/embeds": 0o100755}
+    done = repaired(made.write(tmp_path), tmp_path / "out")
+    (graft,) = done.grafts
+    assert graft.wanted_by == ("made/embeds",)
+    site = installed(done.path, tmp_path / "in")
+    ran = system_sandbox(str(site)).run([str(site / "made/embeds")])
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert value_of(site) == "42"
+
+
+def test_what_is_excluded_may_be_in_the_wheel(workshop: Workshop, tmp_path: Path) -> None:
+    """A library that the wheel has is taken from there, whatever --exclude says; it is told."""
+    inner = workshop.library("within", "within", "42")
+    module = workshop.module("within()", [inner], runpath="$ORIGIN")
+    wheel = wheel_of(module, **{"made/libwithin.so.1": inner.read_bytes()})
+    done = repaired(wheel.write(tmp_path), tmp_path / "out", exclude=("libwithin.so",))
+    assert done.left == ()
+    assert done.warnings == ("nothing needs what --exclude libwithin.so names",)
+    assert value_of(installed(done.path, tmp_path / "in")) == "42"

@@ -9,7 +9,14 @@ from nix_manylinux.elf.properties import dynamic_strings, needed_isa, wanted_sym
 from nix_manylinux.repair.model import Finding, NotPortable
 from nix_manylinux.repair.needs import walk
 from nix_manylinux.repair.paths import from_to, search_path
-from nix_manylinux.repair.system import System, is_libpython, is_promised, loader_of, promised_names
+from nix_manylinux.repair.system import (
+    System,
+    embeds_python,
+    is_libpython,
+    is_promised,
+    loaders_of,
+    promised_names,
+)
 from nix_manylinux.report.verdict import architecture, libc_needed, libc_of, too_new
 from nix_manylinux.target.policy import floor, policy_for
 from nix_manylinux.tree.index import TreeIndex
@@ -145,6 +152,7 @@ class Chooser:
             f"{file.label} no longer names {name}: a Python that loads it has what it needs"
             for file in self.files
             for name in filter(is_libpython, file.facts.needed)
+            if not embeds_python(file.facts)
         ]
         warnings += [
             f"{file.label} is for another machine or libc; it stays as it is"
@@ -198,10 +206,18 @@ class Chooser:
         names = promised_names(newest, self.policies, self.arch)
         machine, disk = self.files[0].facts.machine, self.libraries.disk
         while True:
-            system = System(
-                disk, self.facts.root, machine, lambda name: is_promised(names, self.libc, name)
+            loaders = loaders_of(
+                lambda python: System(
+                    disk,
+                    self.facts.root,
+                    machine,
+                    lambda soname: is_promised(names, self.libc, soname),
+                    python=python,
+                ),
+                machine,
+                newest,
             )
-            needs = walk(loader_of(system, machine, newest), self.facts.root, self.files)
+            needs = walk(loaders, self.facts.root, self.files)
             found = False
             for (name, _), labels in needs.missing.items():
                 for file in filter(None, map(by_label.get, labels)):
@@ -231,23 +247,32 @@ class Chooser:
             asked = self._asked_for(known[0])
             if promised & asked == names & asked:
                 return known
-        left: set[str] = set()
+        machine, systems = self.files[0].facts.machine, list[System]()
 
-        def promised_or_left(soname: str) -> bool:
-            if is_promised(names, self.libc, soname):
-                return True
-            if self.options.excludes(soname):
-                left.add(soname)
-                return True
-            return False
+        def system(python: bool) -> System:  # noqa: FBT001 - what `loaders_of` calls
+            systems.append(
+                System(
+                    self.libraries.disk,
+                    self.facts.root,
+                    machine,
+                    lambda name: promises(name) or self.options.excludes(name),
+                    python=python,
+                )
+            )
+            return systems[-1]
 
-        machine = self.files[0].facts.machine
-        system = System(self.libraries.disk, self.facts.root, machine, promised_or_left)
-        loader = loader_of(
+        def promises(name: str) -> bool:
+            return is_promised(names, self.libc, name)
+
+        loaders = loaders_of(
             system, machine, policy, libraries=self.libraries.directories, version=_STRICT
         )
-        needs = walk(loader, self.facts.root, self.files, extra=self.extra)
-        found = needs, frozenset(left & {*system.taken})
+        needs = walk(loaders, self.facts.root, self.files, extra=self.extra)
+        taken = {name for each in systems for name in each.taken}
+        found = (
+            needs,
+            frozenset(name for name in taken if self.options.excludes(name) and not promises(name)),
+        )
         self._walks[names] = found
         return found
 

@@ -9,7 +9,7 @@ from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.model import Finding
 from nix_manylinux.repair.paths import from_to, kept_entries, search_path
-from nix_manylinux.repair.system import is_libpython
+from nix_manylinux.repair.system import embeds_python, is_libpython
 from nix_manylinux.wheel.open import SITE_PACKAGES
 
 TYPE_CHECKING = False
@@ -87,7 +87,7 @@ class Editor:
             search_path=None if stays else entries,
             inherited=inherited,
             replace_needed=names,
-            remove_needed=tuple(filter(is_libpython, facts.needed)),
+            remove_needed=() if embeds_python(facts) else tuple(filter(is_libpython, facts.needed)),
             interpreter=portable_interpreter(
                 facts.interpreter, self.choice.policy.libc, self.choice.arch
             ),

@@ -7,8 +7,9 @@ from nix_manylinux.repair.system import PROMISED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.loader import Loader
     from nix_manylinux.resolve.process import Process
     from nix_manylinux.tree.facts import TreeFile
@@ -35,24 +36,27 @@ class Needs(Value):
 
 
 def walk(
-    loader: Loader, root: str, files: Sequence[TreeFile], *, extra: Iterable[str] = ()
+    loaders: Callable[[ElfFacts | None], Loader],
+    root: str,
+    files: Sequence[TreeFile],
+    *,
+    extra: Iterable[str] = (),
 ) -> Needs:
-    """Load every file as the loader would, and note what it takes for whom.
+    """Load every file as its loader would, and note what it takes for whom.
 
     A file that lacks a library alone may have it from a file that loads it: then that is
     where it leads. ``extra`` are libraries that come along whatever needs them.
     """
-    walked = _Walk(loader, root)
+    walked = _Walk(loaders(None), root)
     for file in files:
-        walked.open(f"{root}/{file.path}")
+        walked.open(f"{root}/{file.path}", loaders(file.facts))
     for path in extra:
-        walked.open(path)
+        walked.open(path, loaders(None))
     return walked.result({f"{root}/{file.path}": file.label for file in files}, extra)
 
 
 class _Walk:
     def __init__(self, loader: Loader, root: str) -> None:
-        self._loader = loader
         self._real = loader.files.real
         self._root = f"{root}/"
         #: What a file takes when it is opened itself, and what in others' processes.
@@ -61,8 +65,8 @@ class _Walk:
         self._faults: dict[tuple[str, str, str, str], bool] = {}
         self._notes: dict[tuple[str, str], None] = {}
 
-    def open(self, path: str) -> None:
-        process = self._loader.open(path)
+    def open(self, path: str, loader: Loader) -> None:
+        process = loader.open(path)
         opened = self._real(path)
         self._own.setdefault(opened, {})
         for (wanting, name), got in process.links.items():

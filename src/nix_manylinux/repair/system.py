@@ -34,9 +34,17 @@ class System:
     """
 
     def __init__(
-        self, disk: Disk, root: str, machine: Machine, promised: Callable[[str], bool]
+        self,
+        disk: Disk,
+        root: str,
+        machine: Machine,
+        promised: Callable[[str], bool],
+        *,
+        python: bool = True,
     ) -> None:
         self._disk = disk
+        #: Whether a Python is there already, as for all that it loads.
+        self._python = python
         self._inside = f"{root}/"
         self._machine = machine
         self._promised = promised
@@ -45,12 +53,13 @@ class System:
 
     def find(self, directory: str, name: str) -> str | None:
         """Return the path of ``name`` in ``directory``, None where it can't be opened."""
+        promised = self._promised(name) or (self._python and is_libpython(name))
         if directory == PROMISED:
-            if not self._promised(name):
+            if not promised:
                 return None
             self.taken.add(name)
             return f"{PROMISED}/{name}"
-        if not f"{directory}/".startswith(self._inside) and self._promised(name):
+        if not f"{directory}/".startswith(self._inside) and promised:
             return None
         return self._disk.find(directory, name)
 
@@ -98,12 +107,36 @@ def loader_of(
     return Loader(target, system, default=(PROMISED, *libraries))
 
 
+def loaders_of(
+    make: Callable[[bool], System],
+    machine: Machine,
+    policy: Policy,
+    *,
+    libraries: tuple[str, ...] = (),
+    version: tuple[int, ...] | None = None,
+) -> Callable[[ElfFacts | None], Loader]:
+    """Give what gives the linker for a file: with a Python there, or without for a program.
+
+    ``make`` makes the system, with a Python or without.
+    """
+    known: dict[bool, Loader] = {}
+
+    def loader(facts: ElfFacts | None) -> Loader:
+        python = facts is None or not embeds_python(facts)
+        if python not in known:
+            known[python] = loader_of(
+                make(python), machine, policy, libraries=libraries, version=version
+            )
+        return known[python]
+
+    return loader
+
+
 def is_promised(names: frozenset[str], libc: str, soname: str) -> bool:
-    """Whether a policy promises a soname, or whoever loads the wheel has it: linker and Python."""
+    """Whether a policy promises a soname, its linker's among them."""
     return (
         soname in names
         or is_linker(soname)
-        or is_libpython(soname)
         or (libc == "musl" and soname.startswith(("libc.musl-", "ld-musl-")))
     )
 
@@ -112,6 +145,11 @@ def is_libpython(name: str) -> bool:
     """Whether a soname is Python's own.
 
     Extension modules need not name it, and must not (PEP 513): a Python loads them, and
-    most are not linked to it.
+    most are not linked to it. A program that embeds Python needs it as any other library.
     """
     return re.fullmatch(_LIBPYTHON, name) is not None
+
+
+def embeds_python(facts: ElfFacts) -> bool:
+    """Whether a file is a program that brings its Python along."""
+    return facts.kind is ElfKind.PROGRAM and any(map(is_libpython, facts.needed))

@@ -6,7 +6,12 @@ import os
 
 from nix_manylinux.base.errors import EditFailed
 from nix_manylinux.repair.needs import walk
-from nix_manylinux.repair.system import System, is_promised, loader_of, promised_names
+from nix_manylinux.repair.system import (
+    System,
+    is_promised,
+    loaders_of,
+    promised_names,
+)
 from nix_manylinux.report.verdict import too_new
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.unpack import unpack_and_scan
@@ -57,8 +62,13 @@ def verify(
         return is_promised(names, choice.policy.libc, soname) or options.excludes(soname)
 
     machine = choice.files[0].facts.machine
-    system = System(Disk(), facts.root, machine, promised)
-    needs = walk(loader_of(system, machine, choice.policy), facts.root, files)
+    disk = Disk()
+    loaders = loaders_of(
+        lambda python: System(disk, facts.root, machine, promised, python=python),
+        machine,
+        choice.policy,
+    )
+    needs = walk(loaders, facts.root, files)
     wrong = [
         f"{name} is missing: {', '.join(labels)}" for (name, _), labels in needs.missing.items()
     ]
