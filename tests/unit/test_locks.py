@@ -37,7 +37,7 @@ def locked(path: Path) -> list[tuple[Requirement, int]]:
 
 def test_there_is_one_for_each_purpose() -> None:
     """Those that `dev` and the tests read, and no other."""
-    names = ["demo-wheel.txt", "demo.txt", "stand-ins.txt", "test.txt"]
+    names = ["demo-wheel.txt", "demo.txt", "docs.txt", "stand-ins.txt", "test.txt"]
     assert [path.name for path in LOCKS] == names
 
 
@@ -58,6 +58,7 @@ def test_every_line_is_an_exact_version_with_hashes(path: Path) -> None:
     [
         ("test", ["dependencies", "test", "build", "requires"]),
         ("demo", ["dependencies", "demo", "build", "requires"]),
+        ("docs", ["docs", "build", "requires"]),
         ("stand-ins", ["stand-ins"]),
         ("demo-wheel", ["demo-wheel"]),
     ],

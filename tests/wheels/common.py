@@ -119,11 +119,13 @@ def is_offered(attribute: str) -> bool:
 
 
 def required(wheel: DescribedWheel) -> tuple[str, ...]:
-    """Name the projects that a wheel may require, whatever the markers and extras."""
+    """Name the projects that a wheel requires where no extra is asked for."""
     names = []
     for line in wheel.headers.get("requires-dist", ()):
         with contextlib.suppress(InvalidRequirement):  # as installers do
-            names.append(normalise_name(Requirement(line).name))
+            found = Requirement(line)
+            if found.marker is None or found.marker.evaluate({"extra": ""}):
+                names.append(normalise_name(found.name))
     return tuple(names)
 
 
