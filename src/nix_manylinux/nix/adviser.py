@@ -63,7 +63,10 @@ class Adviser:
         self._brought = {name for row in rows if row and (name := package_set(row.attr))}
         #: Stems of needed names that come with a wheel, and attributes that have them -> wheels
         self._siblings: dict[str, tuple[str, ...]] = {}
-        needed = {name for tree in trees for file in tree.files for name in file.facts.needed}
+        files_of_trees = [file for tree in trees for file in tree.files]
+        needed = {name for file in files_of_trees for name in file.facts.needed}
+        needed -= {file.facts.soname for file in files_of_trees}
+        needed -= {path.rpartition("/")[2] for file in files_of_trees for path in file.names}
         for name in sorted(needed):
             found = suggest(name, table)
             wheels = self._by_name(name) or found.wheels
