@@ -33,6 +33,8 @@ from nix_manylinux.elf.properties import (
 )
 from nix_manylinux.elf.read import parse_elf, read_elf
 from nix_manylinux.elf.strings import read_only_sonames
+from nix_manylinux.repair.model import NotPortable, RepairOptions
+from nix_manylinux.repair.wheel import repair_wheel
 from nix_manylinux.resolve.check import check_trees
 from nix_manylinux.resolve.loader import Loader
 from nix_manylinux.resolve.plan import Options, Outcome
@@ -271,6 +273,41 @@ def _properties_target(folder: str) -> tuple[list[Seed], Verdict]:
     return elf_seeds(folder), run
 
 
+def _unwritten(what: str) -> str:
+    """Give the word for a refusal, which is none of what was written already."""
+    assert "would not work" not in what, what
+    return refused(what)
+
+
+def _repair_target(folder: str) -> tuple[list[Seed], Verdict]:
+    libs, output = os.path.join(folder, "libs"), os.path.join(folder, "out")
+    os.makedirs(libs)
+
+    def run(data: bytes) -> str:
+        # The same damage in the module, in a library of the wheel, and in one that comes along.
+        with open(os.path.join(libs, "libneeded.so.1"), "wb") as file:
+            file.write(data)
+        made = MadeWheel(
+            tag="cp311-cp311-linux_x86_64",
+            files={"made/a.so": data, "made/libv.so.1": data, "made-1.0.data/scripts/p": data},
+        )
+        try:
+            done = repair_wheel(
+                made.write(folder),
+                output_dir=output,
+                libraries=LibraryIndex.from_directories([libs]),
+                options=RepairOptions(exclude=("libc.so.6",), compression=1),
+            )
+        except NotPortable as error:
+            return f"refused {sorted({finding.kind for finding in error.findings})}"
+        except NixManylinuxError as error:
+            return _unwritten(error.what)
+        os.unlink(done.path)
+        return f"taken {done.platforms} {len(done.grafts)} {len(done.edited)}"
+
+    return elf_seeds(folder), run
+
+
 _LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
 EDITS = (
     ElfEdit(search_path=_LONG),
@@ -493,6 +530,7 @@ TARGETS = (
     Target("metadata", _metadata_target, 4000),
     Target("elf-read", _read_target, 5000),
     Target("elf-properties", _properties_target, 2000),
+    Target("repair", _repair_target, 120),
     Target("elf-edit", _edit_target, 500),
     Target("loader", _loader_target, 1500),
     Target("resolve", _resolve_target, 600),

@@ -10,7 +10,7 @@ import os
 import shutil
 
 from nix_manylinux.base.digest import new_hash
-from nix_manylinux.base.errors import EditFailed, WriteFailed
+from nix_manylinux.base.errors import BadElf, EditFailed, WriteFailed
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
@@ -67,12 +67,24 @@ def copy_grafts(
             interpreter=portable_interpreter(facts.interpreter, libc, arch),
             remove_needed=tuple(filter(is_libpython, facts.needed)),
         )
-        edit_file(path, cleared, label=source)
+        edit(path, cleared, label=source)
         name = plain.get(source) or graft_name(os.path.basename(source), _hash(path))
         final = os.path.join(folder, name)
         os.replace(path, final)
         found[source] = Copied(source=source, path=final, name=name, facts=facts)
     return found
+
+
+def edit(path: str, changes: ElfEdit, *, label: str) -> None:
+    """Edit a file of the new wheel. Raises EditFailed, and BadElf for a broken one."""
+    try:
+        edit_file(path, changes, label=label)
+    except (BadElf, EditFailed) as error:
+        error.hint = (
+            "leave the library to the system that the wheel is installed on (--exclude SONAME),"
+            " or build it by another linker; please report it if it loads as it is"
+        )
+        raise
 
 
 def graft_name(name: str, digest: str) -> str:

@@ -11,11 +11,10 @@ from nix_manylinux.base.errors import BadOption, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field, replace
-from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.properties import has_symbols
 from nix_manylinux.repair.choose import Chooser
 from nix_manylinux.repair.edits import Editor
-from nix_manylinux.repair.grafts import copy_grafts, strip_file
+from nix_manylinux.repair.grafts import copy_grafts, edit, strip_file
 from nix_manylinux.repair.leftovers import store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_of
@@ -224,7 +223,7 @@ class _Work:
         self._edit_files(editor)
         wanting = self._wanting(choice, copied)
         for source, each in copied.items():
-            edit_file(each.path, editor.graft(each), label=source)
+            edit(each.path, editor.graft(each), label=source)
             member = f"{folder}/{each.name}"
             if member not in self.members.extra:
                 graft = _graft(each, member, wanting.get(source, ()))
@@ -251,7 +250,7 @@ class _Work:
                 self.members.allowed |= {each.moved, label}
                 self._moved[each.moved] = place
             if each.edit:
-                edit_file(path, each.edit, label=label)
+                edit(path, each.edit, label=label)
 
     @staticmethod
     def _wanting(choice: Choice, copied: Mapping[str, Copied]) -> dict[str, tuple[str, ...]]:
