@@ -105,7 +105,7 @@ def checked_file(name: object, digest: object, url: object, where: str) -> File:
     text = digest.removeprefix("sha256:").lower() if isinstance(digest, str) else ""
     if not _SHA256.fullmatch(text):
         raise BadLock(
-            f"{name} has no sha256, but {digest!r}",
+            f"{name} has no sha256{'' if digest is None else f', but {digest!r}'}",
             where=where,
             hint="lock again with a tool that writes sha256 digests: uv, pip lock, poetry",
         )
