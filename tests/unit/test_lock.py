@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from packaging import tags as reference
 from tests.support.elf import ElfBuilder
 from tests.support.locks import KINDS, PROJECT, Release, digest_of, poetry_lock, pylock, uv_lock
-from tests.support.wheels import MadeWheel
+from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
@@ -276,6 +276,27 @@ def test_needs(tmp_path: Path) -> None:
     assert found.drivers == ("libcuda.so.1",)
     assert found.unknown == ("libodd.so.9", "libzzz.so")
     assert found.nixpkgs == ()
+
+
+def test_needs_of_alternatives(tmp_path: Path) -> None:
+    """Of files for several CUDAs what a wheel of the environment has decides, else one FFmpeg's."""
+    tag = "py3-none-manylinux_2_17_x86_64"
+    plugins = {
+        f"aa/lib{stem}{n}.so": tiny_library("", f"lib{stem}.so.{n}")
+        for stem, versions in (("cublas", (12, 13)), ("avutil", (58, 60)))
+        for n in versions
+    }
+    made = {
+        "aa": MadeWheel(name="aa", tag=tag, files=plugins),
+        "bb": MadeWheel(
+            name="bb", tag=tag, files={"bb/libcublas.so.12": tiny_library("libcublas.so.12")}
+        ),
+    }
+    wheels = {name: describe_wheel(each.write(tmp_path)) for name, each in made.items()}
+    found = find_needs(wheels, {}, table=load_table(), policies=load_policies())["aa"]
+    assert found.wheels == ("bb",)
+    assert found.nixpkgs == ("ffmpeg.lib",)
+    assert found.unknown == ()
 
 
 def offline(tmp_path: Path) -> tuple[str, dict[str, str], Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
+from nix_manylinux.nix.packages import of_wheel
 from nix_manylinux.target.policy import LEGACY_FLOORS, parse_floor
 
 TYPE_CHECKING = False
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.nix.packages import Table
+    from nix_manylinux.nix.packages import Suggestion, Table
     from nix_manylinux.target.policy import Policies
 
 
@@ -55,7 +57,7 @@ def find_needs(
         lists |= {"drivers": set(), "unknown": set()}
         known = known_libraries(style_of(wheel), table, policies)
         adviser = Adviser(table, [wheel.facts], at_hand=wheels)
-        for soname in sorted({soname for soname, _ in outside_names(wheel.facts, known)}):
+        for soname in sorted(_wanted(wheel, known, brought, adviser)):
             owners = [owner for owner in brought.get(soname, ()) if owner != name]
             near = [owner for owner in owners if owner in closures[name]]
             near += [owner for owner in owners if name in closures[owner]]
@@ -72,6 +74,25 @@ def find_needs(
                 lists["unknown"].add(soname)
         found[name] = Needs(**{key: tuple(sorted(value)) for key, value in lists.items()})
     return found
+
+
+def _wanted(
+    wheel: DescribedWheel, known: set[str], brought: Mapping[str, Iterable[str]], adviser: Adviser
+) -> set[str]:
+    """Give what a wheel wants from outside; of files for several CUDAs or the like, one's."""
+
+    def advise(soname: str) -> Suggestion:
+        if soname in brought:
+            return of_wheel(soname, *brought[soname])
+        found = adviser.advise(soname)
+        # Nobody has asked for what is unfree or insecure.
+        return replace(found, kind="none") if found.is_sure and found.notes else found
+
+    lacking: dict[str, list[str]] = {}
+    for soname, file in outside_names(wheel.facts, known):
+        lacking.setdefault(file.path, []).append(soname)
+    left = {path for choice in find_choices(lacking, advise) for path in choice.left}
+    return {soname for path, names in lacking.items() if path not in left for soname in names}
 
 
 def style_of(wheel: DescribedWheel) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.packages import Suggestion
 
 #: "libtorchcodec_core7", "libbitsandbytes_cuda128": what differs is at the end.
-_NUMBERED = re.compile(r"(?P<stem>.+?)[_-]?[a-z]*[0-9]+")
+_NUMBERED = re.compile(r"(?P<stem>.+?)(?:[_-][a-z]*)?[0-9]+")
 
 
 class Alternative(NamedTuple):
@@ -47,8 +47,8 @@ def find_choices(
     """Find what is a choice. ``wanted`` are the names that files lack, by the files' labels.
 
     Files in one folder whose names differ in the last number, or word with a number, are
-    alternatives where they want one library in several versions, each another one. What
-    nixpkgs has nothing for is never taken where it has something for another one.
+    alternatives where they want one library in several versions, each another one. First
+    comes what wheels have all for, last what nixpkgs has nothing for.
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for label in sorted(wanted):
@@ -56,32 +56,60 @@ def find_choices(
         match = _NUMBERED.fullmatch(base.partition(".so")[0])
         if match:
             groups.setdefault((folder, match["stem"]), []).append(label)
-    members = [label for group in groups.values() if _differ(group, wanted) for label in group]
+    families = _families(list(groups.values()), wanted)
+    members = {label for family in families for label in family}
     # What all kinds of files want has nothing to do with the choice.
     shared = {name for label, names in wanted.items() if label not in members for name in names}
-    for one, other in combinations(members, 2):
-        if _conflict(wanted[one], wanted[other]):
-            shared |= {*wanted[one]} & {*wanted[other]}
-    # Files of several groups that want the same belong together: an FFmpeg's core and its hooks.
-    by_folder: dict[str, dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]]] = {}
-    for label in members:
-        found = [advise(name) for name in sorted(set(wanted[label]) - shared)]
-        found = [each for each in found if each.kind not in {"driver", "wheel"}]
+    for family in families:
+        for one, other in combinations(family, 2):
+            if _conflict(wanted[one], wanted[other]):
+                shared |= {*wanted[one]} & {*wanted[other]}
+    return tuple(filter(None, (_choose(each, wanted, shared, advise) for each in families)))
+
+
+def _families(
+    groups: Iterable[list[str]], wanted: Mapping[str, Collection[str]]
+) -> list[list[str]]:
+    """Keep groups of alternatives; those of one folder that differ in the same are one family.
+
+    An FFmpeg's core and its hooks are two groups.
+    """
+    families: list[tuple[str, set[str], list[str]]] = []
+    for group in groups:
+        stems = _differing(group, wanted)
+        folder = group[0].rpartition("/")[0]
+        if not stems:
+            continue
+        near = [each for each in families if each[0] == folder and each[1] & stems]
+        if near:
+            near[0][1].update(stems)
+            near[0][2].extend(group)
+        else:
+            families.append((folder, stems, [*group]))
+    return [labels for _, _, labels in families]
+
+
+def _choose(
+    family: Iterable[str],
+    wanted: Mapping[str, Collection[str]],
+    shared: set[str],
+    advise: Callable[[str], Suggestion],
+) -> Choice | None:
+    options: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for label in family:
+        own = sorted(set(wanted[label]) - shared)
+        if not own:
+            continue
+        found = [each for each in map(advise, own) if each.kind not in {"driver", "wheel"}]
         attributes = tuple(sorted({each.attribute for each in found if each.is_sure}))
         lacking = tuple(sorted({each.soname for each in found if not each.is_sure}))
-        options = by_folder.setdefault(label.rpartition("/")[0], {})
         options.setdefault((attributes, lacking), []).append(label)
-    choices = []
-    for options in by_folder.values():
-        alternatives = [
-            Alternative(tuple(files), attributes, lacking)
-            for (attributes, lacking), files in options.items()
-            if attributes or lacking
-        ]
-        alternatives.sort(key=lambda each: (bool(each.lacking), each.attributes, each.lacking))
-        if len(alternatives) > 1:
-            choices.append(Choice(alternatives[0], tuple(alternatives[1:])))
-    return tuple(choices)
+    alternatives = [
+        Alternative(tuple(sorted(files)), attributes, lacking)
+        for (attributes, lacking), files in options.items()
+    ]
+    alternatives.sort(key=lambda each: (bool(each.lacking), each.attributes, each.lacking))
+    return Choice(alternatives[0], tuple(alternatives[1:])) if len(alternatives) > 1 else None
 
 
 def choice_text(choice: Choice) -> list[str]:
@@ -116,14 +144,14 @@ def _conflict(one: Iterable[str], other: Iterable[str]) -> bool:
     return any(versions.get(stem, version) != version for stem, _, version in others)
 
 
-def _differ(group: list[str], wanted: Mapping[str, Collection[str]]) -> bool:
-    """Whether a library is wanted in several versions, and by no file in two."""
+def _differing(group: Iterable[str], wanted: Mapping[str, Collection[str]]) -> set[str]:
+    """Give the libraries that are wanted in several versions, by no file in two; else nothing."""
     versions: dict[str, set[str]] = {}
     for label in group:
         own: dict[str, str] = {}
         for name in wanted[label]:
             stem, _, version = name.partition(".so")
             if own.setdefault(stem, version) != version:
-                return False
+                return set()
             versions.setdefault(stem, set()).add(version)
-    return any(len(found) > 1 for found in versions.values())
+    return {stem for stem, found in versions.items() if len(found) > 1}
