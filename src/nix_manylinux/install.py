@@ -14,7 +14,7 @@ from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.wheel.install import Installations
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
-from nix_manylinux.write.bytecode import compile_bytecode
+from nix_manylinux.write.bytecode import compiler
 from nix_manylinux.write.install import staged
 
 TYPE_CHECKING = False
@@ -68,7 +68,18 @@ def install_wheel(
             path = os.fspath(each)
             check_compatible(parse_wheel_name(path).tags, target, where=os.path.basename(path))
             opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))
+        modules = any(m.name.endswith(".py") for it in opened for m in it.members)
         staging = stack.enter_context(staged(home))
+        compile_all = stack.enter_context(
+            compiler(
+                python=python,
+                staging=staging,
+                prefix=home,
+                levels=compile_levels if modules else (),
+                cores=cores or len(os.sched_getaffinity(0)),
+                environment=plain_environment(environment or {}),
+            )
+        )
         wheels = Installations(
             opened, scheme=scheme, prefix=home, staging=staging, interpreter=python, signed=link
         )
@@ -84,15 +95,7 @@ def install_wheel(
             facts = TreeFacts(root=home, files=(), distributions=distributions)
             report = Report(plan=Plan(target=target, trees=(facts,), files=()))
         wheels.finish(changed)
-        compile_bytecode(
-            wheels.modules,
-            python=python,
-            staging=staging,
-            prefix=home,
-            levels=compile_levels,
-            cores=cores or os.cpu_count() or 1,
-            environment=plain_environment(environment or {}),
-        )
+        compile_all(wheels.modules)
         plan = report.plan
         return replace(
             report,

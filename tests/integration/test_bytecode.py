@@ -23,7 +23,7 @@ from tests.support.trees import snapshot
 from tests.support.wheels import MadeWheel
 
 from nix_manylinux import LibraryIndex, NixManylinuxError, Target, install_wheel
-from nix_manylinux.write.bytecode import compile_bytecode
+from nix_manylinux.write.bytecode import compiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,15 +103,15 @@ def compiled(
         place = folder / f"{number // 40}"
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place / f"{number}_{path.name}")
-    compile_bytecode(
-        [str(path) for path in sorted(folder.rglob("*.py"))],
+    with compiler(
         python=sys.executable,
         staging=str(folder),
         prefix="/prefix",
         levels=levels,
         cores=cores,
         environment={**os.environ, **EPOCH},
-    )
+    ) as compile_all:
+        compile_all([str(path) for path in sorted(folder.rglob("*.py"))])
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.pyc")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from nix_manylinux.base.errors import WriteFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _SCRIPT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "compat", "compile_modules.py")
 
@@ -22,8 +23,8 @@ _INSTALLER = os.path.dirname(os.path.dirname(installer.__file__))
 _HINT = "leave the bytecode out with --no-compile-bytecode"
 
 
-def compile_bytecode(
-    modules: Iterable[str],
+@contextlib.contextmanager
+def compiler(
     *,
     python: str,
     staging: str,
@@ -31,22 +32,22 @@ def compile_bytecode(
     levels: Sequence[int],
     cores: int,
     environment: Mapping[str, str],
-) -> None:
-    """Compile ``modules``, paths in a staging folder, as files of the prefix.
+) -> Iterator[Callable[[Iterable[str]], None]]:
+    """Give a function that compiles modules, paths in a staging folder, as files of the prefix.
 
-    ``levels`` are the interpreter's optimisation levels. What it can't compile (modules for
-    other Pythons) is passed by, as installers do. Checked by time, or by hash where
-    SOURCE_DATE_EPOCH is set (py_compile's own rule). The bytecode doesn't depend on ``cores``,
-    the number of processes; it is what PyPA's installer gives.
-    When this is left, by whatever way, no process works on. Raises WriteFailed where ``python``
-    can't be run, or the bytecode not be written.
+    It is to be called once; what it needs is made ready meanwhile. ``levels`` are the
+    interpreter's optimisation levels. What it can't compile (modules for other Pythons) is
+    passed by, as installers do. Checked by time, or by hash where SOURCE_DATE_EPOCH is set
+    (py_compile's own rule). The bytecode doesn't depend on ``cores``, the number of
+    processes; it is what PyPA's installer gives. When this is left, by whatever way, no
+    process works on. Raises WriteFailed where ``python`` can't be run, or the bytecode
+    not be written.
     """
-    names = [name[len(staging) + 1 :] for name in modules]
-    if not names or not levels:
+    if not levels:
+        yield lambda _: None
         return
     words = [python, "-s", "-S", "-W", "ignore", _SCRIPT, str(cores)]
     words += [",".join(map(str, levels)), _INSTALLER]
-    told = "".join(f"{name}\0{prefix}/{name}\0" for name in names)
     try:
         process = subprocess.Popen(
             words,
@@ -62,22 +63,33 @@ def compile_bytecode(
         raise WriteFailed(
             f"can't be run to compile: {cause.strerror}", where=python, hint=_HINT
         ) from cause
-    try:
+
+    def compile_all(modules: Iterable[str]) -> None:
+        names = [name[len(staging) + 1 :] for name in modules]
+        told = "".join(f"{name}\0{prefix}/{name}\0" for name in names)
         # Both streams end when the last of its forks has ended.
         said, complained = process.communicate(os.fsencode(told))
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
-    if process.returncode == 0:
-        return
+        if process.returncode:
+            raise _failure(process.returncode, said, complained, python=python, prefix=prefix)
+
+    try:
+        yield compile_all
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def _failure(
+    status: int, said: bytes, complained: bytes, *, python: str, prefix: str
+) -> WriteFailed:
     number, _, name = said.partition(b" ")
-    if process.returncode == 1 and number.isdigit():
-        raise WriteFailed(
+    if status == 1 and number.isdigit():
+        return WriteFailed(
             f"can't be compiled: {os.strerror(int(number))}",
             where=f"{prefix}/{os.fsdecode(name)}",
             hint="make room there, or name another --prefix",
         )
     lines = complained.decode("utf-8", "replace").strip().splitlines()
-    why = lines[-1][:80] if lines else f"it ended with status {process.returncode}"
-    raise WriteFailed(f"can't compile: {why}", where=python, hint=_HINT)
+    why = lines[-1][:80] if lines else f"it ended with status {status}"
+    return WriteFailed(f"can't compile: {why}", where=python, hint=_HINT)
