@@ -57,6 +57,12 @@ def may_differ(source: bytes) -> bool:
     return re.search(r"\bassert\b|__debug__", text) is not None
 
 
+def may_hold_sets(path: str) -> bool:
+    """Whether a source could have a constant that is a set."""
+    with open(path, "rb") as file:
+        return b"{" in file.read()
+
+
 def compile_one(path: str, installed: str, levels: Sequence[int]) -> None:
     """Compile a source at each level."""
     first = ""
@@ -131,12 +137,12 @@ def lots(pairs: Iterable[Source]) -> Iterator[tuple[int, list[Source]]]:
 def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
     """Compile what standard input names; gives the exit status."""
     setattr(importlib._bootstrap_external, "_write_atomic", write)  # noqa: B010, SLF001 - types don't know it
-    sys.path += folders
-    with contextlib.suppress(Exception):  # this Python is not one that it is for
-        import installer.__main__  # noqa: F401, PLC0415
-    sys.path[len(sys.path) - len(folders) :] = []
-    # Asked last: who starts this has other things to do first.
     names = [os.fsdecode(name) for name in sys.stdin.buffer.read().split(b"\0")[:-1]]
+    if any(map(may_hold_sets, names[::2])):
+        sys.path += folders
+        with contextlib.suppress(Exception):  # this Python is not one that it is for
+            import installer.__main__  # noqa: F401, PLC0415
+        sys.path[len(sys.path) - len(folders) :] = []
     # The largest are begun first: the end is near for all at once.
     waiting = sorted(lots(zip(names[::2], names[1::2])), key=lambda lot: lot[0])
     running: set[int] = set()

@@ -17,7 +17,6 @@ from nix_manylinux.elf.read import read_elf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
 
     from nix_manylinux.elf.facts import ElfFacts, Machine
 
@@ -28,8 +27,10 @@ _PATIENCE = 60
 _PREFIX = "/@prefix@"
 
 #: Run isolated (-I) and without site (-S): nothing of the user's is imported.
+#: The answer is without json, whose import takes as long as all the rest: texts, each ended
+#: by a NUL; the schemes' are last, name, key and path of each folder.
 _QUERY = """
-import json, os, sys, sysconfig
+import os, sys, sysconfig
 names = {"venv", "posix_prefix"} & {*sysconfig.get_scheme_names()}
 bases = ("base", "platbase", "installed_base", "installed_platbase")
 variables = dict.fromkeys(bases, "/@prefix@")
@@ -37,13 +38,12 @@ try:
     program = os.readlink("/proc/self/exe")
 except OSError:
     program = sys.executable
-print(json.dumps({
-    "implementation": sys.implementation.name,
-    "version": sys.version_info[:2],
-    "suffix": sysconfig.get_config_var("EXT_SUFFIX"),
-    "program": program,
-    "schemes": {name: sysconfig.get_paths(name, variables) for name in names},
-}))
+said = [sys.implementation.name, *map(str, sys.version_info[:2])]
+said += [sysconfig.get_config_var("EXT_SUFFIX") or "", program]
+for name in names:
+    for key, path in sysconfig.get_paths(name, variables).items():
+        said += [name, key, path]
+sys.stdout.buffer.write(b"".join(os.fsencode(text) + bytes(1) for text in said))
 """
 
 #: What an extension module's name ends in, and what its version and flags are.
@@ -212,21 +212,17 @@ def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answe
             return None
         raise BadTarget(f"can't be run: {error.strerror}", where=path) from error
     try:
-        major, minor = said["version"]
-        return _Answer(
-            said["implementation"],
-            (major, minor),
-            said["suffix"] or "",
-            said["program"],
-            said["schemes"],
-        )
-    except (ValueError, TypeError, KeyError) as error:
+        implementation, major, minor, suffix, program, *folders = said
+        schemes: dict[str, dict[str, str]] = {}
+        for name, key, folder in zip(folders[::3], folders[1::3], folders[2::3], strict=True):
+            schemes.setdefault(name, {})[key] = folder
+        return _Answer(implementation, (int(major), int(minor)), suffix, program, schemes)
+    except ValueError as error:
         raise _no_interpreter(path, "it said nothing of use") from error
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
-    """Run an interpreter and read the JSON that it prints; `OSError` where it can't be started."""
-    import json  # noqa: PLC0415 (start-up)
+def _run(command: list[str], environment: Mapping[str, str]) -> list[str]:
+    """Run an interpreter and read the texts that it says; `OSError` where it can't be started."""
     import subprocess  # noqa: PLC0415 (start-up)
 
     try:
@@ -240,11 +236,11 @@ def _run(command: list[str], environment: Mapping[str, str]) -> Any:  # noqa: AN
         )
     except subprocess.TimeoutExpired as error:
         raise BadTarget(f"did not answer in {_PATIENCE} seconds", where=command[0]) from error
-    try:
-        return json.loads(done.stdout)
-    except ValueError as error:
+    said = os.fsdecode(done.stdout).split("\0")
+    if said.pop() or not said:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-        raise _no_interpreter(command[0], lines[-1][:80]) from error
+        raise _no_interpreter(command[0], lines[-1][:80])
+    return said
 
 
 def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:
