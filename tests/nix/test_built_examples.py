@@ -56,4 +56,4 @@ def test_output(nix: Nix, example: Path) -> None:
 
 def test_there_are_examples() -> None:
     """The examples were found where they are looked for."""
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
