@@ -23,6 +23,13 @@ FORBIDDEN = {
     "subprocess.getstatusoutput", "pickle.loads", "pickle.load", "marshal.loads", "os.chdir",
     "os.fork", "os.execv", "os.execvp", "os.spawnv", "pty.spawn", "input",
 }  # fmt: skip
+#: What runs in the interpreters that it is for, and not in ours, may do what its subject is.
+EXCUSED = {
+    # It compiles on all cores what its own process has loaded once.
+    "compat/compile_modules.py": {"os.fork"},
+    # It runs the sitecustomize that it stands before, as Python would.
+    "compat/venv_sitecustomize.py": {"compile", "exec"},
+}
 NETWORK = {"socket", "ssl", "http", "urllib.request", "ftplib", "smtplib", "asyncio", "xmlrpc"}
 
 
@@ -59,7 +66,10 @@ def faults_of(text: str) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_source(path: Path) -> None:
     """No shell, no evaluation of text, no network module, no command as one string."""
-    assert faults_of(path.read_text(encoding="utf-8")) == []
+    excused = EXCUSED.get(path.relative_to(SOURCE).as_posix(), set())
+    found = faults_of(path.read_text(encoding="utf-8"))
+    assert [fault for fault in found if fault.partition(": ")[2] not in excused] == []
+    assert excused <= {fault.partition(": ")[2] for fault in found}, "excused for nothing"
 
 
 @pytest.mark.parametrize(
