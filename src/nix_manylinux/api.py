@@ -266,7 +266,7 @@ def patch_wheel(
     output is read once more for it. ``progress`` as for `patch_wheel_tree`.
     """
     from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
-    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import python_source, unpack_and_scan  # noqa: PLC0415
     from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
     from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel  # noqa: PLC0415
@@ -279,7 +279,9 @@ def patch_wheel(
     check_compatible(name.tags, target, where=os.path.basename(path))
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
-        facts, _ = unpack_and_scan(opened, folder, progress=progress)
+        # The rule for optional files asks Python's.
+        also = python_source if options.missing == "leaves" else None
+        facts, _ = unpack_and_scan(opened, folder, also=also, progress=progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress

@@ -61,6 +61,24 @@ def test_what_is_a_leaf(name: str, source: str, is_leaf: bool, scene: Scene) -> 
         assert command("check", tree, *target).status == 1
 
 
+@pytest.mark.parametrize(
+    ("source", "is_leaf"),
+    [
+        ('path = here / "lib_odd.so"', False),
+        ('path = f"{here}/lib_odd.{ending}"', False),
+        ('path = here / "lib_oddly.so"', True),
+    ],
+)
+def test_what_python_names_is_no_leaf(source: str, is_leaf: bool, scene: Scene) -> None:  # noqa: FBT001
+    """Opened by ctypes, as lightgbm does; a library that it needs in turn is none either."""
+    put(scene, "pkg/lib/libinner.so", "libmissing.so.9")
+    put(scene, "pkg/lib/lib_odd.so", "libinner.so")
+    (scene.home / "tree" / SITE / "pkg" / "basic.py").write_text(f"{source}\n")
+    tree, target = str(scene.home / "tree"), target_options(scene.store)
+    done = command("patch", tree, *target, "--missing", "leaves", "--dry-run")
+    assert done.status == (0 if is_leaf else 1), done.stderr
+
+
 def test_what_others_need_is_no_leaf(scene: Scene) -> None:
     """A library that a module leads to, through others, must load; what a leaf needs need not."""
     put(scene, "pkg/m.abi3.so", "liba.so")

@@ -3,11 +3,13 @@
 A file that nothing else in the trees leads to, and that is neither a program nor a
 Python extension module, is found by nobody but a framework that looks for plugins, and
 takes those that load: Qt's for databases, drivers of vendors. What a program or a module
-that can be imported needs, directly or through others, is no such leaf.
+that can be imported needs, directly or through others, is no such leaf; nor is a library
+that the Python files of its package name (lightgbm opens lib_lightgbm.so by ctypes).
 """
 
 from __future__ import annotations
 
+import os
 import re
 
 from nix_manylinux.base.values import replace
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 #: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
 _TAGGED = re.compile(r"[^.]+\.(?:cpython-|abi3|pypy)[^/]*\.?so")
+#: What could be a library's name in Python's source, with or without what stands behind it.
+_WORD = re.compile(rb"\w[\w.+-]{2,}\w")
+#: Of generated tables nobody reads on.
+_MAX_SOURCE = 4 << 20
 _PLAIN = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
 
 
@@ -48,6 +54,18 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
         for name in each.file.names
     }
     queue = [each for each in plan.files if _is_entry(plan, each, disk, wanting)]
+    reached = _follow(queue, by_path, disk)
+    if not wanting <= reached:
+        sources = _Sources(plan)
+        named = [e for e in plan.files if e.file.label not in reached and sources.name(e)]
+        reached |= _follow(named, by_path, disk)
+    # Libraries outside of the trees are told by their paths: somebody led to them.
+    labels = {each.file.label for each in plan.files}
+    return reached | {label for label in wanting if label not in labels}
+
+
+def _follow(queue: list[FilePlan], by_path: dict[str, FilePlan], disk: Disk) -> set[str]:
+    """Give the labels of some files, and of all that they lead to."""
     reached = {each.file.label for each in queue}
     while queue:
         for resolution in queue.pop().resolutions:
@@ -55,9 +73,46 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
             if found is not None and found.file.label not in reached:
                 reached.add(found.file.label)
                 queue.append(found)
-    # Libraries outside of the trees are told by their paths: somebody led to them.
-    labels = {each.file.label for each in plan.files}
-    return reached | {label for label in wanting if label not in labels}
+    return reached
+
+
+class _Sources:
+    """The words of the Python files around the libraries, each package read once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._words: dict[str, set[bytes]] = {}
+
+    def name(self, each: FilePlan) -> bool:
+        """Whether the Python files of its package name a file, by what it is called there."""
+        tree = self._plan.trees[each.tree]
+        for name in each.file.names:
+            for site in tree.site_packages:
+                inner = name.removeprefix(f"{site}/")
+                if inner == name or "/" not in inner:
+                    continue
+                words = self._of(f"{tree.root}/{site}/{inner.partition('/')[0]}")
+                base = os.fsencode(inner.rpartition("/")[2])
+                if base in words or base.partition(b".so")[0] in words:
+                    return True
+        return False
+
+    def _of(self, package: str) -> set[bytes]:
+        if package not in self._words:
+            words = self._words[package] = set()
+            for folder, _, names in os.walk(package):
+                for name in names:
+                    if name.endswith(".py"):
+                        words.update(_WORD.findall(_read(os.path.join(folder, name))))
+        return self._words[package]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MAX_SOURCE)
+    except OSError:
+        return b""
 
 
 def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool:

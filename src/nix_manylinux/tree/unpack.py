@@ -53,7 +53,12 @@ def unpack_for_reading(
     """
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=max_size))
-    return unpack_and_scan(opened, folder, also=lambda n: n.endswith(".py") or is_script(n))
+    return unpack_and_scan(opened, folder, also=lambda n: python_source(n) or is_script(n))
+
+
+def python_source(name: str) -> bool:
+    """Whether a member is Python's source."""
+    return name.endswith(".py")
 
 
 def is_script(name: str) -> bool:
