@@ -14,6 +14,7 @@ import pytest
 from tests.nix.test_flake import project
 from tests.support.modules import Workshop, system_sandbox
 from tests.support.nix import ROOT, nix_path, run_nix
+from tests.support.rings import python as rings_python
 from tests.support.sets import packages
 from tests.support.wheels import MadeWheel
 
@@ -81,8 +82,10 @@ def test_the_commands_in_their_order(demo: Path, project: Path, tmp_path: Path) 
     shape = blocks("")[0].strip().replace("cp313", r"cp311").replace("2_34", r"\d+_\d+")
     assert re.fullmatch(shape, wheel)
     (tmp_path / "result").symlink_to(out)
-    # The document's own lines, with this Python, and no index asked.
-    script = venv.replace("python3 -m venv", f"{sys.executable} -m venv")
+    # The document's own lines, with the rings' Python, this one's pip, and no index asked.
+    made = f"{rings_python()[0]} -m venv --without-pip"
+    script = venv.replace("python3 -m venv", made)
+    script = script.replace("elsewhere/bin/pip", f"{sys.executable} -m pip --python elsewhere")
     *install, run = script.strip().splitlines()
     variables = {**os.environ, "PIP_NO_INDEX": "1", "PYTHONPATH": ""}
     subprocess.run(["sh", "-ec", "\n".join(install)], cwd=tmp_path, env=variables, check=True)
