@@ -75,7 +75,14 @@ class Disk:
         """Return the path with all links resolved: what tells one file from another."""
         known = self._real.get(path)
         if known is None:
-            known = self._real[path] = os.path.realpath(path)
+            folder, _, name = path.rpartition("/")
+            if path.startswith("/") and name not in {"", ".", ".."}:
+                # Asked of each folder once: realpath asks of every one each time.
+                known = f"{self.real(folder) if folder else ''}/{name}".replace("//", "/")
+                known = os.path.realpath(known) if os.path.islink(known) else known
+            else:
+                known = os.path.realpath(path)
+            self._real[path] = known
         return known
 
     def facts(self, path: str) -> ElfFacts | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from nix_manylinux.base.digest import encode_digest, new_hash
@@ -93,16 +92,25 @@ class Source(Value, kw_only=False):
     name: str
     elf: bool
 
+    def _link(self, path: str) -> bool:
+        """Give the file another name; false on another file system, or where it has too many."""
+        try:
+            try:
+                os.link(self.path, path, follow_symlinks=False)
+            except FileNotFoundError:  # the first file of its folder
+                make_folder(os.path.dirname(path), hint=ROOM)
+                os.link(self.path, path, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
     def put(self, output: Output, *, whole: bool) -> bool:
         """Do for the member what reading it would; says whether it is there."""
         if output.path is None or not (whole or self.elf or is_called_library(self.name)):
             return False
         try:
-            if self.elf:
-                with contextlib.suppress(OSError):  # another file system, or too many names
-                    make_folder(os.path.dirname(output.path), hint=ROOM)
-                    os.link(self.path, output.path, follow_symlinks=False)
-                    return True
+            if self.elf and self._link(output.path):
+                return True
             descriptor = output.create()
             try:
                 if whole or self.elf:
