@@ -50,6 +50,9 @@ def _repair(run: Run, wheel: str) -> int:
             strip=run.environment.get("STRIP") or "strip",
             source_date_epoch=run.epoch(),
             dry_run=run.arguments.dry_run,
+            # Nobody else hears of them.
+            sha256=run.arguments.json is not None,
+            loads=run.arguments.json is not None or not run.arguments.quiet,
             progress=run.console.progress,
         )
     except NixManylinuxError as error:

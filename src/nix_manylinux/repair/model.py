@@ -137,6 +137,7 @@ class NotPortable(NixManylinuxError):
 class RepairedWheel(Value):
     """A wheel that was written: its path, its tags, and what came along.
 
+    ``sha256`` is in hex, "" for a dry run, or if it was not asked for.
     ``platforms`` are the platform tags; none for a wheel without native code, which is
     only written anew. ``edited`` are the members that changed. ``left`` are sonames that the
     system has to have beyond the policy, as was asked; ``loads`` names that files may load

@@ -59,6 +59,8 @@ def repair_wheel(
     strip: str = "strip",
     source_date_epoch: int | None = None,
     dry_run: bool = False,
+    sha256: bool = True,
+    loads: bool = True,
     progress: Progress | None = None,
 ) -> RepairedWheel:
     """Write a wheel to ``output_dir`` that runs on any Linux which keeps a policy.
@@ -67,9 +69,11 @@ def repair_wheel(
     paths lead, else from ``libraries``. The same wheel and libraries, by their contents,
     give the same bytes. A wheel without native code is written anew, under its own name.
     ``strip`` is the command for ``RepairOptions.strip``; ``source_date_epoch`` (seconds)
-    dates all members, else they keep the input's dates. ``progress`` as for
-    `patch_wheel_tree`. Raises `NotPortable` with everything that is in the way,
-    `BadWheel`, `BadOption`, `EditFailed`, `WriteFailed`; then there is no output.
+    dates all members, else they keep the input's dates. ``sha256`` and ``loads`` (what may
+    be loaded at run time) are worth saying no to: for one the output is read once more, for
+    the other Python files are parsed. ``progress`` as for `patch_wheel_tree`. Raises
+    `NotPortable` with everything that is in the way, `BadWheel`, `BadOption`, `EditFailed`,
+    `WriteFailed`; then there is no output.
     """
     try:
         return _repair(
@@ -80,6 +84,8 @@ def repair_wheel(
             strip=strip,
             source_date_epoch=source_date_epoch,
             dry_run=dry_run,
+            sha256=sha256,
+            find_loads=loads,
             progress=progress,
         )
     except OSError as cause:  # of the scratch folder: everything else says what it was for
@@ -99,6 +105,8 @@ def _repair(
     strip: str,
     source_date_epoch: int | None,
     dry_run: bool,
+    sha256: bool,
+    find_loads: bool,
     progress: Progress | None,
 ) -> RepairedWheel:
     name = parse_wheel_name(path)
@@ -135,7 +143,7 @@ def _repair(
                 work.members.extra[own] = fresh
             work.document(file_name)
         output = os.path.join(output_dir, file_name)
-        loads, members = work.loads(), work.members
+        loads, members = work.loads() if find_loads else (), work.members
         digest = ""
 
         def check(written: str) -> None:
@@ -157,6 +165,7 @@ def _repair(
                 source_date_epoch=source_date_epoch,
                 compression=options.compression,
                 check=check if members.changed or members.extra else None,
+                sha256=sha256,
                 progress=progress,
             )
         return RepairedWheel(
