@@ -198,10 +198,10 @@ def test_direnv_is_told_what_to_watch(nix: Nix, folder: Path) -> None:
 
 
 def test_other_sitecustomize_modules_run(nix: Nix, folder: Path) -> None:
-    """The one of nixpkgs, which reads NIX_PYTHONPATH, runs behind ours."""
-    (folder / "thing.py").touch()
+    """The one of the interpreter runs behind ours: by it alone the rings have site-packages."""
     python = f"{nix.build('venv.interpreter').path}/bin/python3"
-    enter(nix, folder, f'NIX_PYTHONPATH="$PWD" {python} -Pc "import thing"')
+    place = f"sys.prefix + '/lib/{nix.python}/site-packages'"
+    enter(nix, folder, f'{python} -c "import sys; assert {place} in sys.path"')
 
 
 def test_the_settings(nix: Nix, folder: Path) -> None:
