@@ -8,10 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.nix.test_flake import project
+from tests.support import guides
+from tests.support.guides import take
 from tests.support.modules import Workshop, system_sandbox
 from tests.support.nix import ROOT, nix_path, run_nix
 from tests.support.rings import python as rings_python
@@ -41,10 +44,14 @@ ZSTD = """(final: prev: {
 })"""
 
 
-def blocks(language: str) -> list[str]:
-    """Give the document's blocks of one language, in their order."""
-    every = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    return [body for name, body in every if name == language]
+GUIDE = "docs/publish.md"
+BUILD, SHOW, *INSTALL, IMPORT, AGAIN, REPAIR = take(
+    GUIDE,
+    *("nix build .#wheel", "ls result/"),
+    *("python3 -m venv", "elsewhere/bin/pip", "elsewhere/bin/python"),
+    *("nix build .#wheel --rebuild", "nix-manylinux repair"),
+)
+blocks = partial(guides.blocks, GUIDE)
 
 
 @pytest.fixture
@@ -73,27 +80,25 @@ def test_the_commands_in_their_order(demo: Path, project: Path, tmp_path: Path) 
     for name, path in (("nixpkgs", nixpkgs), ("nix-manylinux", project)):
         inputs += ["--override-input", name, f"path:{path}"]
     inputs += ["--override-input", "nix-manylinux/nixpkgs", f"path:{nixpkgs}"]
-    build, venv, rebuild = blocks("sh")[:3]
-    assert build.splitlines() == ["nix build .#wheel", "ls result/"]
-    shown = run_nix(*build.splitlines()[0].replace(".#", f"path:{demo}#").split(), *inputs,
-                  "--no-link", "--json")  # fmt: skip
+    shown = run_nix(*BUILD.replace(".#", f"path:{demo}#").split(), *inputs,
+                    "--no-link", "--json")  # fmt: skip
     out = json.loads(shown)[0]["outputs"]["out"]
-    (wheel,) = os.listdir(out)
+    (tmp_path / "result").symlink_to(out)
+    listed = subprocess.run(SHOW.split(), cwd=tmp_path, capture_output=True, text=True, check=True)
+    wheel = listed.stdout.strip()
     shape = blocks("")[0].strip().replace("cp313", r"cp311").replace("2_34", r"\d+_\d+")
     assert re.fullmatch(shape, wheel)
-    (tmp_path / "result").symlink_to(out)
     # The document's own lines, with the rings' Python, this one's pip, and no index asked.
     made = f"{rings_python()[0]} -m venv --without-pip"
-    script = venv.replace("python3 -m venv", made)
+    script = "\n".join(INSTALL).replace("python3 -m venv", made)
     script = script.replace("elsewhere/bin/pip", f"{sys.executable} -m pip --python elsewhere")
-    *install, run = script.strip().splitlines()
     variables = {**os.environ, "PIP_NO_INDEX": "1", "PYTHONPATH": ""}
-    subprocess.run(["sh", "-ec", "\n".join(install)], cwd=tmp_path, env=variables, check=True)
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=variables, check=True)
     # The store is not to be seen there.
     box = system_sandbox(str(tmp_path / "elsewhere"))
-    ran = box.run(["/bin/sh", "-c", f"cd {tmp_path} && {run}"])
+    ran = box.run(["/bin/sh", "-c", f"cd {tmp_path} && {IMPORT}"])
     assert ran.stdout == "1.5.7\n", ran.stderr
-    run_nix(*rebuild.replace(".#", f"path:{demo}#").split(), *inputs, "--no-link")
+    run_nix(*AGAIN.replace(".#", f"path:{demo}#").split(), *inputs, "--no-link")
 
 
 def test_the_command_and_the_function(tmp_path: Path) -> None:
@@ -107,7 +112,7 @@ def test_the_command_and_the_function(tmp_path: Path) -> None:
     (tmp_path / "dist").mkdir()
     made.write(tmp_path / "dist")
     libs = str(one.parent)
-    command = next(each for each in blocks("sh") if "repair" in each).replace("/opt/lib", libs)
+    command = REPAIR.replace("/opt/lib", libs)
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     variables = {**os.environ, "PATH": path}
     subprocess.run(["sh", "-ec", command], cwd=tmp_path, env=variables, check=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
+from tests.support import guides
+from tests.support.guides import DOCUMENTS, EXCUSED, blocks, commands, taken
 from tests.wheels import terminal
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,38 @@ def test_all_are_in_the_index() -> None:
     assert [path.name for path in ROOT.glob("docs/*.md") if f"({path.name})" not in index] == [
         "README.md"
     ]
+
+
+def test_every_command_is_run() -> None:
+    """Each command in a block of shell is taken by a test of these modules, or is excused."""
+    importlib.import_module("tests.nix.test_guides")
+    importlib.import_module("tests.nix.test_publish")
+    shown = {command for document in DOCUMENTS for command in commands(document)}
+    assert shown - taken - set(EXCUSED) == set()
+    assert set(EXCUSED) - shown == set()
+    # What looks like a command stands in such a block, where it is found.
+    for document in DOCUMENTS:
+        for body in blocks(document, ""):
+            assert not body.startswith(("nix", "uv ", "pip ", "python", "$ ")), document
+
+
+def test_commands_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comments go, lines that go on are one command, and one that has no end is an error."""
+    monkeypatch.setattr(guides, "ROOT", tmp_path)
+    (tmp_path / "a.md").write_text(
+        "```sh\n# all of it\none a#b  # why\ntwo \\\n  x\nthree 'y\n z'\n```\n"
+        "```\nno command\n```\n"
+    )
+    assert [command.text for command in commands("a.md")] == [
+        *("one a#b", "two \\\n  x", "three 'y\n z'"),
+    ]
+    assert guides.take("a.md", "one") == ["one a#b"]
+    guides.taken.discard(guides.Command("a.md", "one a#b"))
+    with pytest.raises(LookupError):
+        guides.take("a.md", "four")
+    (tmp_path / "a.md").write_text("```sh\none 'x\n```\n")
+    with pytest.raises(ValueError, match="has no end"):
+        commands("a.md")
 
 
 def test_the_picture_is_of_what_is_printed() -> None:
