@@ -125,6 +125,29 @@ def wheel_if_here(start: str) -> str:
         pytest.xfail(str(error))
 
 
+def required(requirement: str) -> str:
+    """Give the path of a wheel that is on no list: what pip takes for this interpreter.
+
+    Kept beside the wheels of the lists. Raises `FetchError`, with what pip said.
+    """
+    place = os.path.join(
+        cache_directory(), "required", hashlib.sha256(requirement.encode()).hexdigest()[:16]
+    )
+    if not os.path.isdir(place):
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(place)) as scratch:
+            got = os.path.join(scratch, "got")
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+            command += ["--disable-pip-version-check", "--no-cache-dir", "--only-binary", ":all:"]
+            outcome = _pip([*command, "--dest", got, requirement])
+            if outcome.returncode != 0:
+                message = f"{requirement} can't be fetched:\n{outcome.stdout}{outcome.stderr}"
+                raise FetchError(message)
+            os.rename(got, place)
+    (file,) = os.listdir(place)
+    return os.path.join(place, file)
+
+
 def _fetch(entry: Entry, path: str) -> None:
     name, version, _, tags = parse_wheel_filename(entry.file)
     python = min(tag.interpreter for tag in tags)

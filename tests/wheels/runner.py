@@ -353,8 +353,8 @@ def companions(wheel: str, wheels: Iterable[str], extra: Sequence[str] = ()) -> 
     found: list[str] = []
 
     def visit(path: str) -> None:
-        for name in requirements(path):
-            other = by_name.get(canonicalize_name(name))
+        for requirement in requirements(path):
+            other = by_name.get(canonicalize_name(requirement.name))
             if other and other != wheel and other not in found:
                 visit(other)
                 found.append(other)
@@ -367,8 +367,8 @@ def companions(wheel: str, wheels: Iterable[str], extra: Sequence[str] = ()) -> 
     return found
 
 
-def requirements(wheel: str) -> list[str]:
-    """List the names in Requires-Dist that hold without extras."""
+def requirements(wheel: str) -> list[Requirement]:
+    """List what Requires-Dist names and what holds without extras."""
     with zipfile.ZipFile(wheel) as archive:
         (member,) = (
             name
@@ -377,4 +377,4 @@ def requirements(wheel: str) -> list[str]:
         )
         headers = HeaderParser().parsestr(archive.read(member).decode())
     found = [Requirement(text) for text in headers.get_all("Requires-Dist", [])]
-    return [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
