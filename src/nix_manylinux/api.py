@@ -187,6 +187,7 @@ def patch_wheel_tree(
             return replace(
                 report,
                 edits=applied.edits,
+                unedited=tuple(left),
                 stale_rows=applied.stale_rows,
                 dropped_rows=applied.dropped_rows,
                 warnings=(
@@ -316,7 +317,12 @@ def patch_wheel(
             sha256=sha256,
             progress=progress,
         )
-    report = replace(report, plan=plan, warnings=(*report.warnings, *left_alone(left)))
+    report = replace(
+        report,
+        plan=plan,
+        unedited=tuple(left),
+        warnings=(*report.warnings, *left_alone(left)),
+    )
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 

@@ -132,6 +132,7 @@ def _link(  # noqa: PLR0917 - the stages' own arguments
     return Report(
         plan=plan,
         edits=applied.edits,
+        unedited=tuple(left),
         references=plan_references(plan),
         warnings=tuple(left_alone(left)),
     )

@@ -90,6 +90,20 @@ def test_musl_finds_what_is_needed_by_name(scene: Scene, how: str) -> None:
     assert "dlopen" not in checked.stderr
 
 
+@pytest.mark.parametrize("flag", ["--filter", "--auxiliary"])
+def test_musl_looks_for_no_filter(scene: Scene, flag: str) -> None:
+    """It reads neither DT_FILTER nor DT_AUXILIARY: nothing is missing, and nothing is linked."""
+    source = "int go(void) { return 5; }"
+    flags = [f"-Wl,{flag}=libreal.so.1"]
+    user = scene.files.library("user.so", source=source, target="musl-gcc", libc=True, flags=flags)
+    scene.put("pkg/user.so", user)
+    path = scene.home / "tree" / SITE / "pkg/user.so"
+    for verb in ("patch", "check"):
+        done = command(verb, str(scene.home / "tree"), "--dynamic-linker", MUSL_LINKER)
+        assert done.status == 0, done.stderr
+    assert go(scene, musl_sandbox(str(scene.home)), path, "musl-gcc") == "5"
+
+
 def test_what_musl_will_not_find_is_told(scene: Scene) -> None:
     """A recommendation that nobody asked for, and a name that no file holds: a warning each."""
     files = scene.files

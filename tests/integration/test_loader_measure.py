@@ -25,6 +25,7 @@ from nix_manylinux.elf.edit import edit as writer
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.report.summary import report_json
 from nix_manylinux.resolve.plan import Options, Unresolved
 from nix_manylinux.target.target import from_running
 from nix_manylinux.tree.libraries import LibraryIndex
@@ -137,6 +138,9 @@ def test_a_file_that_no_loader_takes_is_left_alone(files: ElfBuilder, tmp_path: 
     cut = files.library(flags=["-s"]).read_bytes()[:3000]
     (tmp_path / "cut.so").write_bytes(cut)
     report = patched(tmp_path, [needed.parent])
+    ((damage,),) = (tree["damaged"] for tree in report_json("patch", report=report)["trees"])
+    assert damage["file"] == "cut.so"
+    assert damage["what"] in report.plan.warnings[0]
     assert [edit.label for edit in report.edits] == ["good.so"]
     assert any(text.startswith("cut.so: ") for text in report.plan.warnings)
     assert (tmp_path / "cut.so").read_bytes() == cut
@@ -189,6 +193,9 @@ def test_a_file_that_cannot_be_edited(
     assert report.warnings == (
         "bad.so can't be edited, and stays as it is: no layout could be proved safe",
     )
+    assert report_json("patch", report=report)["unedited"] == [
+        {"file": "bad.so", "what": "no layout could be proved safe"}
+    ]
     assert (tmp_path / "bad.so").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["bad.so", "good.so"]
 

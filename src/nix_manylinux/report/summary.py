@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, Report
     from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import Damage
 
 #: Version of report.schema.json.
 SCHEMA = 1
@@ -183,6 +184,7 @@ def report_json(
             }
             for e in edits
         ],
+        "unedited": _left(report.unedited if report else ()),
         "references": list(report.references) if report else [],
         "record": {
             "stale": report.stale_rows if report else 0,
@@ -222,9 +224,14 @@ def _trees(plan: Plan) -> list[dict[str, Any]]:
                 for d in tree.distributions
             ],
             "files": [_file(each) for each in plan.files if each.tree == position],
+            "damaged": _left(tree.damaged),
         }
         for position, tree in enumerate(plan.trees)
     ]
+
+
+def _left(files: Iterable[Damage]) -> list[dict[str, str]]:
+    return [{"file": each.label, "what": each.what} for each in files]
 
 
 def _file(each: FilePlan) -> dict[str, Any]:

@@ -150,8 +150,7 @@ class _Checker:
         path = f"{tree.root}/{file.path}"
         process = self.loader.open(path)
         resolutions = tuple(
-            self._resolution(path, file, name, process)
-            for name in dict.fromkeys((*facts.needed, *facts.filters))
+            self._resolution(path, file, name, process) for name in self.target.looks_for(facts)
         )
         if facts.kind is ElfKind.PROGRAM and facts.interpreter != self.target.dynamic_linker:
             self.problems.add(

@@ -99,7 +99,7 @@ class Loader:
                 self._add(process, self.target.libc_sonames[name], name, None)
         # Breadth first, in the order of DT_NEEDED, as _dl_map_object_deps does.
         for current in process.objects:
-            for name in (*current.facts.needed, *current.facts.filters):
+            for name in self.target.looks_for(current.facts):
                 self._need(process, current, name)
         opened = facts.kind is not ElfKind.PROGRAM
         if self.target.libc == "glibc":

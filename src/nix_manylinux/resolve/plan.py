@@ -148,10 +148,15 @@ class EditRecord(Value):
 
 
 class Report(Value):
-    """A plan and what came of it. ``edits`` is empty where nothing was to be done."""
+    """A plan and what came of it. ``edits`` is empty where nothing was to be done.
+
+    ``unedited`` are files that stay as they are because no edit of them could be proved
+    safe, which only ``Options.damaged="warn"`` allows; ``warnings`` tell of them too.
+    """
 
     plan: Plan
     edits: tuple[EditRecord, ...] = ()
+    unedited: tuple[Damage, ...] = ()
     stale_rows: int = 0
     dropped_rows: int = 0
     references: tuple[str, ...] = ()

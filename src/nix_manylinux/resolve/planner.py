@@ -191,7 +191,7 @@ class _Planner:
             return FilePlan(tree=tree, file=file, skipped=skipped, notes=notes, executable=allow)
         by_name = {
             name: self.resolver.resolve(tree, file, name)
-            for name in dict.fromkeys((*file.facts.needed, *file.facts.filters))
+            for name in self.target.looks_for(file.facts)
         }
         for r in (*self._auxiliary(tree, file), *self._noted(tree, file)):
             # A name that is needed and wished for has the outcome of the stronger claim.
@@ -254,8 +254,8 @@ class _Planner:
         return ""
 
     def _auxiliary(self, tree: int, file: TreeFile) -> Iterable[Resolution]:
-        """DT_AUXILIARY is a wish: what can't be had is left out, as the loader does."""
-        for name in file.facts.auxiliary:
+        """DT_AUXILIARY is a wish of glibc's: what can't be had is left out, as the loader does."""
+        for name in file.facts.auxiliary if self.target.libc == "glibc" else ():
             yield self._optional(tree, file, name, "wished for by DT_AUXILIARY")
 
     def _noted(self, tree: int, file: TreeFile) -> Iterable[Resolution]:

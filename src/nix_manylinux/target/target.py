@@ -68,6 +68,14 @@ class Target(Value):
         """
         return from_interpreter(os.fspath(python), environment=environment or {})
 
+    def looks_for(self, facts: ElfFacts) -> tuple[str, ...]:
+        """Names without which the target's loader loads no such file, each once.
+
+        DT_NEEDED, and with glibc DT_FILTER, which musl doesn't read.
+        """
+        filters = facts.filters if self.libc == "glibc" else ()
+        return tuple(dict.fromkeys((*facts.needed, *filters)))
+
 
 def from_dynamic_linker(path: str, *, libc_directory: str | None = None) -> Target:
     """Read a target off its dynamic linker; ``libc_directory`` is the linker's own if not given.
