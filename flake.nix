@@ -10,14 +10,20 @@
         "x86_64-linux"
         "aarch64-linux"
       ];
-      forEachSystem =
-        make:
+      # Where the command alone is of use: it looks at wheels for Linux, locks and repairs them.
+      hosts = [
+        "aarch64-darwin"
+        "x86_64-darwin"
+      ];
+      forEach =
+        systems: make:
         builtins.listToAttrs (
           map (system: {
             name = system;
             value = make (nixpkgs.legacyPackages.${system}.extend self.overlays.default);
           }) systems
         );
+      forEachSystem = forEach systems;
     in
     {
       overlays = {
@@ -29,13 +35,18 @@
       # Wheel names, tags and policies in pure Nix.
       lib = import ./nix/lib;
 
-      packages = forEachSystem (pkgs: {
-        default = pkgs.nix-manylinux;
-        inherit (pkgs) nix-manylinux;
-        manylinux-fixup-hook = pkgs.manylinuxFixupHook;
-        manylinux-install-hook = pkgs.manylinuxInstallHook;
-        manylinux-compat = pkgs.python3Packages.manylinux-compat;
-      });
+      packages =
+        forEachSystem (pkgs: {
+          default = pkgs.nix-manylinux;
+          inherit (pkgs) nix-manylinux;
+          manylinux-fixup-hook = pkgs.manylinuxFixupHook;
+          manylinux-install-hook = pkgs.manylinuxInstallHook;
+          manylinux-compat = pkgs.python3Packages.manylinux-compat;
+        })
+        // forEach hosts (pkgs: {
+          default = pkgs.nix-manylinux;
+          inherit (pkgs) nix-manylinux;
+        });
 
       checks = forEachSystem (pkgs: import ./nix/checks.nix { inherit pkgs; });
 

@@ -59,16 +59,19 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
 def inspect(
     path: StrPath,
     *,
-    target: Target,
+    target: Target | None,
     libraries: LibraryIndex,
     options: Options | None = None,
 ) -> Inspection:
     """Find out all that there is to tell of a wheel or a tree; nothing is written.
 
     How it would be linked is planned with the libraries given: with none, what
-    is missing is what a user has to add. Raises what reading raises.
+    is missing is what a user has to add. Without a target it is planned for this machine,
+    or, where the files are for another one, for what they say that they are for. Raises
+    what reading raises.
     """
-    from nix_manylinux.report.inspection import Inspection  # noqa: PLC0415 - patch needs none of these
+    from nix_manylinux.report.assumed import assumed_target  # noqa: PLC0415 - patch needs none of these
+    from nix_manylinux.report.inspection import Inspection  # noqa: PLC0415
     from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
     from nix_manylinux.target.compat import misfit  # noqa: PLC0415
@@ -89,6 +92,9 @@ def inspect(
             tags, variant = name.tags, name.variant
             tagged = [tags]
             facts, labels = unpack_for_reading(stack, os.fspath(path), options.max_size)
+        if target is None:
+            platforms = [tag.rpartition("-")[2] for tag in tags]
+            target, libraries = assumed_target([facts], libraries, platforms=platforms)
         return Inspection(
             facts=facts,
             tags=tags,
@@ -103,13 +109,13 @@ def inspect(
 def plan_paths(
     paths: Sequence[StrPath],
     *,
-    target: Target,
+    target: Target | None,
     libraries: LibraryIndex,
     options: Options | None = None,
 ) -> Plan:
     """Plan trees, or one wheel, by their paths, for those who only look; nothing is written.
 
-    What is missing is in the plan. Raises what reading raises.
+    What is missing is in the plan. Without a target, see `inspect`. Raises what reading raises.
     """
     options = options or Options()
     with ExitStack() as stack:
@@ -119,6 +125,10 @@ def plan_paths(
             from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
 
             trees = [unpack_for_reading(stack, os.fspath(paths[0]), options.max_size)[0]]
+        if target is None:
+            from nix_manylinux.report.assumed import assumed_target  # noqa: PLC0415
+
+            target, libraries = assumed_target(trees, libraries)
         return plan_trees(trees, target=target, libraries=libraries, options=options)
 
 

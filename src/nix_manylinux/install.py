@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack
 
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.parallel import processors
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
 from nix_manylinux.target.compat import check_compatible
@@ -76,7 +77,7 @@ def install_wheel(
                 staging=staging,
                 prefix=home,
                 levels=compile_levels if modules else (),
-                cores=cores or len(os.sched_getaffinity(0)),
+                cores=cores or processors(),
                 environment=plain_environment(environment or {}),
             )
         )

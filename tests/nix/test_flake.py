@@ -44,6 +44,8 @@ def nixpkgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             inherit (set) lib;
             legacyPackages.x86_64-linux = set;
             legacyPackages.aarch64-linux = set;
+            legacyPackages.aarch64-darwin = set;
+            legacyPackages.x86_64-darwin = set;
           }};
         }}"""
     )
@@ -98,6 +100,7 @@ def test_flake_outputs(project: Path, nixpkgs: Path) -> None:
         *("default", "manylinux-compat", "manylinux-fixup-hook"),
         *("manylinux-install-hook", "nix-manylinux"),
     }
+    assert {*shown["packages"]["aarch64-darwin"]} == {"default", "nix-manylinux"}
     lock = json.loads((ROOT / "flake.lock").read_text())
     assert lock["nodes"]["root"]["inputs"] == {"nixpkgs": "nixpkgs"}
     assert set(lock["nodes"]) == {"nixpkgs", "root"}

@@ -261,14 +261,18 @@ def test_foreign_files_are_told_together(
 def test_inspect_tells_what_patch_would_refuse(
     platform: str, why: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A wheel for another machine or libc is called that, and nothing is advised to be added."""
+    """A wheel for another machine or libc than the one that is named is called that.
+
+    Nothing is advised to be added. Where none is named, it is looked at as what it is for.
+    """
     library = tiny_library("a.so", "libc.musl-x86_64.so.1")
     if "aarch64" in platform:
         library = foreign_library("a.so")
     made = MadeWheel(files={"made/a.so": library}, tag=f"py3-none-{platform}")
     wheel = made.write(tmp_path)
     report = tmp_path / "report.json"
-    assert main(["inspect", wheel, "--json", str(report)]) == 0
+    named = ["--dynamic-linker", from_running().dynamic_linker]
+    assert main(["inspect", wheel, *named, "--json", str(report)]) == 0
     out = capsys.readouterr().out
     assert f"\ndoes not fit this target:\n  {why}" in out
     assert "machine aarch64" not in out
@@ -276,6 +280,10 @@ def test_inspect_tells_what_patch_would_refuse(
     assert json.loads(report.read_text())["inspection"]["misfits"][0].startswith(why)
     assert main(["patch", wheel, "-o", str(tmp_path)]) == 1
     assert why in capsys.readouterr().err
+    assert main(["inspect", wheel]) == 0
+    out = capsys.readouterr().out
+    assert "as its files are, not for this machine" in out
+    assert "does not fit" not in out
 
 
 @pytest.mark.parametrize(

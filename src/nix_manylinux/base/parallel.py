@@ -28,6 +28,13 @@ _MUCH, _MAX_THREADS = 4 * 2**20, 8
 _LARGE = 64 * 2**10
 
 
+def processors() -> int:
+    """How many processors this process may use; macOS says only how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class _Unwanted(Exception):
     """The work was left half done, since its result is not wanted."""
 
@@ -118,7 +125,7 @@ class Crew:
         import threading  # noqa: PLC0415 - small trees need none
 
         self._news = threading.Condition()
-        count = min(_MAX_THREADS, len(os.sched_getaffinity(0)), self._cores or _MAX_THREADS) - 1
+        count = min(_MAX_THREADS, processors(), self._cores or _MAX_THREADS) - 1
         with signals_held():  # a thread that is only half started would not be waited for
             for _ in range(count):
                 thread = threading.Thread(target=self._serve, daemon=True)

@@ -51,6 +51,20 @@ class Run:
             virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
         )
 
+    def target_to_look(self, trees: Sequence[str]) -> Target | None:
+        """Find the target, for those who only look; None where nothing names one."""
+        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
+
+        given = self.arguments.target
+        named = (
+            given.dynamic_linker
+            or given.libc
+            or given.python
+            or self.environment.get("NIX_BINTOOLS")
+            or any(os.path.isdir(tree) and find_pyvenv(tree) for tree in trees)
+        )
+        return self.target(trees) if named else None
+
     def libraries(self, more: Sequence[str] = ()) -> LibraryIndex:
         """Index the directories of ``--libs``, and ``more`` behind them."""
         from nix_manylinux.tree.libraries import LibraryIndex  # noqa: PLC0415

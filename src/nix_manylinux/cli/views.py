@@ -24,7 +24,7 @@ def show_inspection(run: Run) -> None:
     path = run.arguments.paths[0]
     seen = inspect(
         path,
-        target=run.target((path,)),
+        target=run.target_to_look((path,)),
         libraries=run.libraries(),
         options=run.options(),
     )
@@ -118,7 +118,7 @@ def show_graph(run: Run) -> None:
     path = run.arguments.paths[0]
     plan = plan_paths(
         [path],
-        target=run.target((path,)),
+        target=run.target_to_look((path,)),
         libraries=run.libraries(),
         options=run.options(),
     )
@@ -140,7 +140,7 @@ def write_lock(run: Run) -> None:
     """Write what a lock file asks for, for Nix; or say whether that is still true."""
     from nix_manylinux.lock.make import cache_folder, make_lock  # noqa: PLC0415
     from nix_manylinux.lock.text import check_fresh, write_json  # noqa: PLC0415
-    from nix_manylinux.target.place import Place  # noqa: PLC0415
+    from nix_manylinux.target.place import Place, own_system  # noqa: PLC0415
 
     extra = run.arguments.extra
     (path,) = run.arguments.paths
@@ -150,7 +150,7 @@ def write_lock(run: Run) -> None:
         run.console.say(f"{output} is of {path}")
         return
     versions = extra.python_version or [f"{sys.version_info[0]}.{sys.version_info[1]}"]
-    systems = extra.system or [f"{os.uname().machine}-linux"]
+    systems = extra.system or [own_system()]
     made = make_lock(
         path,
         [Place(python=python, system=system) for python in versions for system in systems],

@@ -12,6 +12,7 @@ from nix_manylinux.report.missing import headline, missing_text
 from nix_manylinux.report.summary import files_text, problems_text, summary
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
+from nix_manylinux.target.target import ASSUMED
 from nix_manylinux.wheel.name import expand_tag
 
 TYPE_CHECKING = False
@@ -66,6 +67,10 @@ def inspection_text(
     lines += [f"  {paint(headline(missing), 'red')}"] if missing else []
     lines += _indented(summary(seen.plan, verb="to be patched"), "  ", width, rest="    ")
     facts = [("runs on", runs_on(seen.tags))] if seen.tags else []
+    target = seen.plan.target
+    if target.libc_directory == ASSUMED:
+        what = f"{target.machine.name} with {target.libc}, as its files are, not for this machine"
+        facts.append(("linked for", f"{what}; --dynamic-linker or --python names a target"))
     facts += [("variant", seen.variant)] if seen.variant else []
     policy = _policy(seen.verdict, everything=verbose)
     facts += zip(["policy", *[""] * len(policy)], policy, strict=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 from nix_manylinux.base.errors import BadTarget
 from nix_manylinux.base.values import Value, field
@@ -177,6 +178,8 @@ def _on_path(python: str, environment: Mapping[str, str]) -> str:
 
 
 def _runs_here(machine: Machine) -> bool:
+    if sys.platform != "linux":
+        return False
     host = os.uname().machine
     if re.fullmatch(r"i[3-6]86", host):
         host = "i686"

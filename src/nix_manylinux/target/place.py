@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from nix_manylinux.base.errors import BadOption
@@ -48,6 +49,16 @@ class Place(Value):
 
 
 _SYSTEM = re.compile(r"(?P<cpu>[a-z0-9_]+)-linux")
+
+
+#: What uname(2) says of processors -> Nix's names, where they differ; macOS says arm64.
+_NIX_CPUS = {"arm64": "aarch64", "amd64": "x86_64", "ppc64le": "powerpc64le", "ppc64": "powerpc64"}
+
+
+def own_system() -> str:
+    """Name the Nix system of Linux on this machine's processor."""
+    cpu = os.uname().machine.lower()
+    return f"{'i686' if re.fullmatch('i[3-6]86', cpu) else _NIX_CPUS.get(cpu, cpu)}-linux"
 
 
 #: Nix's names of processors that platform tags spell in another way.

@@ -34,13 +34,17 @@ _LINKER_HINT = (
     "/nix/store/...-glibc/lib/ld-linux-x86-64.so.2"
 )
 
+#: Where the libc of an assumed target is; no such directory is on any disk.
+ASSUMED = "//assumed"
+
 
 class Target(Value):
     """What we link for: a machine, a libc, and the dynamic linker that loads it.
 
     ``libc`` is "glibc" or "musl"; ``libc_version`` comes out of the libc file
     itself. ``libc_sonames`` are those of the libc's own libraries that stand
-    in ``libc_directory``, by soname, with their paths.
+    in ``libc_directory``, by soname, with their paths. A target whose ``libc_directory`` is
+    `ASSUMED` is nobody's: what files say that they are for, good only to look at them.
     """
 
     machine: Machine
@@ -171,11 +175,17 @@ def from_running(program: str | None = None) -> Target:
     Which Python runs the tool says nothing about the Python that a wheel is
     for; only machine and libc are worth holding a wheel against.
     """
-    path, facts = find_program(program or os.path.realpath("/proc/self/exe"))
+    # Not every system has /proc; in an emulator it may be the emulator's.
+    itself = "/proc/self/exe" if os.path.exists("/proc/self/exe") else sys.executable
+    path, facts = find_program(program or os.path.realpath(itself))
     if facts is None and program is None:
         path, facts = find_program(sys.executable)
     if facts is None:
-        raise BadTarget("is no ELF program", where=path)
+        raise BadTarget(
+            "is no ELF program, so that it tells no target",
+            where=path,
+            hint="name one: --python /nix/store/...-python3/bin/python3, or --dynamic-linker FILE",
+        )
     return _from_program(path, facts)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Disk:
     """What the loader would see of the file system, each thing read at most once.
 
-    What was read is shared with every `overlay`; what one has learned is its own.
+    What was read is shared with every `overlay`; what one learns is its own.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Disk:
         """
         above = Disk()
         above._names, above._facts, above._real = self._names, self._facts, self._real
+        above._learned = dict(self._learned)
         return above
 
     def names(self, directory: str) -> frozenset[str]:

@@ -151,6 +151,8 @@ def _copy(source: int, target: int) -> None:
         # Shares the blocks where the file system can.
         while left and (count := os.copy_file_range(source, target, left)):
             left -= count
+    except AttributeError:  # Linux alone has it
+        pass
     except OSError as cause:
         if cause.errno not in _NO_COPY_RANGE:
             raise
@@ -162,7 +164,7 @@ def _copy_attributes(source: str, target: int) -> None:
     """Copy extended attributes, those that may be: no permission or no support is no error."""
     try:
         names = os.listxattr(source, follow_symlinks=False)
-    except OSError:
+    except (OSError, AttributeError):  # os has them on Linux alone
         return
     for name in names:
         with contextlib.suppress(OSError):
