@@ -24,6 +24,12 @@
           }) systems
         );
       forEachSystem = forEach systems;
+      # With pip, to fetch what `lock` and `expr` look into.
+      forPeople =
+        pkgs:
+        pkgs.python3Packages.toPythonApplication (
+          pkgs.python3Packages.nix-manylinux.override { withPip = true; }
+        );
     in
     {
       overlays = {
@@ -37,14 +43,14 @@
 
       packages =
         forEachSystem (pkgs: {
-          default = pkgs.nix-manylinux;
+          default = forPeople pkgs;
           inherit (pkgs) nix-manylinux;
           manylinux-fixup-hook = pkgs.manylinuxFixupHook;
           manylinux-install-hook = pkgs.manylinuxInstallHook;
           manylinux-compat = pkgs.python3Packages.manylinux-compat;
         })
         // forEach hosts (pkgs: {
-          default = pkgs.nix-manylinux;
+          default = forPeople pkgs;
           inherit (pkgs) nix-manylinux;
         });
 

@@ -9,6 +9,10 @@
   installer,
   packaging,
   tomli ? null, # only older interpreters have no tomllib
+  # What `lock` and `expr NAME==VERSION` fetch with; hooks need neither. Without it they
+  # take the pip or the uv that is on PATH.
+  withPip ? false,
+  pip ? null,
 }:
 let
   project = builtins.fromTOML (builtins.readFile ../pyproject.toml);
@@ -39,7 +43,8 @@ buildPythonPackage {
     installer
     packaging
   ]
-  ++ lib.optional (python.pythonOlder "3.11") tomli;
+  ++ lib.optional (python.pythonOlder "3.11") tomli
+  ++ lib.optional withPip pip;
 
   # Called inside the build of a Python package, the environment's PYTHONPATH
   # begins with the package under construction: building the wheel `packaging`,

@@ -276,8 +276,16 @@ def test_installation(place: Place, project: Path) -> None:
     options = f"--impure --no-write-lock-file --override-input nixpkgs path:{place.nixpkgs}"
     profile = f"--profile '{place.folder}/profile'"
     place.run(f'REPOSITORY="path:{project}"', f"{INSTALL_NIX} {profile} {options}")
-    for path in (Path(place.environment["HOME"], ".local/bin"), place.folder / "profile/bin"):
-        assert "nix-manylinux" in place.run(f"'{path}/nix-manylinux' --version")
+    # In neither place is pip beside the command, nor on PATH: it brings its own, or uv has one.
+    tools = place.folder / "tools"
+    tools.mkdir()
+    (tools / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+    for name in ("dirname", "realpath"):  # scripts of uv's, in a folder with a space
+        (tools / name).symlink_to(shutil.which(name) or name)
+    installed = Path(place.environment["HOME"], ".local/bin")
+    for folder, path in ((installed, tools), (place.folder / "profile/bin", Path("/nowhere"))):
+        words = f"'{folder}/nix-manylinux' expr opencv-python==5.0.0.93"
+        assert 'pname = "opencv-python"' in place.run(f"PATH='{path}' {words}")
 
 
 INSPECT, EXPR, BUILD_IT = take(

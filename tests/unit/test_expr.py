@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from nix_manylinux.nix.expression.download import (
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression, expression_places
+from nix_manylinux.nix.pip import NoPip, pip_command
 from nix_manylinux.target import policy
 from nix_manylinux.target.place import Place, platforms_of
 
@@ -406,6 +409,21 @@ def test_platforms() -> None:
     assert {"manylinux2014_ppc64le", "manylinux1_ppc64le"} <= set(tags)
     with pytest.raises(BadOption):
         platforms_of("x86_64-darwin", glibc=(2, 28))
+
+
+def test_where_pip_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The running interpreter's, else that of PATH, else uv's; without any, what to install."""
+    path = {"PATH": str(tmp_path)}
+    assert pip_command(path)[0] == sys.executable
+    done = subprocess.run([*pip_command(path), "--version"], capture_output=True, check=True)
+    assert done.stdout.startswith(b"pip ")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(NoPip, match="install pip or uv"):
+        pip_command(path)
+    by_uv = ["tool", "run", "--quiet", "--python", sys.executable, "pip"]
+    for name, more in (("uv", by_uv), ("pip3", []), ("pip", [])):
+        (tmp_path / name).touch(mode=0o755)
+        assert pip_command(path) == [str(tmp_path / name), *more]
 
 
 def stub(folder: Path, body: str) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 
 from nix_manylinux.base.errors import WriteFailed
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File
+from nix_manylinux.nix.pip import pip_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fetch_wheels(
 
     Files are kept in ``cache``, by digest; what is there isn't fetched again. pip goes by
     its own settings (indexes, proxies) and is told the digests. Raises BadLock with
-    pip's own words for all that could not be had, WriteFailed.
+    pip's own words for all that could not be had, NoPip, WriteFailed.
     """
     found = {
         package.name: kept
@@ -54,12 +54,13 @@ def fetch_wheels(
         import threading  # noqa: PLC0415 - only where something is fetched
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
+        pip = pip_command(environment)
         lock = threading.Lock()
         count = len(wanted) - len(left)
 
         def fetch(some: Sequence[Wanted]) -> None:
             nonlocal count
-            results = _fetch(some, place, cache, environment)
+            results = _fetch(some, place, cache, pip, environment)
             if isinstance(results, str) and len(some) > 1:  # then whose fault it is
                 for each in some:
                     fetch([each])
@@ -109,7 +110,11 @@ def _digest(path: str) -> str:
 
 
 def _fetch(
-    wanted: Sequence[Wanted], place: Place, cache: str, environment: Mapping[str, str]
+    wanted: Sequence[Wanted],
+    place: Place,
+    cache: str,
+    pip: Sequence[str],
+    environment: Mapping[str, str],
 ) -> dict[str, tuple[File, str]] | str:
     """Fetch some wheels, by their packages' names; gives what pip said where that fails."""
     import subprocess  # noqa: PLC0415 (start-up)
@@ -120,7 +125,7 @@ def _fetch(
             stream.writelines(_requirement(*each) for each in wanted)
         downloads = os.path.join(folder, "files")
         python = place.python.rstrip("t")
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+        command = [*pip, "download", "--no-deps", "--require-hashes"]
         command += ["--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
         command += ["--implementation", "cp", "--python-version", python, "--dest", downloads]
         if place.python.endswith("t"):

@@ -7,6 +7,7 @@ import re
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.nix.pip import pip_command
 from nix_manylinux.target.place import platforms_of
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -42,9 +43,9 @@ def download_wheels(
     """Fetch the wheel of NAME==VERSION for every Python and system; paths, each once, sorted.
 
     ``into`` is a folder for the files. With ``progress`` the client draws its
-    bar on standard error. ``pip`` is the client's command, the running
-    interpreter's pip where it is not given. Raises BadOption for a
-    requirement that pins nothing, NoSuchWheel with the client's own words.
+    bar on standard error. ``pip`` is the client's command, the one of
+    `pip_command` where it is not given. Raises BadOption for a requirement
+    that pins nothing, NoPip, NoSuchWheel with the client's own words.
     """
     if not _PINNED.fullmatch(requirement):
         raise BadOption(
@@ -63,7 +64,7 @@ def download_wheels(
             os.makedirs(folder, exist_ok=True)
             _download(
                 [
-                    *(pip or (sys.executable, "-m", "pip")),
+                    *(pip or pip_command(environment)),
                     *_arguments([requirement], python, platforms_of(system, glibc=glibc), folder),
                 ],
                 environment,
@@ -86,14 +87,14 @@ def files_of_required(
 ) -> dict[str, frozenset[str]]:
     """Fetch what requirements ask for, directly and through others; file names by wheel.
 
-    Raises NoSuchWheel with the client's own words.
+    Raises NoPip, NoSuchWheel with the client's own words.
     """
     import zipfile  # noqa: PLC0415 (start-up: seldom asked for)
 
     folder = os.path.join(into, "required")
     os.makedirs(folder, exist_ok=True)
     words = _arguments(requirements, place.python, place.platforms(), folder, alone=False)
-    command = [*(pip or (sys.executable, "-m", "pip")), *words]
+    command = [*(pip or pip_command(environment)), *words]
     _download(command, environment, ", ".join(requirements), progress=progress)
     found = {}
     for name in sorted(os.listdir(folder)):
@@ -145,6 +146,4 @@ def _download(
         lines = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
         reason = lines[-1] if lines else (said[-1] if said else "pip said nothing")
         hint = "look at the release's files on its index, and choose another version or system"
-        if "No module named pip" in reason:
-            hint = "install pip beside nix-manylinux, or fetch the wheel and give its path"
         raise NoSuchWheel(reason, where=what, hint=hint)

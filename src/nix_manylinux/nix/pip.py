@@ -1,0 +1,44 @@
+"""The ordinary client for wheels: which command is pip here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from nix_manylinux.base.errors import NixManylinuxError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class NoPip(NixManylinuxError):
+    """Something has to be fetched, and there is neither pip nor uv, which can run it."""
+
+
+def pip_command(environment: Mapping[str, str]) -> list[str]:
+    """Give the first words of a call of pip.
+
+    It is the running interpreter's own, else the one on ``PATH``, else the one that uv
+    fetches and runs (``uv tool run``): `uv tool install` and Nix make environments without
+    pip. Raises NoPip with what to install.
+    """
+    from importlib.util import find_spec  # noqa: PLC0415 (start-up)
+    from shutil import which  # noqa: PLC0415 (start-up)
+
+    own = find_spec("pip")
+    if own is not None and own.origin is not None:
+        # By its folder: what a wrapper put on sys.path, another process doesn't have.
+        return [sys.executable, os.path.dirname(own.origin)]
+    path = environment.get("PATH", os.defpath)
+    for name in ("pip", "pip3"):
+        found = which(name, path=path)
+        if found is not None:
+            return [found]
+    uv = which("uv", path=path)
+    if uv is not None:
+        return [uv, "tool", "run", "--quiet", "--python", sys.executable, "pip"]
+    raise NoPip(
+        "wheels are fetched by pip, and there is none",
+        hint="install pip or uv, so that one of them is on PATH: nix-shell -p uv",
+    )
