@@ -23,7 +23,8 @@ _GLIBC = (
 _TREES = (
     ("torch", "torch==2.13.0+cpu"),
     ("scipy", "scipy==1.17.1"),
-    ("orjson (one extension)", "orjson==3.13.0"),
+    ("python-rapidjson (one extension)", "python_rapidjson==1.25"),
+    ("orjson (nothing to do)", "orjson==3.13.0"),
 )
 _DIRECTORIES = 300
 #: Wheels, and how often each is timed at most: packing torch again takes a minute.
@@ -33,6 +34,7 @@ _WHEELS = (
     ("numpy==1.26.4", 9),
     ("pillow==13.0.0", 9),
     ("lxml==6.1.3", 9),
+    ("python_rapidjson==1.25", 9),
     ("orjson==3.13.0", 9),
 )
 
