@@ -78,7 +78,7 @@ def test_outputs_are_linked_to_each_other(nix: Nix) -> None:
 MESSAGES = {
     "missing": (
         "libXcursor.so.1",
-        "wanted by lib/python3.11/site-packages/ex/_ex.so",
+        "wanted by ex/_ex.so",
         "buildInputs = [ libxcursor ];",
     ),
     "foreign": ("it is for aarch64, the target is x86_64", "foreign/_foreign.so"),

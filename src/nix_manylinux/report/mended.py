@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.values import replace
+from nix_manylinux.report.missing import brief
 from nix_manylinux.resolve.plan import Problem
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def after_patch(found: Plan, patched: Plan) -> tuple[Plan, dict[str, list[Proble
             path = next(filter(None, paths), "")
             for root in roots:
                 path = path.removeprefix(root)
-            folder = path.rpartition("/")[0] or "."
+            folder = brief(path.rpartition("/")[0]) or "."
             where = f"in {folder}, where nothing leads yet" if path else problem.reason
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
     return left, {where: list(_merged(each)) for where, each in mended.items()}

@@ -22,8 +22,13 @@ def headline(problems: Sequence[Problem]) -> str:
     """Say how much is missing: "11 libraries missing, wanted by 12 files"; one file is named."""
     files = {label for each in problems for label in each.wanted_by}
     names = count(len(problems), "library", "libraries")
-    who = next(iter(files)) if len(files) == 1 else count(len(files), "file")
+    who = brief(next(iter(files))) if len(files) == 1 else count(len(files), "file")
     return f"{names} missing, wanted by {who}"
+
+
+def brief(label: str) -> str:
+    """Shorten a file's label for a line that has to fit: by what leads to site-packages."""
+    return label.rpartition("/site-packages/")[2]
 
 
 def missing_text(
@@ -74,7 +79,7 @@ def rows_text(
         counted = f" ({count(len(labels), 'file')})" if many else ""
         lines += wrap(f"{names}: {who}{counted}", width, rest="    ")
         if not many and labels and wanting:
-            lines.append(f"    wanted by {some(labels, 1)}")
+            lines.append(f"    wanted by {some([*map(brief, labels)], 1)}")
     rest = sum(len(members) for _, members in ordered[len(shown) :])
     if rest:
         lines.append(f"and {count(rest, 'library', 'libraries')} more, each wanted by fewer (-v)")
