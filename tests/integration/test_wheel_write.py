@@ -363,6 +363,7 @@ def test_parts_make_one_stream(size: int, tmp_path: Path, monkeypatch: pytest.Mo
     from nix_manylinux.wheel.archive import write as archive_write
 
     monkeypatch.setattr(archive_write, "_PART", 4096)
+    monkeypatch.setattr(archive_write, "_SMALL", 1024)
     made = MadeWheel(files=FILES)
     path = made.write(tmp_path)
     data = (b"%d,".join([b""] * 20) % tuple(range(19)) * (size // 20 + 1))[:size]
@@ -371,11 +372,13 @@ def test_parts_make_one_stream(size: int, tmp_path: Path, monkeypatch: pytest.Mo
     for cores in ({0}, {0, 1, 2}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores)
         output = tmp_path / f"{len(cores)}.whl"
+        parts = tmp_path / f"{len(cores)}-parts"
+        parts.mkdir()
         with open_wheel(path) as wheel:
             wheel.extract({})
             write_wheel(
                 wheel, {"made/_ext.so": str(tmp_path / "new")}, output_path=str(output),
-                extra={f"{INFO}/more": data}, compression=6,
+                extra={f"{INFO}/more": data}, compression=6, scratch=str(parts),
             )  # fmt: skip
         outputs.append(output.read_bytes())
         with zipfile.ZipFile(output) as archive:

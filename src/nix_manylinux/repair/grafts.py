@@ -7,34 +7,42 @@ that was rebuilt under another store path gives the same wheel.
 from __future__ import annotations
 
 import os
-import shutil
 
 from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadElf, EditFailed, WriteFailed
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.files import write_all
+from nix_manylinux.base.parallel import in_parallel
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
-from nix_manylinux.elf.facts import ElfEdit
+from nix_manylinux.elf.facts import ElfEdit, planned_facts
 from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.system import is_libpython
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from nix_manylinux.base.parallel import Look
     from nix_manylinux.elf.facts import ElfFacts
 
 #: Characters of a hash in a name; auditwheel's names have as many.
 _HASH = 8
+#: Bytes that are hashed at a time.
+_PIECE = 1 << 18
 _ROOM = "make room there, or set TMPDIR to a folder that has it"
 
 
 class Copied(Value):
-    """A library's copy on its way into the wheel: its file, the name that it gets there."""
+    """A library's copy on its way into the wheel: its file, the name that it gets there.
+
+    ``sha256`` is known once it is as it will be.
+    """
 
     source: str
     path: str
     name: str
     facts: ElfFacts
+    sha256: str = ""
 
 
 def copy_grafts(
@@ -51,11 +59,13 @@ def copy_grafts(
     ``plain`` are paths of those that keep a name, the one that they are loaded by. Equal
     ones are one. ``strip`` is the command that strips. Raises EditFailed, WriteFailed.
     """
-    found: dict[str, Copied] = {}
-    for number, (source, facts) in enumerate(sources):
-        path = os.path.join(folder, f".{number}")
+    listed = list(sources)
+
+    def copy(index: int, look: Look) -> tuple[str, Copied]:
+        source, facts = listed[index]
+        path = os.path.join(folder, f".{index}")
         try:
-            shutil.copyfile(source, path)
+            digest = _sha256(source, look, copy_to=path)
         except OSError as cause:
             raise WriteFailed(
                 f"can't be copied: {cause.strerror}", where=source, hint=_ROOM
@@ -67,12 +77,32 @@ def copy_grafts(
             interpreter=portable_interpreter(facts.interpreter, libc, arch),
             remove_needed=tuple(filter(is_libpython, facts.needed)),
         )
-        edit(path, cleared, label=source)
-        name = plain.get(source) or graft_name(os.path.basename(source), _hash(path))
+        if strip or planned_facts(facts, cleared) != facts:
+            edit(path, cleared, label=source)
+            digest = _sha256(path, look)
+        name = plain.get(source) or graft_name(os.path.basename(source), digest[:_HASH])
         final = os.path.join(folder, name)
         os.replace(path, final)
-        found[source] = Copied(source=source, path=final, name=name, facts=facts)
-    return found
+        return source, Copied(source=source, path=final, name=name, facts=facts)
+
+    return dict(in_parallel(copy, [os.path.getsize(path) for path, _ in listed]))
+
+
+def finish_grafts(
+    copied: Mapping[str, Copied], edit_of: Callable[[Copied], ElfEdit]
+) -> dict[str, Copied]:
+    """Edit the copies, each once, and hash them; gives one source for each."""
+    once: dict[str, Copied] = {}
+    for each in copied.values():
+        once.setdefault(each.path, each)
+    listed = list(once.values())
+
+    def finish(index: int, look: Look) -> tuple[str, Copied]:
+        each = listed[index]
+        edit(each.path, edit_of(each), label=each.source)
+        return each.source, replace(each, sha256=_sha256(each.path, look))
+
+    return dict(in_parallel(finish, [os.path.getsize(each.path) for each in listed]))
 
 
 def edit(path: str, changes: ElfEdit, *, label: str) -> None:
@@ -98,12 +128,21 @@ def graft_name(name: str, digest: str) -> str:
     return name if stem.endswith(f"-{digest}") else f"{stem}-{digest}{dot}{suffix}"
 
 
-def _hash(path: str) -> str:
+def _sha256(path: str, look: Look, *, copy_to: str = "") -> str:
+    """Hash a file, and copy it to a new one meanwhile."""
     state = new_hash("sha256")
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            state.update(piece)
-    return state.digest().hex()[:_HASH]
+    copy = os.open(copy_to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666) if copy_to else -1
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                look()
+                state.update(piece)
+                if copy_to:
+                    write_all(copy, piece)
+    finally:
+        if copy_to:
+            os.close(copy)
+    return state.digest().hex()
 
 
 def strip_file(command: str, path: str, label: str) -> None:

@@ -1,4 +1,4 @@
-"""A repaired wheel, read as anybody would: unpacked, loaded in simulation, judged again."""
+"""A repaired wheel, read as anybody would: compared, loaded in simulation, judged again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from nix_manylinux.repair.system import (
 )
 from nix_manylinux.report.verdict import too_new
 from nix_manylinux.tree.disk import Disk
-from nix_manylinux.tree.unpack import unpack_and_scan
-from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.tree.unpack import scan_unpacked
+from nix_manylinux.wheel.compare import hold
+from nix_manylinux.wheel.open import UnpackedWheel, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nix_manylinux.repair.choose import Choice
     from nix_manylinux.repair.model import RepairOptions
     from nix_manylinux.target.policy import Policies
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.wheel.open import Wheel
 
 _HINT = "nothing was written; please report it, with the wheel if you can share it"
 
@@ -31,23 +36,29 @@ def verify(
     file_name: str,
     folder: str,
     *,
+    wheel: Wheel,
+    before: TreeFacts,
+    contents: Mapping[str, str | bytes],
     choice: Choice,
     policies: Policies,
     options: RepairOptions,
 ) -> None:
     """Hold a wheel that was written against what it claims, by what its files now say.
 
-    ``folder`` is a new one to unpack to. Its RECORD is checked by unpacking it. Every
+    ``wheel`` was unpacked to the tree of ``before``, where its ELF files were changed, and
+    new ones put, since; ``contents`` has by their members' names what was changed or added.
+    ``folder`` is a new one. The archive must hold what the tree does, by its RECORD too. Every
     file must load on a system that has the policy's libraries and nothing else, with no
     symbol version beyond it. Raises EditFailed, and BadWheel.
     """
     os.mkdir(folder)
     link = os.path.join(folder, file_name)
     os.symlink(os.path.abspath(written), link)
-    tree = os.path.join(folder, "tree")
-    os.mkdir(tree)
     with open_wheel(link, max_size=options.max_size) as opened:
-        facts, _ = unpack_and_scan(opened, tree)
+        hold(opened, wheel, contents)
+        places = {opened.location(m.name): m.name for m in opened.members if not m.is_folder}
+    facts = scan_unpacked(UnpackedWheel(root=before.root, labels=places, places=tuple(places)))
+    _hold_tree(facts, before, contents, places, file_name)
     files = [
         file
         for file in facts.files
@@ -83,4 +94,24 @@ def verify(
     if wrong:
         raise EditFailed(
             f"the repaired wheel would not work: {'; '.join(wrong)}", where=file_name, hint=_HINT
+        )
+
+
+def _hold_tree(
+    facts: TreeFacts,
+    before: TreeFacts,
+    contents: Mapping[str, str | bytes],
+    places: Mapping[str, str],
+    file_name: str,
+) -> None:
+    """Refuse to judge a tree that is not what the archive holds."""
+    stamps = {file.label: file.stamp for file in before.files if file.label not in contents}
+    odd = [file.path for file in facts.files if file.path not in places]
+    now = {file.label: file.stamp for file in facts.files}
+    odd += [label for label, stamp in stamps.items() if now.get(label) != stamp]
+    if odd:
+        raise EditFailed(
+            f"the repaired wheel is not what was made: {', '.join(odd)}",
+            where=file_name,
+            hint=_HINT,
         )

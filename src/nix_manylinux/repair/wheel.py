@@ -6,38 +6,37 @@ import os
 import posixpath
 from functools import partial
 
-from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadOption, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
-from nix_manylinux.base.values import Value, field, replace
+from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.properties import has_symbols
 from nix_manylinux.repair.choose import Chooser
 from nix_manylinux.repair.edits import Editor
-from nix_manylinux.repair.grafts import copy_grafts, edit, strip_file
+from nix_manylinux.repair.grafts import copy_grafts, edit, finish_grafts, strip_file
 from nix_manylinux.repair.leftovers import store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_of
 from nix_manylinux.repair.scripts import launcher, portable_shebang
 from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.verify import verify
-from nix_manylinux.report.loads import find_runtime_loads
 from nix_manylinux.target.policy import load_policies
-from nix_manylinux.tree.unpack import unpack_and_scan
+from nix_manylinux.tree.unpack import python_source, scan_unpacked
+from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.rewrite import write_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.repair.choose import Choice
     from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.tree.libraries import LibraryIndex
-    from nix_manylinux.wheel.open import Wheel
+    from nix_manylinux.wheel.open import UnpackedWheel, Wheel
 
 _TO = "give --output-dir a folder that you may write to"
 
@@ -113,15 +112,17 @@ def _repair(
     with scratch_folder() as scratch, open_wheel(path, max_size=options.max_size) as opened:
         tree = os.path.join(scratch, "tree")
         os.mkdir(tree)
-        # Everything is written: scripts and data may name the store, too.
-        facts, labels = unpack_and_scan(opened, tree, also=lambda _name: True, progress=progress)
+        marks = _marks(options, find_loads=find_loads)
+        # Scripts and data may name the store, too. What doesn't is left packed.
+        unpacked = opened.unpack(tree, marks=marks, progress=progress)
+        facts = scan_unpacked(unpacked, progress=progress)
         platforms = list(dict.fromkeys(tag.rpartition("-")[2] for tag in name.tags))
         policies = load_policies()
         chooser = Chooser(facts, platforms, policies, libraries.overlay(), options)
         work = _Work(
             opened,
             facts,
-            labels,
+            unpacked,
             options=options,
             scratch=scratch,
             strip=strip if options.strip else None,
@@ -151,11 +152,21 @@ def _repair(
             folder = os.path.join(scratch, "again")
             if choice is not None:
                 verify(
-                    written, file_name, folder, choice=choice, policies=policies, options=options
+                    written,
+                    file_name,
+                    folder,
+                    wheel=opened,
+                    before=facts,
+                    contents={**members.changed, **members.extra},
+                    choice=choice,
+                    policies=policies,
+                    options=options,
                 )
 
         if not dry_run:
             make_folder(output_dir, hint=_TO)
+            parts = os.path.join(scratch, "parts")
+            os.mkdir(parts)
             digest = write_wheel(
                 opened,
                 members.changed,
@@ -164,6 +175,7 @@ def _repair(
                 allowed=members.allowed,
                 source_date_epoch=source_date_epoch,
                 compression=options.compression,
+                scratch=parts,
                 check=check if members.changed or members.extra else None,
                 sha256=sha256,
                 progress=progress,
@@ -180,6 +192,17 @@ def _repair(
         )
 
 
+def _marks(options: RepairOptions, *, find_loads: bool) -> Callable[[str], list[bytes]]:
+    """Give what gives the byte strings for which a member has to be looked at."""
+    stores = [os.fsencode(f"{store}/") for store in options.stores]
+    if not find_loads:
+        return lambda _: stores
+    from nix_manylinux.report.loads import LOADERS  # noqa: PLC0415 - it wants to parse Python
+
+    both = [*stores, *LOADERS]
+    return lambda member: both if python_source(member) else stores
+
+
 class _Work:
     """One wheel under repair, in a scratch folder."""
 
@@ -187,20 +210,18 @@ class _Work:
         self,
         wheel: Wheel,
         facts: TreeFacts,
-        labels: Mapping[str, str],
+        unpacked: UnpackedWheel,
         *,
         options: RepairOptions,
         scratch: str,
         strip: str | None,
     ) -> None:
-        self._wheel, self._facts, self._labels = wheel, facts, labels
+        self._wheel, self._facts, self._unpacked = wheel, facts, unpacked
         self._options, self._scratch, self._strip = options, scratch, strip
         self.members = _Members()
         self.grafts: list[Graft] = []
         self.warnings: list[str] = []
         self._findings: list[Finding] = []
-        #: Files whose members are elsewhere, or whose contents are new: label -> file.
-        self._moved: dict[str, str] = {}
 
     def graft(self, choice: Choice, name: str, chooser: Chooser) -> None:
         """Copy what comes along, and edit it and the files that want it."""
@@ -231,14 +252,28 @@ class _Work:
             return
         self._edit_files(editor)
         wanting = self._wanting(choice, copied)
-        for source, each in copied.items():
-            edit(each.path, editor.graft(each), label=source)
+        for source, each in finish_grafts(copied, editor.graft).items():
             member = f"{folder}/{each.name}"
-            if member not in self.members.extra:
-                graft = _graft(each, member, wanting.get(source, ()))
-                whose = package_of(source, self._options.packages)
-                self.grafts.append(replace(graft, package=whose.text))
-            self.members.extra[member] = each.path
+            path = self._place(member)
+            os.replace(each.path, path)
+            self.members.extra[member] = path
+            self.grafts.append(
+                Graft(
+                    source=source,
+                    member=member,
+                    soname=each.facts.soname or os.path.basename(source),
+                    size=os.path.getsize(path),
+                    sha256=each.sha256,
+                    wanted_by=wanting.get(source, ()),
+                    package=package_of(source, self._options.packages).text,
+                )
+            )
+
+    def _place(self, member: str) -> str:
+        """Give the path in the tree of a new member, in a folder that is there."""
+        path = f"{self._facts.root}/{self._wheel.location(member)}"
+        make_folder(os.path.dirname(path), hint=ROOM)
+        return path
 
     def _edit_files(self, editor: Editor) -> None:
         root = self._facts.root
@@ -252,12 +287,11 @@ class _Work:
             label, path = each.file.label, f"{root}/{each.file.path}"
             self.members.changed[label] = path
             if each.moved:
-                place = os.path.join(self._scratch, f"moved-{len(self.members.extra)}")
+                place = self._place(each.moved)
                 os.rename(path, place)
                 write_file(path, launcher(*posixpath.split(each.moved)))
                 self.members.extra[each.moved] = path = place
                 self.members.allowed |= {each.moved, label}
-                self._moved[each.moved] = place
             if each.edit:
                 edit(path, each.edit, label=label)
 
@@ -273,7 +307,9 @@ class _Work:
 
     def fix_scripts(self) -> None:
         """Give files whose first line names an interpreter of the store another first line."""
-        for place, label in self._labels.items():
+        for place, label in self._unpacked.labels.items():
+            if label not in self._unpacked.marked:
+                continue  # it doesn't name the store
             path = f"{self._facts.root}/{place}"
             with open(path, "rb") as file:
                 line = file.readline(4096) if file.read(2) == b"#!" else b""
@@ -294,7 +330,9 @@ class _Work:
 
     def _left(self) -> Iterator[Finding]:
         extra = [(name, path) for name, path in self.members.extra.items() if isinstance(path, str)]
-        own = ((label, f"{self._facts.root}/{place}") for place, label in self._labels.items())
+        asked = {*self._unpacked.marked, *self.members.changed}
+        places = self._unpacked.labels.items()
+        own = ((label, f"{self._facts.root}/{place}") for place, label in places if label in asked)
         for label, path in sorted([*own, *extra]):
             if not self._options.may_name_the_store(label):
                 yield from store_paths(path, label, self._options.stores)
@@ -318,7 +356,9 @@ class _Work:
 
     def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Give the names of libraries that may be loaded at run time, with who names them."""
-        found = find_runtime_loads(self._facts, self._labels)
+        from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
+
+        found = find_runtime_loads(self._facts, self._unpacked.labels)
         here = {posixpath.basename(graft.member) for graft in self.grafts}
         return tuple(
             (each.name, tuple(label for label, _ in each.sources))
@@ -338,18 +378,3 @@ def lib_dir(options: RepairOptions, name: str) -> str:
             hint=f"give a relative path without '..', ':' and '$', such as {name}.libs",
         )
     return folder
-
-
-def _graft(copied: Copied, member: str, wanted_by: tuple[str, ...]) -> Graft:
-    state = new_hash("sha256")
-    with open(copied.path, "rb") as file:
-        while piece := file.read(1 << 20):
-            state.update(piece)
-    return Graft(
-        source=copied.source,
-        member=member,
-        soname=copied.facts.soname or os.path.basename(copied.source),
-        size=os.path.getsize(copied.path),
-        sha256=state.digest().hex(),
-        wanted_by=wanted_by,
-    )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Calls whose first argument, or keyword "name", is a library.
 _LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library", "load_library"})
-_HINTS = tuple(sorted(each.encode() for each in _LOADERS))
+#: One of these is in every Python file that can be of interest.
+LOADERS = tuple(sorted(each.encode() for each in _LOADERS))
 #: Bytes of a Python file that is still parsed: generated tables reach megabytes.
 _MAX_SOURCE = 8 * 2**20
 
@@ -101,7 +102,7 @@ def loads_in_python(source: bytes) -> tuple[str, ...] | None:
     The code is parsed, never run; a file without the name of a loading
     function is not even parsed.
     """
-    if not any(hint in source for hint in _HINTS):
+    if not any(hint in source for hint in LOADERS):
         return ()
     try:
         tree = ast.parse(source)

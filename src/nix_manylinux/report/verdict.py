@@ -132,9 +132,13 @@ def _judge(
 def too_new(files: Iterable[tuple[str, ElfFacts]], limits: Limits) -> list[Breach]:
     """List the symbol versions that files, each with its label, want beyond a policy's limits."""
     newer: dict[tuple[str, str], set[str]] = {}
+    allowed: dict[str, bool] = {}  # many files want the same few
     for label, facts in files:
         for need in facts.needs:
-            if not is_linker(need.library) and not limits.allows(need.version):
+            version = need.version
+            if version not in allowed:
+                allowed[version] = limits.allows(version)
+            if not allowed[version] and not is_linker(need.library):
                 newer.setdefault((need.library, need.version), set()).add(label)
     return [
         Breach(library=library, version=version, wanted_by=tuple(sorted(labels)))
@@ -231,5 +235,5 @@ def libc_of(platforms: Iterable[str], files: Iterable[TreeFile]) -> str:
 
 
 def _most(values: Iterable[str]) -> str | None:
-    ranked = Counter(values).most_common(1)
-    return ranked[0][0] if ranked else None
+    counted = Counter(values)
+    return max(counted, key=lambda value: counted[value], default=None)

@@ -137,6 +137,15 @@ def load_policies() -> Policies:
     """Read the policies of ``data/manylinux-policies.json``."""
     raw = read_policies()
     policies = []
+    numbers: dict[str | None, tuple[int, ...] | None] = {
+        None: None
+    }  # the same few, again and again
+
+    def number(text: str | None) -> tuple[int, ...] | None:
+        if text not in numbers:
+            numbers[text] = version_number(text or "")
+        return numbers[text]
+
     for name, entry in raw["policies"].items():
         named = floor(name)
         policies.append(
@@ -149,10 +158,7 @@ def load_policies() -> Policies:
                 sonames=frozenset(entry["sonames"]),
                 limits={
                     arch: Limits(
-                        highest={
-                            prefix: None if top is None else version_number(top)
-                            for prefix, top in limits["max"].items()
-                        },
+                        highest={prefix: number(top) for prefix, top in limits["max"].items()},
                         extra={
                             prefix: frozenset(nodes)
                             for prefix, nodes in limits.get("extra", {}).items()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.contents import Sources
-    from nix_manylinux.wheel.open import Wheel
+    from nix_manylinux.wheel.open import UnpackedWheel, Wheel
 
 
 def unpack_and_scan(
@@ -32,8 +32,13 @@ def unpack_and_scan(
     that was written, too, by path below the folder.
     """
     unpacked = wheel.unpack(folder, also=also, sources=sources, progress=progress)
+    return scan_unpacked(unpacked, progress=progress), unpacked.labels
+
+
+def scan_unpacked(unpacked: UnpackedWheel, *, progress: Progress | None = None) -> TreeFacts:
+    """Read the tree of a wheel, once more where files of it have changed since."""
     facts = scan_tree(
-        folder,
+        unpacked.root,
         labels=unpacked.labels,
         floating=FLOATING,
         progress=progress,
@@ -41,7 +46,7 @@ def unpack_and_scan(
     # What a file's own search path names is there, even if it holds nothing that is loaded.
     for file in facts.files:
         unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))
-    return facts, unpacked.labels
+    return facts
 
 
 def unpack_for_reading(

@@ -11,14 +11,14 @@ from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nix_manylinux.base.parallel import Look
     from nix_manylinux.wheel.archive.format import Member
     from nix_manylinux.wheel.record import Row
 
 #: Bytes that are read at a time.
-_PIECE = 1 << 18
+PIECE = 1 << 18
 
 #: What a user can do where a folder can't be written to.
 ROOM = "make room there, or set TMPDIR to a folder that has it"
@@ -47,6 +47,27 @@ def is_called_library(name: str) -> bool:
     return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
+class Search:
+    """Whether bytes that come in pieces hold one of ``marks``."""
+
+    def __init__(self, marks: Iterable[bytes]) -> None:
+        self._marks = tuple(marks)
+        self._most = max(map(len, self._marks), default=1) - 1
+        self._end = b""
+        self.found = False
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look for."""
+        return bool(self._marks)
+
+    def look(self, piece: bytes) -> None:
+        """Look through the next piece."""
+        if self._marks and not self.found:
+            seam = self._end + piece[: self._most]
+            self.found = any(mark in piece or mark in seam for mark in self._marks)
+            self._end = (self._end + piece[-self._most :])[-self._most :] if self._most else b""
+
+
 class Sources:
     """Files that may hold what members hold, by the members' names; RECORD's hash decides.
 
@@ -71,7 +92,7 @@ class Sources:
             with open(descriptor, "rb", buffering=0) as file:
                 if os.fstat(descriptor).st_size != member.size:
                     return None
-                while piece := file.read(_PIECE):
+                while piece := file.read(PIECE):
                     look()
                     head = head or piece[:4]
                     state.update(piece)
@@ -115,7 +136,7 @@ class Source(Value, kw_only=False):
             try:
                 if whole or self.elf:
                     with open(self.path, "rb", buffering=0) as file:
-                        while piece := file.read(_PIECE):
+                        while piece := file.read(PIECE):
                             write_all(descriptor, piece)
             finally:
                 os.close(descriptor)

@@ -27,7 +27,7 @@ from nix_manylinux.wheel.checks import (
     settle_record,
     split_file_name,
 )
-from nix_manylinux.wheel.contents import ROOM, Output, Sources, is_called_library
+from nix_manylinux.wheel.contents import PIECE, ROOM, Output, Search, Sources, is_called_library
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
@@ -35,6 +35,7 @@ from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
     from nix_manylinux.base.digest import Hash
@@ -62,12 +63,14 @@ _SCHEMES = {
 class UnpackedWheel(Value):
     """What `Wheel.unpack` wrote: every file's place below ``root``, with its member's name.
 
-    ``places`` are those of all files that an installer would write.
+    ``places`` are those of all files that an installer would write; ``marked`` are the
+    members that hold a mark of theirs.
     """
 
     root: str
     labels: Mapping[str, str]
     places: Sequence[str]
+    marked: AbstractSet[str] = frozenset()
 
     def make_folders(self, paths: Iterable[str]) -> None:
         """Make those of the absolute ``paths`` that an installer would make. Raises WriteFailed."""
@@ -142,6 +145,7 @@ class Wheel(Value):
         into: str,
         *,
         also: Callable[[str], bool] | None = None,
+        marks: Callable[[str], Iterable[bytes]] | None = None,
         sources: Sources | None = None,
         progress: Progress | None = None,
     ) -> UnpackedWheel:
@@ -150,25 +154,33 @@ class Wheel(Value):
         Every member is read and held against RECORD, as in `extract`. Folders
         are made where a file is (9 of torch's 726). Written whole are ELF
         files, the dist-info folder's METADATA and WHEEL, and what ``also``
-        takes by its name; other files that are called like a library are there
-        without contents, so that a search meets their names. What ``sources``
-        has is taken in place of the packed bytes, which are not looked at then. Raises
-        BadWheel, WriteFailed.
+        takes by its name, or what holds one of the ``marks`` that are given for its name (and
+        some that are too large to tell before they are written); other files that are called
+        like a library are there without contents, so that a search meets their names. What
+        ``sources`` has is taken in place of the packed bytes, which are not looked at then.
+        Raises BadWheel, WriteFailed.
         """
         places = {member.name: self.location(member.name) for member in self._files()}
 
         def whole(name: str) -> bool:
             return name in self.texts or (also is not None and also(name))
 
+        marked = set[str]()
         there = self._read_all(
             {name: os.path.join(into, place) for name, place in places.items()},
             whole=whole,
             mode=_own_mode,
+            marks=marks,
+            marked=marked,
             sources=sources,
             progress=progress,
         )
-        labels = {places[name]: name for name in there}
-        return UnpackedWheel(root=into, labels=labels, places=tuple(places.values()))
+        return UnpackedWheel(
+            root=into,
+            labels={places[name]: name for name in there},
+            places=tuple(places.values()),
+            marked=marked,
+        )
 
     def extract(
         self,
@@ -204,6 +216,8 @@ class Wheel(Value):
         mode: Callable[[Member], int],
         progress: Progress | None,
         cores: int | None = None,
+        marks: Callable[[str], Iterable[bytes]] | None = None,
+        marked: set[str] | None = None,
         sources: Sources | None = None,
     ) -> list[str]:
         """Read all members on all cores; gives the names of those that are written."""
@@ -219,7 +233,10 @@ class Wheel(Value):
             output = Output(places.get(member.name), mode(member))
             if sources and (source := sources.find(member, row, look)):
                 return source.put(output, whole=whole(member.name))
-            there = self._read_member(member, state, output, look, whole=whole(member.name))
+            search = Search(marks(member.name) if marks else ())
+            there = self._read_member(member, state, output, look, search, whole=whole(member.name))
+            if marked is not None and search.found:
+                marked.add(member.name)
             if encode_digest(row.algorithm, state.digest()) != row.hash:
                 raise bad("does not have the hash that RECORD gives", member.name)
             return there
@@ -233,17 +250,28 @@ class Wheel(Value):
         return [m.name for m, there in zip(members, written, strict=True) if there]
 
     def _read_member(
-        self, member: Member, state: Hash, output: Output, look: Look, *, whole: bool
+        self,
+        member: Member,
+        state: Hash,
+        output: Output,
+        look: Look,
+        search: Search,
+        *,
+        whole: bool,
     ) -> bool:
         """Hash one member; write it if it is one that we want, and say so."""
         pieces = stream(self.descriptor, member)
         head = b""
+        # By four bytes an ELF file can be told from others.
+        enough = min(member.size, PIECE) if search and not whole else 4
         for piece in pieces:
             look()
             head += piece
-            if len(head) >= 4:  # now an ELF file can be told from others
+            if len(head) >= enough:
                 break
+        search.look(head)
         whole |= head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF
+        whole |= search.found or (bool(search) and len(head) < member.size)
         descriptor = -1
         try:
             if output.path is not None and (whole or is_called_library(member.name)):
@@ -251,6 +279,8 @@ class Wheel(Value):
             for piece in chain((head,), pieces):
                 look()
                 state.update(piece)
+                if piece is not head:
+                    search.look(piece)
                 if whole and descriptor >= 0:
                     write_all(descriptor, piece)
         except OSError as cause:

@@ -7,12 +7,10 @@ import fcntl
 import os
 import re
 import stat
-from contextlib import nullcontext
 
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import executable, write_all_at
-from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
@@ -48,6 +46,7 @@ def write_wheel(
     allowed: Collection[str] = (),
     source_date_epoch: int | None = None,
     compression: int = 0,
+    scratch: str = "",
     check: Callable[[str], None] | None = None,
     sha256: bool = True,
     sync: bool = True,
@@ -57,7 +56,7 @@ def write_wheel(
 
     ``changed`` maps member names to files, ``extra`` names of new (or renewed)
     members to bytes, or to files; both are listed in RECORD, and stored unpacked, or
-    deflated at the level ``compression``. Other
+    deflated at the level ``compression``, for which ``scratch`` is an empty folder. Other
     members are copied as they are packed, in the same order; new ones come
     before RECORD. Modes stay, but members in ``allowed`` may be executed; times
     are ``source_date_epoch`` (seconds, UTC) where that is given, else the
@@ -88,31 +87,31 @@ def write_wheel(
         dropped = {f"{wheel.dist_info}/{REFERENCES}"} - extra.keys()
         members = [m for m in _members(wheel.members, own, list(extra)) if m.name not in dropped]
         changes = wheel.mended or bool(contents) or len(members) < len(wheel.members)
-        with scratch_folder() if compression and changes else nullcontext("") as scratch:
-            renewed = dict(contents)
-            if scratch:
-                deflate([*contents.values()], compression, scratch)
+        packs = bool(compression) and changes
+        renewed = dict(contents)
+        if packs:
+            deflate([*contents.values()], compression, scratch)
+        if changes:
+            # Where digests are still missing, it is as long as it will be.
+            renewed[own] = _new_record(wheel.record, own, contents, dropped)
+            if packs:
+                deflate([renewed[own]], compression, scratch)
+        placed = lay_out(_renewed(members, renewed, allowed, source_date_epoch))
+        # RECORD is the last to be known, wherever its place is.
+        pairs = list(zip(members, placed, strict=True))
+        before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
+        with _replaced(output_path, sync=sync) as (descriptor, temporary):
+            written = fill(wheel.descriptor, descriptor, before, contents, progress)
             if changes:
-                # Where digests are still missing, it is as long as it will be.
-                renewed[own] = _new_record(wheel.record, own, contents, dropped)
-                if scratch:
-                    deflate([renewed[own]], compression, scratch)
-            placed = lay_out(_renewed(members, renewed, allowed, source_date_epoch))
-            # RECORD is the last to be known, wherever its place is.
-            pairs = list(zip(members, placed, strict=True))
-            before = [pair for pair in pairs if pair[0].name != own] if changes else pairs
-            with _replaced(output_path, sync=sync) as (descriptor, temporary):
-                written = fill(wheel.descriptor, descriptor, before, contents, progress)
-                if changes:
-                    if not scratch:
-                        renewed[own] = _new_record(wheel.record, own, contents, dropped)
-                    (place,) = (member for member in placed if member.name == own)
-                    written[own] = renewed[own].write(descriptor, place)
-                end = placed[-1].data + placed[-1].packed
-                write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
-                if check is not None:
-                    check(temporary)
-                return _sha256(descriptor) if sha256 else ""
+                if not packs:
+                    renewed[own] = _new_record(wheel.record, own, contents, dropped)
+                (place,) = (member for member in placed if member.name == own)
+                written[own] = renewed[own].write(descriptor, place)
+            end = placed[-1].data + placed[-1].packed
+            write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
+            if check is not None:
+                check(temporary)
+            return _sha256(descriptor) if sha256 else ""
     except BadWheel as error:
         error.at(wheel.path)
         raise
@@ -124,17 +123,18 @@ def write_wheel(
         ) from cause
 
 
+def is_nested_record(name: str) -> bool:
+    """Whether a member is the RECORD of a distribution that the wheel carries as files."""
+    return name.endswith(".dist-info/RECORD") and name.count("/") > 1
+
+
 def _nested_records(wheel: Wheel, changed: Mapping[str, str]) -> dict[str, bytes]:
     """Give the new RECORDs of distributions that the wheel carries as files (ray's), by member.
 
     Those have rows for files that change; the innermost are first, for others list them.
     What can't be read as a RECORD is a file like any other.
     """
-    names = [
-        member.name
-        for member in wheel.members
-        if member.name.endswith(".dist-info/RECORD") and member.name.count("/") > 1
-    ]
+    names = [member.name for member in wheel.members if is_nested_record(member.name)]
     renewed: dict[str, bytes] = {}
     for name in sorted(names, key=lambda each: each.count("/"), reverse=True):
         base = name.rsplit("/", 2)[0]

@@ -39,6 +39,8 @@ _COPIED = 8
 _DEFLATED = 8
 #: Bytes that are deflated by themselves, and how far back deflate refers (RFC 1951).
 _PART, _WINDOW = 4 << 20, 32 << 10
+#: Less than so many bytes need no file when they are deflated.
+_SMALL = 1 << 18
 
 
 class Content:
@@ -56,8 +58,8 @@ class Content:
             len(source) if isinstance(source, bytes) else os.stat(source).st_size
         )
         self.hash = encode_digest(algorithm, new_hash(algorithm).digest())
-        #: Files that hold the deflated bytes, one behind the other; none where it is stored.
-        self.parts: list[str] = []
+        #: The deflated bytes, or files that hold them, one behind the other; none if it is stored.
+        self.parts: list[str | bytes] = []
         self._crc = 0
 
     @property
@@ -109,26 +111,30 @@ class Content:
 
     def _write_parts(self, descriptor: int, member: Member, look: Look) -> Member:
         position = member.data
-        for path in self.parts:
-            look()
-            with open(path, "rb", buffering=0) as file:
-                data = file.read()
-            write_all_at(descriptor, data, position)
-            position += len(data)
+        for part in self.parts:
+            for piece in _pieces(part, _CHUNK):
+                look()
+                write_all_at(descriptor, piece, position)
+                position += len(piece)
         member = replace(member, crc=self._crc)
         write_all_at(descriptor, local_header(member), member.start)
         return member
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Give all bytes; each piece is good until the next one is asked for."""
-        if isinstance(self.source, bytes):
-            yield self.source
-            return
-        buffer = bytearray(min(self.size + 1, _CHUNK))
-        view = memoryview(buffer)
-        with open(self.source, "rb", buffering=0) as file:
-            while count := file.readinto(buffer):
-                yield view[:count]
+        return _pieces(self.source, self.size)
+
+
+def _pieces(source: str | bytes, size: int) -> Iterator[bytes | memoryview]:
+    """Give the bytes, or those of a file that has about so many; each piece until the next."""
+    if isinstance(source, bytes):
+        yield source
+        return
+    buffer = bytearray(min(size + 1, _CHUNK))
+    view = memoryview(buffer)
+    with open(source, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            yield view[:count]
 
 
 def deflate(contents: Sequence[Content], level: int, folder: str) -> None:
@@ -141,29 +147,29 @@ def deflate(contents: Sequence[Content], level: int, folder: str) -> None:
     jobs: list[tuple[int, int]] = []
     for index, content in enumerate(contents):
         jobs += [(index, -1), *((index, start) for start in range(0, content.size, _PART))]
-    sizes = [contents[i].size if start < 0 else _DEFLATED * _PART for i, start in jobs]
-    # A folder of its own for each call: names tell of nothing else.
-    place = os.path.join(folder, f"deflated-{len(os.listdir(folder))}")
-    os.mkdir(place)
+    sizes = [
+        contents[i].size if start < 0 else _DEFLATED * min(_PART, contents[i].size - start)
+        for i, start in jobs
+    ]
+    names = len(os.listdir(folder))  # of an earlier call: names tell of nothing else
 
-    def do(number: int, look: Look) -> tuple[str, int]:
+    def do(number: int, look: Look) -> tuple[str | bytes, int]:
         index, start = jobs[number]
         content = contents[index]
         if start < 0:
             content.measure(look)
-            return "", 0
-        look()
-        before = content.part(max(0, start - _WINDOW), start)
-        packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, 0, before)
-        last = start + _PART >= content.size
-        data = packer.compress(content.part(start, start + _PART))
-        data += packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
-        path = os.path.join(place, f"{index}-{start}")
+            return b"", 0
+        packed = _deflated(content, start, level, look)
+        if content.size <= _SMALL:
+            data = b"".join(packed)
+            return data, len(data)
+        path = os.path.join(folder, f"{names}-{number}")
         with open(path, "wb", buffering=0) as file:
-            write_all(file.fileno(), data)
-        return path, len(data)
+            for piece in packed:
+                write_all(file.fileno(), piece)
+            return path, file.tell()
 
-    parts: dict[int, list[tuple[str, int]]] = {}
+    parts: dict[int, list[tuple[str | bytes, int]]] = {}
     for (index, start), made in zip(jobs, in_parallel(do, sizes), strict=True):
         if start >= 0:
             parts.setdefault(index, []).append(made)
@@ -171,7 +177,18 @@ def deflate(contents: Sequence[Content], level: int, folder: str) -> None:
         packed = sum(size for _, size in made_of)
         if packed < contents[index].size:
             contents[index].packed = packed
-            contents[index].parts = [path for path, _ in made_of]
+            contents[index].parts = [part for part, _ in made_of]
+
+
+def _deflated(content: Content, start: int, level: int, look: Look) -> Iterator[bytes]:
+    """Give the deflated bytes of one part, as they come."""
+    before = content.part(max(0, start - _WINDOW), start)
+    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, 0, before)
+    end = min(start + _PART, content.size)
+    for place in range(start, end, _CHUNK):
+        look()
+        yield packer.compress(content.part(place, min(place + _CHUNK, end)))
+    yield packer.flush(zlib.Z_FINISH if end == content.size else zlib.Z_SYNC_FLUSH)
 
 
 def _changed(member: Member) -> Exception:
