@@ -174,7 +174,7 @@ class Maker:
 
     def _run(self, *command: str, environment: dict[str, str] | None = None) -> str:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False,
+            command, capture_output=True, text=True, errors="replace", check=False,
             env={**self._nix.environment, **(environment or {})},
         )  # fmt: skip
         if done.returncode:

@@ -260,6 +260,8 @@ def test_needs(tmp_path: Path) -> None:
     """Required wheels come before nixpkgs, others after it; drivers and strangers are told."""
     files = ElfBuilder(tmp_path / "elf")
     names = ["libbb.so.1", "libz.so.1", "libodd.so.9", "libcuda.so.1", "libcc.so.1", "libzzz.so"]
+    # The name of a file (numba's), and what is insecure.
+    names += ["libgomp.so.1.0.0", "libssl.so.1.1"]
     needed = files.library("a.so", needed=names).read_bytes()
     bb = {n: files.library(n, soname=n).read_bytes() for n in ("libbb.so.1", "libz.so.1")}
     cc = files.library("libcc.so.1", soname="libcc.so.1").read_bytes()
@@ -274,8 +276,8 @@ def test_needs(tmp_path: Path) -> None:
     found = find_needs(wheels, edges, table=load_table(), policies=load_policies())["aa"]
     assert found.wheels == ("bb", "cc")
     assert found.drivers == ("libcuda.so.1",)
-    assert found.unknown == ("libodd.so.9", "libzzz.so")
-    assert found.nixpkgs == ()
+    assert found.unknown == ("libodd.so.9", "libssl.so.1.1", "libzzz.so")
+    assert found.nixpkgs == ("stdenv.cc.cc.lib",)
 
 
 def test_needs_of_alternatives(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def find_needs(
                 lists["wheels"].add(near[0])
             elif suggestion.kind == "driver":
                 lists["drivers"].add(soname)
-            elif suggestion.is_sure and not suggestion.notes:
+            elif suggestion.may_be_taken:
                 lists["nixpkgs"].add(suggestion.attribute)
             elif owners:
                 lists["wheels"].add(owners[0])
@@ -86,7 +86,7 @@ def _wanted(
             return of_wheel(soname, *brought[soname])
         found = adviser.advise(soname)
         # Nobody has asked for what is unfree or insecure.
-        return replace(found, kind="none") if found.is_sure and found.notes else found
+        return replace(found, kind="none") if found.doubtful else found
 
     lacking: dict[str, list[str]] = {}
     for soname, file in outside_names(wheel.facts, known):

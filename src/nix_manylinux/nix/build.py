@@ -11,7 +11,7 @@ from nix_manylinux.nix.adviser import Adviser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.resolve.plan import Plan
@@ -33,12 +33,8 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[
     adviser = Adviser(table, plan.trees)
     problems, _ = without_choices((*plan.missing, *plan.waived), adviser)
     found = [adviser.advise(*problem.names) for problem in problems]
-    names = (each.installable for each in found if each.is_sure and not _is_doubtful(each.notes))
+    names = (each.installable for each in found if each.may_be_taken)
     return sorted({name for name in names if name not in tried})
-
-
-def _is_doubtful(notes: Iterable[str]) -> bool:
-    return any(word in note for note in notes for word in ("unfree", "insecure", "language"))
 
 
 def build_libraries(

@@ -50,8 +50,8 @@ class Suggestion(Value):
     normalised names); "similar" (only ``similar`` names are known); or "none".
     ``attribute`` is what goes into an expression, output included where it isn't "out",
     and is empty for the last four; ``output`` is the output in any case.
-    ``old_attribute`` is its name in older nixpkgs. ``notes`` are sentences about it,
-    which don't name it.
+    ``old_attribute`` is its name in older nixpkgs. ``doubtful`` is what is unfree, insecure
+    or another language's. ``notes`` are sentences about it, which don't name it.
     """
 
     soname: str
@@ -62,12 +62,18 @@ class Suggestion(Value):
     others: tuple[str, ...] = ()
     similar: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
+    doubtful: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def is_sure(self) -> bool:
         """Whether the attribute provides what was asked for, as far as its name can tell."""
         return self.kind in {"exact", "file"}
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether it is sure, and nobody has to be asked before it is built."""
+        return self.is_sure and not self.doubtful
 
     @property
     def installable(self) -> str:
@@ -268,7 +274,7 @@ def _by_family(soname: str, table: Table) -> Suggestion:
     packages = {_python_package(row) for row in family} - {""}
     if match and packages:
         return of_wheel(soname, *sorted(packages))
-    for known in family:
+    for known in _versioned(family):  # a name without a version promises no file with one
         if soname.startswith(f"{known.soname}."):
             note = f"the name of a file, whose soname is {known.soname}"
             return _from_row(soname, known, "file", table, note)
@@ -310,6 +316,7 @@ def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = 
         output=row.output,
         old_attribute=old,
         others=row.others,
+        doubtful=len(notes) > bool(note),
         notes=tuple(notes),
     )
 

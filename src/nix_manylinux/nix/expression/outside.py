@@ -70,7 +70,7 @@ def outside_libraries(
             # What is required may require it in its turn.
             undeclared |= set() if required else {*suggestion.wheels}
         # Unfree, insecure, of another language: then the other wheel is meant.
-        elif folder and (not suggestion.is_sure or suggestion.notes):
+        elif folder and not suggestion.may_be_taken:
             note = f"looked for in {folder}, another wheel's: see dependencies"
             elsewhere.append((suggestion.soname, note))
         elif suggestion.is_sure:
