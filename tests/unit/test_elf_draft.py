@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nix_manylinux.base.errors import BadElf
-from nix_manylinux.elf.draft.bytes import Draft, FileSource
+from nix_manylinux.elf.draft.bytes import Draft
+from nix_manylinux.elf.source import Source
 
 WRITES = st.lists(st.tuples(st.integers(0, 90), st.binary(min_size=0, max_size=40)), max_size=12)
 
@@ -32,7 +33,7 @@ def test_reads_what_was_written(
     """Any writes, overlapping or beyond the end, and a cut: every byte is as in memory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        draft, model = Draft(FileSource(descriptor)), bytearray(range(1, 65))
+        draft, model = Draft(Source(descriptor)), bytearray(range(1, 65))
         if cut is not None:
             draft.cut(cut)
             del model[cut:]
@@ -60,9 +61,9 @@ def test_nothing_is_read_from_beyond_the_end(path: Path, offset: int, size: int)
     """A size is held against the file before memory is taken for it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        source = FileSource(descriptor)
+        source = Source(descriptor)
         for reader in (source, Draft(source)):
-            with pytest.raises(BadElf, match="the file ends at"):
+            with pytest.raises(BadElf, match="ends behind the end of the file"):
                 reader.read(offset, size)
     finally:
         os.close(descriptor)
@@ -80,7 +81,7 @@ def test_any_read_of_a_file_is_what_the_file_has(
         file.write_bytes(data)
     descriptor = os.open(file, os.O_RDONLY)
     try:
-        source = FileSource(descriptor)
+        source = Source(descriptor)
         for offset, size in wants:
             end = min(offset + size, len(data))
             assert source.read(offset, end - offset) == data[offset:end]
@@ -97,7 +98,7 @@ def test_what_is_kept_of_a_file_is_bounded(tmp_path: Path) -> None:
         stream.write(b"middle")
     descriptor = os.open(file, os.O_RDONLY)
     try:
-        source = FileSource(descriptor)
+        source = Source(descriptor)
         tracemalloc.start()
         for offset in range(0, 1 << 30, 1 << 20):
             assert source.read(offset, 6) == (b"middle" if offset == 1 << 29 else bytes(6))

@@ -5,11 +5,11 @@ by whole pages, sizes that nobody reads (DT_STRSZ, p_offset of PT_DYNAMIC) decid
 nothing, and section headers may be anything. Nothing here trusts a number of the file
 all the same: each read is held against the size of the file, each address against what
 is mapped. What doesn't fit is `BadElf`; no allocation is larger than what is there.
+
+Facts, properties and the writer's drafts all read by this.
 """
 
 from __future__ import annotations
-
-import os
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
@@ -17,12 +17,19 @@ from nix_manylinux.elf import format as elf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
     from nix_manylinux.elf.format import FileHeader, Layout, Section, Segment
 
-#: How much is read around a wanted place: one page, so that headers that lie
-#: together cost one system call.
-_WINDOW = 4096
+    class Bytes(Protocol):
+        """A file, or one with changes that are not written yet."""
+
+        size: int
+
+        def read(self, offset: int, size: int, what: str = ...) -> bytes:
+            """Exactly ``size`` bytes at ``offset``; BadElf, which names ``what``, for fewer."""
+
+
 #: String tables up to this size are read at once; larger ones name by name.
 _WHOLE_TABLE = 1 << 16
 #: The names of a file together may have its size, and a small file's this one: entries
@@ -31,66 +38,28 @@ _MAX_NAMES = 1 << 24
 #: Entries that are read at once where PT_DYNAMIC doesn't say how many there are.
 _SOME_ENTRIES = 256
 #: Entries before DT_NULL; the largest real dynamic section has a few hundred.
-_MAX_DYNAMIC = 1 << 16
-#: Above this a section index needs a second word (SHN_LORESERVE). Object files
-#: with a section for each function get there, linked files don't.
-_MAX_SECTIONS = 0xFF00
+MAX_DYNAMIC = 1 << 16
+#: Linked files have a few dozen; a hostile one must not make us read on.
+_MAX_SECTIONS = 1 << 20
 _SECTIONS_AT_ONCE = 32
 
 #: The smallest page there is: segments are mapped by whole ones.
 MIN_PAGE = 4096
 
 
-class Source:
-    """Bytes of a file by position, from a descriptor or from memory.
+class Image:
+    """Headers and segments of one file, and what its addresses lead to.
 
-    ``data`` is what was read already, from the file's beginning: with a
-    ``size`` more of it is in the descriptor, which stays the caller's.
+    ``segments`` are those of a program or library, none of any other file;
+    ``loads`` its PT_LOADs among them.
     """
 
-    __slots__ = ("_fd", "_head", "_start", "_window", "size")
-
-    def __init__(self, *, fd: int = -1, data: bytes = b"", size: int | None = None) -> None:
-        self._fd = fd
-        self._head = data
-        self._window = b""
-        self._start = 0
-        self.size = len(data) if size is None else size
-
-    def read(self, what: str, offset: int, size: int) -> bytes:
-        """Read ``size`` bytes at ``offset``; ``what`` names the structure in errors."""
-        end = offset + size
-        if end <= len(self._head):
-            return self._head[offset:end]
-        start = offset - self._start
-        if start >= 0 and start + size <= len(self._window):
-            return self._window[start : start + size]
-        if end > self.size:
-            raise BadElf(
-                f"{what} ({size} bytes at {offset:#x}) ends behind the end of the file,"
-                f" which has {self.size} bytes"
-            )
-        window = os.pread(self._fd, max(size, _WINDOW), offset)
-        while len(window) < size:  # pread(2) may give fewer bytes than there are
-            more = os.pread(self._fd, size - len(window), offset + len(window))
-            if not more:
-                raise BadElf(f"the file became shorter while its {what} was read")
-            window += more
-        if size <= _WINDOW:
-            self._window = window
-            self._start = offset
-        return window[:size]
-
-
-class Image:
-    """Headers and segments of one file, and what its addresses lead to."""
-
-    __slots__ = ("header", "ident", "layout", "loads", "segments", "source")
-
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Bytes) -> None:
         """Read and check the file header and the program header table."""
         self.source = source
-        ident = source.read("e_ident", 0, elf.EI_NIDENT)
+        ident = source.read(0, elf.EI_NIDENT, "e_ident")
+        if not ident.startswith(elf.ELF_MAGIC):
+            raise BadElf("no ELF file: e_ident begins otherwise")
         layout = elf.LAYOUTS.get((ident[elf.EI_CLASS], ident[elf.EI_DATA]))
         if layout is None:
             raise BadElf(
@@ -100,9 +69,12 @@ class Image:
         self.ident = ident
         self.layout: Layout = layout
         size = elf.EI_NIDENT + layout.ehdr.size
-        self.header: FileHeader = layout.header(source.read("file header", 0, size))
+        self.header: FileHeader = layout.header(source.read(0, size, "file header"))
         self.segments: list[Segment] = self._program_headers()
         self.loads = [segment for segment in self.segments if segment.type == elf.PT_LOAD]
+        self._runs: list[tuple[int, int, int]] | None = None
+        self._dynamic: list[tuple[int, int]] | None = None
+        self._tags: dict[int, int] | None = None
 
     def _program_headers(self) -> list[Segment]:
         header = self.header
@@ -114,7 +86,7 @@ class Image:
                 f" of this class have {self.layout.phdr.size} bytes"
             )
         size = header.phnum * header.phentsize
-        return self.layout.segments(self.source.read("program header table", header.phoff, size))
+        return self.layout.segments(self.source.read(header.phoff, size, "program header table"))
 
     def section_count(self) -> int:
         """Count the section headers; 0 where the table was stripped, or can't be read.
@@ -128,27 +100,22 @@ class Image:
             return 0
         # gABI, chapter 4: more than 65279 sections are counted in the first one.
         count = header.shnum or self.section(0).size
-        return count if count * size <= room else 0
+        return count if count * size <= room and count <= _MAX_SECTIONS else 0
 
     def section(self, index: int) -> Section:
         """Read the section header of that index, which the caller knows to exist."""
         size = self.layout.shdr.size
         offset = self.header.shoff + index * size
-        return self.layout.sections(self.source.read("section header", offset, size))[0]
+        return self.layout.sections(self.source.read(offset, size, "section header"))[0]
 
     def sections(self) -> Iterator[Section]:
-        """Yield every section header of a linked file, read as it is asked for.
-
-        None where there are more than any linked file has.
-        """
+        """Yield every section header, read as it is asked for."""
         count = self.section_count()
-        if count > _MAX_SECTIONS:
-            return
         shdr = self.layout.shdr
         for first in range(0, count, _SECTIONS_AT_ONCE):
             size = min(_SECTIONS_AT_ONCE, count - first) * shdr.size
             offset = self.header.shoff + first * shdr.size
-            for fields in shdr.iter_unpack(self.source.read("section headers", offset, size)):
+            for fields in shdr.iter_unpack(self.source.read(offset, size, "section headers")):
                 yield elf.Section(*fields)
 
     def check_segments(self) -> None:
@@ -181,32 +148,14 @@ class Image:
         the one before them ends, in memory and in the file, count as one: what is mapped
         knows no seam, and patchelf puts a program's strings across it.
         """
-        offset, room = self._mapped(address)
-        if room <= 0:
-            raise BadElf(f"{field} is {address:#x}, which no PT_LOAD fills from the file")
-        for _ in self.loads:
-            following, more = self._mapped(address + room)
-            if more <= 0 or following != offset + room:
-                break
-            room += more
-        return offset, min(room, max(self.source.size - offset, 0))
-
-    def _mapped(self, address: int) -> tuple[int, int]:
-        """Find the offset of an address, and how much one segment has there; 0 for nothing."""
-        stop = 1 << 64
-        for load in reversed(self.loads):
-            start = load.vaddr & -MIN_PAGE
-            filled = load.vaddr + load.filesz
-            end = -(-(load.vaddr + load.memsz) // MIN_PAGE) * MIN_PAGE
-            if load.memsz <= load.filesz:
-                filled = end = -(-filled // MIN_PAGE) * MIN_PAGE
+        runs = self._runs
+        if runs is None:
+            runs = self._runs = _mapped(self.loads)
+        for start, end, shift in runs:
             if start <= address < end:
-                offset = load.offset + address - load.vaddr
-                # A page that begins in front of the file is mapped by nobody.
-                return (offset, min(filled, stop) - address) if offset >= 0 else (0, 0)
-            if address < start < stop:
-                stop = start
-        return 0, 0
+                offset = address - shift
+                return offset, min(end - address, max(self.source.size - offset, 0))
+        raise BadElf(f"{field} is {address:#x}, which no PT_LOAD fills from the file")
 
     def is_zero(self, address: int) -> bool:
         """Whether an address is in memory that a segment has beyond its bytes of the file."""
@@ -215,21 +164,34 @@ class Image:
             for load in self.loads
         )
 
+    @property
     def dynamic(self) -> list[tuple[int, int]]:
-        """Read the (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one.
+        """The (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one."""
+        if self._dynamic is None:
+            self._dynamic = self._read_dynamic()
+        return self._dynamic
 
-        Loaders find it by p_vaddr and read on to DT_NULL, whatever p_filesz says; where
-        the file or a segment ends in the midst of a page, zeros follow.
+    @property
+    def tags(self) -> dict[int, int]:
+        """The value of each d_tag: of several entries the last counts, as for glibc."""
+        if self._tags is None:
+            self._tags = dict(self.dynamic)
+        return self._tags
+
+    def _read_dynamic(self) -> list[tuple[int, int]]:
+        """Read what loaders find by p_vaddr, and on to DT_NULL, whatever p_filesz says.
+
+        Where the file or a segment ends in the midst of a page, zeros follow.
         """
         segment = self.last(elf.PT_DYNAMIC)
         if segment is None:
             return []
         offset, room = self.locate("p_vaddr of PT_DYNAMIC", segment.vaddr)
         entry = self.layout.dyn
-        most = min(room // entry.size, _MAX_DYNAMIC)
+        most = min(room // entry.size, MAX_DYNAMIC)
         count = min(segment.filesz // entry.size or _SOME_ENTRIES, most)
         while True:
-            table = self.source.read("dynamic section", offset, count * entry.size)
+            table = self.source.read(offset, count * entry.size, "dynamic section")
             entries: list[tuple[int, int]] = list(entry.iter_unpack(table))
             tags = [tag for tag, _ in entries]
             if elf.DT_NULL in tags:
@@ -237,9 +199,59 @@ class Image:
             if count == most:
                 break
             count = min(2 * count + _SOME_ENTRIES, most)
-        if most < _MAX_DYNAMIC and (offset + room) % MIN_PAGE:
+        if most < MAX_DYNAMIC and (offset + room) % MIN_PAGE:
             return entries
         raise BadElf(f"the dynamic section has no DT_NULL in its {count} entries")
+
+
+def _mapped(loads: list[Segment]) -> list[tuple[int, int, int]]:
+    """Give addresses (start, end) that the file fills, ascending, and how far from offsets."""
+    runs: list[tuple[int, int, int]] = []
+    reach = 0
+    for start, end, filled, shift in map(_span, loads):
+        if start < reach:  # as in no file of a linker's
+            return _overlaid([_span(load) for load in loads])
+        reach = end
+        _add(runs, start, filled, shift)
+    return runs
+
+
+def _span(load: Segment) -> tuple[int, int, int, int]:
+    """Give first and last page of a segment, the end of its bytes, and how far from offsets."""
+    address = load.vaddr
+    filled = address + load.filesz
+    end = -(-(address + load.memsz) // MIN_PAGE) * MIN_PAGE
+    if load.memsz <= load.filesz:
+        filled = end = -(-filled // MIN_PAGE) * MIN_PAGE
+    return address & -MIN_PAGE, end, filled, address - load.offset
+
+
+def _add(runs: list[tuple[int, int, int]], first: int, last: int, shift: int) -> None:
+    # A page that begins in front of the file is mapped by nobody.
+    first = max(first, shift)
+    if first < last:
+        if runs and runs[-1][1] == first and runs[-1][2] == shift:
+            first = runs.pop()[0]
+        runs.append((first, last, shift))
+
+
+def _overlaid(spans: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int]]:
+    """Give what is seen of segments that share pages: of several the last."""
+    from bisect import insort  # noqa: PLC0415  for the odd file
+    from itertools import pairwise  # noqa: PLC0415
+
+    coming = sorted([(span[0], index) for index, span in enumerate(spans)], reverse=True)
+    runs: list[tuple[int, int, int]] = []
+    seen: list[int] = []
+    for low, high in pairwise(sorted({place for span in spans for place in span[:2]})):
+        while coming and coming[-1][0] <= low:
+            insort(seen, coming.pop()[1])
+        while seen and spans[seen[-1]][1] <= low:
+            seen.pop()
+        if seen:
+            _, _, filled, shift = spans[seen[-1]]
+            _add(runs, low, min(high, filled), shift)
+    return runs
 
 
 class Strings:
@@ -251,7 +263,8 @@ class Strings:
 
     __slots__ = ("_address", "_image", "_left", "_offset", "_room", "_source", "_table")
 
-    def __init__(self, image: Image, address: int | None, size: int | None) -> None:
+    def __init__(self, image: Image) -> None:
+        address, size = image.tags.get(elf.DT_STRTAB), image.tags.get(elf.DT_STRSZ)
         if address is None:
             raise BadElf("the dynamic section has names but no DT_STRTAB")
         self._image, self._address = image, address
@@ -260,7 +273,7 @@ class Strings:
         self._left = max(_MAX_NAMES, image.source.size)
         self._table = b""
         if size is not None and size <= min(_WHOLE_TABLE, self._room):
-            self._table = image.source.read("string table", self._offset, size)
+            self._table = image.source.read(self._offset, size, "string table")
 
     def get(self, field: str, start: int) -> str:
         """Read the name at ``start``, decoded as UTF-8 with surrogateescape."""
@@ -282,7 +295,7 @@ class Strings:
                 return b"" if self._image.is_zero(self._address + start) else None
         while True:
             size = min(size, limit)
-            chunk = self._source.read("string table", offset, size)
+            chunk = self._source.read(offset, size, "string table")
             end = chunk.find(b"\0")
             if end >= 0:
                 return chunk[:end]

@@ -1,13 +1,11 @@
-"""What only few ask of an ELF file: instruction sets, symbols that it wants, names of sections.
-
-https://gitlab.com/x86-psABIs/x86-64-ABI, "Program Property": GNU_PROPERTY_X86_ISA_1_NEEDED.
-"""
+"""What only few ask of an ELF file: instruction sets, symbols that it wants, names of sections."""
 
 from __future__ import annotations
 
 import struct
 
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf import notes
 from nix_manylinux.elf.image import Image
 from nix_manylinux.elf.read import open_elf
 
@@ -19,10 +17,6 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.format import Section
 
 _SHN_UNDEF, _STB_WEAK = 0, 2
-_NT_GNU_PROPERTY_TYPE_0 = 5
-_X86_ISA_1_NEEDED = 0xC0008002
-#: Bytes of notes that are looked through; real ones have a hundred.
-_MAX_NOTES = 1 << 20
 
 
 def needed_isa(path: str | os.PathLike[str]) -> int:
@@ -31,18 +25,7 @@ def needed_isa(path: str | os.PathLike[str]) -> int:
     Raises BadElf and OSError as `read_elf`.
     """
     with open_elf(path) as source:
-        if source is None:
-            return 1
-        image = Image(source)
-        if image.header.machine != elf.EM_X86_64:
-            return 1
-        bits = 0
-        for data in _notes(image):
-            for kind, value in _properties(image, data):
-                if kind == _X86_ISA_1_NEEDED and len(value) == 4:
-                    bits |= int.from_bytes(value, image.layout.endian)
-    # Bit 0 is the baseline, bit 3 is v4.
-    return max((level for level in range(1, 5) if bits >> (level - 1) & 1), default=1)
+        return 1 if source is None else notes.needed_isa(Image(source))
 
 
 def dynamic_strings(path: str | os.PathLike[str]) -> bytes:
@@ -54,12 +37,11 @@ def dynamic_strings(path: str | os.PathLike[str]) -> bytes:
         if source is None:
             return b""
         image = Image(source)
-        entries = dict(image.dynamic())
-        address, size = entries.get(elf.DT_STRTAB), entries.get(elf.DT_STRSZ)
+        address, size = image.tags.get(elf.DT_STRTAB), image.tags.get(elf.DT_STRSZ)
         if address is None or size is None:
             return b""
         offset, room = image.locate("DT_STRTAB", address)
-        return source.read("string table", offset, min(size, room))
+        return source.read(offset, min(size, room), "string table")
 
 
 def wanted_symbols(path: str | os.PathLike[str], names: Collection[str]) -> frozenset[str]:
@@ -128,40 +110,4 @@ def _named_sections(image: Image) -> Iterator[tuple[str, Section]]:
 def _contents(image: Image, section: Section) -> bytes:
     if section.type == elf.SHT_NOBITS or section.end > image.source.size:
         return b""
-    return image.source.read("section", section.offset, section.size)
-
-
-def _notes(image: Image) -> Iterator[bytes]:
-    """Give the notes of the property's own header, else those of all note segments or sections."""
-    kinds = ({elf.PT_GNU_PROPERTY}, {elf.PT_NOTE})
-    for kind in kinds:
-        places = [(s.offset, s.filesz) for s in image.segments if s.type in kind]
-        if places:
-            break
-    else:
-        places = [(s.offset, s.size) for s in image.sections() if s.type == elf.SHT_NOTE]
-    for offset, size in places:
-        if size <= _MAX_NOTES and offset + size <= image.source.size:
-            yield image.source.read("PT_NOTE", offset, size)
-
-
-def _properties(image: Image, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give type and value of each property in notes, found by their owner's name as all are."""
-    word, wide = image.layout.word, image.layout.bits // 8
-    wanted = word.pack(_NT_GNU_PROPERTY_TYPE_0) + b"GNU\0"
-    at = data.find(wanted)
-    while at >= 0:
-        end = at + len(wanted)
-        if at >= 8:
-            name_size, size, _ = image.layout.note.unpack_from(data, at - 8)
-            if name_size == 4 and end + size <= len(data):
-                place = end
-                while place + 8 <= end + size:
-                    kind, length = (
-                        word.unpack_from(data, place)[0],
-                        word.unpack_from(data, place + 4)[0],
-                    )
-                    yield kind, data[place + 8 : min(place + 8 + length, end + size)]
-                    place += 8 + -(-length // wide) * wide
-                end += size
-        at = data.find(wanted, end)
+    return image.source.read(section.offset, section.size, "section")

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
-from nix_manylinux.elf.image import MIN_PAGE, Image, Source, Strings
-from nix_manylinux.elf.versions import dlopen_notes, read_versions
+from nix_manylinux.elf.image import MIN_PAGE, Image, Strings
+from nix_manylinux.elf.notes import dlopen_notes
+from nix_manylinux.elf.source import Source
+from nix_manylinux.elf.versions import read_versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ _HINT = (
 )
 #: Linux refuses a longer PT_INTERP (PATH_MAX).
 _MAX_INTERPRETER = 4096
-#: Bytes of hash buckets that are looked through for one that is in use.
-_MAX_BUCKETS = 1 << 24
 #: e_machine -> the bits of e_flags that say which ABI, and what they mean.
 _ABI_BY_FLAGS = {
     # "ELF for the Arm Architecture": EF_ARM_ABI_FLOAT_SOFT and _HARD. Files from
@@ -79,7 +79,7 @@ def open_elf(
         status = os.fstat(fd)
         head = os.pread(fd, 4096, 0) if stat.S_ISREG(status.st_mode) else b""
         if is_elf(head):
-            yield Source(fd=fd, data=head, size=max(status.st_size, len(head)))
+            yield Source(fd, data=head, size=max(status.st_size, len(head)))
         else:
             yield None
     except BadElf as error:
@@ -113,23 +113,19 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
         raise BadElf("e_type says program or library, but it has no PT_LOAD (e_phnum)")
     image.check_segments()
 
-    entries = image.dynamic()
-    # Of several entries of one tag the last counts, as for glibc.
-    single = dict(entries)
-    text = _Names(image, single)
+    text = _Names(image)
     soname = text.soname()
-    needed = text.all("DT_NEEDED", elf.DT_NEEDED, entries)
+    needed = text.all("DT_NEEDED", elf.DT_NEEDED)
     interpreter = _interpreter(image)
-    flags = single.get(elf.DT_FLAGS_1, 0)
+    tags = image.tags
     stack = image.last(elf.PT_GNU_STACK)
     kind = _linked_kind(
         image,
-        dynamic=single,
         runs=interpreter is not None,
         is_library=soname is not None or any(map(_is_library_name, names)),
         standalone=not needed and soname is None,
     )
-    versions = read_versions(image, single, lambda: text.strings)
+    versions = read_versions(image, lambda: text.strings)
     return ElfFacts(
         machine=machine,
         kind=kind,
@@ -140,18 +136,18 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
         interpreter=interpreter,
         needs=versions.needs,
         defines=versions.defines,
-        versioned=elf.DT_VERSYM in single,
+        versioned=elf.DT_VERSYM in tags,
         dlopen=dlopen_notes(image),
-        auxiliary=text.all("DT_AUXILIARY", elf.DT_AUXILIARY, entries),
-        filters=text.all("DT_FILTER", elf.DT_FILTER, entries),
+        auxiliary=text.all("DT_AUXILIARY", elf.DT_AUXILIARY),
+        filters=text.all("DT_FILTER", elf.DT_FILTER),
         executable_stack=machine.number in elf.EXECUTABLE_STACK_MACHINES
         if stack is None
         else bool(stack.flags & elf.PF_X),
-        no_default_path=bool(flags & elf.DF_1_NODEFLIB),
-        relative_relocations=elf.DT_RELR in single,
-        static_tls=_static_tls(image, single),
+        no_default_path=bool(tags.get(elf.DT_FLAGS_1, 0) & elf.DF_1_NODEFLIB),
+        relative_relocations=elf.DT_RELR in tags,
+        static_tls=_static_tls(image),
         refused=versions.refused
-        or _odd_relocations(image, single)
+        or _odd_relocations(image)
         or (next(_glibc_complaints(image), "") if kind is ElfKind.LIBRARY else ""),
         has_sections=image.section_count() > 0,
     )
@@ -160,24 +156,20 @@ def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
 class _Names:
     """Names that dynamic entries point at; the string table is read when first needed."""
 
-    __slots__ = ("_dynamic", "_image", "_strings")
+    __slots__ = ("_image", "_strings")
 
-    def __init__(self, image: Image, dynamic: dict[int, int]) -> None:
+    def __init__(self, image: Image) -> None:
         self._image = image
-        self._dynamic = dynamic
         self._strings: Strings | None = None
 
     @property
     def strings(self) -> Strings:
         if self._strings is None:
-            dynamic = self._dynamic
-            self._strings = Strings(
-                self._image, dynamic.get(elf.DT_STRTAB), dynamic.get(elf.DT_STRSZ)
-            )
+            self._strings = Strings(self._image)
         return self._strings
 
     def one(self, field: str, tag: int) -> str | None:
-        value = self._dynamic.get(tag)
+        value = self._image.tags.get(tag)
         return None if value is None else self.strings.get(field, value)
 
     def soname(self) -> str | None:
@@ -187,11 +179,11 @@ class _Names:
         except BadElf:
             return None
 
-    def all(self, field: str, tag: int, entries: list[tuple[int, int]]) -> tuple[str, ...]:
-        if tag not in self._dynamic:
+    def all(self, field: str, tag: int) -> tuple[str, ...]:
+        if tag not in self._image.tags:
             return ()
         get = self.strings.get
-        names = [get(field, value) for kind, value in entries if kind == tag]
+        names = [get(field, value) for kind, value in self._image.dynamic if kind == tag]
         # An empty name is the program's own, which is there.
         return tuple(filter(None, names)) if "" in names else tuple(names)
 
@@ -241,9 +233,9 @@ def _glibc_complaints(image: Image) -> Iterator[str]:
         yield "a library without a dynamic section"
 
 
-def _odd_relocations(image: Image, dynamic: dict[int, int]) -> str:
+def _odd_relocations(image: Image) -> str:
     """Say which kind or size of relocations glibc would abort at (get-dynamic-info.h)."""
-    word = image.layout.bits // 8
+    word, dynamic = image.layout.bits // 8, image.tags
     for table, field, name, size in (
         (elf.DT_RELA, elf.DT_RELAENT, "DT_RELAENT", 3 * word),
         (elf.DT_REL, elf.DT_RELENT, "DT_RELENT", 2 * word),
@@ -272,10 +264,8 @@ def _is_debug(image: Image) -> bool:
     return emptied
 
 
-def _linked_kind(
-    image: Image, *, dynamic: dict[int, int], runs: bool, is_library: bool, standalone: bool
-) -> ElfKind:
-    if image.header.type == elf.ET_EXEC or dynamic.get(elf.DT_FLAGS_1, 0) & elf.DF_1_PIE:
+def _linked_kind(image: Image, *, runs: bool, is_library: bool, standalone: bool) -> ElfKind:
+    if image.header.type == elf.ET_EXEC or image.tags.get(elf.DT_FLAGS_1, 0) & elf.DF_1_PIE:
         if not runs:
             _refuse_interpreter(image)
         return ElfKind.PROGRAM if runs else ElfKind.STATIC
@@ -284,7 +274,7 @@ def _linked_kind(
         return ElfKind.LIBRARY if is_library else ElfKind.PROGRAM
     # Linkers from before DF_1_PIE (binutils 2.26) made static PIEs as well.
     # They start somewhere, want nothing, and offer nothing.
-    if standalone and _starts(image) and not _exports(image, dynamic):
+    if standalone and _starts(image) and not _exports(image):
         return ElfKind.STATIC
     return ElfKind.LIBRARY
 
@@ -303,40 +293,15 @@ def _starts(image: Image) -> bool:
     )
 
 
-def _exports(image: Image, dynamic: dict[int, int]) -> bool:
-    """Whether the hash table of dynamic symbols leads to any."""
+def _exports(image: Image) -> bool:
+    """Whether the hash table of dynamic symbols, glibc's own before the gABI's, leads to any."""
+    from nix_manylinux.elf.tables import gnu_hash, sysv_hash  # noqa: PLC0415  rarely asked for
+
     try:
-        return _symbols_follow(image, dynamic)
+        table = gnu_hash(image) or sysv_hash(image)
     except BadElf:
         return True  # what has such a table is no static program
-
-
-def _symbols_follow(image: Image, dynamic: dict[int, int]) -> bool:
-    word = image.layout.word
-    gnu_hash = dynamic.get(elf.DT_GNU_HASH)
-    if gnu_hash is not None:
-        offset, room = image.locate("DT_GNU_HASH", gnu_hash)
-        buckets, _, bloom, _ = (
-            word.unpack(image.source.read("DT_GNU_HASH", offset + i, 4))[0] for i in (0, 4, 8, 12)
-        )
-        start = 16 + bloom * (image.layout.bits // 8)
-        size = buckets * 4
-        if start + size > room or size > _MAX_BUCKETS:
-            return True
-        return any(image.source.read("DT_GNU_HASH", offset + start, size))
-    sysv_hash = dynamic.get(elf.DT_HASH)
-    if sysv_hash is None:
-        return False
-    # The second word, nchain, counts the symbols; the first of them is a dummy.
-    offset, room = image.locate("DT_HASH", sysv_hash)
-    words = image.source.read("DT_HASH", offset, 8)
-    wide = image.layout.bits == 64 and image.header.machine in {elf.EM_S390, elf.EM_ALPHA}
-    if wide and int.from_bytes(words, image.layout.endian) <= room:
-        # Words of 8 bytes by these ABIs, and so by GNU ld; lld writes 4.
-        words = image.source.read("DT_HASH", offset + 8, 8)
-    else:
-        words = words[4:]
-    return int.from_bytes(words, image.layout.endian) > 1
+    return table is not None and table.in_use
 
 
 def _interpreter(image: Image) -> str | None:
@@ -351,7 +316,7 @@ def _interpreter(image: Image) -> str | None:
                 return None
             if segment.offset + segment.filesz > image.source.size:
                 return None
-            raw = image.source.read("PT_INTERP", segment.offset, segment.filesz)
+            raw = image.source.read(segment.offset, segment.filesz, "PT_INTERP")
             path = raw.partition(b"\0")[0]
             return path.decode("utf-8", "surrogateescape") if path and raw[-1] == 0 else None
     return None
@@ -366,9 +331,9 @@ def _refuse_interpreter(image: Image) -> None:
         )
 
 
-def _static_tls(image: Image, dynamic: dict[int, int]) -> int:
+def _static_tls(image: Image) -> int:
     """Bytes that a library wants among the first threads' own (DF_STATIC_TLS, gABI)."""
     segment = image.last(elf.PT_TLS)
-    if segment is None or not dynamic.get(elf.DT_FLAGS, 0) & elf.DF_STATIC_TLS:
+    if segment is None or not image.tags.get(elf.DT_FLAGS, 0) & elf.DF_STATIC_TLS:
         return 0
     return segment.memsz

@@ -52,8 +52,7 @@ def read_only_sonames(path: str | os.PathLike[str], *, label: str | None = None)
 
 def _constants(image: Image) -> Iterator[tuple[int, int]]:
     """Yield the file ranges that hold constants, without the dynamic string table."""
-    dynamic = dict(image.dynamic())
-    address, size = dynamic.get(elf.DT_STRTAB), dynamic.get(elf.DT_STRSZ, 0)
+    address, size = image.tags.get(elf.DT_STRTAB), image.tags.get(elf.DT_STRSZ, 0)
     table = image.locate("DT_STRTAB", address)[0] if address is not None else 0
     # ld.bfd without -z separate-code, and gold: headers, constants and code in one.
     mixed = any(s.offset == 0 and s.flags & elf.PF_X for s in image.loads)
@@ -74,7 +73,7 @@ def _search(image: Image, start: int, end: int, found: set[str]) -> None:
         # chunks overlap by the longest name.
         first = max(start - 1, 0)
         size = min(_CHUNK, end - first)
-        data = image.source.read("constants", first, size)
+        data = image.source.read(first, size, "constants")
         for match in name.finditer(data, start - first):
             before = match.start() - 1
             # Printable ASCII in front: the tail of a path or a sentence.

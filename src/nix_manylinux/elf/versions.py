@@ -1,4 +1,8 @@
-"""Symbol versions (LSB, "Symbol Versioning") and ``.note.dlopen`` of one ELF image."""
+"""Symbol versions (LSB, "Symbol Versioning") of one ELF image, read as glibc reads them.
+
+It goes by the links of the records alone: neither DT_VERNEEDNUM, DT_VERDEFNUM, vn_cnt
+nor vd_cnt says anything.
+"""
 
 from __future__ import annotations
 
@@ -7,53 +11,84 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.facts import DlopenNote, VersionNeed
+from nix_manylinux.elf.facts import VersionNeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from struct import Struct
 
     from nix_manylinux.elf.image import Image, Strings
 
-#: So much of a file's notes is looked through; real ones have a few hundred bytes.
-_MAX_NOTES = 1 << 24
-#: How much of a version table is read at once.
-_CHAIN = 2048
-_PRIORITIES = frozenset({"required", "recommended", "suggested"})
+    #: The file offset of a record, and its fields.
+    Record = tuple[int, tuple[int, ...]]
+
+#: How much of a version table is read at once: linkers write the records one behind the
+#: other, so that most tables are in here.
+_AT_ONCE = 2048
 
 
 class _Chain:
-    """Records that each say how far away the next one is, inside one segment."""
+    """Records that each say how far away the next one is, inside what is mapped."""
 
-    __slots__ = ("_data", "_end", "_left", "_name", "_source", "_start")
+    __slots__ = ("_data", "_end", "_left", "_name", "_source", "_start", "offset")
 
-    def __init__(self, image: Image, name: str, offset: int, room: int) -> None:
+    def __init__(self, image: Image, name: str, address: int) -> None:
         self._source = image.source
         self._name = name
-        self._start = offset
-        self._end = offset + room
+        self.offset, room = image.locate(name, address)
+        self._start = self.offset
+        self._end = self.offset + room
         self._left = elf.MAX_VERSIONS
-        # Linkers write the records one behind the other: most chains are in here.
-        self._data = image.source.read(name, offset, min(room, _CHAIN))
+        self._data = b""
 
-    def record(self, structure: Struct, offset: int) -> tuple[int, ...]:
-        """Unpack one record; raise BadElf outside the segment, or after too many."""
-        self._left -= 1
+    def follow(self, structure: Struct, offset: int) -> Iterator[Record]:
+        """Give the records of one structure, whose last field leads on, from an offset.
+
+        Raises BadElf for one outside of what is mapped, and after too many.
+        """
+        size, unpack = structure.size, structure.unpack_from
+        while True:
+            self._left -= 1
+            at = offset - self._start
+            if self._left < 0 or not 0 <= at <= len(self._data) - size:
+                self._read(offset, size)
+                at = 0
+            fields = unpack(self._data, at)
+            yield offset, fields
+            if not fields[-1]:
+                return
+            offset += fields[-1]
+
+    def _read(self, offset: int, size: int) -> None:
         if self._left < 0:
             raise BadElf(
                 f"{self._name} leads to more than {elf.MAX_VERSIONS} records,"
                 " and a version index has only 15 bits"
             )
-        end = offset + structure.size
-        if end - self._start <= len(self._data):
-            return structure.unpack_from(self._data, offset - self._start)
-        if end > self._end:
+        if offset + size > self._end:
             raise BadElf(
                 f"{self._name} leads to a record at {offset:#x}, behind the end of"
                 f" its segment at {self._end:#x}"
             )
-        return structure.unpack(self._source.read(self._name, offset, structure.size))
+        self._start = offset
+        self._data = self._source.read(offset, min(_AT_ONCE, self._end - offset), self._name)
+
+
+def verneed(image: Image) -> Iterator[tuple[Record, Iterator[Record]]]:
+    """Give each Verneed of DT_VERNEED with its Vernaux, all read as they are asked for."""
+    if elf.DT_VERNEED in image.tags:
+        chain = _Chain(image, "DT_VERNEED", image.tags[elf.DT_VERNEED])
+        for record in chain.follow(image.layout.verneed, chain.offset):
+            yield record, chain.follow(image.layout.vernaux, record[0] + record[1][3])
+
+
+def verdef(image: Image) -> Iterator[tuple[Record, Iterator[Record]]]:
+    """Give each Verdef of DT_VERDEF with its Verdaux, all read as they are asked for."""
+    if elf.DT_VERDEF in image.tags:
+        chain = _Chain(image, "DT_VERDEF", image.tags[elf.DT_VERDEF])
+        for record in chain.follow(image.layout.verdef, chain.offset):
+            yield record, chain.follow(image.layout.verdaux, record[0] + record[1][5])
 
 
 class Versions(Value):
@@ -64,164 +99,44 @@ class Versions(Value):
     refused: str = ""
 
 
-def read_versions(
-    image: Image, dynamic: dict[int, int], strings: Callable[[], Strings]
-) -> Versions:
-    """Read DT_VERNEED and DT_VERDEF as glibc does, by their links alone.
+def read_versions(image: Image, strings: Callable[[], Strings]) -> Versions:
+    """Read what is needed in the file's order, and what is defined without the base version.
 
-    It reads neither DT_VERNEEDNUM, DT_VERDEFNUM, vn_cnt nor vd_cnt. What it can't
-    follow ends in ``refused``, not in an error: musl reads neither table for a
-    file's own sake.
+    What glibc can't follow ends in ``refused``, not in an error: musl reads neither
+    table for a file's own sake.
     """
     needs: list[VersionNeed] = []
     defines: list[str] = []
     refused = ""
-    if elf.DT_VERNEED in dynamic:
-        try:
-            _needs(image, strings(), dynamic[elf.DT_VERNEED], needs)
-        except BadElf as error:
-            refused = error.what
-    if elf.DT_VERDEF in dynamic:
-        # Of its own definitions a file's loading reads no name.
-        with suppress(BadElf):
-            _definitions(image, strings(), dynamic[elf.DT_VERDEF], defines)
+    try:
+        needs.extend(_needs(image, strings))
+    except BadElf as error:
+        refused = error.what
+    # Of its own definitions a file's loading reads no name.
+    with suppress(BadElf):
+        defines.extend(_definitions(image, strings))
     return Versions(needs=tuple(needs), defines=tuple(defines), refused=refused)
 
 
-def _needs(image: Image, strings: Strings, address: int, found: list[VersionNeed]) -> None:
-    """Add every version of DT_VERNEED at ``address``, in the file's order."""
-    layout = image.layout
-    offset, room = image.locate("DT_VERNEED", address)
-    chain = _Chain(image, "DT_VERNEED", offset, room)
+def _needs(image: Image, strings: Callable[[], Strings]) -> Iterator[VersionNeed]:
     first = True
-    while True:
-        revision, _, file, aux, following = chain.record(layout.verneed, offset)
-        if first and revision != 1:
-            raise BadElf(f"vn_version is {revision} at {offset:#x}; only 1 is known")
+    for (offset, fields), versions in verneed(image):
+        if first and fields[0] != 1:
+            raise BadElf(f"vn_version is {fields[0]} at {offset:#x}; only 1 is known")
         first = False
-        library = strings.get("vn_file", file)
-        entry = offset + aux
-        while True:
-            _, flags, _, name, step = chain.record(layout.vernaux, entry)
-            version = strings.get("vna_name", name)
+        get = strings().get
+        library = get("vn_file", fields[2])
+        for _, (_, flags, _, name, _) in versions:
             weak = bool(flags & elf.VER_FLG_WEAK)
-            found.append(VersionNeed(library=library, version=version, weak=weak))
-            if not step:
-                break
-            entry += step
-        if not following:
+            yield VersionNeed(library=library, version=get("vna_name", name), weak=weak)
+
+
+def _definitions(image: Image, strings: Callable[[], Strings]) -> Iterator[str]:
+    """Those from a record of an unknown revision on are left out: glibc refuses who wants one."""
+    for (_, (revision, flags, *_)), names in verdef(image):
+        if revision != 1:
             return
-        offset += following
-
-
-def _definitions(image: Image, strings: Strings, address: int, found: list[str]) -> None:
-    """Add every version that DT_VERDEF at ``address`` defines, without the base version.
-
-    Those from a record of an unknown revision on are left out: glibc refuses whoever
-    asks for one of them.
-    """
-    layout = image.layout
-    offset, room = image.locate("DT_VERDEF", address)
-    chain = _Chain(image, "DT_VERDEF", offset, room)
-    known = True
-    while True:
-        revision, flags, _, _, _, aux, following = chain.record(layout.verdef, offset)
-        known = known and revision == 1
-        if known and not flags & elf.VER_FLG_BASE:
+        if not flags & elf.VER_FLG_BASE:
             # The first name is the version itself, the others are those it inherits from.
-            name, _ = chain.record(layout.verdaux, offset + aux)
-            found.append(strings.get("vda_name", name))
-        if not following:
-            return
-        offset += following
-
-
-def dlopen_notes(image: Image) -> tuple[DlopenNote, ...]:
-    """Read what the file may load later, by the UAPI group's ELF dlopen metadata.
-
-    Found in PT_NOTE; in SHT_NOTE sections where a file has no PT_NOTE. The
-    notes of a segment aren't walked: linkers have merged notes of 4 and of 8
-    byte alignment into one segment, which no walk survives. A note whose
-    descriptor is cut short, or isn't the JSON that the specification asks
-    for, is ignored, as is what lies beyond the file or beyond 16 MiB of notes,
-    and so is an entry without a soname: it is a hint for packagers, no part of
-    what the loader reads. A priority that is missing or unknown is "recommended".
-    """
-    places = [(s.offset, s.filesz) for s in image.segments if s.type == elf.PT_NOTE]
-    if not places:
-        places = [
-            (section.offset, section.size)
-            for section in image.sections()
-            if section.type == elf.SHT_NOTE
-        ]
-    found: list[DlopenNote] = []
-    left = _MAX_NOTES
-    for offset, size in places:
-        left -= size
-        if left < 0:
-            break
-        if offset + size > image.source.size:
-            continue
-        data = image.source.read("PT_NOTE", offset, size)
-        if b"FDO\0" in data:
-            found.extend(_notes_in(image, data))
-    return tuple(found)
-
-
-def _notes_in(image: Image, data: bytes) -> list[DlopenNote]:
-    note = image.layout.note
-    # n_type and the owner's name, which follows it at once.
-    wanted = image.layout.word.pack(elf.NT_FDO_DLOPEN) + b"FDO\0"
-    found: list[DlopenNote] = []
-    at = data.find(wanted)
-    while at >= 0:
-        end = at + len(wanted)
-        if at >= 8:
-            name_size, size, _ = note.unpack_from(data, at - 8)
-            if name_size == len(b"FDO\0") and end + size <= len(data):
-                found.extend(_entries(data[end : end + size]))
-                end += size
-        at = data.find(wanted, end)
-    return found
-
-
-def _entries(described: bytes) -> list[DlopenNote]:
-    import json  # noqa: PLC0415  rarely needed, and slow to import
-
-    try:
-        entries = json.loads(described.rstrip(b"\0").decode())
-    except (ValueError, RecursionError):
-        return []
-    found = []
-    for entry in entries if isinstance(entries, list) else ():
-        if not isinstance(entry, dict):
-            continue
-        names = entry.get("soname")
-        sonames = tuple(filter(_is_name, names)) if isinstance(names, list) else ()
-        if not sonames:
-            continue
-        priority = _text(entry.get("priority"))
-        found.append(
-            DlopenNote(
-                sonames=sonames,
-                priority=priority if priority in _PRIORITIES else "recommended",
-                feature=_text(entry.get("feature")),
-                description=_text(entry.get("description")),
-            )
-        )
-    return found
-
-
-def _is_name(value: object) -> bool:
-    """Whether this could be a file's name: JSON can also spell lone surrogates and NUL."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+            _, (name, _) = next(names)
+            yield strings().get("vda_name", name)

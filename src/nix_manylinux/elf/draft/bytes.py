@@ -9,76 +9,14 @@ undo the edit.
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left, bisect_right
 
-from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.values import Value
+from nix_manylinux.elf.source import beyond
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Source(Protocol):
-        """Bytes that can be read by offset."""
-
-        size: int
-
-        def read(self, offset: int, size: int) -> bytes:
-            """Exactly ``size`` bytes at ``offset``; `BadElf` where the file ends before them."""
-
-
-#: What is read at once for small wants, and how much of a file is kept. An edit wants
-#: headers, tables and padding from a few places, and most of them more than once.
-_BLOCK = 1 << 14
-_MAX_BLOCKS = 64
-
-
-class FileSource:
-    """An open file, read by ``pread``: the file position is nobody's business."""
-
-    __slots__ = ("_blocks", "descriptor", "size")
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
-        #: Block number -> the bytes of that block.
-        self._blocks: dict[int, bytes] = {}
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Read as `Source` promises; the size is checked before memory is taken for it."""
-        if offset < 0 or size < 0 or offset + size > self.size:
-            raise BadElf(
-                f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
-            )
-        number = offset // _BLOCK
-        start = offset - number * _BLOCK
-        end = start + size
-        if end <= _BLOCK:
-            return (self._blocks.get(number) or self._block(number))[start:end]
-        if size <= _BLOCK:  # across a seam
-            two = (self._blocks.get(each) or self._block(each) for each in (number, number + 1))
-            return b"".join(two)[start:end]
-        return read_at(self.descriptor, offset, size)
-
-    def _block(self, number: int) -> bytes:
-        if len(self._blocks) >= _MAX_BLOCKS:
-            self._blocks.clear()
-        start = number * _BLOCK
-        block = read_at(self.descriptor, start, min(_BLOCK, self.size - start))
-        self._blocks[number] = block
-        return block
-
-
-def read_at(descriptor: int, offset: int, size: int) -> bytes:
-    """Read all of ``size`` bytes: pread(2) may give fewer, and never more than 2 GiB."""
-    data = os.pread(descriptor, size, offset)
-    while len(data) < size:
-        more = os.pread(descriptor, size - len(data), offset + len(data))
-        if not more:
-            raise BadElf("the file became shorter while it was read")
-        data += more
-    return data
+    from nix_manylinux.elf.source import Source
 
 
 class Change(Value, kw_only=False):
@@ -98,24 +36,22 @@ class Change(Value, kw_only=False):
 
 
 class Draft:
-    """A `FileSource`, and runs of bytes that take the place of some of its own."""
+    """A `Source`, and runs of bytes that take the place of some of its own."""
 
     __slots__ = ("_runs", "_starts", "base", "size")
 
-    def __init__(self, base: FileSource) -> None:
+    def __init__(self, base: Source) -> None:
         self.base = base
         self.size = base.size
         #: Where each run starts, ascending; no two runs overlap.
         self._starts: list[int] = []
         self._runs: list[bytearray] = []
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Read as `Source` promises, with what was written so far."""
+    def read(self, offset: int, size: int, what: str = "a table") -> bytes:
+        """Read as `Source.read` does, with what was written so far."""
         end = offset + size
         if offset < 0 or size < 0 or end > self.size:
-            raise BadElf(
-                f"{size} bytes at offset {offset:#x} are wanted, the file ends at {self.size:#x}"
-            )
+            raise beyond(what, offset, size, self.size)
         first, last = self._overlapping(offset, end)
         if first == last:
             if end <= self.base.size:

@@ -80,7 +80,7 @@ class _Entry:
 
 def goal_of(obj: Object, edit: ElfEdit) -> Goal:
     """Work out what ``edit`` means for a file."""
-    if obj.dt(elf.DT_GNU_PRELINKED) is not None:
+    if obj.tags.get(elf.DT_GNU_PRELINKED) is not None:
         raise EditFailed(
             "the file is prelinked (DT_GNU_PRELINKED): its addresses are promised to others",
             hint="undo that first: prelink --undo FILE",

@@ -13,26 +13,24 @@ nonsense counts for none, and stays as it is.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from functools import cached_property
 
 from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.base.values import astuple, replace
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.image import MIN_PAGE
+from nix_manylinux.elf.image import MAX_DYNAMIC, MIN_PAGE, Image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Literal, TypeVar
+    from typing import Any, TypeVar
 
     from nix_manylinux.elf.draft.bytes import Draft
     from nix_manylinux.elf.format import Section, Segment
 
     T = TypeVar("T")
 
-#: Kernels and linkers stop far below; a hostile file must not make us read on.
-_MAX_DYNAMIC = 1 << 16
-_MAX_SECTIONS = 1 << 20
 #: The largest string table that is taken into memory (real ones have up to 82 MiB).
 _MAX_STRTAB = 1 << 30
 #: Entries that lead to tables whose bytes must be in a segment.
@@ -58,17 +56,16 @@ def align_up(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment if alignment > 1 else value
 
 
-class Object:
-    """One linked ELF file: header, program headers, section headers, dynamic entries.
+class Object(Image):
+    """One linked ELF file to be changed: header, segments, sections, dynamic entries.
 
-    ``dynamic`` holds (d_tag, value) pairs without the DT_NULL behind them, and is
-    changed by `set_dynamic`; ``dynamic_slots`` is how many pairs fit, that DT_NULL
-    included.
+    ``dynamic`` is changed by `set_dynamic`; ``dynamic_slots`` is how many pairs fit,
+    the DT_NULL behind them included. ``sections`` and what an address leads to stay
+    what they were when it was read.
     """
 
-    dynamic: list[tuple[int, int]]
     _rows: list[tuple[int, ...]]
-    _sections: bool
+    _heeds_sections: bool
 
     def __init__(self, draft: Draft, *, like: Object | None = None, sections: bool = True) -> None:
         """Read the headers of ``draft``; `BadElf` or `Unproven` where that can't be.
@@ -77,38 +74,32 @@ class Object:
         the very `Section` that it is there. Without ``sections`` the section headers
         count for nothing, as for a loader, and stay as they are.
         """
+        super().__init__(draft)
         self.draft = draft
-        self._sections = like._sections if like else sections  # noqa: SLF001 - another of its kind
+        self._heeds_sections = like._heeds_sections if like else sections  # noqa: SLF001 - another of its kind
         self._read: dict[Callable[[Object], Any], Any] = {}
-        ident = draft.read(0, elf.EI_NIDENT)
-        layout = elf.LAYOUTS.get((ident[elf.EI_CLASS], ident[elf.EI_DATA]))
-        if not ident.startswith(elf.ELF_MAGIC) or layout is None:
-            raise BadElf("no ELF file of a class and byte order that the gABI knows (e_ident)")
-        self.layout = layout
-        self.header = layout.header(draft.read(0, elf.EI_NIDENT + layout.ehdr.size))
         self.page = _LARGE_PAGES.get(self.header.machine, 0x1000)
-        self.word_size = layout.bits // 8
+        self.word_size = self.layout.bits // 8
         # Elf32_Sym: name value size info other shndx; Elf64_Sym: name info other shndx value size
-        wide = layout.bits == 64
+        wide = self.layout.bits == 64
         self.symbol_size, self.st_value, self.st_shndx = (24, 8, 6) if wide else (16, 4, 14)
-        self.mask = (1 << layout.bits) - 1
-        self.phdrs = self._read_phdrs()
-        self.loads = [p for p in self.phdrs if p.type == elf.PT_LOAD]
+        self.mask = (1 << self.layout.bits) - 1
         self._check_loads()
         self.shdrs = self._read_shdrs(like)
         self.interp = self.one(elf.PT_INTERP)
         self.pt_dynamic = self._find_dynamic()
-        self.dynamic_slots = self._read_dynamic()
+        self.dynamic_slots = self._count_slots()
+        self._cover_tables()
         self.strtab = self._find_strtab()
 
     def over(self, draft: Draft) -> Object:
         """Make a copy that can be changed by itself, its bytes in another draft."""
         other = object.__new__(Object)
-        vars(other).update(vars(self), draft=draft)
+        vars(other).update(vars(self), draft=draft, source=draft)
         vars(other).pop("strings", None)  # what was read is the other draft's
         other._read = {}
-        twins = {id(p): elf.Segment(*astuple(p)) for p in self.phdrs}
-        other.phdrs = list(twins.values())
+        twins = {id(p): elf.Segment(*astuple(p)) for p in self.segments}
+        other.segments = list(twins.values())
         other.loads = [twins[id(p)] for p in self.loads]
         other.interp = None if self.interp is None else twins[id(self.interp)]
         other.pt_dynamic = twins[id(self.pt_dynamic)]
@@ -122,21 +113,12 @@ class Object:
 
     def set_dynamic(self, dynamic: list[tuple[int, int]]) -> None:
         """Take other dynamic entries."""
-        self.dynamic = dynamic
-        #: The last one counts where there are several of a tag.
-        self._values = dict(dynamic)
-
-    def _read_phdrs(self) -> list[Segment]:
-        header = self.header
-        if header.type not in {elf.ET_EXEC, elf.ET_DYN}:
-            raise EditFailed(f"e_type is {header.type}: no program and no library")
-        size = self.layout.phdr.size
-        if header.phentsize != size or not header.phnum:
-            raise BadElf(f"{header.phnum} program headers of {header.phentsize} bytes each")
-        table = self.draft.read(header.phoff, size * header.phnum)
-        return self.layout.segments(table)
+        self._dynamic, self._tags = dynamic, None
 
     def _check_loads(self) -> None:
+        kind = self.header.type
+        if kind not in {elf.ET_EXEC, elf.ET_DYN}:
+            raise EditFailed(f"e_type is {kind}: no program and no library")
         last, end, shift = -1, 0, 0
         for load in self.loads:
             if load.filesz and (load.vaddr - load.offset) % MIN_PAGE:
@@ -156,24 +138,15 @@ class Object:
             raise BadElf("no PT_LOAD")
 
     def _read_shdrs(self, like: Object | None) -> list[Section]:
-        header = self.header
         #: The section header table as it was read, and the numbers of each header.
         self._table, self._rows, self._ignored_end = b"", [], 0
-        size = self.layout.shdr.size
-        room = self.draft.size - header.shoff
-        if not header.shoff or (header.shnum == 0 and header.shstrndx == 0) or room < size:
-            return []
-        if not self._sections:
+        start, count = self.header.shoff, self.section_count()
+        size = count * self.layout.shdr.size
+        if not self._heeds_sections or not count:
             #: Where the section header table ends that counts for nothing.
-            self._ignored_end = min(header.shoff + header.shnum * size, self.draft.size)
+            self._ignored_end = start + size if count else 0
             return []
-        if header.shentsize != size:
-            return []
-        # gABI, "Sections": the count of more than 0xff00 is the first one's sh_size.
-        count = header.shnum or self.layout.sections(self.draft.read(header.shoff, size))[0].size
-        if count * size > room or count > _MAX_SECTIONS:
-            return []
-        self._table = self.draft.read(header.shoff, size * count)
+        self._table = self.draft.read(start, size, "section headers")
         self._rows = [self._sane(row) for row in self.layout.shdr.iter_unpack(self._table)]
         if like is None or len(like.shdrs) != count:
             return [elf.Section(*row) for row in self._rows]
@@ -191,7 +164,7 @@ class Object:
 
     def one(self, kind: int) -> Segment | None:
         """Return the only program header of a type, None without one; `Unproven` for two."""
-        found = [p for p in self.phdrs if p.type == kind]
+        found = [p for p in self.segments if p.type == kind]
         if len(found) > 1:
             raise Unproven(f"{len(found)} program headers of the type {kind:#x}")
         return found[0] if found else None
@@ -200,44 +173,37 @@ class Object:
         found = self.one(elf.PT_DYNAMIC)
         if found is None:
             raise EditFailed("no PT_DYNAMIC: a static program has nothing to edit")
-        self._cover(found.vaddr, max(found.filesz, self.layout.dyn.size))
+        entries = len(self.dynamic) + 1
+        self._cover(found.vaddr, max(found.filesz, entries * self.layout.dyn.size))
         #: What the header itself says, which no loader reads.
         self.dynamic_offset, self.dynamic_size = found.offset, found.filesz
         found.offset = self.offset_of(found.vaddr)
         return found
 
-    def _read_dynamic(self) -> int:
-        entry, header = self.layout.dyn, self.pt_dynamic
+    def _count_slots(self) -> int:
+        """Say how many entries fit, and let PT_DYNAMIC be as long as its entries are."""
+        header, size, used = self.pt_dynamic, self.layout.dyn.size, len(self.dynamic)
         load = self.load_at(header.vaddr)
-        room = (load.vaddr + load.filesz - header.vaddr) // entry.size
-        slots = min(header.filesz // entry.size, room, _MAX_DYNAMIC)
-        pairs = self._entries(slots)
-        count = next((i for i, (tag, _) in enumerate(pairs) if tag == elf.DT_NULL), None)
-        if count is None:  # loaders read on, whatever p_filesz says
-            pairs = self._entries(min(room, _MAX_DYNAMIC))
-            count = next((i for i, (tag, _) in enumerate(pairs) if tag == elf.DT_NULL), None)
-            if count is None:
-                raise Unproven("the dynamic section has no DT_NULL at its end")
-            slots = count + 1
-        if slots != header.filesz // entry.size:
-            header.filesz = header.memsz = slots * entry.size
-        self.set_dynamic(pairs[:count])
-        spare = next((i for i in range(count, slots) if pairs[i] != (0, 0)), slots)
-        for tag, value in self.dynamic:
-            if tag in _TABLES:
-                self._cover(value, self._length(value))
-        return max(spare, count + 1)
+        room = min((load.vaddr + load.filesz - header.vaddr) // size, MAX_DYNAMIC)
+        if used >= room:
+            raise Unproven("the dynamic section has no DT_NULL at its end")
+        slots = max(used + 1, min(header.filesz // size, room))
+        if slots != header.filesz // size:
+            header.filesz = header.memsz = slots * size
+        spare = self.draft.read(header.offset + used * size, (slots - used) * size)
+        free = len(spare) - len(spare.lstrip(b"\0"))
+        return used + max(free // size, 1)
 
-    def _entries(self, count: int) -> list[tuple[int, int]]:
-        table = self.draft.read(self.pt_dynamic.offset, count * self.layout.dyn.size)
-        return list(self.layout.dyn.iter_unpack(table))
-
-    def _length(self, address: int) -> int:
-        """How long the table at an address is, by its section or, of names, by DT_STRSZ."""
-        known = [s.size for s in self.shdrs if s.is_loaded and s.addr == address]
-        if address == self.dt(elf.DT_STRTAB):
-            known.append(self.dt(elf.DT_STRSZ) or 0)
-        return max(known, default=1)
+    def _cover_tables(self) -> None:
+        """Make segments as long as tables are, by their sections or, of names, by DT_STRSZ."""
+        sizes = {value: 1 for tag, value in self.dynamic if tag in _TABLES}
+        if elf.DT_STRTAB in self.tags:
+            sizes[self.tags[elf.DT_STRTAB]] = self.tags.get(elf.DT_STRSZ, 1)
+        for section in self.shdrs:
+            if section.addr in sizes and section.is_loaded:
+                sizes[section.addr] = max(sizes[section.addr], section.size)
+        for address, size in sizes.items():
+            self._cover(address, size)
 
     def _cover(self, address: int, size: int) -> None:
         """Make a segment as long as it is mapped, up to the end of what is used in its last page.
@@ -245,17 +211,19 @@ class Object:
         The rest of that page is mapped from the file, where no zeros are promised
         behind what the segment says that it has (p_memsz above p_filesz).
         """
-        for load in self.loads:
-            if load.vaddr <= address and address + size <= load.vaddr + load.filesz:
-                return
-        for load in self.loads:
-            mapped = align_up(load.vaddr + load.filesz, MIN_PAGE)
-            limit = min(mapped, load.vaddr + self.draft.size - load.offset)
-            others = [p.vaddr & -MIN_PAGE for p in self.loads if p.vaddr > load.vaddr]
-            limit = min([limit, *others])
-            wanted = min(address + size, limit) - load.vaddr
-            if load.filesz == load.memsz < wanted and load.vaddr <= address < limit:
-                load.filesz = load.memsz = wanted
+        if any(
+            load.vaddr <= address and address + size <= load.vaddr + load.filesz
+            for load in self.loads
+        ):
+            return
+        with suppress(BadElf):
+            wanted = min(size, self.locate("a table", address)[1])
+            for load in self.loads:
+                filled = load.vaddr + load.filesz
+                limit = align_up(filled, MIN_PAGE)
+                end = min(address + wanted, limit)
+                if load.filesz == load.memsz and load.vaddr <= address < limit and filled < end:
+                    load.filesz = load.memsz = end - load.vaddr
 
     def _find_strtab(self) -> Section:
         """Return the section header of .dynstr; where there are none, one like it.
@@ -263,7 +231,7 @@ class Object:
         Its size is DT_STRSZ, which no loader reads, or that of its section where this
         is more, or where DT_STRSZ is more than is there.
         """
-        address, size = self.dt(elf.DT_STRTAB), self.dt(elf.DT_STRSZ)
+        address, size = self.tags.get(elf.DT_STRTAB), self.tags.get(elf.DT_STRSZ)
         if address is None:
             raise Unproven("no DT_STRTAB")
         offset = self.offset_of(address)
@@ -280,10 +248,6 @@ class Object:
             raise Unproven("nothing tells how long the string table is (DT_STRSZ)")
         self.offset_of(address, size)
         return elf.Section(0, elf.SHT_STRTAB, elf.SHF_ALLOC, address, offset, size, 0, 0, 1, 0)
-
-    def dt(self, tag: int) -> int | None:
-        """Return the value of a dynamic entry, the last one where there are several."""
-        return self._values.get(tag)
 
     @cached_property
     def strings(self) -> bytes:
@@ -310,46 +274,24 @@ class Object:
         raise BadElf(f"no PT_LOAD fills the address {address:#x} from the file")
 
     def offset_of(self, address: int, size: int = 1) -> int:
-        """Return the file offset of ``size`` bytes at an address.
-
-        They are all in one PT_LOAD, or in several, see `last_load`.
-        """
-        load = self.load_at(address)
-        start = address - load.vaddr
-        if start + size > load.filesz:
-            self.last_load(load, address, size)
-        return load.offset + start
-
-    def last_load(self, load: Segment, address: int, size: int) -> Segment:
-        """Return the PT_LOAD in which bytes end that begin in ``load``.
-
-        Each goes on where the one before it ends, in the file as in memory:
-        patchelf leaves tables so, in a page before a program's first.
-        """
-        while address + size > load.vaddr + load.filesz:
-            end, offset = load.vaddr + load.filesz, load.offset + load.filesz
-            following = [
-                p for p in self.loads if p.vaddr == end and p.offset == offset and p.filesz
-            ]
-            if not following:
-                raise BadElf(f"{size} bytes at address {address:#x} leave their PT_LOAD")
-            load = following[0]
-        return load
+        """Return the file offset of ``size`` bytes at an address; `BadElf` for fewer there."""
+        offset, room = self.locate("an address", address)
+        if size > room:
+            raise BadElf(f"{size} bytes at address {address:#x} leave their PT_LOAD")
+        return offset
 
     def get(self, offset: int, size: int) -> int:
         """Read an unsigned number of the file's byte order."""
-        data = self.draft.read(offset, size)
-        return int.from_bytes(data, "little" if self.layout.endian == "little" else "big")
+        return int.from_bytes(self.draft.read(offset, size), self.layout.endian)
 
     def put(self, offset: int, size: int, value: int) -> None:
         """Write an unsigned number in the file's byte order."""
-        order: Literal["little", "big"] = "little" if self.layout.endian == "little" else "big"
-        self.draft.write(offset, (value & self.mask).to_bytes(size, order))
+        self.draft.write(offset, (value & self.mask).to_bytes(size, self.layout.endian))
 
     @property
     def table_end(self) -> int:
         """The file offset behind the program header table."""
-        return self.header.phoff + self.layout.phdr.size * len(self.phdrs)
+        return self.header.phoff + self.layout.phdr.size * len(self.segments)
 
     @property
     def shdrs_end(self) -> int:
@@ -361,10 +303,10 @@ class Object:
     def add_phdr(self, segment: Segment) -> None:
         """Put a PT_LOAD behind the last one, any other header at the end of the table."""
         if segment.type == elf.PT_LOAD:
-            self.phdrs.insert(self.phdrs.index(self.loads[-1]) + 1, segment)
+            self.segments.insert(self.segments.index(self.loads[-1]) + 1, segment)
             self.loads.append(segment)
         else:
-            self.phdrs.append(segment)
+            self.segments.append(segment)
 
     def store(self) -> None:
         """Write headers and dynamic section to the draft."""
@@ -375,14 +317,14 @@ class Object:
 
     def _store(self) -> None:
         layout, draft = self.layout, self.draft
-        self.header = replace(self.header, phnum=len(self.phdrs))
+        self.header = replace(self.header, phnum=len(self.segments))
         table = self.one(elf.PT_PHDR)
         if table is not None:
-            table.filesz = table.memsz = layout.phdr.size * len(self.phdrs)
+            table.filesz = table.memsz = layout.phdr.size * len(self.segments)
         draft.write(elf.EI_NIDENT, layout.pack_header(self.header))
         draft.write(
             self.header.phoff,
-            b"".join(map(layout.pack_segment, self.phdrs)),
+            b"".join(map(layout.pack_segment, self.segments)),
         )
         if self.shdrs:
             draft.write(self.header.shoff, self._packed_shdrs())

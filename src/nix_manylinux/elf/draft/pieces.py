@@ -136,7 +136,7 @@ def pieces_of(obj: Object) -> list[Piece]:
 
 def got_offset(obj: Object) -> int | None:
     """Return where the global offset table has the address of the dynamic section, if it does."""
-    address = obj.dt(elf.DT_PLTGOT)
+    address = obj.tags.get(elf.DT_PLTGOT)
     if address is None or obj.header.machine not in _GOT_HAS_DYNAMIC:
         return None
     for load in obj.loads:
@@ -148,23 +148,13 @@ def got_offset(obj: Object) -> int | None:
 
 def _reloc_ranges(obj: Object) -> list[tuple[int, int]]:
     """Addresses (start, end) of relocation tables; one may take in another (DT_JMPREL)."""
-    ranges = []
-    for start, length in (
-        (elf.DT_RELA, elf.DT_RELASZ),
-        (elf.DT_REL, elf.DT_RELSZ),
-        (elf.DT_RELR, elf.DT_RELRSZ),
-        (elf.DT_JMPREL, elf.DT_PLTRELSZ),
-    ):
-        address, size = obj.dt(start), obj.dt(length)
-        if address is not None and size:
-            ranges.append((address, address + size))
-    return ranges
+    return [(start, start + size) for _, start, size in tables.relocations(obj) if size]
 
 
 def _from_sections(obj: Object) -> list[Piece]:
     pointers = {value for tag, value in obj.dynamic if tag in POINTERS}
     relocs = _reloc_ranges(obj)
-    notes = [(p.offset, p.end) for p in obj.phdrs if p.type == elf.PT_NOTE]
+    notes = [(p.offset, p.end) for p in obj.segments if p.type == elf.PT_NOTE]
     interp = None if obj.interp is None else obj.interp.vaddr
     groups: list[tuple[Kind, object, list[int]]] = []
     order = sorted(
@@ -207,7 +197,7 @@ def _orphans(obj: Object, pieces: list[Piece]) -> list[Piece]:
         for tag, value in obj.dynamic
         if value not in begun and value and tag in _ADDRESSES
     }
-    for phdr in obj.phdrs:
+    for phdr in obj.segments:
         if phdr.vaddr not in begun and phdr.type in _LOADED_HEADERS and phdr.filesz:
             pointed.setdefault(phdr.vaddr, phdr.filesz)
     if not pointed:
@@ -262,29 +252,23 @@ def _from_tables(obj: Object) -> list[Piece]:
     """Pieces of a file without section headers: known tables, and all the rest as data."""
     known: list[tuple[int, int, Kind, int]] = []
 
-    def add(kind: Kind, address: int | None, size: int, align: int) -> None:
-        if address is not None and size:
+    def add(kind: Kind, address: int, size: int, align: int) -> None:
+        if size:
             known.append((address, address + size, kind, align))
 
     word = obj.word_size
-    symbols = tables.symbol_count(obj)
-    if symbols is None:
+    if tables.symbol_count(obj) is None:
         raise Unproven("no section headers, and no hash table tells how many symbols there are")
     add(Kind.STRTAB, obj.strtab.addr, obj.strtab.size, 1)
     add(Kind.DYNAMIC, obj.pt_dynamic.vaddr, obj.pt_dynamic.filesz, word)
     if obj.interp is not None:
         add(Kind.INTERP, obj.interp.vaddr, obj.interp.filesz, 1)
-    for note in obj.phdrs:
+    for note in obj.segments:
         if note.type == elf.PT_NOTE:
             add(Kind.NOTE, note.vaddr, note.filesz, max(note.align, 4))
-    for start, end in _reloc_ranges(obj):
-        add(Kind.TABLE, start, end - start, word)
-    add(Kind.TABLE, obj.dt(elf.DT_SYMTAB), symbols * obj.symbol_size, word)
-    add(Kind.TABLE, obj.dt(elf.DT_VERSYM), symbols * 2, 2)
-    add(Kind.TABLE, obj.dt(elf.DT_HASH), tables.sysv_hash_size(obj), 8)
-    add(Kind.TABLE, obj.dt(elf.DT_GNU_HASH), tables.gnu_hash_size(obj), 8)
-    add(Kind.TABLE, obj.dt(elf.DT_VERNEED), tables.verneed_size(obj), 8)
-    add(Kind.TABLE, obj.dt(elf.DT_VERDEF), tables.verdef_size(obj), 8)
+    aligned = {elf.DT_HASH: 8, elf.DT_GNU_HASH: 8, elf.DT_VERNEED: 8, elf.DT_VERDEF: 8}
+    for tag, address, size in tables.extents(obj):
+        add(Kind.TABLE, address, size, 2 if tag == elf.DT_VERSYM else aligned.get(tag, word))
     known.sort()
     merged: list[tuple[int, int, Kind, int]] = []
     for start, end, kind, align in known:

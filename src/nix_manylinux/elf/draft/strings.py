@@ -89,7 +89,7 @@ class StringTable:
         index = next(i for i, section in enumerate(obj.shdrs) if section is obj.strtab)
         return (
             obj.header.shstrndx == index
-            or (tables.dynsym(obj) is None and obj.dt(elf.DT_SYMTAB) is not None)
+            or (tables.dynsym(obj) is None and obj.tags.get(elf.DT_SYMTAB) is not None)
             or any(
                 section.link == index
                 and section.type not in _KNOWN_USERS

@@ -35,7 +35,7 @@ class Survey:
         self.pieces = pieces
         self._starts = [piece.offset for piece in pieces]
         self.strtab = next((p for p in pieces if p.kind is Kind.STRTAB), None)
-        ends = [obj.table_end, obj.shdrs_end, *(p.end for p in obj.phdrs)]
+        ends = [obj.table_end, obj.shdrs_end, *(p.end for p in obj.segments)]
         ends += [section.end for section in obj.shdrs]
         # What lies beyond the file says so of bytes that nobody reads.
         self.end = max(end for end in ends if end <= obj.draft.size)
@@ -66,7 +66,8 @@ class Survey:
                 if piece.end <= load.end:
                     return load
                 with contextlib.suppress(BadElf):
-                    return self.obj.last_load(load, piece.addr, piece.size)
+                    if self.obj.offset_of(piece.addr, piece.size) == piece.offset:
+                        return next(p for p in self.obj.loads if p.holds(piece.end - 1))
         raise Unproven(f"the loaded bytes at {piece.offset:#x} are in no PT_LOAD")
 
     def can_leave(self, pieces: tuple[Piece, ...]) -> bool:
@@ -90,7 +91,7 @@ class Survey:
     def _begins(self) -> list[int]:
         """The offsets of all that has bytes in the file, ascending."""
         obj = self.obj
-        begins = [p.offset for p in obj.phdrs if p.filesz]
+        begins = [p.offset for p in obj.segments if p.filesz]
         begins += [s.offset for s in obj.shdrs if s.size and s.type != elf.SHT_NOBITS]
         if obj.shdrs:
             begins.append(obj.header.shoff)

@@ -11,29 +11,23 @@ from array import array
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
+from nix_manylinux.elf.tables import MAX_SYMBOLS, gnu_hash, sysv_hash, words
+from nix_manylinux.elf.versions import verdef, verneed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from struct import Struct
 
-    from nix_manylinux.elf.draft.bytes import Draft
     from nix_manylinux.elf.draft.headers import Object
     from nix_manylinux.elf.format import Section
 
 #: Read this much of a symbol table at once; a multiple of both symbol sizes.
 _CHUNK = 48 << 14
-#: Bounds that no linked file comes near (torch has 200,000 symbols); a hostile
-#: one may claim billions in a sparse file.
-_MAX_SYMBOLS = 1 << 23
-_MAX_CHAIN = 1 << 16
-#: Version records are read by so many bytes: linkers write them one behind the other.
-_RECORDS = 2048
 
 
 def dynsym(obj: Object) -> Section | None:
     """Find the section header of the dynamic symbol table."""
-    address = obj.dt(elf.DT_SYMTAB)
+    address = obj.tags.get(elf.DT_SYMTAB)
     for section in obj.shdrs:
         if section.type == elf.SHT_DYNSYM and section.addr == address:
             return section
@@ -43,62 +37,32 @@ def dynsym(obj: Object) -> Section | None:
 def symbol_count(obj: Object) -> int | None:
     """How many dynamic symbols there are, from section or hash table; None if nothing tells."""
     section = dynsym(obj)
-    if section is not None:
-        return section.size // obj.symbol_size
-    address = obj.dt(elf.DT_HASH)
-    if address is not None:
-        return _sysv_counts(obj, address)[1]
-    address = obj.dt(elf.DT_GNU_HASH)
-    if address is not None:
-        return _gnu_hash(obj, address)[1]
-    return None
+    return _loaded_symbols(obj) if section is None else section.size // obj.symbol_size
 
 
-def _sysv_counts(obj: Object, address: int) -> tuple[int, int, int]:
-    """nbucket, nchain and the size of a word: 8 bytes on 64-bit s390 and Alpha."""
-    wide = obj.layout.bits == 64 and obj.header.machine in {elf.EM_S390, elf.EM_ALPHA}
-    size = 8 if wide else 4
-    offset = obj.offset_of(address, 2 * size)
-    return obj.get(offset, size), obj.get(offset + size, size), size
+def _loaded_symbols(obj: Object) -> int | None:
+    """How many dynamic symbols a loader may come to read; None where there is no hash table.
+
+    One that finds no symbol counts none: then it is those that relocations name.
+    """
+    found = [table for table in (sysv_hash(obj), gnu_hash(obj)) if table is not None]
+    if not found:
+        return None
+    count = max(table.symbols for table in found)
+    return count if any(table.in_use for table in found) else max(count, _relocated(obj))
 
 
-def sysv_hash_size(obj: Object) -> int:
-    """Return the size of the DT_HASH table in bytes, 0 without one."""
-    address = obj.dt(elf.DT_HASH)
-    if address is None:
-        return 0
-    buckets, chains, size = _sysv_counts(obj, address)
-    return (2 + buckets + chains) * size
-
-
-def gnu_hash_size(obj: Object) -> int:
-    """Return the size of the DT_GNU_HASH table in bytes, 0 without one."""
-    address = obj.dt(elf.DT_GNU_HASH)
-    return 0 if address is None else _gnu_hash(obj, address)[0]
-
-
-def _gnu_hash(obj: Object, address: int) -> tuple[int, int]:
-    """Size of the table, and the number of symbols: the end of the last bucket's chain."""
-    head = obj.draft.read(obj.offset_of(address, 16), 16)
-    buckets, first, bloom, _ = (obj.layout.word.unpack_from(head, i)[0] for i in (0, 4, 8, 12))
-    chains = 16 + bloom * obj.word_size + buckets * 4
-    if chains > min(obj.draft.size, 16 * _MAX_SYMBOLS):
-        raise BadElf("DT_GNU_HASH is longer than the file, or than any that is real")
-    offset = obj.offset_of(address, chains)
-    start = chains - buckets * 4
-    heads = _words(obj, obj.draft.read(offset + start, buckets * 4))
-    last = max(heads, default=0)
-    if last < first:
-        return chains, first
-    position = offset + chains + (last - first) * 4
-    limit = position + 4 * _MAX_CHAIN
-    while not obj.get(position, 4) & 1:
-        position += 4
-        if position > limit:
-            raise BadElf("a chain of DT_GNU_HASH has no end")
-    size = position + 4 - offset
-    obj.offset_of(address, size)
-    return size, first + (size - chains) // 4
+def _relocated(obj: Object) -> int:
+    """Count the symbols up to the last one that a relocation names in the upper bits of r_info."""
+    wide, last = obj.layout.bits == 64, 0
+    for tag, address, size in relocations(obj):
+        if tag != elf.DT_RELR and size:
+            plain = elf.DT_REL in {tag, obj.tags.get(elf.DT_PLTREL) if tag == elf.DT_JMPREL else 0}
+            numbers = words(obj, obj.draft.read(obj.offset_of(address, size), size // 4 * 4))
+            place = 2 + (obj.layout.endian == "little") if wide else 1
+            step = (2 if plain else 3) * obj.word_size // 4
+            last = max(last, max(numbers[place::step], default=0) >> (0 if wide else 8))
+    return last + 1
 
 
 def counted_relatives_are_plain(obj: Object) -> bool:
@@ -111,7 +75,7 @@ def counted_relatives_are_plain(obj: Object) -> bool:
         (elf.DT_RELACOUNT, elf.DT_RELA, 3 * word),
         (elf.DT_RELCOUNT, elf.DT_REL, 2 * word),
     ):
-        count, address = obj.dt(tag), obj.dt(table)
+        count, address = obj.tags.get(tag), obj.tags.get(table)
         if count and address is not None:
             data = obj.draft.read(obj.offset_of(address, count * size), count * size)
             first = data[word : 2 * word]
@@ -120,54 +84,33 @@ def counted_relatives_are_plain(obj: Object) -> bool:
     return True
 
 
-def relocations(obj: Object) -> Iterator[tuple[int, int]]:
-    """Yield address and size of each table of relocations."""
-    for start, length in (
+def relocations(obj: Object) -> Iterator[tuple[int, int, int]]:
+    """Yield tag, address and size of each table of relocations."""
+    for tag, length in (
         (elf.DT_RELA, elf.DT_RELASZ),
         (elf.DT_REL, elf.DT_RELSZ),
         (elf.DT_RELR, elf.DT_RELRSZ),
         (elf.DT_JMPREL, elf.DT_PLTRELSZ),
     ):
-        address = obj.dt(start)
+        address = obj.tags.get(tag)
         if address is not None:
-            yield address, obj.dt(length) or 0
+            yield tag, address, obj.tags.get(length, 0)
 
 
-def extents(obj: Object) -> Iterator[tuple[int, int]]:
-    """Yield address and size of each table as a loader reads it, whatever sections say.
+def extents(obj: Object) -> Iterator[tuple[int, int, int]]:
+    """Yield tag, address and size of each table as a loader reads it, whatever sections say.
 
     `BadElf` where a table is not what it should be.
     """
     yield from relocations(obj)
-    count = 0
-    for tag, read in ((elf.DT_GNU_HASH, _gnu_hash), (elf.DT_HASH, _sysv_hash)):
-        address = obj.dt(tag)
-        if address is not None:
-            size, symbols = read(obj, address)
-            count = max(count, symbols)
-            yield address, size
-    for tag, size in (
-        (elf.DT_SYMTAB, count * obj.symbol_size),
-        (elf.DT_VERSYM, 2 * count),
-        (elf.DT_VERNEED, verneed_size(obj)),
-        (elf.DT_VERDEF, verdef_size(obj)),
-    ):
-        address = obj.dt(tag)
-        if address is not None:
-            yield address, size
-
-
-def _sysv_hash(obj: Object, address: int) -> tuple[int, int]:
-    """Size of the table, and the number of symbols."""
-    buckets, chains, size = _sysv_counts(obj, address)
-    return (2 + buckets + chains) * size, chains
-
-
-def _words(obj: Object, data: bytes, code: str = "I") -> array[int]:
-    words = array(code, data)
-    if obj.layout.endian != sys.byteorder:
-        words.byteswap()
-    return words
+    hashes = {elf.DT_GNU_HASH: gnu_hash(obj), elf.DT_HASH: sysv_hash(obj)}
+    count = _loaded_symbols(obj) or 0
+    sizes = {tag: table.size for tag, table in hashes.items() if table}
+    sizes[elf.DT_SYMTAB], sizes[elf.DT_VERSYM] = count * obj.symbol_size, 2 * count
+    sizes[elf.DT_VERNEED], sizes[elf.DT_VERDEF] = obj.once(_needs)[2], obj.once(_definitions)[1]
+    for tag, size in sizes.items():
+        if tag in obj.tags:
+            yield tag, obj.tags[tag], size
 
 
 class NameOffsets:
@@ -213,8 +156,8 @@ class NameOffsets:
 
 def symbol_names(obj: Object) -> Iterator[NameOffsets]:
     """st_name of every dynamic symbol, in pieces; `BadElf` where their number is unknown."""
-    address, count = obj.dt(elf.DT_SYMTAB), symbol_count(obj)
-    if count is None or count > _MAX_SYMBOLS:
+    address, count = obj.tags.get(elf.DT_SYMTAB), symbol_count(obj)
+    if count is None or count > MAX_SYMBOLS:
         raise BadElf(f"{count or 'nobody knows how many'} dynamic symbols")
     if address is None or not count:
         return
@@ -242,117 +185,37 @@ def symbols_in(obj: Object, table: Section, sections: frozenset[int]) -> Iterato
                 number = lows.find(index & 0xFF, number + 1)
 
 
-class _Records:
-    """Records at any offsets of a draft, most of them close together."""
-
-    __slots__ = ("_data", "_draft", "_start")
-
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        self._start = 0
-        self._data = b""
-
-    def unpack(self, record: Struct, offset: int) -> tuple[int, ...]:
-        """Unpack the record at an offset; `BadElf` where the file ends before its end."""
-        at = offset - self._start
-        if not 0 <= at <= len(self._data) - record.size:
-            size = max(record.size, min(_RECORDS, self._draft.size - offset))
-            self._data = self._draft.read(offset, size)
-            self._start = offset
-            at = 0
-        return record.unpack_from(self._data, at)
-
-
-def verneed(obj: Object) -> list[tuple[int, tuple[int, ...]]]:
-    """File offset and fields of each record of DT_VERNEED, read once."""
-    return obj.once(_verneed)
-
-
 def vn_files(obj: Object) -> list[tuple[int, int]]:
     """File offset and value of each vn_file word."""
-    return [(offset + 4, fields[2]) for offset, fields in verneed(obj)]
+    return obj.once(_needs)[0]
 
 
 def version_names(obj: Object) -> list[int]:
-    """List the string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out; read once."""
-    return obj.once(_version_names)
+    """List the string offsets that DT_VERNEED and DT_VERDEF use, vn_file left out."""
+    return [*obj.once(_needs)[1], *obj.once(_definitions)[0]]
 
 
-def _verneed(obj: Object) -> list[tuple[int, tuple[int, ...]]]:
-    found: list[tuple[int, tuple[int, ...]]] = []
-    address = obj.dt(elf.DT_VERNEED)
-    if address is None:
-        return found
-    records, record = _Records(obj.draft), obj.layout.verneed
-    for _ in range(elf.MAX_VERSIONS):
-        offset = obj.offset_of(address, record.size)
-        fields = records.unpack(record, offset)
-        found.append((offset, fields))
-        if not fields[4]:
-            return found
-        address += fields[4]
-    raise BadElf("DT_VERNEED has no end")
+def _needs(obj: Object) -> tuple[list[tuple[int, int]], list[int], int]:
+    """Give the words of `vn_files`, the offsets of other names, and the table's size."""
+    files: list[tuple[int, int]] = []
+    names: list[int] = []
+    end = start = obj.offset_of(obj.tags[elf.DT_VERNEED]) if elf.DT_VERNEED in obj.tags else 0
+    for (at, (_, _, file, *_)), versions in verneed(obj):
+        files.append((at + 4, file))
+        end = max(end, at + obj.layout.verneed.size)
+        for place, (_, _, _, name, _) in versions:
+            names.append(name)
+            end = max(end, place + obj.layout.vernaux.size)
+    return files, names, end - start
 
 
-def _version_names(obj: Object) -> list[int]:
-    used = [name for _, _, name in _vernaux(obj)]
-    used.extend(name for _, _, name in _verdaux(obj))
-    return used
-
-
-def _vernaux(obj: Object) -> Iterator[tuple[int, int, int]]:
-    left = elf.MAX_VERSIONS
-    records, record = _Records(obj.draft), obj.layout.vernaux
-    for offset, (_, count, _, aux, _) in verneed(obj):
-        position = offset + aux
-        for _ in range(count):
-            _, _, _, name, step = records.unpack(record, position)
-            yield position, record.size, name
-            left -= 1
-            if left < 0:
-                raise BadElf("DT_VERNEED has no end")
-            if not step:
-                break
-            position += step
-
-
-def _verdaux(obj: Object) -> Iterator[tuple[int, int, int]]:
-    address = obj.dt(elf.DT_VERDEF)
-    left = elf.MAX_VERSIONS
-    records = _Records(obj.draft)
-    record, aux = obj.layout.verdef, obj.layout.verdaux
-    while address is not None:
-        offset = obj.offset_of(address, record.size)
-        fields = records.unpack(record, offset)
-        yield offset, record.size, 0
-        position = offset + fields[5]
-        for _ in range(fields[3]):
-            name, step = records.unpack(aux, position)
-            yield position, aux.size, name
-            left -= 1
-            if left < 0:
-                raise BadElf("DT_VERDEF has no end")
-            if not step:
-                break
-            position += step
-        left -= 1
-        if left < 0:
-            raise BadElf("DT_VERDEF has no end")
-        address = address + fields[6] if fields[6] else None
-
-
-def verneed_size(obj: Object) -> int:
-    """How far the records of DT_VERNEED reach, in bytes from its start."""
-    ends = [offset + obj.layout.verneed.size for offset, _ in verneed(obj)]
-    ends.extend(offset + size for offset, size, _ in _vernaux(obj))
-    return _reach(obj, elf.DT_VERNEED, ends)
-
-
-def verdef_size(obj: Object) -> int:
-    """How far the records of DT_VERDEF reach, in bytes from its start."""
-    return _reach(obj, elf.DT_VERDEF, [offset + size for offset, size, _ in _verdaux(obj)])
-
-
-def _reach(obj: Object, tag: int, ends: list[int]) -> int:
-    address = obj.dt(tag)
-    return 0 if address is None else max(ends) - obj.offset_of(address)
+def _definitions(obj: Object) -> tuple[list[int], int]:
+    """Give the offsets of all names of DT_VERDEF, and the table's size."""
+    names: list[int] = []
+    end = start = obj.offset_of(obj.tags[elf.DT_VERDEF]) if elf.DT_VERDEF in obj.tags else 0
+    for (at, _), versions in verdef(obj):
+        end = max(end, at + obj.layout.verdef.size)
+        for place, (name, _) in versions:
+            names.append(name)
+            end = max(end, place + obj.layout.verdaux.size)
+    return names, end - start

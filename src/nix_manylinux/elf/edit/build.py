@@ -165,7 +165,7 @@ class Build:
             return
         leaving = {"null": elf.PT_NULL, "phdr": elf.PT_PHDR}.get(self.plan.room)
         if leaving is not None:
-            obj.phdrs.remove(next(p for p in obj.phdrs if p.type == leaving))
+            obj.segments.remove(next(p for p in obj.segments if p.type == leaving))
         obj.add_phdr(target)
 
     # What moves -------------------------------------------------------------------
@@ -218,7 +218,7 @@ class Build:
                 ]
             )
         else:
-            for phdr in obj.phdrs:
+            for phdr in obj.segments:
                 if phdr.type in {elf.PT_INTERP, elf.PT_NOTE, elf.PT_GNU_PROPERTY} and (
                     piece.offset <= phdr.offset < piece.end
                 ):
@@ -272,7 +272,7 @@ class Build:
                     obj.shdrs[index].offset, obj.shdrs[index].addr = offset, vaddr
                     self._moved[index] = vaddr - old_vaddr
         self._fix_got(old_vaddr, vaddr)
-        if any(p.type == elf.PT_GNU_RELRO for p in obj.phdrs):
+        if any(p.type == elf.PT_GNU_RELRO for p in obj.segments):
             self.notes.append(
                 "its dynamic section had no room for another entry: it moved, and is no longer"
                 " made read-only after start-up (RELRO)"
@@ -305,9 +305,9 @@ class Build:
                 stack.flags &= ~elf.PF_X
         elif goal.stack == "add":
             header = elf.Segment(elf.PT_GNU_STACK, elf.PF_R | elf.PF_W, 0, 0, 0, 0, 0, 16)
-            unused = next((p for p in obj.phdrs if p.type == elf.PT_NULL), None)
+            unused = next((p for p in obj.segments if p.type == elf.PT_NULL), None)
             if unused is not None:
-                obj.phdrs[obj.phdrs.index(unused)] = header
+                obj.segments[obj.segments.index(unused)] = header
             elif self.plan.place != "new" and has_free_header(self.survey):
                 obj.add_phdr(header)
             else:

@@ -15,7 +15,7 @@ import stat
 from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.draft.bytes import Change, Draft, FileSource, read_at
+from nix_manylinux.elf.draft.bytes import Change, Draft
 from nix_manylinux.elf.draft.goal import goal_of
 from nix_manylinux.elf.draft.headers import Nonsense, Object, Unproven
 from nix_manylinux.elf.draft.pieces import pieces_of
@@ -25,6 +25,7 @@ from nix_manylinux.elf.edit.layout import NoRoom, plans
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.proof.contents import differences
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.elf.source import Source, read_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _edit(
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise EditFailed("not a regular file")
-    source = FileSource(descriptor)
+    source = Source(descriptor)
     untouched = Edited(
         path,
         "unchanged",
@@ -213,7 +214,7 @@ def _drafted(before: Object, edit: ElfEdit) -> tuple[list[Change], int, tuple[st
 
 
 def _edit_elsewhere(
-    source: FileSource,
+    source: Source,
     untouched: Edited,
     edit: ElfEdit,
     reason: str,
@@ -229,7 +230,7 @@ def _edit_elsewhere(
     with run_patchelf(source, edit, reason=reason) as made:
         if edit.clear_executable_stack:
             edit_file(made.name, ElfEdit(clear_executable_stack=True))
-        result = FileSource(made.fileno())
+        result = Source(made.fileno())
         edited = replace(
             untouched,
             how="patchelf",

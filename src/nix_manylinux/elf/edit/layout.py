@@ -162,12 +162,12 @@ class _Headers:
     def spare(self) -> str:
         """The `Plan.room` of a place that is free as it is, "" for none."""
         obj = self._survey.obj
-        if any(p.type == elf.PT_NULL for p in obj.phdrs):
+        if any(p.type == elf.PT_NULL for p in obj.segments):
             return "null"
         if has_free_header(self._survey):
             return "free"
         # glibc and musl use PT_PHDR for programs only.
-        has = any(p.type == elf.PT_PHDR for p in obj.phdrs)
+        has = any(p.type == elf.PT_PHDR for p in obj.segments)
         return "phdr" if has and obj.interp is None and obj.header.type == elf.ET_DYN else ""
 
     @cached_property
@@ -277,7 +277,7 @@ def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | Non
         (p for p in survey.pieces if p.kind is Kind.TABLE and p not in going),
         key=lambda piece: piece.size,
     )
-    preferred = {survey.obj.dt(elf.DT_VERNEED): 0, survey.obj.dt(elf.DT_VERSYM): 1}
+    preferred = {survey.obj.tags.get(elf.DT_VERNEED): 0, survey.obj.tags.get(elf.DT_VERSYM): 1}
     candidates.sort(key=lambda piece: preferred.get(piece.addr, 2))
     for piece in candidates:
         if survey.can_leave((*going, piece)):
@@ -295,7 +295,7 @@ def has_free_header(survey: Survey) -> bool:
         return False  # as in nearly every file: .interp or a note is there
     owners = [(p.offset, p.end) for p in survey.pieces]
     owners += [(s.offset, s.end) for s in obj.shdrs if s.type != elf.SHT_NOBITS and s.size]
-    owners += [(p.offset, p.end) for p in obj.phdrs if p.type not in {elf.PT_LOAD, elf.PT_PHDR}]
+    owners += [(p.offset, p.end) for p in obj.segments if p.type not in {elf.PT_LOAD, elf.PT_PHDR}]
     if obj.shdrs:
         owners.append((obj.header.shoff, obj.shdrs_end))
     return not any(low < end and high > start for low, high in owners)
@@ -346,9 +346,9 @@ def bss_cost(survey: Survey) -> int | None:
     last = obj.loads[-1]
     size = last.memsz - last.filesz
     tail = survey.end - last.end
-    if survey.has_payload or size < 0 or size + tail > _MAX_BSS:
+    if survey.has_payload or size < 0 or tail < 0 or size + tail > _MAX_BSS:
         return None
-    if any(p.end > last.end for p in obj.phdrs if p is not last):
+    if any(p.end > last.end for p in obj.segments if p is not last):
         return None
     if obj.table_end > last.end or not obj.shdrs:
         return None

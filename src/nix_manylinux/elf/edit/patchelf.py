@@ -13,10 +13,11 @@ import sys
 
 from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.elf.draft import tables
-from nix_manylinux.elf.draft.bytes import Draft, FileSource
+from nix_manylinux.elf.draft.bytes import Draft
 from nix_manylinux.elf.draft.headers import Object
 from nix_manylinux.elf.proof.meaning import meaning, wanted_meaning
 from nix_manylinux.elf.proof.rules import faults
+from nix_manylinux.elf.source import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Backup:
 
     __slots__ = ("_descriptor",)
 
-    def __init__(self, source: FileSource) -> None:
+    def __init__(self, source: Source) -> None:
         import tempfile  # noqa: PLC0415  only for the rare file
 
         self._descriptor, name = tempfile.mkstemp(prefix="nix-manylinux-")
@@ -47,7 +48,7 @@ class Backup:
 
     def restore(self, descriptor: int) -> None:
         """Write them to an open file, and end it there."""
-        pour(FileSource(self._descriptor), descriptor)
+        pour(Source(self._descriptor), descriptor)
 
     def __del__(self) -> None:
         os.close(self._descriptor)
@@ -86,7 +87,7 @@ def arguments(edit: ElfEdit) -> list[str]:
     return options
 
 
-def run_patchelf(source: FileSource, edit: ElfEdit, *, reason: str) -> IO[bytes]:
+def run_patchelf(source: Source, edit: ElfEdit, *, reason: str) -> IO[bytes]:
     """Return an open file that holds the edited copy; it vanishes when it is closed.
 
     Raises EditFailed, with ``reason`` (why our writer gave up) in it, where
@@ -107,7 +108,7 @@ def run_patchelf(source: FileSource, edit: ElfEdit, *, reason: str) -> IO[bytes]
             timeout=_TIMEOUT,
             check=True,
         )
-        _prove(source, FileSource(copy.fileno()), edit, reason)
+        _prove(source, Source(copy.fileno()), edit, reason)
     except subprocess.CalledProcessError as error:
         copy.close()
         said = error.stderr.decode(errors="replace").strip()
@@ -121,7 +122,7 @@ def run_patchelf(source: FileSource, edit: ElfEdit, *, reason: str) -> IO[bytes]
     return copy
 
 
-def pour(source: FileSource, descriptor: int) -> None:
+def pour(source: Source, descriptor: int) -> None:
     """Copy a whole file into another one that is open for writing."""
     for start in range(0, source.size, _CHUNK):
         data = source.read(start, min(_CHUNK, source.size - start))
@@ -138,13 +139,13 @@ def _relocations_lost(before: Object, after: Object) -> list[str]:
     pairs = zip(tables.relocations(before), tables.relocations(after), strict=True)
     return [
         "relocations became others"
-        for old, new in pairs
+        for (_, *old), (_, *new) in pairs
         if before.draft.read(before.offset_of(*old), old[1])
         != after.draft.read(after.offset_of(*new), new[1])
     ]
 
 
-def _prove(source: FileSource, result: FileSource, edit: ElfEdit, reason: str) -> None:
+def _prove(source: Source, result: Source, edit: ElfEdit, reason: str) -> None:
     before = Object(Draft(source))
     wanted, old = wanted_meaning(before, edit), faults(before)
     try:

@@ -20,7 +20,6 @@ from nix_manylinux.elf.proof.rules import faults
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Literal
 
     from nix_manylinux.elf.draft.bytes import Change
     from nix_manylinux.elf.draft.goal import Goal
@@ -134,11 +133,11 @@ def _segments(before: Object, after: Object) -> Iterator[str]:
 
 def _other_headers(before: Object, after: Object) -> Iterator[str]:
     """Hold what is no PT_LOAD together: what moved kept its size, all else is what it was."""
-    kinds = [[p.type for p in obj.phdrs] for obj in (before, after)]
+    kinds = [[p.type for p in obj.segments] for obj in (before, after)]
     passing = {elf.PT_LOAD, elf.PT_NULL}
     # A new header may take the place of a library's PT_PHDR; a stack header may be new.
     passing |= {k for k in (elf.PT_PHDR, elf.PT_GNU_STACK) if (k in kinds[0]) != (k in kinds[1])}
-    old, new = ([p for p in o.phdrs if p.type not in passing] for o in (before, after))
+    old, new = ([p for p in o.segments if p.type not in passing] for o in (before, after))
     if [p.type for p in old] != [p.type for p in new]:
         yield "a header is missing"
         return
@@ -162,16 +161,16 @@ def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]
         section = after.shdrs[piece.sections[0]]
         return section.offset, section.addr
     if piece.kind is Kind.NOTE:
-        old = [p for p in before.phdrs if p.type == elf.PT_NOTE]
-        new = [p for p in after.phdrs if p.type == elf.PT_NOTE]
+        old = [p for p in before.segments if p.type == elf.PT_NOTE]
+        new = [p for p in after.segments if p.type == elf.PT_NOTE]
         for a, b in zip(old, new, strict=True):
             if a.offset == piece.offset:
                 return b.offset, b.vaddr
     if piece.kind in {Kind.TABLE, Kind.STRTAB}:
         for tag in POINTERS:
-            value = before.dt(tag)
+            value = before.tags.get(tag)
             if value is not None and piece.addr <= value < piece.addr_end:
-                delta = (after.dt(tag) or 0) - value
+                delta = (after.tags.get(tag) or 0) - value
                 return after.offset_of(piece.addr + delta), piece.addr + delta
     return piece.offset, piece.addr
 
@@ -223,13 +222,13 @@ def _loaded_contents(survey: Survey, after: Object, touched: _Touched) -> Iterat
         allowed[got] = before.word_size
     pointers = [(tag, value) for tag, value in before.dynamic if tag in POINTERS]
     # What points into a piece that stayed must be what it was.
-    turned = [(tag, value) for tag, value in pointers if after.dt(tag) != value]
+    turned = [(tag, value) for tag, value in pointers if after.tags.get(tag) != value]
     for piece in survey.pieces:
         offset, address = _place_after(before, after, piece)
         stays = offset == piece.offset and address == piece.addr
         for tag, value in turned if stays else pointers:
             inside = value - piece.addr
-            if 0 <= inside < piece.size and after.dt(tag) != address + inside:
+            if 0 <= inside < piece.size and after.tags.get(tag) != address + inside:
                 yield f"the dynamic entry {tag:#x} points elsewhere"
         if piece.kind in _RESIZED:
             continue
@@ -248,17 +247,17 @@ def _parts_left(before: Object, piece: Piece, *, stays: bool) -> Iterator[str]:
     """
     if not stays and before.offset_of(piece.addr) != piece.offset:
         yield f"the section at {piece.addr:#x} is not where its address is"
-    for start, size in before.once(_relocations if stays else _extents):
+    for _, start, size in before.once(_relocations if stays else _extents):
         if piece.addr <= start < piece.addr_end < start + size:
             yield f"the table at {start:#x} goes on behind its section"
 
 
-def _relocations(obj: Object) -> list[tuple[int, int]]:
+def _relocations(obj: Object) -> list[tuple[int, int, int]]:
     return list(tables.relocations(obj))
 
 
-def _extents(obj: Object) -> list[tuple[int, int]]:
-    """List address and size of each table; it is read once, and where one moves."""
+def _extents(obj: Object) -> list[tuple[int, int, int]]:
+    """List tag, address and size of each table; it is read once, and where one moves."""
     return list(tables.extents(obj))
 
 
@@ -318,7 +317,7 @@ def _same_symbols(before: Object, after: Object, table: Section, offset: int) ->
 
 
 def _is_shifted(before: Object, after: Object, old: bytes, new: bytes) -> bool:
-    order: Literal["little", "big"] = "little" if before.layout.endian == "little" else "big"
+    order = before.layout.endian
     index = int.from_bytes(old[before.st_shndx : before.st_shndx + 2], order)
     if index >= len(before.shdrs):
         return False

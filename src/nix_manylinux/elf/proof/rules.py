@@ -78,7 +78,7 @@ def _segment_faults(obj: Object) -> Iterator[str]:
 
 def _inner_faults(obj: Object) -> Iterator[str]:
     spans = [(load.offset, load.end, load.vaddr - load.offset) for load in obj.loads]
-    for phdr in obj.phdrs:
+    for phdr in obj.segments:
         kind = _INSIDE.get(phdr.type)
         if kind is None or not phdr.filesz:
             continue
@@ -95,7 +95,7 @@ def _inner_faults(obj: Object) -> Iterator[str]:
 
 def _ordinal(obj: Object, phdr: object) -> int:
     kind = getattr(phdr, "type", None)
-    return [id(p) for p in obj.phdrs if p.type == kind].index(id(phdr))
+    return [id(p) for p in obj.segments if p.type == kind].index(id(phdr))
 
 
 def _table_faults(obj: Object) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _table_faults(obj: Object) -> Iterator[str]:
         yield "PT_PHDR is not the program header table"
     if not any(load.holds(start) and end <= load.end for load in obj.loads):
         yield "the program header table is in no PT_LOAD"
-    for phdr in obj.phdrs:
+    for phdr in obj.segments:
         inner = phdr.type in _INSIDE and phdr.type not in {elf.PT_PHDR, elf.PT_GNU_RELRO}
         if inner and phdr.offset < end and phdr.end > start and phdr.filesz:
             yield f"{_INSIDE[phdr.type]} overlaps the program header table"
@@ -195,5 +195,5 @@ def _dynamic_faults(obj: Object) -> Iterator[str]:
             header.offset,
         ):
             yield "PT_DYNAMIC is not at the dynamic section"
-    if obj.dt(elf.DT_STRSZ) != obj.strtab.size:
+    if obj.tags.get(elf.DT_STRSZ) != obj.strtab.size:
         yield "DT_STRSZ is not the size of the string table"
