@@ -338,6 +338,8 @@ def fill_bss(survey: Survey) -> None:
     """
     obj = survey.obj
     last = obj.loads[-1]
+    if survey.end < last.end:
+        raise NoRoom("the strings have grown over the end of the image")
     survey.tail = obj.draft.read(last.end, survey.end - last.end)
     survey.tail_start = last.end
     obj.draft.cut(last.end)

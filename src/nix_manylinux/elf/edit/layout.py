@@ -346,7 +346,7 @@ def bss_cost(survey: Survey) -> int | None:
     last = obj.loads[-1]
     size = last.memsz - last.filesz
     tail = survey.end - last.end
-    if survey.has_payload or size < 0 or tail < 0 or size + tail > _MAX_BSS:
+    if survey.has_payload or size < 0 or size + tail > _MAX_BSS:
         return None
     if any(p.end > last.end for p in obj.segments if p is not last):
         return None
