@@ -13,6 +13,7 @@ pkgs.mkShell {
           pyelftools
           pytest
           pytest-xdist
+          shtab
         ]
       ))
     ]

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-from pathlib import Path
 
 import pytest
+from tests.support.manual import PLACES, SHARE, each_command, each_option, man_page, texts
 
 from nix_manylinux.cli.arguments import make_parser
-from nix_manylinux.cli.manual import (
-    PLACES,
-    bash,
-    each_command,
-    each_option,
-    fish,
-    man_page,
-    texts,
-    zsh,
-)
-
-SHARE = Path(__file__).parents[2] / "share"
 
 
 @pytest.mark.parametrize("kind", sorted(PLACES))
 def test_the_committed_files_are_fresh(kind: str) -> None:
-    """`python -m nix_manylinux.cli.manual share` has been run since the parser changed."""
+    """`python -m tests.support.manual` has been run since the parser changed."""
     assert (SHARE / PLACES[kind]).read_text() == texts()[kind]
 
 
 def test_every_option_is_in_each() -> None:
     """No text leaves out an option that patch takes."""
-    for text in (bash(), zsh(), fish(), man_page().replace("\\-", "-")):
+    for text in texts().values():
         for option in ("append-rpath", "ignore-missing", "gc-roots", "max-size"):
-            assert option in text
+            assert option in text.replace("\\-", "-")
 
 
 def test_every_option_says_its_default() -> None:
@@ -48,16 +36,14 @@ def test_every_option_says_its_default() -> None:
 
 
 def test_bash_completes() -> None:
-    """A real bash completes a command and an option."""
-    script = bash() + (
-        "COMP_WORDS=(nix-manylinux pa) COMP_CWORD=1; _nix_manylinux; echo ${COMPREPLY[*]};"
-        "COMP_WORDS=(nix-manylinux patch --gc) COMP_CWORD=2; _nix_manylinux; echo ${COMPREPLY[*]}"
-    )
-    done = subprocess.run(
-        ["bash", "-euc", script.replace("complete -o", ": complete -o")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.split() == ["patch", "--gc-roots"]
+    """A real bash completes a command, an option, and what an option may be."""
+    script = texts()["bash"]
+    for words in ("pa", "patch --gc", "patch --missing w"):
+        line = f"nix-manylinux {words}"
+        script += f"COMP_WORDS=({line}) COMP_CWORD={len(line.split()) - 1}\n"
+        script += "_shtab_nix_manylinux; echo ${COMPREPLY[*]}\n"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["patch", "--gc-roots", "warn"]
 
 
 def test_groff_takes_the_page() -> None:
