@@ -126,9 +126,14 @@ class Maker:
     """Evaluates, builds and deletes the ways of environments.nix."""
 
     def __init__(self, project: Project) -> None:
-        self._nix = nix("two")
+        given = nix("two")
+        # A store of our own: what is deleted there is in nobody's way.
+        home = project.folder / "nix"
+        self._environment = {**given.environment, "NIX_REMOTE": "local"}
+        for name in ("store", "state", "log", "conf"):
+            self._environment[f"NIX_{name.upper()}_DIR"] = str(home / name)
         paths = {
-            "pureWheels": self._nix.arguments["pureWheels"], "project": project.folder,
+            "pureWheels": given.arguments["pureWheels"], "project": project.folder,
             "lock": project.lock, "wheels": project.wheels, "uv": project.uv,
         }  # fmt: skip
         self._arguments = [str(ROOT / "benchmarks/environments.nix")]
@@ -154,14 +159,14 @@ class Maker:
         return self._run(*command, *self._arguments, "-A", attribute).split()
 
     def delete(self, attribute: str) -> None:
-        """Delete the environment and its packages; what both sides share stays."""
+        """Delete the environment and its packages; what all ways share stays."""
         command = ("nix-instantiate", *self._arguments, "-A")
         recipes = self._run(*command, f"{attribute}.env").split()
         recipes += self._run(*command, f"{attribute}.packages").split()
         outputs = self._run("nix-store", "--query", "--outputs", *recipes).split()
         there = [path for path in dict.fromkeys(outputs) if os.path.exists(path)]
         if there:
-            self._run("nix-store", "--delete", "--ignore-liveness", *there)
+            self._run("nix-store", "--delete", *there)
 
     def size(self, *paths: str) -> int:
         """Give the bytes of a closure."""
@@ -175,7 +180,7 @@ class Maker:
     def _run(self, *command: str, environment: dict[str, str] | None = None) -> str:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False,
-            env={**self._nix.environment, **(environment or {})},
+            env={**self._environment, **(environment or {})},
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-4000:]}")
@@ -334,6 +339,8 @@ def main() -> int:
         if "patch" in asked:
             print(patching(project, maker, options.auto_patchelf, options.rounds))
     finally:
+        # A store is read-only.
+        subprocess.run(["chmod", "-R", "u+w", str(folder)], check=False)
         shutil.rmtree(folder)
     return 0
 

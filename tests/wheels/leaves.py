@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Imports modules and all below them, whatever comes of it, for a minute and a half at most,
 #: and prints after each how many there were and what is mapped: some end the process.
 IMPORTS = """
-import importlib, json, os, pkgutil, signal, sys, warnings
+import importlib, importlib.util, json, os, pkgutil, signal, sys, warnings
 
 def late(*_):
     raise TimeoutError
@@ -52,11 +52,27 @@ warnings.simplefilter("ignore")
 signal.signal(signal.SIGALRM, late)
 signal.alarm(90)
 queue = sys.argv[1:]
+
+def is_module(name):
+    # Any library below a package looks like one: libarrow_python.so
+    spec = importlib.util.find_spec(name)
+    if spec is None or not (spec.origin or "").endswith(".so"):
+        return True
+    with open(spec.origin, "rb") as file:
+        return b"PyInit_" + name.rpartition(".")[2].encode() in file.read()
+
 try:
     while queue:
         name = queue.pop(0)
         if name.rpartition(".")[2] in {"__main__", "tests", "test", "conftest"}:
             continue
+        try:
+            if not is_module(name):
+                continue
+        except TimeoutError:
+            raise
+        except BaseException:
+            pass
         tried += 1
         try:
             module = importlib.import_module(name)
@@ -121,14 +137,19 @@ def hold(wheel: str, store: Store, beside: list[str]) -> Held:
 
 
 def waived(tree: str, store: Store, others: list[str]) -> frozenset[str]:
-    """Ask the rule what may stay unloadable where there is nothing but a libc and the wheels."""
+    """Ask the rule what may stay unloadable where there is nothing but a libc and the wheels.
+
+    What lacks only libraries that have to be found for others, too, doesn't stay so.
+    """
     report = f"{tree}.json"
     words = ["patch", tree, "--dry-run", "--missing", "leaves", "--json", report]
     for other in others:
         words += ["--python-libs", site_packages(other)]
     command(*words, *target_options(store))
     value = json.loads(Path(report).read_text(encoding="utf-8"))
-    return frozenset(name for problem in value["waived"] for name in problem["wanted_by"])
+    strict = {problem["name"] for problem in value["missing"]}
+    left = [problem for problem in value["waived"] if problem["name"] not in strict]
+    return frozenset(name for problem in left for name in problem["wanted_by"])
 
 
 def required_by(wheel: str, around: list[str], extra: list[str]) -> list[str]:
