@@ -116,3 +116,24 @@ def test_without_nix(scene: Scene) -> None:
     done = command(*words(scene), environment={**environment(), "PATH": "/nowhere"})
     assert done.status == 1
     assert "--nixpkgs needs the command nix-build" in done.stderr
+    before = snapshot(scene.home / "tree")
+    wanted = [
+        "patch",
+        str(scene.home / "tree"),
+        *target_options(scene.store),
+        "--gc-roots",
+        "roots",
+    ]
+    done = command(*wanted, environment={**environment(), "PATH": "/nowhere"})
+    assert done.status == 1
+    assert "--gc-roots needs the command nix-store" in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
+def test_nothing_to_keep_without_nix(scene: Scene, tmp_path: Path) -> None:
+    """Where nothing is missing and nothing of a store is linked, no Nix is asked for."""
+    (tmp_path / "empty").mkdir()
+    options = [*target_options(scene.store), "--nixpkgs"]
+    alone = {**environment(), "PATH": "/nowhere"}
+    done = command("patch", str(tmp_path / "empty"), *options, environment=alone)
+    assert done.status == 0, done.stderr

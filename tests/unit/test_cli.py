@@ -140,6 +140,28 @@ def test_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (
+            ["patch", ".", "--nixpgks"],
+            "; did you mean --nixpkgs?\ntry: nix-manylinux patch --help\n",
+        ),
+        (["insepct", "x"], "; did you mean inspect?\ntry: nix-manylinux --help\n"),
+        (["check", ".", "--missing", "lefs"], "; did you mean leaves?\n"),
+        (["patch"], "nix-manylinux patch: the following arguments are required: TREE|WHEEL\ntry: "),
+    ],
+)
+def test_usage_errors_are_short(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong, what may have been meant, and where help is: two lines."""
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert meant in err
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
     "words",
     [["patch", "/nowhere"], ["check", "/nowhere"], ["inspect", "/nowhere-1-py3-none-any.whl"]],
 )

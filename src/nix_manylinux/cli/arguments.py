@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from nix_manylinux.base.values import Value, field_names
 from nix_manylinux.cli.options import (
@@ -20,7 +21,7 @@ from nix_manylinux.resolve.plan import Options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
 #: `nix_manylinux.report.picture.render` has them too; importing it would slow every command down.
 PICTURES = ("dot", "mermaid", "svg", "html")
@@ -30,6 +31,21 @@ _GC_ROOTS = (
     "register every store path that is linked to, so that garbage collection spares it"
     " (default: only --nixpkgs registers, in the tree)"
 )
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says in a line what is wrong, what may have been meant, and where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches  # noqa: PLC0415 - seldom
+
+        known = [*self._option_string_actions]
+        known += [name for action in self._actions for name in action.choices or ()]
+        unknown = re.search(r"arguments: (\S+)|choice: '([^']+)'", message)
+        meant = get_close_matches(unknown[1] or unknown[2], known, 1) if unknown else []
+        if meant:
+            message += f"; did you mean {meant[0]}?"
+        self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} --help\n")
 
 
 class TargetArguments(Value):
@@ -59,7 +75,7 @@ class Arguments(Value):
 
 def make_parser(version: str) -> argparse.ArgumentParser:
     """Return the parser of all commands; building it looks at nothing outside."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nix-manylinux",
         description="Link manylinux wheels to the libraries of the Nix store,"
         " or say what is missing.",
@@ -292,7 +308,7 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
         # The parser of all commands reads every word twice, and that of one command has
         # a fifth of the options: of a small wheel's time the difference is a tenth.
         summary, fill = _COMMANDS[words[0]]
-        command = argparse.ArgumentParser(
+        command = _Parser(
             prog=f"nix-manylinux {words[0]}",
             description=summary[0].upper() + summary[1:],
             formatter_class=_unmeasured,

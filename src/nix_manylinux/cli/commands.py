@@ -20,6 +20,8 @@ def carry_out(run: Run) -> int:
     given = run.arguments
     if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
         return run.usage("an empty path names nothing; is a variable unset?")
+    if given.gc_roots and not given.dry_run:
+        _nix_store(run)  # before anything is written
     if given.command == "patch":
         return patch(run)
     if given.command == "install":
@@ -237,8 +239,8 @@ def _keep(run: Run, report: Report) -> None:
         from nix_manylinux.base.files import GC_ROOTS  # noqa: PLC0415
 
         folder = os.path.join(run.arguments.paths[0], GC_ROOTS)
-    if folder:
-        register_gc_roots(report.references, folder)
+    if folder and (report.references or run.arguments.gc_roots):
+        register_gc_roots(report.references, folder, _nix_store(run))
         run.console.say(f"  {len(report.references)} roots in {folder}")
         return
     store = run.environment.get("NIX_STORE", "/nix/store")
@@ -246,6 +248,14 @@ def _keep(run: Run, report: Report) -> None:
         run.console.warn(
             "nothing keeps the linked store paths from being garbage collected; --gc-roots DIR does"
         )
+
+
+def _nix_store(run: Run) -> str:
+    from nix_manylinux.nix.references import find_nix  # noqa: PLC0415 - seldom
+
+    option = "--gc-roots" if run.arguments.gc_roots else "--nixpkgs"
+    hint = f"leave {option} out"
+    return find_nix("nix-store", run.environment, option=option, hint=hint)
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:

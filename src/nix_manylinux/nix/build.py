@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 
-from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.references import find_nix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,13 +14,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.resolve.plan import Plan
-
-#: Where Nix's own installers put its commands, where PATH doesn't say.
-_PLACES = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
-
-
-class NixBuildFailed(NixManylinuxError):
-    """Nix is not to be had, or said no."""
 
 
 def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[str]:
@@ -44,10 +36,15 @@ def build_libraries(
 
     ``nixpkgs`` is ``<nixpkgs>``, a path, or a flake reference (with a colon or "#"). All are
     asked for in one call; where that fails, one by one. Nix draws its progress on standard
-    error. Raises NixBuildFailed where there is no Nix.
+    error. Raises NoNix where there is none.
     """
     flake = ":" in nixpkgs or "#" in nixpkgs
-    tool = _find("nix" if flake else "nix-build", environment)
+    tool = find_nix(
+        "nix" if flake else "nix-build",
+        environment,
+        option="--nixpkgs",
+        hint="name directories of libraries with --libs",
+    )
     folders, failed = [], []
     paths = _build(tool, attributes, nixpkgs, environment, quiet=len(attributes) > 1)
     if paths is None:
@@ -95,15 +92,3 @@ def _build(
         check=False,
     )
     return done.stdout.split() if done.returncode == 0 else None
-
-
-def _find(command: str, environment: Mapping[str, str]) -> str:
-    places = environment.get("PATH", os.defpath).split(os.pathsep)
-    path = os.pathsep.join([place for place in places if os.path.isabs(place)] + [*_PLACES])
-    found = shutil.which(command, path=path)
-    if found is None:
-        raise NixBuildFailed(
-            f"--nixpkgs needs the command {command}",
-            hint="install Nix, or name directories of libraries with --libs",
-        )
-    return found

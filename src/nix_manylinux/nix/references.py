@@ -10,12 +10,19 @@ from nix_manylinux.elf.facts import planned_facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nix_manylinux.resolve.plan import Plan
 
+#: Where Nix's own installers put its commands, where PATH doesn't say.
+_PLACES = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
+
 #: A store path: 32 characters of Nix's base 32, a dash and a name, below any store.
 _STORE_PATH = re.compile(r"/(?:[^/]+/)*?[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+._?=-]+")
+
+
+class NoNix(NixManylinuxError):
+    """A command of Nix is wanted, and there is none."""
 
 
 def plan_references(plan: Plan) -> tuple[str, ...]:
@@ -33,19 +40,28 @@ def plan_references(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def register_gc_roots(references: Iterable[str], folder: str) -> None:
-    """Make each reference a root of Nix's garbage collector, by a link in ``folder``.
+def find_nix(command: str, environment: Mapping[str, str], *, option: str, hint: str) -> str:
+    """Find one of Nix's commands, on PATH or where its installers put it.
 
-    Raises `NixManylinuxError` where nix-store is not to be had or says no.
+    Raises `NoNix`, which says that ``option`` needs it.
     """
     import shutil  # noqa: PLC0415 - start-up
-    import subprocess  # noqa: PLC0415
 
-    tool = shutil.which("nix-store")
-    if tool is None:
-        raise NixManylinuxError(
-            "--gc-roots needs the command nix-store", hint="install Nix, or leave --gc-roots out"
-        )
+    places = environment.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join([place for place in places if os.path.isabs(place)] + [*_PLACES])
+    found = shutil.which(command, path=path)
+    if found is None:
+        raise NoNix(f"{option} needs the command {command}", hint=f"install Nix, or {hint}")
+    return found
+
+
+def register_gc_roots(references: Iterable[str], folder: str, tool: str) -> None:
+    """Make each reference a root of Nix's garbage collector, by a link in ``folder``.
+
+    ``tool`` is the path of nix-store. Raises `NixManylinuxError` where it says no.
+    """
+    import subprocess  # noqa: PLC0415 - start-up
+
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

@@ -264,7 +264,8 @@ def _loads_text(
     rest = len(loads.loads) - len(known)
     if rest:
         lines.append(f"  and {count(rest, 'name')} that nixpkgs does not know (-v shows them)")
-    sure = [each for each in known if adviser.advise(each.name).kind in _LOADABLE]
+    advised = [(each, adviser.advise(each.name)) for each in known]
+    sure = [each for each, found in advised if found.kind in _LOADABLE and not found.doubtful]
     native = [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
     python = [each.name for each in sure if each.name not in native]
     if native:

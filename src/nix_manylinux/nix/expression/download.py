@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
@@ -50,7 +51,8 @@ def download_wheels(
     if not _PINNED.fullmatch(requirement):
         raise BadOption(
             f"{requirement!r} is neither a wheel nor NAME==VERSION",
-            hint="give the path of a wheel, or pin the release: numpy==1.26.4",
+            hint="give the path of a wheel, or pin the release, as in numpy==1.26.4; which there"
+            f" are says: pip index versions {shlex.quote(requirement.partition('=')[0])}",
         )
     for python in python_versions:
         if not _PYTHON.fullmatch(python):
