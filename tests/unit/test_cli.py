@@ -558,7 +558,7 @@ def test_directories_are_read_as_argparse_reads_them(words: list[str]) -> None:
             try:
                 return parse()
             except SystemExit as leaving:
-                return leaving.code, said.getvalue().splitlines()[-1]
+                return leaving.code, said.getvalue().splitlines()[0]
 
     def alone() -> object:
         found = make_parser("0").parse_args(["patch", *words])
