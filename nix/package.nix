@@ -8,6 +8,7 @@
   hatchling,
   installer,
   packaging,
+  pyelftools,
   tomli ? null, # only older interpreters have no tomllib
   # What `lock` and `expr NAME==VERSION` fetch with; hooks need neither. Without it they
   # take the pip or the uv that is on PATH.
@@ -42,6 +43,7 @@ buildPythonPackage {
   dependencies = [
     installer
     packaging
+    pyelftools
   ]
   ++ lib.optional (python.pythonOlder "3.11") tomli
   ++ lib.optional withPip pip;

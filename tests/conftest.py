@@ -125,3 +125,32 @@ def elf_files(tmp_path_factory: pytest.TempPathFactory) -> ElfBuilder:
     from tests.support.elf import ElfBuilder  # here: a test runs a copy of this file alone
 
     return ElfBuilder(tmp_path_factory.mktemp("elf"))
+
+
+@pytest.fixture(autouse=True)
+def _witness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pyelftools read back what every edit of the writer's own tests wrote."""
+    if not request.node.path.match("integration/test_elf_edit*.py"):
+        return
+    from nix_manylinux.base.errors import BadElf, EditFailed
+    from nix_manylinux.elf.edit import edit
+    from nix_manylinux.elf.read import read_elf
+    from nix_manylinux.elf.witness import contradictions
+
+    def said(path: str) -> list[str]:
+        facts = read_elf(path)
+        assert facts is not None
+        with open(path, "rb") as file:
+            return contradictions(file, facts)
+
+    def write(edited: edit.Edited, changes: list[Any]) -> None:
+        try:
+            sound = edited.size_after < 64 << 20 and not said(edited.path)
+        except (EditFailed, BadElf):
+            sound = False  # damaged before: pyelftools and loaders read on in their own ways
+        written(edited, changes)
+        if sound:
+            assert said(edited.path) == []
+
+    written = edit._write  # noqa: SLF001 - the step that is watched
+    monkeypatch.setattr(edit, "_write", write)

@@ -342,7 +342,7 @@ def carry_out(
     """Carry a plan out; ``left`` gets the files that can't be edited, where that is allowed."""
     return apply_plan(
         plan,
-        check=lambda: verify_plan(plan, left=left, progress=progress),
+        check=lambda: verify_plan(plan, left=left, witness=options.witness, progress=progress),
         left=left if options.damaged == "warn" else None,
         progress=progress,
     )

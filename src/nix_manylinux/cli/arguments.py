@@ -15,6 +15,7 @@ from nix_manylinux.cli.options import (
     rule_options,
     size,
     target_options,
+    witness_option,
 )
 from nix_manylinux.resolve.plan import Options
 
@@ -111,6 +112,7 @@ def _patch(command: argparse.ArgumentParser) -> None:
         " path or a flake reference (default: <nixpkgs>)",
     )  # fmt: skip
     command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
+    witness_option(command.add_argument)
 
 
 def _install(command: argparse.ArgumentParser) -> None:
@@ -130,6 +132,7 @@ def _install(command: argparse.ArgumentParser) -> None:
         help="leave linking to a later patch: every byte is what PyPA's installer writes",
     )  # fmt: skip
     command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
+    witness_option(command.add_argument)
     target_options(command)
     library_options(command)
     rule_options(command)
@@ -162,6 +165,11 @@ def _repair(command: argparse.ArgumentParser) -> None:
     add(
         "--allow-store-paths", action="append", metavar="GLOB",
         help="members that may name paths of the Nix store (repeatable)",
+    )  # fmt: skip
+    add(
+        "--require-witness", action="store_true",
+        help="have pyelftools, too, read every file that was edited, and refuse where it says"
+        " anything else",
     )  # fmt: skip
     add("--strip", action="store_true", help="take symbols and debug sections away ($STRIP)")
     add("--lib-dir", metavar="NAME", help="the folder for libraries (default: NAME.libs)")

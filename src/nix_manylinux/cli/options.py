@@ -157,6 +157,13 @@ def size(text: str) -> int:
     return value
 
 
+def witness_option(add: Callable[..., object]) -> None:
+    """Add the second reader of what was written."""
+    add("--witness", action="store_true", default=None,
+        help="have pyelftools, too, read back every file that was written, and refuse where it"
+        " says anything else")  # fmt: skip
+
+
 def damaged_option(add: Callable[..., object]) -> None:
     """Add what becomes of files that can't be edited."""
     add("--damaged", choices=("fail", "warn"),

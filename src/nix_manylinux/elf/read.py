@@ -61,7 +61,7 @@ def read_elf(path: str | os.PathLike[str], *, label: str | None = None) -> ElfFa
     where the file can't be opened or read.
     """
     with open_elf(path, label=label) as source:
-        return None if source is None else _facts(source, (os.fspath(path), label or ""))
+        return None if source is None else read_source(source, (os.fspath(path), label or ""))
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
     if not data.startswith(elf.ELF_MAGIC):
         return None
     try:
-        return _facts(Source(data=data), (label,))
+        return read_source(Source(data=data), (label,))
     except BadElf as error:
         error.hint = _HINT
         if label:
@@ -103,7 +103,8 @@ def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
         raise
 
 
-def _facts(source: Source, names: tuple[str, ...]) -> ElfFacts:
+def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
+    """Facts of an ELF file that is open; of its ``names`` one may call it a library."""
     image = Image(source)
     machine = _machine(image)
     kind = unlinked_kind(image)

@@ -45,7 +45,8 @@ class RepairOptions(Value):
     folder for grafts, relative to site-packages (default: NAME.libs). ``compression`` is
     zlib's level for what is written anew; 0 stores it. ``sbom`` is "cyclonedx" or the path
     of a document to put in (PEP 770); ``packages`` says of what grafts are from what nobody
-    reads off a file. ``stores`` are the folders of Nix stores.
+    reads off a file. ``stores`` are the folders of Nix stores. ``require_witness`` has
+    pyelftools read back what was edited.
     """
 
     policy: str = "auto"
@@ -55,6 +56,7 @@ class RepairOptions(Value):
     allow_isa: str = "x86-64"
     graft: tuple[str, ...] = ()
     strip: bool = False
+    require_witness: bool = False
     lib_dir: str | None = None
     compression: int = 5
     sbom: str | None = None

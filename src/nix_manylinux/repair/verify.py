@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.elf.witness import call_witness
 from nix_manylinux.repair.needs import walk
 from nix_manylinux.repair.system import (
     System,
@@ -64,6 +65,10 @@ def verify(
         for file in facts.files
         if (file.facts.kind.is_linked and file.facts.machine.name == choice.arch)
     ]
+    if options.require_witness:
+        for file in files:
+            if file.label in contents:
+                call_witness(f"{facts.root}/{file.path}", file.facts, label=file.label)
     known = {each.label for each in choice.files}
     others = {each.label for each in choice.others}
     files = [file for file in files if file.label in known or file.label not in others]

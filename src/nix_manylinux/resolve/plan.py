@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Options(Value):
-    """What a caller may decide; the command line's options under their own names."""
+    """What a caller may decide; the command line's options under their own names.
+
+    ``witness`` has pyelftools read back what was written.
+    """
 
     python_libs: tuple[str, ...] = ()
     runtime_libs: tuple[str, ...] = ()
@@ -37,6 +40,7 @@ class Options(Value):
     missing: str = "fail"
     damaged: str = "fail"
     max_size: int = MAX_WHEEL
+    witness: bool = False
 
     def excludes(self, label: str) -> bool:
         """Whether a user has excluded the file of that label: it may be damaged, and stays."""

@@ -78,7 +78,11 @@ class Companion:
         """Write the wheel where it is, once the trees are linked."""
         left: list[Damage] | None = [] if options.damaged == "warn" else None
         ours = replace(self.plan, files=self._ours)
-        with apply_plan(ours, check=lambda: verify_plan(ours, left=left or ()), left=left):
+        with apply_plan(
+            ours,
+            check=lambda: verify_plan(ours, left=left or (), witness=options.witness),
+            left=left,
+        ):
             pass
         files = self.plan.files
         root = self.plan.trees[0].root

@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 
 
 def verify_plan(
-    plan: Plan, *, left: Sequence[Damage] = (), progress: Progress | None = None
+    plan: Plan,
+    *,
+    left: Sequence[Damage] = (),
+    witness: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Read every edited file again, under each of its names; raise `EditFailed` if one differs.
 
     The loader was simulated over the planned facts, so a file that says just
     what was planned is loaded as was planned. Files that were ``left`` are passed by.
+    With ``witness`` pyelftools must read the same.
     """
     unchanged = {each.label for each in left}
     for each in told(plan.files, progress, "checking"):
@@ -52,6 +57,10 @@ def verify_plan(
                     where=each.file.label,
                     hint="this is a fault of nix-manylinux, please report it with the file",
                 )
+            if witness and wanted.kind.is_linked:
+                from nix_manylinux.elf.witness import call_witness  # noqa: PLC0415 - only where asked
+
+                call_witness(path, wanted, label=each.file.label)
 
 
 def _difference(wanted: ElfFacts, found: ElfFacts | None) -> str:

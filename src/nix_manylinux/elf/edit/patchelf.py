@@ -1,7 +1,8 @@
 """The fallback: patchelf, for the one file that our own writer can't prove safe.
 
 It runs on a copy, in one call with all changes, and what it made is held
-against the same rules as our own edits before any of it reaches the file.
+against the same rules as our own edits, and read by pyelftools too, before any
+of it reaches the file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from nix_manylinux.elf.draft.bytes import Draft
 from nix_manylinux.elf.draft.headers import Object
 from nix_manylinux.elf.proof.meaning import meaning, wanted_meaning
 from nix_manylinux.elf.proof.rules import faults
+from nix_manylinux.elf.read import read_source
 from nix_manylinux.elf.source import Source
+from nix_manylinux.elf.witness import contradictions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +111,7 @@ def run_patchelf(source: Source, edit: ElfEdit, *, reason: str) -> IO[bytes]:
             timeout=_TIMEOUT,
             check=True,
         )
-        _prove(source, Source(copy.fileno()), edit, reason)
+        _prove(source, copy, edit, reason)
     except subprocess.CalledProcessError as error:
         copy.close()
         said = error.stderr.decode(errors="replace").strip()
@@ -145,14 +148,16 @@ def _relocations_lost(before: Object, after: Object) -> list[str]:
     ]
 
 
-def _prove(source: Source, result: Source, edit: ElfEdit, reason: str) -> None:
-    before = Object(Draft(source))
+def _prove(source: Source, copy: IO[bytes], edit: ElfEdit, reason: str) -> None:
+    before, result = Object(Draft(source)), Source(copy.fileno())
     wanted, old = wanted_meaning(before, edit), faults(before)
     try:
         after = Object(Draft(result))
         wrong, found = sorted(faults(after) - old), meaning(after)
         wrong += _relocations_lost(before, after)
-    except BadElf as error:
+        # The same words by two readers.
+        wrong += contradictions(copy, read_source(result))
+    except (BadElf, EditFailed) as error:
         wrong, found = [str(error)], wanted
     for key, value in wanted.items():
         mine = found[key]
