@@ -24,15 +24,15 @@ from nix_manylinux.base.errors import BadElf, BadTree, BadWheel, NixManylinuxErr
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, planned_facts
-from nix_manylinux.elf.properties import (
+from nix_manylinux.elf.read import parse_elf, read_elf
+from nix_manylinux.elf.strings import read_only_sonames
+from nix_manylinux.elf.symbols import (
     dynamic_strings,
     has_symbols,
     needed_isa,
     section_at,
     wanted_symbols,
 )
-from nix_manylinux.elf.read import parse_elf, read_elf
-from nix_manylinux.elf.strings import read_only_sonames
 from nix_manylinux.repair.model import NotPortable, RepairOptions
 from nix_manylinux.repair.wheel import repair_wheel
 from nix_manylinux.resolve.check import check_trees

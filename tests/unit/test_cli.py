@@ -84,7 +84,7 @@ def test_patching_a_small_wheel_imports_what_it_uses(tmp_path: Path) -> None:
     library = ElfBuilder(tmp_path / "elf").library("a.so", runpath="/nowhere").read_bytes()
     made = MadeWheel(tag="py3-none-linux_x86_64", files={"made/a.so": library}).write(tmp_path)
     words = ["patch", made, "--dynamic-linker", from_running().dynamic_linker]
-    slow = "threading dataclasses inspect typing installer zipfile packaging tempfile"
+    slow = "threading dataclasses inspect typing elftools installer zipfile packaging tempfile"
     assert "1 patched" in run_without(slow, [*words, "--output-dir", tmp_path / "out"])
 
 

@@ -11,7 +11,7 @@ from tests.support.elf_matrix import bare as without_sections
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
-from nix_manylinux.elf.properties import dynamic_strings, has_symbols, needed_isa, wanted_symbols
+from nix_manylinux.elf.symbols import dynamic_strings, has_symbols, needed_isa, wanted_symbols
 from nix_manylinux.repair.grafts import graft_name
 from nix_manylinux.repair.interpreter import STANDARD, portable_interpreter
 from nix_manylinux.repair.leftovers import store_paths

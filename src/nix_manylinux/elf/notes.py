@@ -59,7 +59,7 @@ def _notes(image: Image, places: tuple[int, ...]) -> Iterator[bytes]:
             yield image.source.read(offset, size, "PT_NOTE")
 
 
-def needed_isa(image: Image) -> int:
+def isa_level(image: Image) -> int:
     """Return N of the x86-64-vN that a file says it needs; 1, the baseline, if it says nothing.
 
     https://gitlab.com/x86-psABIs/x86-64-ABI, "Program Property": GNU_PROPERTY_X86_ISA_1_NEEDED.

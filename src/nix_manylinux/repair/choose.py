@@ -5,7 +5,7 @@ from __future__ import annotations
 from nix_manylinux.base.errors import BadElf, BadOption
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.elf.properties import dynamic_strings, needed_isa, wanted_symbols
+from nix_manylinux.elf.symbols import dynamic_strings, needed_isa, wanted_symbols
 from nix_manylinux.repair.model import Finding, NotPortable
 from nix_manylinux.repair.needs import walk
 from nix_manylinux.repair.paths import from_to, search_path

@@ -6,8 +6,8 @@ import os
 import re
 
 from nix_manylinux.base.errors import BadElf
-from nix_manylinux.elf.properties import section_at
 from nix_manylinux.elf.read import is_elf
+from nix_manylinux.elf.symbols import section_at
 from nix_manylinux.repair.model import Finding
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ from nix_manylinux.base.errors import BadOption, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.elf.properties import has_symbols
+from nix_manylinux.elf.symbols import has_symbols
 from nix_manylinux.repair.choose import Chooser
 from nix_manylinux.repair.edits import Editor
 from nix_manylinux.repair.grafts import copy_grafts, edit, finish_grafts, strip_file
