@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import sysconfig
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,9 @@ from tests.support.nix import environment
 from tests.support.scene import SITE, Scene, run_path
 from tests.support.store import host_store
 from tests.support.trees import snapshot
+
+from nix_manylinux.elf.edit.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +90,66 @@ def test_what_is_missing_is_built(scene: Scene) -> None:
     before = snapshot(tree)
     assert command(*words(scene), environment=environment()).status == 0
     assert snapshot(tree) == before
+
+
+@pytest.fixture
+def foreign(scene: Scene) -> Path:
+    """Make a virtual environment of the tree whose Python was built for other systems: uv's."""
+    version = "python{}.{}".format(*sys.version_info[:2])
+    elsewhere = scene.home / "uv/bin" / version
+    elsewhere.parent.mkdir(parents=True)
+    shutil.copy(scene.store.python, elsewhere)
+    edit_file(str(elsewhere), ElfEdit(interpreter="/no/such/ld-linux-x86-64.so.2"))
+    modules = scene.home / "uv/lib" / version / "lib-dynload"
+    modules.mkdir(parents=True)
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+    (modules / f"some{suffix}").touch()
+    tree = scene.home / "tree"
+    (tree / "bin").mkdir()
+    (tree / "bin/python").symlink_to(elsewhere)
+    (tree / "bin/python3").symlink_to("python")
+    (tree / "pyvenv.cfg").write_text(f"home = {elsewhere.parent}\nversion = 3\n")
+    attribute = version.replace(".", "")
+    package = f"""{attribute} = derivation {{
+      name = "python3"; system = builtins.currentSystem; builder = "/bin/sh"; PATH = "/bin";
+      args = [ "-c" "mkdir -p $out/lib $out/bin; ln -s {scene.store.python} $out/bin/{version}" ];
+    }};"""
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS.replace("libxcb = package", f"{package} libxcb = package"))
+    return tree
+
+
+def test_a_python_that_starts_nothing(scene: Scene, foreign: Path) -> None:
+    """The message says what to do; --nixpkgs does it: Python and libraries, linked and kept."""
+    before = snapshot(foreign)
+    for words_ in (["patch", str(foreign)], ["check", str(foreign)]):
+        done = command(*words_)
+        assert done.status == 1
+        assert "was built for other systems" in done.stderr
+        assert f'bin/python3" {foreign}' in done.stderr
+        assert snapshot(foreign) == before
+    option = ["patch", str(foreign), "--nixpkgs", str(scene.home / "nixpkgs")]
+    done = command(*option, "--dry-run", environment=environment())
+    assert "would build" in done.stderr
+    assert snapshot(foreign) == before
+    done = command(*option, environment=environment())
+    assert done.status == 0, done.stderr
+    python = os.readlink(foreign / "bin/python")
+    assert os.path.realpath(python) == os.path.realpath(scene.store.python)
+    assert os.readlink(foreign / "bin/python3") == "python"
+    settings = (foreign / "pyvenv.cfg").read_text()
+    assert settings == f"home = {os.path.dirname(python)}\nversion = 3\n"
+    assert any(root.endswith("-python3") for root in os.listdir(foreign / ".nix-manylinux-roots"))
+    assert command("check", str(foreign)).status == 0
+    # What can't be built leaves the environment as it is, and the message is the first one.
+    (foreign / "bin/python").unlink()
+    (foreign / "bin/python").symlink_to(scene.home / "uv/bin" / os.path.basename(python))
+    (scene.home / "nixpkgs/default.nix").write_text("{ }")
+    before = snapshot(foreign)
+    done = command(*option, environment=environment())
+    assert done.status == 1
+    assert "was built for other systems" in done.stderr
+    assert snapshot(foreign) == before
 
 
 def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:

@@ -302,8 +302,20 @@ def test_absent_linker(tmp_path: Path) -> None:
         str(library),
         "-Wl,--dynamic-linker=/nix/store/absent/ld.so",
     )
-    with pytest.raises(BadTarget, match=r"/nix/store/absent/ld\.so, which is not there"):
+    with pytest.raises(BadTarget, match=r"linker /nix/store/absent/ld\.so is not there"):
         target.from_running(str(program))
+
+
+def test_a_stub_for_a_linker(tmp_path: Path) -> None:
+    """What NixOS has in the linker's place starts nothing; the message says what would."""
+    stub, program = tmp_path / "ld.so", tmp_path / "bin/python3.12"
+    program.parent.mkdir()
+    source = tmp_path / "main.c"
+    source.write_text("int main(void) { return 127; }\n")
+    for flag, path in (("-static", stub), (f"-Wl,--dynamic-linker={stub}", program)):
+        subprocess.run(["gcc", flag, "-o", str(path), str(source)], check=True)
+    with pytest.raises(BadTarget, match=r"ld\.so starts nothing here\n.*-A python312 "):
+        target.from_interpreter(str(program), environment=os.environ)
 
 
 def test_choice(tmp_path: Path, foreign: Path) -> None:

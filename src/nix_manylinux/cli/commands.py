@@ -176,6 +176,13 @@ def _patch_trees(run: Run) -> int:
     )
     _tell(run, " ".join(run.arguments.paths), report)
     run.warn_of_wheels(report.plan)
+    if run.python is not None:
+        from nix_manylinux.nix.venv import give_interpreter  # noqa: PLC0415
+        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
+
+        venv = next(filter(find_pyvenv, paths))
+        give_interpreter(os.path.abspath(venv), run.python)
+        run.console.say(f"  {venv}/bin/python leads to {run.python}")
     _keep(run, report)
     return _done(run, report)
 
@@ -239,9 +246,11 @@ def _keep(run: Run, report: Report) -> None:
         from nix_manylinux.base.files import GC_ROOTS  # noqa: PLC0415
 
         folder = os.path.join(run.arguments.paths[0], GC_ROOTS)
-    if folder and (report.references or run.arguments.gc_roots):
-        register_gc_roots(report.references, folder, _nix_store(run))
-        run.console.say(f"  {len(report.references)} roots in {folder}")
+    python = [os.path.dirname(os.path.dirname(run.python))] if run.python else []
+    references = sorted({*report.references, *python})
+    if folder and (references or run.arguments.gc_roots):
+        register_gc_roots(references, folder, _nix_store(run))
+        run.console.say(f"  {len(references)} roots in {folder}")
         return
     store = run.environment.get("NIX_STORE", "/nix/store")
     if not run.in_build() and any(r.startswith(f"{store}/") for r in report.references):

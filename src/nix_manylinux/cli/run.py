@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.console import Console
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Options, Plan
+    from nix_manylinux.target.foreign import ForeignInterpreter
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
 
@@ -32,24 +33,61 @@ class Run:
         self.arguments = arguments
         self.environment = environment
         self.console = console
+        #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.
+        self.python: str | None = None
 
     def target(self, trees: Sequence[str], *, python: str | None = None) -> Target:
         """Find what to link for: from options, a virtual environment, the environment.
 
         ``python`` is the interpreter where neither of the first two names one.
         """
+        from nix_manylinux.target.foreign import ForeignInterpreter  # noqa: PLC0415
         from nix_manylinux.target.target import choose_target  # noqa: PLC0415
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
         given = self.arguments.target
         venvs = [tree for tree in trees if os.path.isdir(tree) and find_pyvenv(tree)]
-        return choose_target(
-            environment=self.environment,
-            dynamic_linker=given.dynamic_linker,
-            libc_directory=given.libc,
-            python=given.python or (None if venvs else python),
-            virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
-        )
+
+        def choose(python: str | None) -> Target:
+            return choose_target(
+                environment=self.environment,
+                dynamic_linker=given.dynamic_linker,
+                libc_directory=given.libc,
+                python=python,
+                virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
+            )
+
+        try:
+            return choose(given.python or self.python or (None if venvs else python))
+        except ForeignInterpreter as error:
+            if given.python or not venvs:
+                raise
+            self.python = self._python_of_nixpkgs(venvs[0], error)
+            return choose(self.python)
+
+    def _python_of_nixpkgs(self, venv: str, error: ForeignInterpreter) -> str:
+        """Have Nix build a Python for a virtual environment whose own starts nothing here.
+
+        Raises the error itself where that wasn't asked for, or can't be done.
+        """
+        nixpkgs = getattr(self.arguments.extra, "nixpkgs", None)
+        linked = os.path.islink(os.path.join(venv, "bin", "python"))
+        if nixpkgs is None or not error.attribute or not linked:
+            raise error
+        if self.arguments.dry_run:
+            self.console.say(f"  would build of {nixpkgs}: {error.attribute}.out")
+            raise error
+        from nix_manylinux.nix.build import build_libraries  # noqa: PLC0415
+
+        self.console.say(f"  building of {nixpkgs}: {error.attribute}.out")
+        wanted = [f"{error.attribute}.out"]
+        folders, _ = build_libraries(wanted, nixpkgs, environment=self.environment)
+        for folder in folders:
+            name = error.attribute.replace("python3", "python3.")
+            python = os.path.join(os.path.dirname(folder), "bin", name)
+            if os.path.exists(python):
+                return python
+        raise error
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:
         """Find the target, for those who only look; None where nothing names one."""

@@ -14,6 +14,7 @@ import sys
 from nix_manylinux.base.errors import BadTarget
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.target.foreign import ForeignInterpreter, is_foreign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,9 +93,13 @@ def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInt
     program, facts = find_program(path)
     answer = None
     if facts is None or _runs_here(facts.machine):
-        answer = _ask(path, environment, required=facts is None)
+        try:
+            answer = _ask(path, environment, required=facts is None)
+        except BadTarget:
+            if not is_foreign(facts):  # a stub in the linker's place, which said what it is
+                raise
     if answer is None:
-        answer = _read_layout(path, program)
+        answer = _read_layout(path, program, facts)
     elif answer.program != program:
         program, facts = find_program(answer.program)
     if facts is None:
@@ -259,7 +264,7 @@ def _no_interpreter(path: str, why: str) -> BadTarget:
     )
 
 
-def _read_layout(path: str, program: str) -> _Answer:
+def _read_layout(path: str, program: str, facts: ElfFacts | None) -> _Answer:
     """Read version and ABI from the names beside an interpreter that can't be run here.
 
     The extension modules of its own standard library carry both; of several
@@ -279,6 +284,8 @@ def _read_layout(path: str, program: str) -> _Answer:
             ((minor, (match, name)),) = found.items()
             implementation = match["implementation"].rstrip("-")
             return _Answer(implementation, (3, int(minor)), name[match.start() :], program)
+    if facts is not None and facts.interpreter and _runs_here(facts.machine):
+        raise ForeignInterpreter(program, path, facts.interpreter)
     raise BadTarget(
         "is for another machine, and no extension module beside it tells its version",
         where=path,

@@ -13,6 +13,7 @@ from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.target.foreign import ForeignInterpreter, is_linker
 from nix_manylinux.target.interpreter import find_program, read_interpreter
 from nix_manylinux.target.libc import (
     GLIBC_LOADERS,
@@ -214,7 +215,7 @@ def choose_target(
     elif libc_directory:
         target = from_libc_directory(libc_directory)
     elif found:
-        target = _from_program(found.program, found.facts)
+        target = _from_program(found.program, found.facts, python or "")
     elif environment.get("NIX_BINTOOLS"):
         return from_bintools(environment["NIX_BINTOOLS"])
     else:
@@ -232,19 +233,15 @@ def _with_interpreter(target: Target, interpreter: Interpreter, facts: ElfFacts)
     return replace(target, interpreter=interpreter)
 
 
-def _from_program(program: str, facts: ElfFacts) -> Target:
+def _from_program(program: str, facts: ElfFacts, path: str = "") -> Target:
     if facts.interpreter is None:
         raise BadTarget(
             "is linked statically: it has no dynamic linker, and can load no extension module",
             where=program,
             hint="link for another interpreter (--python) or name the target (--dynamic-linker)",
         )
-    if not os.path.exists(facts.interpreter):
-        raise BadTarget(
-            f"wants the dynamic linker {facts.interpreter}, which is not there",
-            where=program,
-            hint="name the dynamic linker of its system with --dynamic-linker",
-        )
+    if not is_linker(facts.interpreter):
+        raise ForeignInterpreter(program, path or program, facts.interpreter)
     target = from_dynamic_linker(facts.interpreter)
     _check_machine(facts, target.machine, program)
     return target
