@@ -1,6 +1,6 @@
 # A stdenv whose compiler links for the glibc of a policy, however new nixpkgs'
-# own is: zig's, which knows the symbols of every glibc. For C, and for C++ in
-# one library.
+# own is: zig's, which knows the symbols of every glibc. For C, for C++ in one
+# library, and for what rustc has compiled.
 {
   lib,
   stdenv,
@@ -22,16 +22,40 @@ let
     else
       "${toString format.major}.${toString format.minor}";
 
-  # zig's names of machines and their ABIs.
+  # Machines: zig's names of them with their ABIs, and cargo's in names of variables.
   targets = {
-    x86_64 = "x86_64-linux-gnu";
-    i686 = "x86-linux-gnu";
-    aarch64 = "aarch64-linux-gnu";
-    armv7l = "arm-linux-gnueabihf";
-    ppc64le = "powerpc64le-linux-gnu";
-    s390x = "s390x-linux-gnu";
-    riscv64 = "riscv64-linux-gnu";
-    loongarch64 = "loongarch64-linux-gnu";
+    x86_64 = {
+      zig = "x86_64-linux-gnu";
+      cargo = "X86_64_UNKNOWN_LINUX_GNU";
+    };
+    i686 = {
+      zig = "x86-linux-gnu";
+      cargo = "I686_UNKNOWN_LINUX_GNU";
+    };
+    aarch64 = {
+      zig = "aarch64-linux-gnu";
+      cargo = "AARCH64_UNKNOWN_LINUX_GNU";
+    };
+    armv7l = {
+      zig = "arm-linux-gnueabihf";
+      cargo = "ARMV7_UNKNOWN_LINUX_GNUEABIHF";
+    };
+    ppc64le = {
+      zig = "powerpc64le-linux-gnu";
+      cargo = "POWERPC64LE_UNKNOWN_LINUX_GNU";
+    };
+    s390x = {
+      zig = "s390x-linux-gnu";
+      cargo = "S390X_UNKNOWN_LINUX_GNU";
+    };
+    riscv64 = {
+      zig = "riscv64-linux-gnu";
+      cargo = "RISCV64GC_UNKNOWN_LINUX_GNU";
+    };
+    loongarch64 = {
+      zig = "loongarch64-linux-gnu";
+      cargo = "LOONGARCH64_UNKNOWN_LINUX_GNU";
+    };
   };
   machine = stdenv.hostPlatform.uname.processor;
   target =
@@ -40,7 +64,8 @@ let
 
   compiler = runCommand "zig-cc-glibc-${glibc}" {
     zig = lib.getExe' buildPackages.zig "zig";
-    target = "${target}.${glibc}";
+    target = "${target.zig}.${glibc}";
+    inherit (target) cargo;
     inherit (stdenv) shell;
     bintools = stdenv.cc.bintools;
     passthru = {
@@ -58,7 +83,7 @@ let
     for name in gcc clang c++ g++ clang++; do
       ln -s cc $out/bin/$name
     done
-    sed "s|@out@|$out|" ${../hooks/zig-cc-hook.sh} > $out/nix-support/setup-hook
+    sed "s|@out@|$out|g; s|@cargo@|$cargo|g" ${../hooks/zig-cc-hook.sh} > $out/nix-support/setup-hook
     # ar, strip and all else are those of the platform.
     echo $bintools > $out/nix-support/propagated-build-inputs
   '';

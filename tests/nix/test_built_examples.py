@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.modules import python, system_sandbox
 from tests.support.nix import ROOT
+from tests.support.rings import zig_folder
 from tests.wheels.corpus import wheel
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from nix_manylinux.elf.read import read_elf
 
+if TYPE_CHECKING:
     from tests.support.rings import Nix
 
 pytestmark = [pytest.mark.nix, pytest.mark.wheels]
@@ -50,10 +54,46 @@ def test_output(nix: Nix, example: Path) -> None:
             check=True,
             capture_output=True,
         )
-    with open(nix.build(f"examples.{example.name}").path, encoding="utf-8") as file:
-        assert file.read() == (example / "expected.txt").read_text()
+    built = nix.build(f"examples.{example.name}", zigFolder=zig_folder())
+    assert Path(built.path).read_text() == (example / "expected.txt").read_text()
+
+
+@pytest.mark.cp311
+@pytest.mark.parametrize(
+    ("example", "glibc"),
+    [
+        ("c-for-manylinux2014", (2, 17)),
+        ("rust-for-manylinux2014", (2, 17)),
+        ("cpp-for-manylinux_2_28", (2, 28)),
+    ],
+)
+def test_what_an_old_glibc_takes(
+    nix: Nix, example: str, glibc: tuple[int, int], tmp_path: Path
+) -> None:
+    """The wheel is installed by pip, and imported where the store isn't to be seen.
+
+    No symbol is of a newer glibc, and no library is wanted that isn't glibc's.
+    """
+    folder = Path(nix.build(f"examples.{example}.wheel", zigFolder=zig_folder()).path)
+    (wheel,) = folder.glob("*.whl")
+    words = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--target"]
+    site = tmp_path / "site"
+    subprocess.run([*words, str(site), str(wheel)], check=True, capture_output=True)
+    (module,) = site.glob("demo*.so")
+    facts = read_elf(module)
+    assert facts is not None
+    wanted = [need.version.removeprefix("GLIBC_") for need in facts.needs]
+    assert wanted
+    assert max(tuple(map(int, version.split("."))) for version in wanted) <= glibc
+    of_glibc = ("libc.so.", "libm.so.", "libpthread.so.", "libdl.so.", "ld-linux-")
+    assert [name for name in facts.needed if not name.startswith(of_glibc)] == []
+    ran = system_sandbox(str(site)).run(
+        [python(), "-c", "import demo; print(demo.answer, getattr(demo, 'other', -1))"],
+        environment={"PYTHONPATH": str(site)},
+    )
+    assert ran.stdout == "42 -1\n", ran.stderr
 
 
 def test_there_are_examples() -> None:
     """The examples were found where they are looked for."""
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 9

@@ -103,17 +103,29 @@ let
         "libbrotlicommon.so.1"
       ];
       libkrb5 = package "libkrb5-host" [ "libgssapi_krb5.so.2" ];
-      # Only linked to: half a gigabyte is not worth a copy.
+      # Only called: half a gigabyte is not worth a copy. The host's Python.h is beside the
+      # headers of its libc, which come behind zig's.
       zig = final.runCommand "zig-host" { meta.mainProgram = "zig"; } ''
         mkdir -p $out/bin
-        ln -s ${zigFolder}/zig $out/bin/zig
+        printf '#!/bin/sh\nexec %s/zig "$@" -idirafter /usr/include\n' ${zigFolder} > $out/bin/zig
+        chmod +x $out/bin/zig
       '';
+      rustc = onHost final "rustc";
+      cargo = onHost final "cargo";
       # Not a library of nixpkgs: one that only fixtures need.
       nest = final.runCommand "nest-1" { meta.description = "a library for fixtures"; } ''
         mkdir -p $out/lib
         echo 'int nest_answer(void) { return 42; }' | ${final.crossCompiler or "gcc"} -shared -fPIC -x c - -Wl,-soname,libnest.so.1 -o $out/lib/libnest.so.1
       '';
     };
+
+  # A program of the host's, by its name.
+  onHost =
+    pkgs: name:
+    pkgs.runCommand "${name}-host" { meta.mainProgram = name; } ''
+      mkdir -p $out/bin
+      ln -s /usr/bin/${name} $out/bin/${name}
+    '';
 
   stub = final: prev: {
     # Only how the fixup hook calls it is written down.

@@ -25,12 +25,14 @@ let
 
   backendBuildHook = hook "backend-build-hook" ''
     backendBuildPhase() {
+      runHook preBuild
       ${native.interpreter} - <<'PY'
     import importlib, tomllib
     with open("pyproject.toml", "rb") as file:
         backend = tomllib.load(file)["build-system"]["build-backend"]
     print("built", importlib.import_module(backend).build_wheel("dist"))
     PY
+      runHook postBuild
     }
     : "''${buildPhase=backendBuildPhase}"
   '';

@@ -1,0 +1,28 @@
+# A C extension for systems as old as glibc 2.17, whatever glibc nixpkgs has:
+#
+#   nix-build examples/c-for-manylinux2014 && cat result
+{
+  pkgs ? import <nixpkgs> { overlays = [ (import ../../nix/overlay.nix) ]; },
+}:
+let
+  inherit (pkgs.python3Packages) buildPythonPackage setuptools;
+
+  demo = buildPythonPackage.override { stdenv = pkgs.manylinuxStdenv "manylinux2014"; } {
+    pname = "demo";
+    version = "1.0";
+    pyproject = true;
+    src = ./package;
+    build-system = [ setuptools ];
+    pythonImportsCheck = [ "demo" ];
+  };
+
+  # By itself the tag is the oldest that is kept; this one is asked for.
+  wheel = pkgs.buildManylinuxWheel {
+    package = demo;
+    policy = "manylinux2014";
+  };
+in
+pkgs.runCommand "c-for-manylinux2014" { passthru.wheel = wheel; } ''
+  cd ${wheel}
+  ls *.whl > $out
+''
