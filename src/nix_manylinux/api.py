@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, nullcontext
 
+from nix_manylinux.base.errors import BadTarget
 from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
@@ -251,7 +252,12 @@ def check_tree(
 
             check_compatible(parse_wheel_name(wheel).tags, target, where=os.path.basename(wheel))
             trees.append(unpack_for_reading(stack, wheel, options.max_size)[0])
-        plan = check_trees(trees, target=target, libraries=libraries, options=options)
+        try:
+            plan = check_trees(trees, target=target, libraries=libraries, options=options)
+        except BadTarget as error:
+            # Not the folder that a wheel is unpacked to.
+            error.where = ", ".join(os.fspath(path) for path in paths)
+            raise
     return Report(plan=plan, references=plan_references(plan))
 
 
