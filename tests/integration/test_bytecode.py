@@ -35,7 +35,7 @@ TARGET = Target.from_interpreter(sys.executable)
 EPOCH = {"SOURCE_DATE_EPOCH": "315532800"}
 
 #: Compiles for seconds, and is read in no time.
-SLOW = b"x = [" + b"(1, 'a', lambda y: y * 2), " * 20_000 + b"]\n"
+SLOW = b"x = [" + b"(1, 'a', lambda y: y * 2), " * 9_000 + b"]\n"
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,29 @@ def test_stopped_while_it_compiles(number: signal.Signals, tmp_path: Path) -> No
     found = {p.relative_to(prefix): p.read_bytes() for p in prefix.rglob("*") if p.is_file()}
     assert found.keys() == expected.keys()
     assert all(found[name] == data or shown[0] in data for name, data in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("cores", "waiting", "wanted"),
+    [
+        # The largest first; beside it what is small, as it is little memory.
+        (2, [0, 0, 600_000, 1_300_000], [1_300_000, 0, 0]),
+        (2, [0, 200_000, 300_000, 400_000], [400_000, 0]),
+        (2, [200_000, 250_000, 270_000], [270_000, 250_000]),
+        (8, [600_000, 700_000, 1_300_000], [1_300_000, 700_000]),
+        (1, [300_000, 0], [0, 300_000]),
+        (2, [], []),
+    ],
+)
+def test_what_is_compiled_at_one_time(
+    program: ModuleType, cores: int, waiting: list[int], wanted: list[int]
+) -> None:
+    """As many large sources as there is memory for, whatever number of lots is waiting."""
+    lots: list[tuple[int, int, list[object]]] = [(each, each, []) for each in waiting]
+    running: list[int] = []
+    while (lot := program.take(lots, sum(running), cores)) is not None:
+        running.append(lot[0])
+    assert running == wanted
 
 
 def test_a_compiler_that_dies(tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 #: A lot is full with so many sources, or bytes of them.
 LOT_COUNT, LOT_BYTES = 32, 1 << 18
 
+#: CPython takes up to 160 bytes of memory for each byte of a source. Those of more than so
+#: many bytes are counted, and compiled beside each other up to so many for two processors.
+LARGE, MUCH = 1 << 17, 1 << 19
+
 
 def may_differ(source: bytes) -> bool:
     """Whether a module's code may not be the same at levels 0 and 1.
@@ -120,18 +124,33 @@ def do(lot: Iterable[Source], levels: Sequence[int]) -> int:
     return 0
 
 
-def lots(pairs: Iterable[Source]) -> Iterator[tuple[int, list[Source]]]:
-    """Divide the sources; which are together depends on nothing but them and their order."""
+def lots(pairs: Iterable[Source]) -> Iterator[tuple[int, int, list[Source]]]:
+    """Divide the sources; which are together depends on nothing but them and their order.
+
+    Each with the bytes of all, and those of the largest where that one wants much memory.
+    """
     lot: list[Source] = []
-    total = 0
+    total = largest = 0
     for path, installed in pairs:
         lot.append((path, installed))
-        total += os.path.getsize(path)
+        size = os.path.getsize(path)
+        total, largest = total + size, max(largest, size)
         if len(lot) == LOT_COUNT or total >= LOT_BYTES:
-            yield total, lot
-            lot, total = [], 0
+            yield total, largest if largest > LARGE else 0, lot
+            lot, total, largest = [], 0, 0
     if lot:
-        yield total, lot
+        yield total, largest if largest > LARGE else 0, lot
+
+
+def take(
+    waiting: list[tuple[int, int, list[Source]]], large: int, cores: int
+) -> tuple[int, list[Source]] | None:
+    """Take the lot of the most bytes that there is memory for, beside ``large`` bytes at work."""
+    for place in range(len(waiting) - 1, -1, -1):
+        weight = waiting[place][1]
+        if not weight or not large or large + weight <= MUCH * max(cores // 2, 1):
+            return weight, waiting.pop(place)[2]
+    return None
 
 
 def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
@@ -145,22 +164,24 @@ def main(cores: int, levels: Sequence[int], folders: Sequence[str]) -> int:
         sys.path[len(sys.path) - len(folders) :] = []
     # The largest are begun first: the end is near for all at once.
     waiting = sorted(lots(zip(names[::2], names[1::2])), key=lambda lot: lot[0])
-    running: set[int] = set()
+    running: dict[int, int] = {}
     status = 0
     while (waiting and not status) or running:
-        if waiting and not status and len(running) < max(cores, 1):
-            _, lot = waiting.pop()
+        lot = None
+        if not status and len(running) < max(cores, 1):
+            lot = take(waiting, sum(running.values()), cores)
+        if lot is not None:
             child = os.fork()
             if not child:
                 code = 3
                 try:
-                    code = do(lot, levels)
+                    code = do(lot[1], levels)
                 finally:
                     os._exit(code)
-            running.add(child)
+            running[child] = lot[0]
             continue
         child, ended = os.wait()
-        running.discard(child)
+        del running[child]
         status = status or ended
     return 1 if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1 else status and 3
 
