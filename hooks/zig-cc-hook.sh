@@ -8,7 +8,8 @@ export ZIG_LOCAL_CACHE_DIR=$ZIG_GLOBAL_CACHE_DIR
 export CC=@out@/bin/cc CXX=@out@/bin/c++
 
 # What rustc compiles is linked by it, too: this comes behind nixpkgs' own choice of a linker.
-export CARGO_TARGET_@cargo@_RUSTFLAGS+=" -Clinker=@out@/bin/cc"
+_zigCargoFlags=CARGO_TARGET_@cargo@_RUSTFLAGS
+export "$_zigCargoFlags=${!_zigCargoFlags-} -Clinker=@out@/bin/cc"
 
 _zigCompilerInput() {
   if [[ -d $1/include ]]; then
