@@ -19,6 +19,14 @@ in
     src =
       wheels + "/orjson-3.13.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
   };
+  # One source for two machines, each by its own set.
+  matrix = pkgs.buildPackages.manylinuxWheels {
+    package = python: python.pkgs.callPackage ./by-zig.nix { };
+    pythons = [
+      pkgs.buildPackages.hostPython
+      pkgs.hostPython
+    ];
+  };
   tool = "${pkgs.buildPackages.nix-manylinux}";
   hook = "${pkgs.manylinuxFixupHook}";
   inherit (pkgs) glibc;

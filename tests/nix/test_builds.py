@@ -186,6 +186,46 @@ class TestCross:
         log = nix_one.fails("cross.foreign", realWheels=cryptography())
         assert "built for x86_64, and this platform is aarch64" in log
 
+    def test_one_source_for_two_machines(self, nix_one: Nix, tmp_path: Path) -> None:
+        """By manylinuxWheels and manylinuxStdenv: each set compiles, strips and repairs its own.
+
+        What is for aarch64 runs under qemu, with nothing but its glibc.
+        """
+        arguments = {"zigFolder": zig_folder(), "realWheels": str(tmp_path)}
+        folder = Path(nix_one.build("cross.matrix", **arguments).path)
+        names = sorted(path.name for path in folder.iterdir())
+        machines = [name.partition("_2_")[2].partition("_")[2] for name in names]
+        assert machines == ["aarch64.whl", "x86_64.whl"]
+        manifest = Path(nix_one.build("cross.matrix.manifest", **arguments).path)
+        assert [each["file"] for each in json.loads(manifest.read_text())["wheels"]] == names
+        source = (
+            "#include <dlfcn.h>\n#include <stdio.h>\n"
+            "int main(int count, char **words) {\n"
+            "  void *it = dlopen(words[1], RTLD_NOW);\n"
+            "  if (!it) return puts(dlerror()), 1;\n"
+            '  printf("%d\\n", (int)((double (*)(double))dlsym(it, "probe_answer"))(2));\n'
+            "}\n"
+        )
+        for name, compiler, runner in (
+            (names[0], "aarch64-linux-gnu-gcc", ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]),
+            (names[1], "gcc", []),
+        ):
+            site = tmp_path / compiler
+            with zipfile.ZipFile(folder / name) as archive:
+                archive.extractall(site)
+            facts = elf_files(str(site))
+            assert len(facts) == 2
+            assert {path for each in facts.values() for path in each.search_path} == {
+                "$ORIGIN/../probe.libs"
+            }
+            program = tmp_path / f"{compiler}-opener"
+            (tmp_path / "opener.c").write_text(source)
+            command = [compiler, "-o", str(program), str(tmp_path / "opener.c"), "-ldl"]
+            subprocess.run(command, check=True)
+            command = [*runner, str(program), str(site / "probe/_probe.so")]
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert ran.stdout == "50\n", ran.stderr
+
 
 def cryptography() -> str:
     """Give the folder of the real wheels, with the two that the cross tests want in it."""

@@ -119,6 +119,7 @@ let
         echo ${glibc}/lib/${hostPlatform.linker} > $out/nix-support/dynamic-linker
         echo ${glibc} > $out/nix-support/orig-libc
         echo "export NIX_BINTOOLS=$out" > $out/nix-support/setup-hook
+        ${lib.optionalString cross "echo export STRIP=${hostPlatform.uname.processor}-linux-gnu-strip >> $out/nix-support/setup-hook"}
       ''
     )
     // {
