@@ -7,13 +7,14 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging import tags as reference
+from tests.support import locks
 from tests.support.elf import ElfBuilder
 from tests.support.locks import KINDS, PROJECT, Release, digest_of, poetry_lock, pylock, uv_lock
 from tests.support.wheels import MadeWheel, tiny_library
@@ -349,6 +350,64 @@ def test_wheels_are_fetched_read_and_kept(tmp_path: Path) -> None:
     assert again == first
     with pytest.raises(BadLock, match="names no files"):
         make_lock(path, [PLACE], inspect=False, cache=cache, environment=environment)
+
+
+def test_four_kinds_one_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the wheels at hand the four give the same environments, to the last digest.
+
+    A requirements file names no wheels: which one is meant is another one in each place.
+    """
+    import hashlib
+
+    files = tmp_path / "files"
+    files.mkdir()
+    digests = {}
+    for release in PROJECT:
+        for tag in release.tags:
+            stem = release.name.replace("-", "_")
+            needs = "".join(
+                f"Requires-Dist: {name}{f'; {marker}' if marker else ''}\n"
+                for name, marker in release.needs
+            )
+            head = f"Metadata-Version: 2.1\nName: {release.name}\nVersion: {release.version}\n"
+            made = MadeWheel(
+                name=stem, version=release.version, tag=tag, metadata=(head + needs).encode(),
+                files={f"{stem}.py": b""},
+            )  # fmt: skip
+            path = Path(made.write(files))
+            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if release.sdist:
+            (files / release.source()).touch()
+    monkeypatch.setattr(locks, "digest_of", lambda name: digests.get(name) or digest_of(name))
+    settings_ = {
+        **os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(files),
+        "PIP_CONFIG_FILE": os.devnull,
+    }  # fmt: skip
+    places = [
+        Place(python=python, system=system)
+        for python, system in (("3.11", "x86_64-linux"), ("3.12", "aarch64-linux"))
+    ]
+    found: dict[str, Any] = {}
+    for kind, text in KINDS.items():
+        lock = write(tmp_path, kind, text())
+        for _ in range(2 if kind == "requirements.txt" else 1):  # then out of the cache
+            made_lock = make_lock(
+                lock, places, cache=str(tmp_path / f"cache-{kind}"), environment=settings_
+            )
+            for environment in made_lock.value["environments"].values():
+                environment.pop("roots")  # which the project asked for, not every kind tells
+                for entry in environment["packages"].values():
+                    entry.pop("url", None)
+                # What sources require, only the other kinds tell.
+                environment["sources"] = {
+                    name: entry["version"] for name, entry in environment["sources"].items()
+                }
+            environments = found.setdefault(kind, made_lock.value["environments"])
+            assert environments == made_lock.value["environments"]
+    first = found["uv.lock"]
+    assert len({json.dumps(each) for each in first.values()}) == len(places)
+    for kind, environments in found.items():
+        assert environments == first, kind
 
 
 def test_all_that_can_not_be_fetched_is_told(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 
 from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.files import write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File
 from nix_manylinux.nix.pip import pip_command
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     #: A package, and the digests one of which its file must have.
     Wanted = tuple[Package, tuple[str, ...]]
+
+#: What `_fetch` says of a release that has files, but no wheel for the place.
+_NO_WHEEL = "no wheel fits"
 
 #: pip processes at once: each waits for the network most of the time.
 _CLIENTS = 4
@@ -38,15 +43,16 @@ def fetch_wheels(
 ) -> dict[str, tuple[File, str]]:
     """Fetch a wheel for each package; gives file and path by the package's name.
 
-    Files are kept in ``cache``, by digest; what is there isn't fetched again. pip goes by
-    its own settings (indexes, proxies) and is told the digests. Raises BadLock with
-    pip's own words for all that could not be had, NoPip, WriteFailed.
+    Files are kept in ``cache``, by digest; what is there isn't fetched again. Of several
+    digests, those of a release's files, pip chooses, and its choice is kept by place. pip
+    goes by its own settings (indexes, proxies) and is told the digests. A release whose files
+    the lock doesn't name, and of which the index has no wheel that fits, is left out. Raises
+    BadLock with pip's own words for all that could not be had, NoPip, WriteFailed.
     """
     found = {
-        package.name: kept
-        for package, digests in wanted
-        for kept in [next(filter(None, (_kept(cache, digest) for digest in digests)), None)]
-        if kept
+        each[0].name: kept
+        for each in wanted
+        if (digest := _chosen(each, place, cache)) and (kept := _kept(cache, digest))
     }
     left = [each for each in wanted if each[0].name not in found]
     failures: list[str] = []
@@ -66,11 +72,11 @@ def fetch_wheels(
                     fetch([each])
                 return
             with lock:
-                if isinstance(results, str):
+                if not isinstance(results, str):
+                    found.update(results)
+                elif results != _NO_WHEEL:
                     ((package, _),) = some
                     failures.append(f"{package.name} {package.version} ({results})")
-                else:
-                    found.update(results)
                 count += len(some)
                 if progress is not None:
                     progress("fetching", count, len(wanted))
@@ -85,6 +91,25 @@ def fetch_wheels(
             hint="pip must reach the index; or leave them unread: --no-inspect",
         )
     return found
+
+
+def _choice(wanted: Wanted, place: Place, cache: str) -> str:
+    """Name the file that says which of several files pip has chosen for a place."""
+    package, digests = wanted
+    asked = (package.name, package.version, place.python, *place.platforms(), *sorted(digests))
+    return os.path.join(cache, "chosen", hashlib.sha256("\n".join(asked).encode()).hexdigest())
+
+
+def _chosen(wanted: Wanted, place: Place, cache: str) -> str:
+    """Give the digest of the one file that is meant; "" where pip has to choose."""
+    if len(wanted[1]) == 1:
+        return wanted[1][0]
+    try:
+        with open(_choice(wanted, place, cache), encoding="ascii", errors="replace") as stream:
+            digest = stream.read(65)
+    except OSError:
+        return ""
+    return digest if digest in wanted[1] else ""
 
 
 def _kept(cache: str, digest: str) -> tuple[File, str] | None:
@@ -140,18 +165,43 @@ def _fetch(
             check=False,
         )
         if done.returncode:
-            return _complaint(done.stderr.decode("utf-8", "replace"))
+            said = done.stderr.decode("utf-8", "replace")
+            (package, _), *others = wanted
+            # Where the lock names no files, only the index knows whether one is a wheel.
+            if not others and not package.wheels and _is_source(package, pip, environment):
+                return _NO_WHEEL
+            return _complaint(said)
         paths = [os.path.join(downloads, name) for name in sorted(os.listdir(downloads))]
         by_digest = {_digest(path): path for path in paths}
         found = {}
-        for package, digests in wanted:
+        for each in wanted:
+            package, digests = each
             digest = next((each for each in digests if each in by_digest), "")
             if not digest:
                 return f"pip fetched no file with a digest of the lock: {', '.join(by_digest)}"
             path = by_digest[digest]
             file = File(name=os.path.basename(path), sha256=digest)
             found[package.name] = file, _keep(path, cache, digest)
+            if len(digests) > 1:
+                _keep_text(digest, _choice(each, place, cache))
         return found
+
+
+def _is_source(package: Package, pip: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether the index has a release, though pip finds no wheel of it; nothing is fetched."""
+    import subprocess  # noqa: PLC0415 (start-up)
+
+    command = [*pip, "index", "versions", "--pre", "--ignore-requires-python", package.name]
+    done = subprocess.run(
+        [*command, "--disable-pip-version-check"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=dict(environment),
+        text=True,
+        check=False,
+    )
+    _, _, versions = done.stdout.partition("Available versions: ")
+    return package.version in versions.partition("\n")[0].split(", ")
 
 
 def _requirement(package: Package, digests: Sequence[str]) -> str:
@@ -188,3 +238,10 @@ def _keep(path: str, cache: str, digest: str) -> str:
             hint="make room there, or set XDG_CACHE_HOME to a folder that has it",
         ) from cause
     return os.path.join(folder, name)
+
+
+def _keep_text(text: str, path: str) -> None:
+    """Write a note into the cache; without it pip is asked again."""
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_file(path, text.encode("ascii"))
