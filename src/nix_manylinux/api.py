@@ -74,6 +74,7 @@ def inspect(
     from nix_manylinux.report.assumed import assumed_target  # noqa: PLC0415 - patch needs none of these
     from nix_manylinux.report.inspection import Inspection  # noqa: PLC0415
     from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
+    from nix_manylinux.report.symbols import read_symbol_tables  # noqa: PLC0415
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
     from nix_manylinux.target.compat import misfit  # noqa: PLC0415
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
@@ -96,12 +97,14 @@ def inspect(
         if target is None:
             platforms = [tag.rpartition("-")[2] for tag in tags]
             target, libraries = assumed_target([facts], libraries, platforms=platforms)
+        plan = plan_trees([facts], target=target, libraries=libraries, options=options)
         return Inspection(
             facts=facts,
             tags=tags,
-            plan=plan_trees([facts], target=target, libraries=libraries, options=options),
+            plan=plan,
             verdict=verdict(facts, load_policies(), claimed=tags),
             loads=find_runtime_loads(facts, labels),
+            symbols=read_symbol_tables(plan, libraries, tags),
             misfits=tuple(dict.fromkeys(m for each in tagged if (m := misfit(each, target)))),
             variant=variant,
         )

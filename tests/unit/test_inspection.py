@@ -21,6 +21,7 @@ from nix_manylinux.report.inspection import (
 )
 from nix_manylinux.report.loads import RuntimeLoad, RuntimeLoads
 from nix_manylinux.report.summary import report_json
+from nix_manylinux.report.symbols import SymbolTables
 from nix_manylinux.report.verdict import verdict
 from nix_manylinux.resolve.plan import Report
 from nix_manylinux.target.policy import load_policies
@@ -71,6 +72,7 @@ def seen() -> Inspection:
         plan=plan({}, facts=facts),
         verdict=verdict(facts, load_policies(), claimed=tags),
         loads=RuntimeLoads(loads=(load, odd)),
+        symbols=SymbolTables(),
     )
 
 

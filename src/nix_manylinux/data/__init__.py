@@ -74,6 +74,12 @@ def read_policies() -> dict[str, Any]:
     return _read_json("manylinux-policies.json")
 
 
+def read_stable_abi() -> dict[str, str]:
+    """Read ``stable-abi.json``: symbol -> the Python that added it to the stable ABI, "3.2"."""
+    symbols = _read_json("stable-abi.json")["symbols"]
+    return {name: version for version, names in symbols.items() for name in names}
+
+
 def read_sonames() -> dict[str, SonameRow]:
     """Read ``nixpkgs-sonames.tsv.gz``, by soname: 12,500 rows, some 20 ms."""
     import gzip  # noqa: PLC0415 (start-up: only advice needs it)

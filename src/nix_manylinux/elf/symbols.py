@@ -31,15 +31,15 @@ _DEBUG = (".debug", ".zdebug")
 
 
 class Symbols(Value):
-    """Names of dynamic symbols: ``wanted`` from others (weak ones are not), and ``defined``."""
+    """Names of dynamic symbols: ``wanted`` from others (weak ones are not), and ``defined``.
 
-    wanted: frozenset[str]
-    defined: frozenset[str]
+    ``known`` is whether a section header leads to them. Debuggers find all others by
+    ``build_id`` (in hex) and ``debug_link`` (a file's name).
+    """
 
-
-class Marks(Value):
-    """How debuggers find a file's symbols: ``build_id`` in hex, ``debug_link`` a file's name."""
-
+    wanted: frozenset[str] = frozenset()
+    defined: frozenset[str] = frozenset()
+    known: bool = False
     build_id: str = ""
     debug_link: str = ""
 
@@ -73,15 +73,34 @@ def _contents(file: Any, section: Any) -> bytes:  # noqa: ANN401 - untyped
     return found
 
 
-def read_symbols(path: Path) -> Symbols | None:
-    """Read the dynamic symbols of a file; None where no section header leads to any."""
+def read_symbols(path: Path) -> Symbols:
+    """Read the dynamic symbols of a file, NT_GNU_BUILD_ID, and the name in ``.gnu_debuglink``."""
+    from elftools.elf.sections import NoteSection  # noqa: PLC0415
+
+    build_id = link = ""
+    known, wanted, defined = False, frozenset[str](), frozenset[str]()
     with _sections(path) as (file, sections):
-        table = next((each for each in sections if each["sh_type"] == "SHT_DYNSYM"), None)
-        if table is None or table["sh_link"] >= len(sections):
-            return None
-        strings = _contents(file, sections[table["sh_link"]])
-        symbols = _contents(file, table)
-        wide, order = file.elfclass == 64, "<" if file.little_endian else ">"
+        for each in sections:
+            if each["sh_type"] == "SHT_DYNSYM" and each["sh_link"] < len(sections) and not known:
+                known = True
+                wanted, defined = _symbols(file, each, sections[each["sh_link"]])
+            elif isinstance(each, NoteSection) and each.name == ".note.gnu.build-id":
+                with suppress(Exception):
+                    build_id = next((str(note["n_desc"]) for note in each.iter_notes()), "")
+            elif each.name == ".gnu_debuglink":
+                name = _contents(file, each).partition(b"\0")[0]
+                link = name.decode("utf-8", "surrogateescape")
+    return Symbols(wanted=wanted, defined=defined, known=known, build_id=build_id, debug_link=link)
+
+
+def _symbols(
+    file: Any,  # noqa: ANN401 - untyped
+    table: Any,  # noqa: ANN401
+    names: Any,  # noqa: ANN401
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Give the names of symbols that are wanted, and of those that are defined."""
+    strings, symbols = _contents(file, names), _contents(file, table)
+    wide, order = file.elfclass == 64, "<" if file.little_endian else ">"
     # Elf32_Sym: name value size info other shndx; Elf64_Sym: name info other shndx value size
     record = struct.Struct(order + ("IB1xH16x" if wide else "I8xB1xH"))
     wanted, defined = set(), set()
@@ -93,7 +112,7 @@ def read_symbols(path: Path) -> Symbols | None:
                 wanted.add(start)
         elif info >> 4 != _STB_LOCAL:
             defined.add(start)
-    return Symbols(wanted=_names(strings, wanted), defined=_names(strings, defined))
+    return _names(strings, wanted), _names(strings, defined)
 
 
 def _names(strings: bytes, starts: set[int]) -> frozenset[str]:
@@ -110,7 +129,7 @@ def wanted_symbols(path: Path, names: Collection[str]) -> frozenset[str]:
     All of them where no section header tells of symbols.
     """
     symbols = read_symbols(path)
-    return frozenset(names) if symbols is None else symbols.wanted.intersection(names)
+    return symbols.wanted.intersection(names) if symbols.known else frozenset(names)
 
 
 def has_symbols(path: Path) -> bool:
@@ -132,22 +151,6 @@ def section_at(path: Path, offset: int) -> str:
                 name: str = each.name
                 return name
     return ""
-
-
-def read_marks(path: Path) -> Marks:
-    """Read NT_GNU_BUILD_ID, and the name in ``.gnu_debuglink``."""
-    from elftools.elf.sections import NoteSection  # noqa: PLC0415
-
-    build_id = link = ""
-    with _sections(path) as (file, sections):
-        for each in sections:
-            if isinstance(each, NoteSection) and each.name == ".note.gnu.build-id":
-                with suppress(Exception):
-                    build_id = next((str(note["n_desc"]) for note in each.iter_notes()), "")
-            elif each.name == ".gnu_debuglink":
-                name = _contents(file, each).partition(b"\0")[0]
-                link = name.decode("utf-8", "surrogateescape")
-    return Marks(build_id=build_id, debug_link=link)
 
 
 def dynamic_strings(path: Path) -> bytes:

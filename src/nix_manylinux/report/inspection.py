@@ -10,6 +10,7 @@ from nix_manylinux.nix.advice import plan_block, runtime_block
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.missing import headline, missing_text
 from nix_manylinux.report.summary import files_text, problems_text, summary
+from nix_manylinux.report.symbols import marks_text, symbols_text
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
 from nix_manylinux.target.target import ASSUMED
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.loads import RuntimeLoad, RuntimeLoads
+    from nix_manylinux.report.symbols import SymbolTables
     from nix_manylinux.report.verdict import Breach, Verdict
     from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.tree.facts import TreeFacts
@@ -45,6 +47,7 @@ class Inspection(Value):
     plan: Plan
     verdict: Verdict
     loads: RuntimeLoads
+    symbols: SymbolTables
     misfits: tuple[tuple[str, str], ...] = ()
     variant: str = ""
 
@@ -76,6 +79,7 @@ def inspection_text(
     facts += zip(["policy", *[""] * len(policy)], policy, strict=False)
     versions = highest_versions(seen.facts)
     facts += [("versions", ", ".join(versions))] if versions else []
+    facts += symbols_text(seen.symbols, everything=verbose)
     for name, fact in facts:
         lines += wrap(fact, width, first=f"  {name:<10} ", rest=" " * 13)
     if missing:
@@ -97,13 +101,21 @@ def inspection_text(
     if loads:
         lines += ["", paint("may be loaded at run time:", "bold"), *loads]
     if verbose:
-        files = files_text(seen.plan, width=width - 2)
-        lines += ["", paint("files:", "bold"), *(f"  {line}" for line in files)]
+        lines += _every_file(seen, width, paint)
     block = plan_block(seen.plan, adviser, in_build=in_build, told=True, width=width - 2)
     if block and not seen.misfits:
         lines += ["", paint("to add:", "bold")]
         for line in block.splitlines():
             lines.append(f"  {paint(line, 'dim') if line.startswith('#') else line}")
+    return lines
+
+
+def _every_file(seen: Inspection, width: int, paint: Callable[[str, str], str]) -> list[str]:
+    files = files_text(seen.plan, width=width - 2)
+    lines = ["", paint("files:", "bold"), *(f"  {line}" for line in files)]
+    marks = marks_text(seen.symbols)
+    if marks:
+        lines += ["", paint("debug symbols:", "bold"), *_indented(marks, "  ", width)]
     return lines
 
 
@@ -153,6 +165,18 @@ def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:
             for each in seen.loads.loads
         ],
         "unparsed_python": list(seen.loads.unparsed),
+        "abi3": seen.symbols.abi3 or None,
+        "symbols": [
+            {
+                "label": each.label,
+                "undefined": list(each.undefined) if each.judged else None,
+                "beyond_abi3": {name: added or None for name, added in each.beyond},
+                "isa": f"x86-64-v{each.isa}" if each.isa > 1 else None,
+                "build_id": each.build_id or None,
+                "debug_link": each.debug_link or None,
+            }
+            for each in seen.symbols.files
+        ],
     }
 
 
