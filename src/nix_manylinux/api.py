@@ -76,7 +76,7 @@ def inspect(
     from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
     from nix_manylinux.report.symbols import read_symbol_tables  # noqa: PLC0415
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
-    from nix_manylinux.target.compat import misfit  # noqa: PLC0415
+    from nix_manylinux.target.compat import tag_mismatch  # noqa: PLC0415
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
     from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
@@ -105,7 +105,7 @@ def inspect(
             verdict=verdict(facts, load_policies(), claimed=tags),
             loads=find_runtime_loads(facts, labels),
             symbols=read_symbol_tables(plan, libraries, tags),
-            misfits=tuple(dict.fromkeys(m for each in tagged if (m := misfit(each, target)))),
+            misfits=tuple(dict.fromkeys(m for each in tagged if (m := tag_mismatch(each, target)))),
             variant=variant,
         )
 
@@ -286,7 +286,8 @@ def patch_wheel(
     output is read once more for it. ``progress`` as for `patch_wheel_tree`.
     """
     from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
-    from nix_manylinux.tree.unpack import python_source, unpack_and_scan  # noqa: PLC0415
+    from nix_manylinux.tree.python import python_source  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
     from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
     from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel  # noqa: PLC0415

@@ -77,7 +77,7 @@ def test_an_abi3_module_that_uses_more(
     more = elf_files.library("more.abi3.so", source=source).read_bytes()
     made = MadeWheel(tag="cp37-abi3-linux_x86_64", files={"made/more.abi3.so": more})
     text, seen = inspected(made.write(tmp_path), capsys)
-    assert seen["made/more.abi3.so"]["beyond_abi3"] == {
+    assert seen["made/more.abi3.so"]["not_in_abi3"] == {
         "PyUnicode_AsUTF8AndSize": "3.10",
         "_PyObject_New2": None,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.trees import Appender, plan_all
 
-from nix_manylinux.base.progress import told
+from nix_manylinux.base.progress import with_progress
 from nix_manylinux.cli.console import Console
 from nix_manylinux.write.apply import apply_plan
 
@@ -36,7 +36,7 @@ class Clock:
 
 def run(console: Console) -> None:
     """Work on a hundred items, and say one thing at the end."""
-    for _ in told(range(100), console.progress, "editing"):
+    for _ in with_progress(range(100), console.progress, "editing"):
         pass
     console.say("done")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 
-def told(items: Collection[T], progress: Progress | None, stage: str) -> Iterator[T]:
+def with_progress(items: Collection[T], progress: Progress | None, stage: str) -> Iterator[T]:
     """Give the items one by one, and tell ``progress`` before each and behind the last."""
     if progress is None:
         yield from items
@@ -28,13 +28,13 @@ def told(items: Collection[T], progress: Progress | None, stage: str) -> Iterato
 
 
 def shared(items: Collection[T], progress: Progress | None, stage: str) -> Callable[[], None]:
-    """Do what `told` does for items that several threads take, in any order.
+    """Do what `with_progress` does for items that several threads take, in any order.
 
     Called before each item, by any thread, and once behind the last.
     """
     if progress is None:
         return lambda: None
-    steps = told(items, progress, stage)
+    steps = with_progress(items, progress, stage)
     turn = allocate_lock()
 
     def step() -> None:

@@ -79,7 +79,7 @@ def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
 
 def _block(run: Run, plan: Plan, adviser: Adviser) -> Sequence[str]:
     width = run.console.talk_width
-    text = plan_block(plan, adviser, in_build=run.in_build(), told=True, width=width)
+    text = plan_block(plan, adviser, in_build=run.in_build(), named=True, width=width)
     return text.splitlines()
 
 

@@ -37,7 +37,7 @@ class Source:
         if 0 <= offset <= end <= len(self._head):
             return self._head[offset:end]
         if offset < 0 or size < 0 or end > self.size:
-            raise beyond(what, offset, size, self.size)
+            raise past_end(what, offset, size, self.size)
         number = offset // _BLOCK
         start = offset - number * _BLOCK
         if start + size <= _BLOCK:
@@ -56,7 +56,7 @@ class Source:
         return block
 
 
-def beyond(what: str, offset: int, size: int, end: int) -> BadElf:
+def past_end(what: str, offset: int, size: int, end: int) -> BadElf:
     """Say that bytes are wanted which a file of ``end`` bytes doesn't have."""
     return BadElf(
         f"{what} ({size} bytes at {offset:#x}) ends behind the end of the file,"

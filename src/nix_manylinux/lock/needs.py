@@ -45,20 +45,20 @@ def find_needs(
     the environment comes after it, as in the rules of resolution.
     """
     closures = {name: _closure(name, dependencies) for name in wheels}
-    brought: dict[str, dict[str, None]] = {}
+    providers: dict[str, dict[str, None]] = {}
     for name, wheel in sorted(wheels.items()):
         for file in wheel.facts.files:
             bases = {path.rpartition("/")[2] for path in file.names}
             for soname in {*bases, file.facts.soname or ""} - {""}:
-                brought.setdefault(soname, {})[name] = None
+                providers.setdefault(soname, {})[name] = None
     found = {}
     for name, wheel in sorted(wheels.items()):
         lists: dict[str, set[str]] = {"nixpkgs": set(), "wheels": set()}
         lists |= {"drivers": set(), "unknown": set()}
         known = known_libraries(style_of(wheel), table, policies)
         adviser = Adviser(table, [wheel.facts], at_hand=wheels)
-        for soname in sorted(_wanted(wheel, known, brought, adviser)):
-            owners = [owner for owner in brought.get(soname, ()) if owner != name]
+        for soname in sorted(_wanted(wheel, known, providers, adviser)):
+            owners = [owner for owner in providers.get(soname, ()) if owner != name]
             near = [owner for owner in owners if owner in closures[name]]
             near += [owner for owner in owners if name in closures[owner]]
             suggestion = adviser.advise(soname)
@@ -77,13 +77,13 @@ def find_needs(
 
 
 def _wanted(
-    wheel: DescribedWheel, known: set[str], brought: Mapping[str, Iterable[str]], adviser: Adviser
+    wheel: DescribedWheel, known: set[str], providers: Mapping[str, Iterable[str]], adviser: Adviser
 ) -> set[str]:
     """Give what a wheel wants from outside; of files for several CUDAs or the like, one's."""
 
     def advise(soname: str) -> Suggestion:
-        if soname in brought:
-            return of_wheel(soname, *brought[soname])
+        if soname in providers:
+            return of_wheel(soname, *providers[soname])
         found = adviser.advise(soname)
         # Nobody has asked for what is unfree or insecure.
         return replace(found, kind="none") if found.doubtful else found

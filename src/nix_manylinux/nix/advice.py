@@ -30,7 +30,7 @@ _OPTIONS = {
 
 
 def plan_block(
-    plan: Plan, adviser: Adviser, *, in_build: bool, told: bool = False, width: int = WIDTH
+    plan: Plan, adviser: Adviser, *, in_build: bool, named: bool = False, width: int = WIDTH
 ) -> str:
     """Write what to paste for all that stands in a plan's way; see `paste_block`."""
     links = tuple(f"{name}/" for tree in plan.trees for name in tree.passed_by)
@@ -41,7 +41,7 @@ def plan_block(
         in_build=in_build,
         unfit=plan.incompatible,
         others={label for label in labels if f"{label}/".startswith(links)},
-        told=told,
+        named=named,
         width=width,
     )
 
@@ -53,7 +53,7 @@ def paste_block(
     in_build: bool,
     unfit: Sequence[Problem] = (),
     others: Collection[str] = (),
-    told: bool = False,
+    named: bool = False,
     width: int = WIDTH,
 ) -> str:
     """Write what to paste for libraries that are missing; empty where nothing is.
@@ -66,11 +66,11 @@ def paste_block(
     other machines can be allowed, the rest gets a word of advice. What only libraries
     outside of the trees want, whose search paths are not ours to change, no option adds;
     nor what only files want whose labels are among ``others``: those of Nix stores, which a
-    patch leaves alone. With ``told`` everybody has read already who has which library.
+    patch leaves alone. With ``named`` everybody has read already who has which library.
     """
     theirs = [each for each in (*problems, *unfit) if others and {*each.wanted_by} <= {*others}]
-    beyond = [each for each in problems if _is_beyond(each)]
-    problems = [each for each in problems if each not in beyond and each not in theirs]
+    outside = [each for each in problems if _is_outside(each)]
+    problems = [each for each in problems if each not in outside and each not in theirs]
     unfit = [each for each in unfit if each not in theirs]
     problems, choices = without_choices(problems, adviser)
     suggestions = [adviser.advise(*problem.names) for problem in problems]
@@ -92,16 +92,16 @@ def paste_block(
         for each in found
         if each.old_attribute
     ]
-    if old and not told:
+    if old and not named:
         comments.append(f"in older nixpkgs: {', '.join(old)}")
     wheels = [(each.soname, explain(each)) for each in suggestions if each.kind == "wheel"]
-    if not told:
+    if not named:
         comments += _grouped((each.soname, note) for each in found for note in each.notes)
         comments += _grouped(wheels)
     if wheels:
         how = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
         comments.append(f"Wheels are given by {how}.")
-    if not told:
+    if not named:
         comments += _grouped((problem.name, explain(each)) for problem, each in nobody)
     comments += _plugins(problem for problem, _ in nobody)
     if nobody:
@@ -111,10 +111,10 @@ def paste_block(
             "Ignore only what you will not use. Where another wheel brings the library, add that"
             f" wheel ({wheel}), or where that one needs this one, name the library in {later}."
         )
-    if beyond:
+    if outside:
         ignore = "manylinuxIgnoreMissingDeps" if in_build else "--ignore-missing SONAME"
         comments.append(
-            f"wanted only outside of the tree: {', '.join(p.name for p in beyond)}."
+            f"wanted only outside of the tree: {', '.join(p.name for p in outside)}."
             " Libraries there have search paths of their own, which no option changes. Take them"
             " from a Nix store, where they know what they need; or, where the loader finds these"
             f" by itself, {ignore}."
@@ -167,7 +167,7 @@ def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
     return " ".join(f"--exclude {shlex.quote(glob)}" for glob in globs)
 
 
-def _is_beyond(problem: Problem) -> bool:
+def _is_outside(problem: Problem) -> bool:
     """Whether only libraries outside of the trees want it: those are told by absolute paths."""
     return bool(problem.wanted_by) and all(label.startswith("/") for label in problem.wanted_by)
 

@@ -21,7 +21,8 @@ from nix_manylinux.repair.scripts import launcher, portable_shebang
 from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.verify import verify
 from nix_manylinux.target.policy import load_policies
-from nix_manylinux.tree.unpack import python_source, scan_unpacked
+from nix_manylinux.tree.python import python_source
+from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel

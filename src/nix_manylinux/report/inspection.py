@@ -95,14 +95,14 @@ def inspection_text(
             lines += _indented([what], "  ", width, rest="    ")
             lines += _indented([hint], "    ", width, rest="    ")
         # Tags that don't fit say all that the machines of files could.
-        told = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
-        lines += _indented(problems_text(told, everything=verbose), "  ", width)
+        rest = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
+        lines += _indented(problems_text(rest, everything=verbose), "  ", width)
     loads = _loads_text(seen.loads, adviser, everything=verbose, in_build=in_build, width=width)
     if loads:
         lines += ["", paint("may be loaded at run time:", "bold"), *loads]
     if verbose:
         lines += _every_file(seen, width, paint)
-    block = plan_block(seen.plan, adviser, in_build=in_build, told=True, width=width - 2)
+    block = plan_block(seen.plan, adviser, in_build=in_build, named=True, width=width - 2)
     if block and not seen.misfits:
         lines += ["", paint("to add:", "bold")]
         for line in block.splitlines():
@@ -170,7 +170,7 @@ def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:
             {
                 "label": each.label,
                 "undefined": list(each.undefined) if each.judged else None,
-                "beyond_abi3": {name: added or None for name, added in each.beyond},
+                "not_in_abi3": {name: added or None for name, added in each.not_in_abi3},
                 "isa": f"x86-64-v{each.isa}" if each.isa > 1 else None,
                 "build_id": each.build_id or None,
                 "debug_link": each.debug_link or None,

@@ -9,15 +9,15 @@ put together at run time is in none of them.
 from __future__ import annotations
 
 import ast
-import os
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.strings import read_only_sonames
+from nix_manylinux.tree.python import python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library", "load_library"})
 #: One of these is in every Python file that can be of interest.
 LOADERS = tuple(sorted(each.encode() for each in _LOADERS))
-#: Bytes of a Python file that is still parsed: generated tables reach megabytes.
-_MAX_SOURCE = 8 * 2**20
 
 
 class RuntimeLoad(Value):
@@ -69,9 +67,9 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
             if name not in needed:
                 found.setdefault(name, set()).add((file.label, "string"))
     unparsed = []
-    for path in python_files(facts.root):
+    for path, source in python_sources(facts.root):
         label = (labels or {}).get(path, path)
-        names = loads_in_python(_read(f"{facts.root}/{path}"))
+        names = loads_in_python(source)
         if names is None:
             unparsed.append(label)
         for name in names or ():
@@ -84,16 +82,6 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
         ),
         unparsed=tuple(unparsed),
     )
-
-
-def python_files(root: str) -> Iterator[str]:
-    """Give the paths of all ``.py`` files below ``root``, relative to it, sorted by folder."""
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        inner = os.path.relpath(folder, root)
-        for name in sorted(names):
-            if name.endswith(".py"):
-                yield name if inner == "." else f"{inner}/{name}"
 
 
 def loads_in_python(source: bytes) -> tuple[str, ...] | None:
@@ -126,13 +114,3 @@ def _library(call: ast.Call) -> str:
     if name == "find_library":
         return f"lib{text}.so" if text.isprintable() and "/" not in text and text else ""
     return text if ".so" in text and "/" not in text and text.isprintable() else ""
-
-
-def _read(path: str) -> bytes:
-    try:
-        if os.path.islink(path) or os.path.getsize(path) > _MAX_SOURCE:
-            return b""
-        with open(path, "rb") as file:
-            return file.read(_MAX_SOURCE)
-    except OSError:
-        return b""

@@ -31,8 +31,10 @@ def after_patch(found: Plan, patched: Plan) -> tuple[Plan, dict[str, list[Proble
         missing=_merged([*patched.missing, *_limited(found.missing, is_left)]),
         incompatible=_merged([*patched.incompatible, *_limited(found.incompatible, is_left)]),
     )
-    told = (*patched.missing, *patched.waived, *patched.incompatible)
-    lacking = {(name, label) for each in told for name in each.names for label in each.wanted_by}
+    problems = (*patched.missing, *patched.waived, *patched.incompatible)
+    lacking = {
+        (name, label) for each in problems for name in each.names for label in each.wanted_by
+    }
     mended: dict[str, list[Problem]] = {}
     for problem in (*found.missing, *found.incompatible):
         for label in problem.wanted_by:

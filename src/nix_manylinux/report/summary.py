@@ -49,9 +49,9 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     parts += _left_alone(skipped)
     lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
     counts = Counter(r.outcome for each in plan.files for r in each.resolutions)
-    told = [f"{counts[o]} {_WORDS[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
-    if told:
-        lines.append(f"needs: {', '.join(told)}")
+    parts = [f"{counts[o]} {_WORDS[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
+    if parts:
+        lines.append(f"needs: {', '.join(parts)}")
     for outcome in (Outcome.DRIVER, Outcome.LATER, Outcome.IGNORED):
         names = sorted({
             f"{r.name} ({r.reason})" if r.reason else r.name

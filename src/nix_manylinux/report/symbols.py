@@ -32,7 +32,7 @@ _FEW_FILES, _FEW_NAMES = 2, 8
 class FileSymbols(Value):
     """One file: ``undefined`` is what it wants and nothing that it loads defines, sorted.
 
-    ``judged`` is whether all that it loads was there to look at. ``beyond`` are symbols
+    ``judged`` is whether all that it loads was there to look at. ``not_in_abi3`` are symbols
     that are not in the stable ABI which its wheel's tag names, each with the Python that
     added it to the ABI, "" for none (of judged files only). ``isa`` is N of the
     x86-64-vN that it says it needs.
@@ -41,7 +41,7 @@ class FileSymbols(Value):
     label: str
     undefined: tuple[str, ...]
     judged: bool
-    beyond: tuple[tuple[str, str], ...]
+    not_in_abi3: tuple[tuple[str, str], ...]
     isa: int
     build_id: str
     debug_link: str
@@ -101,13 +101,13 @@ class _Reader:
                 label=each.file.label,
                 undefined=() if known is None else tuple(sorted(undefined - python)),
                 judged=known is not None,
-                beyond=tuple(self._beyond(python, judged=known is not None)),
+                not_in_abi3=tuple(self._newer(python, judged=known is not None)),
                 isa=needed_isa(path),
                 build_id=symbols.build_id,
                 debug_link=symbols.debug_link,
             )
 
-    def _beyond(self, names: frozenset[str], *, judged: bool) -> Iterator[tuple[str, str]]:
+    def _newer(self, names: frozenset[str], *, judged: bool) -> Iterator[tuple[str, str]]:
         """Find names that came later, or never; those may be of a library that is missing."""
         for name in sorted(names) if self._abi3 else ():
             added = self._stable.get(name, "")
@@ -142,21 +142,21 @@ def symbols_text(seen: SymbolTables, *, everything: bool) -> list[tuple[str, str
     """Say what is wrong with symbols, and which files want more than the first x86-64 has."""
     limit = len(seen.files) if everything else _FEW_FILES
     rows: list[tuple[str, str]] = []
-    beyond = [each for each in seen.files if each.beyond]
-    if seen.abi3 and not beyond:
+    strange = [each for each in seen.files if each.not_in_abi3]
+    if seen.abi3 and not strange:
         all_of_it = (
             "nothing but" if all(each.judged for each in seen.files) else "nothing newer than"
         )
         rows.append(("abi3", f"uses {all_of_it} the stable ABI of Python {seen.abi3}"))
-    for each in beyond[:limit]:
-        names = [f"{name} ({added or 'never in it'})" for name, added in each.beyond]
+    for each in strange[:limit]:
+        names = [f"{name} ({added or 'never in it'})" for name, added in each.not_in_abi3]
         named = some(names, len(names) if everything else _FEW_NAMES)
         rows.append(("abi3", f"not in Python {seen.abi3}'s stable ABI: {named}, in {each.label}"))
     undefined = [each for each in seen.files if each.undefined]
     for each in undefined[:limit]:
         named = some(each.undefined, len(each.undefined) if everything else _FEW_NAMES)
         rows.append(("symbols", f"nothing that it loads defines {named}: {each.label}"))
-    for rest, name in ((beyond[limit:], "abi3"), (undefined[limit:], "symbols")):
+    for rest, name in ((strange[limit:], "abi3"), (undefined[limit:], "symbols")):
         if rest:
             rows.append((name, f"the same of {count(len(rest), 'other file')} (-v)"))
     for level in (2, 3, 4):

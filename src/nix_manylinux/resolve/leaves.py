@@ -14,6 +14,7 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.tree.python import python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _TAGGED = re.compile(r"[^.]+\.(?:cpython-|abi3|pypy)[^/]*\.?so")
 #: What could be a library's name in Python's source, with or without what stands behind it.
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
-#: Of generated tables nobody reads on.
-_MAX_SOURCE = 4 << 20
 _PLAIN = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
 
 
@@ -100,19 +99,9 @@ class _Sources:
     def _of(self, package: str) -> set[bytes]:
         if package not in self._words:
             words = self._words[package] = set()
-            for folder, _, names in os.walk(package):
-                for name in names:
-                    if name.endswith(".py"):
-                        words.update(_WORD.findall(_read(os.path.join(folder, name))))
+            for _, source in python_sources(package):
+                words.update(_WORD.findall(source))
         return self._words[package]
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_MAX_SOURCE)
-    except OSError:
-        return b""
 
 
 def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool:

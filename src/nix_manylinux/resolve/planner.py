@@ -9,7 +9,7 @@ would do anything but what was planned, the plan says so and is refused.
 from __future__ import annotations
 
 from nix_manylinux.base.patterns import IgnoreList, file_matches, refuse_wildcards
-from nix_manylinux.base.progress import told
+from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
@@ -131,7 +131,7 @@ class _Planner:
         files = [
             (position, file) for position, tree in enumerate(self.trees) for file in tree.files
         ]
-        drafts = [self._draft(*each) for each in told(files, progress, "planning")]
+        drafts = [self._draft(*each) for each in with_progress(files, progress, "planning")]
         idle = idle_libraries(drafts, self.trees, self._passed_over) if self._passed_over else ()
         drafts = [self._leave(each) if each in idle else each for each in drafts]
         inherited = self._inheriting(drafts)
@@ -376,7 +376,7 @@ class _Planner:
             problems=self.problems,
             forgiven=self._forgiven,
         )
-        for plan in told(files, progress, "simulating"):
+        for plan in with_progress(files, progress, "simulating"):
             if not plan.skipped:
                 held.open(plan)
         self._version_faults = held.version_faults

@@ -83,13 +83,13 @@ class Resolver:
             if kept is not None:
                 return kept
             wanted = name.rpartition("/")[2]
-        misfits: list[tuple[bool, str]] = []
+        unfit: list[tuple[bool, str]] = []
         for outcome, path, note in self._in_order(tree, file, wanted):
-            reason, hard = self._misfit(file.facts, name, path)
+            reason, hard = self._unfitness(file.facts, name, path)
             if not reason:
                 return Resolution(name=name, outcome=outcome, path=path or None, reason=note)
-            misfits.append((hard, reason))
-        return self._unanswered(file, name, wanted, misfits)
+            unfit.append((hard, reason))
+        return self._unanswered(file, name, wanted, unfit)
 
     def libc_path(self, name: str) -> str | None:
         """Where the target's libc has ``name``; None where it is not the libc's."""
@@ -98,9 +98,9 @@ class Resolver:
         return self.target.libc_sonames.get(name)
 
     def _unanswered(
-        self, file: TreeFile, name: str, wanted: str, misfits: list[tuple[bool, str]]
+        self, file: TreeFile, name: str, wanted: str, unfit: list[tuple[bool, str]]
     ) -> Resolution:
-        incompatible = [reason for hard, reason in misfits if hard]
+        incompatible = [reason for hard, reason in unfit if hard]
         if incompatible:
             return Resolution(
                 name=name,
@@ -112,7 +112,7 @@ class Resolver:
         pattern = self.ignore.ignores(file.label, wanted)
         if pattern is not None:
             return Resolution(name=name, outcome=Outcome.IGNORED, reason=f"ignored by {pattern!r}")
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in misfits))
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in unfit))
         return Resolution(name=name, outcome=Outcome.MISSING, reason=reasons)
 
     def _in_order(self, tree: int, file: TreeFile, name: str) -> Iterator[tuple[Outcome, str, str]]:
@@ -203,11 +203,11 @@ class Resolver:
             outcome = Outcome.WHEEL
         else:
             return None
-        if not self.disk.exists(path) or self._misfit(file.facts, name, path)[0]:
+        if not self.disk.exists(path) or self._unfitness(file.facts, name, path)[0]:
             return None
         return Resolution(name=name, outcome=outcome, path=path)
 
-    def _misfit(self, wanting: ElfFacts, name: str, path: str) -> tuple[str, bool]:
+    def _unfitness(self, wanting: ElfFacts, name: str, path: str) -> tuple[str, bool]:
         """Why ``path`` can't be taken, and whether that makes the need incompatible."""
         if not path:  # the driver: never looked at
             return "", False

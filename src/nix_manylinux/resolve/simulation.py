@@ -97,8 +97,8 @@ class Simulation:
         if fault.kind in {"version", "refused"}:
             self._problems.add(Outcome.INCOMPATIBLE, fault.name, wanting, fault.reason + hint)
             return
-        told = owner is not None and fault.kind == "not found"
-        if not told and not self._forgiven(plan.file.label, fault.name):
+        known = owner is not None and fault.kind == "not found"
+        if not known and not self._forgiven(plan.file.label, fault.name):
             why = fault.reason or "the search paths of these libraries do not lead to it"
             self._problems.add(Outcome.MISSING, fault.name, wanting, why)
 

@@ -53,7 +53,7 @@ def check_compatible(filename_tags: Iterable[str], target: Target, *, where: str
     raise IncompatibleWheel(best.reason, where=where, hint=best.hint)
 
 
-def misfit(filename_tags: Iterable[str], target: Target) -> tuple[str, str] | None:
+def tag_mismatch(filename_tags: Iterable[str], target: Target) -> tuple[str, str] | None:
     """Give what `check_compatible` would refuse the tags for, and its hint; None where they fit."""
     try:
         check_compatible(filename_tags, target)

@@ -14,7 +14,7 @@ import stat
 
 from nix_manylinux.base.errors import BadElf, BadTree
 from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, TEMPORARY_NAME, UNDO_LOG
-from nix_manylinux.base.progress import told
+from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.read import is_elf, read_elf
@@ -309,7 +309,7 @@ def _tree_files(
     progress: Progress | None,
 ) -> Iterator[TreeFile]:
     symbolic = set(walk.links)
-    for inode in told(walk.inodes.values(), progress, "reading"):
+    for inode in with_progress(walk.inodes.values(), progress, "reading"):
         here = sorted(name for name in inode.names if name not in symbolic)
         hard = [name for name in here if name not in walk.adopted]
         path = (hard or here)[0]

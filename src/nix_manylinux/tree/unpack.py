@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.tokens import origin_entries
+from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.open import FLOATING, open_wheel
 
@@ -59,11 +60,6 @@ def unpack_for_reading(
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=max_size))
     return unpack_and_scan(opened, folder, also=lambda n: python_source(n) or is_script(n))
-
-
-def python_source(name: str) -> bool:
-    """Whether a member is Python's source."""
-    return name.endswith(".py")
 
 
 def is_script(name: str) -> bool:

@@ -153,12 +153,14 @@ def settle_record(
             found[name] = record.row(name, _hash_member(descriptor, member), member.size)
     if {*map(id, record.rows)} == {id(last), *map(id, found.values())}:
         return record, ()  # nothing in it is odd, and its order is its own
-    told = []
+    warnings = []
     if unlisted:
-        told.append(f"RECORD lists {len(files) - unlisted} of {len(files)} files")
+        warnings.append(f"RECORD lists {len(files) - unlisted} of {len(files)} files")
     if strangers:
-        told.append(f"RECORD lists files that the wheel doesn't have: {', '.join(strangers[:3])}")
-    return Record(rows=(*found.values(), last), line_end=record.line_end), tuple(told)
+        warnings.append(
+            f"RECORD lists files that the wheel doesn't have: {', '.join(strangers[:3])}"
+        )
+    return Record(rows=(*found.values(), last), line_end=record.line_end), tuple(warnings)
 
 
 def _add_row(found: dict[str, Row], row: Row, member: Member, descriptor: int) -> None:

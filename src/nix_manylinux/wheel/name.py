@@ -123,12 +123,12 @@ def disagreement(filename_tags: Iterable[str], wheel_tags: Iterable[str]) -> str
     The file name is what installers go by; WHEEL is what was meant at build
     time. playwright's wheels, for one, were renamed after they were built.
     """
-    named, told = set(filename_tags), set(wheel_tags)
-    if not told or named == told:
+    named, declared = set(filename_tags), set(wheel_tags)
+    if not declared or named == declared:
         return ""
-    only_named = ", ".join(sorted(named - told)) or "nothing more"
-    only_told = ", ".join(sorted(told - named)) or "nothing more"
+    only_named = ", ".join(sorted(named - declared)) or "nothing more"
+    only_declared = ", ".join(sorted(declared - named)) or "nothing more"
     return (
         f"the file name and WHEEL disagree about the tags: the name has {only_named}, "
-        f"WHEEL has {only_told}; the name counts"
+        f"WHEEL has {only_declared}; the name counts"
     )

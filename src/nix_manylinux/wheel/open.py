@@ -351,7 +351,7 @@ def _open(descriptor: int, path: str, max_size: int) -> Wheel:
     record = parse_record(
         read_text(descriptor, by_name, name, MAX_RECORD_SIZE), error=BadWheel, where=name
     )
-    settled, told = settle_record(record, members, name, descriptor)
+    settled, warnings = settle_record(record, members, name, descriptor)
     wheel = Wheel(
         path=path,
         file_name=file_name,
@@ -359,7 +359,7 @@ def _open(descriptor: int, path: str, max_size: int) -> Wheel:
         members=members,
         record=settled,
         mended=settled is not record,
-        warnings=told,
+        warnings=warnings,
         descriptor=descriptor,
         texts=texts,
     )

@@ -14,7 +14,7 @@ import stat
 
 from nix_manylinux.base.errors import BadTree, EditFailed
 from nix_manylinux.base.files import writable_folder
-from nix_manylinux.base.progress import told
+from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import EditRecord
 from nix_manylinux.tree.facts import Damage
@@ -178,7 +178,7 @@ class _Run:
         for tree in self._plan.trees:
             for leftover in tree.leftovers:
                 path = os.path.join(tree.root, leftover)
-                with _told(leftover, "deleted"), writable_folder(os.path.dirname(path)):
+                with _os_errors(leftover, "deleted"), writable_folder(os.path.dirname(path)):
                     if os.path.isdir(path) and not os.path.islink(path):
                         delete_links(path)
                     else:
@@ -190,7 +190,7 @@ class _Run:
             root = self._plan.trees[number].root
             self._journal.interrupts.check()
             label = os.path.relpath(unfolding.link, root)
-            with _told(label, "unfolded"):
+            with _os_errors(label, "unfolded"):
                 self._journal.undo_steps.append(unfolding.undo)
                 self._journal.close_steps.append(unfolding.close)
                 unfolding.begin()
@@ -226,7 +226,7 @@ class _Run:
         # The largest first: they take longest to hash, and that can begin behind the edit.
         done: dict[str, EditRecord] = {}
         order = sorted(wanted.items(), key=lambda item: item[1].file.size, reverse=True)
-        for path, file_plan in told(order, self._progress, "editing"):
+        for path, file_plan in with_progress(order, self._progress, "editing"):
             self._journal.interrupts.check()
             record = self._edit_or_leave(path, file_plan)
             names = self._paths(file_plan)
@@ -267,7 +267,7 @@ class _Run:
 
     def _edit(self, path: str, file_plan: FilePlan) -> EditRecord:
         log = self._logs[self._plan.trees[file_plan.tree].root]
-        with _told(file_plan.file.label, "edited"):
+        with _os_errors(file_plan.file.label, "edited"):
             root = self._plan.trees[file_plan.tree].root
             linked = [os.path.join(root, name) for name in file_plan.file.linked]
             status = os.stat(path, follow_symlinks=bool(linked))
@@ -358,7 +358,7 @@ def _record(edited: Edited, label: str, how: str) -> EditRecord:
 
 def _check_stamp(path: str, file_plan: FilePlan) -> None:
     """Refuse a file that is not what was read when the plan was made."""
-    with _told(file_plan.file.label, "read"):
+    with _os_errors(file_plan.file.label, "read"):
         status = os.stat(path) if file_plan.file.linked else os.lstat(path)
     stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if not stat.S_ISREG(status.st_mode) or file_plan.file.stamp not in {(), stamp}:
@@ -374,7 +374,7 @@ def _changed(label: str) -> BadTree:
 
 
 @contextlib.contextmanager
-def _told(label: str, done: str) -> Iterator[None]:
+def _os_errors(label: str, done: str) -> Iterator[None]:
     """Turn the operating system's errors into ours, with the file's label."""
     try:
         yield

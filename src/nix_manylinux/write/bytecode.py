@@ -66,9 +66,9 @@ def compiler(
 
     def compile_all(modules: Iterable[str]) -> None:
         names = [name[len(staging) + 1 :] for name in modules]
-        told = "".join(f"{name}\0{prefix}/{name}\0" for name in names)
+        request = "".join(f"{name}\0{prefix}/{name}\0" for name in names)
         # Both streams end when the last of its forks has ended.
-        said, complained = process.communicate(os.fsencode(told))
+        said, complained = process.communicate(os.fsencode(request))
         if process.returncode:
             raise _failure(process.returncode, said, complained, python=python, prefix=prefix)
 

@@ -42,7 +42,7 @@ def staged(prefix: str) -> Iterator[str]:
     new = not os.path.isdir(prefix)
     make_folder(prefix, hint=_ROOM)
     try:
-        with locked_trees([prefix]), _told(prefix), signals_held() as interrupts:
+        with locked_trees([prefix]), _os_errors(prefix), signals_held() as interrupts:
             _clean(prefix)
             staging = os.path.join(prefix, f".nix-manylinux-{os.urandom(8).hex()}.staging")
             os.mkdir(staging, 0o755)
@@ -63,7 +63,7 @@ def staged(prefix: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _told(prefix: str) -> Iterator[None]:
+def _os_errors(prefix: str) -> Iterator[None]:
     try:
         yield
     except OSError as cause:

@@ -110,9 +110,9 @@ def _plain_row(record: Record, row: Row, root: str, base: str) -> tuple[Row, str
 
 def _merged(record: Record, one: Row, other: Row) -> Row:
     """Make one of two rows of a file: pip adds its own where it doesn't know a path again."""
-    told = one if one.hash else other
-    plain = plain_path(told.path)
-    return told if told.path == plain else record.row(plain, told.hash, told.size)
+    chosen = one if one.hash else other
+    plain = plain_path(chosen.path)
+    return chosen if chosen.path == plain else record.row(plain, chosen.hash, chosen.size)
 
 
 def _read_record(path: str, where: str) -> tuple[bytes, os.stat_result]:

@@ -6,7 +6,7 @@ import os
 
 from nix_manylinux.base.errors import EditFailed
 from nix_manylinux.base.files import EXECUTE
-from nix_manylinux.base.progress import told
+from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import field_names
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.elf.read import read_elf
@@ -35,7 +35,7 @@ def verify_plan(
     With ``witness`` pyelftools must read the same.
     """
     unchanged = {each.label for each in left}
-    for each in told(plan.files, progress, "checking"):
+    for each in with_progress(plan.files, progress, "checking"):
         if not each.changes or each.file.label in unchanged:
             continue
         wanted = planned_facts(each.file.facts, each.edit)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from nix_manylinux.base.values import Value
-from nix_manylinux.elf.source import beyond
+from nix_manylinux.elf.source import past_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Draft:
         """Read as `Source.read` does, with what was written so far."""
         end = offset + size
         if offset < 0 or size < 0 or end > self.size:
-            raise beyond(what, offset, size, self.size)
+            raise past_end(what, offset, size, self.size)
         first, last = self._overlapping(offset, end)
         if first == last:
             if end <= self.base.size:

@@ -133,7 +133,7 @@ def edit_file(
         return _edit(descriptor, path, edit, before_write or _nothing)
     except (BadElf, EditFailed) as error:
         if not error.hint:
-            error.hint = f"it would have to get {_told(edit)}; {_LEAVE}"
+            error.hint = f"it would have to get {_described(edit)}; {_LEAVE}"
         error.at(where)
         raise
     except OSError as error:
@@ -142,7 +142,7 @@ def edit_file(
         os.close(descriptor)
 
 
-def _told(edit: ElfEdit) -> str:
+def _described(edit: ElfEdit) -> str:
     """Say what an edit changes, for those who have to do it in another way."""
     parts = []
     if edit.interpreter is not None:
@@ -187,7 +187,7 @@ def _edit(
         except Nonsense:
             found = _drafted(Object(Draft(source), sections=False), edit)
     except BadElf as error:
-        # What no loader takes is damaged; what one takes is only beyond this writer.
+        # What no loader takes is damaged; what one takes is only too much for this writer.
         read_elf(path)
         raise Unproven(error.what) from error
     except Unproven as error:
@@ -284,7 +284,7 @@ def draft_edit(
         raise EditFailed(
             "there is data behind the ELF image, and the edit needs more room than there is"
             " before it",
-            hint=f"it would have to get {_told(edit)}: do that before the data is appended, or"
+            hint=f"it would have to get {_described(edit)}: do that before the data is appended, or"
             " leave the file alone (--exclude, or --damaged warn) and start it where the linker"
             " of its own system is (nix-ld, buildFHSEnv); nothing has changed",
         )

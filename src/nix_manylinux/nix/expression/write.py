@@ -367,8 +367,8 @@ def _license(wheel: DescribedWheel) -> Iterator[str]:
     elif names:
         yield from _block("license", names).split("\n")
     else:
-        told = expression or text
-        said = repr(" ".join(told.split())[:70]) if told else "nothing"
+        answer = expression or text
+        said = repr(" ".join(answer.split())[:70]) if answer else "nothing"
         yield f"# license: METADATA says {said}"
 
 

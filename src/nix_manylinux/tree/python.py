@@ -1,0 +1,42 @@
+"""The Python files of a tree, and what they say."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Bytes of a Python file that is still read: generated tables reach megabytes.
+_MAX_SOURCE = 8 << 20
+
+
+def python_source(name: str) -> bool:
+    """Whether a file is Python's source, by its name."""
+    return name.endswith(".py")
+
+
+def python_sources(root: str) -> Iterator[tuple[str, bytes]]:
+    """Give path, relative to ``root``, and contents of each Python file below it, in order.
+
+    Links to files are followed: an environment may be made of them. Of what can't be read,
+    is no file or is larger than 8 MiB the contents are empty.
+    """
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        inner = os.path.relpath(folder, root)
+        for name in filter(python_source, sorted(names)):
+            yield name if inner == "." else f"{inner}/{name}", _read(f"{folder}/{name}")
+
+
+def _read(path: str) -> bytes:
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_SOURCE:
+            return b""
+        with open(path, "rb") as file:
+            return file.read(_MAX_SOURCE)
+    except OSError:
+        return b""
