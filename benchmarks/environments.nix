@@ -15,7 +15,9 @@ let
     extraOverlays:
     import ../tests/nix/world.nix {
       ring = "two";
-      inherit pureWheels extraOverlays;
+      inherit pureWheels;
+      # nixpkgs' own lists name it, and the tree's would have to be fetched.
+      extraOverlays = extraOverlays ++ [ (final: _: { libxcrypt = final.libxcrypt-legacy; }) ];
     };
   pkgs = world [ ];
   inherit (pkgs) lib;
@@ -70,15 +72,21 @@ let
     inherit project uv;
     files = wheels;
   };
-  way = set: env: {
+  way = set: env: rec {
     inherit env;
     # Each package, so that it can be deleted and built again.
     packages = lib.attrValues (lib.intersectAttrs entries set);
+    sources = map (package: package.src) (lib.filter lib.isDerivation packages);
   };
   environment = set: python.buildEnv.override { extraLibs = lib.attrValues set; };
 in
 {
   inherit python;
+  hooks = [
+    pkgs.manylinuxFixupHook
+    pkgs.manylinuxInstallHook
+    pkgs.autoPatchelfHook
+  ];
   tool = pkgs.nix-manylinux;
   libraries = map lib.getLib pkgs.pythonManylinuxPackages.manylinux2014;
   inherit (pkgs) glibc;

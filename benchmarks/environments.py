@@ -236,24 +236,18 @@ def building(maker: Maker, rounds: int) -> str:
     sizes, paths = {}, {}
     (python,) = maker.build("python")
     base = maker.closure(python)
-    # Once, for what all share: hooks, libraries, the command, the wheels.
-    for way in ways:
-        (env,) = maker.build(f"{way}.env")
-        closure = maker.closure(env)
-        sizes[way], paths[way] = maker.size(env) - maker.size(python), len(closure - base)
-        maker.delete(way)
-
-    def fresh(way: str) -> None:
-        maker.build(f"{way}.env")
-
+    for shared in ("tool", "hooks", "libraries", "uv2nixTheirs.sources"):
+        maker.build(shared)
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
             os.sync()
             start = time.perf_counter()
-            fresh(way)
+            (env,) = maker.build(f"{way}.env")
             taken[way].append(time.perf_counter() - start)
-            sys.stderr.write(f"{way}: {taken[way][-1]:.1f} s\n")
+            closure = maker.closure(env)
+            sizes[way], paths[way] = maker.size(env) - maker.size(python), len(closure - base)
+            sys.stderr.write(f"{way}: {taken[way][-1]:.1f} s, {sizes[way]} bytes\n")
             maker.delete(way)
     median = {way: sorted(times)[len(times) // 2] for way, times in taken.items()}
     rows = [
