@@ -26,7 +26,7 @@ from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.model import MAX_PACKAGES, BadLock, File
 from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
-from nix_manylinux.lock.text import circles_of, lock_json, write_json
+from nix_manylinux.lock.text import MAX_CIRCLE, circles_of, lock_json, write_json
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.place import Place
@@ -161,6 +161,9 @@ def test_forks_of_one_package(tmp_path: Path) -> None:
         ("uv.lock", "", "no lock file of a kind"),
         ("uv.lock", uv_lock().replace("sha256:", "md5:"), "has no sha256"),
         ("uv.lock", uv_lock().replace("https://example.org/files", "javascript:x"), "has a URL"),
+        ("uv.lock", uv_lock().replace("https://example.org/", "https://[::1/x y"), "has a URL"),
+        ("uv.lock", f"version = {'9' * 5000}\n", "is no TOML"),
+        ("uv.lock", uv_lock().replace('"2.0"', f'"{"9" * 5000}"'), r"'9{99}\.\.\. is no version"),
         ("uv.lock", uv_lock().replace("numpy_like-2.0-cp311", "${evil}-2.0-cp311"), "is no name"),
         ("uv.lock", uv_lock().replace('"3.1"', '"3.1\\u0022; x"'), "is no version"),
         ("uv.lock", uv_lock().replace("sys_platform ==", "no_such ~="), "marker that can't be"),
@@ -168,6 +171,7 @@ def test_forks_of_one_package(tmp_path: Path) -> None:
         ("pylock.toml", 'lock-version = "1.0"\n', "is no lock of PEP 751"),
         ("pylock.toml", pylock().replace('lock-version = "1.0"', 'lock-version = "9.0"'),
          "is no lock of PEP 751"),
+        ("pylock.toml", pylock().replace("https://example.org", "https://[::1"), "pylock.toml"),
         ("poetry.lock", "[metadata]\nlock-version = '7.0'\n", "is of lock version 7.0"),
         ("poetry.lock", poetry_lock().replace("sha256:", "sha1:"), "has no sha256"),
         ("requirements.txt", "numpy\npandas==1.0\n", r"numpy \(line 1\), pandas \(line 2\)"),
@@ -180,6 +184,17 @@ def test_hostile_locks(kind: str, text: str, error: str, tmp_path: Path) -> None
     with pytest.raises(BadLock, match=error) as caught:
         chosen(write(tmp_path, kind, text))
     assert kind in str(caught.value)
+
+
+def test_too_large_a_circle(tmp_path: Path) -> None:
+    """A circle is one derivation, and each of it names all: one of thousands is nobody's."""
+    count = MAX_CIRCLE + 1
+    ring = tuple(
+        Release(f"p{i}", needs=((f"p{(i + 1) % count}", ""),), wanted=not i) for i in range(count)
+    )
+    lock = read_lock(write(tmp_path, "uv.lock", uv_lock(ring)))
+    with pytest.raises(BadLock, match="501 packages require each other in a circle"):
+        lock_json(lock, [choose(lock, PLACE)], {}, {})
 
 
 def test_too_many_packages(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 #: Lock files with more are no project's: a hostile one must not keep us busy.
 MAX_PACKAGES = 20_000
+
+#: Characters of a value in a message.
+_LONGEST_SHOWN = 100
 MAX_BYTES = 256 * 2**20
 
 
@@ -78,20 +81,33 @@ class Lock(Value):
     nameless: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
 
 
+def shown(value: object) -> str:
+    """Quote a value for a message, which is one line whatever a lock holds."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def file_of(url: str) -> str:
+    """Give the name of the file that a URL, or a path, leads to; any text has one, or ""."""
+    from urllib.parse import unquote  # noqa: PLC0415 (start-up)
+
+    return unquote(re.split("[?#]", url, maxsplit=1)[0].rpartition("/")[2])
+
+
 def checked_name(name: object, where: str) -> str:
     """Give a project's normalised name, or raise BadLock."""
     from nix_manylinux.wheel.metadata import normalise_name  # noqa: PLC0415 - one definition
 
     normal = normalise_name(name) if isinstance(name, str) else ""
     if len(normal) > 200 or not _NAME.fullmatch(normal):
-        raise BadLock(f"{name!r} is no project's name", where=where)
+        raise BadLock(f"{shown(name)} is no project's name", where=where)
     return normal
 
 
 def checked_version(version: object, where: str) -> str:
     """Give a version, or raise BadLock."""
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise BadLock(f"{version!r} is no version", where=where)
+        raise BadLock(f"{shown(version)} is no version", where=where)
     return version
 
 
@@ -101,16 +117,17 @@ def checked_file(name: object, digest: object, url: object, where: str) -> File:
     ``digest`` is "sha256:HEX" or HEX.
     """
     if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
-        raise BadLock(f"{name!r} is no name of a file of a release", where=where)
+        raise BadLock(f"{shown(name)} is no name of a file of a release", where=where)
     text = digest.removeprefix("sha256:").lower() if isinstance(digest, str) else ""
     if not _SHA256.fullmatch(text):
         raise BadLock(
-            f"{name} has no sha256{'' if digest is None else f', but {digest!r}'}",
+            f"{name} has no sha256{'' if digest is None else f', but {shown(digest)}'}",
             where=where,
             hint="lock again with a tool that writes sha256 digests: uv, pip lock, poetry",
         )
     if url is None or url == "":
         return File(name=name, sha256=text)
     if not isinstance(url, str) or not re.fullmatch(r"(?:https?|file)://[!-~]{1,4000}", url):
-        raise BadLock(f"{name} has a URL that nothing can be fetched from: {url!r}", where=where)
+        what = f"{name} has a URL that nothing can be fetched from: {shown(url)}"
+        raise BadLock(what, where=where)
     return File(name=name, sha256=text, url=url)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
-
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
@@ -13,6 +11,7 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    file_of,
 )
 from nix_manylinux.wheel.name import without_variant
 
@@ -82,7 +81,7 @@ def _without_variants(
 def _name(wheel: Mapping[str, Any]) -> str:
     given = [wheel.get(key) for key in ("name", "url", "path")]
     text = next((each for each in given if isinstance(each, str)), "")
-    return unquote(urlsplit(text).path).rpartition("/")[2]
+    return file_of(text)
 
 
 def _package(each: LockedPackage, where: str, variants: Iterable[dict[str, Any]]) -> Package:
@@ -112,7 +111,7 @@ def _edges(each: LockedPackage, where: str) -> Iterator[Dependency]:
 
 
 def _file(each: PackageWheel | PackageSdist, where: str) -> File:
-    last = unquote(urlsplit(each.url or "").path or each.path or "").rpartition("/")[2]
+    last = file_of(each.url or each.path or "")
     return checked_file(last or each.name, each.hashes.get("sha256"), each.url, where)
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from nix_manylinux.lock.model import File, Lock
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 
+#: Each package of a circle names all of it, and all of it is one derivation.
+MAX_CIRCLE = 500
+
 #: Of the JSON's shape; a reader that knows another one refuses it.
 SCHEMA = 1
 
@@ -80,7 +83,15 @@ def _environment(
         name: sorted({*chosen.dependencies, *needs.get(name, Needs()).wheels})
         for name, chosen in choice.packages.items()
     }
-    circles = {name: group for group in circles_of(edges) for name in group}
+    groups = circles_of(edges)
+    largest = max(map(len, groups), default=0)
+    if largest > MAX_CIRCLE:
+        raise BadLock(
+            f"{largest} packages require each other in a circle, more than {MAX_CIRCLE}",
+            where=str(choice.place),
+            hint="they would have to be built as one: is the lock what a tool wrote?",
+        )
+    circles = {name: group for group in groups for name in group}
     packages = {}
     sources = {}
     for name, chosen in choice.packages.items():

@@ -86,6 +86,6 @@ def parse_toml(data: bytes, where: str) -> dict[str, Any]:
     """Read a document. Raises BadLock."""
     try:
         values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # its own, no UTF-8, numbers beyond int()'s limit
         raise BadLock(f"is no TOML: {error}", where=where) from error
     return values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
-
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
@@ -13,6 +11,7 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    file_of,
 )
 
 TYPE_CHECKING = False
@@ -99,10 +98,7 @@ def _either(markers: Sequence[str]) -> str:
 def _file(row: Table) -> File | None:
     """Read a file; a wheel by path or without a digest is as good as absent."""
     url = row.string("url")
-    name = (
-        row.string("filename")
-        or unquote(urlsplit(url or row.string("path")).path).rpartition("/")[2]
-    )
+    name = row.string("filename") or file_of(url or row.string("path"))
     return checked_file(name, row.value("hash"), url, row.where)
 
 
