@@ -100,20 +100,8 @@ def write_file(path: str, data: bytes) -> None:
         with open(path, "wb") as there:
             there.write(data)
         return
-    path = os.path.realpath(path)
-    temporary = temporary_beside(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with signals_held():
-        descriptor = os.open(temporary, flags, 0o666)  # as open() would: the umask decides
-        try:
-            try:
-                write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        _put(os.path.realpath(path), data, 0o666)  # as open() would: the umask decides
 
 
 def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
@@ -123,19 +111,25 @@ def replace_file(path: str, data: bytes, like: os.stat_result) -> None:
     old file is still there and nothing else is.
     """
     with writable_folder(os.path.dirname(path)):
-        temporary = temporary_beside(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600)
+        _put(path, data, 0o600, like)
+
+
+def _put(path: str, data: bytes, mode: int, like: os.stat_result | None = None) -> None:
+    """Write a file beside ``path``, then let it take the name; nothing is left of a failure."""
+    temporary = temporary_beside(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, mode)
+    try:
         try:
-            try:
-                write_all(descriptor, data)
+            write_all(descriptor, data)
+            if like is not None:
                 copy_owner_and_mode(descriptor, like)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def executable(mode: int) -> int:

@@ -14,7 +14,6 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.tree.python import python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,6 +96,8 @@ class _Sources:
         return False
 
     def _of(self, package: str) -> set[bytes]:
+        from nix_manylinux.tree.python import python_sources  # noqa: PLC0415  rarely needed
+
         if package not in self._words:
             words = self._words[package] = set()
             for _, source in python_sources(package):

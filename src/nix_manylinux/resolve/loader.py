@@ -82,13 +82,8 @@ class Loader:
         process that can call dlopen has); a program brings its own.
         """
         process = Process()
-        try:
-            facts = self._facts(path)
-        except BadElf as error:
-            process.faults.append(Fault("unreadable", path, path, error.what))
-            return process
+        facts = self._readable(process, path, path)
         if facts is None:
-            process.faults.append(Fault("unreadable", path, path, "not an ELF file"))
             return process
         root = LoadedObject(path, facts, None, {path, *filter(None, [facts.soname])})
         process.objects.append(root)
@@ -155,13 +150,8 @@ class Loader:
         real = self.files.real(path)
         loaded = process.by_file.get(real)
         if loaded is None:
-            try:
-                facts = self._facts(path)
-            except BadElf as error:
-                process.faults.append(Fault("unreadable", name, path, error.what))
-                return None
+            facts = self._readable(process, name, path)
             if facts is None:
-                process.faults.append(Fault("unreadable", name, path, "not an ELF file"))
                 return None
             loaded = process.by_file[real] = LoadedObject(path, facts, loader, {path})
             if facts.soname and self.target.libc == "glibc":
@@ -241,6 +231,17 @@ class Loader:
         facts = self.files.facts(path)
         if facts is not None and facts.refused and self.target.libc == "glibc":
             raise BadElf(f"glibc refuses it: {facts.refused}")
+        return facts
+
+    def _readable(self, process: Process, name: str, path: str) -> ElfFacts | None:
+        """Read a file that is known as ``name``; None, and a fault, where that can't be."""
+        try:
+            facts = self._facts(path)
+        except BadElf as error:
+            process.faults.append(Fault("unreadable", name, path, error.what))
+            return None
+        if facts is None:
+            process.faults.append(Fault("unreadable", name, path, "not an ELF file"))
         return facts
 
     def _judge(self, path: str) -> Hit | None:
