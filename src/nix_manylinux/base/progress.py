@@ -1,4 +1,4 @@
-"""How far a stage has come, told to whoever asked."""
+"""How far a stage has come, reported to whoever asked."""
 
 from __future__ import annotations
 

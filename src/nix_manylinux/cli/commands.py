@@ -142,7 +142,7 @@ def _patched(run: Run) -> Plan | None:
 
 
 def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
-    """Patch a wheel of several; why it is refused is told under its name."""
+    """Patch a wheel of several; why it is refused stands under its name."""
     from nix_manylinux.base.errors import BadOption, NixManylinuxError  # noqa: PLC0415
     from nix_manylinux.cli.refusals import refused  # noqa: PLC0415
 

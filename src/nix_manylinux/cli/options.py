@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def common(
     command: argparse.ArgumentParser, metavar: str, *, many: bool = False, json: bool = True
 ) -> None:
-    """Add what all commands take: paths, the report, how much is told."""
+    """Add what all commands take: paths, the report, how much is said."""
     command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
     if json:
         command.add_argument(

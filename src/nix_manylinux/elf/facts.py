@@ -13,7 +13,7 @@ from nix_manylinux.base.values import Value, replace
 
 
 class ElfKind(str, Enum):
-    """What an ELF file is for, told by its contents, never by its name or mode."""
+    """What an ELF file is for, recognised by its contents, never by its name or mode."""
 
     LIBRARY = "library"
     PROGRAM = "program"

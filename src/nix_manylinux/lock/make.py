@@ -151,7 +151,7 @@ def _warnings(choice: Choice) -> list[str]:
     for name, chosen in choice.packages.items():
         variants = [each.name for each in chosen.package.wheels if without_variant(each.name)[1]]
         if variants:
-            # Which one fits is told by what its label stands for, and by the machine that it
+            # Which one fits is decided by what its label stands for, and by the machine that it
             # is installed on (PEP 825): no lock of names knows that.
             wheels = count(len(variants), "wheel")
             of = "a variant" if len(variants) == 1 else "variants"

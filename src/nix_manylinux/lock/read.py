@@ -1,4 +1,4 @@
-"""A lock file of any of the four kinds, told by its name and its contents."""
+"""A lock file of any of the four kinds, recognised by its name and its contents."""
 
 from __future__ import annotations
 

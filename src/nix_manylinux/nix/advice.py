@@ -168,7 +168,7 @@ def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
 
 
 def _is_outside(problem: Problem) -> bool:
-    """Whether only libraries outside of the trees want it: those are told by absolute paths."""
+    """Whether only libraries outside of the trees want it: their labels are absolute paths."""
     return bool(problem.wanted_by) and all(label.startswith("/") for label in problem.wanted_by)
 
 

@@ -81,7 +81,7 @@ def _build(
     else:
         command = [tool, nixpkgs, "--no-out-link"]
         command += [word for name in attributes for word in ("-A", name)]
-    # What Nix says is for whoever waits; a failure of all is told for each.
+    # What Nix says is for whoever waits; a failure of all is reported for each.
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

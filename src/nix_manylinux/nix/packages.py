@@ -179,7 +179,7 @@ def _also_at(row: SonameRow) -> Iterator[SonameRow]:
 def _is_borrowed(row: SonameRow, table: Table) -> bool:
     """Whether the library is some application's private copy of another package's.
 
-    A provider is a package whose purpose is the library. That is told by names: of the
+    A provider is a package whose purpose is the library. Names decide that: of the
     packages that have a library, in any version, one is called like it (libgit2, not
     glamoroustoolkit), or like another of its own libraries (openssl, not mailspring); a
     name behind another one's with a dash is a copy of that one (servarr-ffmpeg). What
@@ -300,7 +300,7 @@ def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = 
     if old and row.output != "out":
         old = f"{old}.{row.output}"
     notes = [note] if note else []
-    if row.note == "unfree" and kind != "other version":  # which nobody is told to build
+    if row.note == "unfree" and kind != "other version":  # which nobody is advised to build
         notes.append("unfree, which wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1")
     if row.note == "insecure" and kind != "other version":
         notes.append(

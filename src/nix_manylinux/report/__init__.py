@@ -1,1 +1,1 @@
-"""How a plan is told: as text, as JSON, as a verdict."""
+"""How a plan is reported: as text, as JSON, as a verdict."""

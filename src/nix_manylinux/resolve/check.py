@@ -56,7 +56,7 @@ class _Checker:
         self.drivers = frozenset({*data.driver, *options.driver_libs})
         self.loader = make_loader(target, libraries, data)
         self.index = TreeIndex(trees)
-        #: Of libraries of the trees, by their own needs: told when all files have been opened.
+        #: Of libraries of the trees, by their own needs: reported when all files have been opened.
         self.version_faults: list[Fault] = []
         self.problems = Problems()
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)

@@ -102,7 +102,7 @@ def needed_by_name(
     """Give the names that a library for musl must need, to load them by dlopen; and warnings.
 
     ``sonames`` are those that a user has declared. What a dlopen note only recommends is
-    not loaded for it, but told.
+    not loaded for it, but reported.
     """
     found = {r.name for r in resolutions if r.path}
     names = [*sonames]

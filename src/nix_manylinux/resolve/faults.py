@@ -22,7 +22,7 @@ def version_faults(process: Process, version: tuple[int, ...]) -> list[Fault]:
         for need in current.facts.needs:
             provider = process.known.get(need.library)
             if provider is None:
-                # What is needed is told as not found; no name is the program's own.
+                # What is needed is reported as not found; no name is the program's own.
                 if need.library and need.library not in current.facts.needed:
                     reason = "a version of it is needed, and DT_NEEDED has no such name"
                     faults.append(Fault("version", need.library, current.path, reason))

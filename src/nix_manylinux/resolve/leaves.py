@@ -57,7 +57,7 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
         sources = _Sources(plan)
         named = [e for e in plan.files if e.file.label not in reached and sources.name(e)]
         reached |= _follow(named, by_path, disk)
-    # Libraries outside of the trees are told by their paths: somebody led to them.
+    # Libraries outside of the trees are labelled with their paths: somebody led to them.
     labels = {each.file.label for each in plan.files}
     return reached | {label for label in wanting if label not in labels}
 

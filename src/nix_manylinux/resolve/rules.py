@@ -1,7 +1,7 @@
 """Who may answer a needed name: the rules of resolution, in their order.
 
 The rules are numbered as in docs/resolution.md; the first candidate that fits
-wins, and what did not fit is told when nothing did.
+wins, and what did not fit is reported when nothing did.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Simulation:
         return f"; {own}, where it looks itself, has it: give --libs {os.path.dirname(own)} first"
 
     def _fault(self, plan: FilePlan, fault: Fault, hint: str) -> None:
-        """Make a fault of the loader a problem, unless the file's own resolution told it."""
+        """Make a fault of the loader a problem, unless the file's own resolution says it."""
         owner = self._trees.owner(fault.path, self._loader.files.real)
         wanting = owner.label if owner else fault.path
         if fault.kind == "dlopen":
@@ -126,7 +126,7 @@ class Problems:
             who.discard(wanted_by)
 
     def knows(self, name: str, wanted_by: str) -> bool:
-        """Whether it is told already that ``wanted_by`` can't have ``name``."""
+        """Whether it is known already that ``wanted_by`` can't have ``name``."""
         return any(key[1] == name and wanted_by in who for key, who in self._wanted.items())
 
     def missing(self) -> tuple[Problem, ...]:

@@ -1,4 +1,4 @@
-"""Which libc a dynamic linker belongs to, and of what version, told by the files themselves."""
+"""Which libc a dynamic linker belongs to, and of what version, read from the files themselves."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Target(Value):
 def from_dynamic_linker(path: str, *, libc_directory: str | None = None) -> Target:
     """Read a target off its dynamic linker; ``libc_directory`` is the linker's own if not given.
 
-    The machine is the linker's, the libc is told by its soname, the version
+    The machine is the linker's, the libc is recognised by its soname, the version
     comes out of the libc file, and of the libc's own libraries
     (``data/libraries.json``) those count that stand in the directory. Raises
     BadTarget where the file is no dynamic linker of a libc that we know, or

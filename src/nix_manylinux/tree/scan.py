@@ -74,7 +74,7 @@ def scan_tree(
     a file's place, and a folder of links a folder's (``folded``). Those into the folders
     that are given stay what they are (``passed_by``), and so does an interpreter.
     Raises BadTree for what can't be read or vanishes meanwhile. A damaged file
-    raises nothing: it is told of in ``damaged``.
+    raises nothing: it is in ``damaged``.
     """
     root = os.path.realpath(tree_root(root))
     if os.path.lexists(os.path.join(root, UNDO_LOG)):
@@ -232,7 +232,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         return any(inside(real, folder) for folder in self.adopt_except or ())
 
     def _is_kept(self, real: str, path: str) -> bool:
-        """Whether something elsewhere is in a place whose files stay; ELF files are told then."""
+        """Whether something elsewhere is where files stay; ELF files are reported then."""
         if not self._is_others(real):
             return False
         files = iter((real,))

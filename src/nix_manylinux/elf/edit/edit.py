@@ -121,7 +121,7 @@ def edit_file(
     is then found elsewhere; one that is there already is left. Raises BadElf
     for a file that contradicts the gABI, EditFailed where no layout could be
     proved safe or the file can't be written; it is then what it was before.
-    ``before_write`` is told of the edit when it is certain, and nothing is
+    ``before_write`` is called with the edit when it is certain, and nothing is
     written yet; what it raises is raised.
     """
     where = label or path

@@ -8,7 +8,7 @@ image (found from the file's end) behind it. The header of a new one takes a fre
 behind the program header table, which itself never moves (kernels before 5.18
 compute AT_PHDR from e_phoff); tables and notes that are in the way give way.
 
-Each rule below has a failure behind it; they are told where they are kept.
+Each rule below has a failure behind it; each is explained where it is kept.
 """
 
 from __future__ import annotations

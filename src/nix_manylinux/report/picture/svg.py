@@ -1,4 +1,4 @@
-"""A graph as one SVG image: standalone, readable in light and dark, told by more than colour."""
+"""A graph as one SVG image: standalone, readable in light and dark, marked by more than colour."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADLINE = 64
 _MARGIN = 28.0
 _LEGEND_ADVANCE = 7.4
 
-#: Marks beside the name, so that the origin is told without colour too.
+#: Marks beside the name, so that the origin shows without colour too.
 MARKS: dict[Outcome, str] = {
     Outcome.MISSING: "✕",
     Outcome.INCOMPATIBLE: "≠",
