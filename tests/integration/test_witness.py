@@ -74,6 +74,21 @@ def test_what_it_contradicts_is_put_back(
     assert main(["patch", str(tree), *LINKER]) == 0
 
 
+def test_install_and_patch_of_a_wheel_ask_it_too(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is installed, and no wheel written, of what it contradicts."""
+    for words, where in (("install", "--prefix"), ("patch", "--output-dir")):
+        place = tmp_path / words
+        arguments = [words, made, where, str(place), *LINKER, "--witness"]
+        with monkeypatch.context() as patch:
+            lie(patch, soname="libother.so")
+            assert main(arguments) == 1
+        assert "soname is 'libother.so' for pyelftools" in capsys.readouterr().err
+        assert not [path for path in place.rglob("*") if path.is_file()]
+        assert main(arguments) == 0
+
+
 def test_what_it_cannot_read_is_refused(tmp_path: Path) -> None:
     """Whatever pyelftools raises becomes one kind of error, with the file's name."""
     path = tmp_path / "odd.so"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Path = str | os.PathLike[str]
 
 _SHN_UNDEF, _STB_LOCAL, _STB_WEAK = 0, 0, 2
-#: Bounds that no linked file comes near: sections, and bytes of a table.
+#: Bounds that no linked file comes near: sections (pyelftools makes an object of each), and
+#: bytes of a table.
 _MAX_SECTIONS = 0xFF00
 _MAX_TABLE = 1 << 28
 _DEBUG = (".debug", ".zdebug")
