@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 def lie(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
     """Let pyelftools read something else than what is there."""
-    honest: Callable[[Any], witness.Testimony] = witness.read_testimony
-    monkeypatch.setattr(witness, "read_testimony", lambda file: replace(honest(file), **fields))
+    honest: Callable[[Any], dict[str, object]] = witness.read_testimony
+    monkeypatch.setattr(witness, "read_testimony", lambda file: {**honest(file), **fields})
 
 
 @pytest.fixture

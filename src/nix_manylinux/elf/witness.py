@@ -6,16 +6,14 @@ wanted: of what patchelf wrote always, of what our writer wrote with ``--witness
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 from nix_manylinux.base.errors import EditFailed
-from nix_manylinux.base.values import Value, field_names, replace
+from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.elf.facts import VersionNeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import IO, Any
+    from typing import IO, Any, Literal
 
     from nix_manylinux.elf.facts import ElfFacts
 
@@ -29,74 +27,45 @@ _HINT = (
 _LONGEST = 1 << 20
 
 
-class Testimony(Value):
-    """What pyelftools can say of a file too, as `ElfFacts` has it.
+def read_testimony(file: IO[bytes]) -> dict[str, object]:
+    """Read an open file with pyelftools; give what it says of the fields of `ElfFacts`.
 
-    ``executable_stack`` is None where there is no PT_GNU_STACK, ``needs`` and ``defines``
-    where no section header leads to them.
+    That is nothing of the stack without PT_GNU_STACK, and nothing of versions where no
+    section header leads to them. Raises EditFailed where it can't read the file.
     """
-
-    number: int
-    bits: int
-    endian: str
-    soname: str | None
-    needed: tuple[str, ...]
-    rpath: str | None
-    runpath: str | None
-    interpreter: str | None
-    needs: tuple[VersionNeed, ...] | None
-    defines: tuple[str, ...] | None
-    executable_stack: bool | None
-
-
-def read_testimony(file: IO[bytes]) -> Testimony:
-    """Read an open file with pyelftools; raises EditFailed where that can't read it."""
-    with _understood():
-        return _read(file)
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
     try:
-        yield
+        return _read(file)
     except Exception as error:
         # It has no one kind of error: reading on from a wrong place raises anything.
         raise EditFailed(f"pyelftools can't read it: {error!r}", hint=_HINT) from error
 
 
-def _read(file: IO[bytes]) -> Testimony:
+def _read(file: IO[bytes]) -> dict[str, object]:
     from elftools.elf.dynamic import DynamicSegment  # noqa: PLC0415  its import takes 40 ms
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
     from elftools.elf.segments import InterpSegment  # noqa: PLC0415
 
     read = ELFFile(file)
-    tags: dict[str, list[str]] = {}
-    interpreter: str | None = None
-    stack: bool | None = None
+    names: dict[str, list[str]] = {"needed": [], "soname": [], "rpath": [], "runpath": []}
+    said: dict[str, object] = {"interpreter": None}
     for segment in read.iter_segments():
         if isinstance(segment, InterpSegment):
-            interpreter = _text(segment.data()) or None  # patchelf leaves libraries a NUL
+            # patchelf has left libraries a single NUL.
+            said["interpreter"] = _text(segment.data()) or None
         elif isinstance(segment, DynamicSegment):
             for name, offset in _names(read, segment):
                 file.seek(offset)
-                tags.setdefault(name, []).append(_text(file.read(_LONGEST)))
+                names[name].append(_text(file.read(_LONGEST)))
         elif segment["p_type"] == "PT_GNU_STACK":
-            stack = bool(segment["p_flags"] & 1)
-    needs, defines = _versions(read)
+            said["executable_stack"] = bool(segment["p_flags"] & 1)
+    said["needed"] = tuple(filter(None, names.pop("needed")))
+    said.update({name: found[-1] if found else None for name, found in names.items()})
+    if read.num_sections():
+        said["needs"], said["defines"] = _versions(read)
     file.seek(18)  # e_machine as a number, whatever pyelftools calls it
-    return Testimony(
-        number=int.from_bytes(file.read(2), "little" if read.little_endian else "big"),
-        bits=read.elfclass,
-        endian="little" if read.little_endian else "big",
-        soname=tags.get("soname", [None])[-1],
-        needed=tuple(filter(None, tags.get("needed", ()))),
-        rpath=tags.get("rpath", [None])[-1],
-        runpath=tags.get("runpath", [None])[-1],
-        interpreter=interpreter,
-        needs=needs,
-        defines=defines,
-        executable_stack=stack,
-    )
+    order: Literal["little", "big"] = "little" if read.little_endian else "big"
+    said["number"] = int.from_bytes(file.read(2), order)
+    return {**said, "bits": read.elfclass, "endian": order}
 
 
 def _text(data: bytes) -> str:
@@ -131,11 +100,9 @@ def _names(
 
 def _versions(
     file: Any,  # noqa: ANN401 - an ELFFile
-) -> tuple[tuple[VersionNeed, ...] | None, tuple[str, ...] | None]:
+) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
     from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection  # noqa: PLC0415
 
-    if not file.num_sections():
-        return None, None
     needs: list[VersionNeed] = []
     defines: list[str] = []
     for section in file.iter_sections():
@@ -155,29 +122,6 @@ def _versions(
     return tuple(needs), tuple(defines)
 
 
-def expected(facts: ElfFacts, said: Testimony) -> Testimony:
-    """Say what pyelftools has to say of a file of these facts, where it says anything."""
-    return replace(
-        said,
-        number=facts.machine.number,
-        bits=facts.machine.bits,
-        endian=facts.machine.endian,
-        soname=facts.soname,
-        needed=facts.needed,
-        rpath=facts.rpath,
-        runpath=facts.runpath,
-        interpreter=facts.interpreter,
-        needs=None
-        if said.needs is None
-        else tuple(
-            replace(need, library=_shown(need.library), version=_shown(need.version))
-            for need in facts.needs
-        ),
-        defines=None if said.defines is None else tuple(map(_shown, facts.defines)),
-        executable_stack=None if said.executable_stack is None else facts.executable_stack,
-    )
-
-
 def _shown(text: str) -> str:
     """Give a version's name as pyelftools has it: what is not UTF-8 becomes U+FFFD."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -185,12 +129,17 @@ def _shown(text: str) -> str:
 
 def contradictions(file: IO[bytes], facts: ElfFacts) -> list[str]:
     """List what pyelftools reads otherwise than ``facts`` say; raises as `read_testimony`."""
-    said = read_testimony(file)
-    wanted = expected(facts, said)
+    known: dict[str, object] = {name: getattr(facts, name) for name in field_names(facts)}
+    known.update({name: getattr(facts.machine, name) for name in field_names(facts.machine)})
+    known["defines"] = tuple(map(_shown, facts.defines))
+    known["needs"] = tuple(
+        replace(need, library=_shown(need.library), version=_shown(need.version))
+        for need in facts.needs
+    )
     return [
-        f"{name} is {getattr(said, name)!r} for pyelftools, not {getattr(wanted, name)!r}"
-        for name in field_names(said)
-        if getattr(said, name) != getattr(wanted, name)
+        f"{name} is {said!r} for pyelftools, not {known[name]!r}"
+        for name, said in read_testimony(file).items()
+        if said != known[name]
     ]
 
 
