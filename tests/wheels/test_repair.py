@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.modules import python, system_sandbox
+from tests.wheels.corpus import wheel as corpus_wheel
 
 import nix_manylinux as nm
 
@@ -24,7 +25,7 @@ PACKAGES = {
     "brotli==1.1.0": ("brotli", ""),
     "cffi==2.0.0": ("_cffi_backend", "libffi-dev"),
     "greenlet==3.2.3": ("greenlet", ""),
-    "h5py==3.14.0": ("", "libhdf5-dev"),  # it imports numpy, which is not here
+    "h5py==3.14.0": ("h5py", "libhdf5-dev"),
     "lxml==6.0.0": ("lxml.etree", "libxml2-dev libxslt1-dev"),
     "lz4==4.4.4": ("lz4.frame", ""),
     "markupsafe==3.0.2": ("markupsafe._speedups", ""),
@@ -33,10 +34,13 @@ PACKAGES = {
     "psycopg2==2.9.10": ("psycopg2", "libpq-dev"),
     "pyyaml==6.0.2": ("yaml._yaml", "libyaml-dev"),
     "regex==2025.7.34": ("regex", ""),
-    "shapely==2.1.1": ("", "libgeos-dev"),
+    "shapely==2.1.1": ("shapely", "libgeos-dev"),
     "ujson==5.10.0": ("ujson", ""),
     "uwsgi==2.0.30": ("", ""),
 }
+#: Requirement -> the beginning of the name of a wheel that it imports.
+NUMPY = "numpy-2.4.6-cp311-cp311-manylinux"
+ALSO = {"h5py==3.14.0": NUMPY, "shapely==2.1.1": NUMPY}
 SYSTEM = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu")
 
 
@@ -76,7 +80,8 @@ def test_a_package_from_its_source(requirement: str, tmp_path: Path) -> None:
     assert set(done.platforms) <= set(other.stem.rpartition("-")[2].split("."))
     home = tmp_path / "in"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*command, "--prefix", str(home), done.path], check=True)
+    others = [corpus_wheel(ALSO[requirement])] if requirement in ALSO else []
+    subprocess.run([*command, "--prefix", str(home), done.path, *others], check=True)
     site = next(home.glob("lib/python3*/site-packages"))
     maps = "print([line.split()[-1] for line in open('/proc/self/maps') if '.libs/' in line])"
     code = f"import {module}\n{maps}" if module else maps
