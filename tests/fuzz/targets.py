@@ -377,7 +377,8 @@ def _loader_target(_folder: str) -> tuple[list[Seed], Verdict]:
         take = Take(data)
         libc = take.one(("glibc", "musl"))
         disk, _tree = world(take)
-        loader = Loader(make_target(disk, libc=libc), disk, hwcaps=("glibc-hwcaps/x86-64-v2",))
+        target = make_target(disk, libc=libc)
+        loader = Loader(target, disk, hwcaps=("glibc-hwcaps/x86-64-v2",))
         count = faults = 0
         for path in list(disk.files):
             process = loader.open(path)
@@ -389,7 +390,7 @@ def _loader_target(_folder: str) -> tuple[list[Seed], Verdict]:
                 assert disk.real(wanting) in paths
             told = {(fault.path, fault.name) for fault in process.faults}
             for each in process.objects:
-                for name in (*each.facts.needed, *each.facts.filters):
+                for name in target.looks_for(each.facts):
                     known = (each.path, name) in process.links
                     assert known or told or name in process.known, "a need without an end"
             count += len(paths)

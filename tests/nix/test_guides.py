@@ -83,10 +83,13 @@ class Place:
         given = nix("one").arguments
         self.version = ".".join(given["pythonVersion"].split(".")[:2])
         home = folder.parent / f"{folder.name}-home"
-        home.mkdir()
+        own = home / "bin"
+        own.mkdir(parents=True)
+        # uv's tools take no virtual environment's Python.
+        (own / "python3").symlink_to(os.path.realpath(sys.executable))
         self.environment = {
             **nix("one").environment,
-            "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+            "PATH": f"{os.path.dirname(sys.executable)}:{own}:{os.environ['PATH']}",
             "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home),
             "NIX_PATH": f"nixpkgs={nixpkgs}",
             # A user has a network: here an index is a folder, and the global registry is empty.
