@@ -165,6 +165,8 @@ def required_by(wheel: str, around: list[str], extra: list[str]) -> list[str]:
             if name in chosen:
                 continue
             fitting = [path for path in known.get(name, []) if _of(path)[1] in wanted]
+            # What comes later may want a newer one than this does.
+            fitting.sort(key=lambda path: _of(path)[1], reverse=True)
             try:
                 chosen[name] = next(iter(fitting), "") or corpus.required(f"{name}{wanted}")
             except corpus.FetchError:
