@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from itertools import islice
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
@@ -213,9 +214,10 @@ def _definitions(obj: Object) -> tuple[list[int], int]:
     """Give the offsets of all names of DT_VERDEF, and the table's size."""
     names: list[int] = []
     end = start = obj.offset_of(obj.tags[elf.DT_VERDEF]) if elf.DT_VERDEF in obj.tags else 0
-    for (at, _), versions in verdef(obj):
+    for (at, (_, _, _, count, *_)), versions in verdef(obj):
         end = max(end, at + obj.layout.verdef.size)
-        for place, (name, _) in versions:
+        # Loaders read the first name alone, tools as many as vd_cnt says.
+        for place, (name, _) in islice(versions, max(1, count)):
             names.append(name)
             end = max(end, place + obj.layout.verdaux.size)
     return names, end - start
