@@ -67,6 +67,7 @@ def test_what_is_a_leaf(name: str, source: str, is_leaf: bool, scene: Scene) -> 
         ('path = here / "lib_odd.so"', False),
         ('path = f"{here}/lib_odd.{ending}"', False),
         ('path = here / "lib_oddly.so"', True),
+        ("ctypes.CDLL(find_library('_odd'))", False),
     ],
 )
 def test_what_python_names_is_no_leaf(source: str, is_leaf: bool, scene: Scene) -> None:  # noqa: FBT001

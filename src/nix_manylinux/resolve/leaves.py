@@ -91,7 +91,9 @@ class _Sources:
                     continue
                 words = self._of(f"{tree.root}/{site}/{inner.partition('/')[0]}")
                 base = os.fsencode(inner.rpartition("/")[2])
-                if base in words or base.partition(b".so")[0] in words:
+                stem = base.partition(b".so")[0]
+                # find_library takes names without "lib" (pypdfium2's pdfium).
+                if not words.isdisjoint((base, stem, stem.removeprefix(b"lib"))):
                     return True
         return False
 
