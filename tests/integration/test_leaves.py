@@ -80,6 +80,16 @@ def test_what_python_names_is_no_leaf(source: str, is_leaf: bool, scene: Scene) 
     assert done.status == (0 if is_leaf else 1), done.stderr
 
 
+def test_what_python_names_in_the_grafts_is_no_leaf(scene: Scene) -> None:
+    """In NAME.libs, with auditwheel's hash: rtree opens its libspatialindex so."""
+    put(scene, "pkg.libs/libodd-0a1b2c3d.so.6", "libmissing.so.9")
+    (scene.home / "tree" / SITE / "pkg").mkdir()
+    (scene.home / "tree" / SITE / "pkg" / "finder.py").write_text("name = 'libodd'\n")
+    tree, target = str(scene.home / "tree"), target_options(scene.store)
+    done = command("patch", tree, *target, "--missing", "leaves", "--dry-run")
+    assert done.status == 1, done.stderr
+
+
 def test_what_others_need_is_no_leaf(scene: Scene) -> None:
     """A library that a module leads to, through others, must load; what a leaf needs need not."""
     put(scene, "pkg/m.abi3.so", "liba.so")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _TAGGED = re.compile(r"[^.]+\.(?:cpython-|abi3|pypy)[^/]*\.?so")
 #: What could be a library's name in Python's source, with or without what stands behind it.
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
+#: What auditwheel puts behind a name.
+_GRAFTED = re.compile(rb"-[0-9a-f]{8}$")
 _PLAIN = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
 
 
@@ -89,9 +91,11 @@ class _Sources:
                 inner = name.removeprefix(f"{site}/")
                 if inner == name or "/" not in inner:
                     continue
-                words = self._of(f"{tree.root}/{site}/{inner.partition('/')[0]}")
+                # What auditwheel has put into NAME.libs may be NAME's (rtree's libspatialindex).
+                package = inner.partition("/")[0].removesuffix(".libs")
+                words = self._of(f"{tree.root}/{site}/{package}")
                 base = os.fsencode(inner.rpartition("/")[2])
-                stem = base.partition(b".so")[0]
+                stem = _GRAFTED.sub(b"", base.partition(b".so")[0])
                 # find_library takes names without "lib" (pypdfium2's pdfium).
                 if not words.isdisjoint((base, stem, stem.removeprefix(b"lib"))):
                     return True
