@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 #: Name and version, and the policy that the package is built for.
 WHEELS = {
-    "orjson==3.13.0": "manylinux_2_17",
+    "orjson==3.13.0": "manylinux_2_17",  # nothing to do
+    "python_rapidjson==1.25": "manylinux_2_24",
     "numpy==1.26.4": "manylinux_2_17",
     "scipy==1.17.1": "manylinux_2_28",
     "pyside6_essentials==6.12.0": "manylinux_2_34",

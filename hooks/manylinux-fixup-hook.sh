@@ -147,7 +147,7 @@ _manylinuxFixupAutoPatchelfArguments() {
   done
   _manylinuxFixupRead items patchelfFlags || return
   if ((${#items[@]})); then
-    echo "manylinuxFixup: patchelfFlags is left out: patchelf is not used" >&2
+    echo "manylinuxFixup: patchelfFlags is left out: it is for patchelf, which is not what links here" >&2
   fi
 }
 

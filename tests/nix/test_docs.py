@@ -12,7 +12,10 @@ from tests.support.sets import STAND_INS, packages
 
 pytestmark = pytest.mark.nix
 
-FILES = [ROOT / "docs" / f"nix{part}.md" for part in ("", "-inputs", "-hooks", "-lib")]
+FILES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"nix{part}.md" for part in ("", "-inputs", "-hooks", "-lib")),
+]
 TEXT = "".join(path.read_text() for path in FILES)
 
 #: What a whole nixpkgs has and the rings lack.

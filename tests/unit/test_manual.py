@@ -35,6 +35,15 @@ def test_every_option_says_its_default() -> None:
             assert wanted in (action.help or ""), (name, action.option_strings)
 
 
+def test_the_document_has_every_option_of_patch() -> None:
+    """docs/options.md names each, in short or long."""
+    text = (SHARE.parent / "docs/options.md").read_text()
+    (patch,) = [each for name, each in each_command(make_parser("1")) if name == "patch"]
+    for action in each_option(patch):
+        named = any(f"`{word}" in text for word in action.option_strings)
+        assert named or "--help" in action.option_strings, action.option_strings
+
+
 def test_bash_completes() -> None:
     """A real bash completes a command, an option, and what an option may be."""
     script = texts()["bash"]

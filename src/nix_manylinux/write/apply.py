@@ -1,6 +1,6 @@
 """A plan carried out: every edit and every RECORD, or nothing.
 
-The only module that writes to trees. What was done is kept until
+The only way in to what writes to trees. What was done is kept until
 `AppliedPlan.close`, so that a failure, an interruption, or a check that comes
 afterwards can still put every byte back.
 """
