@@ -6,6 +6,7 @@
   fetchurl,
   fetchPypi,
   manylinuxFixupHook,
+  manylinuxInstallHook,
   nix-manylinux,
 }:
 {
@@ -134,24 +135,22 @@ let
       format = "other";
       srcs = map fetch entries;
       dontUnpack = true;
-      dontBuild = true;
-      nativeBuildInputs = [ manylinuxFixupHook ];
+      # All in one call: it knows a file that several of them bring.
+      buildPhase = ''
+        mkdir dist
+        for wheel in $srcs; do
+          ln -s "$wheel" "dist/$(stripHash "$wheel")"
+        done
+      '';
+      nativeBuildInputs = [
+        manylinuxInstallHook
+        manylinuxFixupHook
+      ];
       dependencies = map (name: final.${name}) (
         lib.unique (lib.filter (name: !lib.elem name names) (each "dependencies"))
       );
       buildInputs =
         lib.unique (lib.concatMap librariesOf entries ++ lib.concatMap policyLibraries entries);
-      installPhase = ''
-        runHook preInstall
-        for wheel in $srcs; do
-          # A file of the store is called by its hash, too.
-          work=$(mktemp -d)
-          cp "$wheel" "$work/$(stripHash "$wheel")"
-          PYTHONPATH=${python.pythonOnBuildForHost.pkgs.installer}/${python.sitePackages} \
-            ${python.pythonOnBuildForHost.interpreter} -m installer --prefix "$out" "$work"/*.whl
-        done
-        runHook postInstall
-      '';
       manylinuxFixupFlags = flags;
       postFixup = dropSharedBytecode;
       dontCheckRuntimeDeps = true;
@@ -226,6 +225,9 @@ let
     extraLibs:
     python.buildEnv.override {
       inherit extraLibs;
+      # Wheels bring the same file, stray ones too (tests/__init__.py, LICENSE), and
+      # installers take that. The build says which one it took.
+      ignoreCollisions = true;
       # Whatever the parts said: the whole has to load. What is in bin are buildEnv's
       # own wrappers; the programs behind them were checked where they lie.
       postBuild = ''

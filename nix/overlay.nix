@@ -50,6 +50,7 @@ final: prev: {
       fetchurl
       fetchPypi
       manylinuxFixupHook
+      manylinuxInstallHook
       nix-manylinux
       ;
     pkgs = final;

@@ -95,13 +95,15 @@ let
           manylinuxFixupFlags = [ "--missing=leaves" ] ++ old.manylinuxFixupFlags or [ ];
         }
         // lib.optionalAttrs (wheels != [ ]) {
-          # All that lies in dist is installed.
+          # In one call: it knows a file that several of them bring.
+          nativeBuildInputs = old.nativeBuildInputs or [ ] ++ [ pkgs.manylinuxInstallHook ];
           preInstall = ''
             ${old.preInstall or ""}
             for wheel in ${toString wheels}; do
               ln -s "$wheel" "dist/$(stripHash "$wheel")"
             done
           '';
+          installPhase = "manylinuxInstallPhase";
         }
       );
 in

@@ -77,12 +77,15 @@ def locked(tmp_path_factory: pytest.TempPathFactory, nix: Nix) -> dict[str, str]
         MadeWheel(name="torchlike", tag=TAG, metadata=metadata("torchlike", "nvidia-cudnn"), files={
             "torchlike/__init__.py": CALLER.format(file="_C.so").encode(),
             "torchlike/_C.so": answer.read_bytes(), "torchlike/lib/libtorch.so": torch.read_bytes(),
-            "torchlike/plugins/libplugin.so": plugin.read_bytes()}),
+            "torchlike/plugins/libplugin.so": plugin.read_bytes(),
+            # The two are installed as one, and pip takes a file that both bring.
+            "nvidia/__init__.py": b""}),
         MadeWheel(name="aa", tag=TAG, metadata=metadata("aa", "nvidia-cublas", "pure"), files={
             "aa/__init__.py": CALLER.format(file="_aa.so").encode(),
-            "aa/_aa.so": user.read_bytes()}),
+            "aa/_aa.so": user.read_bytes(), "tests/__init__.py": b"of_aa = 1\n"}),
+        # Many wheels bring a stray file that another one has, too, and differently.
         MadeWheel(name="pure", tag="py3-none-any", metadata=metadata("pure"),
-            files={"pure.py": b"x = 1\n"}),
+            files={"pure.py": b"x = 1\n", "tests/__init__.py": b"of_pure = 1\n"}),
     ]  # fmt: skip
     text = ""
     for each in made:

@@ -1,7 +1,11 @@
-"""Sets of pyproject.nix under our overlay: in small, and a real uv.lock by the real uv2nix."""
+"""Sets of pyproject.nix under our overlay: in small, and a real uv.lock by the real uv2nix.
+
+The same lock by our own set: PySide6 with its three wheels, and nothing written by hand.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +17,9 @@ import pytest
 from tests.nix.test_packages import run
 from tests.wheels.choose import fitting
 
+from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.toml import parse_toml
+from nix_manylinux.target.place import Place
 
 if TYPE_CHECKING:
     from tests.support.rings import Nix
@@ -63,6 +69,7 @@ def test_the_whole_is_checked(nix: Nix) -> None:
 IMPORTS = """
 import numpy, lxml.etree
 import PySide6.QtWidgets as q
+import PySide6.QtCharts, PySide6.QtMultimedia, PySide6.QtNfc, PySide6.QtQuick3D
 q.QApplication(["-", "-platform", "offscreen"])
 assert numpy.arange(4).sum() == 6
 """
@@ -73,7 +80,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Lock a project with uv, and fetch its wheels; gives Nix arguments."""
     folder = tmp_path_factory.mktemp("project")
     wheels = folder.parent / f"{folder.name}-wheels"
-    wanted = ["numpy", "lxml", "PySide6_Essentials", "ruff"]
+    wanted = ["numpy", "lxml", "PySide6_Addons", "ruff"]
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "all"\nversion = "1"\nrequires-python = "==3.11.*"\n'
         f"dependencies = {wanted}\n[tool.uv]\npackage = false\n".replace("'", '"')
@@ -96,6 +103,21 @@ def test_the_real_uv2nix(nix: Nix, locked: dict[str, str]) -> None:
     assert run(nix, f"{path}/bin/python3", IMPORTS, HOME="/")
     done = subprocess.run([f"{path}/bin/ruff", "--version"], capture_output=True, check=True)
     assert done.stdout.startswith(b"ruff ")
+
+
+@pytest.mark.asked_for("NIX_MANYLINUX_NIXPKGS")
+def test_the_same_lock_by_our_own_set(nix: Nix, locked: dict[str, str], tmp_path: Path) -> None:
+    """`lock` and manylinuxLockedPackages, of the same uv.lock: two commands, nothing by hand."""
+    lock = make_lock(
+        os.path.join(locked["project"], "uv.lock"),
+        [Place(python=nix.python.removeprefix("python"), system="x86_64-linux")],
+        cache=str(tmp_path),
+        environment={**os.environ, "PIP_FIND_LINKS": locked["lockWheels"]},
+    )
+    (tmp_path / "lock.json").write_text(json.dumps(lock.value))
+    arguments = {"lock": str(tmp_path / "lock.json"), "lockWheels": locked["lockWheels"]}
+    path = nix.build("locked.set.env", **arguments).path
+    assert run(nix, f"{path}/bin/python3", IMPORTS, HOME="/")
 
 
 @pytest.mark.asked_for("NIX_MANYLINUX_UV2NIX")

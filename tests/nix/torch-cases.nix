@@ -60,6 +60,8 @@ let
       library torchlike/_C.so 'int torch(void); int answer(void) { return torch(); }' \
         -L"$wheel/torchlike/lib" -l:libtorch_cuda.so -Wl,--allow-shlib-undefined \
         -Wl,-rpath,'$ORIGIN/lib'
+      # The same as in the others: installers take a file that several bring.
+      mkdir -p "$wheel/nvidia" && touch "$wheel/nvidia/__init__.py"
       cat > "$wheel/torchlike/__init__.py" <<'PY'
       import ctypes, os
       answer = ctypes.CDLL(os.path.join(os.path.dirname(__file__), "_C.so"), os.RTLD_NOW).answer()
@@ -97,6 +99,7 @@ let
         packages.cudnn
       ];
       manylinuxDriverLibs = [ "${driver}/lib" ];
+      pythonNamespaces = [ "nvidia" ];
       pythonImportsCheck = [ "torchlike" ];
     };
   };

@@ -103,6 +103,11 @@ let
         "libbrotlicommon.so.1"
       ];
       libkrb5 = package "libkrb5-host" [ "libgssapi_krb5.so.2" ];
+      bzip2 = package "bzip2-host" [ "libbz2.so.1" ];
+      libdrm = package "libdrm-host" [ "libdrm.so.2" ];
+      libxrandr = package "libxrandr-host" [ "libXrandr.so.2" ];
+      libpulseaudio = package "libpulseaudio-host" [ "libpulse.so.0" ];
+      pcsclite = package "pcsclite-host" [ "libpcsclite.so.1" ];
       # Only called: half a gigabyte is not worth a copy. The host's Python.h is beside the
       # headers of its libc, which come behind zig's.
       zig = final.runCommand "zig-host" { meta.mainProgram = "zig"; } ''

@@ -291,17 +291,26 @@ let
         '';
       symlinkJoin = { name, paths, ... }: final.buildEnv { inherit name paths; };
 
-      # Folders become folders, files become links: as nixpkgs' buildEnv has it.
+      # Folders become folders, files become links, and two files of one name must be
+      # equal: as nixpkgs' buildEnv has it.
       buildEnv =
         {
           name,
           paths,
           postBuild ? "",
+          ignoreCollisions ? false,
           ...
         }:
-        runCommand name { } ''
+        runCommand name { inherit ignoreCollisions; } ''
           mkdir -p $out
           for path in ${lib.concatMapStringsSep " " toString paths}; do
+            (cd $path && find -L . -type f -not -path './nix-support/*') > files
+            while read -r file; do
+              if [ -z "$ignoreCollisions" ] && [ -e "$out/$file" ] && ! cmp -s "$path/$file" "$out/$file"; then
+                echo "error: collision between $path/$file and $(readlink -f "$out/$file")" >&2
+                exit 1
+              fi
+            done < files
             cp -rsn $path/. $out/
             chmod -R u+w $out
           done

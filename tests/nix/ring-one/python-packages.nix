@@ -72,6 +72,19 @@ let
     fi
   '';
 
+  namespacesHook = hook "namespaces-hook" ''
+    namespacesPhase() {
+      local namespace
+      for namespace in ''${pythonNamespaces[@]}; do
+        rm -f "$out/${sitePackages}/$namespace/__init__.py"
+        rm -f "$out/${sitePackages}/$namespace"/__pycache__/__init__*
+      done
+    }
+    if [[ -n "''${pythonNamespaces[*]-}" ]]; then
+      postFixupHooks+=(namespacesPhase)
+    fi
+  '';
+
   # Scripts find their packages by themselves, and RECORD's row of them is stale.
   wrapHook = hook "wrap-python-hook" ''
     wrapPythonPrograms() {
@@ -131,6 +144,7 @@ let
       ++ lib.optional (format == "wheel") wheelUnpackHook
       ++ lib.optional (format == "pyproject") backendBuildHook
       ++ lib.optional (format != "other") installHook
+      ++ [ namespacesHook ]
       ++ lib.optional (pkgs.stdenv.buildPlatform == pkgs.stdenv.hostPlatform) importsCheckHook
       ++ lib.optional withDist outputDistHook
       ++ attrs.nativeBuildInputs or [ ]

@@ -124,9 +124,11 @@ let
       {
         extraLibs ? [ ],
         python ? self,
+        ignoreCollisions ? false,
         ...
       }:
       pkgs.buildEnv {
+        inherit ignoreCollisions;
         name = "python3-env";
         paths = packages.requiredPythonModules extraLibs ++ [ self ];
         # Programs, not scripts: the interpreter takes the name that it is called
