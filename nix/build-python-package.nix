@@ -53,6 +53,25 @@ let
       refuse attrs "no wheel of this format can be installed: ${reason}"
         "Take a wheel that was built for this platform, with its format, or build from source.";
 
+  # The wheel, if it is of the version that the package calls itself: installers
+  # and whatever reads the metadata see the wheel's own.
+  requireVersion =
+    attrs: src:
+    let
+      wheel = manylinux.parseWheelName (src.name or src);
+      version = attrs.version or null;
+    in
+    if
+      wheel == null || !builtins.isString version || manylinux.versionAgrees version wheel.version
+    then
+      src
+    else
+      throw ''
+        nix-manylinux: ${labelOf attrs}: version = "${version}", and the wheel is of ${wheel.version}: ${wheel.file}.
+          Write `version = "${wheel.version}";`, or take the wheel of ${version}: `nix-manylinux expr ${
+            attrs.pname or wheel.distribution
+          }==${version} --python-version ${python.pythonVersion}` finds it.'';
+
   # The wheel, if its name says that it can be installed here.
   requireWheel =
     attrs: format: src:
@@ -88,19 +107,31 @@ let
         lib.replaceStrings [ "." ] [ "_" ] floor
       }";`.''
     else
-      src;
+      requireVersion attrs src;
 
-  expand =
+  # The systems that a wheel is for, so that a list of packages is without it on
+  # others. What else keeps it off is told by `src`, as by nixpkgs' `disabled`.
+  platformsOf =
     attrs:
     let
+      found = builtins.tryEval (manylinux.parseWheelName (attrs.src.name or attrs.src));
+      wheel = if found.success then found.value else null;
+      systems =
+        if !(attrs ? src) || wheel == null then [ null ] else map manylinux.systemOf wheel.platforms;
+    in
+    if lib.elem null systems then lib.platforms.linux else lib.unique systems;
+
+  expand =
+    isOverridden: attrs:
+    let
       format = manylinux.parseFormat attrs.format;
-      isOurs =
-        if manylinux.isMisspeltFormat attrs.format then
-          throw ''
-            nix-manylinux: ${labelOf attrs}: format = "${attrs.format}" is misspelt.
-              The formats are "manylinux1", "manylinux2010", "manylinux2014", "manylinux_X_Y" (X_Y is the glibc version, as in "manylinux_2_28") and "musllinux_X_Y", without an architecture.''
-        else
-          format != null;
+      isMisspelt = manylinux.isMisspeltFormat attrs.format;
+      # Of our kind, so that name and meta evaluate; what is built does not.
+      isOurs = format != null || isMisspelt;
+      misspelt = throw ''
+        nix-manylinux: ${labelOf attrs}: format = "${attrs.format}" is misspelt.
+          The formats are "manylinux1", "manylinux2010", "manylinux2014", "manylinux_X_Y" (X_Y is the glibc version, as in "manylinux_2_28") and "musllinux_X_Y", without an architecture.'';
+      require = value: if isMisspelt then misspelt else requirePlatform attrs format value;
       # stdenv would strip and shrink again what patchManylinuxWheel has done.
       isPatched = attrs.format == "wheel" && attrs.src.isManylinuxPatched or false;
     in
@@ -109,11 +140,11 @@ let
       format = if isOurs then "wheel" else attrs.format;
       nativeBuildInputs =
         attrs.nativeBuildInputs or [ ]
-        ++ lib.optional isOurs (requirePlatform attrs format manylinuxFixupHook)
+        ++ lib.optional isOurs (require manylinuxFixupHook)
         ++ lib.optional (isOurs && installsHere) manylinuxInstallHook;
       buildInputs =
         attrs.buildInputs or [ ]
-        ++ lib.optionals isOurs (
+        ++ lib.optionals (format != null) (
           pythonManylinuxPackages.${format.policy}
             or pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name}
         )
@@ -121,22 +152,42 @@ let
       dontStrip = attrs.dontStrip or (if isOurs || isPatched then true else null);
       dontPatchELF = attrs.dontPatchELF or (if isPatched then true else null);
       meta =
-        lib.optionalAttrs isOurs { sourceProvenance = [ lib.sourceTypes.binaryNativeCode ]; }
+        lib.optionalAttrs (format != null) {
+          sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
+          platforms = platformsOf attrs;
+        }
         // attrs.meta or { };
     }
     // lib.optionalAttrs (attrs ? src) {
       src =
-        if isOurs then requirePlatform attrs format (requireWheel attrs format attrs.src) else attrs.src;
+        if isOurs then
+          require (requireWheel attrs format attrs.src)
+        else if isPatched then
+          requireVersion attrs attrs.src
+        else
+          attrs.src;
     }
     # nixpkgs takes one of the two; overriding a source package adds the other.
     // lib.optionalAttrs (attrs ? pyproject) {
-      pyproject = if isOurs then null else attrs.pyproject;
+      pyproject =
+        if !isOurs then
+          attrs.pyproject
+        else if isOverridden || attrs.pyproject == null then
+          null
+        else
+          throw ''
+            nix-manylinux: ${labelOf attrs}: format = "${attrs.format}" and `pyproject` exclude each other.
+              A wheel is installed as it is: drop `pyproject`. To build from source, drop `format`.'';
     };
 
   # Without a `format` there is nothing of ours to do.
-  expandSet = attrs: if attrs ? format then expand attrs else attrs;
+  expandSet = isOverridden: attrs: if attrs ? format then expand isOverridden attrs else attrs;
   expandArgs =
-    args: if lib.isFunction args then finalAttrs: expandSet (args finalAttrs) else expandSet args;
+    isOverridden: args:
+    if lib.isFunction args then
+      finalAttrs: expandSet isOverridden (args finalAttrs)
+    else
+      expandSet isOverridden args;
 
   # newArgs as overridePythonAttrs takes it: a set, a function of the old
   # arguments, or (finalAttrs: old: { ... }), over arguments in either form.
@@ -167,11 +218,11 @@ let
       args // over null args;
 
   # What nixpkgs' own makeOverridablePythonPackage does, over arguments that
-  # are not expanded yet.
+  # are not expanded yet. `build` is told whether they are what somebody wrote down.
   overridable =
-    build: args:
+    build: isOverridden: args:
     let
-      overridePythonAttrs = newArgs: overridable build (overrideWith newArgs args);
+      overridePythonAttrs = newArgs: overridable build true (overrideWith newArgs args);
       # What a package calls itself has our way of overriding, not nixpkgs' own. To
       # put that into the package would make each derivation twice.
       known = finalAttrs: {
@@ -179,7 +230,7 @@ let
           inherit overridePythonAttrs;
         };
       };
-      result = build (
+      result = build isOverridden (
         if lib.isFunction args then finalAttrs: args (finalAttrs // known finalAttrs) else args
       );
     in
@@ -187,7 +238,8 @@ let
       let
         package = result // {
           inherit overridePythonAttrs;
-          overrideAttrs = newArgs: overridable (args': (build args').overrideAttrs newArgs) args;
+          overrideAttrs =
+            newArgs: overridable (is: args': (build is args').overrideAttrs newArgs) isOverridden args;
           # Beside the derivation, whose hash doesn't know of it.
           manylinuxWheel = buildManylinuxWheel { inherit package; };
         };
@@ -200,7 +252,7 @@ let
 
   wrap =
     build:
-    mirror build (overridable (args: build (expandArgs args)))
+    mirror build (overridable (isOverridden: args: build (expandArgs isOverridden args)) false)
     // lib.optionalAttrs (build ? override) {
       override = mirror build.override (newArgs: wrap (build.override newArgs));
     };

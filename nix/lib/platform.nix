@@ -110,6 +110,38 @@ rec {
     else
       null;
 
+  # systemOf :: string -> null | string
+  #
+  # What Nix calls the machine of a platform tag ("x86_64-linux"); null for "any"
+  # and for what is no machine of nixpkgs with Linux.
+  systemOf =
+    tag:
+    let
+      parsed = parsePlatformTag tag;
+      spelt = {
+        armv8l = "armv7l";
+        ppc64le = "powerpc64le";
+        ppc64 = "powerpc64";
+      };
+      known = [
+        "aarch64"
+        "armv6l"
+        "armv7l"
+        "i686"
+        "loongarch64"
+        "powerpc64"
+        "powerpc64le"
+        "riscv64"
+        "s390x"
+        "x86_64"
+      ];
+      name = spelt.${parsed.arch} or parsed.arch;
+    in
+    if parsed == null || parsed.arch == null || !builtins.elem name known then
+      null
+    else
+      "${name}-linux";
+
   # platformTags :: { arch, libc, libcVersion } -> [ string ]
   #
   # All platform tags that a system takes, the best first, as

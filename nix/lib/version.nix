@@ -106,6 +106,27 @@ in
     else
       compareKeys x.order y.order;
 
+  # versionAgrees :: string -> string -> bool
+  #
+  # Whether a package may call itself `version` that is made from a wheel whose
+  # name says `wheelVersion`: equal by PEP 440, the wheel's local part named or
+  # not. What PEP 440 doesn't know (0-unstable-2024-01-01) agrees with all.
+  versionAgrees =
+    version: wheelVersion:
+    let
+      said = key version;
+      # A wheel's name writes "-" as "_".
+      found = key (builtins.replaceStrings [ "_" ] [ "-" ] wheelVersion);
+      withoutLocal = order: text.take 4 order;
+      hasLocal = builtins.elemAt said.order 4 != [ ];
+    in
+    if said == null || found == null then
+      true
+    else if hasLocal then
+      said.order == found.order
+    else
+      withoutLocal said.order == withoutLocal found.order;
+
   # isPrerelease :: string -> bool
   #
   # Whether an installer passes it over while there is a final release.

@@ -97,6 +97,11 @@ let
     }
   );
 
+  misspelt = unfit.overridePythonAttrs { format = "manylinux2020"; };
+  # The places that a wheel with these tags, or a src of one's own, leaves.
+  placesOf = src: (short.overridePythonAttrs { inherit src; }).meta.platforms;
+  unfitElsewhere = short.overridePythonAttrs { src = wheel "demo-1.0-py3-none-manylinux1_s390x.whl"; };
+
   patched = derivation {
     name = file;
     system = "x86_64-linux";
@@ -150,6 +155,40 @@ in
   testNameAndMetaOfAWheelThatDoesNotFit = {
     expr = [ (lib.hasSuffix "demo-1.0" unfit.name) unfit.meta.description (builtins.tryEval unfit.drvPath).success ];
     expected = [ true "still there" false ];
+  };
+  testNameAndMetaOfAMisspeltFormat = {
+    expr = [ (lib.hasSuffix "demo-1.0" misspelt.name) misspelt.meta.description (builtins.tryEval misspelt.drvPath).success ];
+    expected = [ true "still there" false ];
+  };
+  testPlatformsAreThoseOfTheWheel = {
+    expr = [
+      (placesOf (wheel "demo-1.0-py3-none-manylinux1_s390x.whl"))
+      (placesOf (wheel "demo-1.0-py3-none-manylinux2014_x86_64.manylinux2014_aarch64.whl"))
+      (placesOf (wheel "demo-1.0-py3-none-any.whl") == lib.platforms.linux)
+      (placesOf (throw "none of the files fits") == lib.platforms.linux)
+      (short.overridePythonAttrs { meta.platforms = [ "x86_64-linux" ]; }).meta.platforms
+    ];
+    expected = [
+      [ "s390x-linux" ]
+      [ "x86_64-linux" "aarch64-linux" ]
+      true
+      true
+      [ "x86_64-linux" ]
+    ];
+  };
+  testAvailableWhereTheWheelIsFor = {
+    # The small set knows nothing of availability.
+    expr = [ (short.meta.available or true) (unfitElsewhere.meta.available or false) ];
+    expected = [ true false ];
+  };
+  # A package of sources turns into its wheel; who writes both is told.
+  testPyprojectBesideAFormat = {
+    expr = map (package: (builtins.tryEval package.drvPath).success) [
+      (buildPythonPackage (base // { inherit format; pyproject = true; }))
+      (buildPythonPackage (base // { inherit format; pyproject = null; }))
+      ((buildPythonPackage source).overridePythonAttrs { inherit format src; })
+    ];
+    expected = [ false true true ];
   };
   # The build looks at the wheel's own tags: evaluation has no more to say here.
   testOverrideAttrsGoesRoundEvaluation = {

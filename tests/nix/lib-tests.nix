@@ -137,6 +137,67 @@ in
       };
     };
 
+  systemOf.testTagsOfMachines = {
+    expr = map manylinux.systemOf [
+      "manylinux_2_17_x86_64"
+      "manylinux2014_ppc64le"
+      "musllinux_1_2_armv7l"
+      "linux_riscv64"
+      "any"
+      "win_amd64"
+      "manylinux_2_17_vax"
+    ];
+    expected = [ "x86_64-linux" "powerpc64le-linux" "armv7l-linux" "riscv64-linux" null null null ];
+  };
+
+  versionAgrees =
+    let
+      disagreeing = builtins.filter (
+        pair: !manylinux.versionAgrees (head pair) (builtins.elemAt pair 1)
+      );
+    in
+    {
+      testSpellingsOfOneVersion = {
+        expr = disagreeing [
+          [ "1.0" "1.0.0" ]
+          [ "v1.0" "1" ]
+          [ "1.0-RC.1" "1.0rc1" ]
+          [ "1.0-1" "1.0_1" ]
+          [ "1.0-1" "1.0.post1" ]
+          [ "2.0-dev3" "2.0.dev3" ]
+          [ "1!1.0" "1!1.0.0" ]
+          [ "2.13.0" "2.13.0+cpu" ]
+          [ "2.13.0+cpu.1" "2.13.0+cpu_1" ]
+        ];
+        expected = [ ];
+      };
+      testWhatPep440DoesNotKnow = {
+        expr = disagreeing [
+          [ "0-unstable-2024-01-01" "1.0" ]
+          [ "1.0-unstable-2024-01-01" "1.0.dev3" ]
+          [ "nightly" "1.0" ]
+          [ "1.0" "2004d" ]
+        ];
+        expected = [ ];
+      };
+      testOthers =
+        let
+          pairs = [
+            [ "9.9.9" "6.1.3" ]
+            [ "1.0" "1.0.post1" ]
+            [ "1.0" "1.0rc1" ]
+            [ "1.0.dev1" "1.0" ]
+            [ "1.0" "1!1.0" ]
+            [ "2.13.0+cpu" "2.13.0" ]
+            [ "2.13.0+cpu" "2.13.0+cu128" ]
+          ];
+        in
+        {
+          expr = disagreeing pairs;
+          expected = pairs;
+        };
+    };
+
   isPrerelease.testByPep440 = {
     expr = map manylinux.isPrerelease [ "1.0" "1.0rc1" "1.0.dev3" "1.0.post1" "1.0+cpu" "nonsense" ];
     expected = [ false true true false false false ];

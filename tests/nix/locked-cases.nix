@@ -22,7 +22,9 @@ in
   overridden = make {
     overrides = final: prev: {
       aa = prev.aa.overridePythonAttrs (old: {
-        version = "${old.version}.dev1";
+        passthru = old.passthru // {
+          mine = "${old.pname} ${old.version}";
+        };
       });
     };
   };

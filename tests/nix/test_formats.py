@@ -98,6 +98,27 @@ REFUSED = {
         THREADED,
         r"it is for builds with a GIL \(cp313-cp313\), and this is CPython 3\.13t",
     ),
+    "another version": (
+        '{ version = "9.9.9"; format = "manylinux1"; src = wheel "py3-none-manylinux1_${arch}"; }',
+        "",
+        (
+            r'version = "9\.9\.9", and the wheel is of 1\.0: demo-1\.0-py3-\S+\.whl\.\s+Write'
+            r' `version = "1\.0";`, or take the wheel of 9\.9\.9: `nix-manylinux expr demo==9'
+        ),
+    ),
+    "another version of a patched wheel": (
+        (
+            '{ version = "9.9.9"; format = "wheel"; src = { name = "demo-1.0-py3-none-any.whl";'
+            ' outPath = wheel "py3-none-any"; isManylinuxPatched = true; }; }'
+        ),
+        "",
+        r'version = "9\.9\.9", and the wheel is of 1\.0',
+    ),
+    "a format beside pyproject": (
+        '{ pyproject = true; format = "manylinux2014"; src = wheel "py3-none-any"; }',
+        "",
+        r'format = "manylinux2014" and `pyproject` exclude each other',
+    ),
     "a source archive": (
         '{ format = "manylinux2014"; src = builtins.toFile "demo-1.0.tar.gz" ""; }',
         "",
@@ -118,8 +139,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("function", ["buildPythonPackage", "buildPythonApplication"])
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals(case: str, function: str) -> None:
+def test_refusals(case: str, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wheel that can't be installed is refused while evaluating: which, why, what would fit."""
+    # meta.platforms are the wheel's own: nixpkgs would speak first.
+    monkeypatch.setenv("NIXPKGS_ALLOW_UNSUPPORTED_SYSTEM", "1")
     attrs, python, message = REFUSED[case]
     with pytest.raises(NixFailed, match=rf"(?s)nix-manylinux: demo.*{message}"):
         build(attrs, function=function, python=python)

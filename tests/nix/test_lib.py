@@ -270,6 +270,7 @@ def test_no_name_makes_it_throw() -> None:
             (l.parseFormat file) (l.isMisspeltFormat file) (l.parsePlatformTag file)
             (l.wheelFits {{ inherit python file; }}) (l.whyUnfit {{ inherit python file; }})
             (l.compareVersions file "1.0") (l.isPrerelease file)
+            (l.versionAgrees file "1.0") (l.versionAgrees "1.0" file)
             (l.normalizeName file) (l.distributionNames file)
           ]) names;
           chosen = l.selectWheel {{
