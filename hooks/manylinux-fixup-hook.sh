@@ -3,13 +3,14 @@
 # its inputs. Bash gathers and calls here, every decision is the command's.
 # docs/nix-hooks.md lists the variables and functions.
 
-# Libraries are gathered for the platform that the package is for. From any
-# other place than nativeBuildInputs there would be none, and an unpatched
-# package would pass for a patched one.
-if [[ "${hostOffset:--1} ${targetOffset:-0}" != "-1 0" ]]; then
+# Libraries are gathered for the platform that the package is for: a build that
+# has the hook among that platform's inputs would start a command that may be for
+# another machine. A shell has one platform, and `nix-shell -p` puts all that it is
+# given into buildInputs. An `exit` here would end the shell.
+if [[ "${hostOffset:--1} ${targetOffset:-0}" != "-1 0" && -z ${IN_NIX_SHELL-} ]]; then
   echo "manylinuxFixupHook: ERROR: found among the inputs of another platform (offsets ${hostOffset-} and ${targetOffset-})" >&2
-  echo "  It belongs in nativeBuildInputs, not in buildInputs: from there it sees no library to link to." >&2
-  exit 1
+  echo "  It belongs in nativeBuildInputs, not in buildInputs: what it runs is for the machine that builds." >&2
+  return 1
 fi
 
 # The hook of the top level and that of a Python set may meet in one build.
@@ -86,7 +87,8 @@ _manylinuxFixupGather() {
   done
 }
 
-addEnvHooks "${targetOffset:-0}" _manylinuxFixupGather
+# Those of buildInputs, whatever list the hook itself is in.
+addEnvHooks 0 _manylinuxFixupGather
 
 # _manylinuxFixupRead ARRAY NAME: the list attribute NAME. It is an array with
 # __structuredAttrs, and without a string that the shell splits as stdenv does.

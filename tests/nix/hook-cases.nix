@@ -253,4 +253,12 @@ in
     buildInputs = [ pkgs.nest ];
     strictDeps = true;
   };
+  # As `nix-shell -p manylinuxFixupHook nest` has it.
+  shellOfPackages = pkgs.stdenv.mkDerivation {
+    name = "shell";
+    buildInputs = [
+      manylinuxFixupHook
+      pkgs.nest
+    ];
+  };
 }

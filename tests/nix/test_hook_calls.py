@@ -245,16 +245,20 @@ def test_by_hand_needs_a_path_that_is_there(nix: Nix, case: str, message: str) -
     assert f"manylinuxFixup: ERROR: {message}" in nix.fails(f"hook.{case}")
 
 
+@pytest.mark.parametrize("case", ["shell", "shellOfPackages"])
 @pytest.mark.parametrize("way", ["nix-shell", "nix develop"])
-def test_the_function_works_in_a_shell(nix: Nix, tmp_path: Path, way: str) -> None:
-    """In a development shell `manylinuxFixup .venv` calls the command with the shell's inputs."""
+def test_the_function_works_in_a_shell(nix: Nix, tmp_path: Path, way: str, case: str) -> None:
+    """In a shell `manylinuxFixup .venv` calls the command with the shell's inputs.
+
+    Those of mkShell, and those of `nix-shell -p`, where the hook is a build input, too.
+    """
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "pyvenv.cfg").touch()
     script = f"export out={tmp_path}; manylinuxFixup .venv"
     if way == "nix-shell":
-        nix.shell("hook.shell", script, str(tmp_path))
+        nix.shell(f"hook.{case}", script, str(tmp_path))
     else:
-        text = nix.development_environment("hook.shell")
+        text = nix.development_environment(f"hook.{case}")
         (tmp_path / "environment").write_text(f"{text}\n{script}\n")
         subprocess.run(["bash", "environment"], check=True, cwd=tmp_path)
     (call,) = calls(Built(path=str(tmp_path), log=""))
