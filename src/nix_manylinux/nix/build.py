@@ -7,6 +7,8 @@ import os
 from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.references import find_nix
+from nix_manylinux.resolve.plan import Problem
+from nix_manylinux.resolve.rules import KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +21,18 @@ if TYPE_CHECKING:
 def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[str]:
     """List the attributes of nixpkgs, outputs included, that have what is missing in a plan.
 
-    What a plan has waived counts too. Those in ``tried`` are left out, and what is unfree,
+    What a plan has waived counts too, and what was linked earlier: libraries of two nixpkgs
+    need not work together. Those in ``tried`` are left out, and what is unfree,
     insecure or another language's: nobody has asked for that.
     """
     adviser = Adviser(table, plan.trees)
-    problems, _ = without_choices((*plan.missing, *plan.waived), adviser)
+    linked = [
+        Problem(name=r.name.rpartition("/")[2], wanted_by=(each.file.label,))
+        for each in plan.files
+        for r in each.resolutions
+        if r.reason == KEPT
+    ]
+    problems, _ = without_choices((*plan.missing, *plan.waived, *linked), adviser)
     found = [adviser.advise(*problem.names) for problem in problems]
     names = (each.installable for each in found if each.may_be_taken)
     return sorted({name for name in names if name not in tried})

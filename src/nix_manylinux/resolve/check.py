@@ -15,6 +15,7 @@ from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.simulation import Problems
 from nix_manylinux.tree.index import TreeIndex, inside
+from nix_manylinux.tree.roots import nix_store
 from nix_manylinux.tree.scripts import is_strange_to_nix
 
 TYPE_CHECKING = False
@@ -100,7 +101,7 @@ class _Checker:
 
     def _check_scripts(self) -> None:
         """Warn of scripts whose interpreter isn't there, or not where Nix alone rules."""
-        store = os.environ.get("NIX_STORE", "/nix/store")
+        store = nix_store()
         pure = self.target.dynamic_linker.startswith(f"{store}/")
         roots = tuple(f"{tree.root}/" for tree in self.trees)
         for label, by in (script for tree in self.trees for script in tree.scripts):

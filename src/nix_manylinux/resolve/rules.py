@@ -7,6 +7,7 @@ wins, and what did not fit is reported when nothing did.
 from __future__ import annotations
 
 import os
+from itertools import chain
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf.facts import ElfKind
@@ -15,6 +16,7 @@ from nix_manylinux.resolve.faults import version_reason
 from nix_manylinux.resolve.plan import Outcome, Resolution
 from nix_manylinux.target.policy import version_number
 from nix_manylinux.tree.index import inside
+from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Said of a library that rule 7 found: nothing but its name speaks for it.
 OTHER_WHEEL = "found in a wheel that neither the file nor its metadata names"
+#: Said of a library that rule 8 found: an earlier patch has led the file to it.
+KEPT = "linked already"
 
 
 class Resolver:
@@ -84,7 +88,10 @@ class Resolver:
                 return kept
             wanted = name.rpartition("/")[2]
         unfit: list[tuple[bool, str]] = []
-        for outcome, path, note in self._in_order(tree, file, wanted):
+        candidates = self._in_order(tree, file, wanted)
+        if in_store(name) and self.disk.exists(name):  # a pin of an earlier run
+            candidates = chain(candidates, [(Outcome.LIBRARY, name, KEPT)])
+        for outcome, path, note in candidates:
             reason, hard = self._unfitness(file.facts, name, path)
             if not reason:
                 return Resolution(name=name, outcome=outcome, path=path or None, reason=note)
@@ -154,6 +161,16 @@ class Resolver:
         if name not in self.options.provided_later:
             under_others = self.libraries.with_soname(name)
             yield from ((Outcome.LIBRARY, found, "") for found in under_others)
+        yield from ((Outcome.LIBRARY, found, KEPT) for found in self._linked(path, file, name))  # 8
+
+    def _linked(self, path: str, file: TreeFile, name: str) -> Iterator[str]:
+        """Rule 8: the file's own search path, as it is, leads to it in a Nix store."""
+        root = f"{path.removesuffix(file.path)}"
+        for directory in self.loader.own_path(path, file.facts):
+            if in_store(directory) and not f"{directory}/".startswith(root):
+                found = self.disk.find(directory, name)
+                if found is not None:
+                    yield found
 
     def _of_named_wheels(
         self, facts: TreeFacts, path: str, entries: list[str], name: str

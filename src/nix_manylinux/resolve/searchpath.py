@@ -14,7 +14,7 @@ from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.plan import Outcome
-from nix_manylinux.resolve.rules import OTHER_WHEEL
+from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
 from nix_manylinux.tree.index import inside
 
 TYPE_CHECKING = False
@@ -73,6 +73,8 @@ class Composer:
         entries = self._with(file, kept, found, extra, resolutions)
         wanted = {r.name: r.path for r in found if r.path and r not in renamed}
         entries = self._ordered(entries, wanted)
+        if any(r.reason == KEPT for r in found):
+            entries = self._as_it_was(file, entries, wanted)
         dirs = [e.directory for e in entries]
         pins, unreachable = [], []
         for r in (*renamed, *(r for r in resolutions if self._hidden(file, r, dirs, renamed))):
@@ -181,6 +183,16 @@ class Composer:
             order.append(free)
             left.remove(free)
         return [entries[i] for i in order]
+
+    def _as_it_was(
+        self, file: TreeFile, entries: list[Entry], wanted: dict[str, str]
+    ) -> list[Entry]:
+        """Return the entries in the order that the file has them in, if that is true as well."""
+        before = {text: i for i, text in enumerate(file.facts.search_path)}
+        if before.keys() != {e.text for e in entries}:
+            return entries
+        order = sorted(entries, key=lambda e: before[e.text])
+        return order if self._ordered(order, wanted) == order else entries
 
     def _hidden(
         self, file: TreeFile, r: Resolution, dirs: Sequence[str], renamed: Sequence[Resolution]

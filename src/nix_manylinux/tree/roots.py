@@ -55,6 +55,16 @@ def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     ]
 
 
+def nix_store() -> str:
+    """Give the folder of Nix's store, of which NIX_STORE may say where it is."""
+    return os.environ.get("NIX_STORE", "/nix/store")
+
+
+def in_store(path: str) -> bool:
+    """Whether an absolute path lies in Nix's store, which never changes."""
+    return path.startswith(f"{nix_store()}/")
+
+
 def find_pyvenv(root: str) -> str | None:
     """Give the interpreter of a virtual environment, absolute; None where ``root`` is none."""
     if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):

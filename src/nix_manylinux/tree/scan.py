@@ -20,7 +20,7 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
-from nix_manylinux.tree.roots import tree_root
+from nix_manylinux.tree.roots import nix_store, tree_root
 from nix_manylinux.tree.scripts import FIRST_BYTES, interpreter_of
 from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
 
@@ -118,7 +118,7 @@ def scan_to_check(roots: Sequence[str]) -> list[TreeFacts]:
 
 
 def _others(roots: Sequence[str]) -> tuple[str, ...]:
-    return os.environ.get("NIX_STORE", "/nix/store"), *roots
+    return nix_store(), *roots
 
 
 class _Inode(Value, frozen=False, kw_only=False):
