@@ -90,6 +90,21 @@ def test_what_python_names_in_the_grafts_is_no_leaf(scene: Scene) -> None:
     assert done.status == 1, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("second", "told"), [("libz.so.1", "waived"), ("libmissing.so.12", "missing")]
+)
+def test_one_variant_of_a_module_must_load(second: str, told: str, scene: Scene) -> None:
+    """One build for each MPI, of which mpi4py opens one: without any of them it is dead."""
+    put(scene, "pkg/MPI.openmpi.cpython-311-x86_64-linux-gnu.so", "libmissing.so.40")
+    put(scene, "pkg/MPI.mpich.cpython-311-x86_64-linux-gnu.so", second)
+    tree, target = str(scene.home / "tree"), target_options(scene.store)
+    libs = [word for each in scene.store.libraries() for word in ("--libs", each)]
+    done = command("patch", tree, *target, *libs, "--missing", "leaves", "--json", "-")
+    report = json.loads(done.stdout)
+    assert done.status == (1 if told == "missing" else 0), done.stderr
+    assert [each for each in ("missing", "waived") if report[each]] == [told]
+
+
 def test_what_others_need_is_no_leaf(scene: Scene) -> None:
     """A library that a module leads to, through others, must load; what a leaf needs need not."""
     put(scene, "pkg/m.abi3.so", "liba.so")

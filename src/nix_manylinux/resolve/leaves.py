@@ -5,6 +5,8 @@ Python extension module, is found by nobody but a framework that looks for plugi
 takes those that load: Qt's for databases, drivers of vendors. What a program or a module
 that can be imported needs, directly or through others, is no such leaf; nor is a library
 that the Python files of its package name (lightgbm opens lib_lightgbm.so by ctypes).
+Of a module that comes in several variants, of which its package picks one (mpi4py's
+MPI.mpich.… and MPI.openmpi.…), one has to load.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.disk import Disk
 
 #: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
-_TAGGED = re.compile(r"[^.]+\.(?:cpython-|abi3|pypy)[^/]*\.?so")
+#: What stands between the module and that is the name of a variant.
+_TAGGED = re.compile(r"(?P<module>[^.]+)\.(?P<variant>[^/]+\.)?(?:cpython-|abi3|pypy)[^/]*\.?so")
 #: What could be a library's name in Python's source, with or without what stands behind it.
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
 #: What auditwheel puts behind a name.
@@ -55,6 +58,10 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
     }
     queue = [each for each in plan.files if _is_entry(plan, each, disk, wanting)]
     reached = _follow(queue, by_path, disk)
+    for variants in _variants(plan):
+        leading = [_follow([each], by_path, disk) for each in variants]
+        if all(not wanting.isdisjoint(labels) for labels in leading):
+            reached = reached.union(*leading)
     if not wanting <= reached:
         sources = _Sources(plan)
         named = [e for e in plan.files if e.file.label not in reached and sources.name(e)]
@@ -74,6 +81,18 @@ def _follow(queue: list[FilePlan], by_path: dict[str, FilePlan], disk: Disk) -> 
                 reached.add(found.file.label)
                 queue.append(found)
     return reached
+
+
+def _variants(plan: Plan) -> list[list[FilePlan]]:
+    """Give the files of each extension module that comes in variants."""
+    found: dict[tuple[int, str, str], list[FilePlan]] = {}
+    for each in plan.files:
+        for name in each.file.names:
+            folder, _, base = name.rpartition("/")
+            match = _TAGGED.fullmatch(base)
+            if match and match["variant"]:
+                found.setdefault((each.tree, folder, match["module"]), []).append(each)
+    return list(found.values())
 
 
 class _Sources:
@@ -117,7 +136,8 @@ def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool
         return True
     for name in each.file.names:
         base = name.rpartition("/")[2]
-        if _TAGGED.fullmatch(base):
+        tagged = _TAGGED.fullmatch(base)
+        if tagged and not tagged["variant"]:
             return True
         match = _PLAIN.fullmatch(base)
         if match is None:
