@@ -167,6 +167,41 @@ def test_a_file_that_only_musl_takes(files: ElfBuilder, tmp_path: Path) -> None:
     assert "the padding of e_ident is not zero" in told
 
 
+def test_a_file_whose_names_are_gone(files: ElfBuilder, tmp_path: Path) -> None:
+    """As strip leaves a program of patchelf's: it is mapped, wants nothing, and finds no symbol."""
+    source = "double cos(double); int demo(int x) { return (int)cos(x); }"
+    poker = Poker(files.library(source=source, flags=["-Wl,--no-as-needed", "-lm"]).read_bytes())
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    path = tree / "ext.so"
+    table = poker.sections[".dynstr"]
+    poker.data[table.offset : table.offset + table.size] = bytes(table.size)
+    path.write_bytes(poker.data)
+    assert "undefined symbol" in loads(path)
+    (told,) = patched(tree).plan.warnings
+    assert told.startswith("ext.so: glibc refuses it: the names of its symbols")
+    checked = check_tree(tree, target=from_running(), libraries=LibraryIndex.from_directories([]))
+    assert [problem.wanted_by for problem in checked.plan.incompatible] == [("ext.so",)]
+
+
+def test_an_empty_name_is_the_programs_own(files: ElfBuilder, tmp_path: Path) -> None:
+    """Glibc takes a library that needs "", as long as its other names are there."""
+    source = "double cos(double); int demo(int x) { return (int)cos(x); }"
+    flags = ["-Wl,--no-as-needed", "-lm", "-lz"]
+    poker = Poker(files.library(source=source, flags=flags).read_bytes())
+    wanted = bytes(poker.data).index(b"libz.so.1\0") - poker.sections[".dynstr"].offset
+    assert wanted > 0
+    poker.data[poker.sections[".dynstr"].offset + wanted] = 0
+    path = tmp_path / "ext.so"
+    path.write_bytes(poker.data)
+    assert not loads(path)
+    checked = check_tree(
+        tmp_path, target=from_running(), libraries=LibraryIndex.from_directories([])
+    )
+    assert not checked.plan.incompatible
+    assert not checked.plan.missing
+
+
 def test_a_file_that_cannot_be_edited(
     files: ElfBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

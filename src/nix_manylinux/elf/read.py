@@ -148,6 +148,7 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         relative_relocations=elf.DT_RELR in tags,
         static_tls=_static_tls(image),
         refused=versions.refused
+        or text.complaint()
         or _odd_relocations(image)
         or (next(_glibc_complaints(image), "") if kind is ElfKind.LIBRARY else ""),
         has_sections=image.section_count() > 0,
@@ -157,10 +158,11 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
 class _Names:
     """Names that dynamic entries point at; the string table is read when first needed."""
 
-    __slots__ = ("_image", "_strings")
+    __slots__ = ("_emptied", "_image", "_strings")
 
     def __init__(self, image: Image) -> None:
         self._image = image
+        self._emptied = False
         self._strings: Strings | None = None
 
     @property
@@ -185,8 +187,24 @@ class _Names:
             return ()
         get = self.strings.get
         names = [get(field, value) for kind, value in self._image.dynamic if kind == tag]
+        if "" not in names:
+            return tuple(names)
+        self._emptied = True
         # An empty name is the program's own, which is there.
-        return tuple(filter(None, names)) if "" in names else tuple(names)
+        return tuple(filter(None, names))
+
+    def complaint(self) -> str:
+        """Say that the names are gone, and not only one that is the program's own."""
+        if not self._emptied:
+            return ""
+        from nix_manylinux.elf.tables import has_lost_names  # noqa: PLC0415  rarely asked for
+
+        if not has_lost_names(self._image, self.strings):
+            return ""
+        return (
+            "the names of its symbols and of the libraries that it needs are gone: DT_STRTAB leads"
+            " to no text, as where strip ran on an edited file; take the file as it was before"
+        )
 
 
 def _machine(image: Image) -> Machine:

@@ -1,4 +1,4 @@
-"""The hash tables of dynamic symbols, which alone say how many of them there are."""
+"""Dynamic symbols: the hash tables, which alone say how many there are, and lost names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nix_manylinux.elf import format as elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.elf.image import Image
+    from nix_manylinux.elf.image import Image, Strings
 
 #: Bounds that no linked file comes near (torch has 200,000 symbols); a hostile
 #: one may claim billions in a sparse file.
@@ -83,3 +83,34 @@ def words(image: Image, data: bytes) -> array[int]:
     if image.layout.endian != sys.byteorder:
         found.byteswap()
     return found
+
+
+#: Of so many symbols, the first ones, the names are looked at.
+_SOME_SYMBOLS = 64
+
+
+def has_lost_names(image: Image, strings: Strings) -> bool:
+    """Whether symbols are wanted from others, and every one of them has the name "".
+
+    So a file ends up whose string table was moved while DT_STRTAB stayed: GNU strip does
+    that to what patchelf has edited. It is mapped, and finds no symbol.
+    """
+    address = image.tags.get(elf.DT_SYMTAB)
+    if address is None:
+        return False
+    size, section = (24, 6) if image.layout.bits == 64 else (16, 14)
+    order = image.layout.endian
+    try:
+        counted = sysv_hash(image) or gnu_hash(image)
+        count = min(counted.symbols, _SOME_SYMBOLS) if counted else 0
+        offset, room = image.locate("DT_SYMTAB", address)
+        table = image.source.read(offset, min(room, count * size), "DT_SYMTAB")
+        names = {
+            strings.get("st_name", start)
+            for place in range(size, len(table) - size + 1, size)
+            if (start := int.from_bytes(table[place : place + 4], order))
+            and not any(table[place + section : place + section + 2])
+        }
+    except BadElf:
+        return False
+    return names == {""}
