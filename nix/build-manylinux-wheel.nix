@@ -7,6 +7,26 @@
   # The set whose programs run where things are built.
   buildPackages,
 }:
+let
+  manylinux = import ./lib;
+
+  # The wheel that a package came as, where what it installs is linked to the store:
+  # that one runs on any Linux, and no linked one ever does. Null for all others.
+  originalOf =
+    package:
+    let
+      src = package.src or null;
+      isPatched = src.isManylinuxPatched or false;
+      isLinked =
+        isPatched
+        || lib.any (input: input.name or "" == "manylinux-fixup-hook") (package.nativeBuildInputs or [ ]);
+      original = if isPatched then src.src else src;
+    in
+    if isLinked && src != null && lib.hasSuffix ".whl" (manylinux.fileName (original.name or original)) then
+      original
+    else
+      null;
+in
 {
   # A Python package with an output `dist`, as every format of nixpkgs gives it.
   package,
@@ -20,19 +40,44 @@
   allowStorePaths ? [ ],
   # Libraries that are loaded at run time: [ "libcairo.so.2" ].
   graft ? [ ],
-  # Whether symbols and debug sections go, which name the store, too.
-  strip ? true,
+  # Whether symbols and debug sections go, which name the store, too. Not by itself
+  # where the package came as a wheel.
+  strip ? originalOf package == null,
   # Whether dist-info gets a bill of materials.
   sbom ? true,
   # More options of `nix-manylinux repair`.
   flags ? [ ],
-}:
+}@args:
 let
   label = package.pname or package.name or "a Python package";
+  meta = {
+    description = "Wheel of ${label} for any Linux";
+    platforms = lib.platforms.linux;
+  }
+  // lib.optionalAttrs (package ? meta.license) { inherit (package.meta) license; };
+
+  original = originalOf package;
+  asItCame =
+    runCommandCC "${label}-manylinux-wheel"
+      {
+        inherit original meta;
+        passthru = {
+          inherit package policy;
+        };
+        allowedReferences = [ ];
+      }
+      ''
+        mkdir "$out"
+        cp "$original" "$out"/${lib.escapeShellArg (manylinux.fileName (original.name or original))}
+      '';
+
   wheel =
-    package.dist or (throw ''
-      nix-manylinux: buildManylinuxWheel: ${label} has no output `dist`, which would hold its wheel.
-        Packages of `pyproject = true` have one; `format = "other"` builds none.'');
+    if original != null then
+      asItCame
+    else
+      package.dist or (throw ''
+        nix-manylinux: buildManylinuxWheel: ${label} has no output `dist`, which would hold its wheel.
+          Packages of `pyproject = true` have one; `format = "other"` builds none.'');
 
   repeated = option: lib.concatMap (value: [ option value ]);
 
@@ -75,42 +120,41 @@ let
     ]
     ++ flags;
 in
-runCommandCC "${label}-manylinux-wheel"
-  {
-    inherit wheel;
-    # The libraries are found through `out`: the closure of `dist` is only itself.
-    exportReferencesGraph = [
-      "closure"
-      package
-    ];
-    packages = builtins.toJSON described;
-    passAsFile = [ "packages" ];
-    # What is portable needs nothing of this store.
-    allowedReferences = [ ];
-    passthru = {
-      inherit package policy;
-    };
-    meta = {
-      description = "Wheel of ${label} for any Linux";
+if original != null && removeAttrs args [ "package" ] == { } then
+  asItCame
+else
+  runCommandCC "${label}-manylinux-wheel"
+    {
+      inherit wheel meta;
+      # The libraries are found through `out`: the closure of `dist` is only itself.
+      exportReferencesGraph = [
+        "closure"
+        package
+      ];
+      packages = builtins.toJSON described;
+      passAsFile = [ "packages" ];
+      # What is portable needs nothing of this store.
+      allowedReferences = [ ];
+      passthru = {
+        inherit package policy;
+      };
     }
-    // lib.optionalAttrs (package ? meta.license) { inherit (package.meta) license; };
-  }
-  ''
-    cp "$packagesPath" packages.json
-    # By name, not by hash: a rebuilt dependency is searched in the same place.
-    mapfile -t folders < <(
-      grep '^/' closure | sort -u | while read -r path; do
-        if [[ -d $path/lib ]]; then
-          name=''${path##*/}
-          printf '%s\t%s\n' "''${name:33}" "$path/lib"
-        fi
-      done | sort | cut -f 2
-    )
-    libs=()
-    for folder in "''${folders[@]}"; do
-      libs+=(--libs "$folder")
-    done
-    mkdir "$out"
-    ${lib.getExe buildPackages.nix-manylinux} repair "$wheel"/*.whl --output-dir "$out" \
-      ${lib.escapeShellArgs options} "''${libs[@]}"
-  ''
+    ''
+      cp "$packagesPath" packages.json
+      # By name, not by hash: a rebuilt dependency is searched in the same place.
+      mapfile -t folders < <(
+        grep '^/' closure | sort -u | while read -r path; do
+          if [[ -d $path/lib ]]; then
+            name=''${path##*/}
+            printf '%s\t%s\n' "''${name:33}" "$path/lib"
+          fi
+        done | sort | cut -f 2
+      )
+      libs=()
+      for folder in "''${folders[@]}"; do
+        libs+=(--libs "$folder")
+      done
+      mkdir "$out"
+      ${lib.getExe buildPackages.nix-manylinux} repair "$wheel"/*.whl --output-dir "$out" \
+        ${lib.escapeShellArgs options} "''${libs[@]}"
+    ''

@@ -327,3 +327,16 @@ def test_names_in_mixed_case(workshop: Workshop, tmp_path: Path) -> None:
         "TestPackage-1.0.dist-info/RECORD"
     ]
     assert "TestPackage-1.0.dist-info/sboms/nix-manylinux.cdx.json" in names
+
+
+def test_a_wheel_that_was_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused before all else, with where the wheel to repair is."""
+    linked = MadeWheel(
+        files={"made/__init__.py": b"", "made-1.0.dist-info/nix-manylinux-references": b"/nix/x\n"}
+    )
+    path = linked.write(tmp_path)
+    assert main(["repair", path, "-o", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert "this wheel was linked by nix-manylinux" in said
+    assert "repair the wheel that it was made from" in said
+    assert not (tmp_path / "out").exists()

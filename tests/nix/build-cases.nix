@@ -72,7 +72,7 @@ let
   };
 in
 {
-  inherit works patched;
+  inherit works patched probe;
   tied = tied { };
   portable = (tied { }).manylinuxWheel;
   portableSpeltOut = pkgs.buildManylinuxWheel { package = tied { }; };
@@ -85,6 +85,17 @@ in
     exclude = [ "libnest.so" ];
     sbom = false;
     strip = false;
+  };
+  # Came as a wheel, and what it installs is linked to the store.
+  asItCame = works.manylinuxWheel;
+  asItCamePatched = (byFormat patched { format = "wheel"; }).manylinuxWheel;
+  asItCameAndMore = pkgs.buildManylinuxWheel {
+    package = works;
+    policy = "manylinux_2_28";
+  };
+  # As above, but for what tells that it came as one.
+  linkedAlready = pkgs.buildManylinuxWheel {
+    package = removeAttrs works [ "src" ];
   };
   # Names its store in a Python file.
   notPortable =

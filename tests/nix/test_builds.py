@@ -248,6 +248,27 @@ def test_the_wheel_itself_tells_them(nix: Nix) -> None:
         assert any(".dist-info/" in name for name in stored), stored
 
 
+@pytest.mark.parametrize("case", ["asItCame", "asItCamePatched"])
+def test_what_came_as_a_wheel_is_given_as_it_came(nix: Nix, case: str) -> None:
+    """A package that was made from a wheel and linked gives that wheel, which runs anywhere."""
+    wheel = portable(nix, case)
+    source = Path(nix.build("build.driver" if "Patched" in case else "build.probe").path)
+    assert (wheel.name, wheel.read_bytes()) == (unhashed(str(source)), source.read_bytes())
+
+
+def test_what_came_as_a_wheel_is_repaired_where_more_is_asked(nix: Nix) -> None:
+    """With an argument it is the original that is repaired, with the package's libraries."""
+    wheel = portable(nix, "asItCameAndMore")
+    assert any(name.startswith("probe.libs/libnest-") for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_a_linked_wheel_is_refused_as_such(nix: Nix) -> None:
+    """What the hook has linked is no wheel to publish, whatever else would be said of it."""
+    said = nix.fails("build.linkedAlready")
+    assert "this wheel was linked by nix-manylinux" in said
+    assert "has it as `src`" in said
+
+
 def portable(nix: Nix, case: str, **arguments: str) -> Path:
     """Build a portable wheel, and give the one file in its folder."""
     (wheel,) = Path(nix.build(f"build.{case}", **arguments).path).iterdir()

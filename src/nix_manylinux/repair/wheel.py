@@ -6,7 +6,7 @@ import os
 import posixpath
 from functools import partial
 
-from nix_manylinux.base.errors import BadOption, WriteFailed
+from nix_manylinux.base.errors import BadOption, BadWheel, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
@@ -26,7 +26,7 @@ from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
-from nix_manylinux.wheel.rewrite import write_wheel
+from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def _repair(
 ) -> RepairedWheel:
     name = parse_wheel_name(path)
     with scratch_folder() as scratch, open_wheel(path, max_size=options.max_size) as opened:
+        _refuse_linked(opened, path)
         tree = os.path.join(scratch, "tree")
         os.mkdir(tree)
         marks = _marks(options, find_loads=find_loads)
@@ -190,6 +191,18 @@ def _repair(
             left=choice.left if choice else (),
             loads=loads,
             warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
+        )
+
+
+def _refuse_linked(wheel: Wheel, path: str) -> None:
+    """Raise BadWheel for one that `patch` has linked: what it had before is not known any more."""
+    if any(member.name == f"{wheel.dist_info}/{REFERENCES}" for member in wheel.members):
+        raise BadWheel(
+            "this wheel was linked by nix-manylinux, to the store that it names",
+            where=path,
+            hint="repair the wheel that it was made from: a Nix package that came as a wheel has "
+            "it as `src`; one that is built from source has to be built without "
+            "manylinuxFixupHook, or with `dontManylinuxFixup = true`",
         )
 
 
