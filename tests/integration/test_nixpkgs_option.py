@@ -156,8 +156,10 @@ def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:
     """Nothing is built, and the tree is as it was."""
     before = snapshot(scene.home / "tree")
     done = command(*words(scene, "--dry-run"), environment=environment())
+    assert done.status == 0, done.stderr
     assert "would build" in done.stderr
     assert "libx11.out libxcb.out" in done.stderr
+    assert "1 more file would be linked to what was built" in done.stderr
     assert snapshot(scene.home / "tree") == before
 
 

@@ -161,13 +161,14 @@ def _patch_trees(run: Run) -> int:
 
     paths = run.arguments.paths
     target, options = run.target(paths), run.options(paths)
+    libraries = run.libraries_of_nixpkgs(
+        lambda known: plan_paths(paths, target=target, libraries=known, options=options)
+    )
     report = patch_wheel_tree(
         paths,
         target=target,
-        libraries=run.libraries_of_nixpkgs(
-            lambda known: plan_paths(paths, target=target, libraries=known, options=options)
-        ),
-        options=options,
+        libraries=libraries,
+        options=run.options(paths),
         dry_run=run.arguments.dry_run,
         wheels=run.arguments.extra.dist or (),
         source_date_epoch=run.epoch() if run.arguments.extra.dist else None,
@@ -191,14 +192,15 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str) -> int:
     from nix_manylinux.api import patch_wheel, plan_paths  # noqa: PLC0415
 
     target, options = run.target(()), run.options()
+    libraries = run.libraries_of_nixpkgs(
+        lambda known: plan_paths([wheel], target=target, libraries=known, options=options)
+    )
     done = patch_wheel(
         wheel,
         output_dir=output_dir,
         target=target,
-        libraries=run.libraries_of_nixpkgs(
-            lambda known: plan_paths([wheel], target=target, libraries=known, options=options)
-        ),
-        options=options,
+        libraries=libraries,
+        options=run.options(),
         source_date_epoch=run.epoch(),
         dry_run=run.arguments.dry_run,
         sha256=run.arguments.json is not None,  # nobody else hears of it
@@ -217,6 +219,13 @@ def _tell(run: Run, name: str, report: Report) -> None:
     verb = "to be patched" if run.arguments.dry_run else "patched"
     run.console.say(run.console.paint(name, "bold"))
     run.console.say_all(summary(report.plan, verb=verb))
+    if run.promised:
+        waiting = [
+            each
+            for each in report.plan.files
+            if not each.changes and any(r.name in run.promised for r in each.resolutions)
+        ]
+        run.console.say(f"  {count(len(waiting), 'more file')} would be linked to what was built")
     if run.console.verbose:
         run.console.say_all(files_text(report.plan, width=run.console.talk_width - 2))
     if report.stale_rows or report.dropped_rows:

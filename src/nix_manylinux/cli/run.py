@@ -35,6 +35,8 @@ class Run:
         self.console = console
         #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.
         self.python: str | None = None
+        #: What nixpkgs has, where nothing is to be built; see `libraries_of_nixpkgs`.
+        self.promised: tuple[str, ...] = ()
 
     def target(self, trees: Sequence[str], *, python: str | None = None) -> Target:
         """Find what to link for: from options, a virtual environment, the environment.
@@ -113,7 +115,8 @@ class Run:
         """Index the libraries, and those that Nix has built for what a plan without them lacks.
 
         ``plan_with`` plans with an index, and writes nothing. It is asked again until
-        nothing new comes of it: a library that was found may need others.
+        nothing new comes of it: a library that was found may need others. A dry run builds
+        nothing; what would have been built for is ``promised`` then.
         """
         nixpkgs = getattr(self.arguments.extra, "nixpkgs", None)
         if nixpkgs is None:
@@ -126,9 +129,10 @@ class Run:
             tried |= {*wanted}
             if self.arguments.dry_run:
                 self.console.say(f"  would build of {nixpkgs}: {' '.join(wanted)}")
+                self.promised = tuple(name for names in wanted.values() for name in names)
                 break
             self.console.say(f"  building of {nixpkgs}: {' '.join(wanted)}")
-            found, failed = build_libraries(wanted, nixpkgs, environment=self.environment)
+            found, failed = build_libraries(list(wanted), nixpkgs, environment=self.environment)
             folders += [folder for folder in found if folder not in folders]
             for name in failed:
                 self.console.warn(f"{nixpkgs} has no {name}, or can't build it")
@@ -145,7 +149,11 @@ class Run:
         options = self.arguments.options
         if getattr(self.arguments.extra, "missing", "") is None and any(map(find_pyvenv, trees)):
             options = replace(options, missing="leaves")
-        return replace(options, python_libs=tuple(os.path.abspath(d) for d in options.python_libs))
+        return replace(
+            options,
+            python_libs=tuple(os.path.abspath(d) for d in options.python_libs),
+            provided_later=(*options.provided_later, *self.promised),
+        )
 
     def in_build(self) -> bool:
         """Whether this is a Nix build, not a shell that only looks like one."""

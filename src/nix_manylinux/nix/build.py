@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import Plan
 
 
-def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[str]:
-    """List the attributes of nixpkgs, outputs included, that have what is missing in a plan.
+def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[str, list[str]]:
+    """Give the attributes of nixpkgs, outputs included, that have what is missing in a plan.
 
-    What a plan has waived counts too, and what was linked earlier: libraries of two nixpkgs
-    need not work together. Those in ``tried`` are left out, and what is unfree,
-    insecure or another language's: nobody has asked for that.
+    Sorted; with each the names that it is wanted for. What a plan has waived counts too, and
+    what was linked earlier: libraries of two nixpkgs need not work together. Those in
+    ``tried`` are left out, and what is unfree, insecure or another language's: nobody has
+    asked for that.
     """
     adviser = Adviser(table, plan.trees)
     linked = [
@@ -33,9 +34,12 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> list[
         if r.reason == KEPT
     ]
     problems, _ = without_choices((*plan.missing, *plan.waived, *linked), adviser)
-    found = [adviser.advise(*problem.names) for problem in problems]
-    names = (each.installable for each in found if each.may_be_taken)
-    return sorted({name for name in names if name not in tried})
+    wanted: dict[str, list[str]] = {}
+    for problem in problems:
+        found = adviser.advise(*problem.names)
+        if found.may_be_taken and found.installable not in tried:
+            wanted.setdefault(found.installable, []).append(problem.name)
+    return dict(sorted(wanted.items()))
 
 
 def build_libraries(
