@@ -17,16 +17,21 @@
   system ? python.stdenv.hostPlatform.system,
   # The lock file itself: evaluation then fails where it has changed since.
   lockFile ? null,
-  # From { file, sha256, url } to the wheel: another way to get one.
+  # From { file, sha256, url } to the wheel: another way to get one. `url` is null
+  # where the lock names none.
   fetch ?
-    entry:
-    if entry ? url then
+    {
+      file,
+      sha256,
+      url,
+    }:
+    if url != null then
       fetchurl {
-        inherit (entry) url sha256;
-        name = lib.replaceStrings [ "!" ] [ "-" ] entry.file;
+        inherit url sha256;
+        name = lib.replaceStrings [ "!" ] [ "-" ] file;
       }
     else
-      fetchPypi { inherit (entry) file sha256; },
+      fetchPypi { inherit file sha256; },
   # More libraries for every package, behind those that the lock names.
   libs ? [ ],
   # Whether to offer pythonManylinuxPackages.common; by itself that is done for
@@ -80,6 +85,13 @@ let
         "wheel"
     );
 
+  wheelOf =
+    entry:
+    fetch {
+      inherit (entry) file sha256;
+      url = entry.url or null;
+    };
+
   flags = [ "--missing=leaves" ];
 
   # Wheels of one namespace (nvidia, google) each bring its __init__.py, the same
@@ -116,7 +128,7 @@ let
       common final name entry
       // {
         pname = name;
-        src = fetch entry;
+        src = wheelOf entry;
       }
     );
 
@@ -133,7 +145,7 @@ let
       pname = lib.concatStringsSep "-and-" names;
       inherit (first) version;
       format = "other";
-      srcs = map fetch entries;
+      srcs = map wheelOf entries;
       dontUnpack = true;
       # All in one call: it knows a file that several of them bring.
       buildPhase = ''
@@ -235,6 +247,8 @@ let
       '';
     };
 in
+# Each by its name, but for projects that are called as one of these: they are in
+# `packages`, as all are.
 packages
 // {
   # All packages of the lock, with the interpreter, checked as a whole.

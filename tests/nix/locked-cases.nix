@@ -8,9 +8,10 @@ let
   arguments = {
     inherit lock;
     python = pkgs.hostPython;
-    fetch = entry: builtins.path {
-      name = entry.file;
-      path = wheels + "/${entry.file}";
+    # A lock of requirements names no address, and that is said.
+    fetch = { file, sha256, url }: builtins.path {
+      name = assert url == null; file;
+      path = wheels + "/${file}";
     };
   };
   make = more: pkgs.manylinuxLockedPackages (arguments // more);

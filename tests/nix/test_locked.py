@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.nix.test_packages import run
 from tests.support.elf import ElfBuilder
+from tests.support.guides import blocks
+from tests.support.nix import nix_path, run_nix
 from tests.support.scene import run_path
+from tests.support.sets import expression, packages
 from tests.support.wheels import MadeWheel
 
 from nix_manylinux.lock.make import make_lock
@@ -115,6 +118,27 @@ def test_an_environment_from_a_lock(nix: Nix, locked: dict[str, str]) -> None:
     # The driver is the host's alone: the path to it is there, and last.
     place = f"{nix.build('locked.set.torchlike', **locked).path}/lib/{nix.python}/site-packages"
     assert run_path(Path(place) / "torchlike/lib/libtorch.so").endswith(":/run/opengl-driver/lib")
+
+
+def test_the_wheels_of_the_cache(
+    locked: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document's `fetch` takes what `lock` has fetched, by its digest."""
+    (tmp_path / ".cache/nix-manylinux").mkdir(parents=True)
+    cache = tmp_path / ".cache/nix-manylinux/wheels"
+    cache.symlink_to(Path(locked["lock"]).parent / "cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (body,) = (each for each in blocks("docs/environments.md", "nix") if "  fetch =" in each)
+    body = body.replace("./manylinux.lock.json", nix_path(locked["lock"])).replace("312", "3")
+    path = json.loads(
+        run_nix(
+            *("nix-instantiate", "--eval", "--read-write-mode", "--json", "-E"),
+            expression(f"let pkgs = {packages()}; in toString ({body}).aa.src"),
+        )
+    )
+    (name,) = (each for each in os.listdir(locked["lockWheels"]) if each.startswith("aa-"))
+    assert path.endswith(f"-{name}")
+    assert Path(path).read_bytes() == (Path(locked["lockWheels"]) / name).read_bytes()
 
 
 def test_a_circle_is_one_derivation(nix: Nix, locked: dict[str, str]) -> None:
