@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from json import loads
 from typing import TYPE_CHECKING
 
-from tests.support.wheels import tiny_library
+from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
+from nix_manylinux.elf.edit.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.target.target import from_running
 
 if TYPE_CHECKING:
@@ -101,6 +104,132 @@ def test_files_of_a_store_are_not_patched(
     put(tree, {"own.so": tiny_library("own.so", "libz.so.1")})
     assert main(["check", str(tree)]) == 1
     assert "patch it with" in capsys.readouterr().err
+
+
+def linked_tree(tmp_path: Path) -> Path:
+    """Make a virtual environment of which one file is linked into a store, and another is not."""
+    files = {"package/lib/libright.so.1": tiny_library("libright.so.1")}
+    store = put(tmp_path / "store", files)
+    files = {
+        "lib/python3.11/site-packages/a/right.abi3.so": tiny_library("right.so", "libright.so.1"),
+        "lib/python3.11/site-packages/b/wrong.abi3.so": tiny_library("wrong.so", "libz.so.1"),
+        "pyvenv.cfg": b"home = /usr/bin\n",
+    }
+    tree = put(tmp_path / "tree", files)
+    right = tree / "lib/python3.11/site-packages/a/right.abi3.so"
+    edit_file(str(right), ElfEdit(search_path=(str(store / "package/lib"),)))
+    (tree / "bin").mkdir()
+    (tree / "bin/python").symlink_to(sys.executable)
+    return tree
+
+
+def test_what_is_linked_is_not_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text and JSON name what the loader does not find, and no more; so does what to paste."""
+    tree = linked_tree(tmp_path)
+    for place in (tmp_path / "store", tmp_path / "elsewhere"):
+        # What lies in no store a patch would not keep; the loader finds it all the same.
+        monkeypatch.setenv("NIX_STORE", str(place))
+        report = tmp_path / "report"
+        assert main(["check", str(tree), "--json", str(report)]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("error: 1 library missing, wanted by b/wrong.abi3.so:\n  libz.so.1:")
+        assert [each["name"] for each in loads(report.read_text())["missing"]] == ["libz.so.1"]
+        assert ("libright" in told) == (place.name == "elsewhere")  # to be given once more
+    monkeypatch.setenv("NIX_STORE", str(tmp_path / "store"))
+    assert main(["check", str(tree)]) == 1
+    told = capsys.readouterr().err
+    simple, _, chosen = told.partition("patch it with:\n")[2].partition(
+        "or, with packages of your choice:\n"
+    )
+    assert simple == f"nix-manylinux patch {tree} --nixpkgs\n"
+    assert chosen == (
+        f"nix-manylinux patch {tree} \\\n"
+        "  $(nix-build '<nixpkgs>' --no-out-link -A zlib.out | sed 's:.*:--libs=&/lib:')\n"
+    )
+    # A patch that is refused says the same, with what it was given.
+    words = ["patch", str(tree), "--driver-lib", "libgl.so", "--exclude", "nothing here"]
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "libright" not in told
+    options = "--driver-lib=libgl.so '--exclude=nothing here'"
+    assert f"patch it with:\nnix-manylinux patch {tree} {options} --nixpkgs\n" in told
+    for command in ("inspect", "graph"):
+        assert main([command, str(tree)]) == 0
+        out = capsys.readouterr().out
+        assert "1 library missing" in out or "2 needs: 1 missing, 1 lib" in out
+        assert "stdenv" not in out
+
+
+def test_a_tree_in_a_store_is_built_anew(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in a Nix store can be patched: what to add is said for the package's expression."""
+    monkeypatch.setenv("NIX_STORE", str(tmp_path / "store"))
+    put(tmp_path / "store/package", {"lib/a.so": tiny_library("a.so", "libz.so.1")})
+    result = tmp_path / "result"
+    result.symlink_to(tmp_path / "store/package")
+    assert main(["check", str(result)]) == 1
+    told = capsys.readouterr().err
+    assert "patch it with" not in told
+    assert f"{result}: a Nix store is never patched. Build the package anew, with" in (
+        " ".join(told.split())
+    )
+    assert told.endswith("buildInputs = [ zlib ];\n")
+
+
+def test_wheels_are_checked_each_as_it_is_patched(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one wheel brings is not missing in it beside another; each is patched by itself."""
+    monkeypatch.chdir(tmp_path)
+    wheels = [
+        MadeWheel(
+            name=name,
+            files={
+                f"{name}/ext.abi3.so": tiny_library("ext.so", f"lib{name}-0a1b2c3d.so.1"),
+                f"{name}.libs/lib{name}-0a1b2c3d.so.1": tiny_library(
+                    f"lib{name}-0a1b2c3d.so.1", f"libof{name}nothing.so.1"
+                ),
+            },
+        ).write(tmp_path)
+        for name in ("one", "two")
+    ]
+    assert main(["check", *wheels]) == 1
+    told = capsys.readouterr().err
+    assert "error: 2 libraries missing, wanted by 2 files" in told
+    assert "libone-0a1b2c3d.so.1: in one.libs, where nothing leads yet" in told
+    assert "libtwo-0a1b2c3d.so.1: in two.libs, where nothing leads yet" in told
+    for part in told.split("patch it with:\n")[1:]:
+        command = part.partition("\n#")[0].replace("\\\n", "")
+        assert main(shlex.split(command)[1:]) == 0
+        assert "can be dropped" not in capsys.readouterr().err
+
+
+def test_nothing_to_look_at_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """An empty folder is hardly what was meant; one with packages of Python alone is."""
+    for command in ("check", "patch", "inspect", "graph"):
+        assert main([command, str(tmp_path)]) == 0
+        told = capsys.readouterr().err
+        assert "everything loads" not in told
+        assert f"warning: {tmp_path} holds no ELF file and no package" in told
+    put(tmp_path, {"pure-1.dist-info/METADATA": b"Name: pure\nVersion: 1\n"})
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == "no ELF file: there is nothing to load\n"
+
+
+def test_optional_files_are_in_the_same_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Not everything loads where plugins need not, and `check` doesn't say so."""
+    files = {f"lib{name}.so": tiny_library(f"lib{name}.so", "libz.so.1") for name in ("a", "b")}
+    tree = str(put(tmp_path / "tree", {**files, "c.so": tiny_library("c.so")}))
+    assert main(["check", tree, "--missing", "leaves"]) == 0
+    assert capsys.readouterr().err == (
+        "warning: 3 ELF files: everything loads, but for 2 optional files, which lack 1 library and"
+        " which nothing that can be imported or started needs (-v names them)\n"
+    )
 
 
 def test_scripts_that_can_not_start(

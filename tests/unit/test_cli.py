@@ -269,7 +269,10 @@ def test_foreign_files_are_told_together(
     assert main(words) == 1
     err = capsys.readouterr().err
     assert err.count("machine aarch64: it is for aarch64, the target is x86_64") == 1
-    assert "\n--allow-foreign 'made/*'\n" in err
+    assert (
+        f"\nnix-manylinux patch {wheel} --output-dir {words[3]} \\\n  --allow-foreign 'made/*'\n"
+        in err
+    )
     assert main([*words, "--allow-foreign", "made/*"]) == 0
 
 
@@ -349,14 +352,14 @@ def test_a_folder_of_wheels_is_told(capsys: pytest.CaptureFixture[str], tmp_path
             capsys.readouterr().err
         )
     assert main(["check", wheel]) == 0
-    assert capsys.readouterr().err.endswith(": everything loads\n")
+    assert capsys.readouterr().err == "no ELF file: there is nothing to load\n"
     lacking = MadeWheel(name="b", files={"b/x.so": tiny_library("x.so", "libz.so.1")}).write(
         tmp_path
     )
     assert main(["check", wheel, lacking]) == 1
     told = capsys.readouterr().err
     assert "error: 1 library missing, wanted by b/x.so:\n  libz.so.1: zlib\n" in told
-    assert f"nix-manylinux patch {wheel} {lacking} --output-dir patched" in told
+    assert f"nix-manylinux patch {lacking} --output-dir patched" in told
 
 
 def test_several_wheels_are_patched_each_for_itself(

@@ -11,7 +11,7 @@ from nix_manylinux.cli.options import (
     damaged_option,
     ignore_options,
     library_options,
-    missing_option,
+    missing_to_check_option,
     rule_options,
     size,
     target_options,
@@ -208,7 +208,7 @@ def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--exclude", action="append", metavar="GLOB", help="files that need not load (repeatable)"
     )  # fmt: skip
-    missing_option(command.add_argument)
+    missing_to_check_option(command.add_argument)
     damaged_option(command.add_argument)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from nix_manylinux.base.words import count
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nix_manylinux.resolve.plan import Plan, Report
 
@@ -120,25 +121,34 @@ def check(run: Run) -> int:
         from nix_manylinux.cli.refusals import refused_check  # noqa: PLC0415
 
         refused_check(run, plan, _patched(run))
+        run.warn(plan)
     else:
-        run.console.say(all_fine(plan))
-    run.warn(plan)
+        # One sentence says what loads, and what need not.
+        tell = run.console.warn if plan.waived else run.console.say
+        tell(all_fine(plan))
+        run.warn(plan, leaves_told=True)
     run.write_json(report_json("check", report=report, error=error))
     return REFUSED if broken else DONE
 
 
-def _patched(run: Run) -> Plan | None:
-    """Plan what a patch would make of what is checked; None where it would be refused outright."""
+def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
+    """Plan what patches would make of what is checked: trees together, and each wheel.
+
+    What would be refused outright is left out.
+    """
     from nix_manylinux.api import plan_paths  # noqa: PLC0415
     from nix_manylinux.base.errors import NixManylinuxError  # noqa: PLC0415
+    from nix_manylinux.tree.roots import is_tree  # noqa: PLC0415
 
     paths = run.arguments.paths
-    try:
-        return plan_paths(
-            paths, target=run.target(paths), libraries=run.libraries(), options=run.options(paths)
-        )
-    except NixManylinuxError:
-        return None
+    trees = [path for path in paths if is_tree(path)]
+    target, options = run.target(paths), run.options(paths)
+    plans: list[tuple[Sequence[str], Plan]] = []
+    for each in ([trees] if trees else []) + [[path] for path in paths if path not in trees]:
+        with suppress(NixManylinuxError):
+            plan = plan_paths(each, target=target, libraries=run.libraries(), options=options)
+            plans.append((each, plan))
+    return plans
 
 
 def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
@@ -152,7 +162,7 @@ def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
         raise
     except NixManylinuxError as error:
         run.console.insist([run.console.paint(os.path.basename(wheel), "bold")])
-        refused(run, error)
+        refused(run, error, [wheel])
         return REFUSED
 
 
@@ -176,7 +186,7 @@ def _patch_trees(run: Run) -> int:
         progress=run.console.progress,
     )
     _tell(run, " ".join(run.arguments.paths), report)
-    run.warn_of_wheels(report.plan)
+    run.warn_of_nothing(report.plan)
     if run.python is not None:
         from nix_manylinux.nix.venv import give_interpreter  # noqa: PLC0415
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415

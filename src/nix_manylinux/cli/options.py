@@ -123,13 +123,23 @@ def rule_options(command: argparse.ArgumentParser) -> None:
 
 
 def missing_option(add: Callable[..., object]) -> None:
-    """Add what may stay missing."""
+    """Add what may stay missing in what is written."""
     add(
         "--missing",
         choices=("fail", "leaves", "warn"),
         help="fail: refuse, the default; leaves: let optional plugins, which nothing that can be"
         " imported or started needs, stay unloadable, the default for virtual environments;"
         " warn: patch what can be patched",
+    )
+
+
+def missing_to_check_option(add: Callable[..., object]) -> None:
+    """Add what may stay missing in what is only looked at."""
+    add(
+        "--missing",
+        choices=("fail", "leaves"),
+        help="fail: every file must load, the default; leaves: optional plugins, which nothing"
+        " that can be imported or started needs, need not, the default for virtual environments",
     )
 
 

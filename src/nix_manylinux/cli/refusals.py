@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-
-from nix_manylinux.nix.advice import plan_block
-from nix_manylinux.report.mended import after_patch
+from nix_manylinux.cli.advised import advice_block, patch_advice
+from nix_manylinux.report.mended import after_patch, of_labels
 from nix_manylinux.report.missing import headline, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 
@@ -16,53 +14,65 @@ if TYPE_CHECKING:
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.report.mended import AfterPatch
     from nix_manylinux.resolve.plan import Plan
 
 
-def refused(run: Run, error: NixManylinuxError) -> None:
-    """Tell an error, with all that a refused plan knows, and write the JSON report."""
+def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = None) -> None:
+    """Tell an error, with all that a refused plan knows, and write the JSON report.
+
+    ``paths`` are those that it is about, if not all that were given.
+    """
     plan: Plan | None = getattr(error, "plan", None)
     if plan is None:
         run.console.fail(error)
     else:
-        refused_plan(run, plan)
+        refused_plan(run, plan, paths or run.arguments.paths)
     run.write_json(report_json(run.arguments.command, error=error))
 
 
-def refused_plan(run: Run, plan: Plan) -> None:
+def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:
     """Tell all that is missing in a plan, and what to do about it."""
     adviser = run.adviser(plan)
     _tell(run, plan, adviser, "; nothing was changed")
-    block = _block(run, plan, adviser)
-    options = block and not block[0].startswith("#")
-    run.console.insist(["", *(["to add:"] if options else []), *block])
+    _advise(run, paths, plan, adviser)
 
 
-def refused_check(run: Run, plan: Plan, patched: Plan | None) -> None:
-    """Tell all that would not load. ``patched`` is what a patch would make of it, if it would."""
-    left, mended = after_patch(plan, patched) if patched else (plan, {})
-    adviser = run.adviser(plan)
+def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], Plan]]) -> None:
+    """Tell all that would not load.
+
+    ``patched`` is what a patch would make of it: paths that are patched together, and the plan.
+    """
+    after = after_patch(found, [plan for _, plan in patched])
+    left, adviser = after.left, run.adviser(found)
     _tell(run, left, adviser, "")
-    if mended:
+    if after.mended:
         if left.missing or left.incompatible:
             run.console.insist(["a patch will mend:"])
         else:
             run.console.error("nothing is missing, but not all is linked yet; a patch will mend:")
         width, everything = run.console.talk_width - 2, run.console.verbose
-        rows = rows_text(mended, everything=everything, width=width)
+        rows = rows_text(after.mended, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in rows)
-    block = _block(run, left, adviser)
-    options = [line for line in block if not line.startswith("#")]
-    if not mended and not options:
-        run.console.insist(["", *block])
-    elif run.in_build():
-        run.console.insist(["", "patch it with:", *block])
-    else:
-        # A library that is given to `check` alone is on no file's search path.
-        comments = [line for line in block if line.startswith("#")]
-        command = " ".join(["nix-manylinux patch", *map(shlex.quote, _given(run))])
-        lines = [f"{command} \\", *(f"  {line}" for line in options)] if options else [command]
-        run.console.insist(["", "patch it with:", *lines, *comments])
+    parts: list[tuple[Sequence[str], AfterPatch]] = [(run.arguments.paths, after)]
+    if len(patched) > 1:
+        parts = []
+        for paths, plan in patched:
+            labels = {each.file.label for each in plan.files}
+            part = after_patch(of_labels(found, labels), [plan])
+            parts += [(paths, part)] if part.mended or part.lacking.missing else []
+    for paths, part in parts:
+        _advise(run, paths, part.lacking, adviser, linked=bool(part.mended))
+
+
+def _advise(
+    run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser, *, linked: bool = False
+) -> None:
+    """Print what to paste; where only words are to be had, and no patch mends anything, these."""
+    block = advice_block(run, lacking, adviser)
+    if linked or not all(line.startswith("#") for line in block):
+        block = patch_advice(run, paths, lacking, adviser)
+    run.console.insist(["", *block])
 
 
 def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
@@ -75,23 +85,3 @@ def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
         run.console.error(f"these do not fit{but}:")
         text = problems_text(plan.incompatible, everything=everything)
         run.console.insist(f"  {line}" for line in text)
-
-
-def _block(run: Run, plan: Plan, adviser: Adviser) -> Sequence[str]:
-    width = run.console.talk_width
-    text = plan_block(plan, adviser, in_build=run.in_build(), named=True, width=width)
-    return text.splitlines()
-
-
-def _given(run: Run) -> list[str]:
-    """Give the words of a command line that a patch takes as well as a check."""
-    given = run.arguments
-    named = {
-        "--python": given.target.python,
-        "--dynamic-linker": given.target.dynamic_linker,
-        "--libc": given.target.libc,
-    }
-    options = [word for option, value in named.items() if value for word in (option, value)]
-    options += [f"--libs={folder}" for folder in given.libs]
-    wheels = any(path.endswith(".whl") for path in given.paths)
-    return [*given.paths, *(["--output-dir", "patched"] if wheels else []), *options]

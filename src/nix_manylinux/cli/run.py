@@ -175,32 +175,40 @@ class Run:
             )
         return int(text)
 
-    def warn(self, plan: Plan) -> None:
-        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
+    def warn(self, plan: Plan, *, leaves_told: bool = False) -> None:
+        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels.
+
+        ``leaves_told`` is whether what may stay unloadable was counted already.
+        """
         for warning in plan.warnings:
             self.console.warn(warning)
-        self.tell_leaves(plan)
-        self.warn_of_wheels(plan)
+        self.tell_leaves(plan, counted=leaves_told)
+        self.warn_of_nothing(plan)
 
-    def tell_leaves(self, plan: Plan) -> None:
+    def tell_leaves(self, plan: Plan, *, counted: bool = False) -> None:
         """Count what may stay unloadable; name it where every detail is asked for."""
         if not plan.waived:
             return
         from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
         from nix_manylinux.resolve.leaves import leaves_text  # noqa: PLC0415
 
-        self.console.warn(leaves_text(plan.waived))
+        if not counted:
+            self.console.warn(leaves_text(plan.waived))
         if self.console.verbose:
             text = problems_text(plan.waived, everything=True)
             self.console.insist(f"  {line}" for line in text)
 
-    def warn_of_wheels(self, plan: Plan) -> None:
-        """Tell of trees that hold nothing but wheels, which nobody has looked into."""
-        for tree in () if plan.files else plan.trees:
+    def warn_of_nothing(self, plan: Plan) -> None:
+        """Tell of trees in which there is nothing to look at, and of wheels in them."""
+        if plan.files:
+            return
+        for tree in plan.trees:
             # A wheel's own scratch folder is gone by now.
             names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
             if any(name.endswith(".whl") for name in names):
                 self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
+            elif os.path.isdir(tree.root) and not any(each.distributions for each in plan.trees):
+                self.console.warn(f"{tree.root} holds no ELF file and no package; is it the place?")
 
     def adviser(self, plan: Plan) -> Adviser:
         """Make an adviser on what a plan lacks; other wheels that are given are at hand."""

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.values import replace
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.report.missing import brief
 from nix_manylinux.resolve.plan import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from nix_manylinux.resolve.plan import Plan
 
 
-def after_patch(found: Plan, patched: Plan) -> tuple[Plan, dict[str, list[Problem]]]:
-    """Sort what `check` has found: what a patch leaves, and what it mends.
+class AfterPatch(Value):
+    """What `check` has found, sorted by what becomes of it.
 
-    The first is a plan that lacks what the patch would lack; what is wrong with files that
-    a patch leaves alone is still there. The second is what it mends: by where it is what is
-    there already, and by the reason what else does not fit yet.
+    ``left`` is the plan that was found, with what a patch doesn't mend and no more. ``mended``
+    is what it mends: by where it is what is there already, and by the reason what else does
+    not fit yet. ``lacking`` is the plan with all that stands in a patch's way: what loads
+    as it is and would not be patched is among it, too.
     """
-    edited = {each.file.label: each for each in patched.files if not each.skipped}
-    roots = [f"{tree.root}/" for tree in found.trees]
+
+    left: Plan
+    mended: dict[str, list[Problem]]
+    lacking: Plan
+
+
+def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
+    """Sort what `check` has found by what patches, each of other files, would make of it.
+
+    What is wrong with files that they leave alone stays.
+    """
+    edited = {each.file.label: each for p in patched for each in p.files if not each.skipped}
+    roots = [f"{tree.root}/" for p in patched for tree in p.trees]
+    known = _pairs((*found.missing, *found.waived, *found.incompatible))
 
     def is_left(label: str) -> bool:
         return label not in edited and not label.startswith("/")
 
-    left = replace(
-        found,
-        missing=_merged([*patched.missing, *_limited(found.missing, is_left)]),
-        incompatible=_merged([*patched.incompatible, *_limited(found.incompatible, is_left)]),
-    )
-    problems = (*patched.missing, *patched.waived, *patched.incompatible)
-    lacking = {
-        (name, label) for each in problems for name in each.names for label in each.wanted_by
+    def is_found(label: str, name: str) -> bool:
+        # A library outside of the trees may be one that nothing led to yet.
+        return (name, label) in known or label.startswith("/")
+
+    missing = [each for p in patched for each in p.missing]
+    incompatible = [each for p in patched for each in p.incompatible]
+    stays = {
+        "missing": [*_limited(found.missing, lambda label, _: is_left(label))],
+        "incompatible": [*_limited(found.incompatible, lambda label, _: is_left(label))],
     }
+    lacking = _pairs([*missing, *incompatible, *(each for p in patched for each in p.waived)])
     mended: dict[str, list[Problem]] = {}
     for problem in (*found.missing, *found.incompatible):
         for label in problem.wanted_by:
@@ -48,12 +63,44 @@ def after_patch(found: Plan, patched: Plan) -> tuple[Plan, dict[str, list[Proble
             folder = brief(path.rpartition("/")[0]) or "."
             where = f"in {folder}, where nothing leads yet" if path else problem.reason
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
-    return left, {where: list(_merged(each)) for where, each in mended.items()}
+    return AfterPatch(
+        left=replace(
+            found,
+            missing=_merged([*_limited(missing, is_found), *stays["missing"]]),
+            incompatible=_merged([*_limited(incompatible, is_found), *stays["incompatible"]]),
+        ),
+        mended={where: list(_merged(each)) for where, each in mended.items()},
+        lacking=replace(
+            found,
+            missing=_merged([*missing, *stays["missing"]]),
+            incompatible=_merged([*incompatible, *stays["incompatible"]]),
+        ),
+    )
 
 
-def _limited(problems: Iterable[Problem], is_left: Callable[[str], bool]) -> Iterable[Problem]:
+def of_labels(found: Plan, labels: set[str]) -> Plan:
+    """Limit what was found to what files of those labels want, or libraries outside of trees."""
+
+    def is_one(label: str, _: str) -> bool:
+        return label in labels or label.startswith("/")
+
+    return replace(
+        found,
+        missing=tuple(_limited(found.missing, is_one)),
+        incompatible=tuple(_limited(found.incompatible, is_one)),
+    )
+
+
+def _pairs(problems: Iterable[Problem]) -> set[tuple[str, str]]:
+    return {(name, label) for each in problems for name in each.names for label in each.wanted_by}
+
+
+def _limited(problems: Iterable[Problem], is_one: Callable[[str, str], bool]) -> Iterable[Problem]:
+    """Limit problems to files of which, with the name that they want, a question holds."""
     for each in problems:
-        labels = tuple(filter(is_left, each.wanted_by))
+        labels = tuple(
+            label for label in each.wanted_by if any(is_one(label, name) for name in each.names)
+        )
         if labels:
             yield replace(each, wanted_by=labels)
 

@@ -61,8 +61,12 @@ def rows_text(
 ) -> list[str]:
     """Give a row for each sentence, behind the libraries that it is about; see `missing_text`."""
 
-    def files(members: Iterable[Problem]) -> list[str]:
-        return sorted({label for each in members for label in each.wanted_by})
+    def files(members: Sequence[Problem]) -> list[str]:
+        labels = sorted({label for each in members for label in each.wanted_by})
+        # Libraries of one row may want each other; who else wants them says more.
+        names = {name for each in members for name in each.names}
+        others = [label for label in labels if label.rpartition("/")[2] not in names]
+        return others or labels
 
     ordered = sorted(rows.items(), key=lambda row: (-len(files(row[1])), row[0]))
     lines = []

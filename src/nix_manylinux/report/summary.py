@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nix_manylinux.base.words import WIDTH, count, wrap
+from nix_manylinux.base.words import WIDTH, count, listed, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.resolve.plan import Outcome
 
@@ -72,13 +72,24 @@ def notable(plan: Plan) -> list[str]:
 
 
 def all_fine(plan: Plan) -> str:
-    """Say that everything loads, as far as no warning doubts it, and what was not looked at."""
+    """Say that all loads, as far as no warning doubts it, and what does not or was not seen."""
+    if not plan.files:
+        return "no ELF file: there is nothing to load"
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
     what = "everything that is needed loads" if plan.warnings else "everything loads"
-    but = ", but for what is ignored" if ignored else ""
-    return "; ".join([f"{looked_at}: {what}{but}", *_left_alone(skipped)])
+    but = ["what is ignored"] if ignored else []
+    optional = {label for problem in plan.waived for label in problem.wanted_by}
+    if optional:
+        lack = "lacks" if len(optional) == 1 else "lack"
+        libraries = count(len(plan.waived), "library", "libraries")
+        but.append(
+            f"{count(len(optional), 'optional file')}, which {lack} {libraries} and which nothing"
+            " that can be imported or started needs (-v names them)"
+        )
+    exception = f", but for {listed(but)}" if but else ""
+    return "; ".join([f"{looked_at}: {what}{exception}", *_left_alone(skipped)])
 
 
 def _skipped(plan: Plan) -> Counter[str]:

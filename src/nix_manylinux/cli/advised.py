@@ -1,0 +1,117 @@
+"""The commands that are printed to be pasted: what was typed, with what was missing in it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from nix_manylinux.base.values import field_names
+from nix_manylinux.base.words import wrap
+from nix_manylinux.nix.advice import plan_block
+from nix_manylinux.resolve.plan import Options
+from nix_manylinux.tree.roots import find_pyvenv, in_store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nix_manylinux.cli.run import Run
+    from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.resolve.plan import Plan
+
+#: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
+_END_OF_BUILD = "/lib:')"
+
+
+def patch_advice(run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser) -> list[str]:
+    """Say how to patch ``paths``, so that it works, for all that such a patch would lack.
+
+    In a build, and for what lies in a Nix store, that is what the package's expression lacks.
+    """
+    in_build = run.in_build()
+    if in_build or any(in_store(os.path.realpath(path)) and os.path.isdir(path) for path in paths):
+        block = advice_block(run, lacking, adviser, in_build=True)
+        if in_build:
+            return ["to add:", *block] if block else []
+        return [*_built_anew(run, paths, more=bool(block)), *block]
+    block = advice_block(run, lacking, adviser, in_build=False)
+    # A library that is given to `check` alone is on no file's search path.
+    options = [line for line in block if not line.startswith("#")]
+    comments = [line for line in block if line.startswith("#")]
+    command = _typed(run, paths)
+    lines = ["patch it with:"]
+    text = "\n".join(options)
+    _, end, others = text.partition(_END_OF_BUILD)
+    wanted = [adviser.advise(*each.names) for each in lacking.missing]
+    if (
+        end
+        and any(map(find_pyvenv, paths))
+        and getattr(run.arguments.extra, "nixpkgs", None) is None
+        and all(each.may_be_taken for each in wanted if each.is_sure)
+    ):
+        rest = others.removeprefix(" \\").strip().splitlines()
+        lines += [*_continued(f"{command} --nixpkgs", rest), "or, with packages of your choice:"]
+    return [*lines, *_continued(command, options), *comments]
+
+
+def advice_block(
+    run: Run, plan: Plan, adviser: Adviser, *, in_build: bool | None = None
+) -> list[str]:
+    """Give what is to be added for what a plan lacks, as Nix or as options; words as comments."""
+    text = plan_block(
+        plan,
+        adviser,
+        in_build=run.in_build() if in_build is None else in_build,
+        named=True,
+        width=run.console.talk_width,
+    )
+    return text.splitlines()
+
+
+def _continued(command: str, options: Sequence[str]) -> list[str]:
+    return [f"{command} \\", *(f"  {line}" for line in options)] if options else [command]
+
+
+def _built_anew(run: Run, paths: Sequence[str], *, more: bool) -> list[str]:
+    names = ", ".join(path for path in paths if in_store(os.path.realpath(path)))
+    return wrap(
+        f"{names}: a Nix store is never patched. Build the package anew, with manylinuxFixupHook"
+        f" among its nativeBuildInputs{', and with:' if more else '.'}",
+        run.console.talk_width,
+    )
+
+
+def _typed(run: Run, paths: Sequence[str]) -> str:
+    """Give a command line that patches ``paths``, with every option that was given."""
+    given = run.arguments
+    extra = vars(given.extra)
+    verb = "install" if given.command == "install" else "patch"
+    words = ["nix-manylinux", verb, *paths]
+    if verb == "patch" and any(path.endswith(".whl") and os.path.isfile(path) for path in paths):
+        words += ["--output-dir", given.output_dir or "patched"]
+    for name, value in (
+        ("python", given.target.python),
+        ("dynamic-linker", given.target.dynamic_linker),
+        ("libc", given.target.libc),
+        ("gc-roots", given.gc_roots),
+        ("nixpkgs", extra.get("nixpkgs")),
+        ("prefix", extra.get("prefix")),
+    ):
+        words += [f"--{name}", value] if value else []
+    words += [f"--dist={wheel}" for wheel in extra.get("dist") or ()]
+    words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
+    words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []
+    words += [f"--libs={folder}" for folder in given.libs]
+    return " ".join(map(shlex.quote, [*words, *_options(given.options)]))
+
+
+def _options(options: Options) -> Iterator[str]:
+    """Give the words that make these options of the defaults."""
+    usual = Options()
+    for name in field_names(options):
+        value = getattr(options, name)
+        if value == getattr(usual, name):
+            continue
+        option = "--" + name.replace("_", "-").replace("driver-libs", "driver-lib")
+        for each in value if isinstance(value, tuple) else (value,):
+            yield option if each is True else f"{option}={each}"
