@@ -53,6 +53,20 @@ _manylinuxVenvPrompt() {
   return "$status"
 }
 
+# Whether the environment's Python is one that looks when it starts.
+_manylinuxVenvLooks() {
+  local line
+  while IFS= read -r line; do
+    case $line in
+    "home = "*)
+      grep -qs NIX_MANYLINUX_VENV_LINK "${line#home = }"/../lib/python*/sitecustomize.py
+      return
+      ;;
+    esac
+  done <"$VIRTUAL_ENV/pyvenv.cfg"
+  return 1
+}
+
 manylinuxVenvShellHook() {
   runHook preShellHook
   VIRTUAL_ENV=${venvDir-.venv}
@@ -63,6 +77,9 @@ manylinuxVenvShellHook() {
     echo "manylinuxVenv: makes the virtual environment $VIRTUAL_ENV" >&2
     @python@ -m venv "$VIRTUAL_ENV" >/dev/null 2>&1 || @python@ -m venv --clear --without-pip "$VIRTUAL_ENV" || return
     runHook postVenvCreation
+  elif ! _manylinuxVenvLooks; then
+    echo "manylinuxVenv: $VIRTUAL_ENV was made with another Python: it is linked now and before each prompt, not when its Python starts" >&2
+    echo "  Remove it and enter the shell again: then it is made with one that looks." >&2
   fi
   _manylinuxVenvPrompt || return
   if [[ ";${PROMPT_COMMAND-};" != *";_manylinuxVenvPrompt;"* ]]; then

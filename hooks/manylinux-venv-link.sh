@@ -2,17 +2,25 @@
 # shellcheck shell=bash
 # manylinux-venv-link VENV: links the files of a virtual environment, by the
 # options that the shell's hook left in NIX_MANYLINUX_VENV_OPTIONS, one a line.
-# What is missing is named, and keeps nothing else from being linked.
+# What is missing is named, and keeps nothing else from being linked. The stamp
+# that it leaves says how: Pythons outside of the shell call it by that.
 set -euo pipefail
 PATH=@coreutils@/bin:$PATH
 
 venv=$1
-mapfile -t options <<<"${NIX_MANYLINUX_VENV_OPTIONS?is set by manylinuxVenvHook}"
+options=()
+while IFS= read -r option; do
+  case $option in
+  # What was offered, and never used, may have been garbage collected since.
+  --libs=* | --python-libs=*) [[ ! -d ${option#*=} ]] || options+=("$option") ;;
+  ?*) options+=("$option") ;;
+  esac
+done <<<"${NIX_MANYLINUX_VENV_OPTIONS?is set by manylinuxVenvHook}"
 
 # Only warnings and errors are said. No Python of ours looks once more whether
 # something has changed.
 link() {
-  env -u PYTHONPATH -u PYTHONHOME -u NIX_MANYLINUX_VENV_LINK PYTHONNOUSERSITE=1 \
+  env -u PYTHONPATH -u PYTHONHOME NIX_MANYLINUX_VENV_LINK= PYTHONNOUSERSITE=1 \
     @nixManylinux@ patch --quiet "--gc-roots=$venv/.nix-manylinux-roots" \
     "${options[@]}" "$@" -- "$venv" >&2
 }
@@ -41,4 +49,15 @@ for place in "$venv"/bin "$venv"/lib/python*/site-packages; do
     break
   fi
 done
+# keep NAME PATH: no garbage collection takes the store path that PATH is in. Those
+# of libraries `patch` has made.
+keep() {
+  local kept
+  kept=$(readlink -- "$venv/.nix-manylinux-roots/$1") || kept=
+  if [[ -z $kept || $2/ != "$kept"/* ]]; then
+    nix-store --realise "$2" --add-root "$venv/.nix-manylinux-roots/$1" >/dev/null 2>&1 || true
+  fi
+}
+keep link "$0"
+keep python "$(readlink -f -- "$venv/bin/python")"
 mv -f -- "$stamp" "$venv/.nix-manylinux-linked"

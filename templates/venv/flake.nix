@@ -19,18 +19,9 @@
     {
       devShells = forEachSystem (
         system:
-        let
-          pkgs = nixpkgs.legacyPackages.${system}.extend nix-manylinux.overlays.default;
-        in
         {
-          default = pkgs.mkShell {
-            name = "venv";
-            packages = [
-              (pkgs.manylinuxVenvHook.override { python = pkgs.python312; })
-              pkgs.uv
-            ];
-            # Libraries that wheels want beyond the common ones go here.
-            buildInputs = [ ];
+          default = import ./shell.nix {
+            pkgs = nixpkgs.legacyPackages.${system}.extend nix-manylinux.overlays.default;
           };
         }
       );

@@ -117,6 +117,80 @@ def test_in_one_command(nix: Nix, folder: Path) -> None:
     enter(nix, folder, f"{UV} run --quiet {IMPORT}")
 
 
+def test_in_a_shell_of_packages(nix: Nix, folder: Path) -> None:
+    """`nix-shell -p manylinuxVenvHook` is as good a shell."""
+    enter(nix, folder, UV_PIP, IMPORT, case="ofPackages")
+
+
+def outside(nix: Nix, folder: Path, *words: str) -> str:
+    """Run a command as an editor does, which knows nothing of the shell; gives all it says."""
+    known = {"PATH": os.environ["PATH"], "HOME": str(folder), "UV_OFFLINE": "1",
+             "UV_FIND_LINKS": f"{folder}/wheels", "UV_CACHE_DIR": f"{folder}/cache"}  # fmt: skip
+    kept = {key: value for key, value in nix.environment.items() if key.startswith("NIX_")}
+    done = subprocess.run(
+        words, cwd=folder, env={**kept, **known}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_outside_of_the_shell(nix: Nix, folder: Path) -> None:
+    """What links is written in the environment: whoever starts its Python has it linked."""
+    python = f"{folder}/.venv/bin/python"
+    install = (UV, "pip", "install", "--quiet", "--python", python)
+    enter(nix, folder, "true")
+    outside(nix, folder, *install, "probe")
+    said = outside(nix, folder, python, "-c", "import probe; assert probe.answer == 42")
+    assert said == ""
+    # What links is kept from being garbage collected, and so is the interpreter.
+    stamp = folder / ".venv/.nix-manylinux-linked"
+    program, _, rest = stamp.read_text().partition(" ")
+    roots = folder / ".venv/.nix-manylinux-roots"
+    assert os.readlink(roots / "link") == program
+    assert os.readlink(roots / "python") == nix.build("venv.interpreter").path
+    assert any(unhashed(os.readlink(root)) == "nest-1" for root in roots.iterdir())
+    # What was offered may be gone, and so may be what links: that is said, and Python starts.
+    stamp.write_text(f"{program} --libs=/nowhere/lib\n{rest}")
+    outside(nix, folder, *install, "plain")
+    assert outside(nix, folder, python, "-c", "import probe") == ""
+    stamp.write_text(f"{program}-gone {rest}")
+    outside(nix, folder, *install, "--reinstall", "plain")
+    said = outside(nix, folder, python, "-c", "print('started')")
+    assert said.startswith("started\n")
+    assert f"{program}-gone: it is gone from the store; enter the shell once more" in said
+
+
+def test_another_environment_keeps_its_own(nix: Nix, folder: Path, tmp_path: Path) -> None:
+    """In a shell that lacks libraries the Python of another one's environment links by its own."""
+    enter(nix, folder, "true")
+    other = tmp_path / "other"
+    other.mkdir()
+    python = f"{folder}/.venv/bin/python"
+    shutil.copytree(folder / "wheels", other / "wheels")
+    install = f"{UV} pip install --quiet --python {python} probe"
+    said = enter(nix, other, install, f"{python} -c 'import probe'", case="lacking")
+    assert "libnest" not in said
+
+
+def test_an_environment_with_another_python(nix: Nix, folder: Path) -> None:
+    """It is linked on entry, and the shell says when it is not."""
+    shutil.rmtree(folder / ".venv")
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, ".venv"],
+                   cwd=folder, check=True)  # fmt: skip
+    environment = folder / "environment"
+    environment.write_text(nix.development_environment("venv.shell"))
+    for expected in (True, False):
+        done = subprocess.run(
+            ["bash", environment], cwd=folder, capture_output=True, text=True, check=True,
+            env=nix.environment,
+        )  # fmt: skip
+        said = f"{folder}/.venv was made with another Python: it is linked now and before each"
+        assert (said in done.stderr) is expected
+        shutil.rmtree(folder / ".venv")
+        python = f"{nix.build('venv.interpreter').path}/bin/python3"
+        subprocess.run([python, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+
+
 def test_what_builds_from_source(nix: Nix, folder: Path) -> None:
     """The environment of the moment, in which uv builds a package, is linked too."""
     made = folder / "made"

@@ -22,6 +22,15 @@ in
     venvDir = "some where/env";
     postVenvCreation = "echo created";
   };
+  # As `nix-shell -p manylinuxVenvHook nest` has it.
+  ofPackages = shell {
+    nativeBuildInputs = [ ];
+    buildInputs = [
+      hook
+      pkgs.nest
+    ];
+    strictDeps = false;
+  };
   # Nothing that the wheel needs is among its inputs.
   lacking = shell { buildInputs = [ ]; };
   # A library, an extension module by its name, and a program, all of which want one library.
