@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 
 def inspect_tree(root: StrPath) -> TreeFacts:
-    """Read all that is to know of the tree at ``root``; raises `BadTree`."""
-    return scan_to_write([os.fspath(root)])[0]
+    """Read all that is to know of the tree at ``root``, through links; raises `BadTree`."""
+    return scan_to_check([os.fspath(root)])[0]
 
 
 def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> TreeFacts:
@@ -64,7 +64,7 @@ def inspect(
     libraries: LibraryIndex,
     options: Options | None = None,
 ) -> Inspection:
-    """Find out all that there is to tell of a wheel or a tree; nothing is written.
+    """Find out all that there is to tell of a wheel or a tree as it is; nothing is written.
 
     How it would be linked is planned with the libraries given: with none, what
     is missing is what a user has to add. Without a target it is planned for this machine,
@@ -88,14 +88,15 @@ def inspect(
         if is_tree(path):
             facts = inspect_tree(path)
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
-            tags = tuple(tag for each in tagged for tag in each)
+            # Of several distributions each promises something of its own files.
+            tags = tagged[0] if len(facts.distributions) == len(tagged) == 1 else ()
         else:
             name = parse_wheel_name(os.fspath(path))
             tags, variant = name.tags, name.variant
             tagged = [tags]
             facts, labels = unpack_for_reading(stack, os.fspath(path), options.max_size)
         if target is None:
-            platforms = [tag.rpartition("-")[2] for tag in tags]
+            platforms = [tag.rpartition("-")[2] for each in tagged for tag in each]
             target, libraries = assumed_target([facts], libraries, platforms=platforms)
         plan = plan_trees([facts], target=target, libraries=libraries, options=options)
         return Inspection(
@@ -116,15 +117,18 @@ def plan_paths(
     target: Target | None,
     libraries: LibraryIndex,
     options: Options | None = None,
+    to_look: bool = False,
 ) -> Plan:
-    """Plan trees, or one wheel, by their paths, for those who only look; nothing is written.
+    """Plan trees, or one wheel, by their paths; nothing is written.
 
-    What is missing is in the plan. Without a target, see `inspect`. Raises what reading raises.
+    What is missing is in the plan. ``to_look`` is for who won't patch the trees: files of
+    others that links lead to count as well. Without a target, see `inspect`. Raises what
+    reading raises.
     """
     options = options or Options()
     with ExitStack() as stack:
         if is_tree(paths[0]):
-            trees = scan_to_write(outermost(paths))
+            trees = (scan_to_check if to_look else scan_to_write)(outermost(paths))
         else:
             from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
 

@@ -91,6 +91,9 @@ def test_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(lines(monkeypatch))
     assert found[-1] == "done"
     assert 4 <= len(found) <= 8
+    # Not before the tenth second, and never of nothing.
+    assert all(int(line.rpartition("(")[2].split()[0]) >= 10 for line in found[:-1])
+    assert not any(" 0 of " in line for line in found)
     assert all(line.startswith("editing ") and " of 100 (" in line for line in found[:-1])
     assert list(lines(monkeypatch, quiet=True)) == []
 

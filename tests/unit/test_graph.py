@@ -199,6 +199,7 @@ def test_folding_makes_a_crowd_a_picture() -> None:
     assert sorted(folded.trouble) == sorted(graph.trouble)
     assert len(folded.nodes) <= 80
     assert folded.summary == graph.summary
+    assert all(node.name != node.place for node in folded.nodes)
 
 
 def test_folding_the_libc_folds_nothing_else() -> None:
@@ -490,6 +491,25 @@ def test_the_output_file_names_its_format(
     assert [each.name for each in output.parent.iterdir()] == [name]
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"wrote {output}\n")
+
+
+@pytest.mark.parametrize("name", ["g.png", "g.PDF", "g.jpeg"])
+def test_no_picture_of_another_kind_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A file is not given text that its name doesn't promise, unless --format says so."""
+    wheel, output = tiny_wheel(tmp_path), tmp_path / name
+    assert main(["graph", wheel, "-o", str(output)]) == 2
+    assert "but of .dot, .gv, .mmd, .svg and .html; --format names one" in capsys.readouterr().err
+    assert not output.exists()
+    assert main(["graph", wheel, "-o", str(output), "--format", "svg"]) == 0
+
+
+def test_one_picture_is_of_one_wheel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second wheel is no unknown option, and the message says so."""
+    wheel = tiny_wheel(tmp_path)
+    assert main(["graph", wheel, wheel]) == 2
+    assert "; it takes one WHEEL|TREE\n" in capsys.readouterr().err
 
 
 def test_the_command_prints_what_was_asked_for(

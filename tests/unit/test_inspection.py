@@ -7,8 +7,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from tests.support.wheels import tiny_library
 from tests.support.world import elf, plan, tree
 
+from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import load_table
@@ -86,7 +88,7 @@ def test_the_text_has_what_a_user_needs() -> None:
     text = "\n".join(inspection_text(seen(), ADVISER, verbose=False, in_build=True))
     for part in (
         "demo 1",
-        "claims manylinux_2_17_x86_64; keeps linux_x86_64",
+        "claims manylinux_2_17_x86_64; satisfies no policy",
         "too new for it: GLIBC_2.30 of libc.so.6\n",
         "private to one version of the libc: GLIBC_PRIVATE of libc.so.6\n",
         "libz.so.1: zlib",
@@ -108,3 +110,63 @@ def test_the_json_fits_the_schema() -> None:
     value = report_json("inspect", report=Report(plan=found.plan), inspection=details)
     jsonschema.validate(value, json.loads(Path(data_path("report.schema.json")).read_text()))
     assert details["suggestions"]["libz.so.1"]["attribute"] == "zlib"
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        (
+            ["cp311-cp311-manylinux_2_28_x86_64", "cp311-cp311-manylinux_2_27_x86_64"],
+            "CPython 3.11; glibc 2.27 or newer on x86_64",
+        ),
+        (
+            ["py3-none-manylinux_2_28_x86_64.musllinux_1_2_x86_64.musllinux_1_1_x86_64"],
+            "Python 3; glibc 2.28 or newer on x86_64, musl 1.1 or newer on x86_64",
+        ),
+    ],
+)
+def test_the_lowest_libc_is_named(tags: list[str], words: str) -> None:
+    """A wheel for several policies runs wherever the lowest of them is kept."""
+    assert runs_on(tags) == words
+
+
+def test_what_several_wheels_promise_is_not_added_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No tag is told, nor is the stable ABI of one wheel held against the files of another."""
+    site = tmp_path / "lib/python3.11/site-packages"
+    for name, tag in (("one", "cp37-abi3-manylinux_2_17_x86_64"), ("two", "cp311-cp311-any")):
+        folder = site / f"{name}-1.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
+        (folder / "WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n")
+    (site / "two.cpython-311-x86_64-linux-gnu.so").write_bytes(tiny_library("two.so"))
+    assert main(["inspect", str(tmp_path), str(site)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "one 1, two 1\n  nothing is missing: it loads as it is, without a patch\n"
+        "  1 ELF file: 0 to be patched, 1 right as it is\n\none 1, two 1\n"
+    )
+    assert not any(word in out for word in ("abi3", "runs on", "policy"))
+    report = tmp_path / "report"
+    assert main(["inspect", str(tmp_path), "--json", str(report)]) == 0
+    assert json.loads(report.read_text())["inspection"]["runs_on"] == ""
+    schema = json.loads(Path(data_path("report.schema.json")).read_text())
+    jsonschema.validate(json.loads(report.read_text()), schema)
+    assert main(["inspect", str(tmp_path), str(site), "--json", str(report)]) == 2
+
+
+def test_several_are_looked_at_one_by_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One that can't be read is told, and the others are shown."""
+    (tmp_path / "a.so").write_bytes(tiny_library("a.so"))
+    assert main(["inspect", str(tmp_path), str(tmp_path / "no.whl"), str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out.count("1 ELF file") == 2
+    assert "there is no such file" in told.err
+    assert main(["inspect", "opencv-python==5.0.0.93"]) == 1
+    err = capsys.readouterr().err
+    assert (
+        "  fetch it, and name the wheel: python3 -m pip download --no-deps opencv-python==5" in err
+    )

@@ -174,7 +174,7 @@ complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect' -l libs -xka "
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect' -l python-libs -xka "(__fish_complete_directories)" -d 'another wheel'"'"'s site-packages (repeatable)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect' -l max-size -x -d 'unpacked size of a wheel that is still believed (default: 64 GiB)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect' -l exclude -x -d 'files to leave out, broken ones too (repeatable)'
-complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect; and test $_shtab_nix_manylinux_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'WHEEL|TREE'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect; and test $_shtab_nix_manylinux_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'WHEEL|TREE'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using; and test $_shtab_nix_manylinux_npos -eq 0' -a expr -d 'Print a ready buildPythonPackage expression'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -s h -l help -d 'show this help message and exit'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l python-version -x -d 'a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what the tags say, else 3.12)'

@@ -46,6 +46,9 @@ class _Parser(argparse.ArgumentParser):
         meant = get_close_matches(unknown[1] or unknown[2], known, 1) if unknown else []
         if meant:
             message += f"; did you mean {meant[0]}?"
+        elif unknown and unknown[1] and not unknown[1].startswith("-"):
+            one = [a.metavar for a in self._actions if not a.option_strings and a.nargs is None]
+            message += f"; it takes one {one[0]}" if one else ""
         self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} --help\n")
 
 
@@ -213,7 +216,7 @@ def _check(command: argparse.ArgumentParser) -> None:
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
-    common(command, "WHEEL|TREE")
+    common(command, "WHEEL|TREE", many=True)
     target_options(command)
     library_options(command)
     command.add_argument(

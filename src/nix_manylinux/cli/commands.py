@@ -35,13 +35,12 @@ def carry_out(run: Run) -> int:
         return repair(run)
     from nix_manylinux.cli import views  # noqa: PLC0415 - patch needs none of these
 
-    {
+    return {
         "inspect": views.show_inspection,
         "expr": views.show_expression,
         "graph": views.show_graph,
         "lock": views.write_lock,
     }[given.command](run)
-    return DONE
 
 
 def patch(run: Run) -> int:
@@ -238,9 +237,11 @@ def _tell(run: Run, name: str, report: Report) -> None:
         run.console.say(f"  {count(len(waiting), 'more file')} would be linked to what was built")
     if run.console.verbose:
         run.console.say_all(files_text(report.plan, width=run.console.talk_width - 2))
-    if report.stale_rows or report.dropped_rows:
-        stale = count(report.stale_rows, "stale row")
-        run.console.say(f"  RECORD: {stale} made true, {report.dropped_rows} dropped")
+        if report.stale_rows or report.dropped_rows:
+            run.console.say(
+                f"  RECORD said other things than the files, before: {report.stale_rows} corrected,"
+                f" {report.dropped_rows} of files that are not there removed"
+            )
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
     run.tell_leaves(report.plan)

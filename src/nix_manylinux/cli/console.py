@@ -68,13 +68,16 @@ class Console:
         """Show how far a stage has come, once the work has taken a second.
 
         On a terminal one line is drawn again and again, and gone before
-        anything else is written; elsewhere there is a line every ten seconds.
+        anything else is written; elsewhere there is a line every ten seconds, from the tenth on,
+        so that whoever reads the log of a long build sees that it goes on.
         """
         now = time.monotonic()
         if self.quiet or now < self._next or not total:
             return
         text = f"{stage} {done} of {total}"
         if self._plain or not self._talk.isatty():
+            if not done or now < self._started + 10.0:
+                return
             self._next = now + 10.0
             self._line(self._talk, f"{text} ({now - self._started:.0f} s)")
             return

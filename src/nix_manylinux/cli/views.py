@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.words import count, listed
 from nix_manylinux.cli.console import save_file
+from nix_manylinux.cli.run import DONE, REFUSED
 from nix_manylinux.nix.packages import load_table
 
 TYPE_CHECKING = False
@@ -14,14 +16,31 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.run import Run
 
 
-def show_inspection(run: Run) -> None:
-    """Print what a wheel or a tree is and needs, and who provides that."""
+def show_inspection(run: Run) -> int:
+    """Print what wheels or trees, each by itself, are and need, and who provides that."""
+    paths = run.arguments.paths
+    if len(paths) > 1 and run.arguments.json:
+        return run.usage("--json reports on one wheel or tree; inspect them one by one")
+    status = DONE
+    for number, path in enumerate(paths):
+        if number:
+            run.console.answer("")
+        try:
+            _show_one(run, path)
+        except NixManylinuxError as error:
+            if len(paths) == 1 or isinstance(error, BadOption):
+                raise
+            run.console.fail(error)
+            status = REFUSED
+    return status
+
+
+def _show_one(run: Run, path: str) -> None:
     from nix_manylinux.api import inspect  # noqa: PLC0415
     from nix_manylinux.report.inspection import inspection_json, inspection_text  # noqa: PLC0415
     from nix_manylinux.report.summary import report_json  # noqa: PLC0415
     from nix_manylinux.resolve.plan import Report  # noqa: PLC0415
 
-    path = run.arguments.paths[0]
     seen = inspect(
         path,
         target=run.target_to_look((path,)),
@@ -45,7 +64,7 @@ def show_inspection(run: Run) -> None:
     run.write_json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
 
 
-def show_expression(run: Run) -> None:
+def show_expression(run: Run) -> int:
     """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
     from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
     from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
@@ -105,9 +124,10 @@ def show_expression(run: Run) -> None:
         systems = listed(dict.fromkeys(place.system for place in places))
         run.console.say(f"for {systems}; --system chooses another one")
     run.console.answer(text)
+    return DONE
 
 
-def show_graph(run: Run) -> None:
+def show_graph(run: Run) -> int:
     """Print or save a picture of who needs what."""
     from nix_manylinux.api import plan_paths  # noqa: PLC0415
     from nix_manylinux.report.picture.render import SUFFIXES, render_graph  # noqa: PLC0415
@@ -115,12 +135,16 @@ def show_graph(run: Run) -> None:
     extra = run.arguments.extra
     output: str | None = extra.output
     ending = os.path.splitext(output or "")[1].lower()
+    if ending and not extra.format and ending not in SUFFIXES:
+        endings = listed(each for each in SUFFIXES if each not in {".htm", ".mermaid", ".txt"})
+        return run.usage(f"no picture is made of *{ending}, but of {endings}; --format names one")
     path = run.arguments.paths[0]
     plan = plan_paths(
         [path],
         target=run.target_to_look((path,)),
         libraries=run.libraries(),
         options=run.options(),
+        to_look=True,
     )
     text = render_graph(
         plan,
@@ -134,9 +158,10 @@ def show_graph(run: Run) -> None:
         save_file(output, text, "picture", "--output")
         run.console.say(f"wrote {output}")
     run.warn(plan)
+    return DONE
 
 
-def write_lock(run: Run) -> None:
+def write_lock(run: Run) -> int:
     """Write what a lock file asks for, for Nix; or say whether that is still true."""
     from nix_manylinux.lock.make import cache_folder, make_lock  # noqa: PLC0415
     from nix_manylinux.lock.text import check_fresh, write_json  # noqa: PLC0415
@@ -148,7 +173,7 @@ def write_lock(run: Run) -> None:
     if extra.check:
         check_fresh(output, path)
         run.console.say(f"{output} is of {path}")
-        return
+        return DONE
     versions = extra.python_version or [f"{sys.version_info[0]}.{sys.version_info[1]}"]
     systems = extra.system or [own_system()]
     made = make_lock(
@@ -166,10 +191,11 @@ def write_lock(run: Run) -> None:
     text = write_json(made.value)
     if output == "-":
         run.console.answer(text.removesuffix("\n"))
-        return
+        return DONE
     save_file(output, text, "lock", "--output")
     for key, found in made.value["environments"].items():
         run.console.say(
             f"{key}: {count(len(found['packages']), 'wheel')}, {len(found['sources'])} without one"
         )
     run.console.say(f"wrote {output}")
+    return DONE

@@ -37,9 +37,9 @@ _LOADABLE = frozenset({"exact", "driver"})
 class Inspection(Value):
     """What is known of a wheel or tree, and how it would be linked with what was given.
 
-    ``misfits`` is why its tags don't fit the target, and what to do about it:
-    `patch` would refuse it for that. ``variant`` is the label in a wheel's name
-    (PEP 825), "" without one.
+    ``tags`` are of one distribution: those of several promise nothing together. ``misfits``
+    is why tags don't fit the target, and what to do about it: `patch` would refuse it for
+    that. ``variant`` is the label in a wheel's name (PEP 825), "" without one.
     """
 
     facts: TreeFacts
@@ -66,21 +66,13 @@ def inspection_text(
     ``paint`` gives text the look that it names: "bold", "red" or "dim".
     """
     missing = seen.plan.missing
-    lines = [paint(f"{dist.name} {dist.version}", "bold") for dist in seen.facts.distributions]
+    names = ", ".join(f"{dist.name} {dist.version}" for dist in seen.facts.distributions)
+    lines = [paint(line, "bold") for line in wrap(names, width)] if names else []
     lines += [f"  {paint(headline(missing), 'red')}"] if missing else []
+    if not (missing or seen.plan.incompatible or seen.misfits):
+        lines.append(f"  {paint(_fine(seen.plan), 'green')}")
     lines += _indented(summary(seen.plan, verb="to be patched"), "  ", width, rest="    ")
-    facts = [("runs on", runs_on(seen.tags))] if seen.tags else []
-    target = seen.plan.target
-    if target.libc_directory == ASSUMED:
-        what = f"{target.machine.name} with {target.libc}, as its files are, not for this machine"
-        facts.append(("linked for", f"{what}; --dynamic-linker or --python names a target"))
-    facts += [("variant", seen.variant)] if seen.variant else []
-    policy = _policy(seen.verdict, everything=verbose)
-    facts += zip(["policy", *[""] * len(policy)], policy, strict=False)
-    versions = highest_versions(seen.facts)
-    facts += [("versions", ", ".join(versions))] if versions else []
-    facts += symbols_text(seen.symbols, everything=verbose)
-    for name, fact in facts:
+    for name, fact in _facts(seen, everything=verbose):
         lines += wrap(fact, width, first=f"  {name:<10} ", rest=" " * 13)
     if missing:
         lines += ["", paint("not in the wheel:", "bold")]
@@ -108,6 +100,30 @@ def inspection_text(
         for line in block.splitlines():
             lines.append(f"  {paint(line, 'dim') if line.startswith('#') else line}")
     return lines
+
+
+def _facts(seen: Inspection, *, everything: bool) -> list[tuple[str, str]]:
+    """Give what is true of all files, each fact under its name."""
+    facts = [("runs on", runs_on(seen.tags))] if seen.tags else []
+    target = seen.plan.target
+    if target.libc_directory == ASSUMED:
+        what = f"{target.machine.name} with {target.libc}, as its files are, not for this machine"
+        facts.append(("linked for", f"{what}; --dynamic-linker or --python names a target"))
+    facts += [("variant", seen.variant)] if seen.variant else []
+    policy = _policy(seen.verdict, everything=everything) if seen.tags else []
+    facts += zip(["policy", *[""] * len(policy)], policy, strict=False)
+    versions = highest_versions(seen.facts)
+    facts += [("versions", ", ".join(versions))] if versions else []
+    return facts + symbols_text(seen.symbols, everything=everything)
+
+
+def _fine(plan: Plan) -> str:
+    """Say of what lacks nothing whether a patch has anything to do."""
+    if not plan.files:
+        return "no ELF file: there is nothing to patch"
+    if any(each.changes for each in plan.files):
+        return "nothing is missing: a patch needs no libraries"
+    return "nothing is missing: it loads as it is, without a patch"
 
 
 def _every_file(seen: Inspection, width: int, paint: Callable[[str, str], str]) -> list[str]:
@@ -138,7 +154,7 @@ def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:
     verdict = seen.verdict
     return {
         "tags": list(seen.tags),
-        "runs_on": runs_on(seen.tags),
+        "runs_on": runs_on(seen.tags) if seen.tags else "",
         "variant": seen.variant or None,
         "misfits": [what for what, _ in seen.misfits],
         "policy": {
@@ -184,6 +200,7 @@ def runs_on(tags: Sequence[str]) -> str:
     """Say in words what a wheel's simple tags ask for: interpreters, libc, architecture."""
     pythons: dict[str, None] = {}
     platforms: dict[str, None] = {}
+    floors: dict[tuple[str, str], tuple[int, int]] = {}
     simples = [tuple(simple.split("-")) for each in tags for simple in expand_tag(each)]
     lowest = min((int(m[1]) for p, a, _ in simples if (m := _any_newer(p, a))), default=0)
     for python, abi, platform in simples:
@@ -194,7 +211,12 @@ def runs_on(tags: Sequence[str]) -> str:
         if floor is None:
             platforms["any platform" if platform == "any" else platform] = None
         else:
-            platforms[f"{floor.libc} {floor.major}.{floor.minor} or newer on {floor.arch}"] = None
+            known = floors.setdefault((floor.libc, floor.arch), floor.version)
+            floors[floor.libc, floor.arch] = min(known, floor.version)
+    platforms |= {
+        f"{libc} {major}.{minor} or newer on {arch}": None
+        for (libc, arch), (major, minor) in floors.items()
+    }
     return f"{', '.join(pythons)}; {', '.join(platforms)}"
 
 
@@ -228,12 +250,14 @@ def highest_versions(facts: TreeFacts) -> list[str]:
 
 
 def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
-    """Say what a wheel claims and keeps; then what breaks the claim, a line for each kind."""
+    """Say what a wheel claims and satisfies; then what breaks the claim, a line for each kind."""
     if not verdict.claimed or verdict.claimed == ("any",):
         return []
-    kept = f"keeps {verdict.kept}"
-    if verdict.kept in verdict.claimed or set(verdict.aliases) & set(verdict.claimed):
-        kept = "and keeps it" if len(verdict.claimed) == 1 else kept
+    kept = f"satisfies {verdict.kept}"
+    if verdict.kept.startswith("linux_"):
+        kept = "satisfies no policy"
+    elif verdict.kept in verdict.claimed or set(verdict.aliases) & set(verdict.claimed):
+        kept = "and satisfies it" if len(verdict.claimed) == 1 else kept
     lines = [f"claims {', '.join(verdict.claimed)}; {kept}"]
     outside = [breach.library for breach in verdict.breaches if not breach.version]
     newer = [b for b in verdict.breaches if b.version]

@@ -45,7 +45,8 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     if edited or not lacking:
         parts.append(f"{edited} {verb}")
     if fine:
-        parts.append(f"{fine} right as {'it was' if fine == 1 else 'they were'}")
+        was = ("it was", "they were") if verb == "patched" else ("it is", "they are")
+        parts.append(f"{fine} right as {was[fine > 1]}")
     parts += _left_alone(skipped)
     lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
     counts = Counter(r.outcome for each in plan.files for r in each.resolutions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from nix_manylinux.base.errors import BadTree
 
@@ -26,7 +27,7 @@ def tree_root(root: str | os.PathLike[str]) -> str:
     if not path:
         raise BadTree("an empty path names nothing", hint="is a variable unset?")
     if not os.path.exists(path):
-        raise BadTree("there is no such file or directory", where=path, hint="check the spelling")
+        raise BadTree("there is no such file or directory", where=path, hint=_spelling(path))
     if path.endswith(".whl"):
         what, hint = (
             "is a wheel",
@@ -36,6 +37,15 @@ def tree_root(root: str | os.PathLike[str]) -> str:
         what = "is neither a directory nor a wheel (*.whl)"
         hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
     raise BadTree(what, where=path, hint=hint)
+
+
+def _spelling(path: str) -> str:
+    """Say what may have been meant by a path that isn't there: a requirement, of which a wheel."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^]/]*\])?[=<>~!]=[^/ ]+", path):
+        return "check the spelling"
+    import shlex  # noqa: PLC0415 - seldom
+
+    return f"fetch it, and name the wheel: python3 -m pip download --no-deps {shlex.quote(path)}"
 
 
 def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:

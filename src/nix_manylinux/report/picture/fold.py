@@ -89,7 +89,7 @@ def _union(graph: Graph, key: tuple[str, ...], group: list[int]) -> Node:
         packages = len(set(places)) if first.origin is Outcome.LIBRARY else 0
         name, place = f"{count} libraries", f"of {packages} packages" if packages else ""
     else:
-        name, place = first.place, "" if count == 1 else f"{count} libraries"
+        name, place = places[0], "" if count == 1 else f"{count} libraries"
     return Node(name=name, origin=first.origin, place=place, folds=folds, members=members)
 
 

@@ -23,6 +23,7 @@ DETAILS = ("auto", "files", "folders")
 SUFFIXES = {
     ".dot": "dot",
     ".gv": "dot",
+    ".txt": "dot",
     ".mmd": "mermaid",
     ".mermaid": "mermaid",
     ".svg": "svg",
