@@ -29,7 +29,11 @@ declare -g _manylinuxFixupPython=
 # strip misaligns what patchelf grew, shrink-rpath turns inherited DT_RPATH into
 # RUNPATH and drops the directories of drivers and of dlopen, autoPatchelf does
 # both. Only what is unset is set: `dontStrip = false` arrives as an empty string.
-: "${dontStrip=1}" "${dontPatchELF=1}" "${dontAutoPatchelf=1}"
+declare -g _manylinuxFixupKeepsSymbols=
+if [[ -z ${dontStrip+set} ]]; then
+  dontStrip=1 _manylinuxFixupKeepsSymbols=1
+fi
+: "${dontPatchELF=1}" "${dontAutoPatchelf=1}"
 
 # The audit of search paths and wrappers is a part of the patch, which reads every
 # file anyway: stdenv's own starts patchelf for each.
@@ -110,6 +114,9 @@ _manylinuxFixupRead() {
   esac
 }
 
+# shellcheck source=/dev/null
+source "@autoPatchelfNames@"
+
 # _manylinuxFixupOption OPTION NAME: adds `OPTION=item` to `arguments`, the
 # caller's array, for each item of the list NAME. One word each, so that no
 # value can pass for an option.
@@ -120,37 +127,6 @@ _manylinuxFixupOption() {
   for item in "${items[@]}"; do
     arguments+=("$1=$item")
   done
-}
-
-# The variables of autoPatchelfHook, so that changing the hook's name is enough.
-_manylinuxFixupAutoPatchelfArguments() {
-  local -a items
-  local item
-  _manylinuxFixupOption --libs extraAutoPatchelfLibs || return
-  _manylinuxFixupOption --append-rpath appendRunpaths || return
-  _manylinuxFixupRead items runtimeDependencies || return
-  for item in "${items[@]}"; do
-    arguments+=("--runtime-libs=$item/lib")
-  done
-  _manylinuxFixupRead items autoPatchelfIgnoreMissingDeps || return
-  for item in "${items[@]}"; do
-    case $item in
-    1 | '*') arguments+=("--missing=warn") ;;
-    # autoPatchelf never says when an entry has outlived its reason.
-    *) arguments+=("--ignore-if-missing=$item") ;;
-    esac
-  done
-  _manylinuxFixupRead items autoPatchelfFlags || return
-  for item in "${items[@]}"; do
-    case $item in
-    --keep-libc) arguments+=("$item") ;;
-    *) echo "manylinuxFixup: autoPatchelfFlags: $item has no counterpart and is left out" >&2 ;;
-    esac
-  done
-  _manylinuxFixupRead items patchelfFlags || return
-  if ((${#items[@]})); then
-    echo "manylinuxFixup: patchelfFlags is left out: it is for patchelf, which is not what links here" >&2
-  fi
 }
 
 # All that the command is told, but for the paths: into `arguments`.
@@ -274,60 +250,6 @@ addManylinuxSearchPath() {
   done
 }
 
-# addAutoPatchelfSearchPath [--no-recurse] [--] DIR...: as autoPatchelfHook has
-# it, every folder below DIR that holds a shared library. Its own function, if it
-# is sourced after this one, fills the same array.
-addAutoPatchelfSearchPath() {
-  local -a depth=() found=() folders=()
-  local directory
-  while (($#)); do
-    case $1 in
-    --)
-      shift
-      break
-      ;;
-    --no-recurse) depth=(-maxdepth 1) ;;
-    -*)
-      echo "addAutoPatchelfSearchPath: ERROR: Invalid command line argument: $1" >&2
-      return 1
-      ;;
-    *) break ;;
-    esac
-    shift
-  done
-  for directory; do
-    # A name that begins with a dash would be an option of find.
-    [[ $directory == /* ]] || directory=$PWD/$directory
-    folders+=("$directory")
-  done
-  mapfile -d '' -t found < <(
-    find "${folders[@]}" "${depth[@]}" ! -type d \( -name '*.so' -o -name '*.so.*' \) -printf '%h\0' | LC_ALL=C sort -zu
-  )
-  for directory in "${found[@]}"; do
-    extraAutoPatchelfLibs+=("$directory")
-  done
-}
-
-# autoPatchelf [--no-recurse] [--] PATH...: for packages that call it by hand.
-autoPatchelf() {
-  while (($#)); do
-    case $1 in
-    --)
-      shift
-      break
-      ;;
-    --no-recurse) echo "autoPatchelf: manylinuxFixupHook patches whole trees: --no-recurse is left out" >&2 ;;
-    -*)
-      echo "autoPatchelf: ERROR: Invalid command line argument: $1" >&2
-      return 1
-      ;;
-    *) break ;;
-    esac
-    shift
-  done
-  manylinuxFixup -- "$@"
-}
-
 # _manylinuxFixupAuditWrappers PATH...: no wrapper script may name the build's own
 # folder, where others could put what it runs.
 _manylinuxFixupAuditWrappers() {
@@ -342,12 +264,28 @@ _manylinuxFixupAuditWrappers() {
   done < <(find "$@" -type f -name '.*-wrapped' -print0)
 }
 
+# _manylinuxFixupOtherWheels PATH...: names wheels in outputs that are not linked as
+# wheels. Those for any machine, of which ensurepip has some, have nothing to link.
+_manylinuxFixupOtherWheels() {
+  local wheel
+  while IFS= read -r -d '' wheel; do
+    echo "manylinuxFixup: $wheel stays as it is: of wheels only those of the output \`dist\` are linked; \`manylinuxFixup FILE\` links another one"
+  done < <(find "$@" -type f -name '*.whl' ! -name '*-any.whl' -print0)
+}
+
+# No fixupPhase, no postFixup: that is said where the last chance is.
+_manylinuxFixupWithoutFixup() {
+  if [[ -n ${dontFixup-} && -z ${dontManylinuxFixup-} ]]; then
+    echo "manylinuxFixup: dontFixup is set, nothing is linked; \`manylinuxFixup -- \$out\` in postInstall links all the same"
+  fi
+}
+
 # Last of all fixups: what strip, shrink-rpath and the wrappers do to a file is
 # done by then. Every output but `debug`, sorted: with __structuredAttrs the
 # outputs come in no order.
 _manylinuxFixupPostFixup() {
-  local -a names=() paths=() options=()
-  local name path
+  local -a names=() paths=() options=() linked=() others=()
+  local name path status=0
   if [[ -n ${dontManylinuxFixup-} ]]; then
     echo "manylinuxFixup: dontManylinuxFixup is set, nothing is patched"
     if [[ -n $_manylinuxFixupAudits ]] && declare -F auditTmpdir >/dev/null; then
@@ -376,8 +314,10 @@ _manylinuxFixupPostFixup() {
       continue
     fi
     if [[ -d $path ]]; then
-      paths+=("$path")
-      if [[ $name == dist ]]; then
+      paths+=("$path") linked+=("$name")
+      if [[ $name != dist ]]; then
+        others+=("$path")
+      else
         # Unpatched wheels beside a patched tree would mislead whoever takes them.
         for path in "$path"/*.whl; do
           if [[ -f $path ]]; then
@@ -386,7 +326,7 @@ _manylinuxFixupPostFixup() {
         done
       fi
     elif [[ $path == *.whl ]]; then
-      paths+=("$path")
+      paths+=("$path") linked+=("$name")
     fi
   done
   if ((${#paths[@]})); then
@@ -394,8 +334,21 @@ _manylinuxFixupPostFixup() {
       _manylinuxFixupAuditWrappers "${paths[@]}" || return
       options+=("--forbid-rpath=$TMPDIR")
     fi
-    manylinuxFixup "${options[@]}" -- "${paths[@]}"
+    echo "manylinuxFixup: links the outputs ${linked[*]}"
+    manylinuxFixup "${options[@]}" -- "${paths[@]}" || status=$?
+    if ((status)) && [[ -z ${dontStrip-} ]]; then
+      echo "manylinuxFixup: where a file is called damaged or not sound: strip ran before, and it damages files of wheels." >&2
+      echo "  Drop dontStrip = false, or say what was compiled here: stripDebugList = [ \"bin\" ];" >&2
+    fi
+    ((!status)) || return "$status"
+    if [[ -n $_manylinuxFixupKeepsSymbols ]]; then
+      echo "manylinuxFixup: nothing was stripped, since strip damages files of wheels; folders of what was compiled here may be: dontStrip = false; stripDebugList = [ \"bin\" ];"
+    fi
+    if ((${#others[@]})); then
+      _manylinuxFixupOtherWheels "${others[@]}"
+    fi
   fi
 }
 
 postFixupHooks+=(_manylinuxFixupPostFixup)
+postInstallHooks+=(_manylinuxFixupWithoutFixup)

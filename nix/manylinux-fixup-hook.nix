@@ -11,7 +11,10 @@
 }:
 makeSetupHook {
   name = "manylinux-fixup-hook";
-  substitutions.nixManylinux = lib.getExe buildPackages.nix-manylinux;
+  substitutions = {
+    nixManylinux = lib.getExe buildPackages.nix-manylinux;
+    autoPatchelfNames = "${../hooks/auto-patchelf-names.sh}";
+  };
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.
     provides.setupHook = true;

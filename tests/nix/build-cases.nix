@@ -168,9 +168,24 @@ in
     pythonImportsCheck = [ "probe" ];
   };
 
+  # A program that is compiled here, beside what the wheel brings.
+  stripsItsOwn = byHook probe {
+    buildInputs = [ pkgs.nest ];
+    dontStrip = false;
+    stripDebugList = [ "bin" ];
+    postInstall = ''
+      mkdir -p $out/bin
+      echo 'int main(void) { return 0; }' | ''${CC:-gcc} -g -x c - -o $out/bin/own
+      cp $out/bin/own $out/lib/own
+    '';
+  };
   missing = byHook fixtures.needsX11 { };
+  missingAfterStrip = byHook fixtures.needsX11 { dontStrip = false; };
   foreign = byFormat fixtures.foreign { };
-  foreignByName = byFormat (named "probe-1.0-py3-none-manylinux_2_17_aarch64.whl") { };
+  # Without the platforms of the wheel, of which nixpkgs speaks first.
+  foreignByName = byFormat (named "probe-1.0-py3-none-manylinux_2_17_aarch64.whl") {
+    meta.platforms = lib.platforms.linux;
+  };
   wrongPython = byHook fixtures.lyingTags { };
   wrongPythonByName = byFormat fixtures.lyingTags { };
   tooNew = byHook fixtures.tooNew { };

@@ -19,6 +19,7 @@ let
           for name in $(getAllOutputNames); do
             mkdir -p "''${!name}"
           done
+          runHook postInstall
         '';
       }
       // attrs
@@ -231,6 +232,17 @@ in
       set -u
     '';
     postFixup = "set -u";
+  };
+
+  withoutFixup = empty { dontFixup = true; };
+  otherWheels = empty {
+    installPhase = ''
+      runHook preInstall
+      mkdir -p $out/wheels
+      cp ${fixtures.probe { }} $out/wheels/probe-1.0-py3-none-manylinux_2_17_x86_64.whl
+      touch $out/pip-24.0-py3-none-any.whl
+      runHook postInstall
+    '';
   };
 
   # By hand: a wheel beside a tree, options before the paths.

@@ -59,6 +59,19 @@ def test_the_hook_carries_a_test(nix: Nix) -> None:
     assert nix.build("build.installHookTest").path
 
 
+def test_what_is_compiled_here_can_be_stripped(nix: Nix) -> None:
+    """By the way that the log tells: the folders that are named, and no other."""
+    path = nix.build("build.stripsItsOwn").path
+    sections = {
+        place: subprocess.run(
+            ["readelf", "-SW", f"{path}/{place}/own"], capture_output=True, text=True, check=True
+        ).stdout
+        for place in ("bin", "lib")
+    }
+    assert ".debug_info" not in sections["bin"]
+    assert ".debug_info" in sections["lib"]
+
+
 def test_odd_names_are_patched_too(nix: Nix) -> None:
     """Spaces, quotes, dollars, asterisks and leading dashes in file names are only names."""
     files = elf_files(nix.build("build.oddNames").path)
@@ -76,6 +89,11 @@ def test_outputs_are_linked_to_each_other(nix: Nix) -> None:
 
 
 MESSAGES = {
+    "missingAfterStrip": (
+        "libXcursor.so.1",
+        "strip ran before, and it damages files of wheels",
+        'stripDebugList = [ "bin" ];',
+    ),
     "missing": (
         "libXcursor.so.1",
         "wanted by ex/_ex.so",

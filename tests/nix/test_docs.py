@@ -155,7 +155,8 @@ def test_every_attribute_is_named() -> None:
 
 def test_every_variable_of_the_hook_is_named() -> None:
     """Each variable and function of the hook's script is in the document, with an example."""
-    script = (ROOT / "hooks/manylinux-fixup-hook.sh").read_text()
+    names = ("manylinux-fixup-hook", "auto-patchelf-names")
+    script = "".join((ROOT / f"hooks/{name}.sh").read_text() for name in names)
     variables = set(re.findall(r"\b(?:dontM|m)anylinux[A-Z]\w+\b", script)) - {"manylinuxFixupHook"}
     functions = set(re.findall(r"^([a-z]\w+)\(\) \{", script, re.MULTILINE))
     assert {"manylinuxRuntimeLibs", "dontManylinuxFixup"} <= variables

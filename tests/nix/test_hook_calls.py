@@ -218,6 +218,28 @@ def test_an_explicit_false_wins(nix: Nix, case: str, policy: str) -> None:
     assert (Path(built.path) / "switches").read_text() == f",,,{policy},"
 
 
+def test_what_is_not_stripped_is_said(nix: Nix) -> None:
+    """The switch that the hook has set is told, with the way back; one of the package's own isn't.
+
+    So is what the paths in the log are.
+    """
+    log = nix.log(nix.build("hook.defaults").path)
+    assert "nothing was stripped" in log
+    assert 'dontStrip = false; stripDebugList = [ "bin" ];' in log
+    assert "manylinuxFixup: links the outputs out\n" in log
+    assert "nothing was stripped" not in nix.log(nix.build("hook.switchedBack").path)
+
+
+def test_what_stays_unlinked_is_said(nix: Nix) -> None:
+    """A wheel in an output other than `dist`, and a build without a fixupPhase."""
+    log = nix.log(nix.build("hook.otherWheels").path)
+    assert "/wheels/probe-1.0-py3-none-manylinux_2_17_x86_64.whl stays as it is" in log
+    assert "any.whl stays" not in log
+    log = nix.log(nix.build("hook.withoutFixup").path)
+    assert "dontFixup is set, nothing is linked" in log
+    assert "dontFixup" not in nix.log(nix.build("hook.off").path)
+
+
 def test_the_builds_python_does_not_reach_the_command(nix: Nix) -> None:
     """The command runs without PYTHONPATH and PYTHONHOME, and the hook under `set -u`."""
     call = only_call(nix, "nounset")

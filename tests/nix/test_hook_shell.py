@@ -30,7 +30,7 @@ HOOK = Path(__file__).parents[2] / "hooks" / "manylinux-fixup-hook.sh"
 STRICT = "set -euo pipefail; shopt -s inherit_errexit nullglob"
 
 STDENV = r"""
-declare -a postFixupHooks=() pkgsHostHost=() pkgsHostTarget=()
+declare -a postFixupHooks=() postInstallHooks=() pkgsHostHost=() pkgsHostTarget=()
 strictDeps=1
 addEnvHooks() { gather=$2; }
 getAllOutputNames() { echo "${outputs-out}"; }
@@ -81,6 +81,7 @@ class Shell:
         tool.write_text(RECORDER, encoding="utf-8")
         tool.chmod(0o755)
         text = HOOK.read_text(encoding="utf-8").replace("@nixManylinux@", str(tool))
+        text = text.replace("@autoPatchelfNames@", str(HOOK.with_name("auto-patchelf-names.sh")))
         self.hook = folder / "hook.sh"
         self.hook.write_text(text, encoding="utf-8")
         self.work = folder / "work"

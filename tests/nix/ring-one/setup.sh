@@ -217,7 +217,12 @@ installPhase() {
 # What stdenv does to ELF files, and hooks have to live with.
 _doStrip() {
   [[ -z ${dontStrip-} ]] || return 0
-  find "$prefix" -type f -name '*.so*' -exec strip -S {} + 2>/dev/null || true
+  local folder
+  local -a folders
+  read -ra folders <<<"${stripDebugList[*]-lib lib32 lib64 libexec bin sbin}"
+  for folder in "${folders[@]}"; do
+    [[ ! -e $prefix/$folder ]] || find "$prefix/$folder" -type f -exec strip -S -p {} + 2>/dev/null || true
+  done
 }
 
 _doShrink() {
