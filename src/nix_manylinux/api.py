@@ -11,7 +11,6 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.report.left import left_alone, passed_by, unfolded
-from nix_manylinux.resolve.check import check_trees
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
@@ -248,6 +247,8 @@ def check_tree(
     A tree may be an environment that is made of links into other trees. Raises what reading
     raises, and `IncompatibleWheel`.
     """
+    from nix_manylinux.resolve.check import check_trees  # noqa: PLC0415 - start-up of a patch
+
     options = options or Options()
     with ExitStack() as stack:
         paths = _several(root)

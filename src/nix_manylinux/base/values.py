@@ -76,6 +76,7 @@ class ValueClass(type):
             "__slots__": tuple(own),
             "_fields": fields,
             "_defaults": {e: f.default for e, f in fields.items() if f.default is not REQUIRED},
+            "_factories": [(e, f.factory) for e, f in fields.items() if f.factory],
             "_positional": not kw_only,
             "_all": _getter(list(fields)),
             "_compared": _getter([each for each, how in fields.items() if how.compare]),
@@ -111,6 +112,7 @@ class Value(metaclass=ValueClass):
         _compared: ClassVar[attrgetter[tuple[Any, ...]]]
         _hashed: ClassVar[attrgetter[tuple[Any, ...]]]
         _defaults: ClassVar[dict[str, object]]
+        _factories: ClassVar[list[tuple[str, Callable[[], object]]]]
         _puts: ClassVar[tuple[tuple[str, Callable[[Any, object], None]], ...]]
         _positional: ClassVar[bool]
 
@@ -121,25 +123,18 @@ class Value(metaclass=ValueClass):
                     put(self, value)
                 return
             given.update(self._named(args, given))
-        used = 0
-        for name, put in self._puts:
-            if name in given:
-                put(self, given[name])
-                used += 1
-            else:
-                put(self, self._default(name))
-        if used != len(given):
+        values = self._defaults | given
+        for name, factory in self._factories:
+            if name not in given:
+                values[name] = factory()
+        try:
+            for name, put in self._puts:
+                put(self, values[name])
+        except KeyError:
+            raise TypeError(f"{type(self).__name__} lacks the argument {name!r}") from None
+        if len(values) != len(self._puts):
             unknown = given.keys() - self._fields.keys()
             raise TypeError(f"{type(self).__name__} has no field {', '.join(map(repr, unknown))}")
-
-    def _default(self, name: str) -> object:
-        defaults = self._defaults
-        if name in defaults:
-            return defaults[name]
-        factory = self._fields[name].factory
-        if factory is None:
-            raise TypeError(f"{type(self).__name__} lacks the argument {name!r}")
-        return factory()
 
     def _named(self, args: tuple[object, ...], given: dict[str, object]) -> dict[str, object]:
         named = dict(zip(self._fields, args, strict=False))

@@ -173,21 +173,28 @@ class ElfEdit(Value):
 
 def planned_facts(facts: ElfFacts, edit: ElfEdit) -> ElfFacts:
     """Return what `read_elf` must say of the file once ``edit`` has been made."""
+    if not edit:
+        return facts
     renamed = dict(edit.replace_needed)
     kept = (name for name in facts.needed if name not in edit.remove_needed)
     rpath, runpath = facts.rpath, facts.runpath
     if edit.search_path is not None:
         text = ":".join(edit.search_path) or None
         rpath, runpath = (text, None) if edit.inherited else (None, text)
-    return replace(
+    planned = replace(
         facts,
         soname=facts.soname if edit.soname is None else edit.soname,
         rpath=rpath,
         runpath=runpath,
         interpreter=edit.interpreter or facts.interpreter,
         needed=(*(renamed.get(n, n) for n in kept), *edit.add_needed),
+        executable_stack=facts.executable_stack and not edit.clear_executable_stack,
+    )
+    if not renamed:
+        return planned
+    return replace(
+        planned,
         filters=tuple(renamed.get(n, n) for n in facts.filters),
         auxiliary=tuple(renamed.get(n, n) for n in facts.auxiliary),
         needs=tuple(replace(n, library=renamed.get(n.library, n.library)) for n in facts.needs),
-        executable_stack=facts.executable_stack and not edit.clear_executable_stack,
     )

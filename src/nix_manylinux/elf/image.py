@@ -11,6 +11,8 @@ Facts, properties and the writer's drafts all read by this.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
 
@@ -73,8 +75,6 @@ class Image:
         self.segments: list[Segment] = self._program_headers()
         self.loads = [segment for segment in self.segments if segment.type == elf.PT_LOAD]
         self._runs: list[tuple[int, int, int]] | None = None
-        self._dynamic: list[tuple[int, int]] | None = None
-        self._tags: dict[int, int] | None = None
 
     def _program_headers(self) -> list[Segment]:
         header = self.header
@@ -164,23 +164,16 @@ class Image:
             for load in self.loads
         )
 
-    @property
-    def dynamic(self) -> list[tuple[int, int]]:
-        """The (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one."""
-        if self._dynamic is None:
-            self._dynamic = self._read_dynamic()
-        return self._dynamic
-
-    @property
+    @cached_property
     def tags(self) -> dict[int, int]:
         """The value of each d_tag: of several entries the last counts, as for glibc."""
-        if self._tags is None:
-            self._tags = dict(self.dynamic)
-        return self._tags
+        return dict(self.dynamic)
 
-    def _read_dynamic(self) -> list[tuple[int, int]]:
-        """Read what loaders find by p_vaddr, and on to DT_NULL, whatever p_filesz says.
+    @cached_property
+    def dynamic(self) -> list[tuple[int, int]]:
+        """The (d_tag, value) pairs of PT_DYNAMIC before DT_NULL; none without one.
 
+        It is what loaders find by p_vaddr, and on to DT_NULL, whatever p_filesz says.
         Where the file or a segment ends in the midst of a page, zeros follow.
         """
         segment = self.last(elf.PT_DYNAMIC)

@@ -31,13 +31,14 @@ _AT_ONCE = 2048
 class _Chain:
     """Records that each say how far away the next one is, inside what is mapped."""
 
-    __slots__ = ("_data", "_end", "_left", "_name", "_source", "_start", "offset")
+    __slots__ = ("_data", "_end", "_left", "_name", "_source", "_start", "_stop", "offset")
 
     def __init__(self, image: Image, name: str, address: int) -> None:
         self._source = image.source
         self._name = name
         self.offset, room = image.locate(name, address)
-        self._start = self.offset
+        #: What has been read: file offsets, and the bytes between them.
+        self._start = self._stop = self.offset
         self._end = self.offset + room
         self._left = elf.MAX_VERSIONS
         self._data = b""
@@ -50,11 +51,9 @@ class _Chain:
         size, unpack = structure.size, structure.unpack_from
         while True:
             self._left -= 1
-            at = offset - self._start
-            if self._left < 0 or not 0 <= at <= len(self._data) - size:
+            if self._left < 0 or not self._start <= offset <= self._stop - size:
                 self._read(offset, size)
-                at = 0
-            fields = unpack(self._data, at)
+            fields = unpack(self._data, offset - self._start)
             yield offset, fields
             if not fields[-1]:
                 return
@@ -71,8 +70,8 @@ class _Chain:
                 f"{self._name} leads to a record at {offset:#x}, behind the end of"
                 f" its segment at {self._end:#x}"
             )
-        self._start = offset
-        self._data = self._source.read(offset, min(_AT_ONCE, self._end - offset), self._name)
+        self._start, self._stop = offset, min(offset + _AT_ONCE, self._end)
+        self._data = self._source.read(offset, self._stop - offset, self._name)
 
 
 def verneed(image: Image) -> Iterator[tuple[Record, Iterator[Record]]]:

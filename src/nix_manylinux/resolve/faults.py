@@ -21,6 +21,8 @@ def version_faults(process: Process, version: tuple[int, ...]) -> list[Fault]:
     for current in process.objects:
         for need in current.facts.needs:
             provider = process.known.get(need.library)
+            if provider is not None and need.version in provider.facts.defines:
+                continue
             if provider is None:
                 # What is needed is reported as not found; no name is the program's own.
                 if need.library and need.library not in current.facts.needed:

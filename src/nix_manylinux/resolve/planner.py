@@ -14,7 +14,6 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
-from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
@@ -66,8 +65,11 @@ def plan_trees(
         ):
             break
         planner, plan = again, other
-    leaves = planner.options.missing == "leaves"
-    return waive_leaves(plan, planner.libraries.disk) if leaves else plan
+    if planner.options.missing != "leaves":
+        return plan
+    from nix_manylinux.resolve.leaves import waive_leaves  # noqa: PLC0415 - start-up
+
+    return waive_leaves(plan, planner.libraries.disk)
 
 
 class _Planner:

@@ -17,6 +17,7 @@ from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, TEMPORARY_NAME, UND
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.format import ELF_MAGIC
 from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
@@ -152,11 +153,15 @@ class _Walk(Value, frozen=False, kw_only=False):
             if _SITE_PACKAGES.fullmatch(folder):
                 self.site_packages.add(folder)
             for entry in self._entries(folder, top):
-                path = f"{folder}/{entry.name}" if folder else entry.name
+                name = entry.name
+                path = f"{folder}/{name}" if folder else name
+                if name[0] != "." and entry.is_file(follow_symlinks=False):  # as most are
+                    self._look_at(path, entry.path, outside=bool(top))
+                    continue
                 below = self._enter(path, entry, top)
                 if below is not None:
                     folders.append((path, below))
-                    if entry.name.endswith(".dist-info"):
+                    if name.endswith(".dist-info"):
                         self.dist_infos.append(path)
         for link in self.links:
             self._follow(link)
@@ -174,13 +179,15 @@ class _Walk(Value, frozen=False, kw_only=False):
             self._look_at(path, entry.path, outside=bool(top))
         return None
 
-    def _entries(self, folder: str, top: str) -> Iterator[os.DirEntry[str]]:
+    def _entries(self, folder: str, top: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(os.path.join(self.root, folder)) as entries:
-                yield from (each for each in entries if folder or each.name != GC_ROOTS)
+                found = list(entries)
         except OSError as cause:
             if not top:
                 raise _unreadable(cause, folder or self.root) from cause
+            return []
+        return found if folder else [each for each in found if each.name != GC_ROOTS]
 
     def is_elsewhere(self, path: str, facts: ElfFacts) -> bool:
         """Whether a program starts as it does where it really is, and is looked at there."""
@@ -248,10 +255,11 @@ class _Walk(Value, frozen=False, kw_only=False):
             descriptor = os.open(full, _LOOK)
             try:
                 head = os.read(descriptor, 4)  # or fewer: `read_elf` decides
-                if head.startswith(b"#!"):
-                    self._script(path, head, descriptor)
-                if not head or not b"\x7fELF".startswith(head):
-                    return
+                if head != ELF_MAGIC:
+                    if head[:2] == b"#!":
+                        self._script(path, head, descriptor)
+                    if not head or not ELF_MAGIC.startswith(head):
+                        return
                 status = os.fstat(descriptor)
             finally:
                 os.close(descriptor)

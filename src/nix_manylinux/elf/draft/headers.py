@@ -113,7 +113,7 @@ class Object(Image):
 
     def set_dynamic(self, dynamic: list[tuple[int, int]]) -> None:
         """Take other dynamic entries."""
-        self._dynamic, self._tags = dynamic, None
+        self.dynamic, self.tags = dynamic, dict(dynamic)
 
     def _check_loads(self) -> None:
         kind = self.header.type
