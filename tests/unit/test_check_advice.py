@@ -39,8 +39,13 @@ def test_what_is_there_is_not_called_missing(
             "libouter-0a1b2c3d.so.1", "libinner-0a1b2c3d.so.1"
         ),
     }
-    tree = str(put(tmp_path / "tree", files))
-    assert main(["check", tree]) == 1
+    tree, report = str(put(tmp_path / "tree", files)), tmp_path / "report"
+    assert main(["check", tree, "--json", str(report)]) == 1
+    missing = {each["name"]: each["reason"] for each in loads(report.read_text())["missing"]}
+    assert missing == {
+        "libmimerapi.so": None,
+        "libinner-0a1b2c3d.so.1": "in pkg.libs, where nothing leads yet",
+    }
     told = capsys.readouterr().err
     assert told == (
         "error: 1 library missing, wanted by pkg.libs/libinner-0a1b2c3d.so.1:\n"
@@ -177,6 +182,14 @@ def test_a_tree_in_a_store_is_built_anew(
         " ".join(told.split())
     )
     assert told.endswith("buildInputs = [ zlib ];\n")
+    assert main(["patch", str(result), "--missing", "warn"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {result}: a Nix store is never changed\n"
+        "  build its package anew, with manylinuxFixupHook among its nativeBuildInputs\n"
+    )
+    monkeypatch.setenv("NIX_BUILD_TOP", str(tmp_path))
+    monkeypatch.delenv("IN_NIX_SHELL", raising=False)
+    assert main(["patch", str(result), "--missing", "warn"]) == 0
 
 
 def test_wheels_are_checked_each_as_it_is_patched(

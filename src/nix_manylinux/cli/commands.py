@@ -6,8 +6,11 @@ import os
 import sys
 from contextlib import suppress
 
+from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import count
 from nix_manylinux.cli.run import DONE, REFUSED, Run
+from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +56,13 @@ def patch(run: Run) -> int:
             " beside what was installed from them"
         )
     if not wheels:
+        stored = [tree for tree in given if in_store(os.path.realpath(tree))]
+        if stored and not run.in_build() and not run.arguments.dry_run:
+            raise BadTree(
+                "a Nix store is never changed",
+                where=stored[0],
+                hint="build its package anew, with manylinuxFixupHook among its nativeBuildInputs",
+            )
         if run.arguments.output_dir is not None and all(map(os.path.isdir, given)):
             return run.usage(
                 "--output-dir is for wheels, named one by one (*.whl);"
@@ -109,8 +119,6 @@ def check(run: Run) -> int:
     plan = report.plan
     broken = bool(plan.missing or plan.incompatible)
     error = None
-    if broken:
-        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
     if run.arguments.json != "-":
         width = run.console.width
         lines = files_text(plan, width=width) if run.console.verbose else notable(plan)
@@ -119,7 +127,9 @@ def check(run: Run) -> int:
     if broken:
         from nix_manylinux.cli.refusals import refused_check  # noqa: PLC0415
 
-        refused_check(run, plan, _patched(run))
+        plan = refused_check(run, plan, _patched(run))
+        report = replace(report, plan=plan)
+        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
         run.warn(plan)
     else:
         # One sentence says what loads, and what need not.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.cli.advised import advice_block, patch_advice
-from nix_manylinux.report.mended import after_patch, of_labels
+from nix_manylinux.report.mended import after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 
@@ -38,8 +38,8 @@ def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:
     _advise(run, paths, plan, adviser)
 
 
-def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], Plan]]) -> None:
-    """Tell all that would not load.
+def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], Plan]]) -> Plan:
+    """Tell all that would not load; gives what was found, for the JSON report to say the same.
 
     ``patched`` is what a patch would make of it: paths that are patched together, and the plan.
     """
@@ -63,6 +63,7 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
             parts += [(paths, part)] if part.mended or part.lacking.missing else []
     for paths, part in parts:
         _advise(run, paths, part.lacking, adviser, linked=bool(part.mended))
+    return told(found, after)
 
 
 def _advise(

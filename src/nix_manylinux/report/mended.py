@@ -78,6 +78,33 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
     )
 
 
+def told(found: Plan, after: AfterPatch) -> Plan:
+    """Give what was found as text tells it: with where what a patch mends is already, as a reason.
+
+    What only seemed to be optional, since nothing led to what wants it, is missing.
+    """
+    where = {
+        (name, label): reason
+        for reason, problems in after.mended.items()
+        for each in problems
+        for name in each.names
+        for label in each.wanted_by
+    }
+    mended = [
+        replace(each, wanted_by=(label,), reason=where[each.name, label])
+        for each in found.missing
+        for label in each.wanted_by
+        if (each.name, label) in where
+    ]
+    missing = _pairs(after.left.missing)
+    return replace(
+        after.left,
+        missing=_merged([*after.left.missing, *mended]),
+        incompatible=found.incompatible,
+        waived=tuple(_limited(found.waived, lambda label, name: (name, label) not in missing)),
+    )
+
+
 def of_labels(found: Plan, labels: set[str]) -> Plan:
     """Limit what was found to what files of those labels want, or libraries outside of trees."""
 
