@@ -173,6 +173,11 @@ def test_what_nixpkgs_lacks_and_what_is_insecure(scene: Scene) -> None:
     assert done.status == 1
     assert "has no libxcb.out, or can't build it" in done.stderr
     assert "building of" in done.stderr
+    # What was asked for in vain is not advised once more.
+    advice = done.stderr.partition("patch it with:\n")[2]
+    assert "libxcb.out" not in advice
+    assert f"--nixpkgs {scene.home}/nixpkgs" in advice
+    assert "/user.abi3.so:libxcb.so.1" in advice
     assert "openssl_1_1" not in done.stderr.partition("error:")[0]
     assert "libssl.so.1.1" in done.stderr
     assert snapshot(scene.home / "tree") == before

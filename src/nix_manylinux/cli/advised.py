@@ -94,7 +94,6 @@ def _typed(run: Run, paths: Sequence[str]) -> str:
         ("dynamic-linker", given.target.dynamic_linker),
         ("libc", given.target.libc),
         ("gc-roots", given.gc_roots),
-        ("nixpkgs", extra.get("nixpkgs")),
         ("prefix", extra.get("prefix")),
     ):
         words += [f"--{name}", value] if value else []
@@ -102,7 +101,11 @@ def _typed(run: Run, paths: Sequence[str]) -> str:
     words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
     words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []
     words += [f"--libs={folder}" for folder in given.libs]
-    return " ".join(map(shlex.quote, [*words, *_options(given.options)]))
+    words += _options(given.options)
+    nixpkgs = extra.get("nixpkgs")
+    if nixpkgs:
+        words += ["--nixpkgs"] if nixpkgs == "<nixpkgs>" else ["--nixpkgs", nixpkgs]
+    return " ".join(map(shlex.quote, words))
 
 
 def _options(options: Options) -> Iterator[str]:

@@ -35,6 +35,8 @@ class Run:
         self.console = console
         #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.
         self.python: str | None = None
+        #: Attributes that --nixpkgs was asked for and doesn't have, and what was said of it.
+        self.unbuilt: dict[str, str] = {}
         #: What nixpkgs has, where nothing is to be built; see `libraries_of_nixpkgs`.
         self.promised: tuple[str, ...] = ()
 
@@ -135,7 +137,8 @@ class Run:
             found, failed = build_libraries(list(wanted), nixpkgs, environment=self.environment)
             folders += [folder for folder in found if folder not in folders]
             for name in failed:
-                self.console.warn(f"{nixpkgs} has no {name}, or can't build it")
+                self.unbuilt[name] = f"{nixpkgs} has no {name}, or can't build it"
+                self.console.warn(self.unbuilt[name])
         return self.libraries(folders)
 
     def options(self, trees: Sequence[str] = ()) -> Options:
@@ -216,7 +219,7 @@ class Run:
         from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
         at_hand = distribution_names(self.arguments.options.python_libs)
-        return Adviser(load_table(), plan.trees, at_hand=at_hand)
+        return Adviser(load_table(), plan.trees, at_hand=at_hand, unbuilt=self.unbuilt)
 
     def write_json(self, value: Mapping[str, object]) -> None:
         """Write the JSON report, if it was asked for, where ``--json`` says."""

@@ -37,7 +37,8 @@ class Adviser:
     ``required`` are normalised names of the wheels that are required; those of the trees'
     own metadata where it isn't given. What is ``at_hand`` was looked into already, and
     doesn't have it. ``files`` are the names of the files of some of those that are required,
-    directly or through others: of these nothing is guessed. ``table`` is nixpkgs'.
+    directly or through others: of these nothing is guessed. ``table`` is nixpkgs'. ``unbuilt``
+    are attributes (with their outputs) that are not to be had, and why.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Adviser:
         required: Iterable[str] | None = None,
         at_hand: Iterable[str] = (),
         files: Mapping[str, Collection[str]] | None = None,
+        unbuilt: Mapping[str, str] | None = None,
     ) -> None:
         trees = tuple(trees)
         own = {normalise_name(d.name) for tree in trees for d in tree.distributions}
         if required is None:
             required = {name for tree in trees for d in tree.distributions for name in d.requires}
         self._table = table
+        self._unbuilt = unbuilt or {}
         self._there = own | set(at_hand)
         self._files = files or {}
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
@@ -108,6 +111,9 @@ class Adviser:
         return Suggestion(soname=soname, kind="wheel", wheels=wheels, notes=(note,))
 
     def _of_nixpkgs(self, found: Suggestion) -> Suggestion:
+        if found.installable in self._unbuilt:
+            note = self._unbuilt[found.installable]
+            return replace(found, kind="none", attribute="", notes=(note,))
         name = package_set(found.attribute)
         if not found.is_sure or not name or name not in self._brought:
             return found
