@@ -51,6 +51,20 @@ def test_none_is_too_long(path: Path) -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) < 300
 
 
+def test_what_the_readme_has_one_type_stands_in_the_guides() -> None:
+    """Each command of its table is the beginning of one in the guide of its row, which is run."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| you have |")[2].partition("\n\n")[0]
+    rows = [line.split("|") for line in table.splitlines() if "](docs/" in line]
+    assert len(rows) > 5
+    for _, _, typed, guide, _ in rows:
+        document = re.findall(r"\((docs/[^)#]*)", guide)[0]
+        known = [re.sub(r" --python-version \S+", "", each.text) for each in commands(document)]
+        for text in re.findall(r"`(nix[- ][^`]*)`", typed):
+            for command in text.split(" && "):
+                assert any(each.startswith(command) for each in known), (document, command)
+
+
 def test_all_are_in_the_index() -> None:
     """docs/README.md leads to every document."""
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
