@@ -1,5 +1,7 @@
 # What nixpkgs gains: names only, each thing is in a file of its own.
-final: prev: {
+final: prev:
+import ./x-names.nix final prev
+// {
   fetchPypi = import ./fetch-pypi.nix {
     inherit (final) lib stdenv fetchurl;
     inherit (prev) fetchPypi;

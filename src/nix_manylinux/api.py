@@ -72,9 +72,9 @@ def inspect(
     """
     from nix_manylinux.report.assumed import assumed_target  # noqa: PLC0415 - patch needs none of these
     from nix_manylinux.report.inspection import Inspection  # noqa: PLC0415
-    from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
     from nix_manylinux.report.symbols import read_symbol_tables  # noqa: PLC0415
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
+    from nix_manylinux.resolve.loads import find_runtime_loads  # noqa: PLC0415
     from nix_manylinux.target.compat import tag_mismatch  # noqa: PLC0415
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415

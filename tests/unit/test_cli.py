@@ -587,16 +587,45 @@ def test_the_collector_is_given_back() -> None:
 
 
 def test_expr_says_what_it_took_for_granted(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wheel for any Python 3 says nothing of a Python: the one that markers are for is told."""
+    chooses = "--python-version chooses another one\n"
     wheel = MadeWheel(tag="py3-none-manylinux_2_17_x86_64").write(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("nix_manylinux.nix.references._PLACES", ())
     assert main(["expr", wheel]) == 0
-    assert capsys.readouterr().err == "for Python 3.12; --python-version chooses another one\n"
+    unknown = f"for Python 3.12, since there is no <nixpkgs> to ask; {chooses}"
+    assert capsys.readouterr().err == unknown
+    told = '{"python": "3.14", "system": "aarch64-linux", "packages": ["numpy"]}'
+    nix = tmp_path / "nix-instantiate"
+    nix.write_text(f"#!/bin/sh\necho '{told}'\n")
+    nix.chmod(0o755)
+    assert main(["expr", wheel]) == 0
+    assert capsys.readouterr().err == f"for Python 3.14, as <nixpkgs> has it; {chooses}"
+    # A wheel for a Python and later ones leaves it open, too.
+    later = MadeWheel(tag="cp39-abi3-manylinux_2_17_x86_64").write(tmp_path)
+    assert main(["expr", later]) == 0
+    assert capsys.readouterr().err == f"for Python 3.14, as <nixpkgs> has it; {chooses}"
+    for broken in ("exit 1", "echo no JSON", "echo '[]'", "echo '{}'"):
+        nix.write_text(f"#!/bin/sh\n{broken}\n")
+        assert main(["expr", wheel]) == 0
+        assert capsys.readouterr().err == unknown
     assert main(["expr", wheel, "--python-version", "3.13"]) == 0
     assert capsys.readouterr().err == ""
     assert main(["expr", MadeWheel(tag="cp311-cp311-manylinux_2_17_x86_64").write(tmp_path)]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_expr_of_the_file_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`--local` is for a wheel at hand."""
+    wheel = MadeWheel().write(tmp_path)
+    assert main(["expr", wheel, "--local"]) == 0
+    assert f"  src = ./{os.path.basename(wheel)};\n" in capsys.readouterr().out
+    assert main(["expr", "made==1.0", "--local"]) == 2
+    err = capsys.readouterr().err
+    assert "--local is for a wheel at hand, and 'made==1.0' is none" in err
+    assert "pip download --no-deps made==1.0" in err
 
 
 def on_terminal(columns: int, *words: str) -> list[str]:

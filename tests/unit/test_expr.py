@@ -12,6 +12,7 @@ import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.errors import BadOption, BadWheel
+from nix_manylinux.base.values import replace
 from nix_manylinux.nix import packages as nixpkgs
 from nix_manylinux.nix.expression.dependencies import read_dependencies, requirements_in
 from nix_manylinux.nix.expression.download import (
@@ -20,9 +21,12 @@ from nix_manylinux.nix.expression.download import (
     files_of_required,
 )
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
+from nix_manylinux.nix.expression.places import expression_places
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
-from nix_manylinux.nix.expression.write import build_expression, expression_places
+from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.pip import NoPip, pip_command
+from nix_manylinux.resolve.loads import RuntimeLoad
 from nix_manylinux.target import policy
 from nix_manylinux.target.place import Place, platforms_of
 
@@ -59,17 +63,28 @@ def write(
     *wheels: DescribedWheel,
     runtime_libs: Sequence[str] = (),
     beside: Mapping[str, Collection[str]] | None = None,
-    **where: Sequence[str],
+    nixpkgs: Nixpkgs | None = None,
+    local: bool = False,
+    python_versions: Sequence[str] = (),
+    systems: Sequence[str] = (),
 ) -> str:
     """Write the expression of wheels with the shipped tables."""
+    places = expression_places(wheels, python_versions=python_versions, systems=systems)
     return build_expression(
         wheels,
         table=TABLE,
         policies=POLICIES,
-        places=expression_places(wheels, **where),
+        places=places,
         runtime_libs=runtime_libs,
         beside=beside,
+        nixpkgs=nixpkgs,
+        local=local,
     )
+
+
+def flat(text: str) -> str:
+    """Give comments as they were before they were broken into lines."""
+    return text.replace("\n  # ", " ")
 
 
 HEADERS = """\
@@ -82,25 +97,28 @@ Requires-Dist: numpy>=2
 Requires-Dist: typing_extensions; python_version < "3.12"
 Requires-Dist: colorama; sys_platform == "win32"
 Requires-Dist: zope.interface; extra == "web"
-Provides-Extra: web"""
+Requires-Dist: pytest; extra == "test"
+Provides-Extra: web
+Provides-Extra: test"""
 
 WHOLE = """\
 {
   lib,
   buildPythonPackage,
   fetchPypi,
-  pkgs,
   python,
+  gfortran,
+  libxrandr,
   numpy,
   typing-extensions,
 }:
-buildPythonPackage {
+buildPythonPackage rec {
   pname = "demo";
   version = "1.0";
   format = "manylinux2014";
 
   src = fetchPypi {
-    file = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
+    file = "demo-${version}-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
     hash = "HASH";
   };
 
@@ -109,22 +127,25 @@ buildPythonPackage {
     typing-extensions
   ];
 
-  optional-dependencies = with python.pkgs; {
-    web = [ zope-interface ];
+  optional-dependencies = {
+    web = [ python.pkgs.zope-interface ];
   };
 
   buildInputs = [
-    pkgs.gfortran.cc.lib
-    (pkgs.libxrandr or pkgs.xorg.libXrandr)
+    gfortran.cc.lib
+    libxrandr
   ];
 
   # libmimerapi.so: nowhere in nixpkgs.
   # libtbb.so.2: nixpkgs has only libtbb.so.12 (onetbb): another ABI, which will not load in its
   # place.
-  manylinuxIgnoreMissingDeps = [
-    "libmimerapi.so"
-    "libtbb.so.2"
-  ];
+  # demo/fast.so: can be imported, or is all that there is, and wants libmimerapi.so, libtbb.so.2.
+  # The build stops until buildInputs or dependencies bring that, or you ignore it, and do without
+  # the files.
+  # manylinuxIgnoreMissingDeps = [
+  #   "libmimerapi.so"
+  #   "libtbb.so.2"
+  # ];
 
   pythonImportsCheck = [ "demo" ];
 
@@ -167,6 +188,72 @@ def test_whole(tmp_path: Path) -> None:
         line for line in expected if line not in remarks
     ]
     assert {line for line in lines if line.lstrip().startswith("#")} == set(remarks)
+
+
+def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
+    """It says which packages are arguments, how they are spelt, and what it lacks."""
+    at_hand = Nixpkgs(
+        python="3.12",
+        system="x86_64-linux",
+        packages=frozenset({"numpy", "typing_extensions", "zope-interface", "libgit2"}),
+    )
+    headers = HEADERS + (
+        "\nRequires-Dist: cmeel==1\nRequires-Dist: gdown; extra == 'web'"
+        "\nRequires-Dist: other; extra == 'more'\nProvides-Extra: more"
+    )
+    text = write(
+        made(tmp_path, needed=("libz.so.1", "libgit2.so.1.9"), headers=headers), nixpkgs=at_hand
+    )
+    assert text.startswith(
+        "{\n  lib,\n  buildPythonPackage,\n  fetchPypi,\n  pkgs,\n"
+        "  cmeel,\n  numpy,\n  typing_extensions,\n  zope-interface,\n}:\n"
+    )
+    said = "cmeel. nix-manylinux expr NAME==VERSION writes such packages, too."
+    assert f"  # Not in this nixpkgs: {said}\n  dependencies = [\n    cmeel\n" in text
+    assert "  # Not in this nixpkgs, and only for extras: gdown and other.\n" in text
+    assert "  optional-dependencies = {\n    web = [ zope-interface ];\n  };\n" in text
+    # Python's set has one of that name, too, which an argument would mean.
+    assert "  buildInputs = [ pkgs.libgit2.lib ];\n" in text
+
+
+def test_names_that_an_argument_cannot_have(tmp_path: Path) -> None:
+    """In `rec { }` some names are bound already, and libraries share names with Python packages."""
+    required = "Requires-Dist: meta\nRequires-Dist: numpy\nRequires-Dist: onetbb"
+    text = write(made(tmp_path, needed=("libtbb.so.12", "libzstd.so.1"), headers=required))
+    assert "python.pkgs.meta\n" in text
+    assert "  buildInputs = [\n    pkgs.onetbb\n    pkgs.zstd\n  ];\n" in text
+    assert text.startswith(
+        "{\n  lib,\n  buildPythonPackage,\n  fetchPypi,\n  pkgs,\n  python,\n"
+        "  numpy,\n  onetbb,\n}:\n"
+    )
+
+
+def test_the_version_stands_once(tmp_path: Path) -> None:
+    """Who updates it changes one line; a file that spells it in another way is named whole."""
+    headers = "Summary: x"
+    text = write(made(tmp_path, headers=headers))
+    assert text.count('"1.0') == 1
+    assert 'file = "demo-${version}-cp311-' in text
+    odd = MadeWheel(
+        name="demo",
+        version="1.0",
+        tag="py3-none-any",
+        metadata=b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0.0\n",
+        files={"demo.py": b""},
+    )
+    text = write(describe_wheel(odd.write(tmp_path)))
+    assert 'version = "1.0.0";' in text
+    assert 'file = "demo-1.0-py3-none-any.whl";' in text
+    assert "rec {" not in text
+
+
+def test_the_file_itself(tmp_path: Path) -> None:
+    """A wheel that no index has is taken from beside the expression."""
+    text = write(made(tmp_path), local=True)
+    name = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    assert f"\n  src = ./{name};\n" in text
+    assert "fetchPypi" not in text
+    assert "rec {" not in text
 
 
 def test_several_wheels(tmp_path: Path) -> None:
@@ -220,7 +307,7 @@ def test_a_wheel_for_any_platform_with_libraries(tmp_path: Path) -> None:
     assert "  manylinuxFixupHook,\n" in text
     assert "\n  nativeBuildInputs = [ manylinuxFixupHook ];\n" in text
     assert '\n  manylinuxAllowForeign = [\n    "drag/arm64/*"\n    "side/c.so"\n  ];\n' in text
-    assert "pkgs.libx11" in text
+    assert "\n  buildInputs = [ libx11 ];\n" in text
     both = write(wheel, systems=("aarch64-linux", "x86_64-linux"))
     assert '"drag/*"' in both
     assert "manylinuxFixupHook" not in write(made(tmp_path))
@@ -229,15 +316,49 @@ def test_a_wheel_for_any_platform_with_libraries(tmp_path: Path) -> None:
 
 def test_a_license_that_is_not_told(tmp_path: Path) -> None:
     """METADATA without a license says nothing, which is no license of that name."""
-    assert "# license: METADATA says nothing\n" in write(made(tmp_path))
+    assert "# license: METADATA names none\n" in write(made(tmp_path))
     odd = made(tmp_path, headers="License: Ask  us")
     assert "# license: METADATA says 'Ask us'\n" in write(odd)
+    long = made(tmp_path, headers=f"License: {'one two ' * 12}\n  All rights reserved")
+    assert f"# license: METADATA says '{'one two ' * 8}...'\n" in write(long)
 
 
 def test_runtime_libraries(tmp_path: Path) -> None:
-    """Libraries that are loaded at run time are declared."""
-    text = write(made(tmp_path), runtime_libs=["libGL.so.1", "libEGL.so.1"])
-    assert 'manylinuxRuntimeLibs = [\n    "libEGL.so.1"\n    "libGL.so.1"\n  ];' in text
+    """Libraries that are loaded at run time are declared, and their packages are inputs."""
+    names = ["libXcursor.so.1", "libEGL.so.1", "libnonsense.so.1", "libcuda.so.1", "/some/lib"]
+    text = write(made(tmp_path), runtime_libs=names)
+    assert "  buildInputs = [\n    libGL\n    libxcursor\n  ];\n" in text
+    assert (
+        "  # libnonsense.so.1: nowhere in nixpkgs.\n"
+        '  manylinuxRuntimeLibs = [\n    "/some/lib"\n    "libEGL.so.1"\n    "libXcursor.so.1"\n'
+        '    "libcuda.so.1"\n    "libnonsense.so.1"\n  ];\n'
+    ) in text
+    # What the format brings, or the wheel itself, is no input.
+    text = write(made(tmp_path), runtime_libs=["libX11.so.6", "fast.so"])
+    assert "buildInputs" not in text
+
+
+def test_what_may_be_loaded_at_run_time(tmp_path: Path) -> None:
+    """Names among a file's strings are told with their packages, as a comment, if not declared."""
+    loads = [
+        *("libEGL.so", "libEGL.so.1", "libXcursor.so.1", "libcuda.so.1", "libnonsense.so.1"),
+        "libX11.so.6",
+    ]
+    wheel = replace(
+        made(tmp_path),
+        loads=tuple(RuntimeLoad(name=n, sources=(("demo/fast.so", "string"),)) for n in loads),
+    )
+    text = write(wheel, runtime_libs=["libXcursor.so.1"])
+    assert (
+        " May be loaded at run time, named in demo/fast.so: libGL (libEGL.so.1), libx11"
+        " (libX11.so.6). It is not linked. What you need of it: nix-manylinux expr --runtime-libs"
+    ) in flat(text)
+    assert "buildInputs = [ libxcursor ];" in text
+    source = b"import ctypes\nctypes.CDLL('libGL.so.1')\n"
+    path = MadeWheel(files={"made/__init__.py": source}, tag="py3-none-any").write(tmp_path)
+    said = "# Loaded from Python, where no search path of the wheel counts: libGL.so.1 (libGL)."
+    assert said in write(describe_wheel(path, look_for_loads=True))
+    assert describe_wheel(path).loads == ()
 
 
 def test_scripts_of_other_systems(tmp_path: Path) -> None:
@@ -248,10 +369,10 @@ def test_scripts_of_other_systems(tmp_path: Path) -> None:
         "demo-1.0.data/scripts/own": b"#!python\n",
         "demo-1.0.data/scripts/plain": b"#!/bin/sh\n",
     }
-    flat = write(made(tmp_path, files=files)).replace("\n  # ", " ")
+    text = flat(write(made(tmp_path, files=files)))
     said = " run and walk: begins with #!/bin/bash, which patchShebangs mends where the package"
-    assert said in flat
-    assert flat.count("patchShebangs") == 1
+    assert said in text
+    assert text.count("patchShebangs") == 1
 
 
 def test_what_is_required_is_no_input(tmp_path: Path) -> None:
@@ -259,16 +380,76 @@ def test_what_is_required_is_no_input(tmp_path: Path) -> None:
     required = HEADERS + "\nRequires-Dist: torch>=2\nRequires-Dist: cmeel-boost"
     names = ("libtorch.so", "libc10.so", "libc10_cuda.so", "libboost_python311.so.1.90.0")
     text = write(made(tmp_path, needed=(*names, "libeigenpy.so"), headers=required))
-    assert "pkgs." not in text
+    assert "buildInputs" not in text
     assert "manylinuxIgnoreMissingDeps" not in text
-    flat = " ".join(line.strip().removeprefix("# ") for line in text.splitlines())
-    assert "libc10.so, libc10_cuda.so, libtorch.so: expected from the required wheel torch" in flat
-    assert "libboost_python311.so.1.90.0: expected from the required wheel cmeel-b" in flat
-    assert "libeigenpy.so: of the Python package eigenpy: take its wheel, too." in flat
+    said = flat(text)
+    assert "libc10.so, libc10_cuda.so, libtorch.so: expected from the required wheel torch" in said
+    assert "libboost_python311.so.1.90.0: expected from the required wheel cmeel-b" in said
+    assert "libeigenpy.so: of the Python package eigenpy: take its wheel, too." in said
+    assert "Take the wheels of cmeel-boost, eigenpy and torch, too (nix-manylinux expr NA" in said
+    assert "what nixpkgs may build from source under these names has libraries of its own" in said
+    pinned = made(tmp_path, needed=("libc10.so",), headers="Requires-Dist: torch==2.6.0")
+    assert "Take the wheel of torch, too (nix-manylinux expr torch==2.6.0): what" in flat(
+        write(pinned)
+    )
     # Where nothing is required, the files are believed.
     alone = write(made(tmp_path, needed=("libtorch.so",)))
     assert "dependencies = [ torch ];" in alone
     assert "# Not required by METADATA, but by files: torch." in alone
+
+
+def test_a_family(tmp_path: Path) -> None:
+    """Who brings the Qt that a wheel is a part of is known, though no METADATA says it."""
+    files = {
+        "PyQt6/Qt6/lib/libQt6Charts.so.6": tiny_library("libQt6Charts.so.6", "libQt6Core.so.6")
+    }
+    charts = MadeWheel(name="PyQt6_Charts_Qt6", files=files, tag="py3-none-manylinux_2_28_x86_64")
+    text = write(describe_wheel(charts.write(tmp_path)))
+    assert "# Not required by METADATA, but by files: pyqt6-qt6.\n" in text
+    assert "dependencies = [ pyqt6-qt6 ];" in text
+    assert "# libQt6Core.so.6: in the wheel pyqt6-qt6.\n" in text
+    assert "manylinuxIgnoreMissingDeps" not in text
+    assert "# No pythonImportsCheck: " in text
+    # What builds on this one can't be a dependency of it.
+    files = {
+        "PySide6/Qt/lib/libQt6Gui.so.6": tiny_library("libQt6Gui.so.6", "libQt6Multimedia.so.6")
+    }
+    base = MadeWheel(name="PySide6_Essentials", files=files)
+    text = write(describe_wheel(base.write(tmp_path)))
+    assert "# libQt6Multimedia.so.6: in the wheel pyside6-addons, which needs this one.\n" in text
+    assert 'manylinuxProvidedLater = [ "libQt6Multimedia.so.6" ];' in text
+    assert "dependencies" not in text
+    # A required wheel that is of no family, or that has been looked into, changes nothing.
+    looked = {"pyside6-addons": {"libQt6Other.so.6"}}
+    text = write(describe_wheel(base.write(tmp_path)), beside=looked)
+    assert "manylinuxProvidedLater" not in text
+
+
+def test_what_may_be_ignored(tmp_path: Path) -> None:
+    """An entry is written for optional files only: modules, and what they lead to, must load."""
+    lacking = ("libmimerapi.so", "libtbb.so.2")
+    init = b"\0PyInit_fast\0"
+    files = {
+        "demo/fast.so": tiny_library("fast.so", "libinner.so") + init,
+        "demo/libinner.so": tiny_library("libinner.so", "libtbb.so.2"),
+        "demo/plugins/libodd.so": tiny_library("libodd.so", *lacking),
+    }
+    text = write(made(tmp_path, files=files))
+    ignored = '  manylinuxIgnoreMissingDeps = [\n    "libmimerapi.so"\n    # "libtbb.so.2"\n  ];\n'
+    assert ignored in text
+    said = (
+        "# demo/libinner.so: can be imported, or is all that there is, and wants libtbb.so.2. The"
+    )
+    assert said in text
+    # A library whose name a module may have is none without the function.
+    files["demo/fast.so"] = tiny_library("fast.so", "libinner.so")
+    text = write(made(tmp_path, files=files))
+    assert '    "libmimerapi.so"\n    "libtbb.so.2"\n' in text
+    # What all files want is needed, whatever they are.
+    alone = {"demo/fast.so": tiny_library("fast.so", "libtbb.so.2")}
+    assert '  # manylinuxIgnoreMissingDeps = [ "libtbb.so.2" ];\n' in write(
+        made(tmp_path, files=alone)
+    )
 
 
 def test_wheels_of_one_project(tmp_path: Path) -> None:
@@ -292,7 +473,7 @@ def test_one_of_several(tmp_path: Path) -> None:
         for number, version in ((4, 56), (6, 58), (8, 60), (9, 99))
     }
     text = write(made(tmp_path, needed=("libgfortran.so.5",), files=files))
-    assert "buildInputs = [\n    pkgs.ffmpeg.lib\n    pkgs.gfortran.cc.lib\n  ];" in text
+    assert "buildInputs = [\n    ffmpeg.lib\n    gfortran.cc.lib\n  ];" in text
     assert (
         "manylinuxExclude = [\n"
         '    "demo/libdecoder4.so"\n    "demo/libdecoder6.so"\n    "demo/libdecoder9.so"\n  ];'
@@ -302,15 +483,28 @@ def test_one_of_several(tmp_path: Path) -> None:
     # Files that want one version alike are no alternatives, whatever they are called.
     alike = {name: tiny_library("", "libavutil.so.58") for name in files}
     text = write(made(tmp_path, files=alike))
-    assert "buildInputs = [ pkgs.ffmpeg_6.lib ];" in text
+    assert "buildInputs = [ ffmpeg_6.lib ];" in text
     assert "manylinuxExclude" not in text
+
+
+def test_one_of_several_by_name(tmp_path: Path) -> None:
+    """Modules for several MPIs are told by a word, and one MPI is taken."""
+    tag = "cpython-311-x86_64-linux-gnu.so"
+    files = {
+        f"demo/MPI.{name}.{tag}": tiny_library("", f"libmpi.so.{version}")
+        for name, version in (("mpich", 12), ("openmpi", 40))
+    }
+    text = write(made(tmp_path, files=files))
+    assert "buildInputs = [ mpi ];" in text
+    assert f'manylinuxExclude = [ "demo/MPI.mpich.{tag}" ];' in text
+    assert f"# In its place: mpich, for MPI.mpich.{tag}." in text
 
 
 def test_unfree_is_said(tmp_path: Path) -> None:
     """An input that nixpkgs refuses by default carries a remark."""
     text = write(made(tmp_path, needed=("libcublas.so.12",)))
     assert "# libcublas.so.12: unfree, which wants" in text
-    assert "buildInputs = [ pkgs.cudaPackages_12.libcublas.lib ];" in text
+    assert "buildInputs = [ cudaPackages_12.libcublas.lib ];" in text
 
 
 def test_other_copies(tmp_path: Path) -> None:
@@ -321,11 +515,10 @@ def test_other_copies(tmp_path: Path) -> None:
         files={"demo/lib/libQt6Core.so.6": tiny_library("libQt6Core.so.6")},
     )
     text = write(wheel)
-    assert "pkgs.kdePackages" not in text
-    assert 'manylinuxIgnoreMissingDeps = [ "libQt6Pdf.so.6" ];' in text
-    assert "# libQt6Pdf.so.6: kdePackages has some of these, but built against other" in text
+    assert "buildInputs" not in text
+    assert "# libQt6Pdf.so.6: in nixpkgs only with the other libraries of kdePackages, of" in text
     alone = write(made(tmp_path, needed=("libQt6Pdf.so.6",)))
-    assert "pkgs.kdePackages.qtwebengine" in alone
+    assert "buildInputs = [ kdePackages.qtwebengine ];" in alone
 
 
 def test_dotted_module_names(tmp_path: Path) -> None:
@@ -452,11 +645,11 @@ def test_what_required_wheels_really_have(tmp_path: Path) -> None:
     wheel = made(into, needed=needed, headers=required)
     assert requirements_in(wheel.headers, place)[-1] == "torch>=2"
     text = write(wheel, beside=files)
-    assert "buildInputs = [ pkgs.gfortran.cc.lib ];" in text
+    assert "buildInputs = [ gfortran.cc.lib ];" in text
     assert "# libexpat.so.99: in the required wheel deep-down." in text
     assert "# libtorch.so: in the required wheel torch." in text
     assert "# libtorch_cuda.so: missing in torch, which is at hand." in text
-    assert 'manylinuxIgnoreMissingDeps = [ "libtorch_cuda.so" ];' in text
+    assert '# manylinuxIgnoreMissingDeps = [ "libtorch_cuda.so" ];' in text
 
 
 def test_download(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from nix_manylinux.report.inspection import (
     inspection_text,
     runs_on,
 )
-from nix_manylinux.report.loads import RuntimeLoad, RuntimeLoads
 from nix_manylinux.report.summary import report_json
 from nix_manylinux.report.symbols import SymbolTables
 from nix_manylinux.report.verdict import verdict
+from nix_manylinux.resolve.loads import RuntimeLoad, RuntimeLoads
 from nix_manylinux.resolve.plan import Report
 from nix_manylinux.target.policy import load_policies
 

@@ -256,7 +256,7 @@ def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
     assert "kdePackages.qtwebengine" not in text
     assert "-A zlib.out" in text
     assert "--ignore-missing Qt/qml/libpdf.so:libQt6Pdf.so.6" in text
-    said = "# libQt6Pdf.so.6, libQt6PdfQuick.so.6: kdePackages has some of these, but built against"
+    said = "# libQt6Pdf.so.6, libQt6PdfQuick.so.6: in nixpkgs only with the other libraries of"
     assert text.count(said) == 1
     assert "kdePackages.qtwebengine" in paste_block(wanted, Adviser(table), in_build=False)
     cuda = tree({"libcusparse.so.12": elf("libnvJitLink.so.12", soname="libcusparse.so.12")})

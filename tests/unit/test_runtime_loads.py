@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nix_manylinux.report.loads import loads_in_python
+from nix_manylinux.resolve.loads import loads_in_python
 
 
 @pytest.mark.parametrize(

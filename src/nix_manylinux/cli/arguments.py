@@ -232,14 +232,19 @@ def _expr(command: argparse.ArgumentParser) -> None:
         action="append",
         metavar="3.N",
         help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
-        " the tags say, else 3.12)",
+        " the tags say, else that of <nixpkgs>' python3, else 3.12)",
     )
     command.add_argument(
         "--system",
         action="append",
         metavar="SYSTEM",
-        help="a Nix system, likewise (repeatable; default: what the tags say, else x86_64-linux)",
+        help="a Nix system, likewise (repeatable; default: what the tags say, else Nix's own, else"
+        " x86_64-linux)",
     )
+    command.add_argument(
+        "--local", action="store_true",
+        help="the source is WHEEL itself, beside the expression: for one that is on no index",
+    )  # fmt: skip
     command.add_argument(
         "--fetch-required", action="store_true",
         help="fetch the wheels that it requires, large ones too, to know which libraries they have",

@@ -52,6 +52,13 @@ class SonameRow(Value):
     note: str = ""
 
 
+class Sibling(Value):
+    """A wheel of a family: the sonames that it brings for the others, and on whom it builds."""
+
+    brings: frozenset[str]
+    builds_on: tuple[str, ...]
+
+
 def data_path(name: str) -> str:
     """Give the path of the data file ``name``, for those who read it themselves (a test, Nix)."""
     return os.path.join(os.path.dirname(__file__), name)
@@ -105,6 +112,17 @@ def read_xorg_renames() -> dict[str, str]:
         next(stream)
         rows = [line.rstrip("\n").split("\t") for line in stream]
     return {row[0]: row[1] for row in rows}
+
+
+def read_families() -> tuple[dict[str, Sibling], ...]:
+    """Read ``wheel-families.json``: for each family its wheels, by normalised name."""
+    return tuple(
+        {
+            name: Sibling(brings=frozenset(each["brings"]), builds_on=tuple(each["builds_on"]))
+            for name, each in wheels.items()
+        }
+        for wheels in _read_json("wheel-families.json")["families"].values()
+    )
 
 
 def _read_json(name: str) -> dict[str, Any]:

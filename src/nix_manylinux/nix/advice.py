@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: The hook's variables, and the options that say the same.
 _OPTIONS = {
     "manylinuxIgnoreMissingDeps": "--ignore-missing",
+    "manylinuxProvidedLater": "--provided-later",
     "manylinuxAllowForeign": "--allow-foreign",
     "manylinuxRuntimeLibs": "--runtime-libs",
     "manylinuxExclude": "--exclude",
@@ -79,6 +80,7 @@ def paste_block(
     nobody = [pair for pair in pairs if pair[1].kind in {"other version", "similar", "none"}]
     foreign = [each for each in unfit if each.name.startswith("machine ")]
     lists = {
+        "manylinuxProvidedLater": {each.soname for each in suggestions if each.later},
         "manylinuxIgnoreMissingDeps": {exact_pattern(p.name, p.wanted_by) for p, _ in nobody},
         "manylinuxAllowForeign": {glob for p in foreign for glob in exact_globs(p.wanted_by)},
         "manylinuxExclude": {exact_glob(file) for choice in choices for file in choice.left},
@@ -94,11 +96,11 @@ def paste_block(
     ]
     if old and not named:
         comments.append(f"in older nixpkgs: {', '.join(old)}")
-    wheels = [(each.soname, explain(each)) for each in suggestions if each.kind == "wheel"]
+    wheels = [each for each in suggestions if each.kind == "wheel"]
     if not named:
         comments += _grouped((each.soname, note) for each in found for note in each.notes)
-        comments += _grouped(wheels)
-    if wheels:
+        comments += _grouped((each.soname, explain(each)) for each in wheels)
+    if any(not each.later for each in wheels):
         how = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
         comments.append(f"Wheels are given by {how}.")
     if not named:

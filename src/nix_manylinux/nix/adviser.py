@@ -85,30 +85,56 @@ class Adviser:
 
     def _one(self, soname: str) -> Suggestion:
         found = suggest(soname, self._table)
+        if found.kind == "driver":
+            return found
         return (
-            found
-            if found.kind == "driver"
-            else (self._of_required(soname, found) or self._of_nixpkgs(found))
+            self._of_files(soname)
+            or self._of_family(soname)
+            or self._of_required(soname, found)
+            or self._of_nixpkgs(found)
         )
 
-    def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
-        """Say which wheels have a library, or may, or should and don't; None for no wheel's."""
+    def _of_files(self, soname: str) -> Suggestion | None:
+        """Say which of the wheels whose files are known have a library; None for none of them."""
         having = tuple(sorted(name for name, files in self._files.items() if soname in files))
+        note = f"in the required wheel {' or '.join(having)}"
+        return (
+            Suggestion(soname=soname, kind="wheel", wheels=having, notes=(note,))
+            if having
+            else None
+        )
+
+    def _of_family(self, soname: str) -> Suggestion | None:
+        """Say which wheel of the trees' own families has a library; None where none has it."""
+        begins = {name.partition("-")[0] for name in self._own}
+        for family in self._table.families:
+            if begins.isdisjoint(name.partition("-")[0] for name in family):
+                continue
+            for name, wheel in family.items():
+                if soname not in wheel.brings or name in self._there | self._files.keys():
+                    continue
+                later = not self._own.isdisjoint(wheel.builds_on)
+                required = "required " if name in self._required and not later else ""
+                note = f"in the {required}wheel {name}{', which needs this one' if later else ''}"
+                return Suggestion(
+                    soname=soname, kind="wheel", wheels=(name,), later=later, notes=(note,)
+                )
+        return None
+
+    def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
+        """Say which wheels may have a library, or should and don't; None for no wheel's."""
         wheels = self._wheels(soname, found)
         looked_into = self._there | self._files.keys()
         absent = tuple(name for name in wheels if name not in looked_into)
-        if having:
-            wheels, note = having, f"in the required wheel {' or '.join(having)}"
-        elif not wheels:
+        if not wheels:
             return None
-        elif not absent:
+        if not absent:
             note = f"missing in {listed(wheels)}, which is at hand"
             return Suggestion(soname=soname, kind="none", notes=(note,))
-        elif not set(absent) & set(self._required):
+        if not set(absent) & set(self._required):
             return of_wheel(soname, *absent)
-        else:
-            wheels, note = absent, f"expected from the required wheel {' or '.join(absent)}"
-        return Suggestion(soname=soname, kind="wheel", wheels=wheels, notes=(note,))
+        note = f"expected from the required wheel {' or '.join(absent)}"
+        return Suggestion(soname=soname, kind="wheel", wheels=absent, notes=(note,))
 
     def _of_nixpkgs(self, found: Suggestion) -> Suggestion:
         if found.installable in self._unbuilt:
@@ -118,8 +144,8 @@ class Adviser:
         if not found.is_sure or not name or name not in self._brought:
             return found
         note = (
-            f"{name} has some of these, but built against other copies of libraries that this "
-            "wheel brings itself"
+            f"in nixpkgs only with the other libraries of {name}, of which this wheel brings its"
+            " own: two copies in one process don't work"
         )
         return replace(found, kind="none", attribute="", notes=(note,))
 

@@ -1,4 +1,4 @@
-"""Files of a wheel that are alternatives: the same for several FFmpegs, CUDAs or the like.
+"""Files of a wheel that are alternatives: the same for several FFmpegs, CUDAs, MPIs or the like.
 
 One of them is used, whichever loads. Libraries for all of them at once are what nobody has.
 """
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: "libtorchcodec_core7", "libbitsandbytes_cuda128": what differs is at the end.
 _NUMBERED = re.compile(r"(?P<stem>.+?)(?:[_-][a-z]*)?[0-9]+")
+#: "MPI.mpich", "MPI.openmpi".
+_WORDED = re.compile(r"(?P<stem>.+)[._-][a-z]+")
+#: What the names of Python's modules end in.
+_TAG = re.compile(r"\.(?:cpython-|pypy|abi3).*")
 
 
 class Alternative(NamedTuple):
@@ -46,16 +50,18 @@ def find_choices(
 ) -> tuple[Choice, ...]:
     """Find what is a choice. ``wanted`` are the names that files lack, by the files' labels.
 
-    Files in one folder whose names differ in the last number, or word with a number, are
+    Files in one folder whose names differ in the last number, or word with or without one, are
     alternatives where they want one library in several versions, each another one. First
     comes what wheels have all for, last what nixpkgs has nothing for.
     """
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, str, bool], list[str]] = {}
     for label in sorted(wanted):
         folder, _, base = label.rpartition("/")
-        match = _NUMBERED.fullmatch(base.partition(".so")[0])
+        name = _TAG.sub("", base.partition(".so")[0])
+        numbered = _NUMBERED.fullmatch(name)
+        match = numbered or _WORDED.fullmatch(name)
         if match:
-            groups.setdefault((folder, match["stem"]), []).append(label)
+            groups.setdefault((folder, match["stem"], numbered is None), []).append(label)
     families = _families(list(groups.values()), wanted)
     members = {label for family in families for label in family}
     # What all kinds of files want has nothing to do with the choice.

@@ -7,7 +7,14 @@ from functools import lru_cache
 
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import listed
-from nix_manylinux.data import SonameRow, read_libraries, read_sonames, read_xorg_renames
+from nix_manylinux.data import (
+    Sibling,
+    SonameRow,
+    read_families,
+    read_libraries,
+    read_sonames,
+    read_xorg_renames,
+)
 from nix_manylinux.nix.syntax import nix_path
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -31,13 +38,15 @@ class Table(Value):
     """What is known of nixpkgs, read once and passed on.
 
     ``stems`` lead from a library's name without version to its rows;
-    ``renames`` from an attribute's new name to its old one.
+    ``renames`` from an attribute's new name to its old one. ``families`` are wheels that
+    share libraries.
     """
 
     rows: dict[str, SonameRow] = field(hash=False)
     stems: dict[str, tuple[SonameRow, ...]] = field(hash=False)
     renames: dict[str, str] = field(hash=False)
     driver: frozenset[str]
+    families: tuple[dict[str, Sibling], ...] = field(hash=False)
 
 
 class Suggestion(Value):
@@ -51,7 +60,8 @@ class Suggestion(Value):
     ``attribute`` is what goes into an expression, output included where it isn't "out",
     and is empty for the last four; ``output`` is the output in any case.
     ``old_attribute`` is its name in older nixpkgs. ``doubtful`` is what is unfree, insecure
-    or another language's. ``notes`` are sentences about it, which don't name it.
+    or another language's. ``later`` is what a wheel has that needs this one, so that it can
+    be no input of it. ``notes`` are sentences about it, which don't name it.
     """
 
     soname: str
@@ -63,6 +73,7 @@ class Suggestion(Value):
     similar: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     doubtful: bool = False
+    later: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,6 +107,7 @@ def load_table() -> Table:
         stems={stem: tuple(found) for stem, found in stems.items()},
         renames=read_xorg_renames(),
         driver=read_libraries().driver,
+        families=read_families(),
     )
 
 

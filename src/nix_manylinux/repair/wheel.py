@@ -211,7 +211,7 @@ def _marks(options: RepairOptions, *, find_loads: bool) -> Callable[[str], list[
     stores = [os.fsencode(f"{store}/") for store in options.stores]
     if not find_loads:
         return lambda _: stores
-    from nix_manylinux.report.loads import LOADERS  # noqa: PLC0415 - it wants to parse Python
+    from nix_manylinux.resolve.loads import LOADERS  # noqa: PLC0415 - it wants to parse Python
 
     both = [*stores, *LOADERS]
     return lambda member: both if python_source(member) else stores
@@ -370,7 +370,7 @@ class _Work:
 
     def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Give the names of libraries that may be loaded at run time, with who names them."""
-        from nix_manylinux.report.loads import find_runtime_loads  # noqa: PLC0415
+        from nix_manylinux.resolve.loads import find_runtime_loads  # noqa: PLC0415
 
         found = find_runtime_loads(self._facts, self._unpacked.labels)
         here = {posixpath.basename(graft.member) for graft in self.grafts}

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.report.loads import RuntimeLoad, RuntimeLoads
     from nix_manylinux.report.symbols import SymbolTables
     from nix_manylinux.report.verdict import Breach, Verdict
+    from nix_manylinux.resolve.loads import RuntimeLoad, RuntimeLoads
     from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.tree.facts import TreeFacts
 

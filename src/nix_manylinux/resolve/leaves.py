@@ -134,22 +134,24 @@ def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool
     """Whether something outside of the trees begins with this file: the kernel, or Python."""
     if each.file.facts.kind is not ElfKind.LIBRARY:
         return True
-    for name in each.file.names:
-        base = name.rpartition("/")[2]
-        tagged = _TAGGED.fullmatch(base)
-        if tagged and not tagged["variant"]:
-            return True
-        match = _PLAIN.fullmatch(base)
-        if match is None:
-            continue
-        # A library may be called so as well; the module's function tells. It is looked
-        # for only in what could be waived, and in what could lead there.
-        path = f"{plan.trees[each.tree].root}/{name}"
-        if (each.file.label in wanting or each.resolutions) and disk.mentions(
-            path, f"PyInit_{match['module']}"
-        ):
-            return True
-    return False
+    # Looked into is only what could be waived, and what could lead there.
+    close = each.file.label in wanting or bool(each.resolutions)
+    root = plan.trees[each.tree].root
+    return any(is_module(name, disk, f"{root}/{name}" if close else "") for name in each.file.names)
+
+
+def is_module(name: str, disk: Disk, path: str) -> bool:
+    """Whether Python can import a file of this name, whose contents are at ``path``.
+
+    A library may be called as a module is: the module's function tells. Without a path
+    it is taken for a library.
+    """
+    base = name.rpartition("/")[2]
+    tagged = _TAGGED.fullmatch(base)
+    if tagged and not tagged["variant"]:
+        return True
+    match = _PLAIN.fullmatch(base)
+    return match is not None and path != "" and disk.mentions(path, f"PyInit_{match['module']}")
 
 
 def leaves_text(waived: tuple[Problem, ...]) -> str:

@@ -73,6 +73,32 @@ def requirements_in(headers: Mapping[str, Sequence[str]], place: Place) -> list[
     ]
 
 
+def exact_versions(headers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Give the versions that are required exactly, by normalised name."""
+    found = {}
+    for text in headers.get("requires-dist", ()):
+        requirement = _parse(text)
+        for each in requirement.specifier:
+            if each.operator in {"==", "==="} and not each.version.endswith("*"):
+                found[normalise_name(requirement.name)] = each.version
+    return found
+
+
+def is_for_developers(extra: str) -> bool:
+    """Whether an extra is for those who work on the package, by its name: tests, documents."""
+    return not _FOR_DEVELOPERS.isdisjoint([*extra.split("-"), extra.replace("-", "")])
+
+
+_FOR_DEVELOPERS = frozenset(
+    {
+        *("bench", "benchmark", "benchmarks", "build", "building", "ci", "cov", "coverage"),
+        *("dev", "devel", "develop", "developer", "development", "doc", "docs", "documentation"),
+        *("lint", "linter", "linters", "linting", "mypy", "precommit", "publish", "qa", "release"),
+        *("style", "test", "testing", "tests", "typecheck", "typechecking", "types", "typing"),
+    }
+)
+
+
 def _parse(text: str) -> Requirement:
     from packaging.requirements import (  # noqa: PLC0415 (start-up)
         InvalidRequirement,

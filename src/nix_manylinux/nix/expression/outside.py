@@ -6,13 +6,14 @@ import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
-from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.choices import find_choices
+from nix_manylinux.nix.packages import explain
 from nix_manylinux.target.policy import parse_floor, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.choices import Choice
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.packages import Suggestion, Table
@@ -25,101 +26,160 @@ _ORIGINS = ("$ORIGIN/", "${ORIGIN}/")
 class OutsideLibraries(NamedTuple):
     """Where libraries come from that a format's policy does not bring.
 
-    ``found`` has one suggestion for each attribute of nixpkgs, ``nobody``
-    one for each soname that nixpkgs lacks, ``elsewhere`` sonames with the words that
-    say which other wheels have them. ``choices`` are files that are alternatives: what
-    those want that are left alone is in none of the three. ``undeclared`` are Python
-    packages that have some of ``elsewhere``, where the wheels require nothing at all.
+    ``found`` has one suggestion for each attribute of nixpkgs. ``elsewhere`` are sonames
+    with the words that say which other wheels have them, ``wheels`` the names of those,
+    ``later`` what wheels have that need this one. What nobody has is in ``nobody`` where only
+    optional files want it, else in ``needed``, with the files that have to load. ``runtime``
+    are sonames that were asked for, and that no package is known for, with words about it.
+    ``choices`` are files that are alternatives: what those want that are left alone is in none
+    of these. ``undeclared`` are Python packages that have some of ``elsewhere``, where the
+    wheels require nothing at all.
     """
 
     found: tuple[Suggestion, ...]
     nobody: tuple[Suggestion, ...]
+    needed: tuple[tuple[Suggestion, tuple[str, ...]], ...]
     elsewhere: tuple[tuple[str, str], ...]
+    wheels: tuple[str, ...]
+    later: tuple[Suggestion, ...]
+    runtime: tuple[tuple[str, str], ...]
     choices: tuple[Choice, ...]
     undeclared: tuple[str, ...]
+
+
+class _Want(NamedTuple):
+    """A library that is wanted: by any of its ``names``, by ``files`` in the wheels.
+
+    ``folder`` is another wheel's that a search path leads to, ``needed`` whether one of the
+    files has to load.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+    folder: str
+    needed: bool
 
 
 def outside_libraries(
     wheels: Sequence[DescribedWheel],
     required: Sequence[str],
-    files: Mapping[str, Collection[str]],
-    *,
-    style: str,
-    table: Table,
-    policies: Policies,
+    adviser: Adviser,
+    known: set[str],
+    runtime_libs: Sequence[str] = (),
 ) -> OutsideLibraries:
-    """Sort what the files need by where it comes from; ``style`` is the format ("manylinux1").
+    """Sort what the files need by where it comes from.
 
-    ``required`` are the normalised names of the wheels that they require somewhere,
-    ``files`` those in some of them; see `Adviser`.
+    ``required`` are the normalised names of the wheels that they require somewhere, ``known``
+    the libraries that are there anyway (`known_libraries`). ``runtime_libs`` are sonames
+    that were asked for besides.
     """
-    known = known_libraries(style, table, policies)
-    facts = (wheel.facts for wheel in wheels)
-    adviser = Adviser(table, facts, required=required, files=files)
-    wanted, choices = _wanted(wheels, known, adviser)
+    wants, choices = _wanted(wheels, known, adviser)
+    advised = [(want, adviser.advise(*want.names)) for want in wants]
+    advised = [(want, each) for want, each in advised if each.kind != "driver"]
+    later = [each for _, each in advised if each.later]
+    of_wheels = [each for _, each in advised if each.kind == "wheel" and not each.later]
+    rest = [(want, each) for want, each in advised if each.kind != "wheel"]
+    # Unfree, insecure, of another language: then the other wheel is meant.
+    led = [(want, each) for want, each in rest if want.folder and not each.may_be_taken]
+    rest = [pair for pair in rest if pair not in led]
+    absent = [(want, each) for want, each in rest if not each.is_sure]
+    own = {name for wheel in wheels for name in own_names(wheel.facts)}
+    asked = [adviser.advise(name) for name in sorted({*runtime_libs} - own - known)]
     found: dict[str, Suggestion] = {}
-    nobody, elsewhere = [], []
-    undeclared: set[str] = set()
-    suggestions = [(adviser.advise(*names), "") for names in _noted(wheels, known)]
-    suggestions += [(adviser.advise(name), folder) for name, folder in sorted(wanted.items())]
-    for suggestion, folder in suggestions:
-        if suggestion.kind == "driver":
-            continue
-        if suggestion.kind == "wheel":
-            elsewhere.append((suggestion.soname, suggestion.notes[0]))
-            # What is required may require it in its turn.
-            undeclared |= set() if required else {*suggestion.wheels}
-        # Unfree, insecure, of another language: then the other wheel is meant.
-        elif folder and not suggestion.may_be_taken:
-            note = f"looked for in {folder}, another wheel's: see dependencies"
-            elsewhere.append((suggestion.soname, note))
-        elif suggestion.is_sure:
-            found.setdefault(suggestion.attribute, suggestion)
-        else:
-            nobody.append(suggestion)
+    for each in (*(each for _, each in rest), *asked):
+        if each.is_sure:
+            found.setdefault(each.attribute, each)
+    names = tuple(sorted({name for each in of_wheels for name in each.wheels}))
     return OutsideLibraries(
         found=tuple(sorted(found.values(), key=lambda each: each.attribute.lower())),
-        nobody=tuple(nobody),
-        elsewhere=tuple(elsewhere),
+        nobody=tuple(each for want, each in absent if not want.needed),
+        needed=tuple((each, want.files) for want, each in absent if want.needed),
+        elsewhere=(
+            *((each.soname, each.notes[0]) for each in of_wheels),
+            *(
+                (each.soname, f"looked for in {want.folder}, another wheel's: see dependencies")
+                for want, each in led
+            ),
+        ),
+        wheels=names,
+        later=tuple(later),
+        runtime=tuple(
+            (each.soname, explain(each))
+            for each in asked
+            if not each.is_sure and each.kind != "driver" and "/" not in each.soname
+        ),
         choices=choices,
-        undeclared=tuple(sorted(undeclared)),
+        # What is required may require it in its turn.
+        undeclared=() if required else names,
     )
 
 
 def _wanted(
-    wheels: Iterable[DescribedWheel], known: set[str], adviser: Adviser
-) -> tuple[dict[str, str], tuple[Choice, ...]]:
-    """Give what is needed from outside, each with the other wheel's folder, or ""; and choices.
+    wheels: Sequence[DescribedWheel], known: set[str], adviser: Adviser
+) -> tuple[list[_Want], tuple[Choice, ...]]:
+    """Give what is needed from outside, by its name; and choices.
 
     What only files want that are not chosen is not in it.
     """
     choices: dict[tuple[str, ...], Choice] = {}
-    wanted: dict[str, str] = {}
+    wants: dict[tuple[str, ...], _Want] = {}
     for wheel in wheels:
         lacking: dict[str, list[str]] = {}
-        names = list(outside_names(wheel.facts, known))
-        for name, file in names:
+        names = [((name,), file) for name, file in outside_names(wheel.facts, known)]
+        for (name,), file in names:
             lacking.setdefault(file.path, []).append(name)
         chosen = find_choices(lacking, adviser.advise)
         choices |= {choice.left: choice for choice in chosen}
         left = {path for choice in chosen for path in choice.left}
-        for name, file in names:
-            if file.path not in left:
-                wanted[name] = wanted.get(name) or _foreign_folder(file, wheel.facts)
-    return wanted, tuple(choices.values())
+        kept = [(each, file) for each, file in names if file.path not in left]
+        must = _must_load(wheel)
+        by_names: dict[tuple[str, ...], list[TreeFile]] = {}
+        for each, file in [*_noted(wheel, known), *kept]:
+            by_names.setdefault(each, []).append(file)
+        linked = [f for f in wheel.facts.files if f.facts.kind.is_linked and f.path not in left]
+        for each, files in by_names.items():
+            old = wants.get(each)
+            # A file that has to load is what a reader is told first.
+            strict = [file.label for file in files if file.path in must]
+            needed = bool(strict) or len(files) == len(linked)
+            folders = (_foreign_folder(file, wheel.facts) for file in files)
+            wants[each] = _Want(
+                names=each,
+                files=(old and old.files) or tuple(strict or [file.label for file in files]),
+                folder=(old and old.folder) or next(filter(None, folders), ""),
+                needed=(old is not None and old.needed) or needed,
+            )
+    return sorted(wants.values()), tuple(choices.values())
 
 
-def _noted(wheels: Iterable[DescribedWheel], known: set[str]) -> Iterable[tuple[str, ...]]:
+def _must_load(wheel: DescribedWheel) -> set[str]:
+    """Give the paths of programs and modules, and of what those lead to in the wheel."""
+    by_name: dict[str, TreeFile] = {}
+    for file in wheel.facts.files:
+        for name in (*file.names, file.facts.soname or ""):
+            by_name.setdefault(name.rpartition("/")[2], file)
+    reached = {*wheel.entries}
+    queue = [file for file in wheel.facts.files if file.path in reached]
+    while queue:
+        for name in queue.pop().facts.needed:
+            found = by_name.get(name)
+            if found is not None and found.path not in reached:
+                reached.add(found.path)
+                queue.append(found)
+    return reached
+
+
+def _noted(wheel: DescribedWheel, known: set[str]) -> Iterable[tuple[tuple[str, ...], TreeFile]]:
     """Yield the alternatives of each dlopen note that is required and not met by the wheel."""
-    for wheel in wheels:
-        own = _own_names(wheel.facts)
-        for file in wheel.facts.files:
-            for note in file.facts.dlopen:
-                if note.priority == "required" and not set(note.sonames) & (own | known):
-                    yield note.sonames
+    for file in wheel.facts.files:
+        for note in file.facts.dlopen:
+            own = own_names(wheel.facts)
+            if note.priority == "required" and not set(note.sonames) & (own | known):
+                yield note.sonames, file
 
 
-def _own_names(facts: TreeFacts) -> set[str]:
+def own_names(facts: TreeFacts) -> set[str]:
+    """Give the file names and sonames of what a wheel brings."""
     own = {posixpath.basename(name) for file in facts.files for name in file.names}
     return own | {file.facts.soname for file in facts.files if file.facts.soname}
 
@@ -138,7 +198,7 @@ def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
 
 def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
     """Yield the needed names that are neither known nor in the wheel, with the file that needs."""
-    own = _own_names(facts)
+    own = own_names(facts)
     for file in facts.files:
         if file.facts.kind.is_linked:
             for name in file.facts.needed:

@@ -9,6 +9,11 @@ import re
 
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
+from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.leaves import is_module
+from nix_manylinux.resolve.loads import find_runtime_loads
+from nix_manylinux.tree.disk import Disk
+from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.tree.unpack import is_script
 from nix_manylinux.wheel.metadata import MAX_METADATA, read_headers
@@ -19,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nix_manylinux.resolve.loads import RuntimeLoad
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.name import WheelName
     from nix_manylinux.wheel.open import Wheel
@@ -39,7 +45,9 @@ class DescribedWheel(Value):
 
     ``file`` is its file name, ``sri`` its sha256 as Nix writes it; ``headers``
     are METADATA's by lower-case name; ``modules`` what can be imported, by
-    dotted names; ``programs`` what lands in ``bin``.
+    dotted names; ``programs`` what lands in ``bin``; ``entries`` the paths of programs and
+    of modules: what is started or imported. ``loads`` are what may be loaded at run time,
+    where that was looked for.
     """
 
     file: str
@@ -48,6 +56,8 @@ class DescribedWheel(Value):
     headers: dict[str, list[str]] = field(hash=False)
     modules: tuple[str, ...]
     programs: tuple[str, ...]
+    entries: frozenset[str]
+    loads: tuple[RuntimeLoad, ...] = ()
     facts: TreeFacts
 
     def header(self, name: str) -> str:
@@ -56,10 +66,17 @@ class DescribedWheel(Value):
         return "" if value.upper() == "UNKNOWN" else value
 
 
-def describe_wheel(path: str) -> DescribedWheel:
-    """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel."""
+def describe_wheel(path: str, *, look_for_loads: bool = False) -> DescribedWheel:
+    """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel.
+
+    With ``look_for_loads`` its Python files are read, too.
+    """
+
+    def also(name: str) -> bool:
+        return is_script(name) or (look_for_loads and python_source(name))
+
     with scratch_folder() as folder, open_wheel(path) as wheel:
-        unpacked = wheel.unpack(folder, also=is_script)
+        unpacked = wheel.unpack(folder, also=also)
         facts = scan_tree(unpacked.root, labels=unpacked.labels)
         headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
         return DescribedWheel(
@@ -69,8 +86,21 @@ def describe_wheel(path: str) -> DescribedWheel:
             headers=headers,
             modules=_modules(_site_paths(wheel)),
             programs=_programs(wheel),
+            entries=_entries(facts),
+            loads=find_runtime_loads(facts, unpacked.labels).loads if look_for_loads else (),
             facts=facts,
         )
+
+
+def _entries(facts: TreeFacts) -> frozenset[str]:
+    """Give the paths of programs and modules, while the tree is there."""
+    disk = Disk()
+    return frozenset(
+        file.path
+        for file in facts.files
+        if file.facts.kind is ElfKind.PROGRAM
+        or any(is_module(name, disk, f"{facts.root}/{file.path}") for name in file.names)
+    )
 
 
 def _sri(path: str) -> str:

@@ -1,0 +1,37 @@
+"""How parts of an expression are laid out: bindings, comments."""
+
+from __future__ import annotations
+
+from nix_manylinux.nix.syntax import nix_comments, nix_list
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: Columns of a comment, two before it included.
+_COMMENT = 98
+
+
+def remark(text: str) -> list[str]:
+    """Write a comment, of as many lines as it takes."""
+    return nix_comments(text, width=_COMMENT)
+
+
+def remarks(sentences: Iterable[str]) -> Iterator[str]:
+    """Write comments, each sentence once and on lines of its own."""
+    for sentence in dict.fromkeys(sentences):
+        yield from remark(sentence)
+
+
+def grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Say each note once, behind all the libraries that it is true of."""
+    named: dict[str, dict[str, None]] = {}
+    for name, note in notes:
+        named.setdefault(note, {})[name] = None
+    return [f"{', '.join(names)}: {note}." for note, names in named.items()]
+
+
+def block(name: str, items: Iterable[str]) -> list[str]:
+    """Write a binding to a list, one item a line where there are several, as nixfmt does."""
+    items = list(items)
+    return f"{name} = {nix_list(items, width=200 if len(items) < 2 else 0)};".split("\n")

@@ -1,0 +1,91 @@
+"""What an expression says about a package: what to import, its license, where it is for."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.nix.expression.layout import block
+from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
+from nix_manylinux.nix.syntax import nix_comment, nix_string
+from nix_manylinux.wheel.metadata import normalise_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.target.place import Place
+
+#: Characters of a license's text.
+_ENOUGH = 70
+
+
+def imports_check(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
+    """Write pythonImportsCheck, or why there is none."""
+    modules = sorted(set.intersection(*(set(wheel.modules) for wheel in wheels)))
+    yield ""
+    if modules:
+        yield from block("pythonImportsCheck", [nix_string(module) for module in modules[:8]])
+    else:
+        yield "# No pythonImportsCheck: site-packages gets no module from this wheel."
+
+
+def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator[str]:
+    """Write the block of that name."""
+    first = wheels[0]
+    yield ""
+    yield "meta = {"
+    summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
+    if summary:
+        yield f"  description = {nix_string(summary[:1].upper() + summary[1:])};"
+    homepage = _line(_homepage(first))
+    if homepage:
+        yield f"  homepage = {nix_string(homepage)};"
+    yield from (f"  {line}" for line in _license(first))
+    native = any(wheel.facts.files for wheel in wheels)
+    if native:
+        yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"
+        systems = sorted({place.system for place in places})
+        yield from (f"  {line}" for line in block("platforms", map(nix_string, systems)))
+    pname = normalise_name(first.name.name)
+    programs = [name for name in first.programs if normalise_name(name) == pname]
+    if programs or len(first.programs) == 1:
+        yield f"  mainProgram = {nix_string(_line((programs or list(first.programs))[0]))};"
+    yield "};"
+
+
+def _line(text: str) -> str:
+    """Give text that a Nix string can hold on one line: control characters become spaces."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _license(wheel: DescribedWheel) -> Iterator[str]:
+    expression, text = wheel.header("license-expression"), wheel.header("license")
+    found = nixpkgs_licenses(expression, text, wheel.headers.get("classifier", ()))
+    names = [f"lib.licenses.{name}" for name in found]
+    if len(names) == 1:
+        yield f"license = {names[0]};"
+    elif names:
+        yield from block("license", names)
+    elif expression or text:
+        yield nix_comment(f"license: METADATA says {_beginning(expression or text)!r}")
+    else:
+        yield "# license: METADATA names none"
+
+
+def _beginning(text: str) -> str:
+    """Give the first line of a text that says something, cut between words where it is long."""
+    line = " ".join(next(filter(None, map(str.strip, text.splitlines())), "").split())
+    if len(line) <= _ENOUGH:
+        return line
+    return f"{line[: _ENOUGH - 3].rpartition(' ')[0] or line[: _ENOUGH - 3]} ..."
+
+
+def _homepage(wheel: DescribedWheel) -> str:
+    """Give Home-page, or the Project-URL that is labelled most like one."""
+    urls = {}
+    for value in wheel.headers.get("project-url", ()):
+        label, _, url = value.partition(",")
+        urls[re.sub(r"[^a-z]", "", label.lower())] = url.strip()
+    labels = ("homepage", "home", "repository", "source", "sourcecode", "github", "documentation")
+    return next((urls[label] for label in labels if label in urls), wheel.header("home-page"))

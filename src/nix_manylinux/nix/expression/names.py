@@ -1,0 +1,130 @@
+"""How an expression names packages: by arguments of its function, or by a path."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.nix.syntax import NOT_AN_ARGUMENT, nix_name, nix_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from nix_manylinux.nix.nixpkgs import Nixpkgs
+    from nix_manylinux.nix.packages import Suggestion
+
+#: The expression's own arguments, and what in its text shows that it uses one.
+_USES = {
+    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem|hasSuffix)\b",
+    "stdenv": r"\bstdenv\.",
+    "buildPythonPackage": r"\bbuildPythonPackage\b",
+    "fetchPypi": r"\bfetchPypi\b",
+    "manylinuxFixupHook": r"\bmanylinuxFixupHook\b",
+    "pkgs": r"(?<!python\.)\bpkgs\.",
+    "python": r"\bpython\.(?:version|pythonVersion|pkgs|executable)\b",
+}
+
+#: What is bound inside of `rec { }`, and would be meant by its name there.
+_BOUND = frozenset(
+    {
+        *("buildInputs", "dependencies", "format", "meta", "nativeBuildInputs", "pname", "src"),
+        "version",
+    }
+)
+
+#: Libraries of which nixpkgs' Python set has a package of the same name, which is what
+#: python3Packages.callPackage gives for it. One too many costs nothing.
+_PYTHON_HAS_TOO = frozenset(
+    {
+        *("adios2", "aligator", "ansel", "apriltag", "aubio", "blis", "boost", "brainflow"),
+        *("brotli", "caffe", "capstone", "casadi", "cmake", "coal", "crc32c", "crocoddyl"),
+        *("ctranslate2", "cvc5", "duckdb", "eccodes", "eiquadprog", "faiss", "falcon", "fasttext"),
+        *("flatbuffers", "fontconfig", "freenect", "gdal", "gemmi", "glfw", "gmsh", "graphene"),
+        *("graphviz", "h3", "hepmc3", "hidapi", "hiredis", "hyperscan", "igraph", "imath", "itk"),
+        *("jsonnet", "kahip", "klayout", "krb5", "lammps", "leveldb", "lhapdf", "libarchive"),
+        *("libclang", "libcomps", "libevdev", "libfive", "libgpiod", "libiio", "libpcap"),
+        *("libsass", "libselinux", "libsvm", "libtorrent-rasterbar", "libusb1", "libusbsio"),
+        *("libvirt", "libxml2", "lief", "lightgbm", "lilv", "lmdb", "lz4", "mesa", "mpv"),
+        *("mujoco", "mupdf", "newt", "nftables", "nlopt", "notmuch", "onnx", "onnxruntime"),
+        *("openbabel", "opencolorio", "opencv4", "openexr", "openimageio", "openturns"),
+        *("openusd", "osqp", "pinocchio", "pocketsphinx", "protobuf", "qdldl", "quantlib", "re2"),
+        *("rpm", "sentencepiece", "sgp4", "soxr", "speechd", "spglib", "srt", "ssdeep"),
+        *("symengine", "systemd", "ta-lib", "tbb", "thrift", "tiledb", "torch", "tree-sitter"),
+        *("unicorn", "vapoursynth", "volk", "vtk", "wasmtime", "xapian", "xattr", "xgboost"),
+        *("xmlsec", "xrootd", "z3", "zbar", "zeroc-ice", "zfp", "zlib-ng", "zopfli", "zstd"),
+        "zxing-cpp",
+    }
+)
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
+
+
+class Names:
+    """Names packages, and remembers which arguments the function must have for it.
+
+    ``packages`` are the Python packages that the expression names, ``nixpkgs`` what is
+    known of the one that is at hand.
+    """
+
+    def __init__(self, packages: Collection[str], nixpkgs: Nixpkgs | None) -> None:
+        self._packages = packages
+        self._nixpkgs = nixpkgs
+        self._libraries: dict[str, None] = {}
+        self._python: dict[str, None] = {}
+
+    def library(self, suggestion: Suggestion) -> str:
+        """Name what has a library: by an argument, or in `pkgs` where Python's set hides it."""
+        first = suggestion.attribute.partition(".")[0]
+        hidden = (
+            first in _PYTHON_HAS_TOO
+            or first in self._packages
+            or (self._nixpkgs is not None and first in self._nixpkgs.packages)
+        )
+        if hidden or not self._can_be_argument(first):
+            return f"pkgs.{nix_path(suggestion.attribute)}"
+        if first not in _USES:
+            self._libraries[first] = None
+        return nix_path(suggestion.attribute)
+
+    def package(self, name: str, *, can_lack: bool = False) -> str:
+        """Name a Python package. What Nix means something else by is selected.
+
+        So is one that the expression works without, where nobody knows whether it is there:
+        an argument that nixpkgs lacks is an error at once.
+        """
+        attribute = self.attribute(name)
+        unknown = can_lack and self._nixpkgs is None and attribute not in self._python
+        if unknown or not self._can_be_argument(attribute):
+            return f"python.pkgs.{nix_name(attribute)}"
+        self._python[attribute] = None
+        return attribute
+
+    def attribute(self, name: str) -> str:
+        """Give a Python package's attribute: nixpkgs begins those of digits with "_".
+
+        Where nixpkgs is at hand, and has it under an older spelling only, that one.
+        """
+        if name[0].isdigit() or name in _USES:
+            return f"_{name}"
+        known = self._nixpkgs.packages if self._nixpkgs else ()
+        older = name.replace("-", "_")
+        return older if name not in known and older in known else name
+
+    def lacking(self, names: Iterable[str]) -> list[str]:
+        """Give those Python packages that the nixpkgs at hand is known not to have."""
+        if self._nixpkgs is None:
+            return []
+        return [name for name in names if self.attribute(name) not in self._nixpkgs.packages]
+
+    def arguments(self, text: str) -> list[str]:
+        """List the function's arguments: our own that the text uses, then what was named."""
+        code = "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
+        own = [name for name, use in _USES.items() if re.search(use, code)]
+        named = [each for each in sorted(self._libraries, key=str.lower) if each not in own]
+        return [*own, *named, *sorted(self._python)]
+
+    def _can_be_argument(self, attribute: str) -> bool:
+        return (
+            attribute not in NOT_AN_ARGUMENT | _BOUND
+            and _IDENTIFIER.fullmatch(attribute) is not None
+        )

@@ -1,0 +1,76 @@
+"""For whom an expression is: the Pythons, systems and the format that wheels' tags tell."""
+
+from __future__ import annotations
+
+import re
+
+from nix_manylinux.target.place import Place
+from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+
+#: A Python of our day, and the commonest system.
+PYTHON, SYSTEM = "3.12", "x86_64-linux"
+
+
+def expression_places(
+    wheels: Sequence[DescribedWheel],
+    *,
+    python_versions: Sequence[str] = (),
+    systems: Sequence[str] = (),
+    python: str = PYTHON,
+) -> list[Place]:
+    """Give the places that an expression is for: "3.11" or "3.14t", and "x86_64-linux".
+
+    Where they are not given, the wheels' tags tell; where those don't, it is ``python``,
+    and the commonest system.
+    """
+    return [
+        Place(python=version, system=system)
+        for version in python_versions or named_pythons(wheels) or [python]
+        for system in systems or _systems(wheels)
+    ]
+
+
+def named_pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
+    """List the versions of Python that the wheels' tags name; abi3 is for later ones, too."""
+    tags = [tag.split("-") for wheel in wheels for tag in wheel.name.tags]
+    named = {
+        match[1]
+        for python, abi, *_ in tags
+        if not abi.startswith("abi3") and (match := re.fullmatch(r"cp3([0-9]+)", python))
+    }
+    return [f"3.{minor}" for minor in sorted(named, key=int)]
+
+
+def format_of(wheels: Iterable[DescribedWheel]) -> str:
+    """Name the format that allows all the wheels: the highest of their floors."""
+    floors = [floor for wheel in wheels if (floor := floor_of(wheel))]
+    if not floors:
+        return "wheel"
+    highest = max(floors, key=lambda floor: (floor.libc == "glibc", floor.version))
+    for name, version in LEGACY_FLOORS.items():
+        if highest.libc == "glibc" and highest.version == version:
+            return name
+    return str(Floor(libc=highest.libc, major=highest.major, minor=highest.minor))
+
+
+def floor_of(wheel: DescribedWheel) -> Floor | None:
+    """Give the lowest floor among a wheel's tags, of glibc before musl."""
+    floors = [floor for tag in wheel.name.tags if (floor := parse_floor(tag.rpartition("-")[2]))]
+    return min(floors, key=lambda floor: (floor.libc != "glibc", floor.version), default=None)
+
+
+def _systems(wheels: Iterable[DescribedWheel]) -> list[str]:
+    """List the Nix systems of the wheels; a pure wheel is evaluated for the commonest."""
+    systems = {nix_cpu(floor.arch) + "-linux" for wheel in wheels if (floor := floor_of(wheel))}
+    return sorted(systems) or [SYSTEM]
+
+
+def nix_cpu(arch: str) -> str:
+    """Spell a platform tag's processor as Nix does."""
+    return {"ppc64le": "powerpc64le", "ppc64": "powerpc64"}.get(arch, arch)

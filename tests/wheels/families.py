@@ -1,0 +1,111 @@
+"""``python -m tests.wheels.families``: which wheels bring the libraries that their family shares.
+
+Wheels that make one thing together (Qt, cut in pieces) often don't require each other, or
+only in one direction: PyQt6-Charts-Qt6 needs libQt6Core, which PyQt6-Qt6 has, and its
+METADATA names nobody. Looks into what pip picks today of the families below, all fetched
+if need be, and writes ``wheel-families.json`` anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from tests.wheels.choose import PLATFORMS, picked
+from tests.wheels.fetch import say
+
+from nix_manylinux.data import data_path
+from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = "wheel-families.json"
+NOTE = (
+    "Wheels that share libraries without requiring each other, by family: the libraries that "
+    "each brings for the others, and on whom it builds. Made by python -m tests.wheels.families."
+)
+
+#: The libraries of a family, and its projects: each may build on those before it.
+FAMILIES = {
+    "pyqt5": (
+        r"libQt5\w+\.so\.5",
+        *("pyqt5-qt5", "pyqt3d-qt5", "pyqtchart-qt5", "pyqtdatavisualization-qt5"),
+        "pyqtwebengine-qt5",
+    ),
+    "pyqt6": (
+        r"libQt6\w+\.so\.6",
+        *("pyqt6-qt6", "pyqt6-3d-qt6", "pyqt6-charts-qt6", "pyqt6-datavisualization-qt6"),
+        *("pyqt6-graphs-qt6", "pyqt6-networkauth-qt6", "pyqt6-webengine-qt6"),
+    ),
+    "pyside6": (
+        r"libQt6\w+\.so\.6",
+        *("pyside6-essentials", "pyside6-addons", "pyside6-webengine"),
+    ),
+}
+
+
+def main() -> int:
+    """Write the table; what can't be fetched is named, and 1 returned with nothing written."""
+    families: dict[str, dict[str, dict[str, list[str]]]] = {}
+    status = 0
+    for family, (pattern, *projects) in FAMILIES.items():
+        wheels = {}
+        for project in projects:
+            path = picked(project, list(PLATFORMS))
+            if path is None:
+                say(f"{project} can't be fetched")
+                status = 1
+            else:
+                wheels[project] = describe_wheel(path)
+        families[family] = members(wheels, pattern)
+    if not status:
+        with open(data_path(NAME), "w", encoding="utf-8") as stream:
+            stream.write(text(families))
+    return status
+
+
+def members(wheels: Mapping[str, DescribedWheel], pattern: str) -> dict[str, dict[str, list[str]]]:
+    """Say of each wheel what it brings, and on which of those before it builds.
+
+    Plugins of the earlier ones need libraries of the later ones, too, and do without.
+    """
+    projects = list(wheels)
+    brings = {name: sonames(wheel, pattern) for name, wheel in wheels.items()}
+    needs = {
+        name: {needed for file in wheel.facts.files for needed in file.facts.needed} - brings[name]
+        for name, wheel in wheels.items()
+    }
+    return {
+        name: {
+            "builds_on": [
+                earlier for earlier in projects[:number] if needs[name] & brings[earlier]
+            ],
+            "brings": sorted(brings[name]),
+        }
+        for number, name in enumerate(projects)
+    }
+
+
+def sonames(wheel: DescribedWheel, pattern: str) -> set[str]:
+    """Give the sonames of a wheel's libraries that are of the family."""
+    found = {file.facts.soname or "" for file in wheel.facts.files}
+    return {name for name in found if re.fullmatch(pattern, name)}
+
+
+def text(families: Mapping[str, Mapping[str, Mapping[str, list[str]]]]) -> str:
+    """Write the table, one wheel a line."""
+    blocks = (
+        f"    {json.dumps(family)}: {{\n"
+        + ",\n".join(f"      {json.dumps(n)}: {json.dumps(each)}" for n, each in wheels.items())
+        + "\n    }"
+        for family, wheels in families.items()
+    )
+    inner = ",\n".join(blocks)
+    return f'{{\n  "note": {json.dumps(NOTE)},\n  "families": {{\n{inner}\n  }}\n}}\n'
+
+
+if __name__ == "__main__":
+    sys.exit(main())
