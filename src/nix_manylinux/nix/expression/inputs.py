@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.packages import Suggestion
 
+#: How `find_runtime_loads` calls a note that is obeyed.
+_REQUIRED = "dlopen note, required"
+
 #: Files and libraries that a remark names before it counts.
 _FEW = 3
 
@@ -103,7 +106,8 @@ def runtime_loads(
     files: set[str] = set()
     python = []
     for name, load in sorted(loads.items()):
-        native = [label for label, how in load.sources if how != "Python"]
+        # What a note requires is linked.
+        native = [label for label, how in load.sources if how not in {"Python", _REQUIRED}]
         versioned = name.endswith(".so") and any(other.startswith(f"{name}.") for other in loads)
         found = adviser.advise(name)
         if versioned or not found.may_be_taken or name in declared:
@@ -112,7 +116,7 @@ def runtime_loads(
         if native:
             providers.setdefault(attribute, []).append(name)
             files.update(native)
-        else:
+        elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
     if providers:
         yield ""
