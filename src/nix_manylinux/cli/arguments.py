@@ -228,19 +228,15 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 def _expr(command: argparse.ArgumentParser) -> None:
     command.add_argument("paths", metavar="WHEEL|NAME==VERSION")
     command.add_argument(
-        "--python-version",
-        action="append",
-        metavar="3.N",
+        "--python-version", action="append", metavar="3.N",
         help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
         " the tags say, else that of <nixpkgs>' python3, else 3.12)",
-    )
+    )  # fmt: skip
     command.add_argument(
-        "--system",
-        action="append",
-        metavar="SYSTEM",
+        "--system", action="append", metavar="SYSTEM",
         help="a Nix system, likewise (repeatable; default: what the tags say, else Nix's own, else"
         " x86_64-linux)",
-    )
+    )  # fmt: skip
     command.add_argument(
         "--local", action="store_true",
         help="the source is WHEEL itself, beside the expression: for one that is on no index",
@@ -250,12 +246,10 @@ def _expr(command: argparse.ArgumentParser) -> None:
         help="fetch the wheels that it requires, large ones too, to know which libraries they have",
     )  # fmt: skip
     command.add_argument(
-        "--runtime-libs",
-        action="append",
-        metavar="SONAME",
+        "--runtime-libs", action="append", metavar="SONAME",
         help="a library that is loaded by dlopen: its package becomes a build input too"
         " (repeatable)",
-    )
+    )  # fmt: skip
 
 
 def _lock(command: argparse.ArgumentParser) -> None:
