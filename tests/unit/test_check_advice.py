@@ -214,10 +214,32 @@ def test_wheels_are_checked_each_as_it_is_patched(
     assert "error: 2 libraries missing, wanted by 2 files" in told
     assert "libone-0a1b2c3d.so.1: in one.libs, where nothing leads yet" in told
     assert "libtwo-0a1b2c3d.so.1: in two.libs, where nothing leads yet" in told
-    for part in told.split("patch it with:\n")[1:]:
-        command = part.partition("\n#")[0].replace("\\\n", "")
-        assert main(shlex.split(command)[1:]) == 0
-        assert "can be dropped" not in capsys.readouterr().err
+    # What was to be ignored in one of them is no unneeded entry for the other.
+    assert main(["check", *wheels, "--ignore-missing", "libofonenothing.so.1"]) == 1
+    told += capsys.readouterr().err
+    commands = told.split("patch it with:\n")[1:]
+    assert len(commands) == 4
+    for number, part in enumerate(commands):
+        command = part.partition("\n#")[0].partition("\nerror:")[0].replace("\\\n", "")
+        assert main(shlex.split(command)[1:]) == 0, command
+        assert number > 1 or "can be dropped" not in capsys.readouterr().err
+
+
+def test_a_missing_file_is_not_who_wants_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of libraries that want each other, those are named that want them from outside."""
+    files = {
+        "pkg/ext.abi3.so": tiny_library("ext.so", "libb.so.1"),
+        "a.libs/liba.so.1": tiny_library("liba.so.1"),
+        "a.libs/libb.so.1": tiny_library("libb.so.1", "liba.so.1"),
+    }
+    tree = put(tmp_path / "tree", files)
+    assert main(["check", str(tree)]) == 1
+    assert (
+        "  liba.so.1, libb.so.1: in a.libs, where nothing leads yet\n"
+        "      wanted by pkg/ext.abi3.so\n"
+    ) in capsys.readouterr().err
 
 
 def test_nothing_to_look_at_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
-from nix_manylinux.base.values import field_names
+from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.resolve.plan import Options
@@ -39,7 +39,7 @@ def patch_advice(run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser
     options = [line for line in block if not line.startswith("#")]
     comments = [line for line in block if line.startswith("#")]
     command = _typed(run, paths)
-    lines = ["patch it with:"]
+    lines = ["install it with:" if run.arguments.command == "install" else "patch it with:"]
     text = "\n".join(options)
     _, end, others = text.partition(_END_OF_BUILD)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
@@ -101,11 +101,22 @@ def _typed(run: Run, paths: Sequence[str]) -> str:
     words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
     words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []
     words += [f"--libs={folder}" for folder in given.libs]
-    words += _options(given.options)
+    words += _options(part_of(given.options, paths, given.paths))
     nixpkgs = extra.get("nixpkgs")
     if nixpkgs:
         words += ["--nixpkgs"] if nixpkgs == "<nixpkgs>" else ["--nixpkgs", nixpkgs]
     return " ".join(map(shlex.quote, words))
+
+
+def part_of(options: Options, paths: Sequence[str], given: Sequence[str]) -> Options:
+    """Give the options for some of the paths that were given with them.
+
+    What these don't need to have ignored others do.
+    """
+    if len(paths) == len(given):
+        return options
+    entries = (*options.ignore_if_missing, *options.ignore_missing)
+    return replace(options, ignore_if_missing=entries, ignore_missing=())
 
 
 def _options(options: Options) -> Iterator[str]:

@@ -147,13 +147,15 @@ def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
     """
     from nix_manylinux.api import plan_paths  # noqa: PLC0415
     from nix_manylinux.base.errors import NixManylinuxError  # noqa: PLC0415
+    from nix_manylinux.cli.advised import part_of  # noqa: PLC0415
     from nix_manylinux.tree.roots import is_tree  # noqa: PLC0415
 
     paths = run.arguments.paths
     trees = [path for path in paths if is_tree(path)]
-    target, options = run.target(paths), run.options(paths)
+    target = run.target(paths)
     plans: list[tuple[Sequence[str], Plan]] = []
     for each in ([trees] if trees else []) + [[path] for path in paths if path not in trees]:
+        options = part_of(run.options(each), each, paths)
         with suppress(NixManylinuxError):
             plan = plan_paths(each, target=target, libraries=run.libraries(), options=options)
             plans.append((each, plan))

@@ -50,7 +50,8 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     parts += _left_alone(skipped)
     lines = [f"{count(len(plan.files), 'ELF file')}: {', '.join(parts)}"]
     counts = Counter(r.outcome for each in plan.files for r in each.resolutions)
-    parts = [f"{counts[o]} {_WORDS[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
+    words = _words(plan)
+    parts = [f"{counts[o]} {words[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
     if parts:
         lines.append(f"needs: {', '.join(parts)}")
     for outcome in (Outcome.DRIVER, Outcome.LATER, Outcome.IGNORED):
@@ -103,7 +104,7 @@ def _left_alone(skipped: Counter[str]) -> list[str]:
 
 _WORDS = {
     Outcome.LIBC: "from the libc",
-    Outcome.TREE: "from the wheel itself",
+    Outcome.TREE: "from the tree itself",
     Outcome.WHEEL: "from other wheels",
     Outcome.LIBRARY: "from library directories",
     Outcome.DRIVER: "from the graphics driver",
@@ -111,6 +112,12 @@ _WORDS = {
     Outcome.IGNORED: "ignored",
     Outcome.INCOMPATIBLE: "incompatible",
 }
+
+
+def _words(plan: Plan) -> dict[Outcome, str]:
+    """Call a wheel a wheel, whose folders lie where an installer puts them."""
+    wheel = all(tree.floating is not None for tree in plan.trees)
+    return {**_WORDS, Outcome.TREE: "from the wheel itself"} if wheel else _WORDS
 
 
 def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> list[str]:
@@ -132,14 +139,14 @@ def files_text(plan: Plan, *, width: int = WIDTH) -> list[str]:
     labels = {
         f"{plan.trees[each.tree].root}/{each.file.path}": each.file.label for each in plan.files
     }
-    lines = []
+    lines, words = [], _words(plan)
     for each in plan.files:
         state = f"left alone: {each.skipped}" if each.skipped else each.file.facts.kind.value
         lines.append(f"{each.file.label}  [{state}]")
         groups: dict[str, list[str]] = {}
         for r in sorted(each.resolutions, key=lambda r: list(Outcome).index(r.outcome)):
             folder, _, base = labels.get(r.path or "", r.path or "").rpartition("/")
-            where = _WORDS.get(r.outcome, r.outcome.value)
+            where = words.get(r.outcome, r.outcome.value)
             if r.path and r.outcome is not Outcome.LIBC:
                 where += f", {folder or '.'}"
             name = r.name if base in {"", r.name.rpartition("/")[2]} else f"{r.name} = {base}"
