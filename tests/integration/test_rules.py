@@ -262,6 +262,16 @@ def test_a_plugin_that_nobody_can_satisfy(scene: Scene) -> None:
     assert "pkg/core.so" in again.ran.stderr
 
 
+def test_all_that_is_wrong_is_told_at_once(scene: Scene) -> None:
+    """What is missing, and entries that nothing answers to, in one refusal."""
+    scene.put("pkg/ext.so", scene.files.library("ext.so", needed=["libone9.so", "libtwo9.so"]))
+    refused = scene.ours("--ignore-missing", "libstale9.so", "--exclude", "nowhere/*")
+    assert refused.ran.status == 1
+    for words in ("libone9.so", "libtwo9.so", "entry names: libstale9.so", "entry names: nowhere/"):
+        assert words in refused.ran.stderr
+    assert refused.unchanged("pkg/ext.so")
+
+
 def test_templates_are_excluded(scene: Scene) -> None:
     """Programs that a tool copies into what it makes keep every byte, others are patched."""
     for name in ("boot/Linux-64bit-intel/run", "boot/Linux-64bit-intel/run_d", "bin/tool"):

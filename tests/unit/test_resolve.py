@@ -18,7 +18,9 @@ from tests.support.world import (
 )
 
 from nix_manylinux.base.errors import BadElf, BadOption
+from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.plan import Options, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.libraries import LibraryIndex
 
@@ -196,8 +198,17 @@ def test_ignore_patterns_keep_a_literal_stem(pattern: str) -> None:
 
 def test_an_ignore_entry_that_nobody_needs_is_an_error() -> None:
     """A misspelt or outlived entry does not stay silently."""
-    with pytest.raises(BadOption, match=r"no file needs.*libnope"):
-        plan({"x.so": elf()}, ignore_missing=("libnope.so",))
+    options = Options(ignore_missing=("libnope.so",), exclude=("nothing/*", "x.so", "no?"))
+    result = plan(
+        {"x.so": elf(), "y.so": elf()},
+        ignore_missing=options.ignore_missing,
+        exclude=options.exclude,
+    )
+    said = r"no file needs .*: libnope\.so; no ELF file is .*: nothing/\*, no\?\n  remove it from"
+    with pytest.raises(BadOption, match=rf"{said} manylinuxIgnoreMissingDeps .* and manylinuxExcl"):
+        refuse(result, options)
+    # What lets missing libraries pass lets that pass too.
+    refuse(result, replace(options, missing="warn"))
 
 
 def test_a_lenient_ignore_entry_may_be_unneeded() -> None:

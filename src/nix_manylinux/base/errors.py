@@ -55,7 +55,7 @@ class BadOption(NixManylinuxError):
 
 
 class UnneededIgnore(BadOption):
-    """An ignore entry that no file needs: a typing error, or one that has outlived its reason."""
+    """Entries that ignore or exclude nothing: typing errors, or ones that are outlived."""
 
 
 class IncompatibleWheel(NixManylinuxError):

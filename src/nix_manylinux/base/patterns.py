@@ -131,15 +131,19 @@ class IgnoreList:
                 return pattern.text
         return None
 
-    def refuse_unwanted(self) -> None:
-        """Raise `BadOption` for entries that no file needs: typing errors, or outlived."""
-        unwanted = [p.text for p in self._patterns if not p.wanted and not p.lenient]
-        if unwanted:
-            raise UnneededIgnore(
-                "no file needs what this ignore entry names: " + ", ".join(unwanted),
-                hint="remove it from manylinuxIgnoreMissingDeps (--ignore-missing),"
-                " or correct its spelling",
-            )
+    def unneeded(self, excludes: Sequence[str] = ()) -> UnneededIgnore | None:
+        """Give the error that names all entries which no file needs, and ``excludes``, if any."""
+        entries = {
+            "no file needs what this ignore entry names: ": [
+                p.text for p in self._patterns if not p.wanted and not p.lenient
+            ],
+            "no ELF file is what this exclude entry names: ": excludes,
+        }
+        said = [first + ", ".join(texts) for first, texts in entries.items() if texts]
+        lists = ("manylinuxIgnoreMissingDeps (--ignore-missing)", "manylinuxExclude (--exclude)")
+        where = [name for name, texts in zip(lists, entries.values(), strict=True) if texts]
+        hint = f"remove it from {' and '.join(where)}, or correct its spelling"
+        return UnneededIgnore("; ".join(said), hint=hint) if said else None
 
     def warnings(self) -> list[str]:
         """One line for each entry that could be dropped."""

@@ -86,3 +86,5 @@ def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
         run.console.error(f"these do not fit{but}:")
         text = problems_text(plan.incompatible, everything=everything)
         run.console.insist(f"  {line}" for line in text)
+    if plan.unneeded:
+        run.console.fail(plan.unneeded)

@@ -6,6 +6,7 @@ import os
 
 from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
+from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
@@ -88,7 +89,6 @@ class _Checker:
                 self.warnings[f"{label}: {text}"] = None
             else:
                 self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
-        self.ignore.refuse_unwanted()
         plan = Plan(
             target=self.target,
             trees=self.trees,
@@ -97,7 +97,13 @@ class _Checker:
             incompatible=self.problems.incompatible(),
             warnings=(*self.warnings, *self.ignore.warnings()),
         )
-        return waive_leaves(plan, self.disk) if self.options.missing == "leaves" else plan
+        plan = waive_leaves(plan, self.disk) if self.options.missing == "leaves" else plan
+        # What an environment has no file for may be excluded all the same.
+        unneeded = self.ignore.unneeded()
+        warns = self.options.missing == "warn"
+        if unneeded and not (plan.missing or plan.incompatible or warns):
+            raise unneeded
+        return replace(plan, unneeded=unneeded)
 
     def _check_scripts(self) -> None:
         """Warn of scripts whose interpreter isn't there, or not where Nix alone rules."""

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nix_manylinux.base.errors import UnneededIgnore
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 
@@ -45,6 +46,12 @@ class Options(Value):
     def excludes(self, label: str) -> bool:
         """Whether a user has excluded the file of that label: it may be damaged, and stays."""
         return any(file_matches(label, pattern) for pattern in self.exclude)
+
+    def idle_excludes(self, trees: Sequence[TreeFacts]) -> list[str]:
+        """Give the globs of ``exclude`` to which no ELF file answers, no damaged one either."""
+        labels = [each.label for tree in trees for each in tree.files]
+        labels += [each.label for tree in trees for each in tree.damaged]
+        return [glob for glob in self.exclude if not any(file_matches(la, glob) for la in labels)]
 
     def tell_damage(self, damage: Damage) -> str:
         """Say of a file that no loader takes why it is left alone."""
@@ -125,7 +132,8 @@ class Problem(Value):
 class Plan(Value):
     """Every decision for one or more trees, made before anything is written.
 
-    ``waived`` is what is missing too, but may be, as ``Options.missing`` says.
+    ``waived`` is what is missing too, but may be, as ``Options.missing`` says; ``unneeded``
+    is of entries that say nothing of these trees, and is raised where nothing else is wrong.
     """
 
     target: Target
@@ -135,6 +143,7 @@ class Plan(Value):
     incompatible: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
     waived: tuple[Problem, ...] = ()
+    unneeded: UnneededIgnore | None = None
 
 
 class EditRecord(Value):
@@ -208,8 +217,9 @@ class Unresolved(NixManylinuxError):
 def refuse(plan: Plan, options: Options) -> None:
     """Raise `Unresolved` for a plan that must not be carried out.
 
-    ``missing="warn"`` lets missing libraries pass, "leaves" those that only optional
-    plugins want, which are not among ``plan.missing`` then; neither lets incompatible ones.
+    ``missing="warn"`` lets missing libraries and unneeded entries pass, "leaves" libraries that
+    only optional plugins want, which are not among ``plan.missing`` then; neither lets
+    incompatible ones.
     BadTree for a file whose search path would lead into a directory of ``forbid_rpath``.
     """
     missing = () if options.missing == "warn" else plan.missing
@@ -217,6 +227,8 @@ def refuse(plan: Plan, options: Options) -> None:
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
         error.plan = plan
         raise error
+    if plan.unneeded and options.missing != "warn":
+        raise plan.unneeded
     forbidden = tuple(f"{folder}/" for folder in options.forbid_rpath)
     for each in plan.files if forbidden else ():
         for folder in planned_facts(each.file.facts, each.edit).search_path:

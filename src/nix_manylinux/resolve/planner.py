@@ -139,7 +139,6 @@ class _Planner:
         inherited = self._inheriting(drafts)
         plans = tuple(self._finish(draft, inherited) for draft in drafts)
         self._hold_against_loader(plans, progress)
-        self.ignore.refuse_unwanted()
         if self.target.libc == "musl":
             self.warnings += self.runtime.lost_on_musl()
         return Plan(
@@ -154,6 +153,7 @@ class _Planner:
                 *barred_warning(self.barred),
                 *self.ignore.warnings(),
             ),
+            unneeded=self.ignore.unneeded(self.options.idle_excludes(self.trees)),
         )
 
     def another(self, plan: Plan) -> _Planner | None:

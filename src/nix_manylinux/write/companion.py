@@ -50,7 +50,8 @@ class Companion:
         self.plan = plan_trees(
             [facts], target=self._beside.target, libraries=libraries, options=options
         )
-        refuse(self.plan, options)
+        # Which entries say nothing is known of the trees.
+        refuse(replace(self.plan, unneeded=None), options)
         edits = {
             f"{self._beside.trees[each.tree].root}/{name}": each.edit
             for each in self._beside.files
