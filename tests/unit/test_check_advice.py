@@ -96,6 +96,8 @@ def test_files_of_a_store_are_not_patched(
     tree = put(tmp_path / "tree", {"here.so": tiny_library("here.so")})
     (tree / "linked.so").symlink_to(store / "libs.so")
     (tree / "folder").symlink_to(store)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/folder").symlink_to(store)
     monkeypatch.setenv("NIX_STORE", str(tmp_path / "store"))
     assert main(["check", str(tree)]) == 1
     told = capsys.readouterr().err
@@ -105,6 +107,13 @@ def test_files_of_a_store_are_not_patched(
     (options,) = [line for line in told.splitlines() if "--exclude" in line]
     exclude = shlex.split("--exclude " + options.partition("--exclude ")[2])
     assert main(["check", str(tree), *exclude]) == 0
+    # Who looks follows links; who writes says that it doesn't.
+    assert main(["inspect", str(tmp_path / "links")]) == 0
+    assert "1 library missing, wanted by folder/libs.so" in capsys.readouterr().out
+    assert main(["patch", str(tmp_path / "links")]) == 0
+    err = capsys.readouterr().err
+    assert "1 link into a Nix store or another tree stays what it is: folder" in err
+    assert "is it the place?" not in err
     # What else lacks it is patched as ever.
     put(tree, {"own.so": tiny_library("own.so", "libz.so.1")})
     assert main(["check", str(tree)]) == 1

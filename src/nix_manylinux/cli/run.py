@@ -210,7 +210,9 @@ class Run:
             names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
             if any(name.endswith(".whl") for name in names):
                 self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
-            elif os.path.isdir(tree.root) and not any(each.distributions for each in plan.trees):
+            elif os.path.isdir(tree.root) and not any(
+                each.distributions or each.passed_by for each in plan.trees
+            ):
                 self.console.warn(f"{tree.root} holds no ELF file and no package; is it the place?")
 
     def adviser(self, plan: Plan) -> Adviser:

@@ -75,7 +75,8 @@ def inspection_text(
     for name, fact in _facts(seen, everything=verbose):
         lines += wrap(fact, width, first=f"  {name:<10} ", rest=" " * 13)
     if missing:
-        lines += ["", paint("not in the wheel:", "bold")]
+        what = "tree" if seen.facts.floating is None else "wheel"
+        lines += ["", paint(f"not in the {what}:", "bold")]
         text = missing_text(
             missing, adviser, everything=verbose, shorten=not verbose, width=width - 2
         )
