@@ -61,10 +61,19 @@ let
 
   free = lib.optionalString (lib.hasSuffix "t" (python.executable or "")) "t";
   key = "${python.pythonVersion}${free}-${system}";
+  # The interpreters that the lock has environments for, by nixpkgs' names.
+  offered = lib.concatMapStrings (
+    each:
+    let
+      version = lib.removeSuffix "-${system}" each;
+      name = lib.replaceStrings [ "." "t" ] [ "" "FreeThreading" ] version;
+    in
+    lib.optionalString (version != each) "python = pkgs.python${name}; or: "
+  ) (lib.attrNames checked.environments);
   environment =
     checked.environments.${key}
       or (refuse "${shown} has no environment for Python ${python.pythonVersion}${free} on ${system}, but ${lib.concatStringsSep ", " (lib.attrNames checked.environments)}."
-        "nix-manylinux lock LOCKFILE -o ${shown} --python-version ${python.pythonVersion}${free} --system ${system}"
+        "${offered}nix-manylinux lock LOCKFILE -o ${shown} --python-version ${python.pythonVersion}${free} --system ${system}"
       );
 
   inherit (import ./library.nix { inherit lib pkgs; }) library;

@@ -20,6 +20,7 @@ in
   set = make { };
   stale = (make { lockFile = ./locked-cases.nix; }).env;
   otherSystem = (make { system = "riscv64-linux"; }).env;
+  otherPython = (make { python = pkgs.python3 // { pythonVersion = "3.6"; }; }).env;
   overridden = make {
     overrides = final: prev: {
       aa = prev.aa.overridePythonAttrs (old: {

@@ -170,6 +170,7 @@ def test_the_rest_can_be_overridden(nix: Nix, locked: dict[str, str]) -> None:
     [
         ("stale", "is stale:"),
         ("otherSystem", "has no environment for Python"),
+        ("otherPython", "python = pkgs.python3"),
     ],
 )
 def test_what_is_refused(attribute: str, message: str, nix: Nix, locked: dict[str, str]) -> None:

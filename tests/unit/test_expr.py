@@ -710,10 +710,12 @@ def test_with_and_without_the_gil(tmp_path: Path) -> None:
     assert "freeThreaded" not in write(wheels[2])
 
 
-@pytest.mark.parametrize("requirement", ["demo", "demo>=1", "demo==1.0; x", "-e .", "demo==1 --x"])
+@pytest.mark.parametrize(
+    "requirement", ["demo", "demo>=1", "demo[x]~=1", "demo==1.0; x", "-e .", "demo==1 --x"]
+)
 def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
     """Only NAME==VERSION is handed to the client, nothing that it could take for an option."""
-    with pytest.raises(BadOption, match="neither a wheel nor NAME==VERSION"):
+    with pytest.raises(BadOption, match="neither a wheel nor NAME==VERSION") as caught:
         download_wheels(
             requirement,
             python_versions=["3.11"],
@@ -721,6 +723,8 @@ def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
             into=str(tmp_path),
             environment={},
         )
+    name = "demo" if requirement.startswith("demo") else "NAME"
+    assert (caught.value.hint or "").endswith(f"pip index versions {name}")
 
 
 def test_download_fails(tmp_path: Path) -> None:
@@ -736,3 +740,4 @@ def test_download_fails(tmp_path: Path) -> None:
             pip=pip,
         )
     assert caught.value.where == "demo==1.0 for Python 3.11 on x86_64-linux"
+    assert "no wheel but a source archive" in (caught.value.hint or "")

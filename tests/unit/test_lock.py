@@ -461,9 +461,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(words) == 0
     written = tmp_path / "manylinux.lock.json"
     before = written.read_text()
+    use = (
+        "  (pkgs.manylinuxLockedPackages {\n    lock = ./manylinux.lock.json;\n"
+        "    lockFile = ./uv.lock;\n    python = pkgs.python312;\n  }).env\n"
+    )
+    err = capsys.readouterr().err
+    assert use in err
     assert main([*words, "-o", "-"]) == 0
-    out, err = capsys.readouterr()
-    assert out == before
+    assert capsys.readouterr().out == before
     assert "4 wheels, 1 without one" in err
     assert "no wheel fits for no-wheel" in err
     assert main(["lock", path, "--check"]) == 0

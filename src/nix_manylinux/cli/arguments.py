@@ -260,7 +260,8 @@ def _lock(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--python-version", action="append", metavar="3.N",
-        help="a Python to lock for (repeatable; default: the running one's version)",
+        help="a Python to lock for (repeatable; default: that of <nixpkgs>' python3, else this"
+        " one's version, if LOCKFILE allows it, else one that it allows)",
     )  # fmt: skip
     command.add_argument(
         "--system", action="append", metavar="SYSTEM",

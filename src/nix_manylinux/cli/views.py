@@ -182,7 +182,7 @@ def show_graph(run: Run) -> int:
 def write_lock(run: Run) -> int:
     """Write what a lock file asks for, for Nix; or say whether that is still true."""
     from nix_manylinux.lock.make import cache_folder, make_lock  # noqa: PLC0415
-    from nix_manylinux.lock.text import check_fresh, write_json  # noqa: PLC0415
+    from nix_manylinux.lock.text import check_fresh, how_to_use, write_json  # noqa: PLC0415
     from nix_manylinux.target.place import Place, own_system  # noqa: PLC0415
 
     extra = run.arguments.extra
@@ -192,7 +192,7 @@ def write_lock(run: Run) -> int:
         check_fresh(output, path)
         run.console.say(f"{output} is of {path}")
         return DONE
-    versions = extra.python_version or [f"{sys.version_info[0]}.{sys.version_info[1]}"]
+    versions = extra.python_version or [_python_of(run, path)]
     systems = extra.system or [own_system()]
     made = make_lock(
         path,
@@ -216,4 +216,24 @@ def write_lock(run: Run) -> int:
             f"{key}: {count(len(found['packages']), 'wheel')}, {len(found['sources'])} without one"
         )
     run.console.say(f"wrote {output}")
+    run.console.say("in Nix, with the overlay of nix-manylinux (docs/environments.md):")
+    run.console.say_all(how_to_use(output, path, versions[0]))
     return DONE
+
+
+def _python_of(run: Run, path: str) -> str:
+    """Choose the Python to lock for, and say which it is: nixpkgs', if the lock is for that one."""
+    from nix_manylinux.lock.python import python_for  # noqa: PLC0415
+    from nix_manylinux.lock.read import read_lock  # noqa: PLC0415
+    from nix_manylinux.nix.nixpkgs import ask_nixpkgs  # noqa: PLC0415
+
+    lock = read_lock(path)
+    nixpkgs = ask_nixpkgs(run.environment)
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    default = nixpkgs.python if nixpkgs else ours
+    python = python_for(lock, [default]) or default
+    why = "as <nixpkgs> has it" if nixpkgs else "since there is no <nixpkgs> to ask"
+    if python != default:
+        why = f"since {os.path.basename(path)} is for Python {lock.requires_python}"
+    run.console.say(f"for Python {python}, {why}; --python-version chooses another one")
+    return python

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.lock.model import BadLock, File, Lock, Package
+from nix_manylinux.lock.python import check_python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def choose(
     lock: Lock, place: Place, *, extras: Sequence[str] = (), groups: Sequence[str] = ()
 ) -> Choice:
     """Walk the lock from its roots, as the environment's markers say. Raises BadLock."""
-    _check_python(lock, place)
+    check_python(lock, place)
     holds = _Markers(lock, place, extras=extras, groups=groups)
     by_name: dict[str, list[Package]] = {}
     for each in lock.packages:
@@ -135,21 +136,6 @@ def _package(
         + ", ".join(f"{p.name} {p.version}" for p in found),
         where=f"what {parent or 'the project'} needs",
     )
-
-
-def _check_python(lock: Lock, place: Place) -> None:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 (start-up)
-
-    try:
-        fits = SpecifierSet(lock.requires_python).contains(place.full_version, prereleases=True)
-    except InvalidSpecifier as error:
-        raise BadLock(f"requires-python is {lock.requires_python!r}", where=lock.kind) from error
-    if not fits:
-        raise BadLock(
-            f"is for Python {lock.requires_python}, not {place.python}",
-            where=lock.kind,
-            hint="name another Python: --python-version",
-        )
 
 
 class _Markers:

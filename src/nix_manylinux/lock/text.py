@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.needs import Needs, style_of
+from nix_manylinux.nix.syntax import nix_beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +56,27 @@ def key_of(choice: Choice) -> str:
 def write_json(value: Mapping[str, Any]) -> str:
     """Spell the JSON the one way: sorted, two spaces, one fact a line."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def how_to_use(written: str, path: str, python: str) -> list[str]:
+    """Write the call of manylinuxLockedPackages for a lock that was written from a file."""
+    folder = os.path.dirname(os.path.abspath(written))
+    beside = folder == os.path.dirname(os.path.abspath(path))
+    # Elsewhere there may be no way to it from here that Nix could take.
+    files = [f"  lockFile = {nix_beside(os.path.basename(path))};"] if beside else []
+    return [
+        "(pkgs.manylinuxLockedPackages {",
+        f"  lock = {nix_beside(os.path.basename(written))};",
+        *files,
+        f"  python = pkgs.{python_attribute(python)};",
+        "}).env",
+    ]
+
+
+def python_attribute(python: str) -> str:
+    """Name a Python as nixpkgs does: "3.12" is python312, "3.14t" python314FreeThreading."""
+    free = "FreeThreading" if python.endswith("t") else ""
+    return f"python{python.rstrip('t').replace('.', '')}{free}"
 
 
 def check_fresh(written: str, path: str) -> None:

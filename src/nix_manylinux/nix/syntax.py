@@ -61,6 +61,13 @@ def nix_path(attribute: str) -> str:
     return ".".join(nix_name(part) for part in attribute.split("."))
 
 
+def nix_beside(name: str) -> str:
+    """Write the path of a file that lies beside the expression: literals have fewer characters."""
+    if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
+        return f"./{name}"
+    return f"./. + {nix_string(f'/{name}')}"
+
+
 def nix_list(items: Iterable[str], *, indent: int = 0, used: int = 0, width: int = 80) -> str:
     """Write a list of expressions that are ready: on one line if it fits, else one a line.
 

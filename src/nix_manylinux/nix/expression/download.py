@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
     from nix_manylinux.target.place import Place
 
-#: NAME==VERSION, with a version as PEP 440 spells them.
-_PINNED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9.!+_-]+")
+#: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_PINNED = re.compile(rf"{_NAME.pattern}==[A-Za-z0-9.!+_-]+")
 
 
 #: With "t" one without the GIL, whose ABI tags are its own (PEP 703, PEP 803).
@@ -49,10 +49,11 @@ def download_wheels(
     that pins nothing, NoPip, NoSuchWheel with the client's own words.
     """
     if not _PINNED.fullmatch(requirement):
+        name = _NAME.match(requirement)
         raise BadOption(
             f"{requirement!r} is neither a wheel nor NAME==VERSION",
             hint="give the path of a wheel, or pin the release, as in numpy==1.26.4; which there"
-            f" are says: pip index versions {shlex.quote(requirement.partition('=')[0])}",
+            f" are says: pip index versions {name[0] if name else 'NAME'}",
         )
     for python in python_versions:
         if not _PYTHON.fullmatch(python):
@@ -147,5 +148,8 @@ def _download(
         said = done.stderr.decode("utf-8", "replace").splitlines()
         lines = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
         reason = lines[-1] if lines else (said[-1] if said else "pip said nothing")
-        hint = "look at the release's files on its index, and choose another version or system"
+        hint = (
+            "it may have no wheel but a source archive, or wheels for other Pythons and systems: its"
+            " page on the index lists the files; --python-version and --system choose others"
+        )
         raise NoSuchWheel(reason, where=what, hint=hint)

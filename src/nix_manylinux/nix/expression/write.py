@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.words import listed
@@ -24,7 +22,7 @@ from nix_manylinux.nix.expression.places import (
     format_of,
     nix_cpu,
 )
-from nix_manylinux.nix.syntax import nix_list, nix_name, nix_string
+from nix_manylinux.nix.syntax import nix_beside, nix_list, nix_name, nix_string
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.tree.scripts import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
@@ -117,10 +115,7 @@ _VERSION = "${version}"
 def _source(wheels: Sequence[DescribedWheel], version: str, *, local: bool) -> Iterator[str]:
     """Write src: one file by its name, or the list that fetchPypi chooses from."""
     if local:
-        # Path literals have fewer characters than the names of files.
-        plain = re.fullmatch(r"[A-Za-z0-9._+-]+", wheels[0].file)
-        path = f"./{wheels[0].file}" if plain else f"./. + {nix_string(f'/{wheels[0].file}')}"
-        yield f"src = {path};"
+        yield f"src = {nix_beside(wheels[0].file)};"
         return
     if "+" in wheels[0].name.version:
         yield '# A local version (+...) is never on PyPI: add url = "..." beside file.'

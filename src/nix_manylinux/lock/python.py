@@ -1,0 +1,45 @@
+"""The Python that a lock is for, where nobody has named one."""
+
+from __future__ import annotations
+
+from nix_manylinux.lock.model import BadLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nix_manylinux.lock.model import Lock
+    from nix_manylinux.target.place import Place
+
+#: Those that nixpkgs may have, the likeliest first.
+_PYTHONS = ("3.13", "3.12", "3.11", "3.14", "3.15", "3.10", "3.9", "3.8")
+
+
+def python_for(lock: Lock, preferred: Iterable[str] = ()) -> str | None:
+    """Give the first of the preferred Pythons that the lock allows, else another that it allows.
+
+    None where there is none. Raises BadLock for a requires-python that can't be read.
+    """
+    return next((each for each in (*preferred, *_PYTHONS) if _fits(lock, f"{each}.0")), None)
+
+
+def check_python(lock: Lock, place: Place) -> None:
+    """Raise BadLock where the lock is not for a place's Python; it names one that would do."""
+    if _fits(lock, place.full_version):
+        return
+    other = python_for(lock)
+    raise BadLock(
+        f"is for Python {lock.requires_python}, not {place.python}",
+        where=lock.kind,
+        hint=f"--python-version {other}" if other else "lock the project for another Python",
+    )
+
+
+def _fits(lock: Lock, version: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 (start-up)
+
+    try:
+        allowed = SpecifierSet(lock.requires_python)
+    except InvalidSpecifier as error:
+        raise BadLock(f"requires-python is {lock.requires_python!r}", where=lock.kind) from error
+    return allowed.contains(version, prereleases=True)
