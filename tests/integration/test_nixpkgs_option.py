@@ -14,6 +14,7 @@ from tests.support.nix import environment
 from tests.support.scene import SITE, Scene, run_path
 from tests.support.store import host_store
 from tests.support.trees import snapshot
+from tests.support.wheels import MadeWheel
 
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
@@ -90,6 +91,28 @@ def test_what_is_missing_is_built(scene: Scene) -> None:
     before = snapshot(tree)
     assert command(*words(scene), environment=environment()).status == 0
     assert snapshot(tree) == before
+
+
+def test_wheels_have_their_roots_beside_them(scene: Scene) -> None:
+    """Patched wheels are kept as trees are; without --nixpkgs it is said once that nothing is."""
+    user = (scene.home / "tree" / SITE / "pkg/user.abi3.so").read_bytes()
+    wheels = [
+        MadeWheel(name=name, files={f"{name}/user.abi3.so": user}).write(scene.home)
+        for name in ("one", "two")
+    ]
+    out = scene.home / "out"
+    ask = ["patch", *wheels, "-o", str(out), *target_options(scene.store)]
+    nixpkgs = ["--nixpkgs", str(scene.home / "nixpkgs")]
+    done = command(*ask, *nixpkgs, environment=environment())
+    assert done.status == 0, done.stderr
+    roots = out / ".nix-manylinux-roots"
+    assert {root[33:] for root in os.listdir(roots)} == {"libx11", "libxcb"}
+    assert "garbage" not in done.stderr
+    held = {"NIX_STORE": str(next(roots.iterdir()).resolve().parent)}
+    folders = [f"--libs={root.resolve()}/lib" for root in roots.iterdir()]
+    done = command(*ask, *folders, environment=environment() | held)
+    assert done.status == 0, done.stderr
+    assert done.stderr.count("nothing keeps the linked store paths") == 1
 
 
 @pytest.fixture

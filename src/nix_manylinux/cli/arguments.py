@@ -30,7 +30,7 @@ DETAILS = ("auto", "files", "folders")
 
 _GC_ROOTS = (
     "register every store path that is linked to, so that garbage collection spares it"
-    " (default: only --nixpkgs registers, in the tree)"
+    " (default: only --nixpkgs registers, in the tree, or in --output-dir)"
 )
 
 

@@ -269,15 +269,11 @@ def _keep(run: Run, report: Report) -> None:
     from nix_manylinux.nix.references import register_gc_roots  # noqa: PLC0415
 
     folder = run.arguments.gc_roots
-    if (
-        folder is None
-        and getattr(run.arguments.extra, "nixpkgs", None)
-        and run.arguments.output_dir is None
-    ):
+    if folder is None and getattr(run.arguments.extra, "nixpkgs", None):
         # What Nix has built for us nobody else holds.
         from nix_manylinux.base.files import GC_ROOTS  # noqa: PLC0415
 
-        folder = os.path.join(run.arguments.paths[0], GC_ROOTS)
+        folder = os.path.join(run.arguments.output_dir or run.arguments.paths[0], GC_ROOTS)
     python = [os.path.dirname(os.path.dirname(run.python))] if run.python else []
     references = sorted({*report.references, *python})
     if folder and (references or run.arguments.gc_roots):
@@ -285,7 +281,9 @@ def _keep(run: Run, report: Report) -> None:
         run.console.say(f"  {len(references)} roots in {folder}")
         return
     store = run.environment.get("NIX_STORE", "/nix/store")
-    if not run.in_build() and any(r.startswith(f"{store}/") for r in report.references):
+    unheld = not run.in_build() and any(r.startswith(f"{store}/") for r in report.references)
+    if unheld and not run.warned_of_garbage:
+        run.warned_of_garbage = True
         run.console.warn(
             "nothing keeps the linked store paths from being garbage collected; --gc-roots DIR does"
         )

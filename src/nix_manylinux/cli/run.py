@@ -35,6 +35,7 @@ class Run:
         self.console = console
         #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.
         self.python: str | None = None
+        self.warned_of_garbage = False
         #: Attributes that --nixpkgs was asked for and doesn't have, and what was said of it.
         self.unbuilt: dict[str, str] = {}
         #: What nixpkgs has, where nothing is to be built; see `libraries_of_nixpkgs`.

@@ -149,7 +149,7 @@ def _download(
         lines = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
         reason = lines[-1] if lines else (said[-1] if said else "pip said nothing")
         hint = (
-            "it may have no wheel but a source archive, or wheels for other Pythons and systems: its"
-            " page on the index lists the files; --python-version and --system choose others"
+            "it may have no wheel but a source archive, or wheels for other Pythons and systems:"
+            " its page on the index lists the files; --python-version and --system choose others"
         )
         raise NoSuchWheel(reason, where=what, hint=hint)
