@@ -181,12 +181,13 @@ def patch_wheel_tree(
     roots = outermost(_several(root))
     with nullcontext() if dry_run else locked_trees(roots), ExitStack() as stack:
         trees = scan_to_write(roots, progress)
-        _check_tags(trees, target)
+        odd = _check_tags(trees, target)
         plan = plan_trees(
             trees, target=target, libraries=libraries, options=options, progress=progress
         )
         refuse(plan, options)
-        report = Report(plan=plan, references=plan_references(plan), warnings=passed_by(trees))
+        warnings = (*passed_by(trees), *odd)
+        report = Report(plan=plan, references=plan_references(plan), warnings=warnings)
         if dry_run:
             return report
         left: list[Damage] = []
@@ -363,14 +364,14 @@ def carry_out(
     )
 
 
-def _check_tags(trees: Sequence[TreeFacts], target: Target) -> None:
-    """Hold the WHEEL tags of all distributions in the trees against the target.
+def _check_tags(trees: Sequence[TreeFacts], target: Target) -> list[str]:
+    """Hold the WHEEL tags of all distributions in the trees against the target; give warnings.
 
-    Raises `IncompatibleWheel` for the first one that doesn't fit.
+    Raises `IncompatibleWheel` for the first one that can't be for it.
     """
     tagged = [(tree, dist) for tree in trees for dist in tree.distributions if dist.tags]
-    if tagged:
-        from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - not every tree has tags
+    if not tagged:
+        return []
+    from nix_manylinux.resolve.tags import check_tags  # noqa: PLC0415 - not every tree has tags
 
-        for tree, dist in tagged:
-            check_compatible(dist.tags, target, where=f"{tree.root}/{dist.folder}/WHEEL")
+    return [text for tree, dist in tagged if (text := check_tags(tree, dist, target))]

@@ -100,8 +100,8 @@ def test_one_variant_of_a_module_must_load(second: str, told: str, scene: Scene)
     tree, target = str(scene.home / "tree"), target_options(scene.store)
     libs = [word for each in scene.store.libraries() for word in ("--libs", each)]
     done = command("patch", tree, *target, *libs, "--missing", "leaves", "--json", "-")
-    report = json.loads(done.stdout)
     assert done.status == (1 if told == "missing" else 0), done.stderr
+    report = json.loads(done.stdout)
     assert [each for each in ("missing", "waived") if report[each]] == [told]
 
 

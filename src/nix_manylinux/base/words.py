@@ -41,6 +41,6 @@ def some(names: Collection[str], limit: int) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names as a sentence has them: "a, b and c"."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
+    """Write names as a sentence has them: "a, b and c"; "" for none."""
+    *others, last = ("", *names)
+    return f"{', '.join(others[1:])} and {last}" if len(others) > 1 else last

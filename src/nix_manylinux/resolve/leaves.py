@@ -16,20 +16,17 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import FilePlan, Plan, Problem
     from nix_manylinux.tree.disk import Disk
 
-#: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
-#: What stands between the module and that is the name of a variant.
-_TAGGED = re.compile(r"(?P<module>[^.]+)\.(?P<variant>[^/]+\.)?(?:cpython-|abi3|pypy)[^/]*\.?so")
 #: What could be a library's name in Python's source, with or without what stands behind it.
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
 #: What auditwheel puts behind a name.
 _GRAFTED = re.compile(rb"-[0-9a-f]{8}$")
-_PLAIN = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
 
 
 def waive_leaves(plan: Plan, disk: Disk) -> Plan:
@@ -89,7 +86,7 @@ def _variants(plan: Plan) -> list[list[FilePlan]]:
     for each in plan.files:
         for name in each.file.names:
             folder, _, base = name.rpartition("/")
-            match = _TAGGED.fullmatch(base)
+            match = TAGGED_MODULE.fullmatch(base)
             if match and match["variant"]:
                 found.setdefault((each.tree, folder, match["module"]), []).append(each)
     return list(found.values())
@@ -147,10 +144,10 @@ def is_module(name: str, disk: Disk, path: str) -> bool:
     it is taken for a library.
     """
     base = name.rpartition("/")[2]
-    tagged = _TAGGED.fullmatch(base)
+    tagged = TAGGED_MODULE.fullmatch(base)
     if tagged and not tagged["variant"]:
         return True
-    match = _PLAIN.fullmatch(base)
+    match = PLAIN_MODULE.fullmatch(base)
     return match is not None and path != "" and disk.mentions(path, f"PyInit_{match['module']}")
 
 

@@ -1,13 +1,22 @@
-"""The Python files of a tree, and what they say."""
+"""The Python files of a tree and what they say, and the names of extension modules."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+#: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
+#: What stands between the module and that is the name of a variant.
+TAGGED_MODULE = re.compile(
+    r"(?P<module>[^.]+)\.(?P<variant>[^/]+\.)?(?:cpython-|abi3|pypy)[^/]*\.?so"
+)
+#: What may be one, and any library as well: the function that Python calls tells.
+PLAIN_MODULE = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
 
 #: Bytes of a Python file that is still read: generated tables reach megabytes.
 _MAX_SOURCE = 8 << 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.digest import STRONG_HASHES, encode_digest, new_hash
-from nix_manylinux.wheel.archive.format import bad
+from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, bad
 from nix_manylinux.wheel.archive.read import stream
 from nix_manylinux.wheel.metadata import (
     Distribution,
@@ -183,7 +183,8 @@ def _settled(record: Record, row: Row, member: Member) -> Row:
         algorithm = digest.partition("=")[0]
         raise bad(f"is hashed by {algorithm} in RECORD, not by sha256 or better", member.name)
     if row.size and plain_size(row.size) != str(member.size):
-        raise bad(f"has {member.size} bytes, {row.size} by RECORD", member.name)
+        text = f"has {member.size} bytes, {row.size} by RECORD"
+        raise bad(text, member.name, UNTRUE_RECORD)
     if (row.path, row.hash, row.size) == (member.name, digest, str(member.size)):
         return row
     return record.row(member.name, digest, member.size)

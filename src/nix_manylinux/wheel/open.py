@@ -17,7 +17,7 @@ from nix_manylinux.base.files import SMALLEST_ELF, make_folder, write_all
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.wheel.archive.format import bad
+from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, bad
 from nix_manylinux.wheel.archive.read import read_directory, stream
 from nix_manylinux.wheel.checks import (
     check_identity,
@@ -238,7 +238,8 @@ class Wheel(Value):
             if marked is not None and search.found:
                 marked.add(member.name)
             if encode_digest(row.algorithm, state.digest()) != row.hash:
-                raise bad("does not have the hash that RECORD gives", member.name)
+                what = "does not have the hash that RECORD gives"
+                raise bad(what, member.name, UNTRUE_RECORD)
             return there
 
         try:

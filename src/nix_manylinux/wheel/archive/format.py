@@ -20,6 +20,12 @@ END64 = struct.Struct("<4sQHHLLQQQQ")
 LOCATOR64 = struct.Struct("<4sLQL")
 
 CORRUPT = "download or build the wheel again; this copy is damaged or was tampered with"
+#: A few wheels were published so (decord 0.6.0), and installers that compare nothing take them.
+UNTRUE_RECORD = (
+    "download or build the wheel again: this copy is damaged or was tampered with. One that was"
+    " published so can be installed by who compares nothing, and linked then: pip or uv, and"
+    " nix-manylinux patch of the environment; in Nix, dontUseManylinuxInstall = true"
+)
 
 
 def bad(what: str, member: str = "", hint: str = CORRUPT) -> BadWheel:

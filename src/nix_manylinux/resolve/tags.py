@@ -1,0 +1,86 @@
+"""What WHEEL files say that installed wheels are for, against the target and what is installed.
+
+Installers go by the name of a wheel's file and never read the tags in WHEEL, which may be
+others (decord's py3-none wheels say cp36-cp36m). Where they don't fit the interpreter, the
+extension modules decide: one that is not known to be for it makes the wheel another
+interpreter's, and without any it runs.
+"""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import BadTree, IncompatibleWheel
+from nix_manylinux.base.values import replace
+from nix_manylinux.target.compat import check_compatible
+from nix_manylinux.target.interpreter import abis_of_suffix
+from nix_manylinux.tree.disk import Disk
+from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE
+from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.wheel.metadata import Distribution
+
+
+def check_tags(tree: TreeFacts, distribution: Distribution, target: Target) -> str:
+    """Hold the tags of one WHEEL against the target; gives a warning, or nothing.
+
+    Raises `IncompatibleWheel` where platform or libc is another, or where the interpreter is
+    another and RECORD names an extension module that is not known to be for this one.
+    """
+    where = f"{tree.root}/{distribution.folder}/WHEEL"
+    try:
+        check_compatible(distribution.tags, target, where=where)
+    except IncompatibleWheel as error:
+        check_compatible(distribution.tags, replace(target, interpreter=None), where=where)
+        modules = _modules(tree, distribution)
+        if modules is None or not all(_is_for(name, target) for name in modules):
+            raise
+        return (
+            f"{where}: {error.what}, by its tags; no module of it says so, and installers go by"
+            " the file's name"
+        )
+    return ""
+
+
+def _modules(tree: TreeFacts, distribution: Distribution) -> list[str] | None:
+    """Name the extension modules that RECORD lists; None where it can't be read."""
+    path = f"{tree.root}/{distribution.folder}/RECORD"
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_RECORD_SIZE)
+        rows = parse_record(data, error=BadTree, where=path, strict=False).rows
+    except (OSError, BadTree):
+        return None
+    site = os.path.dirname(distribution.folder)
+    listed = {os.path.normpath(os.path.join(site, row.path)) for row in rows}
+    return list(_among(tree, listed))
+
+
+def _among(tree: TreeFacts, listed: set[str]) -> Iterator[str]:
+    disk = Disk()
+    for file in tree.files:
+        for name in file.names:
+            base = name.rpartition("/")[2]
+            plain = PLAIN_MODULE.fullmatch(base)
+            if name not in listed:
+                continue
+            if TAGGED_MODULE.fullmatch(base) or (
+                plain and disk.mentions(f"{tree.root}/{name}", f"PyInit_{plain['module']}")
+            ):
+                yield base
+
+
+def _is_for(name: str, target: Target) -> bool:
+    """Whether an extension module names an ABI that the interpreter has."""
+    interpreter = target.interpreter
+    named = TAGGED_MODULE.fullmatch(name)
+    if named is None or interpreter is None:
+        return False
+    suffix = name[len(f"{named['module']}.{named['variant'] or ''}") - 1 :]
+    return not {abi for _, abi in interpreter.tags}.isdisjoint(abis_of_suffix(suffix))
