@@ -19,10 +19,14 @@ let
       isPatched = src.isManylinuxPatched or false;
       isLinked =
         isPatched
-        || lib.any (input: input.name or "" == "manylinux-fixup-hook") (package.nativeBuildInputs or [ ]);
+        || lib.any (input: input.name or "" == "manylinux-fixup-hook") (
+          package.nativeBuildInputs or [ ]
+        );
       original = if isPatched then src.src else src;
     in
-    if isLinked && src != null && lib.hasSuffix ".whl" (manylinux.fileName (original.name or original)) then
+    if
+      isLinked && src != null && lib.hasSuffix ".whl" (manylinux.fileName (original.name or original))
+    then
       original
     else
       null;
@@ -102,23 +106,22 @@ let
   };
   described = map describe (lib.filter lib.isDerivation inputs);
 
-  options =
-    [
-      "--policy"
-      policy
-    ]
-    ++ repeated "--exclude" exclude
-    ++ repeated "--allow-store-paths" allowStorePaths
-    ++ repeated "--graft" graft
-    ++ repeated "--libs" (map (drv: "${lib.getLib drv}/lib") libs)
-    ++ lib.optional strip "--strip"
-    ++ lib.optionals sbom [
-      "--sbom"
-      "cyclonedx"
-      "--packages"
-      "packages.json"
-    ]
-    ++ flags;
+  options = [
+    "--policy"
+    policy
+  ]
+  ++ repeated "--exclude" exclude
+  ++ repeated "--allow-store-paths" allowStorePaths
+  ++ repeated "--graft" graft
+  ++ repeated "--libs" (map (drv: "${lib.getLib drv}/lib") libs)
+  ++ lib.optional strip "--strip"
+  ++ lib.optionals sbom [
+    "--sbom"
+    "cyclonedx"
+    "--packages"
+    "packages.json"
+  ]
+  ++ flags;
 in
 if original != null && removeAttrs args [ "package" ] == { } then
   asItCame

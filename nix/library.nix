@@ -11,7 +11,7 @@ let
       rows = map (lib.splitString "\t") (
         lib.tail (
           lib.filter (line: line != "") (
-            lib.splitString "\n" (builtins.readFile ../src/nix_manylinux/data/nixpkgs-xorg-renames.tsv)
+            lib.splitString "\n" ((import ./data.nix).text "nixpkgs-xorg-renames.tsv")
           )
         )
       );

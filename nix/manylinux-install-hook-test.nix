@@ -1,5 +1,6 @@
 # A wheel, packed here, whose command runs once it is installed.
 {
+  lib,
   stdenv,
   python3,
   manylinuxInstallHook,
@@ -15,6 +16,8 @@ stdenv.mkDerivation {
   buildInputs = [ python3 ];
 
   buildPhase = ''
+    runHook preBuild
+
     mkdir dist
     python3 - <<'PY'
     import zipfile
@@ -30,13 +33,24 @@ stdenv.mkDerivation {
             wheel.writestr(name, text)
         wheel.writestr(record, "".join(f"{name},,\n" for name in [*files, record]))
     PY
+
+    runHook postBuild
   '';
 
   doInstallCheck = true;
   installCheckPhase = ''
+    runHook preInstallCheck
+
     case $($out/bin/made) in
     $out/*/made.cpython-*.pyc) ;;
     *) exit 1 ;;
     esac
+
+    runHook postInstallCheck
   '';
+
+  meta = {
+    description = "What manylinuxInstallHook does, on a wheel";
+    platforms = lib.platforms.linux;
+  };
 }

@@ -24,6 +24,11 @@ let
   link =
     runCommand "manylinux-venv-link"
       {
+        meta = {
+          description = "Links what was installed into a virtual environment of manylinuxVenvHook";
+          license = lib.licenses.mit;
+          platforms = lib.platforms.linux;
+        };
         text =
           lib.replaceStrings
             [ "@shell@" "@coreutils@" "@nixManylinux@" ]

@@ -38,6 +38,10 @@ runCommand name
     passthru = {
       inherit pythons;
     };
+    meta = {
+      description = "Wheels for several Pythons and machines, ready for upload";
+      platforms = lib.platforms.linux;
+    };
   }
   ''
     mkdir "$out"

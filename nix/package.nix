@@ -2,6 +2,7 @@
 # is an application (toPythonApplication).
 {
   lib,
+  stdenv,
   buildPythonPackage,
   python,
   runCommand,
@@ -9,13 +10,14 @@
   installer,
   packaging,
   pyelftools,
-  tomli ? null, # only older interpreters have no tomllib
+  tomli, # only older interpreters have no tomllib
   # What `lock` and `expr NAME==VERSION` fetch with; hooks need neither. Without it they
   # take the pip or the uv that is on PATH.
   withPip ? false,
-  pip ? null,
+  pip,
 }:
 let
+  data = import ./data.nix;
   project = builtins.fromTOML (builtins.readFile ../pyproject.toml);
   sources = builtins.path {
     name = "nix-manylinux-src";
@@ -58,8 +60,43 @@ buildPythonPackage {
 
   pythonImportsCheck = [ "nix_manylinux" ];
 
+  # The tests of the project want real wheels and compilers of all kinds. This is
+  # the command as it is installed, on what the build's own compiler makes.
+  doInstallCheck = true;
+  installCheckPhase = ''
+    runHook preInstallCheck
+
+    $out/bin/nix-manylinux --version | grep -F ${lib.escapeShellArg project.project.version}
+    # What Nix has read is what the command knows.
+    for file in ${lib.escapeShellArgs data.files}; do
+      cmp ${data.folder}/"$file" "$out/${python.sitePackages}/nix_manylinux/data/$file"
+    done
+  ''
+  + lib.optionalString stdenv.hostPlatform.isLinux ''
+    mkdir libs tree
+    echo 'int one(void) { return 1; }' > one.c
+    echo 'int one(void); int two(void) { return one() + one(); }' > two.c
+    ''${CC:-cc} -shared -fPIC one.c -o libs/libone.so
+    ''${CC:-cc} -shared -fPIC two.c -o tree/two.so -Llibs -lone
+    if $out/bin/nix-manylinux check --quiet tree >/dev/null 2>&1; then
+      echo "a library is missing, and was not missed" >&2
+      exit 1
+    fi
+    $out/bin/nix-manylinux patch --libs "$PWD/libs" tree
+    $out/bin/nix-manylinux check tree
+  ''
+  + ''
+
+    runHook postInstallCheck
+  '';
+
   meta = {
     inherit (project.project) description;
+    longDescription = ''
+      Links the libraries and programs in Python wheels to those of the Nix store,
+      or says all that is missing at once; says what a wheel needs; writes
+      expressions and locks; makes wheels that were built here run on any Linux.
+    '';
     license = lib.licenses.mit;
     mainProgram = "nix-manylinux";
   };

@@ -68,6 +68,8 @@ in
         ++ pythonManylinuxPackages.${(manylinux.policyFor offered).name}
         ++ lib.optionals manylinuxAutoLibs pythonManylinuxPackages.common;
       meta = {
+        description = "The wheel ${name}, linked to the Nix store";
+        platforms = lib.platforms.linux;
         sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
       }
       // args.meta or { };

@@ -15,10 +15,10 @@
 let
   manylinux = import ./lib;
 
-  data = ../src/nix_manylinux/data;
-  table = builtins.fromJSON (builtins.readFile (data + "/policy-packages.json"));
-  libraries = builtins.fromJSON (builtins.readFile (data + "/libraries.json"));
-  wanted = builtins.fromJSON (builtins.readFile (data + "/common-packages.json"));
+  data = import ./data.nix;
+  table = data.json "policy-packages.json";
+  libraries = data.json "libraries.json";
+  wanted = data.json "common-packages.json";
 
   inherit (import ./library.nix { inherit lib pkgs; }) library renames;
 
@@ -43,7 +43,9 @@ let
         nix-manylinux: this nixpkgs has no package for ${what}: looked for ${lib.concatStringsSep ", " paths}.
           Name the one that holds it in an overlay: `final: prev: { ${lib.head paths} = ...; }`.'';
 
-  alsoRenamed = paths: paths ++ lib.concatMap (path: lib.optional (renames ? ${path}) renames.${path}) paths;
+  alsoRenamed =
+    paths:
+    paths ++ lib.concatMap (path: lib.optional (renames ? ${path}) renames.${path}) paths;
 
   libc = lib.getLib pkgs.stdenv.cc.libc;
   isLibc = soname: soname == "libc.so" || lib.elem soname libraries.glibc;
@@ -81,9 +83,7 @@ let
           lib.range first.minor last.minor
         );
     in
-    lib.listToAttrs (
-      map make (names (family "manylinux") ++ names (family "musllinux"))
-    );
+    lib.listToAttrs (map make (names (family "manylinux") ++ names (family "musllinux")));
 
   lists = named (name: lib.nameValuePair name (packagesOf (manylinux.policyFor name)));
 
@@ -94,7 +94,10 @@ let
     let
       # glibc has a vector library for these alone.
       exists =
-        soname: soname != "libmvec.so.1" || pkgs.stdenv.hostPlatform.isx86_64 || pkgs.stdenv.hostPlatform.isAarch64;
+        soname:
+        soname != "libmvec.so.1"
+        || pkgs.stdenv.hostPlatform.isx86_64
+        || pkgs.stdenv.hostPlatform.isAarch64;
     in
     pkgs.runCommand name
       {
@@ -103,6 +106,10 @@ let
         );
         passthru = {
           inherit (policy) sonames;
+        };
+        meta = {
+          description = "Libraries that wheels of ${policy.name} may expect of the system";
+          platforms = lib.platforms.linux;
         };
       }
       ''

@@ -5,7 +5,7 @@ let
   rows = builtins.filter builtins.isList (
     map (builtins.match "([^\t]+)\txorg[.]([^\t]+).*") (
       builtins.filter builtins.isString (
-        builtins.split "\n" (builtins.readFile ../src/nix_manylinux/data/nixpkgs-xorg-renames.tsv)
+        builtins.split "\n" ((import ./data.nix).text "nixpkgs-xorg-renames.tsv")
       )
     )
   );

@@ -122,13 +122,19 @@ let
       [ (pair nodot (if abi == null then own else abi)) ];
 in
 {
-  # wheelCandidates :: { pname, version, format, arch, pythonVersion ?, python ?,
-  #   abi ?, platform ?, build ?, freeThreaded ? } -> [ { file, distribution,
-  #   version, python, abi, platform } ]
-  #
-  # At most a dozen names, the likeliest first. `version` of a result holds the
-  # build tag, as the name has it. `platform` may be a whole platform tag: then
-  # it is taken as it is.
+  /**
+    At most a dozen names, the likeliest first. `version` of a result holds the
+    build tag, as the name has it. `platform` may be a whole platform tag: then
+    it is taken as it is.
+
+    # Type
+
+    ```
+    wheelCandidates :: { pname, version, format, arch, pythonVersion ?, python ?,
+      abi ?, platform ?, build ?, freeThreaded ? } -> [ { file, distribution,
+      version, python, abi, platform } ]
+    ```
+  */
   wheelCandidates =
     args:
     let

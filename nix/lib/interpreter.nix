@@ -35,9 +35,15 @@ let
   };
 in
 rec {
-  # abiTag :: { pythonVersion, freeThreaded ? } -> string
-  #
-  # CPython's own ABI tag: "cp36m", "cp311", "cp313t".
+  /**
+    CPython's own ABI tag: "cp36m", "cp311", "cp313t".
+
+    # Type
+
+    ```
+    abiTag :: { pythonVersion, freeThreaded ? } -> string
+    ```
+  */
   abiTag =
     {
       pythonVersion,
@@ -48,11 +54,17 @@ rec {
     in
     cpythonAbi (builtins.elemAt numbers 0) (builtins.elemAt numbers 1) freeThreaded;
 
-  # interpreter :: { pythonVersion, arch, libc ?, libcVersion, implementation ?,
-  #   freeThreaded ?, abis ? } -> interpreter
-  #
-  # A value for selectWheel and its friends, spelt out. `abis` are the
-  # interpreter's own ABI tags, for implementations other than CPython.
+  /**
+    A value for selectWheel and its friends, spelt out. `abis` are the
+    interpreter's own ABI tags, for implementations other than CPython.
+
+    # Type
+
+    ```
+    interpreter :: { pythonVersion, arch, libc ?, libcVersion, implementation ?,
+      freeThreaded ?, abis ? } -> interpreter
+    ```
+  */
   interpreter =
     {
       pythonVersion,
@@ -135,12 +147,18 @@ rec {
     in
     self;
 
-  # interpreterOf :: python -> interpreter
-  #
-  # From an interpreter of nixpkgs. The machine is uname's name for it
-  # (ppc64le, not powerpc64le); the libc is the one that the interpreter's
-  # stdenv links with. On other systems than Linux the platform's own tag is
-  # all that there is, so only pure wheels fit.
+  /**
+    From an interpreter of nixpkgs. The machine is uname's name for it
+    (ppc64le, not powerpc64le); the libc is the one that the interpreter's
+    stdenv links with. On other systems than Linux the platform's own tag is
+    all that there is, so only pure wheels fit.
+
+    # Type
+
+    ```
+    interpreterOf :: python -> interpreter
+    ```
+  */
   interpreterOf =
     python:
     let
@@ -160,10 +178,16 @@ rec {
       libcVersion = python.stdenv.cc.libc.version or "0";
     };
 
-  # supportedTags :: interpreter | python -> [ string ]
-  #
-  # Every "python-abi-platform" that fits, the best first: the order of
-  # packaging.tags.sys_tags, which pip ranks wheels by.
+  /**
+    Every "python-abi-platform" that fits, the best first: the order of
+    packaging.tags.sys_tags, which pip ranks wheels by.
+
+    # Type
+
+    ```
+    supportedTags :: interpreter | python -> [ string ]
+    ```
+  */
   supportedTags =
     python:
     let

@@ -25,11 +25,17 @@ let
     };
 in
 rec {
-  # parseFormat :: any -> null | { family, major, minor, version, name, policy, legacy }
-  #
-  # "manylinux2014" or "manylinux_2_28" or "musllinux_1_2". `version` is the
-  # libc's ("2.17"), `policy` the PEP 600 spelling, `legacy` the old one or
-  # null. Null for anything else, misspelt ones included.
+  /**
+    "manylinux2014" or "manylinux_2_28" or "musllinux_1_2". `version` is the
+    libc's ("2.17"), `policy` the PEP 600 spelling, `legacy` the old one or
+    null. Null for anything else, misspelt ones included.
+
+    # Type
+
+    ```
+    parseFormat :: any -> null | { family, major, minor, version, name, policy, legacy }
+    ```
+  */
   parseFormat =
     format:
     let
@@ -60,20 +66,32 @@ rec {
             null;
       };
 
-  # isMisspeltFormat :: any -> bool
-  #
-  # Whether it was meant for a format of ours and is none: nixpkgs would take
-  # it silently and fail much later with "do not know how to unpack".
+  /**
+    Whether it was meant for a format of ours and is none: nixpkgs would take
+    it silently and fail much later with "do not know how to unpack".
+
+    # Type
+
+    ```
+    isMisspeltFormat :: any -> bool
+    ```
+  */
   isMisspeltFormat =
     format:
     builtins.isString format
     && (text.hasPrefix "manylinux" format || text.hasPrefix "musllinux" format)
     && parseFormat format == null;
 
-  # parsePlatformTag :: string -> null | { family, arch, major ?, minor ?, version ? }
-  #
-  # One tag, not a compound one. `family` is "manylinux", "musllinux", "linux"
-  # or "any"; null for other systems' tags and for what is no tag.
+  /**
+    One tag, not a compound one. `family` is "manylinux", "musllinux", "linux"
+    or "any"; null for other systems' tags and for what is no tag.
+
+    # Type
+
+    ```
+    parsePlatformTag :: string -> null | { family, arch, major ?, minor ?, version ? }
+    ```
+  */
   parsePlatformTag =
     tag:
     let
@@ -110,10 +128,16 @@ rec {
     else
       null;
 
-  # systemOf :: string -> null | string
-  #
-  # What Nix calls the machine of a platform tag ("x86_64-linux"); null for "any"
-  # and for what is no machine of nixpkgs with Linux.
+  /**
+    What Nix calls the machine of a platform tag ("x86_64-linux"); null for "any"
+    and for what is no machine of nixpkgs with Linux.
+
+    # Type
+
+    ```
+    systemOf :: string -> null | string
+    ```
+  */
   systemOf =
     tag:
     let
@@ -142,11 +166,17 @@ rec {
     else
       "${name}-linux";
 
-  # platformTags :: { arch, libc, libcVersion } -> [ string ]
-  #
-  # All platform tags that a system takes, the best first, as
-  # packaging.tags.platform_tags lists them from 26.3 on. `libc` is "glibc",
-  # "musl" or anything else (then only linux_ARCH), `libcVersion` its "2.40".
+  /**
+    All platform tags that a system takes, the best first, as
+    packaging.tags.platform_tags lists them from 26.3 on. `libc` is "glibc",
+    "musl" or anything else (then only linux_ARCH), `libcVersion` its "2.40".
+
+    # Type
+
+    ```
+    platformTags :: { arch, libc, libcVersion } -> [ string ]
+    ```
+  */
   platformTags =
     {
       arch,

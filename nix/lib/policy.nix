@@ -3,12 +3,18 @@ let
   text = import ./text.nix;
   inherit (import ./platform.nix) parseFormat;
 
-  data = builtins.fromJSON (builtins.readFile ../../src/nix_manylinux/data/manylinux-policies.json);
+  data = (import ../data.nix).json "manylinux-policies.json";
 in
 rec {
-  # policies :: [ { name, family, major, minor, version, legacy, sonames } ]
-  #
-  # All that have a list of allowed libraries, the oldest of each family first.
+  /**
+    All that have a list of allowed libraries, the oldest of each family first.
+
+    # Type
+
+    ```
+    policies :: [ { name, family, major, minor, version, legacy, sonames } ]
+    ```
+  */
   policies = map (name: parseFormat name // { inherit (data.policies.${name}) sonames; }) (
     builtins.sort (
       a: b:
@@ -20,11 +26,17 @@ rec {
     ) (builtins.attrNames data.policies)
   );
 
-  # policyFor :: format -> null | policy
-  #
-  # The policy that a format's libraries come from: PEP 600 allows every X_Y,
-  # and only some have a list, so the newest at or below it; below the first,
-  # the first. Null for what is no such format.
+  /**
+    The policy that a format's libraries come from: PEP 600 allows every X_Y,
+    and only some have a list, so the newest at or below it; below the first,
+    the first. Null for what is no such format.
+
+    # Type
+
+    ```
+    policyFor :: format -> null | policy
+    ```
+  */
   policyFor =
     format:
     let

@@ -113,10 +113,16 @@ let
       "it is for ${given}, and this is ${interpreter.name}";
 in
 rec {
-  # manylinuxFloor :: file -> null | string
-  #
-  # The oldest glibc ("2.17") that any of the wheel's platform tags allows;
-  # null for wheels with no manylinux tag and for what is no wheel's name.
+  /**
+    The oldest glibc ("2.17") that any of the wheel's platform tags allows;
+    null for wheels with no manylinux tag and for what is no wheel's name.
+
+    # Type
+
+    ```
+    manylinuxFloor :: file -> null | string
+    ```
+  */
   manylinuxFloor =
     file:
     let
@@ -130,9 +136,15 @@ rec {
     in
     if tags == [ ] then null else (builtins.head sorted).version;
 
-  # wheelFits :: { python, file } -> bool
-  #
-  # Whether an installer would take it. False for what is no wheel's name.
+  /**
+    Whether an installer would take it. False for what is no wheel's name.
+
+    # Type
+
+    ```
+    wheelFits :: { python, file } -> bool
+    ```
+  */
   wheelFits =
     { python, file }:
     let
@@ -140,10 +152,16 @@ rec {
     in
     wheel != null && rank (toInterpreter python) wheel != null;
 
-  # whyUnfit :: { python, file } -> null | string
-  #
-  # Why an installer would refuse it: a sentence without a full stop, of all
-  # reasons that hold. Null where it fits.
+  /**
+    Why an installer would refuse it: a sentence without a full stop, of all
+    reasons that hold. Null where it fits.
+
+    # Type
+
+    ```
+    whyUnfit :: { python, file } -> null | string
+    ```
+  */
   whyUnfit =
     {
       python,
@@ -167,9 +185,15 @@ rec {
     else
       join "; " reasons;
 
-  # whatFits :: python -> string
-  #
-  # The tags that would do, for the end of an error message.
+  /**
+    The tags that would do, for the end of an error message.
+
+    # Type
+
+    ```
+    whatFits :: python -> string
+    ```
+  */
   whatFits =
     python:
     let
@@ -187,14 +211,20 @@ rec {
         "${builtins.head newest} or older, or for any platform"
     );
 
-  # selectWheel :: { python, files } -> null | one of files
-  #
-  # What pip would install: the newest version (final releases before
-  # pre-releases), then the best tag, then the highest build number, then one
-  # without a variant label (PEP 825), which says less than it needs, then the
-  # first in the list. `files` are names, paths, URLs or sets with `file`,
-  # `url` or `name`; those that are no wheel's name are passed over. Null
-  # where none fits.
+  /**
+    What pip would install: the newest version (final releases before
+    pre-releases), then the best tag, then the highest build number, then one
+    without a variant label (PEP 825), which says less than it needs, then the
+    first in the list. `files` are names, paths, URLs or sets with `file`,
+    `url` or `name`; those that are no wheel's name are passed over. Null
+    where none fits.
+
+    # Type
+
+    ```
+    selectWheel :: { python, files } -> null | one of files
+    ```
+  */
   selectWheel =
     { python, files }:
     let
@@ -227,9 +257,15 @@ rec {
     in
     if best == null then null else best.item;
 
-  # describeFiles :: { python, files } -> string
-  #
-  # One line for each file, with what keeps it from being taken.
+  /**
+    One line for each file, with what keeps it from being taken.
+
+    # Type
+
+    ```
+    describeFiles :: { python, files } -> string
+    ```
+  */
   describeFiles =
     { python, files }:
     let

@@ -88,10 +88,16 @@ let
       if here != 0 then here else compareKeys (builtins.tail a) (builtins.tail b);
 in
 {
-  # compareVersions :: string -> string -> -1 | 0 | 1
-  #
-  # By PEP 440, "Summary of permitted suffixes and relative ordering". What is
-  # no version there comes before all that are, and among its like as text.
+  /**
+    By PEP 440, "Summary of permitted suffixes and relative ordering". What is
+    no version there comes before all that are, and among its like as text.
+
+    # Type
+
+    ```
+    compareVersions :: string -> string -> -1 | 0 | 1
+    ```
+  */
   compareVersions =
     a: b:
     let
@@ -106,11 +112,17 @@ in
     else
       compareKeys x.order y.order;
 
-  # versionAgrees :: string -> string -> bool
-  #
-  # Whether a package may call itself `version` that is made from a wheel whose
-  # name says `wheelVersion`: equal by PEP 440, the wheel's local part named or
-  # not. What PEP 440 doesn't know (0-unstable-2024-01-01) agrees with all.
+  /**
+    Whether a package may call itself `version` that is made from a wheel whose
+    name says `wheelVersion`: equal by PEP 440, the wheel's local part named or
+    not. What PEP 440 doesn't know (0-unstable-2024-01-01) agrees with all.
+
+    # Type
+
+    ```
+    versionAgrees :: string -> string -> bool
+    ```
+  */
   versionAgrees =
     version: wheelVersion:
     let
@@ -127,9 +139,15 @@ in
     else
       withoutLocal said.order == withoutLocal found.order;
 
-  # isPrerelease :: string -> bool
-  #
-  # Whether an installer passes it over while there is a final release.
+  /**
+    Whether an installer passes it over while there is a final release.
+
+    # Type
+
+    ```
+    isPrerelease :: string -> bool
+    ```
+  */
   isPrerelease =
     version:
     let

@@ -30,22 +30,40 @@ let
       };
 in
 rec {
-  # fileName :: string | path -> string
-  #
-  # The last part of a path, of a URL with or without query and fragment, or
-  # of a store path (its hash left out).
+  /**
+    The last part of a path, of a URL with or without query and fragment, or
+    of a store path (its hash left out).
+
+    # Type
+
+    ```
+    fileName :: string | path -> string
+    ```
+  */
   inherit fileName;
 
-  # normalizeName :: string -> string
-  #
-  # PEP 503: what two spellings of one project have in common.
+  /**
+    PEP 503: what two spellings of one project have in common.
+
+    # Type
+
+    ```
+    normalizeName :: string -> string
+    ```
+  */
   normalizeName = name: text.toLower (text.squeeze "[-_.]" "-" name);
 
-  # distributionNames :: string -> [ string ]
-  #
-  # How wheels of a project may begin: as older tools wrote the name (case and
-  # dots kept), then as the specification has it since 2021 (lower case, runs
-  # of - _ . made one _). One item where both agree.
+  /**
+    How wheels of a project may begin: as older tools wrote the name (case and
+    dots kept), then as the specification has it since 2021 (lower case, runs
+    of - _ . made one _). One item where both agree.
+
+    # Type
+
+    ```
+    distributionNames :: string -> [ string ]
+    ```
+  */
   distributionNames =
     name:
     text.unique [
@@ -53,13 +71,19 @@ rec {
       (text.toLower (text.squeeze "[-_.]" "_" name))
     ];
 
-  # parseWheelName :: string | path -> null | {
-  #   file, distribution, version, build, pythons, abis, platforms, variant? }
-  #
-  # `file` may be a name, a path or a URL. `build` is null or { number; suffix; }.
-  # The tags are lists, compound ones taken apart. `variant` is the label of PEP
-  # 825, which may stand behind the platform tag. Null for whatever is no
-  # wheel's name; never throws.
+  /**
+    `file` may be a name, a path or a URL. `build` is null or { number; suffix; }.
+    The tags are lists, compound ones taken apart. `variant` is the label of PEP
+    825, which may stand behind the platform tag. Null for whatever is no
+    wheel's name; never throws.
+
+    # Type
+
+    ```
+    parseWheelName :: string | path -> null | {
+      file, distribution, version, build, pythons, abis, platforms, variant? }
+    ```
+  */
   parseWheelName =
     file:
     let

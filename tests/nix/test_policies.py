@@ -5,10 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.nix import ROOT, NixFailed, evaluate, run_nix
+from tests.support.nix import ROOT, NixFailed, evaluate, nix_path, run_nix
 from tests.support.sets import STAND_INS, broken_claims, expression, packages
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.nix
 
@@ -97,3 +102,28 @@ def test_a_package_that_is_nowhere() -> None:
               pkgs = removeAttrs ({packages()}) [ "libsm" "xorg" ];
             }}).manylinux_2_28"""
         )
+
+
+def test_a_copy_of_the_data_is_enough(tmp_path: Path) -> None:
+    """The expressions evaluate with nothing of the command beside them, as in a nixpkgs."""
+    place = tmp_path / "nix"
+    shutil.copytree(ROOT / "nix/lib", place / "lib")
+    for name in ("data", "policies", "library"):
+        shutil.copy(ROOT / f"nix/{name}.nix", place)
+    text = (place / "data.nix").read_text()
+    (place / "data.nix").write_text(text.replace("../src/nix_manylinux/data", "./data"))
+    (place / "data").mkdir()
+    files = evaluate("(import (root + /nix/data.nix)).files")
+    for name in files:
+        shutil.copy(ROOT / "src/nix_manylinux/data" / name, place / "data")
+    found = evaluate(
+        f"""let
+          pkgs = {packages()};
+          lists = place: let own = import place {{ inherit (pkgs) lib; inherit pkgs; }}; in
+            map (each: each.drvPath) (own.manylinux_2_28 ++ own.common);
+        in [ (lists (root + /nix/policies.nix)) (lists {nix_path(place / "policies.nix")}) ]"""
+    )
+    assert found[0] == found[1] != []
+    said = (ROOT / "docs/nix-in-nixpkgs.md").read_text()
+    assert len(files) == 5
+    assert "reads five files" in said

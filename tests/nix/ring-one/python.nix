@@ -200,7 +200,12 @@ let
   packages = lib.fix (
     lib.foldl' (set: extension: lib.extends extension set) (
       final:
-      standIns
+      {
+        # Names that a nixpkgs has, for what no test builds with.
+        pip = null;
+        tomli = null;
+      }
+      // standIns
       // import ./python-packages.nix {
         inherit
           lib
