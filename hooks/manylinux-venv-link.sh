@@ -33,16 +33,22 @@ mark() {
   printf '%s' "$0 $NIX_MANYLINUX_VENV_OPTIONS" >"$stamp"
 }
 
+# Whether anything was installed: a new environment has nothing to complain of.
+has_packages() {
+  local -a found=("$venv"/lib/python*/site-packages/*-info)
+  [[ -e ${found[0]} ]]
+}
+
 mark
 missing=()
-if ! link; then
+if has_packages && ! link; then
   echo "manylinuxVenv: links all the rest; add what is missing to the shell's buildInputs" >&2
   missing=(--missing=warn)
   link "${missing[@]}" || true
 fi
 # What was linked may be as new as what was installed beside it: look once more.
 for place in "$venv"/bin "$venv"/lib/python*/site-packages; do
-  if [[ $place -nt $stamp ]]; then
+  if [[ $place -nt $stamp ]] && has_packages; then
     rm -f -- "$stamp"
     mark
     link "${missing[@]}" 2>/dev/null || true

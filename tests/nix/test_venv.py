@@ -122,6 +122,12 @@ def test_in_a_shell_of_packages(nix: Nix, folder: Path) -> None:
     enter(nix, folder, UV_PIP, IMPORT, case="ofPackages")
 
 
+def entered(nix: Nix, folder: Path) -> tuple[str, str]:
+    """Give the command that enters the shell and leaves it."""
+    (folder / "environment").write_text(nix.development_environment("venv.shell"))
+    return "bash", f"{folder}/environment"
+
+
 def outside(nix: Nix, folder: Path, *words: str) -> str:
     """Run a command as an editor does, which knows nothing of the shell; gives all it says."""
     known = {"PATH": os.environ["PATH"], "HOME": str(folder), "UV_OFFLINE": "1",
@@ -138,7 +144,8 @@ def test_outside_of_the_shell(nix: Nix, folder: Path) -> None:
     """What links is written in the environment: whoever starts its Python has it linked."""
     python = f"{folder}/.venv/bin/python"
     install = (UV, "pip", "install", "--quiet", "--python", python)
-    enter(nix, folder, "true")
+    # A new environment has nothing in it, and nothing is said of that.
+    assert outside(nix, folder, *entered(nix, folder)) == ""
     outside(nix, folder, *install, "probe")
     said = outside(nix, folder, python, "-c", "import probe; assert probe.answer == 42")
     assert said == ""
@@ -177,15 +184,9 @@ def test_an_environment_with_another_python(nix: Nix, folder: Path) -> None:
     shutil.rmtree(folder / ".venv")
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, ".venv"],
                    cwd=folder, check=True)  # fmt: skip
-    environment = folder / "environment"
-    environment.write_text(nix.development_environment("venv.shell"))
     for expected in (True, False):
-        done = subprocess.run(
-            ["bash", environment], cwd=folder, capture_output=True, text=True, check=True,
-            env=nix.environment,
-        )  # fmt: skip
         said = f"{folder}/.venv was made with another Python: it is linked now and before each"
-        assert (said in done.stderr) is expected
+        assert (said in outside(nix, folder, *entered(nix, folder))) is expected
         shutil.rmtree(folder / ".venv")
         python = f"{nix.build('venv.interpreter').path}/bin/python3"
         subprocess.run([python, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
