@@ -12,16 +12,15 @@ import os
 
 from nix_manylinux.base.errors import BadTree, IncompatibleWheel
 from nix_manylinux.base.values import replace
+from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.target.compat import check_compatible
 from nix_manylinux.target.interpreter import abis_of_suffix
 from nix_manylinux.tree.disk import Disk
-from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE
+from nix_manylinux.tree.python import TAGGED_MODULE
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.metadata import Distribution
@@ -59,21 +58,13 @@ def _modules(tree: TreeFacts, distribution: Distribution) -> list[str] | None:
         return None
     site = os.path.dirname(distribution.folder)
     listed = {os.path.normpath(os.path.join(site, row.path)) for row in rows}
-    return list(_among(tree, listed))
-
-
-def _among(tree: TreeFacts, listed: set[str]) -> Iterator[str]:
     disk = Disk()
-    for file in tree.files:
-        for name in file.names:
-            base = name.rpartition("/")[2]
-            plain = PLAIN_MODULE.fullmatch(base)
-            if name not in listed:
-                continue
-            if TAGGED_MODULE.fullmatch(base) or (
-                plain and disk.mentions(f"{tree.root}/{name}", f"PyInit_{plain['module']}")
-            ):
-                yield base
+    return [
+        name.rpartition("/")[2]
+        for file in tree.files
+        for name in file.names
+        if name in listed and is_module(name, disk, f"{tree.root}/{name}")
+    ]
 
 
 def _is_for(name: str, target: Target) -> bool:

@@ -13,7 +13,7 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import find_runtime_loads
 from nix_manylinux.tree.disk import Disk
-from nix_manylinux.tree.python import python_source
+from nix_manylinux.tree.python import TAGGED_MODULE, python_source
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.tree.unpack import is_script
 from nix_manylinux.wheel.metadata import MAX_METADATA, read_headers
@@ -119,10 +119,14 @@ def _site_paths(wheel: Wheel) -> list[str]:
 
 
 def _modules(paths: Iterable[str]) -> tuple[str, ...]:
-    """List the packages and modules worth importing; namespace packages are gone into."""
+    """List the packages and modules worth importing; namespace packages are gone into.
+
+    Of private ones only where there are no others (argon2-cffi-bindings), in namespaces
+    only extension modules: other files may lie there (PyQt5.sip).
+    """
     found = set()
     known = set(paths)
-    packages = {os.path.dirname(path) for path in known if os.path.basename(path) == "__init__.py"}
+    packages = {os.path.dirname(path) for path in known if _name(path) == "__init__"}
     for path in known:
         parts = path.split("/")
         if parts[0].endswith((".dist-info", ".data", ".libs")):
@@ -132,17 +136,28 @@ def _modules(paths: Iterable[str]) -> tuple[str, ...]:
                 found.add(".".join(parts[:depth]))
                 break
         else:
-            match = _MODULE.fullmatch(parts[-1])
-            if match and len(parts) == 1:
-                found.add(match["name"])
-    return tuple(sorted(name for name in found if _is_public(name)))
+            name = _name(path)
+            if name and (len(parts) == 1 or TAGGED_MODULE.fullmatch(parts[-1])):
+                found.add(".".join([*parts[:-1], name]))
+    named = [name for name in found if _is_worth_importing(name)]
+    return tuple(sorted(filter(_is_public, named)) or sorted(named))
 
 
-def _is_public(module: str) -> bool:
+def _name(path: str) -> str:
+    """Give the name of the module that a file is, in its folder; "" for any other file."""
+    match = _MODULE.fullmatch(path.rpartition("/")[2])
+    return match["name"] if match else ""
+
+
+def _is_worth_importing(module: str) -> bool:
     parts = module.split(".")
     # ibm_db_tests wants a database, and nobody wants it.
     tests = parts[0] in _NOT_IMPORTED or parts[0].lower().endswith(("_test", "_tests"))
-    return not tests and all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", part) for part in parts)
+    return not tests and all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) for part in parts)
+
+
+def _is_public(module: str) -> bool:
+    return not any(part.startswith("_") for part in module.split("."))
 
 
 def _programs(wheel: Wheel) -> tuple[str, ...]:
