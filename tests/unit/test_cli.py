@@ -597,7 +597,7 @@ def test_expr_says_what_it_took_for_granted(
     assert main(["expr", wheel]) == 0
     unknown = f"for Python 3.12, since there is no <nixpkgs> to ask; {chooses}"
     assert capsys.readouterr().err == unknown
-    told = '{"python": "3.14", "system": "aarch64-linux", "packages": ["numpy"]}'
+    told = '{"python": "3.14", "system": "aarch64-linux", "packages": [], "attributes": []}'
     nix = tmp_path / "nix-instantiate"
     nix.write_text(f"#!/bin/sh\necho '{told}'\n")
     nix.chmod(0o755)

@@ -196,16 +196,22 @@ def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
         python="3.12",
         system="x86_64-linux",
         packages=frozenset({"numpy", "typing_extensions", "zope-interface", "libgit2"}),
+        attributes=frozenset({"libgit2", "xorg"}),
     )
     headers = HEADERS + (
         "\nRequires-Dist: cmeel==1\nRequires-Dist: gdown; extra == 'web'"
         "\nRequires-Dist: other; extra == 'more'\nProvides-Extra: more"
     )
     text = write(
-        made(tmp_path, needed=("libz.so.1", "libgit2.so.1.9"), headers=headers), nixpkgs=at_hand
+        made(
+            tmp_path,
+            needed=("libgit2.so.1.9", "libtbb.so.12", "libXcursor.so.1"),
+            headers=headers,
+        ),
+        nixpkgs=at_hand,
     )
     assert text.startswith(
-        "{\n  lib,\n  buildPythonPackage,\n  fetchPypi,\n  pkgs,\n"
+        "{\n  lib,\n  buildPythonPackage,\n  fetchPypi,\n  pkgs,\n  libxcursor,\n"
         "  cmeel,\n  numpy,\n  typing_extensions,\n  zope-interface,\n}:\n"
     )
     said = "cmeel. nix-manylinux expr NAME==VERSION writes such packages, too."
@@ -213,7 +219,10 @@ def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
     assert "  # Not in this nixpkgs, and only for extras: gdown and other.\n" in text
     assert "  optional-dependencies = {\n    web = [ zope-interface ];\n  };\n" in text
     # Python's set has one of that name, too, which an argument would mean.
-    assert "  buildInputs = [ pkgs.libgit2.lib ];\n" in text
+    assert (
+        "  # Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).\n"
+        "  buildInputs = [\n    pkgs.libgit2.lib\n    libxcursor\n  ];\n"
+    ) in text
 
 
 def test_names_that_an_argument_cannot_have(tmp_path: Path) -> None:

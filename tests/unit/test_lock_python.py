@@ -36,7 +36,10 @@ def test_the_python_of_a_lock(
     allowed: str, has: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a word it is that of nixpkgs, or of who runs it, if the lock allows that one."""
-    known = Nixpkgs(python=has, system="x86_64-linux", packages=frozenset()) if has else None
+    known = None
+    if has:
+        none = frozenset[str]()
+        known = Nixpkgs(python=has, system="x86_64-linux", packages=none, attributes=none)
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: known)
     path = tmp_path / "uv.lock"
     line = f'requires-python = "{allowed}"'

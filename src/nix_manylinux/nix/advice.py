@@ -97,8 +97,9 @@ def paste_block(
     if old and not named:
         comments.append(f"in older nixpkgs: {', '.join(old)}")
     wheels = [each for each in suggestions if each.kind == "wheel"]
+    minded = [each for each in found if each.doubtful or not named]
+    comments += _grouped((each.soname, note) for each in minded for note in each.notes)
     if not named:
-        comments += _grouped((each.soname, note) for each in found for note in each.notes)
         comments += _grouped((each.soname, explain(each)) for each in wheels)
     if any(not each.later for each in wheels):
         how = "dependencies" if in_build else "--python-libs SITE_PACKAGES"

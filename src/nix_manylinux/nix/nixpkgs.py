@@ -17,6 +17,7 @@ let pkgs = import <nixpkgs> { config = { allowAliases = false; }; };
 in {
   python = pkgs.python3.pythonVersion;
   packages = builtins.attrNames pkgs.python3.pkgs;
+  attributes = builtins.attrNames pkgs;
   system = builtins.currentSystem;
 }
 """
@@ -26,11 +27,15 @@ _PATIENCE = 30
 
 
 class Nixpkgs(Value):
-    """``python`` is the version of its python3, "3.12"; ``system`` the machine's, for Nix."""
+    """``python`` is the version of its python3, "3.12"; ``system`` the machine's, for Nix.
+
+    ``packages`` are the names in that Python's set, ``attributes`` those at the top.
+    """
 
     python: str
     system: str
     packages: frozenset[str]
+    attributes: frozenset[str]
 
 
 def ask_nixpkgs(environment: Mapping[str, str]) -> Nixpkgs | None:
@@ -52,6 +57,7 @@ def ask_nixpkgs(environment: Mapping[str, str]) -> Nixpkgs | None:
             python=str(told["python"]),
             system=str(told["system"]),
             packages=frozenset(map(str, told["packages"])),
+            attributes=frozenset(map(str, told["attributes"])),
         )
     except (NoNix, OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
         return None

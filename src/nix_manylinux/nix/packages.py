@@ -168,14 +168,19 @@ def package_set(attribute: str) -> str:
     return name if name != attribute and together else ""
 
 
+#: How one gets what nixpkgs doesn't give unasked.
+_UNFREE = ", which wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1"
+_INSECURE = ", which wants config.permittedInsecurePackages, or NIXPKGS_ALLOW_INSECURE=1"
+
+
 def explain(suggestion: Suggestion) -> str:
-    """Say in one line who provides a library, and what is to be minded about it."""
+    """Say in one line who provides a library, and what is to be minded about it, in short."""
     parts = []
     if suggestion.is_sure:
         parts.append(f"{nix_path(suggestion.attribute)}")
         if suggestion.old_attribute:
             parts.append(f"{nix_path(suggestion.old_attribute)} in older nixpkgs")
-    parts.extend(suggestion.notes)
+    parts.extend(n.removesuffix(_UNFREE).removesuffix(_INSECURE) for n in suggestion.notes)
     if suggestion.similar:
         parts.append(f"similar names: {', '.join(suggestion.similar)}")
     return "; ".join(parts)
@@ -313,12 +318,9 @@ def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = 
         old = f"{old}.{row.output}"
     notes = [note] if note else []
     if row.note == "unfree" and kind != "other version":  # which nobody is advised to build
-        notes.append("unfree, which wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1")
+        notes.append(f"unfree{_UNFREE}")
     if row.note == "insecure" and kind != "other version":
-        notes.append(
-            "marked insecure, which wants config.permittedInsecurePackages, or "
-            "NIXPKGS_ALLOW_INSECURE=1"
-        )
+        notes.append(f"marked insecure{_INSECURE}")
     if _OF_A_LANGUAGE.fullmatch(row.attr):
         notes.append("a package of another language: a weak hint")
     return Suggestion(

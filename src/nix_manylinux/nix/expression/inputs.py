@@ -30,10 +30,16 @@ def inputs(
     libraries: OutsideLibraries, names: Names, pins: Mapping[str, str], runtime_libs: Sequence[str]
 ) -> Iterator[str]:
     """Write where the libraries come from. ``pins`` are versions that are required exactly."""
+    found = [each for each in libraries.found if names.has(each)]
+    absent = [each for each in libraries.found if not names.has(each)]
     if libraries.found:
         yield ""
-        yield from remarks(_about(libraries.found))
-        yield from block("buildInputs", map(names.library, libraries.found))
+        yield from remarks(_about(found))
+        if absent:
+            lacking = [f"{nix_path(each.attribute)} ({each.soname})" for each in absent]
+            yield from remark(f"Left out, since this nixpkgs lacks it: {', '.join(lacking)}.")
+    if found:
+        yield from block("buildInputs", map(names.library, found))
     for choice in libraries.choices:
         yield ""
         yield from remarks(choice_text(choice))

@@ -86,6 +86,15 @@ class Names:
             self._libraries[first] = None
         return nix_path(suggestion.attribute)
 
+    def has(self, suggestion: Suggestion) -> bool:
+        """Whether a library's package may be in nixpkgs: not where the one at hand lacks it.
+
+        The overlay gives what has moved out of `xorg` its new name.
+        """
+        if self._nixpkgs is None or suggestion.old_attribute.startswith("xorg."):
+            return True
+        return suggestion.attribute.partition(".")[0] in self._nixpkgs.attributes
+
     def package(self, name: str, *, can_lack: bool = False) -> str:
         """Name a Python package. What Nix means something else by is selected.
 
