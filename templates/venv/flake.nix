@@ -17,13 +17,10 @@
       ];
     in
     {
-      devShells = forEachSystem (
-        system:
-        {
-          default = import ./shell.nix {
-            pkgs = nixpkgs.legacyPackages.${system}.extend nix-manylinux.overlays.default;
-          };
-        }
-      );
+      devShells = forEachSystem (system: {
+        default = import ./shell.nix {
+          pkgs = nixpkgs.legacyPackages.${system}.extend nix-manylinux.overlays.default;
+        };
+      });
     };
 }
