@@ -56,9 +56,8 @@ let
   # The wheel, if it is of the version that the package calls itself: installers
   # and whatever reads the metadata see the wheel's own.
   requireVersion =
-    attrs: src:
+    attrs: wheel: src:
     let
-      wheel = manylinux.parseWheelName (src.name or src);
       version = attrs.version or null;
     in
     if
@@ -107,7 +106,7 @@ let
         lib.replaceStrings [ "." ] [ "_" ] floor
       }";`.''
     else
-      requireVersion attrs src;
+      requireVersion attrs wheel src;
 
   # The systems that a wheel is for, so that a list of packages is without it on
   # others. What else keeps it off is told by `src`, as by nixpkgs' `disabled`.
@@ -163,7 +162,7 @@ let
         if isOurs then
           require (requireWheel attrs format attrs.src)
         else if isPatched then
-          requireVersion attrs attrs.src
+          requireVersion attrs (manylinux.parseWheelName (attrs.src.name or attrs.src)) attrs.src
         else
           attrs.src;
     }
