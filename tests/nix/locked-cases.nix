@@ -8,9 +8,9 @@ let
   arguments = {
     inherit lock;
     python = pkgs.hostPython;
-    # A lock of requirements names no address, and that is said.
+    # These three, always: a lock of requirements names no address.
     fetch = { file, sha256, url }: builtins.path {
-      name = assert url == null; file;
+      name = file;
       path = wheels + "/${file}";
     };
   };
