@@ -419,6 +419,11 @@ def test_a_family(tmp_path: Path) -> None:
     assert "# libQt6Core.so.6: in the wheel pyqt6-qt6.\n" in text
     assert "manylinuxIgnoreMissingDeps" not in text
     assert "# No pythonImportsCheck: " in text
+    # Another wheel of the family, where one is required, may require it in its turn.
+    for other, added in (("pyqt6-3d-qt6", False), ("numpy", True)):
+        metadata = f"Metadata-Version: 2.1\nName: PyQt6_X\nVersion: 1.0\nRequires-Dist: {other}\n"
+        wheel = MadeWheel(name="PyQt6_X", files=files, metadata=metadata.encode())
+        assert ("by files: pyqt6-qt6" in write(describe_wheel(wheel.write(tmp_path)))) is added
     # What builds on this one can't be a dependency of it.
     files = {
         "PySide6/Qt/lib/libQt6Gui.so.6": tiny_library("libQt6Gui.so.6", "libQt6Multimedia.so.6")

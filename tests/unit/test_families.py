@@ -26,8 +26,8 @@ def test_it_is_what_the_script_writes() -> None:
     assert {name: list(wheels) for name, wheels in value.items()} == projects
     for family in read_families():
         names = list(family)
+        assert any(wheel.brings for wheel in family.values())
         for number, wheel in enumerate(family.values()):
-            assert wheel.brings
             assert {*wheel.builds_on} <= {*names[:number]}
 
 

@@ -15,6 +15,7 @@ from nix_manylinux.nix.advice import paste_block, runtime_block
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.resolve.plan import Problem
 from nix_manylinux.target.policy import load_policies
+from nix_manylinux.wheel.metadata import Distribution
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +241,22 @@ def test_paste_nothing_for_libraries_outside(table: nixpkgs.Table) -> None:
     assert "nix-build" not in text
     both = Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16", "a.so"))
     assert "-A zlib.out" in paste_block([both], Adviser(table), in_build=False)
+
+
+def test_paste_what_comes_later(table: nixpkgs.Table) -> None:
+    """What a wheel has that needs this one is no input, and is not given up either."""
+    facts = tree({"plugin.so": elf("libQt6Multimedia.so.6", "libQt6Core.so.6")})
+    own = Distribution(folder="x-1.dist-info", name="PySide6_Essentials", version="1")
+    adviser = Adviser(table, [replace(facts, distributions=(own,))])
+    wanted = [Problem(name="libQt6Multimedia.so.6", wanted_by=("plugin.so",))]
+    text = paste_block(wanted, adviser, in_build=True)
+    assert text.startswith('manylinuxProvidedLater = [ "libQt6Multimedia.so.6" ];\n')
+    assert "# libQt6Multimedia.so.6: in the wheel pyside6-addons, which needs this one" in text
+    assert "Wheels are given by" not in text
+    options = paste_block(wanted, adviser, in_build=False)
+    assert options.startswith("--provided-later libQt6Multimedia.so.6")
+    at_hand = Adviser(table, [replace(facts, distributions=(own,))], at_hand=["pyside6-addons"])
+    assert "ProvidedLater" not in paste_block(wanted, at_hand, in_build=True).split("\n")[0]
 
 
 def test_paste_no_second_copy(table: nixpkgs.Table) -> None:

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.wheels.choose import PLATFORMS, picked
+from tests.wheels.common import required
 from tests.wheels.fetch import say
 
 from nix_manylinux.data import data_path
@@ -30,6 +31,11 @@ NOTE = (
 
 #: The libraries of a family, and its projects: each may build on those before it.
 FAMILIES = {
+    "intel": (
+        r"lib(?:imf|intlc|irng|svml)\.so(?:\.5)?",
+        "intel-cmplr-lib-ur",
+        "intel-cmplr-lib-rt",
+    ),
     "pyqt5": (
         r"libQt5\w+\.so\.5",
         *("pyqt5-qt5", "pyqt3d-qt5", "pyqtchart-qt5", "pyqtdatavisualization-qt5"),
@@ -81,7 +87,9 @@ def members(wheels: Mapping[str, DescribedWheel], pattern: str) -> dict[str, dic
     return {
         name: {
             "builds_on": [
-                earlier for earlier in projects[:number] if needs[name] & brings[earlier]
+                earlier
+                for earlier in projects[:number]
+                if needs[name] & brings[earlier] or earlier in required(wheels[name])
             ],
             "brings": sorted(brings[name]),
         }

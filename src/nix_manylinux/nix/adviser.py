@@ -121,6 +121,13 @@ class Adviser:
                 )
         return None
 
+    def is_undeclared(self, wheel: str) -> bool:
+        """Whether a wheel is known to be needed, and none is required that could require it."""
+        families = [family for family in self._table.families if wheel in family]
+        return bool(families) and all(
+            family.keys().isdisjoint(self._required) for family in families
+        )
+
     def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
         """Say which wheels may have a library, or should and don't; None for no wheel's."""
         wheels = self._wheels(soname, found)

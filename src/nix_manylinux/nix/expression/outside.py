@@ -32,8 +32,8 @@ class OutsideLibraries(NamedTuple):
     optional files want it, else in ``needed``, with the files that have to load. ``runtime``
     are sonames that were asked for, and that no package is known for, with words about it.
     ``choices`` are files that are alternatives: what those want that are left alone is in none
-    of these. ``undeclared`` are Python packages that have some of ``elsewhere``, where the
-    wheels require nothing at all.
+    of these. ``undeclared`` are Python packages that have some of ``elsewhere``, and that
+    nothing required can bring.
     """
 
     found: tuple[Suggestion, ...]
@@ -110,7 +110,7 @@ def outside_libraries(
         ),
         choices=choices,
         # What is required may require it in its turn.
-        undeclared=() if required else names,
+        undeclared=tuple(n for n in names if not required or adviser.is_undeclared(n)),
     )
 
 
