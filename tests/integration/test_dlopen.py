@@ -146,6 +146,21 @@ def test_any_alternative_of_a_note_will_do(scene: Scene) -> None:
     assert command("patch", tree, *target, "--libs", place).status == 0
 
 
+def test_a_runtime_library_that_is_nowhere(scene: Scene) -> None:
+    """The refusal says who has it, and what to paste for that; of nonsense that nobody has it."""
+    scene.put("pkg/m.so", scene.files.library("m.so"))
+    ask = ["patch", str(scene.home / "tree"), *target_options(scene.store), "--runtime-libs"]
+    done = command(*ask, "libEGL.so.1")
+    assert done.status == 2
+    assert "libEGL.so.1: no library directory holds this runtime library" in done.stderr
+    assert "  libEGL.so.1: libGL\n" in done.stderr
+    assert "-A libGL.out" in done.stderr
+    assert "--runtime-libs libEGL.so.1" in done.stderr
+    done = command(*ask, "libnonsense.so.1")
+    assert "  libnonsense.so.1: nowhere in nixpkgs\n" in done.stderr
+    assert "nix-build" not in done.stderr
+
+
 def test_expr_asks_for_what_a_note_requires(
     scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

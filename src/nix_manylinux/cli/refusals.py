@@ -26,9 +26,28 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
     plan: Plan | None = getattr(error, "plan", None)
     if plan is None:
         run.console.fail(error)
+        _advise_on_runtime(run, error)
     else:
         refused_plan(run, plan, paths or run.arguments.paths)
     run.write_json(report_json(run.arguments.command, error=error))
+
+
+def _advise_on_runtime(run: Run, error: NixManylinuxError) -> None:
+    """Say who has a library that is to be loaded at run time, and is nowhere."""
+    from nix_manylinux.nix.advice import runtime_block  # noqa: PLC0415
+    from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
+    from nix_manylinux.nix.packages import explain, load_table  # noqa: PLC0415
+    from nix_manylinux.resolve.dlopen import NoRuntimeLibrary  # noqa: PLC0415
+
+    if not isinstance(error, NoRuntimeLibrary):
+        return
+    adviser = Adviser(load_table())
+    found = adviser.advise(error.soname)
+    run.console.insist([f"  {error.soname}: {explain(found)}"])
+    if found.is_sure:
+        width = run.console.talk_width - 2
+        block = runtime_block([error.soname], adviser, in_build=run.in_build(), width=width)
+        run.console.insist(["", *block])
 
 
 def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
 
+class NoRuntimeLibrary(BadOption):
+    """A soname of ``--runtime-libs``, ``soname``, that no directory holds."""
+
+    def __init__(self, soname: str) -> None:
+        super().__init__(
+            "no library directory holds this runtime library",
+            where=soname,
+            hint="add its package to buildInputs (--libs DIR), or give its directory instead",
+        )
+        self.soname = soname
+
+
 class RuntimeLibraries:
     """The values of ``--runtime-libs``: sonames and directories.
 
@@ -88,11 +100,7 @@ class RuntimeLibraries:
         for site in self._wheels.site_packages:
             found = found or next(iter(self._wheels.named(value, site)), None)
         if found is None:
-            raise BadOption(
-                "no library directory holds this runtime library",
-                where=value,
-                hint="add its package to buildInputs (--libs DIR), or give its directory instead",
-            )
+            raise NoRuntimeLibrary(value)
         return found.rpartition("/")[0]
 
 
