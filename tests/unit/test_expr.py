@@ -394,7 +394,7 @@ def test_what_is_required_is_no_input(tmp_path: Path) -> None:
     said = flat(text)
     assert "libc10.so, libc10_cuda.so, libtorch.so: expected from the required wheel torch" in said
     assert "libboost_python311.so.1.90.0: expected from the required wheel cmeel-b" in said
-    assert "libeigenpy.so: of the Python package eigenpy: take its wheel, too." in said
+    assert "libeigenpy.so: of the Python package eigenpy." in said
     assert "Take the wheels of cmeel-boost, eigenpy and torch, too (nix-manylinux expr NA" in said
     assert "what nixpkgs may build from source under these names has libraries of its own" in said
     pinned = made(tmp_path, needed=("libc10.so",), headers="Requires-Dist: torch==2.6.0")

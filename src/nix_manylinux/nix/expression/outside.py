@@ -95,7 +95,8 @@ def outside_libraries(
         nobody=tuple(each for want, each in absent if not want.needed),
         needed=tuple((each, want.files) for want, each in absent if want.needed),
         elsewhere=(
-            *((each.soname, each.notes[0]) for each in of_wheels),
+            # What to do about it is said of all of them at once.
+            *((each.soname, each.notes[0].partition(": take ")[0]) for each in of_wheels),
             *(
                 (each.soname, f"looked for in {want.folder}, another wheel's: see dependencies")
                 for want, each in led
