@@ -75,16 +75,18 @@ def inspect(
     from nix_manylinux.report.symbols import read_symbol_tables  # noqa: PLC0415
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
     from nix_manylinux.resolve.loads import find_runtime_loads  # noqa: PLC0415
+    from nix_manylinux.resolve.tags import tags_of_tree  # noqa: PLC0415
     from nix_manylinux.target.compat import tag_mismatch  # noqa: PLC0415
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
-    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
 
     options = options or Options()
     with ExitStack() as stack:
+        is_wheel = not is_tree(path)
         labels: Mapping[str, str] = {}
         variant = ""
-        if is_tree(path):
+        if not is_wheel:
             facts = inspect_tree(path)
             tagged = [dist.tags for dist in facts.distributions if dist.tags]
             # Of several distributions each promises something of its own files.
@@ -98,14 +100,20 @@ def inspect(
             platforms = [tag.rpartition("-")[2] for each in tagged for tag in each]
             target, libraries = assumed_target([facts], libraries, platforms=platforms)
         plan = plan_trees([facts], target=target, libraries=libraries, options=options)
+        if is_wheel:
+            misfit = tag_mismatch(tags, target)
+            odd = [disagreement(tags, facts.distributions[0].tags)]
+            misfits = [misfit] if misfit else []
+        else:
+            odd, misfits = tags_of_tree(facts, target)
         return Inspection(
             facts=facts,
             tags=tags,
-            plan=plan,
+            plan=replace(plan, warnings=(*plan.warnings, *filter(None, odd))),
             verdict=verdict(facts, load_policies(), claimed=tags),
             loads=find_runtime_loads(facts, labels),
             symbols=read_symbol_tables(plan, libraries, tags),
-            misfits=tuple(dict.fromkeys(m for each in tagged if (m := tag_mismatch(each, target)))),
+            misfits=tuple(misfits),
             variant=variant,
         )
 

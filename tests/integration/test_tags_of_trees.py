@@ -58,6 +58,20 @@ def test_the_modules_decide(name: str, source: str, fits: bool, tmp_path: Path) 
     assert ("error: " in done.stderr) is not fits
 
 
+@pytest.mark.parametrize(("name", "fits"), [("made/libmade.so", True), ("made/m.so", False)])
+def test_inspect_says_what_patch_does(name: str, fits: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """The same rule in the same words; what does not fit is named."""
+    tree = installed(tmp_path, name, MODULE if name.endswith("m.so") else "int made;")
+    to = (*target_options(host_store(["libz.so.1"])), "--python", sys.executable)
+    seen = command("inspect", str(tree), *to)
+    assert seen.status == 0
+    said = [line for line in seen.stderr.splitlines() if "is for Python 3.6" in line]
+    patched = command("patch", str(tree), *to)
+    assert said == [line for line in patched.stderr.splitlines() if fits and "3.6" in line]
+    unfit = "does not fit this target:\n  made 1.0: the wheel is for Python 3.6, this is"
+    assert (unfit in seen.stdout) is not fits
+
+
 def test_another_platform_stays_refused(tmp_path: Path) -> None:
     """A libc is what a file was linked for, whatever it is called."""
     tree = installed(tmp_path, "made/libmade.so", "int made;", "py3-none-musllinux_1_2_x86_64")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tests.support.wheels import tiny_library
+from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import elf, plan, tree
 
 from nix_manylinux.cli.main import main
@@ -154,6 +154,29 @@ def test_what_several_wheels_promise_is_not_added_up(
     schema = json.loads(Path(data_path("report.schema.json")).read_text())
     jsonschema.validate(json.loads(report.read_text()), schema)
     assert main(["inspect", str(tmp_path), str(site), "--json", str(report)]) == 2
+
+
+def test_what_is_linked_to_the_store_runs_nowhere_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing may be missing, and no policy allows it all the same; JSON says that, too."""
+    tag = "py3-none-manylinux_2_28_x86_64"
+    store = tmp_path / "store"
+    monkeypatch.setenv("NIX_STORE", str(store))
+    (store / "made").mkdir(parents=True)
+    (store / "made/liby.so").write_bytes(tiny_library("liby.so"))
+    for linked in (False, True):
+        needs = {"runpath": f"{store}/made"} if linked else {}
+        library = tiny_library("a.so", *(["liby.so"] if linked else []), **needs)
+        wheel = MadeWheel(files={"made/a.so": library}, tag=tag).write(tmp_path)
+        report = tmp_path / "report"
+        assert main(["inspect", wheel, "--json", str(report)]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        fine = "linked to the Nix store already: it loads as it is, where those paths are"
+        assert (fine in out) is linked
+        assert ("satisfies no policy: it is linked to the Nix store" in out) is linked
+        kept = json.loads(report.read_text())["inspection"]["policy"]["kept"]
+        assert kept.startswith("linux_") is linked
 
 
 def test_several_are_looked_at_one_by_one(

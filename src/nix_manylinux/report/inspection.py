@@ -11,6 +11,7 @@ from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.missing import headline, missing_text
 from nix_manylinux.report.summary import files_text, problems_text, summary
 from nix_manylinux.report.symbols import marks_text, symbols_text
+from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
 from nix_manylinux.target.target import ASSUMED
@@ -124,6 +125,8 @@ def _fine(plan: Plan) -> str:
         return "no ELF file: there is nothing to patch"
     if any(each.changes for each in plan.files):
         return "nothing is missing: a patch needs no libraries"
+    if any(leads_into_store(each.file.facts) for each in plan.files):
+        return "linked to the Nix store already: it loads as it is, where those paths are"
     return "nothing is missing: it loads as it is, without a patch"
 
 
@@ -255,7 +258,9 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
     if not verdict.claimed or verdict.claimed == ("any",):
         return []
     kept = f"satisfies {verdict.kept}"
-    if verdict.kept.startswith("linux_"):
+    if verdict.in_store:
+        kept = "satisfies no policy: it is linked to the Nix store"
+    elif verdict.kept.startswith("linux_"):
         kept = "satisfies no policy"
     elif verdict.kept in verdict.claimed or set(verdict.aliases) & set(verdict.claimed):
         kept = "and satisfies it" if len(verdict.claimed) == 1 else kept

@@ -16,6 +16,7 @@ from collections import Counter
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.target.policy import parse_floor
+from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Verdict(Value):
     ``by_versions`` the one that symbol versions alone would allow.
     ``breaches`` say how the lowest claim is broken (empty where it is kept),
     ``obstacles`` what stands between ``kept`` and the next less demanding
-    policy.
+    policy. ``in_store`` are labels of files that lead into Nix's store: no policy allows
+    that, so they keep none.
     """
 
     claimed: tuple[str, ...]
@@ -60,6 +62,7 @@ class Verdict(Value):
     by_versions: str
     breaches: tuple[Breach, ...] = ()
     obstacles: tuple[Breach, ...] = ()
+    in_store: tuple[str, ...] = ()
 
 
 def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()) -> Verdict:
@@ -94,7 +97,8 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
     by_versions = next((policy for policy, _, versions in judged if not versions), None)
     claim = [each for each in judged if lowest and each[0].version <= lowest][-1:]
     older = judged[: len(judged) if position is None else position][-1:]
-    kept = None if position is None else judged[position][0]
+    linked = tuple(file.label for file in files if leads_into_store(file.facts))
+    kept = None if position is None or linked else judged[position][0]
     return Verdict(
         claimed=platforms,
         kept=f"{kept.name if kept else 'linux'}_{arch}",
@@ -102,7 +106,13 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
         by_versions=f"{by_versions.name if by_versions else 'linux'}_{arch}",
         breaches=tuple(breach for _, *broken in claim for part in broken for breach in part),
         obstacles=tuple(breach for _, *broken in older for part in broken for breach in part),
+        in_store=linked,
     )
+
+
+def leads_into_store(facts: ElfFacts) -> bool:
+    """Whether a file runs only where something of Nix's store is: it was linked to it."""
+    return any(map(in_store, (*facts.search_path, *facts.needed, facts.interpreter or "")))
 
 
 def _judge(

@@ -47,6 +47,22 @@ def check_tags(tree: TreeFacts, distribution: Distribution, target: Target) -> s
     return ""
 
 
+def tags_of_tree(tree: TreeFacts, target: Target) -> tuple[list[str], list[tuple[str, str]]]:
+    """Hold all WHEEL tags of a tree against the target, as `check_tags` does.
+
+    Gives its warnings; and why those that it refuses don't fit, of whom that is said, and what
+    to do about it.
+    """
+    warnings, misfits = [], []
+    for distribution in (each for each in tree.distributions if each.tags):
+        try:
+            warnings.append(check_tags(tree, distribution, target))
+        except IncompatibleWheel as error:  # noqa: PERF203 - each is judged
+            who = f"{distribution.name} {distribution.version}"
+            misfits.append((f"{who}: {error.what}", error.hint))
+    return [*filter(None, warnings)], misfits
+
+
 def _modules(tree: TreeFacts, distribution: Distribution) -> list[str] | None:
     """Name the extension modules that RECORD lists; None where it can't be read."""
     path = f"{tree.root}/{distribution.folder}/RECORD"
