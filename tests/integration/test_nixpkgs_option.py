@@ -183,6 +183,7 @@ def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:
     assert "would build" in done.stderr
     assert "libx11.out libxcb.out" in done.stderr
     assert "1 more file would be linked to what was built" in done.stderr
+    assert "later: libX11" not in done.stderr
     assert snapshot(scene.home / "tree") == before
 
 
@@ -203,7 +204,22 @@ def test_what_nixpkgs_lacks_and_what_is_insecure(scene: Scene) -> None:
     assert "/user.abi3.so:libxcb.so.1" in advice
     assert "openssl_1_1" not in done.stderr.partition("error:")[0]
     assert "libssl.so.1.1" in done.stderr
+    assert "# To link all the rest and leave these: --missing warn" in done.stderr
+    # A dry run knows what there is to build.
+    dry = command(*words(scene, "--dry-run"), environment=environment())
+    assert dry.status == 1
+    assert "has no libxcb.out, or can't build it" in dry.stderr
     assert snapshot(scene.home / "tree") == before
+
+
+def test_what_was_built_and_does_not_have_it(scene: Scene) -> None:
+    """The attribute is there, its library isn't: said so, and not advised again."""
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS.replace("(toString ./libxcb.so.1)", "(toString ./libX11.so.6)"))
+    done = command(*words(scene), environment=environment())
+    assert done.status == 1
+    assert "nixpkgs has libxcb.out, but no libxcb.so.1 in it" in " ".join(done.stderr.split())
+    assert "-A libxcb" not in done.stderr
 
 
 def test_without_nix(scene: Scene) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,8 +332,6 @@ def offline(tmp_path: Path) -> tuple[str, dict[str, str], Path]:
         MadeWheel(name="aa", tag=tag, files={"aa/a.so": user}, metadata=metadata),
         MadeWheel(name="bb", tag=tag, files={"bb/libbb.so.1": lib}),
     ]
-    import hashlib
-
     text = ""
     for each in made:
         data = Path(each.write(folder)).read_bytes()
@@ -365,6 +365,31 @@ def test_wheels_are_fetched_read_and_kept(tmp_path: Path) -> None:
     assert again == first
     with pytest.raises(BadLock, match="names no files"):
         make_lock(path, [PLACE], inspect=False, cache=cache, environment=environment)
+
+
+def test_a_wheel_that_was_published_untrue(tmp_path: Path) -> None:
+    """Decord's RECORD has another size: what it wants is not known, all others' needs are."""
+    path, environment, folder = offline(tmp_path)
+    odd = folder / "bb-1.0-py3-none-manylinux_2_5_x86_64.whl"
+    with zipfile.ZipFile(odd) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["bb-1.0.dist-info/METADATA"] += b"Summary: more than RECORD says\n"
+    with zipfile.ZipFile(odd, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    digest = hashlib.sha256(odd.read_bytes()).hexdigest()
+    lines = Path(path).read_text().splitlines()
+    Path(path).write_text(f"{lines[0]}\nbb==1.0 --hash=sha256:{digest}\n")
+    made = make_lock(path, [PLACE], cache=str(tmp_path / "cache"), environment=environment)
+    jsonschema.validate(made.value, SCHEMA)
+    packages = made.value["environments"]["3.12-x86_64-linux"]["packages"]
+    assert "needs" in packages["aa"]
+    assert "needs" not in packages["bb"]
+    (told,) = [text for text in made.warnings if "by RECORD" in text]
+    assert told.startswith(
+        "bb-1.0-py3-none-manylinux_2_5_x86_64.whl: bb-1.0.dist-info/METADATA has"
+    )
+    assert "wheel pack" in told
 
 
 def test_four_kinds_one_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,9 @@ def patch_advice(run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser
     ):
         rest = others.removeprefix(" \\").strip().splitlines()
         lines += [*_continued(f"{command} --nixpkgs", rest), "or, with packages of your choice:"]
+    # What nixpkgs can't give would have the same command refused again.
+    if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
+        comments.append("# To link all the rest and leave these: --missing warn")
     return [*lines, *_continued(command, options), *comments]
 
 

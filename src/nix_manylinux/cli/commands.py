@@ -239,7 +239,9 @@ def _tell(run: Run, name: str, report: Report) -> None:
 
     verb = "to be patched" if run.arguments.dry_run else "patched"
     run.console.say(run.console.paint(name, "bold"))
-    run.console.say_all(summary(report.plan, verb=verb))
+    promised = tuple(f"later: {name} " for name in run.promised)
+    lines = summary(report.plan, verb=verb)
+    run.console.say_all(line for line in lines if not promised or not line.startswith(promised))
     if run.promised:
         waiting = [
             each

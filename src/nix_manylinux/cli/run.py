@@ -128,18 +128,29 @@ class Run:
         from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
         table, tried, folders = load_table(), set[str](), list[str]()
-        while wanted := wanted_attributes(plan_with(self.libraries(folders)), table, tried):
+        plan = plan_with(self.libraries())
+        while wanted := wanted_attributes(plan, table, tried):
             tried |= {*wanted}
-            if self.arguments.dry_run:
-                self.console.say(f"  would build of {nixpkgs}: {' '.join(wanted)}")
-                self.promised = tuple(name for names in wanted.values() for name in names)
-                break
-            self.console.say(f"  building of {nixpkgs}: {' '.join(wanted)}")
-            found, failed = build_libraries(list(wanted), nixpkgs, environment=self.environment)
+            dry_run = self.arguments.dry_run
+            verb = "would build" if dry_run else "building"
+            self.console.say(f"  {verb} of {nixpkgs}: {' '.join(wanted)}")
+            found, failed = build_libraries(
+                list(wanted), nixpkgs, environment=self.environment, dry_run=dry_run
+            )
             folders += [folder for folder in found if folder not in folders]
             for name in failed:
                 self.unbuilt[name] = f"{nixpkgs} has no {name}, or can't build it"
                 self.console.warn(self.unbuilt[name])
+            if dry_run:
+                had = (names for name, names in wanted.items() if name not in failed)
+                self.promised = tuple(name for names in had for name in names)
+                break
+            plan = plan_with(self.libraries(folders))
+            left = {problem.name for problem in (*plan.missing, *plan.waived)}
+            for name, sonames in wanted.items():
+                lacking = [each for each in sonames if each in left]
+                if lacking and name not in failed:
+                    self.unbuilt[name] = f"{nixpkgs} has {name}, but no {lacking[0]} in it"
         return self.libraries(folders)
 
     def options(self, trees: Sequence[str] = ()) -> Options:

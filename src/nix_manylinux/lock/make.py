@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
@@ -53,7 +54,7 @@ def make_lock(
 
     With ``inspect`` the wheels are fetched into ``cache`` and looked into: what they
     require of each other is then what their METADATA says, whatever kind of lock it is.
-    Raises BadLock, BadWheel.
+    Raises BadLock.
     """
     lock = read_lock(path, extras=extras, groups=groups)
     if lock.nameless and not inspect:
@@ -67,7 +68,8 @@ def make_lock(
     for place in places:
         choice = choose(lock, place, extras=extras, groups=groups)
         if inspect:
-            wheels, choice = _inspect(lock, choice, cache, environment, progress)
+            wheels, choice, unread = _inspect(lock, choice, cache, environment, progress)
+            warnings += unread
             described[key_of(choice)] = wheels
             edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
             needs[key_of(choice)] = find_needs(
@@ -95,8 +97,12 @@ def _inspect(
     cache: str,
     environment: Mapping[str, str],
     progress: Progress | None,
-) -> tuple[dict[str, DescribedWheel], Choice]:
-    """Fetch and read all wheels of an environment; the choice with what they tell."""
+) -> tuple[dict[str, DescribedWheel], Choice, list[str]]:
+    """Fetch and read all wheels of an environment; the choice with what they tell.
+
+    A wheel that is not sound is passed by with a sentence: what is wrong with one tells
+    nothing of the others.
+    """
     nameless = dict(lock.nameless)
     wanted = []
     for name, chosen in choice.packages.items():
@@ -109,21 +115,29 @@ def _inspect(
         wanted, choice.place, cache=cache, environment=environment, progress=progress
     )
     order = {tag: rank for rank, tag in enumerate(supported_tags(choice.place))}
-    wheels = {}
+    wheels, unread = {}, []
     packages = dict(choice.packages)
     for number, (name, (file, path)) in enumerate(sorted(files.items())):
         if progress is not None:
             progress("reading", number, len(files))
         chosen = packages[name]
-        wheels[name] = describe_wheel(path)
         if chosen.wheel is None:
-            chosen = replace(chosen, wheel=best_wheel([file], order))
+            chosen = packages[name] = replace(chosen, wheel=best_wheel([file], order))
+        try:
+            wheels[name] = describe_wheel(path)
+        except BadWheel as error:
+            where = error.where.replace(f"{os.path.dirname(path)}/", "")
+            unread.append(
+                f"{where} {error.what}: what it wants is not known, and no build takes it;"
+                f" {error.hint}"
+            )
+            continue
         packages[name] = replace(
             chosen, dependencies=_required(wheels[name], choice, chosen.dependencies)
         )
     if progress is not None:
         progress("reading", len(files), len(files))
-    return wheels, replace(choice, packages=packages)
+    return wheels, replace(choice, packages=packages), unread
 
 
 def _required(wheel: DescribedWheel, choice: Choice, locked: Sequence[str]) -> tuple[str, ...]:

@@ -43,9 +43,15 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
 
 
 def build_libraries(
-    attributes: Sequence[str], nixpkgs: str, *, environment: Mapping[str, str]
+    attributes: Sequence[str],
+    nixpkgs: str,
+    *,
+    environment: Mapping[str, str],
+    dry_run: bool = False,
 ) -> tuple[list[str], list[str]]:
     """Build or fetch attributes; gives their ``lib`` folders, and the attributes that failed.
+
+    With ``dry_run`` they are only evaluated: there are no folders of what isn't there.
 
     ``nixpkgs`` is ``<nixpkgs>``, a path, or a flake reference (with a colon or "#"). All are
     asked for in one call; where that fails, one by one. Nix draws its progress on standard
@@ -58,12 +64,13 @@ def build_libraries(
         option="--nixpkgs",
         hint="name directories of libraries with --libs",
     )
+    more = ["--dry-run"] if dry_run else []
     folders, failed = [], []
-    paths = _build(tool, attributes, nixpkgs, environment, quiet=len(attributes) > 1)
+    paths = _build(tool, attributes, nixpkgs, environment, more, quiet=len(attributes) > 1)
     if paths is None:
         paths = []
         for attribute in attributes:
-            one = _build(tool, [attribute], nixpkgs, environment, quiet=False)
+            one = _build(tool, [attribute], nixpkgs, environment, more, quiet=False)
             if one is None:
                 failed.append(attribute)
             else:
@@ -80,6 +87,7 @@ def _build(
     attributes: Sequence[str],
     nixpkgs: str,
     environment: Mapping[str, str],
+    more: Sequence[str],
     *,
     quiet: bool,
 ) -> list[str] | None:
@@ -94,6 +102,7 @@ def _build(
     else:
         command = [tool, nixpkgs, "--no-out-link"]
         command += [word for name in attributes for word in ("-A", name)]
+    command += more
     # What Nix says is for whoever waits; a failure of all is reported for each.
     done = subprocess.run(
         command,

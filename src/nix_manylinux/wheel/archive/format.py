@@ -20,11 +20,11 @@ END64 = struct.Struct("<4sQHHLLQQQQ")
 LOCATOR64 = struct.Struct("<4sLQL")
 
 CORRUPT = "download or build the wheel again; this copy is damaged or was tampered with"
-#: A few wheels were published so (decord 0.6.0), and installers that compare nothing take them.
+#: A few wheels were published so (decord 0.6.0), and pip, which compares nothing, takes them.
 UNTRUE_RECORD = (
     "download or build the wheel again: this copy is damaged or was tampered with. One that was"
-    " published so can be installed by who compares nothing, and linked then: pip or uv, and"
-    " nix-manylinux patch of the environment; in Nix, dontUseManylinuxInstall = true"
+    " published so gets a true RECORD by unpacking it and `wheel pack`; an environment that pip"
+    " or uv has installed it into is patched as it is"
 )
 
 
