@@ -78,6 +78,8 @@ let
 
   inherit (import ./library.nix { inherit lib pkgs; }) library;
 
+  carriedOptions = import ./carried-options.nix { inherit lib; };
+
   # Without a look into the wheel its name tells what it was built for.
   formatOf =
     entry:
@@ -251,8 +253,13 @@ let
       ignoreCollisions = true;
       # Whatever the parts said: the whole has to load. What is in bin are buildEnv's
       # own wrappers; the programs behind them were checked where they lie.
+      # What a package may lack it may lack here, by the labels that its files have there.
       postBuild = ''
-        ${lib.getExe nix-manylinux} check --missing leaves --python ${python.interpreter} "$out/lib"
+        if ! ${lib.getExe nix-manylinux} check --missing leaves --python ${python.interpreter} --exclude 'bin/*' \
+          ${lib.escapeShellArgs (carriedOptions (python.pkgs.requiredPythonModules extraLibs))} "$out"; then
+          echo "manylinuxLockedPackages: each attribute belongs to the package that the file is from: overrides = final: prev: { NAME = prev.NAME.overridePythonAttrs { ATTRIBUTE = ...; }; };" >&2
+          exit 1
+        fi
       '';
     };
 in

@@ -15,6 +15,7 @@ let
   inherit (pkgs) lib;
 
   manylinux = import ./lib;
+  carriedOptions = import ./carried-options.nix { inherit lib; };
 
   offered = libs ++ lib.optionals autoLibs pkgs.pythonManylinuxPackages.common;
 
@@ -112,13 +113,30 @@ lib.mapAttrs (name: package: if isPlatformWheel package then linked name package
   autoPatchelfHook = pkgs.manylinuxFixupHook;
   inherit (pkgs) manylinuxFixupHook pythonManylinuxPackages;
 
-  # Whatever the parts said: the whole has to load.
+  # Whatever the parts said: the whole has to load, but for what a part may lack.
   mkVirtualEnv =
     name: specification:
     (prev.mkVirtualEnv name specification).overrideAttrs (old: {
       postInstall = ''
         ${old.postInstall or ""}
-        ${lib.getExe pkgs.nix-manylinux} check --missing leaves --exclude 'bin/python*' "$out"
+        if ! ${lib.getExe pkgs.nix-manylinux} check --missing leaves --exclude 'bin/python*' \
+          ${
+            lib.escapeShellArgs (
+              carriedOptions (
+                map (each: final.${each.key}) (
+                  builtins.genericClosure {
+                    startSet = map (key: { inherit key; }) (
+                      lib.filter (each: prev ? ${each}) (lib.attrNames specification)
+                    );
+                    operator = requiredBy;
+                  }
+                )
+              )
+            )
+          } "$out"; then
+          echo "nix-manylinux: each attribute belongs to the package that the file is from, in an overlay behind this one: NAME = prev.NAME.overrideAttrs { ATTRIBUTE = ...; };" >&2
+          exit 1
+        fi
       '';
     });
 }

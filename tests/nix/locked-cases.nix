@@ -30,4 +30,30 @@ in
       });
     };
   };
+  # A package that may lack libraries, as its attributes say in every way, and one that requires it.
+  lacking =
+    (make {
+      overrides = final: prev: {
+        lacking = prev.lacking.overridePythonAttrs (old: {
+          manylinuxIgnoreMissingDeps = [ "lacking/_a.*:libnobody-a.so.7" ];
+          manylinuxExclude = [ "*lib/lacking/_b.abi3.so" ];
+          manylinuxDriverLibs = [ "libnobody-c.so.7" ];
+          manylinuxProvidedLater = "libnobody-f.so.7";
+          autoPatchelfIgnoreMissingDeps = [ "libnobody-g.so.*" ];
+          manylinuxFixupFlags = old.manylinuxFixupFlags ++ [
+            "--ignore-missing"
+            "*/_d.abi3.so:libnobody-d.so.7"
+            "--ignore-if-missing=libnobody-e.so.7"
+          ];
+        });
+      };
+    }).withPackages
+      (set: [ set.user ]);
+  # What is kept from the hook is found out in the end.
+  unlinked =
+    (make {
+      overrides = final: prev: {
+        lacking = prev.lacking.overridePythonAttrs { dontManylinuxFixup = true; };
+      };
+    }).env;
 }

@@ -83,6 +83,18 @@ in
   environment = ours.mkVirtualEnv "environment" everything;
   # Without the library that the probe needs.
   refused = (extended (import ../../nix/pyproject-overlay.nix { })).probe;
+  # The probe's library is ignored by the probe: the environment does without it, too.
+  ignoring =
+    let
+      allowed = final: prev: {
+        probe = prev.probe.overrideAttrs (_: {
+          manylinuxIgnoreMissingDeps = [ "probe/*:libnest.so.1" ];
+        });
+      };
+    in
+    (extended (lib.composeExtensions (import ../../nix/pyproject-overlay.nix { }) allowed)).mkVirtualEnv
+      "ignoring"
+      { probe = [ ]; };
   # What is built past the overlay is found out in the end.
   unlinked =
     let

@@ -51,8 +51,7 @@ def metadata(name: str, *requires: str) -> bytes:
 def locked(tmp_path_factory: pytest.TempPathFactory, nix: Nix) -> dict[str, str]:
     """Make wheels that need each other, and lock them as a user would; gives the Nix arguments."""
     folder = tmp_path_factory.mktemp("locked")
-    files, wheels = ElfBuilder(folder / "elf"), folder / "wheels"
-    wheels.mkdir()
+    files = ElfBuilder(folder / "elf")
     cublas = files.library(
         "libcublas.so.12", source=function("cublas", 1), soname="libcublas.so.12"
     )
@@ -90,6 +89,13 @@ def locked(tmp_path_factory: pytest.TempPathFactory, nix: Nix) -> dict[str, str]
         MadeWheel(name="pure", tag="py3-none-any", metadata=metadata("pure"),
             files={"pure.py": b"x = 1\n", "tests/__init__.py": b"of_pure = 1\n"}),
     ]  # fmt: skip
+    return lock_wheels(folder, nix, made)
+
+
+def lock_wheels(folder: Path, nix: Nix, made: list[MadeWheel]) -> dict[str, str]:
+    """Write wheels, and lock them as a user would; gives the Nix arguments."""
+    wheels = folder / "wheels"
+    wheels.mkdir()
     text = ""
     for each in made:
         data = Path(each.write(wheels)).read_bytes()
@@ -163,6 +169,27 @@ def test_plugins_are_counted(nix: Nix, locked: dict[str, str]) -> None:
 def test_the_rest_can_be_overridden(nix: Nix, locked: dict[str, str]) -> None:
     """An overlay of the set may be given; what depends on a package gets the other one."""
     assert nix.evaluate("locked.overridden.aa.mine", **locked) == "aa 1.0"
+
+
+def test_what_a_package_may_lack(nix: Nix, tmp_path: Path) -> None:
+    """The check of the whole allows what the package's own attributes do, and nothing else."""
+    files = ElfBuilder(tmp_path / "elf")
+    modules = {}
+    for each in "abcdefg":
+        module = files.library(f"_{each}.abi3.so", needed=[f"libnobody-{each}.so.7"])
+        # One lies where the check of the whole begins in another folder than the build.
+        folder = "lacking-1.0.data/data/lib/lacking" if each == "b" else "lacking"
+        modules[f"{folder}/_{each}.abi3.so"] = module.read_bytes()
+    made = [
+        MadeWheel(name="lacking", tag=TAG, metadata=metadata("lacking"), files=modules),
+        MadeWheel(name="user", tag="py3-none-any", metadata=metadata("user", "lacking"),
+            files={"user.py": b""}),
+    ]  # fmt: skip
+    locked = lock_wheels(tmp_path, nix, made)
+    nix.build("locked.lacking", **locked)
+    said = nix.fails("locked.unlinked", **locked)
+    assert "libnobody-a.so.7" in said
+    assert "overrides = final: prev: { NAME = prev.NAME.overridePythonAttrs" in said
 
 
 @pytest.mark.parametrize(

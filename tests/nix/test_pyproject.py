@@ -63,7 +63,14 @@ def test_what_is_missing_is_named(nix: Nix) -> None:
 
 def test_the_whole_is_checked(nix: Nix) -> None:
     """A package that was kept from our hook is found out when the environment is built."""
-    assert "libnest.so.1" in nix.fails("pyproject.unlinked")
+    said = nix.fails("pyproject.unlinked")
+    assert "libnest.so.1" in said
+    assert "NAME = prev.NAME.overrideAttrs" in said
+
+
+def test_what_a_package_ignores(nix: Nix) -> None:
+    """The check of the whole does without what a package's own attributes ignore."""
+    nix.build("pyproject.ignoring")
 
 
 IMPORTS = """

@@ -125,6 +125,7 @@ let
         extraLibs ? [ ],
         python ? self,
         ignoreCollisions ? false,
+        postBuild ? "",
         ...
       }:
       pkgs.buildEnv {
@@ -154,7 +155,8 @@ let
           C
             gcc wrapper.c -o $program -Wl,--dynamic-linker=${glibc}/lib/${stdenv.hostPlatform.linker}
           done
-        '';
+        ''
+        + postBuild;
       }
     ) { };
     withPackages = f: self.buildEnv.override { extraLibs = f packages; };
