@@ -61,6 +61,7 @@ def test_what_is_there_is_not_called_missing(
         "wheel\n"
         "# (--python-libs SITE_PACKAGES), or where that one needs this one, name the library in\n"
         "# --provided-later SONAME.\n"
+        "# To link all the rest and leave these: --missing warn\n"
     )
     # What is to be pasted is taken without a word, and then all is well.
     command = told.partition("patch it with:\n")[2].partition("\n#")[0].replace("\\\n", "")
