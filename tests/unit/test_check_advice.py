@@ -277,6 +277,23 @@ def test_optional_files_are_in_the_same_sentence(
     )
 
 
+def test_what_a_policy_leaves_to_the_system(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A portable wheel is not wrong where it was made for; what no policy has is not said so."""
+    files = {"made/a.so": tiny_library("a.so", "libz.so.1", "libpng16.so.16")}
+    for platform, told in (("manylinux_2_31_x86_64", True), ("linux_x86_64", False)):
+        wheel = MadeWheel(files=files, tag=f"py3-none-{platform}").write(tmp_path)
+        assert main(["check", wheel]) == 1
+        err = " ".join(capsys.readouterr().err.split())
+        said = (
+            f"made-1.0-py3-none-{platform}.whl: its policy, manylinux_2_31, leaves libz.so.1 to the"
+            " system: other systems have what a policy names, Nix brings none of it patch it with:"
+        )
+        assert (said in err) is told
+        assert ("its policy" in err) is told
+
+
 def test_scripts_that_can_not_start(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
+from nix_manylinux.base.words import wrap
 from nix_manylinux.cli.advised import advice_block, patch_advice
 from nix_manylinux.report.mended import after_patch, of_labels, told
-from nix_manylinux.report.missing import headline, missing_text, rows_text
+from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
+from nix_manylinux.tree.roots import is_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +69,11 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
     after = after_patch(found, [plan for _, plan in patched])
     left, adviser = after.left, run.adviser(found)
     _tell(run, left, adviser, "")
+    for paths, plan in patched:
+        if plan.missing and not is_tree(paths[0]):
+            name = os.path.basename(paths[0])
+            said = left_to_system(name, plan.missing)
+            run.console.insist(wrap(f"{name}: {said}", run.console.talk_width) if said else [])
     if after.mended:
         if left.missing or left.incompatible:
             run.console.insist(["a patch will mend:"])

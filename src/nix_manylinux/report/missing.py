@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.words import WIDTH, count, some, wrap
+from contextlib import suppress
+
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
+from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
+from nix_manylinux.wheel.name import parse_wheel_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +93,23 @@ def rows_text(
     if rest:
         lines.append(f"and {count(rest, 'library', 'libraries')} more, each wanted by fewer (-v)")
     return lines
+
+
+def left_to_system(wheel: str, problems: Sequence[Problem]) -> str:
+    """Say which of the missing a wheel's own policy leaves to the system; "" for none.
+
+    Where such a system is, nothing is wrong with the wheel; Nix is none.
+    """
+    policies = load_policies()
+    floors = [tag.rpartition("-")[2] for tag in parse_wheel_name(wheel).tags]
+    for floor in filter(parse_floor, floors):
+        with suppress(BadOption):  # for what no policy is known
+            policy = policy_for(floor, policies)
+            names = [each.name for each in problems if each.name in policy.sonames]
+            if names:
+                whose = f"its policy, {policy.name}, leaves {listed(names)} to the system"
+                return f"{whose}: other systems have what a policy names, Nix brings none of it"
+    return ""
 
 
 def _in_full(problem: Problem, who: str, width: int) -> list[str]:
