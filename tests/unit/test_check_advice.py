@@ -298,29 +298,43 @@ def test_scripts_that_can_not_start(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A `#!` line that leads nowhere, or where only other systems have something, is named."""
+    host = os.path.realpath(sys.executable)
     files = {
         "bin/nowhere": b"#!/no/such/bash -e\n",
         "bin/own": f"#! {tmp_path}/tree/bin/python\n".encode(),
         "bin/common": b"#!/usr/bin/env python3\n",
         "bin/plain": b"echo\n",
-        "pkg/tool": b"#!/also/not/there\n",
+        "pkg/bin/tool": b"#!/also/not/there\n",
+        "pkg/bin/data": b"#!/not/there/either\n",
         "pkg/module.py": b"#!/usr/local/bin/python2\n",
-        "bin/host": b"#!" + os.fsencode(sys.executable) + b"\n",
+        "bin/other": f"#!{tmp_path}/venv/bin/python\n".encode(),
+        "bin/way": f"#!{tmp_path}/way/bin/python\n".encode(),
+        "inner/.nix-manylinux-roots/python/bin/cgi.py": b"#!/usr/local/bin/python\n",
+        "bin/host": f"#!{host}\n".encode(),
     }
     tree = put(tmp_path / "tree", files)
-    (tree / "pkg/tool").chmod(0o755)
+    for name in ("pkg/bin/tool", "pkg/module.py"):
+        (tree / name).chmod(0o755)
+    put(tmp_path / "venv", {"pyvenv.cfg": b"", "bin/python": b""})
+    (tmp_path / "way").symlink_to(tree)
+    (tree / "bin/python").symlink_to(sys.executable)
 
     def told(*words: str) -> list[str]:
         assert main(["check", str(tree), *words]) == 0
         lines = capsys.readouterr().err.splitlines()
-        return sorted(line for line in lines if "can't be started" in line)
+        return sorted(line for line in lines if "it begins with" in line)
 
+    start = "can't be started: it begins with"
     assert told() == [
-        "warning: bin/nowhere can't be started: it begins with #!/no/such/bash, which is not there",
-        "warning: pkg/tool can't be started: it begins with #!/also/not/there, which is not there",
+        f"warning: bin/nowhere {start} #!/no/such/bash, which is not there",
+        f"warning: pkg/bin/tool {start} #!/also/not/there, which is not there",
     ]
     assert told("--exclude", "pkg/*", "--exclude", "bin/n*") == []
     linker = os.path.realpath(from_running().dynamic_linker)
     monkeypatch.setenv("NIX_STORE", os.path.dirname(linker))
-    (line,) = told("--exclude", "pkg/*", "--exclude", "bin/n*", "--dynamic-linker", linker)
-    assert f"bin/host can't be started: it begins with #!{sys.executable}, which Nix does" in line
+    to = ("--dynamic-linker", linker)
+    line, other = told("--exclude", "pkg/*", "--exclude", "bin/n*", *to)
+    python = f"{tmp_path}/venv/bin/python"
+    whose = "bin/other is started by another environment's Python"
+    assert other == f"warning: {whose}: it begins with #!{python}"
+    assert f"bin/host can't be started: it begins with #!{host}, which Nix does" in line

@@ -16,7 +16,7 @@ from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.simulation import Problems
 from nix_manylinux.tree.index import TreeIndex, inside
-from nix_manylinux.tree.roots import nix_store
+from nix_manylinux.tree.roots import find_pyvenv, nix_store
 from nix_manylinux.tree.scripts import is_strange_to_nix
 
 TYPE_CHECKING = False
@@ -111,13 +111,20 @@ class _Checker:
         pure = self.target.dynamic_linker.startswith(f"{store}/")
         roots = tuple(f"{tree.root}/" for tree in self.trees)
         for label, by in (script for tree in self.trees for script in tree.scripts):
-            if self.options.excludes(label) or by.startswith(roots):
+            folder, name = os.path.split(by)
+            own = by.startswith(roots) or f"{os.path.realpath(folder)}/{name}".startswith(roots)
+            if own or self.options.excludes(label):
                 continue
-            if not os.path.exists(by) or (pure and is_strange_to_nix(by, store)):
-                where = "is not there" if not os.path.exists(by) else "Nix does not provide"
-                self.warnings[f"{label} can't be started: it begins with #!{by}, which {where}"] = (
-                    None
-                )
+            start, begins = f"{label} can't be started", f"it begins with #!{by}"
+            if not os.path.exists(by):
+                self.warnings[f"{start}: {begins}, which is not there"] = None
+            elif not pure or not is_strange_to_nix(by, store):
+                continue
+            elif find_pyvenv(os.path.dirname(folder)):
+                other = f"{label} is started by another environment's Python"
+                self.warnings[f"{other}: {begins}"] = None
+            else:
+                self.warnings[f"{start}: {begins}, which Nix does not provide"] = None
 
     def _refuse_strangers(self) -> None:
         """Raise BadTarget where every file is for another machine: nothing would be looked at."""

@@ -182,12 +182,11 @@ class _Walk(Value, frozen=False, kw_only=False):
     def _entries(self, folder: str, top: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(os.path.join(self.root, folder)) as entries:
-                found = list(entries)
+                return [each for each in entries if each.name != GC_ROOTS]
         except OSError as cause:
             if not top:
                 raise _unreadable(cause, folder or self.root) from cause
             return []
-        return found if folder else [each for each in found if each.name != GC_ROOTS]
 
     def is_elsewhere(self, path: str, facts: ElfFacts) -> bool:
         """Whether a program starts as it does where it really is, and is looked at there."""
@@ -278,8 +277,13 @@ class _Walk(Value, frozen=False, kw_only=False):
             inode.names.append(path)
 
     def _script(self, path: str, head: bytes, descriptor: int) -> None:
-        """Take note of a script that is started by its name; installers allow all in bin."""
-        if os.fstat(descriptor).st_mode & 0o100 or path.startswith("bin/"):
+        """Take note of a script in a folder of commands; installers allow all in bin.
+
+        What is executable elsewhere is mostly a module (base64.py), and nobody starts it.
+        """
+        if os.path.basename(os.path.dirname(f"/{path}")) != "bin":
+            return
+        if path.startswith("bin/") or os.fstat(descriptor).st_mode & 0o100:
             interpreter = interpreter_of(head + os.read(descriptor, FIRST_BYTES))
             if interpreter:
                 self.scripts[path] = interpreter
