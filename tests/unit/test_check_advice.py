@@ -277,6 +277,29 @@ def test_optional_files_are_in_the_same_sentence(
     )
 
 
+def test_what_lies_in_a_store_is_not_called_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In an environment of links a patch mends nothing, and the library is there all the same."""
+    files = {
+        "pkg.libs/libinner-0a1b2c3d.so.1": tiny_library("libinner-0a1b2c3d.so.1"),
+        "pkg/outer.so": tiny_library("outer.so", "libinner-0a1b2c3d.so.1"),
+    }
+    store = put(tmp_path / "store/pkg-1", files)
+    monkeypatch.setenv("NIX_STORE", str(store.parent))
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("pkg", "pkg.libs"):
+        (tree / name).symlink_to(store / name)
+    report = tmp_path / "report"
+    assert main(["check", str(tree), "--json", str(report)]) == 1
+    told = capsys.readouterr().err
+    assert "\n  libinner-0a1b2c3d.so.1: in pkg.libs, where nothing leads yet\n\n" in told
+    assert "A patch leaves alone what lies in a Nix store: pkg/outer.so" in told
+    (missing,) = loads(report.read_text())["missing"]
+    assert missing["reason"] == "in pkg.libs, where nothing leads yet"
+
+
 def test_what_a_policy_leaves_to_the_system(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

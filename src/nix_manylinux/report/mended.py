@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.values import Value, replace
-from nix_manylinux.report.missing import brief
+from nix_manylinux.report.missing import UNLED, brief
 from nix_manylinux.resolve.plan import Problem
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
     missing = [each for p in patched for each in p.missing]
     incompatible = [each for p in patched for each in p.incompatible]
     stays = {
-        "missing": [*_limited(found.missing, lambda label, _: is_left(label))],
+        "missing": _located(_limited(found.missing, lambda label, _: is_left(label)), found),
         "incompatible": [*_limited(found.incompatible, lambda label, _: is_left(label))],
     }
     lacking = _pairs([*missing, *incompatible, *(each for p in patched for each in p.waived)])
@@ -60,8 +60,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
             path = next(filter(None, paths), "")
             for root in roots:
                 path = path.removeprefix(root)
-            folder = brief(path.rpartition("/")[0]) or "."
-            where = f"in {folder}, where nothing leads yet" if path else problem.reason
+            where = _unled(path) if path else problem.reason
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
     return AfterPatch(
         left=replace(
@@ -76,6 +75,26 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
             incompatible=_merged([*incompatible, *stays["incompatible"]]),
         ),
     )
+
+
+def _unled(path: str) -> str:
+    return f"in {brief(path.rpartition('/')[0]) or '.'}, {UNLED}"
+
+
+def _located(problems: Iterable[Problem], found: Plan) -> list[Problem]:
+    """Say where in the trees that is which no patch will lead to: in a store, say."""
+    places = {
+        name.rpartition("/")[2]: name
+        for each in found.files
+        if each.file.facts.machine.fits(found.target.machine)
+        for name in each.file.names
+    }
+    return [
+        replace(each, reason=_unled(places[each.name]))
+        if each.name in places and not each.reason
+        else each
+        for each in problems
+    ]
 
 
 def told(found: Plan, after: AfterPatch) -> Plan:

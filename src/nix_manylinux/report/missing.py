@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FEW_ROWS = 12
 #: So many libraries of one provider are named where a screen has to do.
 _FEW_NAMES = 6
+#: Ends the reason of what is there: nobody has to provide it.
+UNLED = "where nothing leads yet"
 
 
 def headline(problems: Sequence[Problem]) -> str:
@@ -129,7 +131,9 @@ def _in_full(problem: Problem, who: str, width: int) -> list[str]:
 
 
 def _who(problem: Problem, adviser: Adviser) -> str:
-    """Say who has a library, or why it can't be had; what nothing provides is nobody's."""
+    """Say who has a library, or why it can't be had, or where it is already."""
+    if problem.reason.endswith(UNLED):
+        return problem.reason
     said = explain(adviser.advise(*problem.names))
     if all(label.startswith("/") for label in problem.wanted_by):
         return problem.reason or said  # a library outside of the trees: no package helps it
