@@ -1,4 +1,4 @@
-"""docs/publish.md: from the flake in it to a wheel that is installed, command by command."""
+"""docs/publish.md: from the package in it to a wheel that is installed, command by command."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.support import guides
 from tests.support.guides import take
 from tests.support.modules import Workshop, system_sandbox
 from tests.support.nix import ROOT, nix_path, run_nix
+from tests.support.rings import nix
 from tests.support.rings import python as rings_python
 from tests.support.sets import packages
 from tests.support.wheels import MadeWheel
@@ -45,11 +46,12 @@ ZSTD = """(final: prev: {
 
 
 GUIDE = "docs/publish.md"
-BUILD, SHOW, *INSTALL, IMPORT, AGAIN, REPAIR = take(
+BUILD, SHOW, *INSTALL, IMPORT, AGAIN, FLAKE, FLAKE_AGAIN, REPAIR = take(
     GUIDE,
-    *("nix build .#wheel", "ls result/"),
+    *("nix-build -A wheel", "ls result/"),
     *("python3 -m venv", "elsewhere/bin/pip", "elsewhere/bin/python"),
-    *("nix build .#wheel --rebuild", "nix-manylinux repair"),
+    *("nix-build -A wheel --check", "nix build .#wheel", "nix build .#wheel --rebuild"),
+    "nix-manylinux repair",
 )
 blocks = partial(guides.blocks, GUIDE)
 
@@ -59,46 +61,70 @@ def demo(tmp_path: Path) -> Path:
     """Write the package as the document shows it."""
     folder = tmp_path / "demo"
     folder.mkdir()
-    (folder / "flake.nix").write_text(blocks("nix")[0])
+    package, flake, *_ = blocks("nix")
+    (folder / "default.nix").write_text(package)
+    (folder / "flake.nix").write_text(flake)
     (folder / "pyproject.toml").write_text(blocks("toml")[0])
     (folder / "setup.py").write_text(blocks("python")[0])
     (folder / "demo.c").write_text(blocks("c")[0])
     return folder
 
 
-def test_the_commands_in_their_order(demo: Path, project: Path, tmp_path: Path) -> None:
-    """Nix build, ls, venv, pip, python, --rebuild: each does what the document says."""
-    nixpkgs = tmp_path / "nixpkgs"
-    nixpkgs.mkdir()
+@pytest.fixture
+def nixpkgs(tmp_path: Path) -> Path:
+    """Make a folder that is `<nixpkgs>`, and a flake as nixpkgs is one."""
+    folder = tmp_path / "nixpkgs"
+    folder.mkdir()
     body = packages(overlay=False, extra=ZSTD, number="one")
-    (nixpkgs / "flake.nix").write_text(
-        f"""{{ outputs = _: let root = {nix_path(ROOT)}; in {{
-          legacyPackages.x86_64-linux = {body};
-        }}; }}"""
+    (folder / "default.nix").write_text(
+        f"{{ overlays ? [ ] }}: let root = {nix_path(ROOT)}; in"
+        f" builtins.foldl' (set: set.extend) {body} overlays"
     )
-    inputs = ["--impure", "--no-write-lock-file"]
-    for name, path in (("nixpkgs", nixpkgs), ("nix-manylinux", project)):
-        inputs += ["--override-input", name, f"path:{path}"]
-    inputs += ["--override-input", "nix-manylinux/nixpkgs", f"path:{nixpkgs}"]
-    shown = run_nix(*BUILD.replace(".#", f"path:{demo}#").split(), *inputs,
-                    "--no-link", "--json")  # fmt: skip
-    out = json.loads(shown)[0]["outputs"]["out"]
-    (tmp_path / "result").symlink_to(out)
-    listed = subprocess.run(SHOW.split(), cwd=tmp_path, capture_output=True, text=True, check=True)
-    wheel = listed.stdout.strip()
+    (folder / "flake.nix").write_text(
+        "{ outputs = _: { legacyPackages.x86_64-linux = import ./. { }; }; }"
+    )
+    return folder
+
+
+def test_the_commands_in_their_order(demo: Path, nixpkgs: Path) -> None:
+    """Nix-build, ls, venv, pip, python, --check: each does what the document says."""
+    (demo / "nix-manylinux").symlink_to(ROOT)
+    variables = {**nix("one").environment, "NIX_PATH": f"nixpkgs={nixpkgs}"}
+
+    def typed(script: str, **more: str) -> str:
+        done = subprocess.run(
+            ["sh", "-ec", script], cwd=demo, env={**variables, **more},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    typed(BUILD)
     shape = blocks("")[0].strip().replace("cp313", r"cp311").replace("2_34", r"\d+_\d+")
-    assert re.fullmatch(shape, wheel)
+    assert re.fullmatch(shape, typed(SHOW).strip())
     # The document's own lines, with the rings' Python, this one's pip, and no index asked.
     made = f"{rings_python()[0]} -m venv --without-pip"
     script = "\n".join(INSTALL).replace("python3 -m venv", made)
     script = script.replace("elsewhere/bin/pip", f"{sys.executable} -m pip --python elsewhere")
-    variables = {**os.environ, "PIP_NO_INDEX": "1", "PYTHONPATH": ""}
-    subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=variables, check=True)
+    typed(script, PIP_NO_INDEX="1", PYTHONPATH="")
     # The store is not to be seen there.
-    box = system_sandbox(str(tmp_path / "elsewhere"))
-    ran = box.run(["/bin/sh", "-c", f"cd {tmp_path} && {IMPORT}"])
+    box = system_sandbox(str(demo / "elsewhere"))
+    ran = box.run(["/bin/sh", "-c", f"cd {demo} && {IMPORT}"])
     assert ran.stdout == "1.5.7\n", ran.stderr
-    run_nix(*AGAIN.replace(".#", f"path:{demo}#").split(), *inputs, "--no-link")
+    # It has been built before, though `result` lies in the folder now.
+    typed(AGAIN)
+
+
+def test_the_commands_of_the_flake(demo: Path, nixpkgs: Path, project: Path) -> None:
+    """Nix build, and --rebuild: the same wheel."""
+    inputs = ["--impure", "--no-write-lock-file", "--no-link"]
+    for name, path in (("nixpkgs", nixpkgs), ("nix-manylinux", project)):
+        inputs += ["--override-input", name, f"path:{path}"]
+    inputs += ["--override-input", "nix-manylinux/nixpkgs", f"path:{nixpkgs}"]
+    shown = run_nix(*FLAKE.replace(".#", f"path:{demo}#").split(), *inputs, "--json")
+    (wheel,) = os.listdir(json.loads(shown)[0]["outputs"]["out"])
+    assert wheel.startswith("demo-1.0-cp311-cp311-manylinux_2_")
+    run_nix(*FLAKE_AGAIN.replace(".#", f"path:{demo}#").split(), *inputs)
 
 
 def test_the_command_and_the_function(tmp_path: Path) -> None:

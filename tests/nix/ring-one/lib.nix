@@ -248,7 +248,14 @@ let
     };
     fileContents = file: removeSuffix "\n" (builtins.readFile file);
     cleanSource = src: src;
-    sourceByRegex = src: _: src;
+    sourceByRegex =
+      src: regexes:
+      builtins.path {
+        path = src;
+        name = "source";
+        filter =
+          path: _: any (regex: match regex (removePrefix "${toString src}/" (toString path)) != null) regexes;
+      };
 
     # Errors.
     throwIf = test: message: if test then throw message else id;
