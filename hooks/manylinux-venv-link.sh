@@ -41,10 +41,24 @@ has_packages() {
 
 mark
 missing=()
-if has_packages && ! link; then
-  echo "manylinuxVenv: links all the rest; add what is missing to the shell's buildInputs" >&2
+# What the last refusal said, which is said once.
+refusal=$venv/.nix-manylinux-missing
+if ! has_packages; then
+  rm -f -- "$refusal"
+elif said=$(link 2>&1); then
+  rm -f -- "$refusal"
+  [[ -z $said ]] || printf '%s\n' "$said" >&2
+else
   missing=(--missing=warn)
-  link "${missing[@]}" || true
+  if [[ -e $refusal && $(<"$refusal") == "$said" ]]; then
+    echo "manylinuxVenv: missing as before, and the rest is linked: cat ${refusal@Q}" >&2
+    link "${missing[@]}" 2>/dev/null || true
+  else
+    printf '%s\n' "$said" >&2
+    echo "manylinuxVenv: links all the rest; add what is missing to the shell's buildInputs, or, what nobody has or needs, to its manylinuxIgnoreMissingDeps" >&2
+    link "${missing[@]}" || true
+    printf '%s\n' "$said" >"$refusal"
+  fi
 fi
 # What was linked may be as new as what was installed beside it: look once more.
 for place in "$venv"/bin "$venv"/lib/python*/site-packages; do

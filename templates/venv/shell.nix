@@ -5,6 +5,7 @@
 pkgs.mkShell {
   name = "venv";
   packages = [
+    # Your project's Python, as its requires-python wants it.
     (pkgs.manylinuxVenvHook.override { python = pkgs.python312; })
     pkgs.uv
   ];

@@ -27,7 +27,8 @@ TOOLS = """(final: prev: {
   # The project's own shell has no name, and more in it than this set.
   mkShell = args: final.stdenv.mkDerivation {
     name = "shell"; dontUnpack = true; strictDeps = true;
-    nativeBuildInputs = if args ? name then args.packages else [ ];
+    nativeBuildInputs = if args ? name then args.packages else args.nativeBuildInputs or [ ];
+    buildInputs = args.buildInputs or [ ];
   };
   python311 = final.python3;
   python312 = final.python3;

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.nix
 __all__ = ["project"]
 
-ENVIRONMENTS, BROKEN, README = (
+ENVIRONMENTS, HOOKS, BROKEN, README = (
     "docs/environments.md",
+    "docs/nix-hooks.md",
     "docs/my-wheel-does-not-load.md",
     "README.md",
 )
@@ -321,6 +322,16 @@ def test_the_hook_in_a_shell(place: Place) -> None:
     )
     inside = f"--command bash -ec 'source $stdenv/setup; {FIXUP}'"
     place.run(f"{ENTER} --impure --file shell.nix {inside}")
+    place.imports(f"{venv}/bin/python", venv)
+
+
+SHELL, FIXUP_TOO = take(HOOKS, "nix-shell -E", "manylinuxFixup")
+
+
+def test_the_hook_in_a_shell_without_flakes(place: Place) -> None:
+    """One command makes a shell of `<nixpkgs>` with the overlay, in which the hook works."""
+    venv = place.environment_of_uv()
+    place.run(f"{SHELL} --run '{FIXUP_TOO}'")
     place.imports(f"{venv}/bin/python", venv)
 
 

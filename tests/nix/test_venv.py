@@ -243,12 +243,25 @@ def test_what_is_missing_is_named_once(nix: Nix, folder: Path) -> None:
         "echo AGAIN",
         "plain",
         "python -c 1",
+        "echo LATER",
+        f"{UV} pip install --quiet --reinstall plain",
+        "python -c 1",
+        "plain",
         case="lacking",
     )
-    first, again = said.split("AGAIN")
+    first, _, rest = said.partition("AGAIN\n")
+    again, _, later = rest.partition("LATER\n")
     assert "libnest.so.1" in first
-    assert "add what is missing to the shell's buildInputs" in first
-    assert "libnest" not in again
+    assert "add what is missing to the shell's buildInputs, or" in first
+    assert "to its manylinuxIgnoreMissingDeps" in first
+    assert again == ""
+    # After another installation one line says where the refusal is to be read.
+    assert later.startswith("manylinuxVenv: missing as before, and the rest is linked: cat ")
+    assert later.count("\n") == 1
+    assert "libnest.so.1" in (folder / ".venv/.nix-manylinux-missing").read_text()
+    # Where it is ignored, or there, nothing is left to say.
+    assert enter(nix, folder, "python -c 1", case="ignoring") == ""
+    assert not (folder / ".venv/.nix-manylinux-missing").exists()
 
 
 def test_elsewhere_and_after_a_move(nix: Nix, folder: Path) -> None:

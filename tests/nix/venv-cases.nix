@@ -33,6 +33,10 @@ in
   };
   # Nothing that the wheel needs is among its inputs.
   lacking = shell { buildInputs = [ ]; };
+  ignoring = shell {
+    buildInputs = [ ];
+    manylinuxIgnoreMissingDeps = [ "libnest.so.1" ];
+  };
   # A library, an extension module by its name, and a program, all of which want one library.
   wheel = (import ./fixtures.nix { inherit pkgs; }).probe {
     also = ''
