@@ -122,6 +122,14 @@ let
     "packages.json"
   ]
   ++ flags;
+
+  # What the command says of its options, and of compilers, in terms of Nix.
+  format = manylinux.parseFormat policy;
+  hints = [
+    "buildManylinuxWheel: options are its arguments: policy, libs, exclude, graft, allowStorePaths, strip; others stand in flags"
+  ]
+  ++ lib.optional (format != null && format.family == "manylinux")
+    "  Symbol versions that are too new: build the package with buildPythonPackage.override { stdenv = pkgs.manylinuxStdenv \"${policy}\"; }, and its libraries with that stdenv, too";
 in
 if original != null && removeAttrs args [ "package" ] == { } then
   asItCame
@@ -158,6 +166,9 @@ else
         libs+=(--libs "$folder")
       done
       mkdir "$out"
-      ${lib.getExe buildPackages.nix-manylinux} repair "$wheel"/*.whl --output-dir "$out" \
-        ${lib.escapeShellArgs options} "''${libs[@]}"
+      if ! ${lib.getExe buildPackages.nix-manylinux} repair "$wheel"/*.whl --output-dir "$out" \
+        ${lib.escapeShellArgs options} "''${libs[@]}"; then
+        printf '%s\n' ${lib.escapeShellArgs hints} >&2
+        exit 1
+      fi
     ''

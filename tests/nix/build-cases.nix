@@ -70,6 +70,7 @@ let
       ln -s libnest.so.1 $out/lib/libnest.so
     '';
   };
+  ofToday = fixtures.fromSource { inherit (pkgs) stdenv nest; };
 in
 {
   inherit works patched probe;
@@ -114,11 +115,11 @@ in
       stdenv = pkgs.manylinuxStdenv "manylinux_2_17";
       nest = oldNest;
     }).manylinuxWheel;
-  portableNew =
-    (fixtures.fromSource {
-      inherit (pkgs) stdenv;
-      inherit (pkgs) nest;
-    }).manylinuxWheel;
+  portableNew = ofToday.manylinuxWheel;
+  tooNewForIts = pkgs.buildManylinuxWheel {
+    package = ofToday;
+    policy = "manylinux_2_17";
+  };
   inherit oldNest;
   noSuchStdenv = (pkgs.manylinuxStdenv "manylinux_2").mkDerivation { name = "none"; };
   wheelsOfOneName = pkgs.manylinuxWheels {

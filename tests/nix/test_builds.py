@@ -347,6 +347,12 @@ def test_what_can_not_be_portable_says_why(nix: Nix) -> None:
     log = nix.fails("build.notPortable")
     assert "these files name paths of the Nix store" in log
     assert "in probe/__init__.py" in log
+    # Options are told in terms of Nix, and so is a compiler for an older glibc.
+    assert "its arguments: policy, libs, exclude, graft, allowStorePaths" in log
+    assert "manylinuxStdenv" not in log
+    log = nix.fails("build.tooNewForIts")
+    assert "these symbol versions are too new" in log
+    assert 'override { stdenv = pkgs.manylinuxStdenv "manylinux_2_17"; }' in log
     assert "has no output `dist`" in nix.fails("build.withoutDist")
 
 
