@@ -14,7 +14,7 @@ from nix_manylinux.report.left import left_alone, passed_by, unfolded
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
-from nix_manylinux.tree.roots import is_tree, outermost, tree_root
+from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost, tree_root
 from nix_manylinux.tree.scan import scan_to_check, scan_to_write
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.report.inspection import Inspection
-    from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.resolve.plan import Plan, Problem
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
@@ -74,6 +74,7 @@ def inspect(
     from nix_manylinux.report.inspection import Inspection  # noqa: PLC0415
     from nix_manylinux.report.symbols import read_symbol_tables  # noqa: PLC0415
     from nix_manylinux.report.verdict import verdict  # noqa: PLC0415
+    from nix_manylinux.resolve.leaves import waive_leaves  # noqa: PLC0415
     from nix_manylinux.resolve.loads import find_runtime_loads  # noqa: PLC0415
     from nix_manylinux.resolve.tags import tags_of_tree  # noqa: PLC0415
     from nix_manylinux.target.compat import tag_mismatch  # noqa: PLC0415
@@ -106,6 +107,9 @@ def inspect(
             misfits = [misfit] if misfit else []
         else:
             odd, misfits = tags_of_tree(facts, target)
+        optional: tuple[Problem, ...] = ()
+        if plan.missing and find_pyvenv(facts.root):
+            optional = waive_leaves(plan, libraries.disk).waived
         return Inspection(
             facts=facts,
             tags=tags,
@@ -114,6 +118,7 @@ def inspect(
             loads=find_runtime_loads(facts, labels),
             symbols=read_symbol_tables(plan, libraries, tags),
             misfits=tuple(misfits),
+            optional=frozenset(label for each in optional for label in each.wanted_by),
             variant=variant,
         )
 

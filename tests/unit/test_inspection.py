@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -177,6 +178,29 @@ def test_what_is_linked_to_the_store_runs_nowhere_else(
         assert ("satisfies no policy: it is linked to the Nix store" in out) is linked
         kept = json.loads(report.read_text())["inspection"]["policy"]["kept"]
         assert kept.startswith("linux_") is linked
+
+
+def test_what_is_optional_in_an_environment_is_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Inspect names more than `check`, which passes optional files over: it says how many."""
+    site = tmp_path / "lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    for name in ("liba.so", "libb.so", "m.abi3.so"):
+        (site / name).write_bytes(tiny_library(name, "libz.so.1"))
+    said = "2 of these files are optional, and passed over by patch and check: nothing that can"
+    assert main(["inspect", str(tmp_path)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "wanted by 3 files" in out
+    assert said not in out
+    (tmp_path / "pyvenv.cfg").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    assert main(["inspect", str(tmp_path)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"1 library missing, wanted by 3 files {said} be imported or started needs them" in out
+    assert main(["check", str(tmp_path)]) == 1
+    assert "1 library missing, wanted by m.abi3.so" in capsys.readouterr().err
 
 
 def test_several_are_looked_at_one_by_one(

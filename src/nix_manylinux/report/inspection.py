@@ -40,7 +40,8 @@ class Inspection(Value):
 
     ``tags`` are of one distribution: those of several promise nothing together. ``misfits``
     is why tags don't fit the target, and what to do about it: `patch` would refuse it for
-    that. ``variant`` is the label in a wheel's name (PEP 825), "" without one.
+    that. ``optional`` are files that lack something, and that `patch` and `check` pass over in
+    an environment. ``variant`` is the label in a wheel's name (PEP 825), "" without one.
     """
 
     facts: TreeFacts
@@ -50,6 +51,7 @@ class Inspection(Value):
     loads: RuntimeLoads
     symbols: SymbolTables
     misfits: tuple[tuple[str, str], ...] = ()
+    optional: frozenset[str] = frozenset()
     variant: str = ""
 
 
@@ -70,6 +72,7 @@ def inspection_text(
     names = ", ".join(f"{dist.name} {dist.version}" for dist in seen.facts.distributions)
     lines = [paint(line, "bold") for line in wrap(names, width)] if names else []
     lines += [f"  {paint(headline(missing), 'red')}"] if missing else []
+    lines += _optional(len(seen.optional), width)
     if not (missing or seen.plan.incompatible or seen.misfits):
         lines.append(f"  {paint(_fine(seen.plan), 'green')}")
     lines += _indented(summary(seen.plan, verb="to be patched"), "  ", width, rest="    ")
@@ -102,6 +105,16 @@ def inspection_text(
         for line in block.splitlines():
             lines.append(f"  {paint(line, 'dim') if line.startswith('#') else line}")
     return lines
+
+
+def _optional(number: int, width: int) -> list[str]:
+    """Say how many of the files that lack something count for inspect alone."""
+    if not number:
+        return []
+    are, them = ("is", "it") if number == 1 else ("are", "them")
+    text = f"{number} of these files {are} optional, and passed over by patch and check"
+    why = f"nothing that can be imported or started needs {them}"
+    return wrap(f"{text}: {why}", width, first="  ", rest="    ")
 
 
 def _facts(seen: Inspection, *, everything: bool) -> list[tuple[str, str]]:
