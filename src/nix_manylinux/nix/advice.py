@@ -161,10 +161,15 @@ def without_choices(
     return [each for each in kept if each.wanted_by], choices
 
 
+#: So many files are named one by one.
+_FEW = 4
+
+
 def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
     import shlex  # noqa: PLC0415 (start-up: only advice needs it)
 
-    globs = exact_globs(labels)
+    # A folder's glob leaves out what is whole, too: it stands for many files only.
+    globs = [*map(exact_glob, labels)] if len(labels) <= _FEW else exact_globs(labels)
     if in_build:
         return f"manylinuxExclude = {nix_list(map(nix_string, globs), width=10_000)};"
     return " ".join(f"--exclude {shlex.quote(glob)}" for glob in globs)
