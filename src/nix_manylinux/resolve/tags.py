@@ -12,12 +12,8 @@ import os
 
 from nix_manylinux.base.errors import BadTree, IncompatibleWheel
 from nix_manylinux.base.values import replace
-from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.target.compat import check_compatible
 from nix_manylinux.target.interpreter import abis_of_suffix
-from nix_manylinux.tree.disk import Disk
-from nix_manylinux.tree.python import TAGGED_MODULE
-from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +61,10 @@ def tags_of_tree(tree: TreeFacts, target: Target) -> tuple[list[str], list[tuple
 
 def _modules(tree: TreeFacts, distribution: Distribution) -> list[str] | None:
     """Name the extension modules that RECORD lists; None where it can't be read."""
+    from nix_manylinux.resolve.leaves import is_module  # noqa: PLC0415 - as good as all tags fit
+    from nix_manylinux.tree.disk import Disk  # noqa: PLC0415
+    from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record  # noqa: PLC0415
+
     path = f"{tree.root}/{distribution.folder}/RECORD"
     try:
         with open(path, "rb") as file:
@@ -85,6 +85,8 @@ def _modules(tree: TreeFacts, distribution: Distribution) -> list[str] | None:
 
 def _is_for(name: str, target: Target) -> bool:
     """Whether an extension module names an ABI that the interpreter has."""
+    from nix_manylinux.tree.python import TAGGED_MODULE  # noqa: PLC0415 - as above
+
     interpreter = target.interpreter
     named = TAGGED_MODULE.fullmatch(name)
     if named is None or interpreter is None:
