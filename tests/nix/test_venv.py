@@ -101,6 +101,8 @@ UV_PIP = f"{UV} pip install --quiet probe"
         (f"{UV} sync --quiet", "nix-shell"),
         (f'rm -r "$VIRTUAL_ENV"; {UV} sync --quiet', "nix develop"),
     ],
+    # The record of ring two names the tests: no folder of the machine that it was made on.
+    ids=lambda value: value.replace(UV, "uv"),
 )
 def test_what_was_installed_is_imported(nix: Nix, folder: Path, install: str, way: str) -> None:
     """Whoever installs it: the next start of Python has it linked."""
