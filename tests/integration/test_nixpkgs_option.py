@@ -187,6 +187,25 @@ def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:
     assert snapshot(scene.home / "tree") == before
 
 
+def test_a_dry_run_of_several_wheels(scene: Scene) -> None:
+    """What would be built for one is there for the next, which wants more."""
+    paths = []
+    for name, needed in (("one", ["libX11.so.6"]), ("two", ["libX11.so.6", "libxcb.so.1"])):
+        user = scene.files.library(f"{name}.so", needed=needed).read_bytes()
+        made = MadeWheel(name=name, tag="py3-none-linux_x86_64", files={f"{name}/m.abi3.so": user})
+        paths.append(str(made.write(scene.home)))
+    option = ["--nixpkgs", str(scene.home / "nixpkgs"), "--output-dir", str(scene.home / "out")]
+    given = ["patch", *paths, *target_options(scene.store), *option, "--dry-run"]
+    done = command(*given, environment=environment())
+    assert done.status == 0, done.stderr
+    assert [
+        line.rpartition(": ")[2] for line in done.stderr.splitlines() if "would build" in line
+    ] == [
+        "libx11.out",
+        "libxcb.out",
+    ]
+
+
 def test_what_nixpkgs_lacks_and_what_is_insecure(scene: Scene) -> None:
     """The first is told, the second is never built unasked; what stays missing is refused."""
     default = scene.home / "nixpkgs/default.nix"

@@ -143,7 +143,7 @@ class Run:
                 self.console.warn(self.unbuilt[name])
             if dry_run:
                 had = (names for name, names in wanted.items() if name not in failed)
-                self.promised = tuple(name for names in had for name in names)
+                self.promised += tuple(name for names in had for name in names)
                 break
             plan = plan_with(self.libraries(folders))
             left = {problem.name for problem in (*plan.missing, *plan.waived)}
