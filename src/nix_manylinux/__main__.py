@@ -2,6 +2,6 @@
 
 import sys
 
-from nix_manylinux.cli.main import main
+from nix_manylinux.cli.main import run
 
-sys.exit(main())
+sys.exit(run())

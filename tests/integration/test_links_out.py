@@ -21,7 +21,7 @@ from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import row
 from tests.wheels.corpus import wheel
 
-from nix_manylinux.base.files import TEMPORARY_NAME
+from nix_manylinux.base.files import is_temporary
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
 
@@ -181,7 +181,7 @@ def test_a_run_that_was_killed_on_the_way(scene: Scene) -> None:
     left = {
         name: value[::3]  # kind and contents; a temporary name may be left until the next patch
         for name, value in snapshot(tree).items()
-        if not TEMPORARY_NAME.fullmatch(os.path.basename(name))
+        if not is_temporary(os.path.basename(name))
     }
     assert left == {name: value[::3] for name, value in before.items()}
 
@@ -229,7 +229,7 @@ def contents(root: Path) -> dict[str, tuple[object, ...]]:
     return {
         name: value[::3]
         for name, value in found
-        if not any(map(TEMPORARY_NAME.fullmatch, name.split("/")))
+        if not any(map(is_temporary, name.split("/")))
     }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: What a run that was killed may leave behind, and nothing else is called.
-TEMPORARY_NAME = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.tmp")
+_TEMPORARY_NAME = r"\.nix-manylinux-[0-9a-f]{16}\.tmp"
 
 #: In a tree's root while it is edited in place; see `nix_manylinux.write.undo_log`.
 UNDO_LOG = ".nix-manylinux-undo"
@@ -32,6 +32,11 @@ SMALLEST_ELF = 52
 
 #: The bits of a mode that say who may execute.
 EXECUTE = 0o111
+
+
+def is_temporary(name: str) -> bool:
+    """Whether ``name`` is one that `temporary_beside` gives."""
+    return name[:1] == "." and re.fullmatch(_TEMPORARY_NAME, name) is not None
 
 
 def temporary_beside(path: str) -> str:

@@ -123,10 +123,12 @@ class Value(metaclass=ValueClass):
                     put(self, value)
                 return
             given.update(self._named(args, given))
-        values = self._defaults | given
-        for name, factory in self._factories:
-            if name not in given:
-                values[name] = factory()
+        values = given
+        if len(given) < len(self._puts):
+            values = self._defaults | given
+            for name, factory in self._factories:
+                if name not in given:
+                    values[name] = factory()
         try:
             for name, put in self._puts:
                 put(self, values[name])

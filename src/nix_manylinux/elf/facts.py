@@ -75,7 +75,7 @@ _MACHINE_NAMES = {
 }
 
 
-class VersionNeed(Value):
+class VersionNeed(Value, kw_only=False):
     """One symbol version that a file wants from one library (a Vernaux entry).
 
     ``weak`` is VER_FLG_WEAK: the loader warns instead of refusing.

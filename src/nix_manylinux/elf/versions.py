@@ -7,6 +7,7 @@ nor vd_cnt says anything.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.values import Value
@@ -117,6 +118,10 @@ def read_versions(image: Image, strings: Callable[[], Strings]) -> Versions:
     return Versions(needs=tuple(needs), defines=tuple(defines), refused=refused)
 
 
+#: The files of a tree want the same few versions, again and again.
+_version_need = lru_cache(1 << 12)(VersionNeed)
+
+
 def _needs(image: Image, strings: Callable[[], Strings]) -> Iterator[VersionNeed]:
     first = True
     for (offset, fields), versions in verneed(image):
@@ -127,7 +132,7 @@ def _needs(image: Image, strings: Callable[[], Strings]) -> Iterator[VersionNeed
         library = get("vn_file", fields[2])
         for _, (_, flags, _, name, _) in versions:
             weak = bool(flags & elf.VER_FLG_WEAK)
-            yield VersionNeed(library=library, version=get("vna_name", name), weak=weak)
+            yield _version_need(library, get("vna_name", name), weak)
 
 
 def _definitions(image: Image, strings: Callable[[], Strings]) -> Iterator[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PLACES = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
 
 #: A store path: 32 characters of Nix's base 32, a dash and a name, below any store.
-_STORE_PATH = re.compile(r"/(?:[^/]+/)*?[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+._?=-]+")
+_STORE_PATH = r"/(?:[^/]+/)*?[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+._?=-]+"
 
 
 class NoNix(NixManylinuxError):
@@ -34,7 +34,7 @@ def plan_references(plan: Plan) -> tuple[str, ...]:
             continue
         facts = planned_facts(each.file.facts, each.edit)
         for text in (*facts.search_path, *facts.needed, facts.interpreter or ""):
-            match = _STORE_PATH.match(text)
+            match = re.match(_STORE_PATH, text)
             if match and not text.startswith(roots):
                 found.add(match.group())
     return tuple(sorted(found))

@@ -49,7 +49,7 @@ sys.stdout.buffer.write(b"".join(os.fsencode(text) + bytes(1) for text in said))
 """
 
 #: What an extension module's name ends in, and what its version and flags are.
-_SUFFIX = re.compile(r"\.(?P<implementation>cpython-|pypy)3(?P<minor>[0-9]+)(?P<flags>[a-z]*)[-.]")
+_SUFFIX = r"\.(?P<implementation>cpython-|pypy)3(?P<minor>[0-9]+)(?P<flags>[a-z]*)[-.]"
 
 #: The line by which a wrapper script hands over to the real program (nixpkgs' makeShellWrapper).
 _EXEC_LINE = r"""(?m)^\s*exec\s+(?:-a\s+\S+\s+)?(["']?)(?P<program>/[^"'\s]+)\1"""
@@ -152,7 +152,7 @@ def abis_of_suffix(suffix: str) -> tuple[str, ...]:
     (https://docs.python.org/3/whatsnew/3.8.html#debug-build-uses-the-same-abi-as-release-build).
     Empty where the suffix names no ABI.
     """
-    match = _SUFFIX.match(suffix)
+    match = re.match(_SUFFIX, suffix)
     if match and match["implementation"] == "cpython-":
         plain, flags = f"cp3{match['minor']}", match["flags"]
         abis = [plain + flags]
@@ -276,7 +276,7 @@ def _read_layout(path: str, program: str, facts: ElfFacts | None) -> _Answer:
         found = {
             match["minor"]: (match, name)
             for name in sorted(_module_names(os.path.join(prefix, "lib")), reverse=True)
-            if (match := _SUFFIX.search(name))
+            if (match := re.search(_SUFFIX, name))
         }
         if named:
             found = {named[1]: found[named[1]]} if named[1] in found else {}

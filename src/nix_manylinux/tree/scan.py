@@ -13,7 +13,7 @@ import re
 import stat
 
 from nix_manylinux.base.errors import BadElf, BadTree
-from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, TEMPORARY_NAME, UNDO_LOG
+from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, UNDO_LOG, is_temporary
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
@@ -45,7 +45,7 @@ _INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[tdmu]*(?:\.so[0-9.]*)
 #: there are a million ways.
 _MAX_FOLDED = 20_000
 
-_SITE_PACKAGES = re.compile(r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages")
+_SITE_PACKAGES = r"(?:.*/)?lib[^/]*/(?:python|pypy)[^/]*/site-packages"
 
 
 def scan_tree(
@@ -150,7 +150,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         folders = [("", "")]
         while folders:
             folder, top = folders.pop()
-            if _SITE_PACKAGES.fullmatch(folder):
+            if folder.endswith("/site-packages") and re.fullmatch(_SITE_PACKAGES, folder):
                 self.site_packages.add(folder)
             for entry in self._entries(folder, top):
                 name = entry.name
@@ -168,7 +168,7 @@ class _Walk(Value, frozen=False, kw_only=False):
 
     def _enter(self, path: str, entry: os.DirEntry[str], top: str) -> str | None:
         """Take note of what a name stands for; for a folder to walk, say what link it is below."""
-        if entry.name[0] == "." and TEMPORARY_NAME.fullmatch(entry.name):
+        if is_temporary(entry.name):
             # A link where RECORD is one, a folder where a link to a folder was unfolded.
             self.leftovers += [] if top else [path]
         elif entry.is_symlink():

@@ -19,7 +19,7 @@ MAX_WHEEL = 64 * 2**30
 
 #: A kilobyte could spell a thousand million of them; no wheel has a hundred.
 _MAX_TAGS = 10_000
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
+_REQUIREMENT = r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
 
 
 class Distribution(Value):
@@ -68,7 +68,7 @@ def normalise_name(name: str) -> str:
 
 def required_names(requirements: list[str] | tuple[()]) -> tuple[str, ...]:
     """Take the normalised names out of Requires-Dist values, each once, sorted."""
-    matches = (_REQUIREMENT.match(text) for text in requirements)
+    matches = (re.match(_REQUIREMENT, text) for text in requirements)
     return tuple(sorted({normalise_name(match[1]) for match in matches if match}))
 
 

@@ -12,7 +12,6 @@ readers against each other.
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import posixpath
@@ -169,11 +168,13 @@ def plain_path(path: str) -> str:
 
 def plain_size(text: str) -> str:
     """Spell a size as the format says: installers take "+4" and " 04" for 4 (int, parse)."""
-    found = _SIZE.fullmatch(text)
+    if text.isdigit() and text.isascii() and text[0] != "0":
+        return text  # as nearly all are
+    found = re.fullmatch(_SIZE, text)
     return found[1] if found else text
 
 
-_SIZE = re.compile(r"[ \t]*\+?0*([0-9]+)[ \t]*")
+_SIZE = r"[ \t]*\+?0*([0-9]+)[ \t]*"
 
 
 def plain_hash(text: str) -> str:
@@ -185,6 +186,8 @@ def plain_hash(text: str) -> str:
     """
     if len(text) == _USUAL and text.startswith("sha256=") and not set("+/=") & set(text[7:]):
         return text  # as nearly all are: torch has 12,000 of them
+    import base64  # noqa: PLC0415 - for odd ones
+
     algorithm, _, digest = text.partition("=")
     algorithm = algorithm.lower()
     if algorithm not in STRONG_HASHES:

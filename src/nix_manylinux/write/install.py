@@ -14,7 +14,7 @@ import re
 import shutil
 
 from nix_manylinux.base.errors import BadTree, WriteFailed
-from nix_manylinux.base.files import TEMPORARY_NAME, make_folder, write_file
+from nix_manylinux.base.files import is_temporary, make_folder, write_file
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.write.lock import locked_trees
 
@@ -86,7 +86,7 @@ def _clean(prefix: str) -> None:
     for name in os.listdir(prefix):
         if _STAGING.fullmatch(name):
             _delete_staging(os.path.join(prefix, name))
-        elif TEMPORARY_NAME.fullmatch(name):
+        elif is_temporary(name):
             os.unlink(os.path.join(prefix, name))
 
 

@@ -22,8 +22,8 @@ import zlib
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.files import (
-    TEMPORARY_NAME,
     UNDO_LOG,
+    is_temporary,
     writable_folder,
     write_all,
     write_all_at,
@@ -164,7 +164,7 @@ def _inside(root: str, name: str) -> str:
 def _restore_names(root: str, names: list[str], inode: tuple[int, int]) -> bool:
     """Give an inode its names back, from the temporary ones that still hold it."""
     pairs = list(zip(names[::2], names[1::2], strict=False))
-    if any(not TEMPORARY_NAME.fullmatch(os.path.basename(held)) for held, _ in pairs):
+    if any(not is_temporary(os.path.basename(held)) for held, _ in pairs):
         raise _no_log()
     done = False
     for held, name in pairs:

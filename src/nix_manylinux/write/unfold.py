@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 
-from nix_manylinux.base.files import TEMPORARY_NAME, temporary_beside, writable_folder
+from nix_manylinux.base.files import is_temporary, temporary_beside, writable_folder
 from nix_manylinux.tree.index import inside
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ class Unfolding:
         with os.scandir(source) as entries:
             for entry in entries:
                 name = os.path.join(folder, entry.name)
-                if TEMPORARY_NAME.fullmatch(entry.name):
+                if is_temporary(entry.name):
                     continue
                 if name in self._folders and entry.is_dir(follow_symlinks=False):
                     self._make(name)
