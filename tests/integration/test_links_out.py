@@ -227,9 +227,7 @@ def contents(root: Path) -> dict[str, tuple[object, ...]]:
     """Give kinds and contents of all names but temporary ones."""
     found = snapshot(root).items()
     return {
-        name: value[::3]
-        for name, value in found
-        if not any(map(is_temporary, name.split("/")))
+        name: value[::3] for name, value in found if not any(map(is_temporary, name.split("/")))
     }
 
 

@@ -14,7 +14,8 @@ def test_libraries() -> None:
     assert "libstdc++.so.6" not in libraries.glibc
     assert "libcuda.so.1" in libraries.driver
     assert not libraries.glibc & libraries.driver
-    assert libraries.driver_directory == "/run/opengl-driver/lib"
+    assert libraries.driver_directories["default"] == "/run/opengl-driver/lib"
+    assert libraries.driver_directories["i686"] == "/run/opengl-driver-32/lib"
     assert libraries.hwcaps["x86_64"][0] == "glibc-hwcaps/x86-64-v4"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.world import (
     AARCH64,
+    I686,
     LIBC,
     World,
     elf,
@@ -152,6 +153,23 @@ def test_rule_6_a_driver_library_is_no_error_and_comes_last() -> None:
     )
     assert outcomes(result, "x.so")["libcuda.so.1"] == "driver"
     assert path_of(result, "x.so") == (A, "/opt/more", "/run/opengl-driver/lib")
+
+
+@pytest.mark.parametrize("driver", ["/run/opengl-driver/lib", "/run/opengl-driver-32/lib", "/nv"])
+def test_rule_6_a_driver_directory_that_is_there_stays(driver: str) -> None:
+    """What addDriverRunpath has written is for dlopen: no DT_NEEDED speaks for it."""
+    world = World({f"{A}/libz.so.1": elf()})
+    file = elf("libz.so.1", runpath=f"{driver}:/opt/build:{A}")
+    result = plan({"x.so": file, "y.so": elf(runpath=driver)}, world, libs=(A,), driver_dir="/nv")
+    assert path_of(result, "x.so") == (A, driver)
+    assert path_of(result, "y.so") == (driver,)
+    assert not result.warnings
+
+
+def test_rule_6_on_i686_the_driver_has_a_place_of_its_own() -> None:
+    """NixOS keeps 32-bit drivers beside the others, as nixpkgs' addDriverRunpath has it."""
+    result = plan({"x.so": elf("libcuda.so.1", machine=I686)}, linker={"machine": I686})
+    assert path_of(result, "x.so") == ("/run/opengl-driver-32/lib",)
 
 
 def test_rule_7_any_other_wheel_only_after_the_libraries() -> None:
@@ -310,6 +328,17 @@ def test_dead_entries_go_and_origin_entries_stay_in_order() -> None:
         "q/liba.so": elf(),
     }
     assert path_of(plan(files), "p/x.so") == ("$ORIGIN/../q", "$ORIGIN")
+
+
+def test_a_dropped_directory_of_the_store_is_told() -> None:
+    """It may have been there for dlopen; one that what is needed moved from is no news."""
+    world = World({f"{A}/libz.so.1": elf(), f"{B}/libz.so.1": elf(), f"{C}/libfoo.so.1": elf()})
+    file = elf("libz.so.1", runpath=f"{B}:{C}:/nix/store/gone/lib:/usr/lib")
+    result = plan({"x.so": file, "y.so": file}, world, libs=(A,))
+    assert path_of(result, "x.so") == (A,)
+    (warning,) = result.warnings
+    assert warning.startswith(f"{C} is off the search path of x.so and 1 more: ")
+    assert "--runtime-libs" in warning
 
 
 def test_the_kind_of_tag_stays() -> None:

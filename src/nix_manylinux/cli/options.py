@@ -97,7 +97,8 @@ def rule_options(command: argparse.ArgumentParser) -> None:
     add(
         "--driver-dir",
         metavar="DIR",
-        help="where the driver's libraries are at run time (default: /run/opengl-driver/lib)",
+        help="where the driver's libraries are at run time (default: /run/opengl-driver/lib,"
+        " on i686 /run/opengl-driver-32/lib)",
     )
     add("--exclude", action="append", metavar="GLOB", help="files to leave alone (repeatable)")
     add(

@@ -25,15 +25,15 @@ class Libraries(Value):
 
     ``glibc``: what glibc itself installs; ``musl_reserved``: the prefixes that
     musl's loader answers with itself (ldso/dynlink.c, load_library);
-    ``driver``: what comes with the host's graphics driver, found in
-    ``driver_directory``; ``hwcaps``: folders that glibc's loader searches
-    before a directory itself, by architecture, in its order.
+    ``driver``: what comes with the host's graphics driver, which is found in
+    ``driver_directories``, by architecture or "default"; ``hwcaps``: folders that
+    glibc's loader searches before a directory itself, by architecture, in its order.
     """
 
     glibc: frozenset[str]
     musl_reserved: tuple[str, ...]
     driver: frozenset[str]
-    driver_directory: str
+    driver_directories: dict[str, str] = field(hash=False)
     hwcaps: dict[str, tuple[str, ...]] = field(hash=False)
 
 
@@ -71,7 +71,7 @@ def read_libraries() -> Libraries:
         glibc=frozenset(raw["glibc"]),
         musl_reserved=tuple(raw["musl_reserved"]),
         driver=frozenset(raw["driver"]),
-        driver_directory=raw["driver_directory"],
+        driver_directories=raw["driver_directories"],
         hwcaps={arch: tuple(names) for arch, names in raw["hwcaps"].items()},
     )
 

@@ -14,12 +14,13 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
+from nix_manylinux.resolve.inherit import inheriting
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
 from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable_providers
 from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
-from nix_manylinux.resolve.searchpath import Composer, SearchPath
+from nix_manylinux.resolve.searchpath import Composer, SearchPath, dropped_warning
 from nix_manylinux.resolve.simulation import Problems, Simulation
 from nix_manylinux.tree.index import TreeIndex
 from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, refuse_unwritable
@@ -97,12 +98,15 @@ class _Planner:
         self.target = target
         self.libraries = libraries = libraries.overlay()
         self.options = options
-        self.driver_dir = options.driver_dir or data.driver_directory
+        of_machine = data.driver_directories.get(target.machine.name)
+        self.driver_dir = options.driver_dir or of_machine or data.driver_directories["default"]
+        self.driver_dirs = {self.driver_dir, *data.driver_directories.values()}
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.index = TreeIndex(trees)
         self.order = {directory: i for i, directory in enumerate(libraries.directories)}
         self.problems = Problems()
         self.barred: list[str] = []
+        self.dropped: dict[str, list[str]] = {}
         self.warnings = [options.tell_damage(each) for tree in trees for each in tree.damaged]
         disk = libraries.disk
         for path, (_, file) in self.index.files.items():
@@ -136,7 +140,7 @@ class _Planner:
         drafts = [self._draft(*each) for each in with_progress(files, progress, "planning")]
         idle = idle_libraries(drafts, self.trees, self._passed_over) if self._passed_over else ()
         drafts = [self._leave(each) if each in idle else each for each in drafts]
-        inherited = self._inheriting(drafts)
+        inherited = inheriting(drafts, self.index)
         plans = tuple(self._finish(draft, inherited) for draft in drafts)
         self._hold_against_loader(plans, progress)
         if self.target.libc == "musl":
@@ -151,6 +155,7 @@ class _Planner:
                 *self._reasons,
                 *self.warnings,
                 *barred_warning(self.barred),
+                *dropped_warning(self.dropped),
                 *self.ignore.warnings(),
             ),
             unneeded=self.ignore.unneeded(self.options.idle_excludes(self.trees)),
@@ -288,6 +293,7 @@ class _Planner:
             return draft
         tree = self.trees[draft.tree]
         last = [*self.options.append_rpath]
+        last += [entry for entry in file.facts.search_path if entry in self.driver_dirs]
         if any(r.outcome is Outcome.DRIVER for r in draft.resolutions):
             last.append(self.driver_dir)
         composer = Composer(
@@ -299,6 +305,8 @@ class _Planner:
         path = composer.compose(
             file, draft.resolutions, self.runtime.directories(f"{tree.root}/{file.path}")
         )
+        for directory in path.dropped:
+            self.dropped.setdefault(directory, []).append(file.label)
         for name in path.unreachable:
             self.problems.add(
                 Outcome.INCOMPATIBLE, name, file.label, "no search path of this file can lead to it"
@@ -341,34 +349,6 @@ class _Planner:
             clear_executable_stack=clear,
         )
         return edit, notes
-
-    def _inheriting(self, drafts: Sequence[FilePlan]) -> frozenset[str]:
-        """Paths of the files whose search path is to be DT_RPATH.
-
-        The tag that a file has stays. One without any gets RUNPATH, unless a
-        file that leads to it along DT_NEEDED carries DT_RPATH: a RUNPATH
-        would cut that inheritance.
-        """
-        carriers: list[str] = []
-        below: dict[str, list[str]] = {}
-        for draft in drafts:
-            path = f"{self.trees[draft.tree].root}/{draft.file.path}"
-            if draft.file.facts.rpath is not None and draft.file.facts.runpath is None:
-                carriers.append(path)
-            for r in draft.resolutions:
-                if r.outcome is Outcome.TREE and r.path in self.index.files:
-                    position, provider = self.index.files[r.path]
-                    provided = f"{self.trees[position].root}/{provider.path}"
-                    below.setdefault(path, []).append(provided)
-        reached = set(carriers)
-        while carriers:
-            for other in below.get(carriers.pop(), ()):
-                if other not in reached:
-                    reached.add(other)
-                    carriers.append(other)
-        return frozenset(
-            path for path in reached if self.index.files[path][1].facts.runpath is None
-        )
 
     def _hold_against_loader(self, files: Sequence[FilePlan], progress: Progress | None) -> None:
         """Open every file in the simulation; what differs from the plan is a problem."""

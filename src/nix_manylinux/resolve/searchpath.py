@@ -16,6 +16,7 @@ from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.plan import Outcome
 from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
 from nix_manylinux.tree.index import inside
+from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class SearchPath(Value, kw_only=False):
     """What was composed for one file.
 
     ``pins`` are (needed name, what to write instead); ``unreachable`` are
-    needed names whose provider no path of this file can express.
+    needed names whose provider no path of this file can express. ``dropped`` are
+    entries into a store that is there, where nothing lies that the file needs.
     """
 
     entries: tuple[Entry, ...]
     pins: tuple[tuple[str, str], ...] = ()
     unreachable: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 class Composer:
@@ -88,7 +91,24 @@ class Composer:
             left = [r for r in found if r.name not in pinned]
             entries = self._ordered(self._with(file, kept, left, extra, resolutions), wanted)
         unreachable += [r.name for r in found if self._floating(file, r)]
-        return SearchPath(tuple(entries), tuple(pins), tuple(dict.fromkeys(unreachable)))
+        return SearchPath(
+            tuple(entries),
+            tuple(pins),
+            tuple(dict.fromkeys(unreachable)),
+            self._dropped(file, entries),
+        )
+
+    def _dropped(self, file: TreeFile, entries: list[Entry]) -> tuple[str, ...]:
+        """List directories of a store that went, and were there for nothing that is needed."""
+        left = {e.directory for e in entries}
+        gone = [os.path.normpath(each) for each in file.facts.search_path if in_store(each)]
+        return tuple(
+            each
+            for each in gone
+            if each not in left
+            and self.loader.files.is_directory(each)
+            and not any(self.loader.look(each, name) for name in file.facts.needed)
+        )
 
     def _by_path(self, file: TreeFile, r: Resolution) -> bool:
         """Whether the needed name is the path of its file already (a pin of an earlier run)."""
@@ -233,6 +253,17 @@ class Composer:
 
     def _same(self, one: str, other: str) -> bool:
         return self.loader.files.real(one) == self.loader.files.real(other)
+
+
+def dropped_warning(dropped: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say, a line for each directory, which ones files had and don't have any more, and why."""
+    return [
+        f"{directory} is off the search path of {labels[0]}"
+        + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
+        + ": nothing that is needed lies there; for what is loaded by name at run time there is"
+        " --runtime-libs (manylinuxRuntimeLibs in Nix)"
+        for directory, labels in dropped.items()
+    ]
 
 
 def relative(origin: str, directory: str) -> str:

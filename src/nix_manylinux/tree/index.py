@@ -35,6 +35,10 @@ class TreeIndex:
         for soname, place in by_soname:
             self._by_name.setdefault(soname, []).append(place)
 
+    def path_of(self, tree: int, file: TreeFile) -> str:
+        """Give the absolute path of a file of the tree at that position."""
+        return f"{self.trees[tree].root}/{file.path}"
+
     def owner(self, path: str, real: Callable[[str], str]) -> TreeFile | None:
         """Return the file of a tree that ``path`` leads to.
 
