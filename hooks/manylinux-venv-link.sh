@@ -70,13 +70,10 @@ for place in "$venv"/bin "$venv"/lib/python*/site-packages; do
   fi
 done
 # keep NAME PATH: no garbage collection takes the store path that PATH is in. Those
-# of libraries `patch` has made.
+# of libraries `patch` has made. A link that is there may have been copied, which Nix
+# knows nothing of.
 keep() {
-  local kept
-  kept=$(readlink -- "$venv/.nix-manylinux-roots/$1") || kept=
-  if [[ -z $kept || $2/ != "$kept"/* ]]; then
-    nix-store --realise "$2" --add-root "$venv/.nix-manylinux-roots/$1" >/dev/null 2>&1 || true
-  fi
+  nix-store --realise "$2" --add-root "$venv/.nix-manylinux-roots/$1" >/dev/null 2>&1 || true
 }
 keep link "$0"
 keep python "$(readlink -f -- "$venv/bin/python")"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 
+from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.resolve.plan import Options
-from nix_manylinux.tree.roots import find_pyvenv, in_store
+from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

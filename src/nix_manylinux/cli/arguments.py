@@ -29,8 +29,9 @@ PICTURES = ("dot", "mermaid", "svg", "html")
 DETAILS = ("auto", "files", "folders")
 
 _GC_ROOTS = (
-    "register every store path that is linked to, so that garbage collection spares it"
-    " (default: only --nixpkgs registers, in the tree, or in --output-dir)"
+    "register every store path that is linked to, and the interpreter's, so that garbage"
+    " collection spares it (default: .nix-manylinux-roots of the tree, or of --output-dir, where"
+    " --nixpkgs is given or has been)"
 )
 
 

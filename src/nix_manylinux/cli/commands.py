@@ -7,10 +7,11 @@ import sys
 from contextlib import suppress
 
 from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import count
+from nix_manylinux.cli.roots import keep, nix_store_command
 from nix_manylinux.cli.run import DONE, REFUSED, Run
-from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def carry_out(run: Run) -> int:
     if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
         return run.usage("an empty path names nothing; is a variable unset?")
     if given.gc_roots and not given.dry_run:
-        _nix_store(run)  # before anything is written
+        nix_store_command(run)  # before anything is written
     if given.command == "patch":
         return patch(run)
     if given.command == "install":
@@ -100,7 +101,7 @@ def install(run: Run) -> int:
         _tell(run, extra.prefix, report)
     names = ", ".join(f"{d.name} {d.version}" for d in report.plan.trees[0].distributions)
     run.console.say(f"  installed {names}")
-    _keep(run, report)
+    keep(run, report)
     return _done(run, report)
 
 
@@ -205,7 +206,7 @@ def _patch_trees(run: Run) -> int:
         venv = next(filter(find_pyvenv, paths))
         give_interpreter(os.path.abspath(venv), run.python)
         run.console.say(f"  {venv}/bin/python leads to {run.python}")
-    _keep(run, report)
+    keep(run, report)
     return _done(run, report)
 
 
@@ -230,7 +231,7 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str) -> int:
     _tell(run, os.path.basename(wheel), done.report)
     if not run.arguments.dry_run:
         run.console.say(f"  wrote {done.path}")
-    _keep(run, done.report)
+    keep(run, done.report)
     return _done(run, done.report, wheel={"path": done.path, "sha256": done.sha256})
 
 
@@ -262,41 +263,6 @@ def _tell(run: Run, name: str, report: Report) -> None:
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")
         run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
-
-
-def _keep(run: Run, report: Report) -> None:
-    """Hold what was linked to against garbage collection, or warn that nothing does."""
-    if run.arguments.dry_run:
-        return
-    from nix_manylinux.nix.references import register_gc_roots  # noqa: PLC0415
-
-    folder = run.arguments.gc_roots
-    if folder is None and getattr(run.arguments.extra, "nixpkgs", None):
-        # What Nix has built for us nobody else holds.
-        from nix_manylinux.base.files import GC_ROOTS  # noqa: PLC0415
-
-        folder = os.path.join(run.arguments.output_dir or run.arguments.paths[0], GC_ROOTS)
-    python = [os.path.dirname(os.path.dirname(run.python))] if run.python else []
-    references = sorted({*report.references, *python})
-    if folder and (references or run.arguments.gc_roots):
-        register_gc_roots(references, folder, _nix_store(run))
-        run.console.say(f"  {len(references)} roots in {folder}")
-        return
-    store = run.environment.get("NIX_STORE", "/nix/store")
-    unheld = not run.in_build() and any(r.startswith(f"{store}/") for r in report.references)
-    if unheld and not run.warned_of_garbage:
-        run.warned_of_garbage = True
-        run.console.warn(
-            "nothing keeps the linked store paths from being garbage collected; --gc-roots DIR does"
-        )
-
-
-def _nix_store(run: Run) -> str:
-    from nix_manylinux.nix.references import find_nix  # noqa: PLC0415 - seldom
-
-    option = "--gc-roots" if run.arguments.gc_roots else "--nixpkgs"
-    hint = f"leave {option} out"
-    return find_nix("nix-store", run.environment, option=option, hint=hint)
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.store import roots_folder, store_paths_on_the_way
 from nix_manylinux.elf.facts import planned_facts
+from nix_manylinux.tree.roots import pyvenv_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +28,12 @@ class NoNix(NixManylinuxError):
     """A command of Nix is wanted, and there is none."""
 
 
-def plan_references(plan: Plan) -> tuple[str, ...]:
-    """Every store path that a file of the plan will name, sorted."""
+def plan_references(plan: Plan, *, tree: int | None = None) -> tuple[str, ...]:
+    """Every store path that a file of the plan, or of one of its trees, will name; sorted."""
     found: set[str] = set()
     roots = tuple(tree.root for tree in plan.trees)
     for each in plan.files:
-        if each.skipped:
+        if each.skipped or tree not in {None, each.tree}:
             continue
         facts = planned_facts(each.file.facts, each.edit)
         for text in (*facts.search_path, *facts.needed, facts.interpreter or ""):
@@ -55,6 +58,31 @@ def find_nix(command: str, environment: Mapping[str, str], *, option: str, hint:
     return found
 
 
+def interpreter_references(python: str) -> set[str]:
+    """Give the store paths without which an interpreter doesn't start: a path, link by link.
+
+    Where it is a virtual environment's, those of the Python that this was made with, too.
+    """
+    found = store_paths_on_the_way(python)
+    home = pyvenv_settings(os.path.dirname(os.path.dirname(python))).get("home")
+    return found | store_paths_on_the_way(home) if home else found
+
+
+def registered_roots() -> dict[str, str]:
+    """Give the links that Nix knows as roots of its garbage collector, and where they lead.
+
+    A link that was copied or moved since is none, whatever it leads to.
+    """
+    folder = roots_folder()
+    found = {}
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            with suppress(OSError):  # gone, and Nix has not noticed yet
+                link = os.readlink(os.path.join(folder, name))
+                found[link] = os.readlink(link)
+    return found
+
+
 def register_gc_roots(references: Iterable[str], folder: str, tool: str) -> None:
     """Make each reference a root of Nix's garbage collector, by a link in ``folder``.
 
@@ -70,9 +98,10 @@ def register_gc_roots(references: Iterable[str], folder: str, tool: str) -> None
             where=folder,
             hint="give --gc-roots a folder that you may write to",
         ) from error
+    known = registered_roots()
     for reference in references:
         link = os.path.join(os.path.abspath(folder), os.path.basename(reference))
-        if os.path.islink(link) and os.readlink(link) == reference:
+        if known.get(link) == reference:
             continue  # an earlier run's
         done = subprocess.run(
             [tool, "--realise", reference, "--add-root", link],

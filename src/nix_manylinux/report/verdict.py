@@ -14,9 +14,9 @@ import posixpath
 import re
 from collections import Counter
 
+from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value
 from nix_manylinux.target.policy import parse_floor
-from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

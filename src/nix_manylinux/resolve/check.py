@@ -6,6 +6,7 @@ import os
 
 from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
+from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
@@ -16,7 +17,7 @@ from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.simulation import Problems
 from nix_manylinux.tree.index import TreeIndex, inside
-from nix_manylinux.tree.roots import find_pyvenv, nix_store
+from nix_manylinux.tree.roots import find_pyvenv
 from nix_manylinux.tree.scripts import is_strange_to_nix
 
 TYPE_CHECKING = False

@@ -10,13 +10,13 @@ import os
 from itertools import chain
 
 from nix_manylinux.base.errors import BadElf
+from nix_manylinux.base.store import in_store
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.faults import version_reason
 from nix_manylinux.resolve.plan import Outcome, Resolution
 from nix_manylinux.target.policy import version_number
 from nix_manylinux.tree.index import inside
-from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

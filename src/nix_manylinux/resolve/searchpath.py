@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 
+from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.plan import Outcome
 from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
 from nix_manylinux.tree.index import inside
-from nix_manylinux.tree.roots import in_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -65,19 +65,20 @@ def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
     ]
 
 
-def nix_store() -> str:
-    """Give the folder of Nix's store, of which NIX_STORE may say where it is."""
-    return os.environ.get("NIX_STORE", "/nix/store")
-
-
-def in_store(path: str) -> bool:
-    """Whether an absolute path lies in Nix's store, which never changes."""
-    return path.startswith(f"{nix_store()}/")
-
-
 def find_pyvenv(root: str) -> str | None:
     """Give the interpreter of a virtual environment, absolute; None where ``root`` is none."""
     if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):
         return None
     python = os.path.join(os.path.abspath(root), "bin", "python")
     return python if os.path.exists(python) else None
+
+
+def pyvenv_settings(root: str) -> dict[str, str]:
+    """Read the settings of a virtual environment, as Python's own site does; {} for none."""
+    path = os.path.join(root, "pyvenv.cfg")
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            lines = [line.partition("=") for line in stream.read(1 << 16).splitlines()]
+    except OSError:
+        return {}
+    return {key.strip().lower(): value.strip() for key, equals, value in lines if equals}

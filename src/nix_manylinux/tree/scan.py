@@ -15,13 +15,14 @@ import stat
 from nix_manylinux.base.errors import BadElf, BadTree
 from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, UNDO_LOG, is_temporary
 from nix_manylinux.base.progress import with_progress
+from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.format import ELF_MAGIC
 from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
-from nix_manylinux.tree.roots import nix_store, tree_root
+from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.scripts import FIRST_BYTES, interpreter_of
 from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
 
@@ -108,18 +109,14 @@ def scan_tree(
 
 def scan_to_write(roots: Sequence[str], progress: Progress | None = None) -> list[TreeFacts]:
     """Read trees that will be written: files of a Nix store, or of another of them, stay links."""
-    others = _others(roots)
+    others = (nix_store(), *roots)
     return [scan_tree(each, adopt_except=others, progress=progress) for each in roots]
 
 
 def scan_to_check(roots: Sequence[str]) -> list[TreeFacts]:
     """Read trees as they stand: those of others' files as well that a loader meets in them."""
-    others = _others(roots)
+    others = (nix_store(), *roots)
     return [scan_tree(each, through_links=True, adopt_except=others) for each in roots]
-
-
-def _others(roots: Sequence[str]) -> tuple[str, ...]:
-    return nix_store(), *roots
 
 
 class _Inode(Value, frozen=False, kw_only=False):

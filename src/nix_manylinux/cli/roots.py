@@ -1,0 +1,109 @@
+"""What was linked to in a Nix store: roots that keep it from garbage collection, or a warning."""
+
+from __future__ import annotations
+
+import os
+
+from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.files import GC_ROOTS
+from nix_manylinux.base.store import in_store
+from nix_manylinux.base.values import Value
+from nix_manylinux.base.words import count
+from nix_manylinux.nix.references import (
+    find_nix,
+    interpreter_references,
+    plan_references,
+    register_gc_roots,
+    registered_roots,
+)
+from nix_manylinux.tree.roots import find_pyvenv
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.cli.run import Run
+    from nix_manylinux.resolve.plan import Report
+
+
+class _Part(Value, kw_only=False):
+    """What one folder of roots is to hold: what files are linked to, and their interpreter."""
+
+    folder: str
+    linked: set[str]
+    interpreter: set[str]
+
+
+def keep(run: Run, report: Report) -> None:
+    """Register what was linked to, and the interpreter that it is for, as roots.
+
+    In the folder that was asked for, or that a tree has from an earlier run: what is linked
+    now belongs there, too. Else it is told once that nothing keeps it, if nothing does.
+    """
+    given = run.arguments
+    asked = bool(given.gc_roots or getattr(given.extra, "nixpkgs", None))
+    if given.dry_run or (run.in_build() and not asked):
+        return
+    left: list[_Part] = []
+    for part in _parts(run, report):
+        references = part.linked | part.interpreter
+        if not (references or given.gc_roots):
+            continue
+        if not asked and not os.path.isdir(part.folder):
+            left.append(part)
+            continue
+        try:
+            register_gc_roots(sorted(references), part.folder, nix_store_command(run))
+        except NixManylinuxError as error:
+            if asked:
+                raise
+            run.console.warn(f"the roots in {part.folder} are not renewed: {error.what}")
+            continue
+        run.console.say(f"  {count(len(references), 'root')} in {part.folder}")
+    _warn(run, left)
+
+
+def nix_store_command(run: Run) -> str:
+    """Find the command that makes roots; raises NoNix for the option that wants it."""
+    option = "--gc-roots" if run.arguments.gc_roots else "--nixpkgs"
+    return find_nix("nix-store", run.environment, option=option, hint=f"leave {option} out")
+
+
+def _parts(run: Run, report: Report) -> list[_Part]:
+    given, plan = run.arguments, report.plan
+    chosen = plan.target.interpreter.executable if plan.target.interpreter else ""
+    own = {path: python for path in given.paths if (python := find_pyvenv(path))}
+    also = interpreter_references(chosen) if chosen and chosen not in own.values() else set()
+    everything = {*report.references}
+    into = given.output_dir or getattr(given.extra, "prefix", None)
+    if into and not given.gc_roots:
+        return [_Part(os.path.join(into, GC_ROOTS), everything, also)]
+    pythons = {path: interpreter_references(python) | also for path, python in own.items()}
+    if given.gc_roots:
+        return [_Part(given.gc_roots, everything, also.union(*pythons.values()))]
+    places = {os.path.realpath(path): path for path in given.paths}
+    typed = [places[os.path.realpath(tree.root)] for tree in plan.trees]
+    return [
+        _Part(
+            os.path.join(path, GC_ROOTS),
+            {*plan_references(plan, tree=position)},
+            pythons.get(path, also),
+        )
+        for position, path in enumerate(typed)
+    ]
+
+
+def _warn(run: Run, parts: list[_Part]) -> None:
+    """Say of what is linked to in the store that it may go; an interpreter alone is no news."""
+    linked = [part for part in parts if any(map(in_store, part.linked))]
+    if not linked or run.warned_of_garbage:
+        return
+    held = {*registered_roots().values()}
+    loose = {each for part in linked for each in part.linked | part.interpreter} - held
+    loose = {*filter(in_store, loose)}
+    if not loose:
+        return
+    import shlex  # noqa: PLC0415 - start-up
+
+    run.warned_of_garbage = True
+    what = f"{count(len(loose), 'store path')} that {'is' if len(loose) == 1 else 'are'} linked to"
+    folder = shlex.quote(linked[0].folder)
+    run.console.warn(f"garbage collection may take {what}; --gc-roots {folder} prevents that")
