@@ -1,0 +1,52 @@
+"""docs/new-to-nix.md, from its first command to its last, as one who reads it types them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.nix.test_guides import WHEEL, place, wheels
+from tests.support.guides import commands, take
+
+if TYPE_CHECKING:
+    from tests.nix.test_guides import Place
+
+pytestmark = pytest.mark.nix
+__all__ = ["place", "wheels"]
+
+GUIDE = "docs/new-to-nix.md"
+take(GUIDE, *(command.text for command in commands(GUIDE)))
+PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, REINSTALL, FREE = (
+    command.text for command in commands(GUIDE)
+)
+
+
+def test_an_environment(place: Place) -> None:
+    """Made with Nix's Python, it works once it is patched; and again where that comes later."""
+    venv = place.folder / ".venv"
+    place.run(PYTHON, MAKE, INSTALL, PATCH)
+    place.imports(f"{venv}/bin/python", venv)
+    place.run(PYTHON, AGAIN, PATCH)
+    place.imports(f"{venv}/bin/python", venv)
+
+
+def test_back_again(place: Place) -> None:
+    """What is installed anew is as its wheel has it, and nothing of ours is left."""
+    venv = place.folder / ".venv"
+    place.run(PYTHON, MAKE, INSTALL)
+    before = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
+    place.run(PATCH)
+    assert any(path.read_bytes() != data for path, data in before.items())
+    place.run(REINSTALL, FREE)
+    after = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
+    assert {p for p, data in before.items() if after[p] != data} == set()
+    assert {path.name for path in after.keys() - before.keys()} <= {"REQUESTED"}
+
+
+def test_a_wheel_for_others(place: Place) -> None:
+    """It is installed by its path, and says what of the store it wants."""
+    venv = place.folder / ".venv"
+    place.run(PYTHON, MAKE, f"cp wheels/{WHEEL} .", LINK, INSTALL_LINKED)
+    place.imports(f"{venv}/bin/python", venv)
+    zlib = place.run("nix-build '<nixpkgs>' -A zlib --no-out-link").splitlines()[-1]
+    assert zlib in place.run(REALISE).splitlines()
