@@ -110,6 +110,7 @@ def test_wheels_have_their_roots_beside_them(scene: Scene) -> None:
     assert "garbage" not in done.stderr
     held = {"NIX_STORE": str(next(roots.iterdir()).resolve().parent)}
     folders = [f"--libs={root.resolve()}/lib" for root in roots.iterdir()]
+    shutil.rmtree(roots)
     done = command(*ask, *folders, environment=environment() | held)
     assert done.status == 0, done.stderr
     assert done.stderr.count("garbage collection may take") == 1
@@ -173,6 +174,23 @@ def test_a_python_that_starts_nothing(scene: Scene, foreign: Path) -> None:
     assert done.status == 1
     assert "was built for other systems" in done.stderr
     assert snapshot(foreign) == before
+
+
+def test_a_python_that_is_gone(scene: Scene, foreign: Path) -> None:
+    """--nixpkgs gives an environment another one of its version; a dry run says so."""
+    shutil.rmtree(scene.home / "uv")
+    minor = sys.version_info[1]
+    (foreign / "pyvenv.cfg").write_text(f"home = {scene.home}/uv/bin\nversion_info = 3.{minor}.1\n")
+    before = snapshot(foreign)
+    option = ["patch", str(foreign), "--nixpkgs", str(scene.home / "nixpkgs")]
+    done = command(*option, "--dry-run", environment=environment())
+    assert f"would build of {scene.home}/nixpkgs: python3{minor}.out" in done.stderr
+    assert snapshot(foreign) == before
+    done = command(*option, environment=environment())
+    assert done.status == 0, done.stderr
+    assert os.path.realpath(foreign / "bin/python") == os.path.realpath(scene.store.python)
+    done = command("check", str(foreign))
+    assert (done.status, "warning" in done.stderr) == (0, False), done.stderr
 
 
 def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.console import Console
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Options, Plan
-    from nix_manylinux.target.foreign import ForeignInterpreter
+    from nix_manylinux.target.environment import UnusableInterpreter
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
 
@@ -36,6 +36,7 @@ class Run:
         #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.
         self.python: str | None = None
         self.warned_of_garbage = False
+        self._warned: set[str] = set()
         #: Attributes that --nixpkgs was asked for and doesn't have, and what was said of it.
         self.unbuilt: dict[str, str] = {}
         #: What nixpkgs has, where nothing is to be built; see `libraries_of_nixpkgs`.
@@ -46,7 +47,7 @@ class Run:
 
         ``python`` is the interpreter where neither of the first two names one.
         """
-        from nix_manylinux.target.foreign import ForeignInterpreter  # noqa: PLC0415
+        from nix_manylinux.target.environment import UnusableInterpreter  # noqa: PLC0415
         from nix_manylinux.target.target import choose_target  # noqa: PLC0415
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
@@ -59,19 +60,47 @@ class Run:
                 dynamic_linker=given.dynamic_linker,
                 libc_directory=given.libc,
                 python=python,
-                virtual_environment=os.path.abspath(venvs[0]) if venvs else None,
+                virtual_environment=venvs[0] if venvs else None,
             )
 
         try:
+            if venvs and not self.python:
+                venvs = self._started(venvs)
             return choose(given.python or self.python or (None if venvs else python))
-        except ForeignInterpreter as error:
-            if given.python or not venvs:
+        except UnusableInterpreter as error:
+            own = venvs and os.path.abspath(error.environment) == os.path.abspath(venvs[0])
+            if given.python or not own:
                 raise
             self.python = self._python_of_nixpkgs(venvs[0], error)
             return choose(self.python)
 
-    def _python_of_nixpkgs(self, venv: str, error: ForeignInterpreter) -> str:
-        """Have Nix build a Python for a virtual environment whose own starts nothing here.
+    def _started(self, venvs: list[str]) -> list[str]:
+        """Give those of some virtual environments whose Python is there.
+
+        Raises LostInterpreter for the others, where no other target was named: then it is told.
+        """
+        from nix_manylinux.target.environment import LostInterpreter, lost_home, refuse_lost  # noqa: PLC0415
+
+        given, found = self.arguments.target, []
+        for venv in venvs:
+            try:
+                refuse_lost(venv)
+            except LostInterpreter as error:
+                if not (given.dynamic_linker or given.libc or given.python or self.in_build()):
+                    raise
+                self.warn_once(f"{error.where}: {error.what}")
+                continue
+            found.append(venv)
+            home = lost_home(venv)
+            if home and not self.in_build():
+                self.warn_once(
+                    f"{venv}/pyvenv.cfg names a Python in {home}, which is not there: its"
+                    " interpreter may not find the standard library"
+                )
+        return found
+
+    def _python_of_nixpkgs(self, venv: str, error: UnusableInterpreter) -> str:
+        """Have Nix build a Python for a virtual environment whose own is gone or starts nothing.
 
         Raises the error itself where that wasn't asked for, or can't be done.
         """
@@ -92,10 +121,12 @@ class Run:
             python = os.path.join(os.path.dirname(folder), "bin", name)
             if os.path.exists(python):
                 return python
+        self.console.warn(f"{nixpkgs} has no {error.attribute}.out, or can't build it")
         raise error
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:
-        """Find the target, for those who only look; None where nothing names one."""
+        """Find the target, for those who only look; None where nothing names one, or one lost."""
+        from nix_manylinux.target.environment import LostInterpreter  # noqa: PLC0415
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
         given = self.arguments.target
@@ -106,7 +137,11 @@ class Run:
             or self.environment.get("NIX_BINTOOLS")
             or any(os.path.isdir(tree) and find_pyvenv(tree) for tree in trees)
         )
-        return self.target(trees) if named else None
+        try:
+            return self.target(trees) if named else None
+        except LostInterpreter as error:
+            self.warn_once(f"{error.where}: {error.what}")
+            return None
 
     def libraries(self, more: Sequence[str] = ()) -> LibraryIndex:
         """Index the directories of ``--libs``, and ``more`` behind them."""
@@ -189,6 +224,12 @@ class Run:
                 hint="set it to what `date +%s` prints, or unset it to keep the wheel's own dates",
             )
         return int(text)
+
+    def warn_once(self, text: str) -> None:
+        """Tell one warning, unless it was told already."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.console.warn(text)
 
     def warn(self, plan: Plan, *, leaves_told: bool = False) -> None:
         """Tell the warnings of a plan, and of trees that hold nothing but unread wheels.

@@ -9,7 +9,7 @@ from contextlib import suppress
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import roots_folder, store_paths_on_the_way
 from nix_manylinux.elf.facts import planned_facts
-from nix_manylinux.tree.roots import pyvenv_settings
+from nix_manylinux.target.environment import pyvenv_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def interpreter_references(python: str) -> set[str]:
     """
     found = store_paths_on_the_way(python)
     home = pyvenv_settings(os.path.dirname(os.path.dirname(python))).get("home")
-    return found | store_paths_on_the_way(home) if home else found
+    found |= store_paths_on_the_way(home) if home else set()
+    return {path for path in found if os.path.exists(path)}
 
 
 def registered_roots() -> dict[str, str]:

@@ -13,6 +13,7 @@ from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.target.environment import refuse_lost
 from nix_manylinux.target.foreign import ForeignInterpreter, is_linker
 from nix_manylinux.target.interpreter import find_program, read_interpreter
 from nix_manylinux.target.libc import (
@@ -208,7 +209,10 @@ def choose_target(
     the linker is spelt out; else not at all.
     """
     if python is None and virtual_environment is not None:
-        python = os.path.join(virtual_environment, "bin", "python")
+        own = os.path.join(virtual_environment, "bin", "python")
+        if not (dynamic_linker or libc_directory):
+            refuse_lost(virtual_environment)
+        python = own if os.path.exists(own) else None
     found = read_interpreter(python, environment=environment) if python else None
     if dynamic_linker:
         target = from_dynamic_linker(dynamic_linker, libc_directory=libc_directory)

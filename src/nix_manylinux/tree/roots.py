@@ -66,19 +66,10 @@ def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 
 def find_pyvenv(root: str) -> str | None:
-    """Give the interpreter of a virtual environment, absolute; None where ``root`` is none."""
+    """Give the interpreter of a virtual environment, absolute; None where ``root`` is none.
+
+    It need not be there: an environment that has lost its Python is one all the same.
+    """
     if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):
         return None
-    python = os.path.join(os.path.abspath(root), "bin", "python")
-    return python if os.path.exists(python) else None
-
-
-def pyvenv_settings(root: str) -> dict[str, str]:
-    """Read the settings of a virtual environment, as Python's own site does; {} for none."""
-    path = os.path.join(root, "pyvenv.cfg")
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            lines = [line.partition("=") for line in stream.read(1 << 16).splitlines()]
-    except OSError:
-        return {}
-    return {key.strip().lower(): value.strip() for key, equals, value in lines if equals}
+    return os.path.join(os.path.abspath(root), "bin", "python")

@@ -1,0 +1,112 @@
+"""Virtual environments whose Python starts nothing here, and how they are given another one."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from nix_manylinux.base.errors import BadTarget
+from nix_manylinux.base.store import nix_store, store_path
+
+#: A version as interpreters and their folders have it in their names: "python3.11".
+_NAMED = r"python3\.([0-9]+)"
+
+
+class UnusableInterpreter(BadTarget):
+    """An interpreter that starts nothing here: another one has to take its place.
+
+    ``attribute`` is what nixpkgs calls a Python of its version ("python312"), empty where
+    that isn't known; ``environment`` the virtual environment that it is the Python of, or "".
+    """
+
+    attribute = ""
+    environment = ""
+
+
+class LostInterpreter(UnusableInterpreter):
+    """A virtual environment's interpreter that isn't there: removed, or of another machine."""
+
+    def __init__(self, environment: str) -> None:
+        self.environment = environment
+        self.attribute = attribute_of(environment)
+        python = os.path.join(environment, "bin", "python")
+        linked, end = os.path.islink(python), os.path.realpath(python)
+        hint = give_python(environment, self.attribute, by_patch=linked)
+        lost = store_path(end)
+        if linked and lost:
+            hint += f"\nor bring that one back, where a cache has it: nix-store --realise {lost}"
+        leads = f" leads to {end}, which" if linked else ""
+        super().__init__(f"bin/python{leads} is not there", where=environment, hint=hint)
+
+
+def refuse_lost(environment: str) -> None:
+    """Raise LostInterpreter for a virtual environment without a Python."""
+    if not os.path.exists(os.path.join(environment, "bin", "python")):
+        raise LostInterpreter(environment)
+
+
+def lost_home(environment: str) -> str:
+    """Give the folder of the Python that an environment was made with, if it isn't there; or ""."""
+    home = pyvenv_settings(environment).get("home", "")
+    return home if home and not os.path.isdir(home) else ""
+
+
+def pyvenv_settings(environment: str) -> dict[str, str]:
+    """Read the settings of a virtual environment, as Python's own site does; {} for none."""
+    path = os.path.join(environment, "pyvenv.cfg")
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            lines = [line.partition("=") for line in stream.read(1 << 16).splitlines()]
+    except OSError:
+        return {}
+    return {key.strip().lower(): value.strip() for key, equals, value in lines if equals}
+
+
+def attribute_of(environment: str) -> str:
+    """Name nixpkgs' Python of an environment's version, by its settings or its folders; or ""."""
+    settings = pyvenv_settings(environment)  # venv says version, uv and virtualenv the other
+    said = re.match(r"3\.([0-9]+)", settings.get("version_info") or settings.get("version", ""))
+    minor = said[1] if said else minor_version(os.path.join(environment, "bin", "python"))
+    return f"python3{minor}" if minor else ""
+
+
+def minor_version(program: str) -> str:
+    """Read 3.N from an interpreter's name, or from the one standard library beside it."""
+    named = re.search(_NAMED, os.path.basename(program))
+    if named:
+        return named[1]
+    library = os.path.join(os.path.dirname(os.path.dirname(program)), "lib")
+    try:
+        found = {m[1] for name in os.listdir(library) if (m := re.fullmatch(_NAMED, name))}
+    except OSError:
+        return ""
+    return found.pop() if len(found) == 1 else ""
+
+
+def python_of_nix(attribute: str) -> str:
+    """Give the words of a shell that build a Python of nixpkgs, and name it."""
+    return f"\"$(nix-build '<nixpkgs>' -A {attribute or 'python3'} --no-out-link)/bin/python3\""
+
+
+def made_again(environment: str, attribute: str) -> str:
+    """Give the command that makes an environment again; what is installed in it stays.
+
+    With a Python of Nix's, where there is a Nix store.
+    """
+    import shlex  # noqa: PLC0415 (start-up)
+
+    python = python_of_nix(attribute)
+    if attribute and not os.path.isdir(nix_store()):
+        python = attribute.replace("python3", "3.")
+    return f"uv venv --allow-existing --python {python} {shlex.quote(environment)}"
+
+
+def give_python(environment: str, attribute: str, *, by_patch: bool) -> str:
+    """Say how an environment is given a Python; ``by_patch`` is whether --nixpkgs can do it."""
+    command = made_again(environment, attribute)
+    if by_patch and attribute and "nix-build" in command:
+        return (
+            "give the environment a Python of Nix's, which patch --nixpkgs does, and so does\n"
+            f"  {command}"
+        )
+    return f"give the environment a Python of its version, then patch it:\n  {command}"

@@ -1,0 +1,86 @@
+"""Virtual environments that have lost their Python: said by name, with what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.installed import command
+from tests.support.trees import snapshot
+from tests.support.wheels import tiny_library
+
+from nix_manylinux.base.errors import BadTarget
+from nix_manylinux.target.target import choose_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINOR = sys.version_info[1]
+LOST = "/nix/store/00000000000000000000000000000000-python3-3.11.2"
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """Make an environment as Python itself does: one of three links leads out of it."""
+    folder = tmp_path / "an env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = folder / f"lib/python3.{MINOR}/site-packages"
+    (site / "a.so").write_bytes(tiny_library("a.so"))
+    return folder
+
+
+def lead_away(venv: Path, to: str) -> None:
+    """Lead the environment's interpreter to a place where there is none, as its maker links it."""
+    for name in ("python", "python3", f"python3.{MINOR}"):
+        link = venv / "bin" / name
+        if link.is_symlink() and link.readlink().is_absolute():
+            link.unlink()
+            link.symlink_to(to)
+
+
+@pytest.mark.parametrize("to", [f"{LOST}/bin/python3", "/no/such/python3", ""])
+@pytest.mark.parametrize("verb", ["check", "patch"])
+def test_lost_interpreters_are_named(venv: Path, verb: str, to: str) -> None:
+    """One line what, one what to do; nothing is changed, and nothing else guessed as the target."""
+    if to:
+        lead_away(venv, to)
+    else:
+        (venv / "bin/python").unlink()
+    before = snapshot(venv)
+    done = command(verb, str(venv), "--json", "-")
+    assert done.status == 1
+    first, *rest = done.stderr.splitlines()
+    leads = f" leads to {to}, which" if to else ""
+    assert first == f"error: {venv}: bin/python{leads} is not there"
+    assert "uv venv --allow-existing --python" in rest[1]
+    assert f"3{MINOR}" in rest[1] or f" 3.{MINOR} " in rest[1]
+    assert rest[1].endswith(f"'{venv}'")
+    assert (f"nix-store --realise {LOST}" in done.stderr) is to.startswith(LOST)
+    assert json.loads(done.stdout)["error"]["kind"] == "LostInterpreter"
+    assert snapshot(venv) == before
+    with pytest.raises(BadTarget, match="is not there"):
+        choose_target(environment={}, virtual_environment=str(venv))
+
+
+@pytest.mark.parametrize("verb", ["check", "patch", "inspect"])
+def test_who_names_a_target_is_told(venv: Path, verb: str) -> None:
+    """Then, and for who only looks, it is a warning, given once."""
+    lead_away(venv, "/no/such/python3")
+    target = [] if verb == "inspect" else ["--python", sys.executable]
+    done = command(verb, str(venv), *target)
+    assert done.status == 0, done.stderr
+    assert done.stderr.count(f"warning: {venv}: bin/python leads to /no/such/python3") == 1
+
+
+def test_a_home_that_is_gone(venv: Path) -> None:
+    """The interpreter starts, and looks for its standard library where there is none."""
+    settings = venv / "pyvenv.cfg"
+    settings.write_text("home = /no/such/bin\n")
+    done = command("check", str(venv))
+    assert f"{settings} names a Python in /no/such/bin, which is not there" in done.stderr
+    shutil.rmtree(venv / "bin")
+    assert "bin/python is not there" in command("check", str(venv)).stderr
