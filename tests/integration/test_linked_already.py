@@ -93,6 +93,35 @@ def test_what_is_gone_is_missing(scene: Scene) -> None:
     assert run(scene, "patch").status == 1
 
 
+@pytest.mark.parametrize("verb", ["patch", "check", "inspect"])
+def test_store_paths_of_another_machine(scene: Scene, verb: str) -> None:
+    """They are named, once for all files, with the command that fetches them, and in JSON."""
+    scene.put("pkg/copy.abi3.so", linked(scene))
+    gone = Path(scene.libraries[0]).parent
+    assert run(scene, verb, "--json", str(scene.home / "report")).status == 0
+    assert json.loads((scene.home / "report").read_text())["absent"] == []
+    shutil.move(gone, scene.home / "elsewhere")
+    done = run(scene, verb, "--json", str(scene.home / "report"))
+    said = (done.stdout + done.stderr).splitlines()
+    (at,) = (n for n, line in enumerate(said) if "store path that is not on this machine" in line)
+    assert f"nix-store --realise {gone}" in "".join(said[at : at + 3])
+    assert json.loads((scene.home / "report").read_text())["absent"] == [str(gone)]
+    # What fills the gap in another way is no news.
+    library = scene.files.library("libone.so.1", soname="libone.so.1")
+    again = run(scene, "patch", "--libs", scene.library("again", library))
+    assert "not on this machine" not in again.stdout + again.stderr
+
+
+def test_a_build_sees_only_its_inputs(scene: Scene) -> None:
+    """There a store path that isn't seen says nothing of the machine."""
+    shutil.move(Path(scene.libraries[0]).parent, scene.home / "elsewhere")
+    place = {"NIX_STORE": str(scene.home / "store"), "NIX_BUILD_TOP": str(scene.home)}
+    words = ["check", str(scene.home / "tree"), *target_options(scene.store)]
+    done = command(*words, environment={**os.environ, **place})
+    assert done.status == 1
+    assert "on this machine" not in done.stderr
+
+
 def test_pins_stay(scene: Scene) -> None:
     """A needed name that is a path in the store is one that an earlier patch has written."""
     pin = f"{scene.libraries[0]}/libone.so.1"

@@ -263,6 +263,7 @@ def _tell(run: Run, name: str, report: Report) -> None:
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")
         run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
+        run.tell_absent(report.plan)
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:

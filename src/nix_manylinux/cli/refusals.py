@@ -58,6 +58,7 @@ def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:
     """Tell all that is missing in a plan, and what to do about it."""
     adviser = run.adviser(plan)
     _tell(run, plan, adviser, "; nothing was changed")
+    run.tell_absent(plan)
     _advise(run, paths, plan, adviser)
 
 
@@ -82,6 +83,7 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
         width, everything = run.console.talk_width - 2, run.console.verbose
         rows = rows_text(after.mended, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in rows)
+    run.tell_absent(found)
     parts: list[tuple[Sequence[str], AfterPatch]] = [(run.arguments.paths, after)]
     if len(patched) > 1:
         parts = []

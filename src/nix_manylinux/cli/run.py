@@ -250,9 +250,18 @@ class Run:
 
         if not counted:
             self.console.warn(leaves_text(plan.waived))
+        if not plan.missing:
+            self.tell_absent(plan)
         if self.console.verbose:
             text = problems_text(plan.waived, everything=True)
             self.console.insist(f"  {line}" for line in text)
+
+    def tell_absent(self, plan: Plan) -> None:
+        """Name what files were linked to on another machine; a build sees its inputs alone."""
+        if not self.in_build():
+            from nix_manylinux.report.missing import absent_text  # noqa: PLC0415
+
+            self.console.insist(absent_text(plan, self.console.talk_width))
 
     def warn_of_nothing(self, plan: Plan) -> None:
         """Tell of trees in which there is nothing to look at, and of wheels in them."""

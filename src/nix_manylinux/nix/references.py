@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 
 from nix_manylinux.base.errors import NixManylinuxError
-from nix_manylinux.base.store import roots_folder, store_paths_on_the_way
+from nix_manylinux.base.store import roots_folder, store_path, store_paths_on_the_way
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.target.environment import pyvenv_settings
 
@@ -41,6 +41,19 @@ def plan_references(plan: Plan, *, tree: int | None = None) -> tuple[str, ...]:
             if match and not text.startswith(roots):
                 found.add(match.group())
     return tuple(sorted(found))
+
+
+def absent_references(plan: Plan) -> tuple[str, ...]:
+    """Store paths that are not here, and that files are linked to which lack something; sorted."""
+    problems = (*plan.missing, *plan.waived, *plan.incompatible)
+    lacking = {label for problem in problems for label in problem.wanted_by}
+    found = set()
+    for each in plan.files:
+        if each.file.label in lacking:
+            facts = each.file.facts
+            texts = (*facts.search_path, *facts.needed, facts.interpreter or "")
+            found |= {store_path(text) for text in texts}
+    return tuple(sorted(path for path in found - {""} if not os.path.lexists(path)))
 
 
 def find_nix(command: str, environment: Mapping[str, str], *, option: str, hint: str) -> str:

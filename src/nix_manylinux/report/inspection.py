@@ -8,7 +8,7 @@ from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.nix.advice import plan_block, runtime_block
 from nix_manylinux.nix.packages import explain
-from nix_manylinux.report.missing import headline, missing_text
+from nix_manylinux.report.missing import absent_text, headline, missing_text
 from nix_manylinux.report.summary import files_text, problems_text, summary
 from nix_manylinux.report.symbols import marks_text, symbols_text
 from nix_manylinux.report.verdict import leads_into_store
@@ -84,7 +84,7 @@ def inspection_text(
         text = missing_text(
             missing, adviser, everything=verbose, shorten=not verbose, width=width - 2
         )
-        lines += [f"  {line}" for line in text]
+        lines += [f"  {line}" for line in [*text, *absent_text(seen.plan, width - 2)]]
     unfit = seen.plan.incompatible
     if unfit or seen.misfits:
         lines += ["", paint("does not fit this target:", "red")]

@@ -10,6 +10,7 @@ from collections import Counter
 
 from nix_manylinux.base.words import WIDTH, count, listed, wrap
 from nix_manylinux.elf.facts import planned_facts
+from nix_manylinux.nix.references import absent_references
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -205,6 +206,7 @@ def report_json(
         ],
         "unedited": _left(report.unedited if report else ()),
         "references": list(report.references) if report else [],
+        "absent": list(absent_references(plan)) if plan else [],
         "record": {
             "stale": report.stale_rows if report else 0,
             "dropped": report.dropped_rows if report else 0,
