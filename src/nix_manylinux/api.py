@@ -23,6 +23,7 @@ from nix_manylinux.write.verify import verify_plan
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Literal
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.report.inspection import Inspection
@@ -130,21 +131,31 @@ def plan_paths(
     libraries: LibraryIndex,
     options: Options | None = None,
     to_look: bool = False,
+    to_patch: Literal["no", "dry run", "now"] = "no",
 ) -> Plan:
     """Plan trees, or one wheel, by their paths; nothing is written.
 
     What is missing is in the plan. ``to_look`` is for who won't patch the trees: files of
-    others that links lead to count as well. Without a target, see `inspect`. Raises what
-    reading raises.
+    others that links lead to count as well. ``to_patch`` is for who will: tags that a patch
+    would refuse are refused, and trees are recovered, unless in a "dry run", as it would.
+    Without a target, see `inspect`. Raises what reading raises.
     """
     options = options or Options()
     with ExitStack() as stack:
         if is_tree(paths[0]):
-            trees = (scan_to_check if to_look else scan_to_write)(outermost(paths))
+            roots = outermost(paths)
+            with locked_trees(roots) if to_patch == "now" else nullcontext():
+                trees = (scan_to_check if to_look else scan_to_write)(roots)
+            if to_patch != "no" and target is not None:
+                _check_tags(trees, target)
         else:
+            from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
             from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
 
-            trees = [unpack_for_reading(stack, os.fspath(paths[0]), options.max_size)[0]]
+            wheel = os.fspath(paths[0])
+            if to_patch != "no" and target is not None:
+                check_wheel_tags(wheel, target)
+            trees = [unpack_for_reading(stack, wheel, options.max_size)[0]]
         if target is None:
             from nix_manylinux.report.assumed import assumed_target  # noqa: PLC0415
 
@@ -234,12 +245,10 @@ def _companion(
     stack: ExitStack, path: str, beside: Plan, libraries: LibraryIndex, options: Options
 ) -> Companion:
     """Plan a wheel that lies beside trees which are planned, until ``stack`` is closed."""
-    from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415 - trees need none
-    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415 - trees need none
     from nix_manylinux.write.companion import companion  # noqa: PLC0415
 
-    tags = parse_wheel_name(path).tags
-    check_compatible(tags, beside.target, where=os.path.basename(path))
+    check_wheel_tags(path, beside.target)
     it = stack.enter_context(companion(path, beside, max_size=options.max_size))
     it.decide(libraries, options)
     return it
@@ -268,11 +277,10 @@ def check_tree(
         paths = _several(root)
         trees = scan_to_check(outermost([path for path in paths if is_tree(path)]))
         for wheel in (os.fspath(path) for path in paths if not is_tree(path)):
-            from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
+            from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
             from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
-            from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
 
-            check_compatible(parse_wheel_name(wheel).tags, target, where=os.path.basename(wheel))
+            check_wheel_tags(wheel, target)
             trees.append(unpack_for_reading(stack, wheel, options.max_size)[0])
         try:
             plan = check_trees(trees, target=target, libraries=libraries, options=options)
@@ -304,10 +312,10 @@ def patch_wheel(
     `BadWheel`; then there is no output. ``sha256`` is worth saying no to: the
     output is read once more for it. ``progress`` as for `patch_wheel_tree`.
     """
-    from nix_manylinux.target.compat import check_compatible  # noqa: PLC0415
+    from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
     from nix_manylinux.tree.python import python_source  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
-    from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.wheel.name import disagreement  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
     from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel  # noqa: PLC0415
 
@@ -315,8 +323,7 @@ def patch_wheel(
     path = os.fspath(wheel)
     if not os.path.exists(path):
         tree_root(path)
-    name = parse_wheel_name(path)
-    check_compatible(name.tags, target, where=os.path.basename(path))
+    name = check_wheel_tags(path, target)
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
         # The rule for optional files asks Python's.

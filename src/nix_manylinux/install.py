@@ -9,11 +9,10 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.parallel import processors
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
-from nix_manylinux.target.compat import check_compatible
+from nix_manylinux.resolve.tags import check_wheel_tags
 from nix_manylinux.target.interpreter import plain_environment, read_scheme
 from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.wheel.install import Installations
-from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.write.bytecode import compiler
 from nix_manylinux.write.install import staged
@@ -67,7 +66,7 @@ def install_wheel(
         opened = []
         for each in [wheel] if isinstance(wheel, (str, os.PathLike)) else wheel:
             path = os.fspath(each)
-            check_compatible(parse_wheel_name(path).tags, target, where=os.path.basename(path))
+            check_wheel_tags(path, target)
             opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))
         modules = any(m.name.endswith(".py") for it in opened for m in it.members)
         staging = stack.enter_context(staged(home))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,10 +15,11 @@ from tests.support.nix import environment
 from tests.support.scene import SITE, Scene, run_path
 from tests.support.store import host_store
 from tests.support.trees import snapshot
-from tests.support.wheels import MadeWheel
+from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
+from nix_manylinux.write.lock import locked_trees
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,7 +156,7 @@ def test_a_python_that_starts_nothing(scene: Scene, foreign: Path) -> None:
         assert snapshot(foreign) == before
     option = ["patch", str(foreign), "--nixpkgs", str(scene.home / "nixpkgs")]
     done = command(*option, "--dry-run", environment=environment())
-    assert "would build" in done.stderr
+    assert "would take of" in done.stderr
     assert snapshot(foreign) == before
     done = command(*option, environment=environment())
     assert done.status == 0, done.stderr
@@ -184,7 +186,7 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path) -> None:
     before = snapshot(foreign)
     option = ["patch", str(foreign), "--nixpkgs", str(scene.home / "nixpkgs")]
     done = command(*option, "--dry-run", environment=environment())
-    assert f"would build of {scene.home}/nixpkgs: python3{minor}.out" in done.stderr
+    assert f"would take of {scene.home}/nixpkgs: python3{minor}.out" in done.stderr
     assert snapshot(foreign) == before
     done = command(*option, environment=environment())
     assert done.status == 0, done.stderr
@@ -193,60 +195,222 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path) -> None:
     assert (done.status, "warning" in done.stderr) == (0, False), done.stderr
 
 
-def test_a_dry_run_says_what_it_would_build(scene: Scene) -> None:
-    """Nothing is built, and the tree is as it was."""
+def test_a_dry_run_says_what_it_would_build(scene: Scene, tmp_path: Path) -> None:
+    """Nothing is built; what would be linked to it is to be patched, in text and in JSON."""
     before = snapshot(scene.home / "tree")
-    done = command(*words(scene, "--dry-run"), environment=environment())
+    report = tmp_path / "report"
+    done = command(*words(scene, "--dry-run", "--json", str(report)), environment=environment())
     assert done.status == 0, done.stderr
-    assert "would build" in done.stderr
-    assert "libx11.out libxcb.out" in done.stderr
-    assert "1 more file would be linked to what was built" in done.stderr
-    assert "later: libX11" not in done.stderr
+    nixpkgs = scene.home / "nixpkgs"
+    assert f"  would take of {nixpkgs}: libx11.out libxcb.out\n" in done.stderr
+    assert "  Nix would build 2 packages\n" in done.stderr
+    assert "  1 ELF file: 1 to be patched\n  needs: 2 from library directories\n" in done.stderr
+    assert "later" not in done.stderr
+    (file,) = json.loads(report.read_text())["trees"][0]["files"]
+    assert file["edited"]
+    assert {(need["name"], need["outcome"], need["reason"]) for need in file["needs"]} == {
+        (name, "library", f"of {nixpkgs}, not built yet") for name in ("libX11.so.6", "libxcb.so.1")
+    }
+    assert snapshot(scene.home / "tree") == before
+    # With all of it in the store it is known what a patch would do, and whether it would.
+    assert command(*words(scene), environment=environment()).status == 0
+    done = command(*words(scene, "--dry-run"), environment=environment())
+    assert "Nix would" not in done.stderr
+    assert "  1 ELF file: 0 to be patched, 1 right as it is\n" in done.stderr
+
+
+def wheel(scene: Scene, name: str, *needed: str, tag: str = "py3-none-linux_x86_64") -> str:
+    """Write a wheel of one module that needs libraries."""
+    user = scene.files.library(f"{name}.so", needed=[*needed]).read_bytes()
+    made = MadeWheel(name=name, tag=tag, files={f"{name}/m.abi3.so": user})
+    return str(made.write(scene.home))
+
+
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_several_wheels_are_built_for_once(scene: Scene, dry_run: list[str]) -> None:
+    """What several want is taken once; each gets what it wants itself, as if alone."""
+    one = wheel(scene, "one", "libX11.so.6")
+    two = wheel(scene, "two", "libX11.so.6", "libxcb.so.1")
+    nixpkgs = ["--nixpkgs", str(scene.home / "nixpkgs")]
+
+    def patch(*wheels: str, out: str) -> str:
+        given = ["patch", *wheels, *target_options(scene.store), *nixpkgs, *dry_run]
+        done = command(*given, "-o", str(scene.home / out), environment=environment())
+        assert done.status == 0, done.stderr
+        return done.stderr
+
+    told = patch(one, two, out="both")
+    verb = "would take" if dry_run else "taking"
+    assert [line for line in told.splitlines() if " of /" in line] == [
+        f"  {verb} of {nixpkgs[1]}: libx11.out libxcb.out"
+    ]
+    assert told.count("1 to be patched" if dry_run else "1 patched") == 2
+    patch(one, out="alone")
+    if not dry_run:
+        name = os.path.basename(one)
+        both = (scene.home / "both" / name).read_bytes()
+        assert both == (scene.home / "alone" / name).read_bytes()
+
+
+def test_what_nixpkgs_lacks(scene: Scene) -> None:
+    """It is told by whoever asks for it, also in a dry run; what stays missing is refused."""
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS.replace("libxcb = package", "other = package"))
+    before = snapshot(scene.home / "tree")
+    for dry_run in ([], ["--dry-run"]):
+        done = command(*words(scene, *dry_run), environment=environment())
+        assert done.status == 1
+        assert f"warning: libxcb.out: {default.parent} has no libxcb.out\n" in done.stderr
+        assert "attribute 'libxcb'" not in done.stderr
+        # What was asked for in vain is not advised once more.
+        advice = done.stderr.partition("patch it with:\n")[2]
+        assert "libxcb.out" not in advice
+        assert f"--nixpkgs {scene.home}/nixpkgs" in advice
+        assert "/user.abi3.so:libxcb.so.1" in advice
+        assert "# To link all the rest and leave these: --missing warn" in done.stderr
     assert snapshot(scene.home / "tree") == before
 
 
-def test_a_dry_run_of_several_wheels(scene: Scene) -> None:
-    """What would be built for one is there for the next, which wants more."""
-    paths = []
-    for name, needed in (("one", ["libX11.so.6"]), ("two", ["libX11.so.6", "libxcb.so.1"])):
-        user = scene.files.library(f"{name}.so", needed=needed).read_bytes()
-        made = MadeWheel(name=name, tag="py3-none-linux_x86_64", files={f"{name}/m.abi3.so": user})
-        paths.append(str(made.write(scene.home)))
-    option = ["--nixpkgs", str(scene.home / "nixpkgs"), "--output-dir", str(scene.home / "out")]
-    given = ["patch", *paths, *target_options(scene.store), *option, "--dry-run"]
-    done = command(*given, environment=environment())
-    assert done.status == 0, done.stderr
-    assert [
-        line.rpartition(": ")[2] for line in done.stderr.splitlines() if "would build" in line
-    ] == [
-        "libx11.out",
-        "libxcb.out",
-    ]
-
-
-def test_what_nixpkgs_lacks_and_what_is_insecure(scene: Scene) -> None:
-    """The first is told, the second is never built unasked; what stays missing is refused."""
-    default = scene.home / "nixpkgs/default.nix"
-    default.write_text(NIXPKGS.replace("libxcb = package", "other = package"))
+def test_what_is_insecure_is_refused_before_a_build(scene: Scene) -> None:
+    """It is never built unasked; nothing else is built for what will be refused then."""
     scene.put("pkg/more.abi3.so", scene.files.library("more.so", needed=["libssl.so.1.1"]))
     before = snapshot(scene.home / "tree")
     done = command(*words(scene), environment=environment())
     assert done.status == 1
-    assert "has no libxcb.out, or can't build it" in done.stderr
-    assert "building of" in done.stderr
-    # What was asked for in vain is not advised once more.
-    advice = done.stderr.partition("patch it with:\n")[2]
-    assert "libxcb.out" not in advice
-    assert f"--nixpkgs {scene.home}/nixpkgs" in advice
-    assert "/user.abi3.so:libxcb.so.1" in advice
-    assert "openssl_1_1" not in done.stderr.partition("error:")[0]
-    assert "libssl.so.1.1" in done.stderr
-    assert "# To link all the rest and leave these: --missing warn" in done.stderr
-    # A dry run knows what there is to build.
-    dry = command(*words(scene, "--dry-run"), environment=environment())
-    assert dry.status == 1
-    assert "has no libxcb.out, or can't build it" in dry.stderr
+    assert "taking of" not in done.stderr
+    assert "error: 1 library missing, wanted by pkg/more.abi3.so; nothing was changed" in (
+        done.stderr
+    )
+    # The rest is still --nixpkgs' to give.
+    assert f"--nixpkgs {scene.home}/nixpkgs \\\n  $(nix-build" in done.stderr
+    assert "-A openssl_1_1" in done.stderr
+    assert "libx11" not in done.stderr
     assert snapshot(scene.home / "tree") == before
+    done = command(*words(scene, "--missing", "warn"), environment=environment())
+    assert done.status == 0, done.stderr
+    assert "libx11.out libxcb.out\n" in done.stderr
+
+
+def refusals(scene: Scene) -> dict[str, tuple[list[str], str]]:
+    """Give arguments that are refused whatever Nix would build, and what is said of them."""
+    home = scene.home
+    other = wheel(scene, "other", "libX11.so.6", tag="py3-none-musllinux_1_2_x86_64")
+    later = wheel(scene, "later", "libX11.so.6", tag="cp399-cp399-linux_x86_64")
+    right = wheel(scene, "right", "libX11.so.6")
+    tiny = tiny_library()
+    arm = tiny[:18] + (183).to_bytes(2, "little") + tiny[20:]
+    stray = MadeWheel(
+        name="stray",
+        tag="py3-none-linux_x86_64",
+        files={
+            "stray/m.abi3.so": scene.files.library("s.so", needed=["libX11.so.6"]).read_bytes(),
+            "stray/arm.so": arm,
+        },
+    ).write(home)
+    broken = home / "broken-1-py3-none-linux_x86_64.whl"
+    broken.write_bytes(b"PK no zip")
+    (home / "file").touch()
+    out = ["-o", str(home / "out")]
+    tree = str(home / "tree")
+    return {
+        "libc": ([other, *out], "for musl"),
+        "python": ([later, *out, "--python", sys.executable], "for Python 3.99"),
+        "machine": ([str(stray), *out], "it is for aarch64"),
+        "damaged": ([str(broken), *out], "broken-1-py3"),
+        "spelling": ([str(home / "no.whl"), *out], "no such file"),
+        "entry": ([right, *out, "--ignore-missing", "libtypo.so.1"], "libtypo.so.1"),
+        "folder": ([right, "-o", str(home / "file/out")], "is no folder"),
+        "wheel beside": ([tree, "--dist", other], "for musl"),
+        "nixpkgs": ([tree, "--nixpkgs", "nixpkgs"], "flake:nixpkgs"),
+    }
+
+
+CASES = ("libc", "python", "machine", "damaged", "spelling", "entry", "folder", "wheel beside")
+
+
+@pytest.mark.parametrize("case", [*CASES, "nixpkgs"])
+def test_refused_before_anything_is_built(scene: Scene, case: str) -> None:
+    """What no library mends is told at once, and Nix isn't asked."""
+    more, said = refusals(scene)[case]
+    (scene.home / "nixpkgs/default.nix").write_text('throw "asked"')
+    words_ = ["patch", "--nixpkgs", str(scene.home / "nixpkgs"), *target_options(scene.store)]
+    done = command(*words_, *more, environment=environment())
+    assert done.status in {1, 2}, done.stderr
+    assert said in done.stderr
+    assert "taking of" not in done.stderr
+    assert "asked" not in done.stderr
+
+
+def test_one_of_several_is_refused(scene: Scene) -> None:
+    """It costs no build, and the others are patched."""
+    one = wheel(scene, "one", "libX11.so.6")
+    other = wheel(scene, "other", "libxcb.so.1", tag="py3-none-musllinux_1_2_x86_64")
+    given = ["patch", other, one, "-o", str(scene.home / "out"), *target_options(scene.store)]
+    done = command(*given, "--nixpkgs", str(scene.home / "nixpkgs"), environment=environment())
+    assert done.status == 1
+    assert ": libx11.out\n" in done.stderr
+    assert {*os.listdir(scene.home / "out")} == {".nix-manylinux-roots", os.path.basename(one)}
+
+
+def test_a_locked_tree_is_refused_before_a_build(scene: Scene) -> None:
+    """Another patch of it is running: that is known at once."""
+    with locked_trees([str(scene.home / "tree")]):
+        done = command(*words(scene), environment=environment())
+    assert done.status == 1
+    assert "another patch of this tree is running" in done.stderr
+    assert "taking of" not in done.stderr
+
+
+def test_what_fails_to_build_is_tried_once(scene: Scene) -> None:
+    """The end of its log is shown, with -v all; what else was built is linked all the same."""
+    count = scene.home / "count"
+    fails = f"""libxcb = derivation {{
+      name = "fails-{os.getpid()}"; system = builtins.currentSystem; builder = "/bin/sh";
+      args = [ "-c" "echo once >> {count}; for i in 1 2 3; do echo said $i; done; exit 3" ];
+    }}; other = package"""
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS.replace("libxcb = package", fails))
+    done = command(*words(scene, "--missing", "warn"), environment=environment())
+    assert done.status == 0, done.stderr
+    assert count.read_text() == "once\n"
+    assert f"warning: libxcb.out: {default.parent} could not build it\n" in done.stderr
+    assert "  the end of what Nix said (-v for all):\n" in done.stderr
+    assert "    said 3\n" in done.stderr
+    assert "failed with exit code 3" in done.stderr
+    assert "1 patched" in done.stderr or "lacks libraries" in done.stderr
+    assert os.listdir(scene.home / "tree/.nix-manylinux-roots")[0].endswith("-libx11")
+
+
+def test_what_nix_says_is_shown_to_whoever_asks(scene: Scene) -> None:
+    """Only -v shows it; without, two lines say what is taken and what has to be done for it."""
+    done = command(*words(scene, "--dry-run", "-v"), environment=environment())
+    assert "    these 2 derivations will be built:\n" in done.stderr
+    done = command(*words(scene), environment=environment())
+    assert done.status == 0, done.stderr
+    assert "  Nix has to build 2 packages\n" in done.stderr
+    assert "building '" not in done.stderr
+    # All is there now: it is said what is linked, and nothing of building.
+    done = command(*words(scene), environment=environment())
+    assert "taking of" in done.stderr
+    assert "build" not in done.stderr
+
+
+def test_a_flake(scene: Scene) -> None:
+    """A flake reference is read by every Nix that knows flakes: 2.8, too."""
+    flake = scene.home / "flake"
+    shutil.copytree(scene.home / "nixpkgs", flake)
+    default = (flake / "default.nix").read_text()
+    (flake / "default.nix").write_text(default.replace("builtins.currentSystem", '"x86_64-linux"'))
+    (flake / "flake.nix").write_text(
+        "{ outputs = { self }: { legacyPackages.x86_64-linux = import ./default.nix; }; }"
+    )
+    given = ["patch", str(scene.home / "tree"), *target_options(scene.store)]
+    done = command(*given, "--nixpkgs", f"path:{flake}", environment=environment())
+    assert done.status == 0, done.stderr
+    assert f"taking of path:{flake}: libx11.out libxcb.out" in done.stderr
+    done = command(*given, "--nixpkgs", f"path:{flake}/not", environment=environment())
+    assert done.status == 1
+    assert f"error: path:{flake}/not: Nix can't read this flake: getting status of" in done.stderr
 
 
 def test_what_was_built_and_does_not_have_it(scene: Scene) -> None:

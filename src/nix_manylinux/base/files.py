@@ -142,6 +142,18 @@ def executable(mode: int) -> int:
     return mode | (mode & 0o444) >> 2
 
 
+def check_writable(path: str, option: str) -> None:
+    """Raise WriteFailed where ``option`` names a folder that can't be written to, or made."""
+    place = os.path.abspath(path)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    why = "" if os.path.isdir(place) else "is no folder"
+    if not why and not os.access(place, os.W_OK | os.X_OK):
+        why = "can't be written to"
+    if why:
+        raise WriteFailed(why, where=place, hint=f"give {option} a folder that you may write to")
+
+
 def make_folder(path: str, *, hint: str) -> None:
     """Make a folder and those above it, where they are not there; WriteFailed with ``hint``."""
     try:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import count
 from nix_manylinux.cli.roots import keep, nix_store_command
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
@@ -17,7 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nix_manylinux.cli.supply import Planning, Supply
     from nix_manylinux.resolve.plan import Plan, Report
+    from nix_manylinux.target.target import Target
 
 
 def carry_out(run: Run) -> int:
@@ -75,7 +76,8 @@ def patch(run: Run) -> int:
     if len(wheels) > 1 and run.arguments.json:
         return run.usage("--json reports on one wheel; patch them one by one")
     one = _patch_wheel if len(wheels) == 1 else _patch_one_of_them
-    return max([one(run, wheel, run.arguments.output_dir) for wheel in wheels])
+    supply = _supply(run, [[wheel] for wheel in wheels], run.target(()))
+    return max([one(run, wheel, run.arguments.output_dir, supply) for wheel in wheels])
 
 
 def install(run: Run) -> int:
@@ -163,13 +165,48 @@ def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
     return plans
 
 
-def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
+def _supply(run: Run, parts: Sequence[Sequence[str]], target: Target) -> Supply | None:
+    """Have --nixpkgs give what parts lack; None without it. Raises what no library mends."""
+    if getattr(run.arguments.extra, "nixpkgs", None) is None:
+        return None
+    from nix_manylinux.api import plan_paths  # noqa: PLC0415
+    from nix_manylinux.cli.supply import Supply  # noqa: PLC0415
+
+    _refuse_early(run, target)
+
+    def plans(paths: Sequence[str]) -> Planning:
+        return lambda libraries, options: plan_paths(
+            paths,
+            target=target,
+            libraries=libraries,
+            options=options,
+            to_patch="dry run" if run.arguments.dry_run else "now",
+        )
+
+    supply = Supply(run)
+    supply.gather({part[0]: (plans(part), run.options(part)) for part in parts})
+    return supply
+
+
+def _refuse_early(run: Run, target: Target) -> None:
+    """Raise what could only be said after a build, were it not asked before."""
+    from nix_manylinux.base.files import check_writable  # noqa: PLC0415
+    from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
+
+    run.epoch()
+    for wheel in run.arguments.extra.dist or ():
+        check_wheel_tags(wheel, target)
+    if run.arguments.output_dir is not None and not run.arguments.dry_run:
+        check_writable(run.arguments.output_dir, "--output-dir")
+
+
+def _patch_one_of_them(run: Run, wheel: str, output_dir: str, supply: Supply | None) -> int:
     """Patch a wheel of several; why it is refused stands under its name."""
     from nix_manylinux.base.errors import BadOption, NixManylinuxError  # noqa: PLC0415
     from nix_manylinux.cli.refusals import refused  # noqa: PLC0415
 
     try:
-        return _patch_wheel(run, wheel, output_dir)
+        return _patch_wheel(run, wheel, output_dir, supply)
     except BadOption:  # no other wheel would be better off
         raise
     except NixManylinuxError as error:
@@ -179,25 +216,25 @@ def _patch_one_of_them(run: Run, wheel: str, output_dir: str) -> int:
 
 
 def _patch_trees(run: Run) -> int:
-    from nix_manylinux.api import patch_wheel_tree, plan_paths  # noqa: PLC0415
+    from nix_manylinux.api import patch_wheel_tree  # noqa: PLC0415
 
     paths = run.arguments.paths
-    target, options = run.target(paths), run.options(paths)
-    libraries = run.libraries_of_nixpkgs(
-        lambda known: plan_paths(paths, target=target, libraries=known, options=options)
-    )
+    target = run.target(paths)
+    supply = _supply(run, [paths], target)
     report = patch_wheel_tree(
         paths,
         target=target,
-        libraries=libraries,
-        options=run.options(paths),
+        libraries=supply.libraries(paths[0]) if supply else run.libraries(),
+        options=supply.options(paths[0]) if supply else run.options(paths),
         dry_run=run.arguments.dry_run,
         wheels=run.arguments.extra.dist or (),
         source_date_epoch=run.epoch() if run.arguments.extra.dist else None,
         sync=not run.in_build(),  # what a build has left unfinished is no output of it
         progress=run.console.progress,
     )
-    _tell(run, " ".join(run.arguments.paths), report)
+    if supply:
+        report = replace(report, plan=supply.told(paths[0], report.plan))
+    _tell(run, " ".join(paths), report)
     run.warn_of_nothing(report.plan)
     if run.python is not None:
         from nix_manylinux.nix.venv import give_interpreter  # noqa: PLC0415
@@ -210,29 +247,28 @@ def _patch_trees(run: Run) -> int:
     return _done(run, report)
 
 
-def _patch_wheel(run: Run, wheel: str, output_dir: str) -> int:
-    from nix_manylinux.api import patch_wheel, plan_paths  # noqa: PLC0415
+def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -> int:
+    from nix_manylinux.api import patch_wheel  # noqa: PLC0415
 
-    target, options = run.target(()), run.options()
-    libraries = run.libraries_of_nixpkgs(
-        lambda known: plan_paths([wheel], target=target, libraries=known, options=options)
-    )
     done = patch_wheel(
         wheel,
         output_dir=output_dir,
-        target=target,
-        libraries=libraries,
-        options=run.options(),
+        target=run.target(()),
+        libraries=supply.libraries(wheel) if supply else run.libraries(),
+        options=supply.options(wheel) if supply else run.options(),
         source_date_epoch=run.epoch(),
         dry_run=run.arguments.dry_run,
         sha256=run.arguments.json is not None,  # nobody else hears of it
         progress=run.console.progress,
     )
-    _tell(run, os.path.basename(wheel), done.report)
+    report = done.report
+    if supply:
+        report = replace(report, plan=supply.told(wheel, report.plan))
+    _tell(run, os.path.basename(wheel), report)
     if not run.arguments.dry_run:
         run.console.say(f"  wrote {done.path}")
-    keep(run, done.report)
-    return _done(run, done.report, wheel={"path": done.path, "sha256": done.sha256})
+    keep(run, report)
+    return _done(run, report, wheel={"path": done.path, "sha256": done.sha256})
 
 
 def _tell(run: Run, name: str, report: Report) -> None:
@@ -240,16 +276,7 @@ def _tell(run: Run, name: str, report: Report) -> None:
 
     verb = "to be patched" if run.arguments.dry_run else "patched"
     run.console.say(run.console.paint(name, "bold"))
-    promised = tuple(f"later: {name} " for name in run.promised)
-    lines = summary(report.plan, verb=verb)
-    run.console.say_all(line for line in lines if not promised or not line.startswith(promised))
-    if run.promised:
-        waiting = [
-            each
-            for each in report.plan.files
-            if not each.changes and any(r.name in run.promised for r in each.resolutions)
-        ]
-        run.console.say(f"  {count(len(waiting), 'more file')} would be linked to what was built")
+    run.console.say_all(summary(report.plan, verb=verb))
     if run.console.verbose:
         run.console.say_all(files_text(report.plan, width=run.console.talk_width - 2))
         if report.stale_rows or report.dropped_rows:

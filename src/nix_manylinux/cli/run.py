@@ -8,7 +8,7 @@ from nix_manylinux.base.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nix_manylinux.cli.arguments import Arguments
     from nix_manylinux.cli.console import Console
@@ -39,8 +39,6 @@ class Run:
         self._warned: set[str] = set()
         #: Attributes that --nixpkgs was asked for and doesn't have, and what was said of it.
         self.unbuilt: dict[str, str] = {}
-        #: What nixpkgs has, where nothing is to be built; see `libraries_of_nixpkgs`.
-        self.promised: tuple[str, ...] = ()
 
     def target(self, trees: Sequence[str], *, python: str | None = None) -> Target:
         """Find what to link for: from options, a virtual environment, the environment.
@@ -109,14 +107,12 @@ class Run:
         if nixpkgs is None or not error.attribute or not linked:
             raise error
         if self.arguments.dry_run:
-            self.console.say(f"  would build of {nixpkgs}: {error.attribute}.out")
+            self.console.say(f"  would take of {nixpkgs}: {error.attribute}.out")
             raise error
-        from nix_manylinux.nix.build import build_libraries  # noqa: PLC0415
+        from nix_manylinux.cli.taking import Taking  # noqa: PLC0415
 
-        self.console.say(f"  building of {nixpkgs}: {error.attribute}.out")
-        wanted = [f"{error.attribute}.out"]
-        folders, _ = build_libraries(wanted, nixpkgs, environment=self.environment)
-        for folder in folders:
+        taking = Taking(nixpkgs, self.console, self.environment, dry_run=False)
+        for folder in taking.take([f"{error.attribute}.out"]).folders.values():
             name = error.attribute.replace("python3", "python3.")
             python = os.path.join(os.path.dirname(folder), "bin", name)
             if os.path.exists(python):
@@ -149,50 +145,11 @@ class Run:
 
         return LibraryIndex.from_directories([*self.arguments.libs, *more])
 
-    def libraries_of_nixpkgs(self, plan_with: Callable[[LibraryIndex], Plan]) -> LibraryIndex:
-        """Index the libraries, and those that Nix has built for what a plan without them lacks.
-
-        ``plan_with`` plans with an index, and writes nothing. It is asked again until
-        nothing new comes of it: a library that was found may need others. A dry run builds
-        nothing; what would have been built for is ``promised`` then.
-        """
-        nixpkgs = getattr(self.arguments.extra, "nixpkgs", None)
-        if nixpkgs is None:
-            return self.libraries()
-        from nix_manylinux.nix.build import build_libraries, wanted_attributes  # noqa: PLC0415
-        from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
-
-        table, tried, folders = load_table(), set[str](), list[str]()
-        plan = plan_with(self.libraries())
-        while wanted := wanted_attributes(plan, table, tried):
-            tried |= {*wanted}
-            dry_run = self.arguments.dry_run
-            verb = "would build" if dry_run else "building"
-            self.console.say(f"  {verb} of {nixpkgs}: {' '.join(wanted)}")
-            found, failed = build_libraries(
-                list(wanted), nixpkgs, environment=self.environment, dry_run=dry_run
-            )
-            folders += [folder for folder in found if folder not in folders]
-            for name in failed:
-                self.unbuilt[name] = f"{nixpkgs} has no {name}, or can't build it"
-                self.console.warn(self.unbuilt[name])
-            if dry_run:
-                had = (names for name, names in wanted.items() if name not in failed)
-                self.promised += tuple(name for names in had for name in names)
-                break
-            plan = plan_with(self.libraries(folders))
-            left = {problem.name for problem in (*plan.missing, *plan.waived)}
-            for name, sonames in wanted.items():
-                lacking = [each for each in sonames if each in left]
-                if lacking and name not in failed:
-                    self.unbuilt[name] = f"{nixpkgs} has {name}, but no {lacking[0]} in it"
-        return self.libraries(folders)
-
-    def options(self, trees: Sequence[str] = ()) -> Options:
+    def options(self, trees: Sequence[str] = (), promised: Sequence[str] = ()) -> Options:
         """Give the options, with paths that hold in any folder.
 
         In virtual environments among ``trees`` optional plugins may stay unloadable, where
-        nothing else was asked for.
+        nothing else was asked for. What is ``promised`` counts as had.
         """
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
@@ -202,7 +159,7 @@ class Run:
         return replace(
             options,
             python_libs=tuple(os.path.abspath(d) for d in options.python_libs),
-            provided_later=(*options.provided_later, *self.promised),
+            provided_later=(*options.provided_later, *promised),
         )
 
     def in_build(self) -> bool:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import deque
 
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.references import find_nix
+from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.resolve.plan import Problem
 from nix_manylinux.resolve.rules import KEPT
 
@@ -16,6 +21,55 @@ if TYPE_CHECKING:
 
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.resolve.plan import Plan
+
+#: So many of Nix's last lines are kept for when it fails.
+_LAST_LINES = 15
+#: What Nix says before it begins: "these 2 paths will be fetched (1.20 MiB download, …):".
+_WORK = re.compile(
+    r"th(?:is|ese (?P<number>[0-9]+)) (?P<what>derivation|path)s?"
+    r" will be (?P<how>built|fetched)(?: \((?P<size>[^),]+)[^)]*\))?:?"
+)
+_BEGUN = re.compile(r"(?:building|copying path) '")
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+#: How `nix-build` and a flake say that an attribute isn't there.
+_NO_SUCH = re.compile(r"error: .*(?:in selection path .* not found|does not provide attribute)")
+
+
+class CantAsk(NixManylinuxError):
+    """A nixpkgs that Nix can't read at all, so that no library of it is had."""
+
+
+class Work(Value):
+    """What Nix is about to do: how many it builds, how many it fetches, and how much that is."""
+
+    built: int = 0
+    fetched: int = 0
+    size: str = ""
+
+
+class Taken(Value):
+    """What came of some attributes.
+
+    ``folders`` are the ``lib`` folders of those that are there, in their order; ``failed`` says
+    of others why. ``last_words`` are the end of what Nix said where a build failed.
+    """
+
+    folders: dict[str, str] = field(hash=False)
+    failed: dict[str, str] = field(hash=False)
+    last_words: tuple[str, ...] = ()
+
+
+class Listener:
+    """Hears what Nix does, line by line; whoever wants to tell of it says how."""
+
+    def line(self, text: str) -> None:
+        """Hear one line of what Nix says."""
+
+    def work(self, work: Work) -> None:
+        """Hear what is to be built and fetched; not called for nothing."""
+
+    def progress(self, begun: int, total: int) -> None:
+        """Hear how many of the builds and downloads have begun."""
 
 
 def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[str, list[str]]:
@@ -42,75 +96,193 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
     return dict(sorted(wanted.items()))
 
 
-def build_libraries(
-    attributes: Sequence[str],
-    nixpkgs: str,
-    *,
-    environment: Mapping[str, str],
-    dry_run: bool = False,
-) -> tuple[list[str], list[str]]:
-    """Build or fetch attributes; gives their ``lib`` folders, and the attributes that failed.
+class Nixpkgs:
+    """A nixpkgs that Nix is asked for libraries of, by attribute, outputs included.
 
-    With ``dry_run`` they are only evaluated: there are no folders of what isn't there.
-
-    ``nixpkgs`` is ``<nixpkgs>``, a path, or a flake reference (with a colon or "#"). All are
-    asked for in one call; where that fails, one by one. Nix draws its progress on standard
-    error. Raises NoNix where there is none.
+    ``reference`` is ``<nixpkgs>``, a path, or a flake reference (with a colon or "#").
+    Raises BadOption for a path that isn't there, NoNix where there is no Nix, CantAsk where a
+    flake can't be read.
     """
-    flake = ":" in nixpkgs or "#" in nixpkgs
-    tool = find_nix(
-        "nix" if flake else "nix-build",
-        environment,
-        option="--nixpkgs",
-        hint="name directories of libraries with --libs",
-    )
-    more = ["--dry-run"] if dry_run else []
-    folders, failed = [], []
-    paths = _build(tool, attributes, nixpkgs, environment, more, quiet=len(attributes) > 1)
-    if paths is None:
-        paths = []
-        for attribute in attributes:
-            one = _build(tool, [attribute], nixpkgs, environment, more, quiet=False)
-            if one is None:
-                failed.append(attribute)
-            else:
-                paths += one
-    for path in paths:
-        folder = os.path.join(path, "lib")
-        if os.path.isdir(folder):
-            folders.append(folder)
-    return list(dict.fromkeys(folders)), failed
 
+    def __init__(
+        self, reference: str, environment: Mapping[str, str], listener: Listener | None = None
+    ) -> None:
+        self.reference = reference
+        self._environment = environment
+        self._listener = listener or Listener()
+        is_path = os.path.exists(reference)
+        is_flake = not is_path and (":" in reference or "#" in reference)
+        if not (is_path or is_flake or reference.startswith("<")):
+            raise BadOption(
+                f"there is no such file or directory: {reference}",
+                where="--nixpkgs",
+                hint=f"give a path, or a flake reference: flake:{reference}",
+            )
+        self._build = self._find("nix-build")
+        self._evaluate = self._find("nix-instantiate")
+        self._source = self._flake() if is_flake else (reference,)
 
-def _build(
-    tool: str,
-    attributes: Sequence[str],
-    nixpkgs: str,
-    environment: Mapping[str, str],
-    more: Sequence[str],
-    *,
-    quiet: bool,
-) -> list[str] | None:
-    """Run Nix once; the paths that it prints, or None where it fails."""
-    import subprocess  # noqa: PLC0415 (start-up)
+    def take(self, attributes: Sequence[str], *, dry_run: bool = False) -> Taken:
+        """Build or fetch attributes: all in one call, none of them twice.
 
-    if os.path.basename(tool) == "nix":
-        reference = nixpkgs.partition("#")[0]
-        command = [tool, "--extra-experimental-features", "nix-command flakes", "build"]
-        command += ["--no-link", "--print-out-paths"]
-        command += [f"{reference}#{name.replace('.out', '^out')}" for name in attributes]
-    else:
-        command = [tool, nixpkgs, "--no-out-link"]
+        With ``dry_run`` nothing is built or fetched; what would have to be has no folder.
+        """
+        failed: dict[str, str] = {}
+        asked = [*attributes]
+        call = self._call(asked, dry_run=dry_run)
+        if call.status and call.work == Work():
+            # It got no further than reading: then each says for itself whether it can be had.
+            for name in attributes:
+                _, why = self._place(name)
+                if why:
+                    failed[name] = why
+            asked = [name for name in attributes if name not in failed]
+            if asked and failed:
+                call = self._call(asked, dry_run=dry_run)
+        if dry_run and not call.status and call.work == Work():
+            call = self._call(asked)  # all is there: only the names of its folders are wanted
+        if not call.status and len(call.paths) == len(asked):
+            places = dict(zip(asked, call.paths, strict=True))
+        elif dry_run:
+            places = {}
+        else:
+            found = {name: self._place(name)[0] for name in asked}
+            places = {name: path for name, path in found.items() if os.path.exists(path)}
+            why = f"{self.reference} could not build it"
+            failed |= {name: why for name in asked if name not in places}
+        folders = {name: os.path.join(path, "lib") for name, path in places.items()}
+        return Taken(
+            folders={name: folder for name, folder in folders.items() if os.path.isdir(folder)},
+            failed=failed,
+            last_words=call.last_words if call.status and asked else (),
+        )
+
+    def _find(self, command: str) -> str:
+        hint = "name directories of libraries with --libs"
+        return find_nix(command, self._environment, option="--nixpkgs", hint=hint)
+
+    def _flake(self) -> tuple[str, ...]:
+        """Give an expression for a flake's packages, which is fetched, or copied, only once."""
+        import json  # noqa: PLC0415 (start-up)
+
+        command = [self._find("nix"), "--extra-experimental-features", "nix-command flakes"]
+        done = self._quietly([*command, "flake", "metadata", "--json"], self.reference)
+        try:
+            url = json.loads(done[1])["url"]
+        except (ValueError, LookupError, TypeError):
+            raise CantAsk(
+                f"Nix can't read this flake: {_reason(done[2])}",
+                where=self.reference,
+                hint="a flake reference is github:NixOS/nixpkgs/nixos-24.05, say, or path:FOLDER",
+            ) from None
+        packages = (
+            f"let flake = builtins.getFlake {nix_string(url)}; s = builtins.currentSystem;"
+            " in (flake.legacyPackages.${s} or { }) // (flake.packages.${s} or { })"
+        )
+        return ("--extra-experimental-features", "flakes", "-E", packages)
+
+    def _place(self, attribute: str) -> tuple[str, str]:
+        """Give the store path that an attribute is or would be, or why it has none."""
+        command = [self._evaluate, "--eval", *self._source, "-A"]
+        status, told, said = self._quietly(command, f"{attribute}.outPath")
+        if status == 0:
+            return told.strip().strip('"'), ""
+        if _NO_SUCH.search(said):
+            return "", f"{self.reference} has no {attribute}"
+        return "", f"{self.reference} has no {attribute} that can be built: {_reason(said)}"
+
+    def _quietly(self, command: Sequence[str], last: str) -> tuple[int, str, str]:
+        import subprocess  # noqa: PLC0415 (start-up)
+
+        done = subprocess.run(
+            [*command, last],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(self._environment),
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        for line in done.stderr.splitlines():
+            self._listener.line(line)
+        return done.returncode, done.stdout, _ESCAPES.sub("", done.stderr)
+
+    def _call(self, attributes: Sequence[str], *, dry_run: bool = False) -> _Call:
+        """Run nix-build once, and have its words heard while it runs."""
+        import subprocess  # noqa: PLC0415 (start-up)
+
+        command = [self._build, *self._source, "--no-out-link", "--keep-going"]
         command += [word for name in attributes for word in ("-A", name)]
-    command += more
-    # What Nix says is for whoever waits; a failure of all is reported for each.
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if quiet else None,
-        env=dict(environment),
-        text=True,
-        check=False,
-    )
-    return done.stdout.split() if done.returncode == 0 else None
+        command += ["--dry-run"] if dry_run else []
+        listening = _Listening(self._listener)
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(self._environment),
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stderr or ():
+                listening.hear(_ESCAPES.sub("", line.rstrip("\n")))
+            # They are few and short: the pipe held them.
+            paths = process.stdout.read().split() if process.stdout else []
+        listening.tell_work()
+        return _Call(
+            status=process.returncode,
+            paths=tuple(paths),
+            last_words=tuple(listening.last),
+            work=listening.work,
+        )
+
+
+class _Call(Value):
+    status: int
+    paths: tuple[str, ...]
+    last_words: tuple[str, ...]
+    work: Work
+
+
+class _Listening:
+    """Picks out of what one call of Nix says what it is going to do."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)
+        self.work = Work()
+        self._told = False
+        self._begun = 0
+
+    def hear(self, line: str) -> None:
+        self._listener.line(line)
+        work = _WORK.fullmatch(line.strip())
+        if work:
+            number = int(work["number"] or 1)
+            if work["how"] == "built":
+                self.work = replace(self.work, built=number)
+            else:
+                self.work = replace(self.work, fetched=number, size=work["size"] or "")
+            return
+        if line.startswith("  /nix/") or not line.strip():
+            return
+        self.last.append(line)
+        self.tell_work()
+        self._begun += _BEGUN.match(line) is not None
+        total = self.work.built + self.work.fetched
+        self._listener.progress(min(self._begun, total), total)
+
+    def tell_work(self) -> None:
+        """Tell what is to be done, once it is known to be all."""
+        if self.work != Work() and not self._told:
+            self._told = True
+            self._listener.work(self.work)
+
+
+def _reason(said: str) -> str:
+    """Give the sentence behind Nix's last "error:", in one line."""
+    lines = [line.strip() for line in said.splitlines()]
+    starts = [number for number, line in enumerate(lines) if line.startswith("error:")]
+    rest = lines[starts[-1] :] if starts else lines[-1:]
+    text = " ".join(line for line in rest if line).removeprefix("error:").strip()
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -94,7 +94,8 @@ class FilePlan(Value):
 
     ``skipped`` says why a file is left alone; then there is no edit.
     ``tree`` is the position of its tree in the plan. ``executable`` is whether
-    the file is given the right to be executed.
+    the file is given the right to be executed; ``promised`` whether it would be linked to
+    what isn't built yet, which only a dry run has.
     """
 
     tree: int
@@ -104,11 +105,12 @@ class FilePlan(Value):
     skipped: str = ""
     notes: tuple[str, ...] = ()
     executable: bool = False
+    promised: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether anything is to be done to the file."""
-        return self.executable or bool(self.edit)
+        return self.executable or self.promised or bool(self.edit)
 
 
 class Problem(Value):

@@ -1,4 +1,4 @@
-"""What WHEEL files say that installed wheels are for, against the target and what is installed.
+"""What wheels say that they are for, against the target; of installed ones what WHEEL files say.
 
 Installers go by the name of a wheel's file and never read the tags in WHEEL, which may be
 others (decord's py3-none wheels say cp36-cp36m). Where they don't fit the interpreter, the
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.metadata import Distribution
+    from nix_manylinux.wheel.name import WheelName
+
+
+def check_wheel_tags(wheel: str, target: Target) -> WheelName:
+    """Hold the tags in the name of a wheel's file against the target; gives what the name says.
+
+    Raises `BadWheel` where it is no wheel's name, and `IncompatibleWheel`.
+    """
+    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415 - trees need none
+
+    name = parse_wheel_name(wheel)
+    check_compatible(name.tags, target, where=os.path.basename(wheel))
+    return name
 
 
 def check_tags(tree: TreeFacts, distribution: Distribution, target: Target) -> str:

@@ -1,0 +1,154 @@
+"""What ``--nixpkgs`` gives: libraries that Nix builds or fetches, once for all of a command."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.values import replace
+from nix_manylinux.cli.taking import Taking
+from nix_manylinux.nix.build import wanted_attributes
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.resolve.plan import Outcome, refuse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from nix_manylinux.cli.run import Run
+    from nix_manylinux.resolve.plan import Options, Plan
+    from nix_manylinux.tree.libraries import LibraryIndex
+
+    #: Plans with libraries and options, and writes nothing.
+    Planning = Callable[[LibraryIndex, Options], Plan]
+
+
+class Supply:
+    """The libraries that are taken of a nixpkgs for all that one command patches.
+
+    What each of its parts (trees together, or a wheel) gets depends on what that part lacks,
+    and on nothing that is patched beside it.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._nixpkgs: str = run.arguments.extra.nixpkgs
+        self._taking = Taking(
+            self._nixpkgs, run.console, run.environment, dry_run=run.arguments.dry_run
+        )
+        self._table = load_table()
+        self._parts: dict[str, _Part] = {}
+        self._folders: dict[str, str] = {}
+
+    def gather(self, plans: Mapping[str, tuple[Planning, Options]]) -> None:
+        """Take what the parts lack, planned as they are: what is wanted by several, once.
+
+        It is planned again until nothing new comes of it: a library that was found may need
+        others. A part that would be refused with all that can be taken wants nothing; it is
+        raised if it is the only one, else by `libraries`.
+        """
+        self._parts = {name: _Part(*plan) for name, plan in plans.items()}
+        for part in self._parts.values():
+            self._plan(part)
+        while wanted := {name for part in self._parts.values() for name in part.wanted}:
+            new = sorted(wanted - self._folders.keys() - self._run.unbuilt.keys())
+            if new:
+                taken = self._taking.take(new)
+                self._folders |= taken.folders
+                self._run.unbuilt |= taken.failed
+            for part in self._parts.values():
+                if part.wanted:
+                    self._give(part)
+
+    def libraries(self, name: str) -> LibraryIndex:
+        """Index the libraries that a part is linked to; raises what it is refused for."""
+        part = self._parts[name]
+        if part.error is not None:
+            raise part.error
+        return self._run.libraries(part.folders)
+
+    def options(self, name: str) -> Options:
+        """Give a part's options, by which in a dry run what isn't built yet counts as had."""
+        return self._parts[name].promising()
+
+    def told(self, name: str, plan: Plan) -> Plan:
+        """Tell a part's plan as it would be with what isn't built yet."""
+        promised = self._parts[name].promised
+        if not promised:
+            return plan
+        files = []
+        for each in plan.files:
+            resolutions = tuple(
+                replace(r, outcome=Outcome.LIBRARY, reason=f"of {self._nixpkgs}, not built yet")
+                if r.outcome is Outcome.LATER and r.name in promised
+                else r
+                for r in each.resolutions
+            )
+            waits = resolutions != each.resolutions
+            files.append(replace(each, resolutions=resolutions, promised=waits))
+        return replace(plan, files=tuple(files))
+
+    def _plan(self, part: _Part) -> None:
+        """Plan a part with what it has, and find what it still wants."""
+        first = not part.tried
+        part.wanted = {}
+        try:
+            part.plan = part.planning(self._run.libraries(part.folders), part.promising())
+            wanted = wanted_attributes(part.plan, self._table, part.tried)
+            if first:
+                _refuse_early(part, wanted, self._run.libraries())
+        except NixManylinuxError as error:
+            # No other part would be better off with an option that can't be meant.
+            if len(self._parts) == 1 or isinstance(error, BadOption):
+                raise
+            part.error = error
+        else:
+            part.wanted = wanted
+
+    def _give(self, part: _Part) -> None:
+        """Give a part what was taken for it, and plan it anew."""
+        wanted = part.wanted
+        part.tried |= wanted.keys()
+        for name, sonames in wanted.items():
+            folder = self._folders.get(name)
+            if folder is not None:
+                part.folders += [] if folder in part.folders else [folder]
+            elif self._run.arguments.dry_run and name not in self._run.unbuilt:
+                part.promised += sonames
+        self._plan(part)
+        plan = part.plan
+        left = {problem.name for problem in (*plan.missing, *plan.waived)} if plan else set()
+        for name, sonames in wanted.items():
+            lacking = [each for each in sonames if each in left]
+            if lacking and name not in self._run.unbuilt:
+                self._run.unbuilt[name] = f"{self._nixpkgs} has {name}, but no {lacking[0]} in it"
+
+
+class _Part:
+    """What is planned together, and what was taken for it."""
+
+    def __init__(self, planning: Planning, options: Options) -> None:
+        self.planning = planning
+        self._options = options
+        self.plan: Plan | None = None
+        self.error: NixManylinuxError | None = None
+        self.wanted: dict[str, list[str]] = {}
+        self.tried: set[str] = set()
+        self.folders: list[str] = []
+        #: Names that what isn't built yet has, in a dry run.
+        self.promised: list[str] = []
+
+    def promising(self, more: Sequence[str] = ()) -> Options:
+        later = (*self._options.provided_later, *self.promised, *more)
+        return replace(self._options, provided_later=later)
+
+
+def _refuse_early(part: _Part, wanted: Mapping[str, list[str]], libraries: LibraryIndex) -> None:
+    """Raise what a part would be refused for with all that it wants, before any of it is built."""
+    names = [name for sonames in wanted.values() for name in sonames]
+    plan, options = part.plan, part.promising(names)
+    if plan is None:
+        return
+    lacking = [each for each in plan.missing if not {*each.names} & {*names}]
+    if plan.incompatible or (lacking and options.missing != "warn"):
+        refuse(part.planning(libraries, options) if names else plan, options)
+    elif plan.unneeded or options.forbid_rpath:
+        refuse(replace(plan, missing=()), options)

@@ -1,0 +1,68 @@
+"""Attributes that Nix is asked for, and what is told meanwhile."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.words import count
+from nix_manylinux.nix.build import Listener, Nixpkgs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nix_manylinux.cli.console import Console
+    from nix_manylinux.nix.build import Taken, Work
+
+
+class Taking:
+    """Asks one nixpkgs, by its reference, for attributes; a dry run takes only what is there."""
+
+    def __init__(
+        self, nixpkgs: str, console: Console, environment: Mapping[str, str], *, dry_run: bool
+    ) -> None:
+        self._reference = nixpkgs
+        self._console = console
+        self._environment = environment
+        self._dry_run = dry_run
+        self._nixpkgs: Nixpkgs | None = None
+
+    def take(self, attributes: Sequence[str]) -> Taken:
+        """Have Nix build or fetch attributes, and say so. Raises what `Nixpkgs` raises."""
+        console = self._console
+        if self._nixpkgs is None:
+            told = _Told(console, dry_run=self._dry_run)
+            self._nixpkgs = Nixpkgs(self._reference, self._environment, told)
+        verb = "would take" if self._dry_run else "taking"
+        console.say(f"  {verb} of {self._reference}: {' '.join(attributes)}")
+        taken = self._nixpkgs.take(attributes, dry_run=self._dry_run)
+        console.clear()
+        for name, why in taken.failed.items():
+            console.warn(f"{name}: {why}")
+        if taken.last_words and not console.verbose:
+            console.insist(["  the end of what Nix said (-v for all):"])
+            console.insist(f"    {line}" for line in taken.last_words)
+        return taken
+
+
+class _Told(Listener):
+    """Tells on the console what Nix does."""
+
+    def __init__(self, console: Console, *, dry_run: bool) -> None:
+        self._console = console
+        self._dry_run = dry_run
+
+    def line(self, text: str) -> None:
+        if self._console.verbose:
+            self._console.say_all([text], indent="    ")
+
+    def work(self, work: Work) -> None:
+        parts = []
+        if work.built:
+            parts.append(f"build {count(work.built, 'package')}")
+        if work.fetched:
+            size = f" ({work.size})" if work.size else ""
+            parts.append(f"fetch {count(work.fetched, 'path')}{size}")
+        what = " and ".join(parts)
+        self._console.say(f"  Nix {'would' if self._dry_run else 'has to'} {what}")
+
+    def progress(self, begun: int, total: int) -> None:
+        self._console.progress("building or fetching", begun, total)
