@@ -121,6 +121,19 @@ def test_files_of_a_store_are_not_patched(
     assert "patch it with" in capsys.readouterr().err
 
 
+def test_an_output_without_files_of_ours_is_no_mistake(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person is asked whether it is the place; a build's own output is."""
+    assert main(["patch", str(put(tmp_path / "out", {"a.txt": b"a"}))]) == 0
+    assert "no ELF file and no package; is it the place?" in capsys.readouterr().err
+    monkeypatch.setenv("NIX_BUILD_TOP", str(tmp_path))
+    monkeypatch.delenv("IN_NIX_SHELL", raising=False)
+    assert main(["patch", str(tmp_path / "out")]) == 0
+    err = capsys.readouterr().err
+    assert "no ELF file and no package; nothing is to be linked" in err
+
+
 def linked_tree(tmp_path: Path) -> Path:
     """Make a virtual environment of which one file is linked into a store, and another is not."""
     files = {"package/lib/libright.so.1": tiny_library("libright.so.1")}

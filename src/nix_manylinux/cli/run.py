@@ -232,7 +232,8 @@ class Run:
             elif os.path.isdir(tree.root) and not any(
                 each.distributions or each.passed_by for each in plan.trees
             ):
-                self.console.warn(f"{tree.root} holds no ELF file and no package; is it the place?")
+                what = "nothing is to be linked" if self.in_build() else "is it the place?"
+                self.console.warn(f"{tree.root} holds no ELF file and no package; {what}")
 
     def adviser(self, plan: Plan) -> Adviser:
         """Make an adviser on what a plan lacks; other wheels that are given are at hand."""
