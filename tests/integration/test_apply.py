@@ -16,11 +16,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.signals import signals_as_exceptions
 from tests.support.trees import Appender, plan_all, snapshot
 from tests.support.wheels import row, tiny_library
 
 from nix_manylinux.base.errors import BadTree, EditFailed
-from nix_manylinux.base.signals import signals_as_exceptions
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
 

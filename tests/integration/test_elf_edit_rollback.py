@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.elf import ElfBuilder
+from tests.support.signals import signals_as_exceptions
 
 from nix_manylinux.base.errors import EditFailed
-from nix_manylinux.base.signals import signals_as_exceptions
 from nix_manylinux.elf.edit.edit import Edited, edit_file
 from nix_manylinux.elf.facts import ElfEdit
 

@@ -65,7 +65,7 @@ def segments(path: Path) -> list[elf.Segment]:
     return structures.segments(data[header.phoff : header.phoff + header.phnum * header.phentsize])
 
 
-def no_plans(survey: Survey) -> list[layout.Plan]:
+def no_plans(survey: Survey) -> list[layout.EditPlan]:
     """Pretend that nothing fits a file."""
     assert survey.pieces
     return []
@@ -90,9 +90,9 @@ def test_layouts_are_tried_the_cheapest_first(
     case: Case, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of every linker's files, for an edit that fits, and for some that need more room."""
-    found: list[list[layout.Plan]] = []
+    found: list[list[layout.EditPlan]] = []
 
-    def all_plans(survey: Survey) -> list[layout.Plan]:
+    def all_plans(survey: Survey) -> list[layout.EditPlan]:
         found.append(list(layout.plans(survey)))
         return found[-1]
 

@@ -8,10 +8,11 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.records import update_record
+from tests.support.signals import signals_as_exceptions
 from tests.support.wheels import MadeWheel, row, tiny_library
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.signals import signals_as_exceptions
 from nix_manylinux.wheel import open as wheel_module
 from nix_manylinux.wheel.archive import write as archive_fill
 from nix_manylinux.wheel.archive.format import bad
@@ -143,7 +144,7 @@ def test_a_huge_file_of_a_tree_is_left(
 
     monkeypatch.setattr(record_update, "hash_descriptor", hash_descriptor)
     with signals_as_exceptions(), pytest.raises(ENDS[end]):
-        record_update.update_record(str(tmp_path), info.name)
+        update_record(str(tmp_path), info.name)
     assert endless.ended == []
     assert len(endless.threads) == 2
     assert threading.active_count() == 1

@@ -24,10 +24,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.base import values
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import Machine
+from nix_manylinux.elf.read import is_elf, read_source
+from nix_manylinux.elf.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from nix_manylinux.elf.facts import ElfFacts
 
 SOURCE = "int demo(void) { return 42; }\n"
 MAIN = "int main(void) { return 0; }\n"
@@ -53,6 +57,11 @@ TARGETS = {
     "mips64el-linux-gnuabi64": Machine(number=8, bits=64, endian="little", abi="n64"),
     "mips64-linux-gnuabin32": Machine(number=8, bits=32, endian="big", abi="n32"),
 }
+
+
+def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
+    """Give the facts of a whole ELF file in memory; None where it is not ELF."""
+    return read_source(Source(data=data), (label,)) if is_elf(data) else None
 
 
 def compiler(target: str | None) -> list[str]:

@@ -14,12 +14,12 @@ from elftools.elf.constants import E_FLAGS
 from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.elf import TARGETS, Poker, arrangement
+from tests.support.elf import TARGETS, Poker, arrangement, parse_elf
 from tests.wheels import corpus
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.elf.read import parse_elf, read_elf
+from nix_manylinux.elf.read import read_elf
 from nix_manylinux.elf.witness import contradictions
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.elf import TARGETS, Poker
+from tests.support.elf import TARGETS, Poker, parse_elf
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import DlopenNote
-from nix_manylinux.elf.read import parse_elf
 
 if TYPE_CHECKING:
     from tests.support.elf import ElfBuilder

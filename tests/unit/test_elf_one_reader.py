@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.elf import TARGETS, Poker, without_sections
+from tests.support.elf import TARGETS, Poker, parse_elf, without_sections
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
@@ -19,7 +19,6 @@ from nix_manylinux.elf.draft.tables import symbol_count, version_names
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.elf.image import MIN_PAGE, Image
-from nix_manylinux.elf.read import parse_elf
 from nix_manylinux.elf.source import Source
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.signals import signals_as_exceptions
 
 from nix_manylinux.base.parallel import Crew, in_parallel
-from nix_manylinux.base.signals import signals_as_exceptions
 
 BIG = 8 * 2**20
 

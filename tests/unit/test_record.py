@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.records import update_record
 from tests.support.wheels import row
 
 from nix_manylinux.base.errors import BadTree, BadWheel
 from nix_manylinux.wheel.record import _plain, _quoted, parse_record
-from nix_manylinux.write.records import RecordUpdates, update_record
+from nix_manylinux.write.records import RecordUpdates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.support.records import update_record
 from tests.support.wheels import Entry, MadeWheel, Zip, tiny_library
 
 from nix_manylinux.base.errors import BadElf, BadTree, BadWheel
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.record import Record, parse_record
-from nix_manylinux.write.records import update_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

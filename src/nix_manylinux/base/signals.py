@@ -95,20 +95,3 @@ def signals_held(heard: Callable[[], None] | None = None) -> Iterator[Interrupts
     finally:
         interrupts.hold()
         interrupts.stop()
-
-
-@contextlib.contextmanager
-def signals_as_exceptions() -> Iterator[None]:
-    """Raise SIGTERM and SIGHUP as SystemExit while the block runs, so that its ``finally`` run.
-
-    For work whose temporary files must not outlive it. `Interrupts` within
-    the block take over, and give back.
-    """
-    interrupts = Interrupts()
-    interrupts.start()
-    try:
-        interrupts.release()
-        yield
-    finally:
-        interrupts.hold()
-        interrupts.stop()

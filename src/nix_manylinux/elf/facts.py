@@ -126,7 +126,6 @@ class ElfFacts(Value):
     filters: tuple[str, ...] = ()
     executable_stack: bool = False
     no_default_path: bool = False
-    has_sections: bool = True
     versioned: bool = True
     relative_relocations: bool = False
     static_tls: int = 0

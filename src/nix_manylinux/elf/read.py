@@ -90,26 +90,13 @@ def open_elf(
         os.close(fd)
 
 
-def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
-    """Facts of a whole ELF file in memory, as `read_elf`; None where it is not ELF."""
-    if not data.startswith(elf.ELF_MAGIC):
-        return None
-    try:
-        return read_source(Source(data=data), (label,))
-    except BadElf as error:
-        error.hint = _HINT
-        if label:
-            error.at(label)
-        raise
-
-
 def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
     """Facts of an ELF file that is open; of its ``names`` one may call it a library."""
     image = Image(source)
     machine = _machine(image)
     kind = unlinked_kind(image)
     if kind is not None:
-        return ElfFacts(machine=machine, kind=kind, has_sections=image.section_count() > 0)
+        return ElfFacts(machine=machine, kind=kind)
     if not image.loads:
         raise BadElf("e_type says program or library, but it has no PT_LOAD (e_phnum)")
     image.check_segments()
@@ -151,7 +138,6 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         or text.complaint()
         or _odd_relocations(image)
         or (next(_glibc_complaints(image), "") if kind is ElfKind.LIBRARY else ""),
-        has_sections=image.section_count() > 0,
     )
 
 

@@ -41,7 +41,7 @@ _STRICT = (2, 40)
 _NO_PYTHON_HAS = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
 
 
-class Choice(Value):
+class PolicyChoice(Value):
     """The policy that was chosen, the platform tags for it, and what it takes to keep it.
 
     ``files`` are those that count: linked, for ``arch``, with the policy's libc or none.
@@ -119,7 +119,7 @@ class Chooser:
         """Whether the wheel has no native code at all."""
         return not self.files and not self._others
 
-    def choose(self, where: str) -> Choice:
+    def choose(self, where: str) -> PolicyChoice:
         """Give the policy to keep; raises `NotPortable` with all that forbids every one."""
         if not self.files:
             labels = tuple(file.label for file in self._others)
@@ -158,7 +158,7 @@ class Chooser:
             f"{file.label} is for another machine or libc; it stays as it is"
             for file in self._others
         ]
-        return Choice(
+        return PolicyChoice(
             policy=chosen,
             arch=self.arch,
             platforms=self._platforms(name or chosen.name, chosen, best),

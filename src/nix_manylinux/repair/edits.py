@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from nix_manylinux.repair.choose import Choice
+    from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFile
 
@@ -35,7 +35,7 @@ class Editor:
     def __init__(
         self,
         root: str,
-        choice: Choice,
+        choice: PolicyChoice,
         grafts: Mapping[str, Copied],
         *,
         name: str,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Package(Value):
+class SbomPackage(Value):
     """What somebody knows of a package: ``paths`` are folders that its files are in.
 
     ``licenses`` are SPDX identifiers, ``source`` the address that it was built from.
@@ -60,7 +60,7 @@ class RepairOptions(Value):
     lib_dir: str | None = None
     compression: int = 5
     sbom: str | None = None
-    packages: tuple[Package, ...] = ()
+    packages: tuple[SbomPackage, ...] = ()
     stores: tuple[str, ...] = ("/nix/store",)
     max_size: int = MAX_WHEEL
 

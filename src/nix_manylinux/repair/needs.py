@@ -47,7 +47,7 @@ def walk(
     A file that lacks a library alone may have it from a file that loads it: then that is
     where it leads. ``extra`` are libraries that come along whatever needs them.
     """
-    walked = _Walk(loaders(None), root)
+    walked = _GraftWalk(loaders(None), root)
     for file in files:
         walked.open(f"{root}/{file.path}", loaders(file.facts))
     for path in extra:
@@ -55,7 +55,7 @@ def walk(
     return walked.result({f"{root}/{file.path}": file.label for file in files}, extra)
 
 
-class _Walk:
+class _GraftWalk:
     def __init__(self, loader: Loader, root: str) -> None:
         self._real = loader.files.real
         self._root = f"{root}/"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.errors import BadOption
-from nix_manylinux.repair.model import Package
+from nix_manylinux.repair.model import SbomPackage
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _STORE_NAME = r"/[0-9a-df-np-sv-z]{32}-(?P<name>.+?)(?:-(?P<version>[0-9][^-/]*))?(?:-[a-z]+)?/"
 
 
-def read_packages(path: str) -> tuple[Package, ...]:
-    """Read a list of packages in JSON, with the fields of `Package`. Raises BadOption."""
+def read_packages(path: str) -> tuple[SbomPackage, ...]:
+    """Read a list of packages in JSON, with the fields of `SbomPackage`. Raises BadOption."""
     import json  # noqa: PLC0415 - few ask for it
 
     try:
         with open(path, encoding="utf-8") as file:
             rows = _list(json.load(file))
         return tuple(
-            Package(
+            SbomPackage(
                 paths=tuple(_texts(row["paths"])),
                 name=str(row["name"]),
                 version=str(row.get("version") or ""),
@@ -60,22 +60,22 @@ def _list(value: object) -> list[Any]:
     return value
 
 
-def package_of(path: str, packages: Iterable[Package]) -> Package:
+def package_of(path: str, packages: Iterable[SbomPackage]) -> SbomPackage:
     """Tell whose a library is: by what is known, else by its store path, else by its own name."""
     for package in packages:
         if any(f"{path}/".startswith(f"{folder.rstrip('/')}/") for folder in package.paths):
             return package
     found = re.search(_STORE_NAME, path)
     if found:
-        return Package(paths=(), name=found["name"], version=found["version"] or "")
-    return Package(paths=(), name=path.rpartition("/")[2].partition(".so")[0])
+        return SbomPackage(paths=(), name=found["name"], version=found["version"] or "")
+    return SbomPackage(paths=(), name=path.rpartition("/")[2].partition(".so")[0])
 
 
 def cyclonedx(
     distribution: Distribution,
     file_name: str,
     grafts: Sequence[Graft],
-    packages: Iterable[Package],
+    packages: Iterable[SbomPackage],
 ) -> bytes:
     """Write the document: the wheel, its grafts, and which of them needs which."""
     import json  # noqa: PLC0415 - few ask for it
@@ -112,7 +112,7 @@ def cyclonedx(
     return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _component(graft: Graft, package: Package) -> dict[str, Any]:
+def _component(graft: Graft, package: SbomPackage) -> dict[str, Any]:
     found: dict[str, Any] = {
         "type": "library",
         "bom-ref": graft.member,

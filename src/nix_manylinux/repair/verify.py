@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nix_manylinux.repair.choose import Choice
+    from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.model import RepairOptions
     from nix_manylinux.target.policy import Policies
     from nix_manylinux.tree.facts import TreeFacts
@@ -40,7 +40,7 @@ def verify(
     wheel: Wheel,
     before: TreeFacts,
     contents: Mapping[str, str | bytes],
-    choice: Choice,
+    choice: PolicyChoice,
     policies: Policies,
     options: RepairOptions,
 ) -> None:

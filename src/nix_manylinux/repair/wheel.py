@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.repair.choose import Choice
+    from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.tree.libraries import LibraryIndex
@@ -237,7 +237,7 @@ class _Work:
         self.warnings: list[str] = []
         self._findings: list[Finding] = []
 
-    def graft(self, choice: Choice, name: str, chooser: Chooser) -> None:
+    def graft(self, choice: PolicyChoice, name: str, chooser: Chooser) -> None:
         """Copy what comes along, and edit it and the files that want it."""
         folder = lib_dir(self._options, name)
         copies = os.path.join(self._scratch, "grafts")
@@ -310,7 +310,7 @@ class _Work:
                 edit(path, each.edit, label=label)
 
     @staticmethod
-    def _wanting(choice: Choice, copied: Mapping[str, Copied]) -> dict[str, tuple[str, ...]]:
+    def _wanting(choice: PolicyChoice, copied: Mapping[str, Copied]) -> dict[str, tuple[str, ...]]:
         found: dict[str, set[str]] = {}
         names = {real: each.name for real, each in copied.items()}
         names |= {f"{choice.root}/{file.path}": file.label for file in choice.files}

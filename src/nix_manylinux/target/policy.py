@@ -89,7 +89,6 @@ class Policies(Value):
     """All policies, the least demanding first, and the names that go with an architecture."""
 
     policies: tuple[Policy, ...]
-    loaders: dict[str, str] = field(hash=False)
     musl_sonames: dict[str, str] = field(hash=False)
 
 
@@ -176,7 +175,6 @@ def load_policies() -> Policies:
     policies.sort(key=lambda policy: (policy.libc, policy.version))
     return Policies(
         policies=tuple(policies),
-        loaders=dict(raw["loader"]),
         musl_sonames=dict(raw["musl_libc_soname"]),
     )
 

@@ -16,9 +16,8 @@ class TreeFile(Value):
     ``path`` is relative to the tree, POSIX style, the first of all its names
     in sorted order; ``aliases`` are the other ones (hard links, and symbolic
     links that end at it). ``label`` is what a report calls it: the member's
-    name in a wheel, the path elsewhere. ``outside_links`` counts hard links
-    beyond the tree; ``linked`` are those of the names that are symbolic links
-    out of it, which an edited copy takes the place of. ``mode`` is st_mode.
+    name in a wheel, the path elsewhere. ``linked`` are those of the names that are
+    symbolic links out of the tree, which an edited copy takes the place of. ``mode`` is st_mode.
     ``stamp`` is st_dev, st_ino, st_size and st_mtime_ns as they were when it was
     read: whoever edits it later can tell that nobody else did.
     """
@@ -29,7 +28,6 @@ class TreeFile(Value):
     size: int
     mode: int
     aliases: tuple[str, ...] = ()
-    outside_links: int = 0
     linked: tuple[str, ...] = ()
     stamp: tuple[int, ...] = field(default=(), compare=False)
 

@@ -346,7 +346,6 @@ def _tree_files(
             size=status.st_size,
             mode=status.st_mode,
             aliases=tuple(sorted(name for name in inode.names if name != path)),
-            outside_links=max(0, status.st_nlink - len(hard)),
             linked=tuple(name for name in here if name in walk.adopted),
             stamp=(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
         )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
-    from nix_manylinux.wheel.contents import Sources
+    from nix_manylinux.wheel.contents import MemberFiles
     from nix_manylinux.wheel.open import UnpackedWheel, Wheel
 
 
@@ -24,7 +24,7 @@ def unpack_and_scan(
     folder: str,
     *,
     also: Callable[[str], bool] | None = None,
-    sources: Sources | None = None,
+    sources: MemberFiles | None = None,
     progress: Progress | None = None,
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel to an empty folder and read what is there.

@@ -68,7 +68,7 @@ class Search:
             self._end = (self._end + piece[-self._most :])[-self._most :] if self._most else b""
 
 
-class Sources:
+class MemberFiles:
     """Files that may hold what members hold, by the members' names; RECORD's hash decides.
 
     ``taken`` are the ELF files that were found: they get another name where the
@@ -79,7 +79,7 @@ class Sources:
         self._paths = paths
         self.taken: set[str] = set()
 
-    def find(self, member: Member, row: Row, look: Look) -> Source | None:
+    def find(self, member: Member, row: Row, look: Look) -> MemberFile | None:
         """Give a member's file if it has the member's size and hash."""
         path = self._paths.get(member.name)
         if path is None:
@@ -103,10 +103,10 @@ class Sources:
         elf = head == b"\x7fELF" and member.size >= SMALLEST_ELF
         if elf:
             self.taken.add(member.name)
-        return Source(path, member.name, elf)
+        return MemberFile(path, member.name, elf)
 
 
-class Source(Value, kw_only=False):
+class MemberFile(Value, kw_only=False):
     """A file with a member's contents."""
 
     path: str

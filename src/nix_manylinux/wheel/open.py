@@ -27,7 +27,7 @@ from nix_manylinux.wheel.checks import (
     settle_record,
     split_file_name,
 )
-from nix_manylinux.wheel.contents import PIECE, ROOM, Output, Search, Sources, is_called_library
+from nix_manylinux.wheel.contents import PIECE, ROOM, MemberFiles, Output, Search, is_called_library
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
@@ -146,7 +146,7 @@ class Wheel(Value):
         *,
         also: Callable[[str], bool] | None = None,
         marks: Callable[[str], Iterable[bytes]] | None = None,
-        sources: Sources | None = None,
+        sources: MemberFiles | None = None,
         progress: Progress | None = None,
     ) -> UnpackedWheel:
         """Write the ELF files to ``into``, at the places that an installer would choose.
@@ -218,7 +218,7 @@ class Wheel(Value):
         cores: int | None = None,
         marks: Callable[[str], Iterable[bytes]] | None = None,
         marked: set[str] | None = None,
-        sources: Sources | None = None,
+        sources: MemberFiles | None = None,
     ) -> list[str]:
         """Read all members on all cores; gives the names of those that are written."""
         rows = {row.path: row for row in self.record.rows}

@@ -14,7 +14,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.unpack import unpack_and_scan
-from nix_manylinux.wheel.contents import Sources
+from nix_manylinux.wheel.contents import MemberFiles
 from nix_manylinux.wheel.open import FLOATING, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 from nix_manylinux.write.apply import apply_plan
@@ -45,7 +45,7 @@ class Companion:
 
     def decide(self, libraries: LibraryIndex, options: Options) -> None:
         """Plan the wheel by itself. Raises what `refuse` and reading a wheel raise."""
-        sources = Sources(self._places)
+        sources = MemberFiles(self._places)
         facts, _ = unpack_and_scan(self.wheel, self._folder, sources=sources)
         self.plan = plan_trees(
             [facts], target=self._beside.target, libraries=libraries, options=options

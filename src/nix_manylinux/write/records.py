@@ -48,14 +48,6 @@ class RecordUpdate(Value):
             self._close()
 
 
-def update_record(root: str, dist_info: str, changed: Iterable[str] = ()) -> RecordUpdate:
-    """Make one RECORD true, as `RecordUpdates` does; paths are relative to ``root``."""
-    updates = RecordUpdates([(root, dist_info)])
-    updates.finish()
-    written = updates.write({os.path.join(root, path) for path in changed})
-    return next(written, RecordUpdate())
-
-
 class RecordUpdates:
     """RECORDs on their way to be true for every file that they list.
 

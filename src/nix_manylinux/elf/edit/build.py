@@ -15,8 +15,8 @@ from nix_manylinux.elf.draft.pieces import POINTERS, Kind, Piece, got_offset
 from nix_manylinux.elf.edit.layout import (
     HEAD,
     SPARE_ENTRIES,
+    EditPlan,
     NoRoom,
-    Plan,
     dynamic_fits,
     has_free_header,
     interp_fits,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Build:
     """One plan under way. ``notes`` are what a report should say of it."""
 
-    def __init__(self, survey: Survey, plan: Plan) -> None:
+    def __init__(self, survey: Survey, plan: EditPlan) -> None:
         self.survey = survey
         self.plan = plan
         self.obj = survey.obj

