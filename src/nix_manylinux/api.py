@@ -14,7 +14,7 @@ from nix_manylinux.report.left import left_alone, passed_by, unfolded
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
-from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost, tree_root
+from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost
 from nix_manylinux.tree.scan import scan_to_check, scan_to_write
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
@@ -321,8 +321,6 @@ def patch_wheel(
 
     options = options or Options()
     path = os.fspath(wheel)
-    if not os.path.exists(path):
-        tree_root(path)
     name = check_wheel_tags(path, target)
     with scratch_folder() as folder, ExitStack() as stack:
         opened = stack.enter_context(open_wheel(path, max_size=options.max_size))

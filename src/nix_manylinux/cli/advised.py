@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 
 from nix_manylinux.base.store import in_store
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.tree.roots import NoSuchPath
 
 #: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
 _END_OF_BUILD = "/lib:')"
@@ -56,6 +58,26 @@ def patch_advice(run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
     return [*lines, *_continued(command, options), *comments]
+
+
+def fetched(run: Run, error: NoSuchPath) -> str:
+    """Say how to go on with what is no path and reads like a requirement; "" if it does not."""
+    given, project, versions = error.where, error.project, error.versions
+    if not project:
+        return ""
+    lines = ["fetch its wheel first:"]
+    if not versions:
+        lines = ["check the spelling; or, if it is a package, fetch its wheel first:"]
+    folder = f"{project}-wheel"
+    lines.append(shlex.join(["pip", "download", "--no-deps", "--dest", folder, given]))
+    words = [f"{folder}/*.whl" if word == given else shlex.quote(word) for word in run.words]
+    if run.arguments.command == "patch" and run.arguments.output_dir is None:
+        words += ["--output-dir", "patched"]
+    lines.append(" ".join(["nix-manylinux", *words]))
+    exact = re.fullmatch(r"==\s*([^*,;\s]+)", versions)
+    release = exact[1] if exact else "VERSION"
+    lines += ["or have an expression for Nix written:", f"nix-manylinux expr {project}=={release}"]
+    return "\n".join(lines)
 
 
 def advice_block(

@@ -38,11 +38,12 @@ _GC_ROOTS = (
 class _Parser(argparse.ArgumentParser):
     """A parser that says in a line what is wrong, what may have been meant, and where help is."""
 
+    given: Sequence[str] = ()
+
     def error(self, message: str) -> NoReturn:
         from difflib import get_close_matches  # noqa: PLC0415 - seldom
 
-        known = [*self._option_string_actions]
-        known += [name for action in self._actions for name in action.choices or ()]
+        known = [*self._option_string_actions, *(n for a in self._actions for n in a.choices or ())]
         unknown = re.search(r"arguments: (\S+)|choice: '([^']+)'", message)
         meant = get_close_matches(unknown[1] or unknown[2], known, 1) if unknown else []
         if meant:
@@ -50,6 +51,8 @@ class _Parser(argparse.ArgumentParser):
         elif unknown and unknown[1] and not unknown[1].startswith("-"):
             one = [a.metavar for a in self._actions if not a.option_strings and a.nargs is None]
             message += f"; it takes one {one[0]}" if one else ""
+        elif "required: TREE|WHEEL" in message and "--nixpkgs" in self.given:
+            message += "; it stands before --nixpkgs, which takes the word behind it for REF"
         self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} --help\n")
 
 
@@ -100,11 +103,9 @@ def _patch(command: argparse.ArgumentParser) -> None:
     library_options(command)
     rule_options(command)
     command.add_argument(
-        "-o",
-        "--output-dir",
-        metavar="DIR",
+        "-o", "--output-dir", metavar="DIR",
         help="where patched wheels go (no default: it must be said)",
-    )
+    )  # fmt: skip
     command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
     command.add_argument(
         "--dist", action="append", metavar="WHEEL",
@@ -328,6 +329,7 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
         fill(command)
         command.formatter_class = argparse.HelpFormatter
         libs, others = _without_libs(words[1:])
+        command.given = others
         space = command.parse_args(others, argparse.Namespace(command=words[0]))
         if libs:
             space.libs = libs

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 #: The same, but for the colours that `Console.paint` makes.
 _UNPAINTED = r"\x1b(?!\[(?:[0-2]|3[1-3])(?:;[0-2]|;3[1-3])*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]"
+#: Begins a line of a hint that is a command: broken, it would be two.
+_TO_PASTE = ("nix-manylinux ", "nix-store ", "pip download ", "python3 ")
 _CODES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
@@ -124,7 +126,10 @@ class Console:
         where = f"{error.where}: " if error.where else ""
         self.error(f"{where}{error.what}")
         for line in error.hint.splitlines():
-            self._wrapped(line, first="  ", rest="  ")
+            if line.startswith(_TO_PASTE):
+                self._line(self._talk, f"  {line}")
+            else:
+                self._wrapped(line, first="  ", rest="  ")
 
     def insist(self, lines: Iterable[str]) -> None:
         """Write lines that belong to an error, quiet or not."""

@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
             arguments = parse_arguments(VERSION, words)
         except SystemExit as leaving:
             return leaving.code if isinstance(leaving.code, int) else USAGE
-        return _guarded(arguments, os.environ)
+        return _guarded(arguments, words, os.environ)
     finally:
         if collecting:
             gc.enable()
@@ -70,7 +70,7 @@ def _version() -> int:
     return DONE
 
 
-def _guarded(arguments: Arguments, environment: Mapping[str, str]) -> int:
+def _guarded(arguments: Arguments, words: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one command; every way out of it passes here."""
     from nix_manylinux.base.errors import BadOption, NixManylinuxError, UnneededIgnore  # noqa: PLC0415
     from nix_manylinux.cli.commands import carry_out  # noqa: PLC0415 - after --version
@@ -84,7 +84,7 @@ def _guarded(arguments: Arguments, environment: Mapping[str, str]) -> int:
         quiet=arguments.quiet,
         verbose=arguments.verbose or bool(environment.get("NIX_DEBUG")),
     )
-    run = Run(arguments, environment, console)
+    run = Run(arguments, environment, console, words=words)
     try:
         status = carry_out(run)
         console.finish()

@@ -75,5 +75,7 @@ def _refused(run: Run, wheel: str, error: NixManylinuxError) -> None:
         run.console.insist([f"{run.console.paint('error:', 'red')} {name} can't be repaired"])
         run.console.insist(findings_text(error, everything=run.console.verbose))
     else:
-        run.console.fail(error)
+        from nix_manylinux.cli.refusals import fail  # noqa: PLC0415 - seldom
+
+        fail(run, error)
     run.write_json(repaired_json(error=error))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.words import wrap
-from nix_manylinux.cli.advised import advice_block, patch_advice
+from nix_manylinux.cli.advised import advice_block, fetched, patch_advice
 from nix_manylinux.report.mended import after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
-from nix_manylinux.tree.roots import is_tree
+from nix_manylinux.tree.roots import NoSuchPath, is_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import Plan
 
 
+def fail(run: Run, error: NixManylinuxError) -> None:
+    """Tell an error, with what only the command line knows of what to do next."""
+    if isinstance(error, NoSuchPath):
+        error.hint = fetched(run, error) or error.hint
+    run.console.fail(error)
+
+
 def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = None) -> None:
     """Tell an error, with all that a refused plan knows, and write the JSON report.
 
@@ -29,7 +36,7 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
     """
     plan: Plan | None = getattr(error, "plan", None)
     if plan is None:
-        run.console.fail(error)
+        fail(run, error)
         _advise_on_runtime(run, error)
     else:
         refused_plan(run, plan, paths or run.arguments.paths)

@@ -28,9 +28,16 @@ class Run:
     """One command line being carried out."""
 
     def __init__(
-        self, arguments: Arguments, environment: Mapping[str, str], console: Console
+        self,
+        arguments: Arguments,
+        environment: Mapping[str, str],
+        console: Console,
+        *,
+        words: Sequence[str] = (),
     ) -> None:
         self.arguments = arguments
+        #: The command line as it was typed.
+        self.words = words
         self.environment = environment
         self.console = console
         #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.

@@ -30,7 +30,9 @@ def show_inspection(run: Run) -> int:
         except NixManylinuxError as error:
             if len(paths) == 1 or isinstance(error, BadOption):
                 raise
-            run.console.fail(error)
+            from nix_manylinux.cli.refusals import fail  # noqa: PLC0415 - seldom
+
+            fail(run, error)
             status = REFUSED
     return status
 

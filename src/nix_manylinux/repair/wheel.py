@@ -22,6 +22,7 @@ from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.verify import verify
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.tree.python import python_source
+from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name
@@ -109,6 +110,8 @@ def _repair(
     find_loads: bool,
     progress: Progress | None,
 ) -> RepairedWheel:
+    if not os.path.exists(path):
+        tree_root(path)  # says so
     name = parse_wheel_name(path)
     with scratch_folder() as scratch, open_wheel(path, max_size=options.max_size) as opened:
         _refuse_linked(opened, path)

@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 def check_wheel_tags(wheel: str, target: Target) -> WheelName:
     """Hold the tags in the name of a wheel's file against the target; gives what the name says.
 
-    Raises `BadWheel` where it is no wheel's name, and `IncompatibleWheel`.
+    Raises `BadTree` where there is no such file, `BadWheel` where it is no wheel's name, and
+    `IncompatibleWheel`.
     """
-    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415 - trees need none
+    from nix_manylinux.tree.roots import tree_root  # noqa: PLC0415 - trees need none
+    from nix_manylinux.wheel.name import parse_wheel_name  # noqa: PLC0415
 
+    if not os.path.exists(wheel):
+        tree_root(wheel)
     name = parse_wheel_name(wheel)
     check_compatible(name.tags, target, where=os.path.basename(wheel))
     return name

@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+#: What pip would take for the name of a project, with extras and versions (PEP 508).
+_REQUIREMENT = re.compile(
+    r"(?P<project>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[^]/]*\])?"
+    r"(?P<versions>(?:\s*[=<>~!][^/]+)?)"
+)
+
+
+class NoSuchPath(BadTree):
+    """A path that is not there.
+
+    Where it reads like a requirement, ``project`` is whose, and ``versions`` is which: "==1.2".
+    """
+
+    project = ""
+    versions = ""
+
+
 def is_tree(path: str | os.PathLike[str]) -> bool:
     """Whether a path that may name a tree or a wheel names a tree; BadTree for neither."""
     if os.fspath(path).endswith(".whl") and os.path.exists(path) and not os.path.isdir(path):
@@ -27,7 +44,7 @@ def tree_root(root: str | os.PathLike[str]) -> str:
     if not path:
         raise BadTree("an empty path names nothing", hint="is a variable unset?")
     if not os.path.exists(path):
-        raise BadTree("there is no such file or directory", where=path, hint=_spelling(path))
+        raise _no_such_path(path)
     if path.endswith(".whl"):
         what, hint = (
             "is a wheel",
@@ -39,13 +56,22 @@ def tree_root(root: str | os.PathLike[str]) -> str:
     raise BadTree(what, where=path, hint=hint)
 
 
-def _spelling(path: str) -> str:
+def _no_such_path(path: str) -> NoSuchPath:
     """Say what may have been meant by a path that isn't there: a requirement, of which a wheel."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^]/]*\])?[=<>~!]=[^/ ]+", path):
-        return "check the spelling"
-    import shlex  # noqa: PLC0415 - seldom
+    hint = "check the spelling"
+    read = None if path.endswith(".whl") else _REQUIREMENT.fullmatch(path)
+    if read and read["versions"]:
+        import shlex  # noqa: PLC0415 - seldom
 
-    return f"fetch it, and name the wheel: python3 -m pip download --no-deps {shlex.quote(path)}"
+        hint = f"fetch it, and name the wheel: pip download --no-deps {shlex.quote(path)}"
+    elif "*" in path and not os.path.exists(os.path.dirname(path) or "."):
+        hint = f"there is no folder {os.path.dirname(path)}"
+    elif "*" in path:
+        hint = "no file has a name like that"
+    error = NoSuchPath("there is no such file or directory", where=path, hint=hint)
+    if read:
+        error.project, error.versions = read["project"], read["versions"].strip()
+    return error
 
 
 def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
