@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft.tables import NameOffsets
 
 #: Offsets from everywhere, and many that lie close together.
@@ -44,3 +45,10 @@ def test_symbols_that_share_a_byte_are_searched_too(common: int, start: int) -> 
     for offset in (start, 0x10000 + (common << 8) + 1):
         expected = any(offset <= other < offset + 9 for other in offsets)
         assert names.any_between(offset, offset + 9) == expected
+
+
+def test_constants_have_names() -> None:
+    """Errors say DT_NEEDED, not 0x1; what has no name here keeps its number."""
+    assert elf.constant("DT", elf.DT_NEEDED) == "DT_NEEDED"
+    assert elf.constant("PT", elf.PT_GNU_STACK) == "PT_GNU_STACK"
+    assert elf.constant("PT", 0x70000001) == "PT_0x70000001"

@@ -73,6 +73,17 @@ NT_FDO_DLOPEN = 0x407C0C0A
 EXECUTABLE_STACK_MACHINES = frozenset({EM_386, EM_X86_64, EM_ARM, EM_S390, EM_PPC, EM_MIPS})
 
 
+def constant(kind: str, value: int) -> str:
+    """Name a constant as the gABI does, for people: ``constant("DT", 1)`` is "DT_NEEDED".
+
+    One that has no name here is told by its number, "DT_0x99".
+    """
+    for name, known in globals().items():
+        if name.startswith(f"{kind}_") and known == value:
+            return name
+    return f"{kind}_{value:#x}"
+
+
 class FileHeader(Value, kw_only=False):
     """Elf32_Ehdr or Elf64_Ehdr behind e_ident."""
 

@@ -249,7 +249,7 @@ def _odd_relocations(image: Image) -> str:
             return f"{name} is {dynamic[field]}, not {size}"
     kind = dynamic.get(elf.DT_PLTREL, elf.DT_RELA)
     if kind not in {elf.DT_RELA, elf.DT_REL}:
-        return f"DT_PLTREL is {kind:#x}, neither DT_RELA nor DT_REL"
+        return f"DT_PLTREL is {elf.constant('DT', kind)}, neither DT_RELA nor DT_REL"
     return ""
 
 

@@ -166,7 +166,7 @@ class Object(Image):
         """Return the only program header of a type, None without one; `Unproven` for two."""
         found = [p for p in self.segments if p.type == kind]
         if len(found) > 1:
-            raise Unproven(f"{len(found)} program headers of the type {kind:#x}")
+            raise Unproven(f"{len(found)} program headers are {elf.constant('PT', kind)}")
         return found[0] if found else None
 
     def _find_dynamic(self) -> Segment:

@@ -152,7 +152,7 @@ def _other_headers(before: Object, after: Object) -> Iterator[str]:
             free.update(flags=b.flags)  # of the stack: see `misread`
         follows = b.paddr in {a.paddr, a.paddr + b.vaddr - a.vaddr, b.vaddr}
         if not follows or (a != b and replace(a, **free) != b):
-            yield f"a program header of the type {a.type:#x} changed"
+            yield f"{elf.constant('PT', a.type)} changed"
 
 
 def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]:
@@ -229,7 +229,7 @@ def _loaded_contents(survey: Survey, after: Object, touched: _Touched) -> Iterat
         for tag, value in turned if stays else pointers:
             inside = value - piece.addr
             if 0 <= inside < piece.size and after.tags.get(tag) != address + inside:
-                yield f"the dynamic entry {tag:#x} points elsewhere"
+                yield f"{elf.constant('DT', tag)} points elsewhere"
         if piece.kind in _RESIZED:
             continue
         if not stays and piece.kind is Kind.FIXED:

@@ -187,7 +187,7 @@ def _dynamic_faults(obj: Object) -> Iterator[str]:
     for tag, value in obj.dynamic:
         kind = _POINTS_AT.get(tag)
         if kind is not None and (kind, value) not in starts:
-            yield f"the dynamic entry {tag:#x} does not point at its section"
+            yield f"{elf.constant('DT', tag)} does not point at its section"
     header = obj.pt_dynamic
     for section in obj.shdrs:
         if section.type == elf.SHT_DYNAMIC and (section.addr, section.offset) != (
