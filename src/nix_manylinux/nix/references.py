@@ -30,17 +30,15 @@ class NoNix(NixManylinuxError):
 
 def plan_references(plan: Plan, *, tree: int | None = None) -> tuple[str, ...]:
     """Every store path that a file of the plan, or of one of its trees, will name; sorted."""
-    found: set[str] = set()
+    texts: set[str] = set()
     roots = tuple(tree.root for tree in plan.trees)
     for each in plan.files:
         if each.skipped or tree not in {None, each.tree}:
             continue
         facts = planned_facts(each.file.facts, each.edit)
-        for text in (*facts.search_path, *facts.needed, facts.interpreter or ""):
-            match = re.match(_STORE_PATH, text)
-            if match and not text.startswith(roots):
-                found.add(match.group())
-    return tuple(sorted(found))
+        texts.update(facts.search_path, facts.needed, [facts.interpreter or ""])
+    matches = (re.match(_STORE_PATH, text) for text in texts if not text.startswith(roots))
+    return tuple(sorted({match.group() for match in matches if match}))
 
 
 def absent_references(plan: Plan) -> tuple[str, ...]:

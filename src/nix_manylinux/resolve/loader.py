@@ -52,6 +52,9 @@ class Hit(Value, kw_only=False):
     fatal: str = ""
 
 
+_NOWHERE = Hit()
+
+
 class Loader:
     """A dynamic linker: the target's kind of libc, looking at ``files``.
 
@@ -112,7 +115,7 @@ class Loader:
             hit = self.look(directory, name)
             if hit is not None:
                 return hit
-        return Hit()
+        return _NOWHERE
 
     def own_path(self, path: str, facts: ElfFacts) -> tuple[str, ...]:
         """Return the directories that ``facts``' own search path stands for, `$ORIGIN` expanded."""
@@ -167,10 +170,10 @@ class Loader:
             origin = current.path.rpartition("/")[0] or "/"
             path = self._expand(name, origin) or name
             folder, _, base = path.rpartition("/")
-            return self.look(folder or "/", base, hwcaps=False) or Hit()
+            return self.look(folder or "/", base, hwcaps=False) or _NOWHERE
         if self.target.libc == "musl":
             return self._resolve_musl(current, name)
-        hit = Hit()
+        hit = _NOWHERE
         if current.facts.runpath is None:
             for each in self._inherited(current, root):
                 hit = self.search(self.own_path(each.path, each.facts), name)
