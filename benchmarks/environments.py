@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from builds import in_turns, shown  # noqa: E402  the path is set above
-from measure import run, table  # noqa: E402
+from measure import COMMAND, run, table  # noqa: E402
 from tests.support.nix import nix_path  # noqa: E402
 from tests.support.rings import nix  # noqa: E402
 
@@ -84,7 +84,7 @@ class Project:
     def lock_by_us(self, *options: str) -> None:
         """Make the JSON of uv.lock; wheels are kept in the folder `cache`."""
         words = ["lock", "-q", "uv.lock", "--python-version", PYTHON, *options]
-        self._run(sys.executable, "-m", "nix_manylinux", *words)
+        self._run(*COMMAND, *words)
 
     @property
     def cache(self) -> Path:
@@ -280,7 +280,7 @@ def patching(project: Project, maker: Maker, auto_patchelf: str, rounds: int) ->
         (support / "dynamic-linker").write_text(f"{libc}/lib/ld-linux-x86-64.so.2")
         (support / "orig-libc").write_text(libc)
         settings = {"NIX_BINTOOLS": bintools}
-        ours = [sys.executable, "-m", "nix_manylinux", "patch", "-q", str(venv)]
+        ours = [*COMMAND, "patch", "-q", str(venv)]
         ours += [word for path in libraries for word in ("--libs", path)]
         theirs = [sys.executable, auto_patchelf, "--paths", str(venv / "lib"), "--libs", *libraries]
 

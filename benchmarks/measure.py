@@ -6,6 +6,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+#: The command as it is installed beside this Python, which is how everybody calls it.
+COMMAND = (sys.executable, os.path.join(os.path.dirname(sys.executable), "nix-manylinux"))
 
 #: Six directories of the store, about 290 bytes: what a wheel with five dependencies gets.
 SEARCH_PATH = ("$ORIGIN", *(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5)))

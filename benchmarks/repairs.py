@@ -10,7 +10,7 @@ import sys
 import zipfile
 from typing import TYPE_CHECKING
 
-from measure import peak_memory, seconds, table, wheel, workshop
+from measure import COMMAND, peak_memory, seconds, table, wheel, workshop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def _built(requirement: str, folder: Path) -> Path:
 
 def _row(path: Path, rounds: int) -> list[str]:
     libraries = [word for each in _SYSTEM if os.path.isdir(each) for word in ("--libs", each)]
-    ours = [sys.executable, "-m", "nix_manylinux", "repair", str(path), "--quiet", *libraries]
+    ours = [*COMMAND, "repair", str(path), "--quiet", *libraries]
     theirs = [sys.executable, "-m", "auditwheel", "repair", str(path)]
     # Programs in torch's wheel find these only where they were built; ours leads them there.
     for name in _LOST.get(path.name.partition("-")[0], ()):

@@ -10,7 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from measure import SEARCH_PATH, run, seconds, table, wheel, workshop
+from measure import COMMAND, SEARCH_PATH, run, seconds, table, wheel, workshop
 
 from nix_manylinux.base.parallel import in_parallel
 
@@ -116,7 +116,7 @@ def whole_trees(auto_patchelf: str, patchelf: str, rounds: int) -> str:
                 shutil.rmtree(tree, ignore_errors=True)
                 shutil.copytree(unpacked, tree)
 
-            ours = [sys.executable, "-m", "nix_manylinux", "patch", "--quiet", str(tree)]
+            ours = [*COMMAND, "patch", "--quiet", str(tree)]
             ours += ["--dynamic-linker", str(libc / "ld-linux-x86-64.so.2"), "--libc", str(libc)]
             ours += [word for path in libraries for word in ("--libs", path)]
             theirs = [sys.executable, auto_patchelf, "--paths", str(tree), "--libs", *libraries]
@@ -158,7 +158,7 @@ def wheel_to_wheel(patchelf: str, rounds: int) -> str:
         for requirement, most in _WHEELS:
             archive = wheel(requirement, python=sys.executable)
             output = folder / "output"
-            ours = [sys.executable, "-m", "nix_manylinux", "patch", "--quiet", str(archive)]
+            ours = [*COMMAND, "patch", "--quiet", str(archive)]
             ours += ["--output-dir", str(output), "--libc", str(libc)]
             ours += ["--dynamic-linker", str(libc / "ld-linux-x86-64.so.2")]
             ours += [word for path in libraries for word in ("--libs", path)]
