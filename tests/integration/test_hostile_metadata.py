@@ -172,7 +172,7 @@ def test_hostile_metadata_stays_text(number: int, tmp_path: Path) -> None:
 def test_any_metadata_parses(text: str, tmp_path: Path) -> None:
     """Whatever a wheel says: Nix reads the expression, and its attributes are ours."""
     wheel = describe_wheel(hostile_wheel(tmp_path, text or "x"))
-    written = build_expression([wheel], table=nixpkgs.load_table(), policies=load_policies())
+    written = build_expression([wheel], table=nixpkgs.load_table(), policies=load_policies()).text
     assert set(called(written, tmp_path)) <= KEYS
 
 

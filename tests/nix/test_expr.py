@@ -54,7 +54,9 @@ FOR_PANDAS = {
 @cache
 def expression(path: str) -> str:
     """Write the expression for one wheel."""
-    return build_expression([describe_wheel(path)], table=load_table(), policies=load_policies())
+    return build_expression(
+        [describe_wheel(path)], table=load_table(), policies=load_policies()
+    ).text
 
 
 @pytest.mark.parametrize("start", WHEELS)

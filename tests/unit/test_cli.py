@@ -527,7 +527,7 @@ def test_expr_prints_an_expression(tmp_path: Path, capsys: pytest.CaptureFixture
     out, err = capsys.readouterr()
     assert out.startswith("{\n  lib,\n  buildPythonPackage,")
     assert 'format = "manylinux2014";' in out
-    assert err == ""
+    assert err == "src is the file of that name on the default index; --local takes this one\n"
     assert main(["expr", "made>1"]) == 2
 
 
@@ -590,7 +590,8 @@ def test_expr_says_what_it_took_for_granted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wheel for any Python 3 says nothing of a Python: the one that markers are for is told."""
-    chooses = "--python-version chooses another one\n"
+    source = "src is the file of that name on the default index; --local takes this one\n"
+    chooses = f"--python-version chooses another one\n{source}"
     wheel = MadeWheel(tag="py3-none-manylinux_2_17_x86_64").write(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("nix_manylinux.nix.references._PLACES", ())
@@ -612,9 +613,9 @@ def test_expr_says_what_it_took_for_granted(
         assert main(["expr", wheel]) == 0
         assert capsys.readouterr().err == unknown
     assert main(["expr", wheel, "--python-version", "3.13"]) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == source
     assert main(["expr", MadeWheel(tag="cp311-cp311-manylinux_2_17_x86_64").write(tmp_path)]) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == source
 
 
 def test_expr_of_the_file_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def write(
         beside=beside,
         nixpkgs=nixpkgs,
         local=local,
-    )
+    ).text
 
 
 def flat(text: str) -> str:
@@ -214,7 +214,7 @@ def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
         "{\n  lib,\n  buildPythonPackage,\n  fetchPypi,\n  pkgs,\n  libxcursor,\n"
         "  cmeel,\n  numpy,\n  typing_extensions,\n  zope-interface,\n}:\n"
     )
-    said = "cmeel. nix-manylinux expr NAME==VERSION writes such packages, too."
+    said = "cmeel. nix-manylinux expr NAME writes such packages, too."
     assert f"  # Not in this nixpkgs: {said}\n  dependencies = [\n    cmeel\n" in text
     assert "  # Not in this nixpkgs, and only for extras: gdown and other.\n" in text
     assert "  optional-dependencies = {\n    web = [ zope-interface ];\n  };\n" in text
@@ -336,7 +336,8 @@ def test_runtime_libraries(tmp_path: Path) -> None:
     """Libraries that are loaded at run time are declared, and their packages are inputs."""
     names = ["libXcursor.so.1", "libEGL.so.1", "libnonsense.so.1", "libcuda.so.1", "/some/lib"]
     text = write(made(tmp_path), runtime_libs=names)
-    assert "  buildInputs = [\n    libGL\n    libxcursor\n  ];\n" in text
+    # libEGL comes with libGL, which the format brings.
+    assert "  buildInputs = [ libxcursor ];\n" in text
     assert (
         "  # libnonsense.so.1: nowhere in nixpkgs.\n"
         '  manylinuxRuntimeLibs = [\n    "/some/lib"\n    "libEGL.so.1"\n    "libXcursor.so.1"\n'
@@ -688,6 +689,87 @@ def test_download(tmp_path: Path) -> None:
     assert all(os.path.isfile(path) for path in found)
 
 
+def test_the_release_that_pip_picks(tmp_path: Path) -> None:
+    """Of a name the client chooses the release, once: the other Pythons get the same one."""
+    pip = stub(
+        tmp_path,
+        "python = sys.argv[sys.argv.index('--python-version') + 1]\n"
+        "assert sys.argv[-1] == ('demo' if python == '3.11' else 'demo==2.0'), sys.argv\n"
+        "tag = 'cp' + python.replace('.', '')\n"
+        "open(os.path.join(dest, f'demo-2.0-{tag}-{tag}-linux_x86_64.whl'), 'w').close()",
+    )
+    found = download_wheels(
+        "demo",
+        python_versions=["3.11", "3.12"],
+        systems=["x86_64-linux"],
+        into=str(tmp_path / "into"),
+        environment=os.environ,
+        pip=pip,
+    )
+    assert [os.path.basename(path)[:15] for path in found] == ["demo-2.0-cp311-", "demo-2.0-cp312-"]
+
+
+def test_what_the_format_brings_is_no_input(tmp_path: Path) -> None:
+    """OpenMP's library is no policy's, but of one package with libstdc++, which is."""
+    needed = ("libgomp.so.1", "libgfortran.so.5")
+    assert "buildInputs = [ gfortran.cc.lib ];" in write(made(tmp_path, needed=needed))
+    pure = MadeWheel(
+        name="demo", version="1.0", tag="py3-none-any",
+        files={"demo/fast.so": tiny_library("fast.so", "libgomp.so.1")},
+    )  # fmt: skip
+    text = write(describe_wheel(pure.write(tmp_path)))
+    assert "buildInputs = [ stdenv.cc.cc.lib ];" in text
+    assert "  stdenv,\n" in text
+
+
+def test_stdenv_is_one_for_all_sets(tmp_path: Path) -> None:
+    """A Python set that has a `stdenv`, as some do, hides no other one: no `pkgs.stdenv`."""
+    at_hand = Nixpkgs(
+        python="3.12", system="x86_64-linux",
+        packages=frozenset({"stdenv"}), attributes=frozenset({"stdenv"}),
+    )  # fmt: skip
+    files = {"demo/fast.so": tiny_library("fast.so", "libgomp.so.1")}
+    wheel = describe_wheel(MadeWheel(name="demo", tag="py3-none-any", files=files).write(tmp_path))
+    text = write(wheel, nixpkgs=at_hand)
+    assert "buildInputs = [ stdenv.cc.cc.lib ];" in text
+    assert "pkgs" not in text.replace("nixpkgs", "")
+
+
+def test_what_is_required_is_not_for_extras(tmp_path: Path) -> None:
+    """Where an extra repeats what is required anyway, it is told once."""
+    at_hand = Nixpkgs(
+        python="3.12", system="x86_64-linux", packages=frozenset(), attributes=frozenset()
+    )
+    headers = (
+        "Requires-Dist: narwhals>=1\nRequires-Dist: narwhals>=2; extra == 'frames'\n"
+        "Requires-Dist: polars; extra == 'frames'\nProvides-Extra: frames"
+    )
+    text = write(made(tmp_path, headers=headers), nixpkgs=at_hand)
+    assert "# Not in this nixpkgs: narwhals. nix" in text
+    assert "only for extras: polars.\n" in text
+
+
+def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
+    """It stands in the expression, with the reason, and among what is told besides."""
+    at_hand = Nixpkgs(
+        python="3.12", system="x86_64-linux", packages=frozenset({"numpy"}),
+        attributes=frozenset({"gfortran", "libgit2"}),
+        unusable={"python.pkgs.numpy": "no libc", "pkgs.gfortran.cc.lib": "null"},
+    )  # fmt: skip
+    needed = ("libgfortran.so.5", "libgit2.so.1.9", "libtbb.so.12")
+    wheel = made(tmp_path, needed=needed, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
+    found = build_expression([wheel], table=TABLE, policies=POLICIES, nixpkgs=at_hand)
+    written = "nix-manylinux expr NAME writes such packages, too."
+    assert found.lacking == (
+        f"Not in this nixpkgs: scipy. {written}",
+        f"This nixpkgs can't evaluate numpy (no libc). {written}",
+        "Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).",
+        "This nixpkgs can't evaluate gfortran.cc.lib (null).",
+    )
+    assert all(sentence in flat(found.text) for sentence in found.lacking)
+    assert found.named == ("python.pkgs.numpy", "pkgs.gfortran.cc.lib", "pkgs.libgit2.lib")
+
+
 def test_a_python_without_the_gil(tmp_path: Path) -> None:
     """Its version ends in "t"; the client is asked for its ABI, and for abi3t (PEP 803)."""
     pip = stub(
@@ -725,11 +807,12 @@ def test_with_and_without_the_gil(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "requirement", ["demo", "demo>=1", "demo[x]~=1", "demo==1.0; x", "-e .", "demo==1 --x"]
+    "requirement",
+    ["demo.tar.gz", "demo>=1", "demo[x]~=1", "demo==1.0; x", "-e .", "demo==1 --x", "./demo"],
 )
 def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
-    """Only NAME==VERSION is handed to the client, nothing that it could take for an option."""
-    with pytest.raises(BadOption, match="neither a wheel nor NAME==VERSION") as caught:
+    """Only NAME and NAME==VERSION get to the client: no option, no archive that it would build."""
+    with pytest.raises(BadOption, match="neither a wheel nor NAME nor NAME==VERSION") as caught:
         download_wheels(
             requirement,
             python_versions=["3.11"],
@@ -737,7 +820,8 @@ def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
             into=str(tmp_path),
             environment={},
         )
-    name = "demo" if requirement.startswith("demo") else "NAME"
+    name = requirement[: 11 if "tar" in requirement else 4]
+    name = name if requirement.startswith("demo") else "NAME"
     assert (caught.value.hint or "").endswith(f"pip index versions {name}")
 
 

@@ -1,4 +1,4 @@
-"""Digests as RECORD spells them: ``sha256=`` and unpadded urlsafe base64 (PEP 376, PEP 427)."""
+"""Digests of files, and as RECORD spells them: ``sha256=``, unpadded base64 (PEP 376, PEP 427)."""
 
 from __future__ import annotations
 
@@ -41,3 +41,14 @@ def encode_digest(algorithm: str, digest: bytes) -> str:
     """Spell a digest as RECORD does: ``sha256=`` and unpadded urlsafe base64."""
     encoded = binascii.b2a_base64(digest, newline=False).translate(_URLSAFE).rstrip(b"=")
     return f"{algorithm}={encoded.decode('ascii')}"
+
+
+def sha256_of(path: str) -> bytes:
+    """Give a file's sha256."""
+    import hashlib  # noqa: PLC0415 - see above
+
+    state = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            state.update(block)
+    return state.digest()

@@ -44,3 +44,8 @@ def listed(names: Iterable[str]) -> str:
     """Write names as a sentence has them: "a, b and c"; "" for none."""
     *others, last = ("", *names)
     return f"{', '.join(others[1:])} and {last}" if len(others) > 1 else last
+
+
+def capital(text: str) -> str:
+    """Begin a sentence."""
+    return text[:1].upper() + text[1:]

@@ -228,7 +228,7 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 
 
 def _expr(command: argparse.ArgumentParser) -> None:
-    command.add_argument("paths", metavar="WHEEL|NAME==VERSION")
+    command.add_argument("paths", metavar="WHEEL|NAME[==VERSION]")
     command.add_argument(
         "--python-version", action="append", metavar="3.N",
         help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
@@ -241,7 +241,8 @@ def _expr(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--local", action="store_true",
-        help="the source is WHEEL itself, beside the expression: for one that is on no index",
+        help="the source is WHEEL itself, beside the expression: for one that is on no index, or on"
+        " one where Nix can't fetch it (a password)",
     )  # fmt: skip
     command.add_argument(
         "--fetch-required", action="store_true",

@@ -38,11 +38,11 @@ def carry_out(run: Run) -> int:
         from nix_manylinux.cli.portable import repair  # noqa: PLC0415 - patch needs none of it
 
         return repair(run)
-    from nix_manylinux.cli import views  # noqa: PLC0415 - patch needs none of these
+    from nix_manylinux.cli import expression, views  # noqa: PLC0415 - patch needs none of these
 
     return {
         "inspect": views.show_inspection,
-        "expr": views.show_expression,
+        "expr": expression.show_expression,
         "graph": views.show_graph,
         "lock": views.write_lock,
     }[given.command](run)

@@ -66,6 +66,11 @@ class Console:
         """Whether somebody watches: the place for progress bars."""
         return not self.quiet and self._talk.isatty()
 
+    @property
+    def answers_on_terminal(self) -> bool:
+        """Whether answers are read where they are written, and not in a file."""
+        return self._answer.isatty()
+
     def progress(self, stage: str, done: int, total: int) -> None:
         """Show how far a stage has come, once the work has taken a second.
 

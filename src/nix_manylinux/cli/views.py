@@ -1,4 +1,4 @@
-"""The commands that change no tree and no wheel: inspect, expr, graph, lock."""
+"""The commands that change no tree and no wheel: inspect, graph, lock."""
 
 from __future__ import annotations
 
@@ -64,87 +64,6 @@ def _show_one(run: Run, path: str) -> None:
     run.warn(seen.plan)
     details = inspection_json(seen, adviser)
     run.write_json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
-
-
-def show_expression(run: Run) -> int:
-    """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
-    from nix_manylinux.base.errors import BadOption  # noqa: PLC0415
-    from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
-    from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
-    from nix_manylinux.nix.expression.download import (  # noqa: PLC0415
-        download_wheels,
-        files_of_required,
-    )
-    from nix_manylinux.nix.expression.places import (  # noqa: PLC0415
-        PYTHON,
-        SYSTEM,
-        expression_places,
-        named_pythons,
-    )
-    from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
-    from nix_manylinux.nix.expression.write import build_expression  # noqa: PLC0415
-    from nix_manylinux.nix.nixpkgs import ask_nixpkgs  # noqa: PLC0415
-    from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
-
-    extra = run.arguments.extra
-    (wheel,) = run.arguments.paths
-    fetched = not wheel.endswith(".whl")
-    if fetched and extra.local:
-        raise BadOption(
-            f"--local is for a wheel at hand, and {wheel!r} is none",
-            hint=f"pip download --no-deps {wheel}, then give the path of the wheel",
-        )
-    nixpkgs = ask_nixpkgs(run.environment)
-    python = nixpkgs.python if nixpkgs else PYTHON
-    system = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else SYSTEM
-    with scratch_folder() as folder:
-        paths = [wheel]
-        if fetched:
-            paths = download_wheels(
-                wheel,
-                python_versions=extra.python_version or [python],
-                systems=extra.system or [system],
-                into=folder,
-                environment=run.environment,
-                progress=run.console.on_terminal,
-            )
-        wheels = [describe_wheel(path, look_for_loads=True) for path in paths]
-        places = expression_places(
-            wheels,
-            python_versions=extra.python_version or (),
-            systems=extra.system or (),
-            python=python,
-        )
-        required = requirements_in(wheels[0].headers, places[0]) if extra.fetch_required else []
-        beside = {}
-        if required:
-            beside = files_of_required(
-                required,
-                places[0],
-                into=folder,
-                environment=run.environment,
-                progress=run.console.on_terminal,
-            )
-    text = build_expression(
-        wheels,
-        places=places,
-        table=load_table(),
-        policies=load_policies(),
-        runtime_libs=extra.runtime_libs or (),
-        beside=beside,
-        nixpkgs=nixpkgs,
-        local=extra.local,
-    )
-    # A wheel's own tags mostly tell; one that is fetched was asked for somewhere.
-    if not extra.python_version and (fetched or not named_pythons(wheels)):
-        pythons = listed(dict.fromkeys(place.python for place in places))
-        why = "as <nixpkgs> has it" if nixpkgs else "since there is no <nixpkgs> to ask"
-        run.console.say(f"for Python {pythons}, {why}; --python-version chooses another one")
-    if not extra.system and fetched:
-        systems = listed(dict.fromkeys(place.system for place in places))
-        run.console.say(f"for {systems}; --system chooses another one")
-    run.console.answer(text)
-    return DONE
 
 
 def show_graph(run: Run) -> int:

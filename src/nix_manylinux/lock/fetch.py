@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+from typing import TYPE_CHECKING, NamedTuple
 
+from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.errors import WriteFailed
 from nix_manylinux.base.files import write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File
+from nix_manylinux.nix.origin import Origin, find_origins
 from nix_manylinux.nix.pip import pip_command
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,11 +29,22 @@ if TYPE_CHECKING:
 #: What `_fetch` says of a release that has files, but no wheel for the place.
 _NO_WHEEL = "no wheel fits"
 
+#: Beside a wheel: where it is from.
+_ORIGIN = "origin.json"
+
 #: pip processes at once: each waits for the network most of the time.
 _CLIENTS = 4
 
 #: Wheels for one of them: a process takes as long to start as to fetch a small wheel.
 _AT_ONCE = 8
+
+
+class Fetched(NamedTuple):
+    """A file, with its URL where the default index doesn't have it; where it lies, and was."""
+
+    file: File
+    path: str
+    origin: Origin
 
 
 def fetch_wheels(
@@ -40,8 +54,8 @@ def fetch_wheels(
     cache: str,
     environment: Mapping[str, str],
     progress: Progress | None = None,
-) -> dict[str, tuple[File, str]]:
-    """Fetch a wheel for each package; gives file and path by the package's name.
+) -> dict[str, Fetched]:
+    """Fetch a wheel for each package; by the package's name.
 
     Files are kept in ``cache``, by digest; what is there isn't fetched again. Of several
     digests, those of a release's files, pip chooses, and its choice is kept by place. pip
@@ -112,26 +126,30 @@ def _chosen(wanted: Wanted, place: Place, cache: str) -> str:
     return digest if digest in wanted[1] else ""
 
 
-def _kept(cache: str, digest: str) -> tuple[File, str] | None:
-    """Give a file that was fetched before, if it still has its digest."""
+def _kept(cache: str, digest: str) -> Fetched | None:
+    """Give a file that was fetched before, if it still has its digest, and is known from where."""
     folder = os.path.join(cache, digest)
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return None
-    for name in names:
+    origin = _known_origin(folder)
+    for name in names if origin else ():
         path = os.path.join(folder, name)
-        if name.endswith(".whl") and _digest(path) == digest:
-            return File(name=name, sha256=digest), path
+        if origin and name.endswith(".whl") and sha256_of(path).hex() == digest:
+            return Fetched(File(name=name, sha256=digest, url=origin.url), path, origin)
     return None
 
 
-def _digest(path: str) -> str:
-    state = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            state.update(piece)
-    return state.hexdigest()
+def _known_origin(folder: str) -> Origin | None:
+    try:
+        with open(os.path.join(folder, _ORIGIN), encoding="utf-8") as stream:
+            value = json.load(stream)
+        return Origin(
+            url=str(value["url"]), path=str(value["path"]), kept_back=bool(value["kept_back"])
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _fetch(
@@ -140,7 +158,7 @@ def _fetch(
     cache: str,
     pip: Sequence[str],
     environment: Mapping[str, str],
-) -> dict[str, tuple[File, str]] | str:
+) -> dict[str, Fetched] | str:
     """Fetch some wheels, by their packages' names; gives what pip said where that fails."""
     import subprocess  # noqa: PLC0415 (start-up)
 
@@ -150,7 +168,8 @@ def _fetch(
             stream.writelines(_requirement(*each) for each in wanted)
         downloads = os.path.join(folder, "files")
         python = place.python.rstrip("t")
-        command = [*pip, "download", "--no-deps", "--require-hashes"]
+        log = os.path.join(folder, "log")
+        command = [*pip, "download", "--no-deps", "--require-hashes", "--log", log]
         command += ["--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
         command += ["--implementation", "cp", "--python-version", python, "--dest", downloads]
         if place.python.endswith("t"):
@@ -172,7 +191,8 @@ def _fetch(
                 return _NO_WHEEL
             return _complaint(said)
         paths = [os.path.join(downloads, name) for name in sorted(os.listdir(downloads))]
-        by_digest = {_digest(path): path for path in paths}
+        origins = find_origins(log, paths, pip=pip, environment=environment)
+        by_digest = {sha256_of(path).hex(): path for path in paths}
         found = {}
         for each in wanted:
             package, digests = each
@@ -180,8 +200,11 @@ def _fetch(
             if not digest:
                 return f"pip fetched no file with a digest of the lock: {', '.join(by_digest)}"
             path = by_digest[digest]
-            file = File(name=os.path.basename(path), sha256=digest)
-            found[package.name] = file, _keep(path, cache, digest)
+            origin = origins[path]
+            file = File(name=os.path.basename(path), sha256=digest, url=origin.url)
+            found[package.name] = Fetched(file, _keep(path, cache, digest), origin)
+            values = {"url": origin.url, "path": origin.path, "kept_back": origin.kept_back}
+            _keep_text(json.dumps(values), os.path.join(cache, digest, _ORIGIN))
             if len(digests) > 1:
                 _keep_text(digest, _choice(each, place, cache))
         return found

@@ -15,6 +15,7 @@ from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
 from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.origin import KEPT_BACK
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.wheel.metadata import normalise_name
@@ -22,11 +23,12 @@ from nix_manylinux.wheel.name import without_variant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.lock.choose import Choice
+    from nix_manylinux.lock.choose import Choice, Chosen
+    from nix_manylinux.lock.fetch import Fetched
     from nix_manylinux.lock.model import Lock
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place
@@ -117,12 +119,16 @@ def _inspect(
     order = {tag: rank for rank, tag in enumerate(supported_tags(choice.place))}
     wheels, unread = {}, []
     packages = dict(choice.packages)
-    for number, (name, (file, path)) in enumerate(sorted(files.items())):
+    unread += _about_origins(files, packages)
+    for number, (name, (file, path, _)) in enumerate(sorted(files.items())):
         if progress is not None:
             progress("reading", number, len(files))
         chosen = packages[name]
         if chosen.wheel is None:
-            chosen = packages[name] = replace(chosen, wheel=best_wheel([file], order))
+            chosen = replace(chosen, wheel=best_wheel([file], order))
+        elif not chosen.wheel.url:
+            chosen = replace(chosen, wheel=replace(chosen.wheel, url=file.url))
+        packages[name] = chosen
         try:
             wheels[name] = describe_wheel(path)
         except BadWheel as error:
@@ -138,6 +144,31 @@ def _inspect(
     if progress is not None:
         progress("reading", len(files), len(files))
     return wheels, replace(choice, packages=packages), unread
+
+
+def _about_origins(files: Mapping[str, Fetched], packages: Mapping[str, Chosen]) -> list[str]:
+    """Say which files Nix may not get from where the lock will say that they are."""
+
+    def names(which: Callable[[Fetched], object]) -> str:
+        found = []
+        for name, each in sorted(files.items()):
+            wheel = packages[name].wheel
+            if which(each) and not (wheel and wheel.url):
+                found.append(f"{name} {packages[name].package.version}")
+        return ", ".join(found)
+
+    sentences = []
+    if guarded := names(lambda each: each.origin.kept_back):
+        sentences.append(
+            f"{guarded}: {KEPT_BACK}; where Nix can't fetch without, `fetch` of"
+            " manylinuxLockedPackages says how (docs/environments.md)"
+        )
+    if beside := names(lambda each: each.origin.path):
+        sentences.append(
+            f"{beside}: from a folder, not from an index; where the default index has no such"
+            " file, `fetch` of manylinuxLockedPackages says how to get it (docs/environments.md)"
+        )
+    return sentences
 
 
 def _required(wheel: DescribedWheel, choice: Choice, locked: Sequence[str]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 
 from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.needs import Needs, style_of
-from nix_manylinux.nix.syntax import nix_beside
+from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,12 +74,6 @@ def how_to_use(written: str, path: str, python: str) -> list[str]:
     ]
 
 
-def python_attribute(python: str) -> str:
-    """Name a Python as nixpkgs does: "3.12" is python312, "3.14t" python314FreeThreading."""
-    free = "FreeThreading" if python.endswith("t") else ""
-    return f"python{python.rstrip('t').replace('.', '')}{free}"
-
-
 def check_fresh(written: str, path: str) -> None:
     """Raise BadLock unless ``written`` is a lock of ours, made from the file at ``path``."""
     try:
@@ -141,7 +136,8 @@ def _environment(
 
 
 def _file(file: File) -> dict[str, str]:
-    return {"file": file.name, "sha256": file.sha256, **({"url": file.url} if file.url else {})}
+    url = re.sub(r"^(https?://)[^/?#]*@", r"\1", file.url)  # no name, no password
+    return {"file": file.name, "sha256": file.sha256, **({"url": url} if url else {})}
 
 
 def _source(chosen: Chosen) -> dict[str, Any]:

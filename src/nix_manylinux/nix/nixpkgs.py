@@ -1,15 +1,16 @@
-"""What the nixpkgs that is at hand has: its Python, and the names of its Python packages."""
+"""What the nixpkgs at hand has: its Python, names of packages, and which of them evaluate."""
 
 from __future__ import annotations
 
 import json
 
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, field
 from nix_manylinux.nix.references import NoNix, find_nix
+from nix_manylinux.nix.syntax import nix_string, python_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 #: Names that only lead to others, or say that something is gone, are not counted.
 _QUESTION = """
@@ -29,35 +30,107 @@ _PATIENCE = 30
 class Nixpkgs(Value):
     """``python`` is the version of its python3, "3.12"; ``system`` the machine's, for Nix.
 
-    ``packages`` are the names in that Python's set, ``attributes`` those at the top.
+    ``packages`` are the names in that Python's set, ``attributes`` those at the top. ``unusable``
+    is what `find_unusable` has found.
     """
 
     python: str
     system: str
     packages: frozenset[str]
     attributes: frozenset[str]
+    unusable: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def ask_nixpkgs(environment: Mapping[str, str]) -> Nixpkgs | None:
     """Look into ``<nixpkgs>``, a second or two; None where there is no Nix, or no nixpkgs."""
-    import subprocess  # noqa: PLC0415 - start-up
-
     try:
-        tool = find_nix("nix-instantiate", environment, option="", hint="")
-        done = subprocess.run(
-            [tool, "--eval", "--strict", "--json", "-E", _QUESTION],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=dict(environment),
-            timeout=_PATIENCE,
-            check=True,
-        )
-        told = json.loads(done.stdout)
+        told = json.loads(_evaluate(_QUESTION, environment))
         return Nixpkgs(
             python=str(told["python"]),
             system=str(told["system"]),
             packages=frozenset(map(str, told["packages"])),
             attributes=frozenset(map(str, told["attributes"])),
         )
-    except (NoNix, OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
+    except (*_NOT_AT_HAND, _Failed):
         return None
+
+
+#: Names have to be evaluated one by one where one of them fails: `tryEval` catches what
+#: nixpkgs throws, and nothing else.
+_USABLE = """
+let
+  pkgs = import <nixpkgs> { };
+  python = pkgs.%(python)s or pkgs.python3;
+  why = value: if value == null then "null" else builtins.seq value.outPath "";
+in { %(names)s }
+"""
+
+#: Processes at once, and characters of what Nix says of one name.
+_AT_ONCE, _LONGEST = 4, 120
+
+
+def find_unusable(
+    names: Iterable[str], python: str, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Say which of these ``<nixpkgs>`` has, but can't evaluate, each with Nix's word for it.
+
+    ``names`` are as Nix spells them, in terms of ``pkgs`` and ``python``, which is the one of
+    that version where there is one.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up
+
+    def ask(asked: Iterable[str]) -> dict[str, str]:
+        lines = " ".join(f"{nix_string(name)} = why ({name});" for name in asked)
+        question = _USABLE % {"python": python_attribute(python), "names": lines}
+        told = json.loads(_evaluate(question, environment))
+        return {str(name): str(why) for name, why in told.items() if why}
+
+    def ask_alone(name: str) -> dict[str, str]:
+        try:
+            return ask([name])
+        except _Failed as failed:
+            return {name: failed.args[0]}
+
+    names = [*names]
+    try:
+        return ask(names) if names else {}
+    except _Failed:
+        try:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                return {k: v for found in pool.map(ask_alone, names) for k, v in found.items()}
+        except _NOT_AT_HAND:
+            return {}
+    except _NOT_AT_HAND:
+        return {}
+
+
+class _Failed(Exception):
+    """Nix could not evaluate; the argument is its word for it."""
+
+
+def _evaluate(expression: str, environment: Mapping[str, str]) -> bytes:
+    """Give a value as JSON. Raises `_Failed`, or one of `_NOT_AT_HAND`."""
+    import subprocess  # noqa: PLC0415 - start-up
+
+    tool = find_nix("nix-instantiate", environment, option="", hint="")
+    try:
+        done = subprocess.run(
+            [tool, "--eval", "--strict", "--json", "-E", expression],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(environment),
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError from error
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        errors = [line.partition("error:")[2].strip() for line in lines if "error:" in line]
+        said = next(filter(None, reversed(errors)), "Nix says nothing")
+        raise _Failed(said if len(said) <= _LONGEST else f"{said[: _LONGEST - 3]}...")
+    return done.stdout
+
+
+#: What is raised where there is no Nix, no nixpkgs, or no answer in time.
+_NOT_AT_HAND = (NoNix, OSError, ValueError, LookupError, TypeError)

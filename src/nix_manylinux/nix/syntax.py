@@ -68,6 +68,12 @@ def nix_beside(name: str) -> str:
     return f"./. + {nix_string(f'/{name}')}"
 
 
+def python_attribute(python: str) -> str:
+    """Name a Python as nixpkgs does: "3.12" is python312, "3.14t" python314FreeThreading."""
+    free = "FreeThreading" if python.endswith("t") else ""
+    return f"python{python.rstrip('t').replace('.', '')}{free}"
+
+
 def nix_list(items: Iterable[str], *, indent: int = 0, used: int = 0, width: int = 80) -> str:
     """Write a list of expressions that are ready: on one line if it fits, else one a line.
 

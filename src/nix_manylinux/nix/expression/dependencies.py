@@ -41,6 +41,7 @@ def read_dependencies(
                 found = wanted.setdefault(normalise_name(requirement.name), [])
                 if place not in found:
                     found.append(place)
+    always = tuple(sorted(name for name, found in wanted.items() if len(found) == len(places)))
     extras = {}
     for extra in sorted(normalise_name(name) for name in headers.get("provides-extra", ())):
         names = {
@@ -50,11 +51,11 @@ def read_dependencies(
             if _applies(requirement, place, extra) and not _applies(requirement, place, "")
         }
         # "all" often requires the package itself, with its other extras.
-        names.discard(normalise_name(next(iter(headers.get("name", ())), "")))
+        names -= {normalise_name(next(iter(headers.get("name", ())), "")), *always}
         if names:
             extras[extra] = tuple(sorted(names))
     return Dependencies(
-        always=tuple(sorted(name for name, found in wanted.items() if len(found) == len(places))),
+        always=always,
         sometimes={
             name: tuple(found) for name, found in sorted(wanted.items()) if len(found) < len(places)
         },

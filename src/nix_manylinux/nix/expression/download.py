@@ -7,20 +7,25 @@ import re
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.nix.origin import find_origins
 from nix_manylinux.nix.pip import pip_command
 from nix_manylinux.target.place import platforms_of
 from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.wheel.name import parse_wheel_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from nix_manylinux.nix.origin import Origin
     from nix_manylinux.target.place import Place
 
 #: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_PINNED = re.compile(rf"{_NAME.pattern}==[A-Za-z0-9.!+_-]+")
+_RELEASE = re.compile(rf"{_NAME.pattern}(?P<version>==[A-Za-z0-9.!+_-]+)?")
 
+#: What pip takes for a file, where there is one of that name: it would build it.
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lzma", ".tlz", ".lz")
 
 #: With "t" one without the GIL, whose ABI tags are its own (PEP 703, PEP 803).
 _PYTHON = re.compile(r"3\.[0-9]+t?")
@@ -40,19 +45,21 @@ def download_wheels(
     glibc: tuple[int, int] = (2, 41),
     progress: bool = False,
     pip: Sequence[str] = (),
-) -> list[str]:
+) -> dict[str, Origin]:
     """Fetch the wheel of NAME==VERSION for every Python and system; paths, each once, sorted.
 
-    ``into`` is a folder for the files. With ``progress`` the client draws its
-    bar on standard error. ``pip`` is the client's command, the one of
-    `pip_command` where it is not given. Raises BadOption for a requirement
-    that pins nothing, NoPip, NoSuchWheel with the client's own words.
+    Of NAME alone it is the release that the client takes for the first of them. ``into`` is a
+    folder for the files; each is given with where the client has it from. With ``progress``
+    the client draws its bar on standard error. ``pip`` is the client's command, the one of
+    `pip_command` where it is not given. Raises BadOption for other requirements,
+    NoPip, NoSuchWheel with the client's own words.
     """
-    if not _PINNED.fullmatch(requirement):
+    release = _RELEASE.fullmatch(requirement)
+    if release is None or (not release["version"] and requirement.lower().endswith(_ARCHIVES)):
         name = _NAME.match(requirement)
         raise BadOption(
-            f"{requirement!r} is neither a wheel nor NAME==VERSION",
-            hint="give the path of a wheel, or pin the release, as in numpy==1.26.4; which there"
+            f"{requirement!r} is neither a wheel nor NAME nor NAME==VERSION",
+            hint="give the path of a wheel, or a release, as in numpy==1.26.4; which there"
             f" are says: pip index versions {name[0] if name else 'NAME'}",
         )
     for python in python_versions:
@@ -60,23 +67,24 @@ def download_wheels(
             raise BadOption(
                 f"{python!r} is no version of Python", hint="write 3.11, 3.14t or the like"
             )
-    found: set[tuple[str, str]] = set()
+    command = [*(pip or pip_command(environment))]
+    found: dict[str, tuple[str, Origin]] = {}
     for system in systems:
         for python in python_versions:
             folder = os.path.join(into, system, python)
+            log = os.path.join(into, f"{system}-{python}.log")
             os.makedirs(folder, exist_ok=True)
-            _download(
-                [
-                    *(pip or pip_command(environment)),
-                    *_arguments([requirement], python, platforms_of(system, glibc=glibc), folder),
-                ],
-                environment,
-                f"{requirement} for Python {python} on {system}",
-                progress=progress,
-            )
-            found.update((name, os.path.join(folder, name)) for name in os.listdir(folder))
+            words = _arguments([requirement], python, platforms_of(system, glibc=glibc), folder)
+            what = f"{requirement} for Python {python} on {system}"
+            _download([*command, *words], environment, what, progress=progress, log=log)
+            paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+            origins = find_origins(log, paths, pip=command, environment=environment)
+            found |= {os.path.basename(path): (path, origins[path]) for path in paths}
+            if "==" not in requirement and paths:
+                version = parse_wheel_name(os.path.basename(paths[0])).version
+                requirement = f"{requirement}=={version}"
     # The same abi3 or py3 wheel serves several Pythons.
-    return [path for _, path in sorted(dict(sorted(found)).items())]
+    return dict(found[name] for name in sorted(found))
 
 
 def files_of_required(
@@ -127,12 +135,18 @@ def _arguments(
 
 
 def _download(
-    command: Sequence[str], environment: Mapping[str, str], what: str, *, progress: bool
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    what: str,
+    *,
+    progress: bool,
+    log: str = "",
 ) -> None:
     import subprocess  # noqa: PLC0415 (start-up)
 
     end = command.index("--")
-    command = [*command[:end], "--progress-bar", "on" if progress else "off", *command[end:]]
+    options = ["--progress-bar", "on" if progress else "off", *(["--log", log] if log else [])]
+    command = [*command[:end], *options, *command[end:]]
     try:
         done = subprocess.run(
             command,

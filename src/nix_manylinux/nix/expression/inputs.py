@@ -37,9 +37,13 @@ def inputs(
         yield from remarks(_about(found))
         if absent:
             lacking = [f"{nix_path(each.attribute)} ({each.soname})" for each in absent]
-            yield from remark(f"Left out, since this nixpkgs lacks it: {', '.join(lacking)}.")
+            sentence = f"Left out, since this nixpkgs lacks it: {', '.join(lacking)}."
+            yield from remark(names.tell(sentence))
     if found:
-        yield from block("buildInputs", map(names.library, found))
+        inputs = [*map(names.library, found)]
+        if unusable := names.unusable("pkgs."):
+            yield from remark(names.tell(f"This nixpkgs can't evaluate {unusable}."))
+        yield from block("buildInputs", inputs)
     for choice in libraries.choices:
         yield ""
         yield from remarks(choice_text(choice))

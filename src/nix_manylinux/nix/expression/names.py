@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: The expression's own arguments, and what in its text shows that it uses one.
 _USES = {
     "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem|hasSuffix)\b",
-    "stdenv": r"\bstdenv\.",
+    "stdenv": r"(?<!pkgs\.)(?<!python\.)\bstdenv\.",
     "buildPythonPackage": r"\bbuildPythonPackage\b",
     "fetchPypi": r"\bfetchPypi\b",
     "manylinuxFixupHook": r"\bmanylinuxFixupHook\b",
@@ -71,11 +71,20 @@ class Names:
         self._nixpkgs = nixpkgs
         self._libraries: dict[str, None] = {}
         self._python: dict[str, None] = {}
+        #: What was taken from nixpkgs, as Nix spells it.
+        self.named: dict[str, None] = {}
+        #: Sentences about what nixpkgs lacks.
+        self.said: list[str] = []
 
     def library(self, suggestion: Suggestion) -> str:
         """Name what has a library: by an argument, or in `pkgs` where Python's set hides it."""
         first = suggestion.attribute.partition(".")[0]
-        hidden = (
+        if not suggestion.notes:  # what is said of it already
+            old = suggestion.old_attribute
+            self.named[
+                f"pkgs.{nix_path(suggestion.attribute)}{f' or pkgs.{nix_path(old)}' if old else ''}"
+            ] = None
+        hidden = first not in _USES and (
             first in _PYTHON_HAS_TOO
             or first in self._packages
             or (self._nixpkgs is not None and first in self._nixpkgs.packages)
@@ -102,6 +111,8 @@ class Names:
         an argument that nixpkgs lacks is an error at once.
         """
         attribute = self.attribute(name)
+        if not can_lack and not self.lacking([name]):
+            self.named[f"python.pkgs.{nix_name(attribute)}"] = None
         unknown = can_lack and self._nixpkgs is None and attribute not in self._python
         if unknown or not self._can_be_argument(attribute):
             return f"python.pkgs.{nix_name(attribute)}"
@@ -124,6 +135,20 @@ class Names:
         if self._nixpkgs is None:
             return []
         return [name for name in names if self.attribute(name) not in self._nixpkgs.packages]
+
+    def unusable(self, prefix: str) -> str:
+        """List what was named with this prefix and can't be evaluated, with why; "" for none."""
+        known = self._nixpkgs.unusable if self._nixpkgs else {}
+        found = {
+            each: known[each] for each in self.named if each.startswith(prefix) and each in known
+        }
+        names = {each.removeprefix(prefix).partition(" ")[0]: why for each, why in found.items()}
+        return ", ".join(f"{name} ({why})" for name, why in names.items())
+
+    def tell(self, sentence: str) -> str:
+        """Give a sentence about what nixpkgs lacks, and remember it for who reads no comments."""
+        self.said.append(sentence)
+        return sentence
 
     def arguments(self, text: str) -> list[str]:
         """List the function's arguments: our own that the text uses, then what was named."""

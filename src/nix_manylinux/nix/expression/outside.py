@@ -11,7 +11,7 @@ from nix_manylinux.nix.packages import explain
 from nix_manylinux.target.policy import parse_floor, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.choices import Choice
@@ -65,13 +65,16 @@ def outside_libraries(
     required: Sequence[str],
     adviser: Adviser,
     known: set[str],
+    *,
     runtime_libs: Sequence[str] = (),
+    brought: Collection[str] = (),
 ) -> OutsideLibraries:
     """Sort what the files need by where it comes from.
 
     ``required`` are the normalised names of the wheels that they require somewhere, ``known``
-    the libraries that are there anyway (`known_libraries`). ``runtime_libs`` are sonames
-    that were asked for besides.
+    the libraries that are there anyway (`known_libraries`), ``brought`` the attributes of
+    packages that are (`brought_packages`): what else they have needs no input. ``runtime_libs``
+    are sonames that were asked for besides.
     """
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
@@ -87,7 +90,7 @@ def outside_libraries(
     asked = [adviser.advise(name) for name in sorted({*runtime_libs} - own - known)]
     found: dict[str, Suggestion] = {}
     for each in (*(each for _, each in rest), *asked):
-        if each.is_sure:
+        if each.is_sure and each.attribute not in brought:
             found.setdefault(each.attribute, each)
     names = tuple(sorted({name for each in of_wheels for name in each.wheels}))
     return OutsideLibraries(
@@ -195,6 +198,17 @@ def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
     }
     known = libc | set(policies.musl_sonames.values())
     return known | policy_for(style, policies).sonames if parse_floor(style) else known
+
+
+def brought_packages(style: str, adviser: Adviser, policies: Policies) -> set[str]:
+    """Give the attributes that a format has among the build inputs, for its policy's libraries.
+
+    libgomp is no policy's, and of one package with libstdc++, which is.
+    """
+    if not parse_floor(style):
+        return set()
+    found = map(adviser.advise, policy_for(style, policies).sonames)
+    return {each.attribute for each in found if each.is_sure}
 
 
 def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:

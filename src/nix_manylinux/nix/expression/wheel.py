@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import re
 
+from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import find_runtime_loads
 from nix_manylinux.tree.disk import Disk
@@ -47,7 +48,7 @@ class DescribedWheel(Value):
     are METADATA's by lower-case name; ``modules`` what can be imported, by
     dotted names; ``programs`` what lands in ``bin``; ``entries`` the paths of programs and
     of modules: what is started or imported. ``loads`` are what may be loaded at run time,
-    where that was looked for.
+    where that was looked for. ``origin`` is where the file is from.
     """
 
     file: str
@@ -59,6 +60,7 @@ class DescribedWheel(Value):
     entries: frozenset[str]
     loads: tuple[RuntimeLoad, ...] = ()
     facts: TreeFacts
+    origin: Origin = DEFAULT_INDEX
 
     def header(self, name: str) -> str:
         """Give a header's first value, or "" where there is none (or only UNKNOWN)."""
@@ -66,7 +68,9 @@ class DescribedWheel(Value):
         return "" if value.upper() == "UNKNOWN" else value
 
 
-def describe_wheel(path: str, *, look_for_loads: bool = False) -> DescribedWheel:
+def describe_wheel(
+    path: str, *, look_for_loads: bool = False, origin: Origin = DEFAULT_INDEX
+) -> DescribedWheel:
     """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel.
 
     With ``look_for_loads`` its Python files are read, too.
@@ -89,6 +93,7 @@ def describe_wheel(path: str, *, look_for_loads: bool = False) -> DescribedWheel
             entries=_entries(facts),
             loads=find_runtime_loads(facts, unpacked.labels).loads if look_for_loads else (),
             facts=facts,
+            origin=origin,
         )
 
 
@@ -104,11 +109,7 @@ def _entries(facts: TreeFacts) -> frozenset[str]:
 
 
 def _sri(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return f"sha256-{base64.b64encode(digest.digest()).decode('ascii')}"
+    return f"sha256-{base64.b64encode(sha256_of(path)).decode('ascii')}"
 
 
 def _site_paths(wheel: Wheel) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.values import Value
+from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
@@ -15,13 +16,18 @@ from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
 from nix_manylinux.nix.expression.layout import block, remark, remarks
 from nix_manylinux.nix.expression.meta import imports_check, meta
 from nix_manylinux.nix.expression.names import Names
-from nix_manylinux.nix.expression.outside import known_libraries, outside_libraries
+from nix_manylinux.nix.expression.outside import (
+    brought_packages,
+    known_libraries,
+    outside_libraries,
+)
 from nix_manylinux.nix.expression.places import (
     expression_places,
     floor_of,
     format_of,
     nix_cpu,
 )
+from nix_manylinux.nix.origin import KEPT_BACK
 from nix_manylinux.nix.syntax import nix_beside, nix_list, nix_name, nix_string
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.tree.scripts import is_strange_to_nix
@@ -40,6 +46,17 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import TreeFile
 
 
+class Expression(Value):
+    """The text, and ``lacking``: sentences in it that say what the nixpkgs at hand has not.
+
+    ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
+    """
+
+    text: str
+    lacking: tuple[str, ...]
+    named: tuple[str, ...]
+
+
 def build_expression(
     wheels: Sequence[DescribedWheel],
     *,
@@ -50,14 +67,14 @@ def build_expression(
     beside: Mapping[str, Collection[str]] | None = None,
     nixpkgs: Nixpkgs | None = None,
     local: bool = False,
-) -> str:
+) -> Expression:
     """Write the expression for the wheels of one release, one for each Python and platform.
 
     Markers are evaluated in ``places``, those of `expression_places` where none are given.
     ``beside`` are the file names of required wheels, as far as they are known.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. ``nixpkgs`` is the one at hand:
     what it lacks is said. With ``local`` the source is the wheel's file, beside the
-    expression. The result is a function for ``python3Packages.callPackage``, in the format
+    expression. The text is a function for ``python3Packages.callPackage``, in the format
     of nixfmt. Raises BadOption for no wheels, or wheels of several releases.
     """
     if len({(normalise_name(wheel.name.name), wheel.name.version) for wheel in wheels}) != 1:
@@ -70,7 +87,10 @@ def build_expression(
     facts = [wheel.facts for wheel in wheels]
     adviser = Adviser(table, facts, required=required, files=beside or {})
     known = known_libraries(style, table, policies)
-    libraries = outside_libraries(wheels, required, adviser, known, runtime_libs)
+    brought = brought_packages(style, adviser, policies)
+    libraries = outside_libraries(
+        wheels, required, adviser, known, runtime_libs=runtime_libs, brought=brought
+    )
     extras = {
         extra: packages
         for extra, packages in dependencies.extras.items()
@@ -105,7 +125,9 @@ def build_expression(
         ]
     )
     head = "".join(f"  {name},\n" for name in names.arguments(text))
-    return f"{{\n{head}}}:\n{text}\n"
+    return Expression(
+        text=f"{{\n{head}}}:\n{text}\n", lacking=tuple(names.said), named=tuple(names.named)
+    )
 
 
 #: The version stands in one place, where who updates it changes it.
@@ -117,14 +139,13 @@ def _source(wheels: Sequence[DescribedWheel], version: str, *, local: bool) -> I
     if local:
         yield f"src = {nix_beside(wheels[0].file)};"
         return
-    if "+" in wheels[0].name.version:
-        yield '# A local version (+...) is never on PyPI: add url = "..." beside file.'
     if len(wheels) == 1:
+        yield from _about_origin(wheels)
         yield "src = fetchPypi {"
-        yield f"  file = {_file(wheels[0], version)};"
-        yield f"  hash = {nix_string(wheels[0].sri)};"
+        yield from (f"  {line}" for line in _fetched(wheels[0], version))
         yield "};"
         return
+    yield from _about_origin(wheels)
     yield "src = fetchPypi {"
     yield "  pythonVersion = python.version;"
     abis = {tag.split("-")[1] for wheel in wheels for tag in wheel.name.tags}
@@ -133,11 +154,36 @@ def _source(wheels: Sequence[DescribedWheel], version: str, *, local: bool) -> I
     yield "  files = ["
     for wheel in sorted(wheels, key=lambda wheel: wheel.file):
         yield "    {"
-        yield f"      file = {_file(wheel, version)};"
-        yield f"      hash = {nix_string(wheel.sri)};"
+        yield from (f"      {line}" for line in _fetched(wheel, version))
         yield "    }"
     yield "  ];"
     yield "};"
+
+
+def _fetched(wheel: DescribedWheel, version: str) -> Iterator[str]:
+    """Write how one file is fetched: by its name from the default index, else by its URL."""
+    url = wheel.origin.url
+    yield f"url = {nix_string(url)};" if url else f"file = {_file(wheel, version)};"
+    yield f"hash = {nix_string(wheel.sri)};"
+
+
+def _about_origin(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
+    """Say where a source may not be fetched as it stands there."""
+    origins = [wheel.origin for wheel in wheels]
+    if any(origin.kept_back for origin in origins):
+        yield from remark(
+            f"{capital(KEPT_BACK)}. Where Nix can't fetch this without, take the file itself:"
+            " nix-manylinux expr WHEEL --local."
+        )
+    if any(origin.path for origin in origins):
+        yield from remark(
+            "From a folder, not from an index. Where the default index has no such file, take the"
+            " file itself: nix-manylinux expr WHEEL --local."
+        )
+    elif any("+" in wheel.name.version and not wheel.origin.url for wheel in wheels):
+        yield from remark(
+            "A local version (+...) is never on the default index: write url in place of file."
+        )
 
 
 def _file(wheel: DescribedWheel, version: str) -> str:
@@ -148,6 +194,10 @@ def _file(wheel: DescribedWheel, version: str) -> str:
     return f"{nix_string(f'{name}-')[:-1]}{_VERSION}{nix_string(f'-{rest}')[1:]}"
 
 
+#: What helps where a Python package is not to be had.
+_EXPR_TOO = "nix-manylinux expr NAME writes such packages, too."
+
+
 def _dependencies(
     dependencies: Dependencies, undeclared: Sequence[str], names: Names
 ) -> Iterator[str]:
@@ -156,12 +206,6 @@ def _dependencies(
     yield ""
     if undeclared:
         yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
-    lacking = names.lacking(sorted({*dependencies.always, *dependencies.sometimes, *undeclared}))
-    if lacking:
-        yield from remark(
-            f"Not in this nixpkgs: {listed(lacking)}. nix-manylinux expr NAME==VERSION writes"
-            " such packages, too."
-        )
     always = [names.package(name) for name in sorted({*dependencies.always, *undeclared})]
     lines = block("dependencies", always)
     groups: dict[tuple[Place, ...], list[str]] = {}
@@ -175,6 +219,12 @@ def _dependencies(
         lines[-1] = lines[-1].removesuffix(";")
         condition = f"lib.optionals (lib.elem {here} {nix_list(places, width=200)})"
         lines.append(f"++ {condition} {nix_list(members, width=60)};")
+    lacking = names.lacking(sorted({*dependencies.always, *dependencies.sometimes, *undeclared}))
+    if lacking:
+        yield from remark(names.tell(f"Not in this nixpkgs: {listed(lacking)}. {_EXPR_TOO}"))
+    unusable = names.unusable("python.pkgs.")
+    if unusable:
+        yield from remark(names.tell(f"This nixpkgs can't evaluate {unusable}. {_EXPR_TOO}"))
     yield from lines
 
 

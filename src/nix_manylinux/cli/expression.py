@@ -1,0 +1,157 @@
+"""The command `expr`: an expression on standard output, and what to mind on standard error."""
+
+from __future__ import annotations
+
+import shlex
+
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import listed
+from nix_manylinux.cli.run import DONE
+from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
+from nix_manylinux.nix.packages import load_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nix_manylinux.cli.run import Run
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.expression.write import Expression
+    from nix_manylinux.nix.nixpkgs import Nixpkgs
+    from nix_manylinux.target.place import Place
+
+
+def show_expression(run: Run) -> int:
+    """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
+    from nix_manylinux.nix.expression.places import named_pythons  # noqa: PLC0415
+    from nix_manylinux.nix.expression.write import build_expression  # noqa: PLC0415
+    from nix_manylinux.nix.nixpkgs import ask_nixpkgs, find_unusable  # noqa: PLC0415
+    from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
+
+    extra = run.arguments.extra
+    (wheel,) = run.arguments.paths
+    fetched = not wheel.endswith(".whl")
+    if fetched and extra.local:
+        raise BadOption(
+            f"--local is for a wheel at hand, and {wheel!r} is none",
+            hint=f"pip download --no-deps {wheel}, then give the path of the wheel",
+        )
+    nixpkgs = ask_nixpkgs(run.environment)
+    wheels, places, beside = _read(run, wheel, nixpkgs, fetched=fetched)
+
+    def build(nixpkgs: Nixpkgs | None) -> Expression:
+        return build_expression(
+            wheels,
+            places=places,
+            table=load_table(),
+            policies=load_policies(),
+            runtime_libs=extra.runtime_libs or (),
+            beside=beside,
+            nixpkgs=nixpkgs,
+            local=extra.local,
+        )
+
+    expression = build(nixpkgs)
+    if nixpkgs and expression.named:
+        unusable = find_unusable(expression.named, places[0].python, run.environment)
+        expression = build(replace(nixpkgs, unusable=unusable))
+    if fetched:
+        _tell_of_choice(run, wheel, wheels, places, nixpkgs)
+    elif not extra.python_version and not named_pythons(wheels):
+        _tell_of_python(run, places, nixpkgs)
+    if not run.console.answers_on_terminal:
+        for sentence in expression.lacking:
+            run.console.warn(sentence)
+    if not extra.local:
+        _tell_of_source(run, wheels, at_hand=not fetched)
+    run.console.answer(expression.text)
+    return DONE
+
+
+def _read(
+    run: Run, wheel: str, nixpkgs: Nixpkgs | None, *, fetched: bool
+) -> tuple[list[DescribedWheel], list[Place], dict[str, frozenset[str]]]:
+    """Give the wheels, for whom they are, and the files of those that they require."""
+    from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
+    from nix_manylinux.nix.expression import download, places  # noqa: PLC0415
+    from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
+    from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
+
+    extra = run.arguments.extra
+    pythons, systems = extra.python_version or (), extra.system or ()
+    python = nixpkgs.python if nixpkgs else places.PYTHON
+    own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else places.SYSTEM
+    with scratch_folder() as folder:
+        paths = {wheel: DEFAULT_INDEX}
+        if fetched:
+            paths = download.download_wheels(
+                wheel,
+                python_versions=pythons or [python],
+                systems=systems or [own],
+                into=folder,
+                environment=run.environment,
+                progress=run.console.on_terminal,
+            )
+        wheels = [
+            describe_wheel(path, look_for_loads=True, origin=origin)
+            for path, origin in paths.items()
+        ]
+        found = places.expression_places(
+            wheels, python_versions=pythons, systems=systems, python=python
+        )
+        required = requirements_in(wheels[0].headers, found[0]) if extra.fetch_required else []
+        beside = {}
+        if required:
+            beside = download.files_of_required(
+                required,
+                found[0],
+                into=folder,
+                environment=run.environment,
+                progress=run.console.on_terminal,
+            )
+    return wheels, found, beside
+
+
+def _tell_of_choice(
+    run: Run,
+    asked: str,
+    wheels: Sequence[DescribedWheel],
+    places: Sequence[Place],
+    nixpkgs: Nixpkgs | None,
+) -> None:
+    """Say which release, Python and system were taken where nobody named one."""
+    if "==" not in asked:
+        version = wheels[0].name.version
+        run.console.say(f"{asked} {version}, which pip picks; {asked}==VERSION takes another one")
+    if not run.arguments.extra.python_version:
+        _tell_of_python(run, places, nixpkgs)
+    if not run.arguments.extra.system:
+        systems = listed(dict.fromkeys(place.system for place in places))
+        run.console.say(f"for {systems}; --system chooses another one")
+
+
+def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:
+    pythons = listed(dict.fromkeys(place.python for place in places))
+    why = "as <nixpkgs> has it" if nixpkgs else "since there is no <nixpkgs> to ask"
+    run.console.say(f"for Python {pythons}, {why}; --python-version chooses another one")
+
+
+def _tell_of_source(run: Run, wheels: Sequence[DescribedWheel], *, at_hand: bool) -> None:
+    """Say where Nix may not get a wheel from the place that the expression names."""
+    if at_hand:
+        run.console.say("src is the file of that name on the default index; --local takes this one")
+    guarded = [wheel.file for wheel in wheels if wheel.origin.kept_back]
+    if guarded:
+        release = f"{wheels[0].name.name}=={wheels[0].name.version}"
+        run.console.warn(
+            f"{listed(guarded)}: {KEPT_BACK}; where Nix can't fetch without:"
+            f" pip download --no-deps {release}, then nix-manylinux expr WHEEL --local"
+        )
+    for wheel in wheels:
+        if wheel.origin.path:
+            run.console.warn(
+                f"{wheel.file}: from a folder, and src is the file of that name on the default"
+                " index; where that has none:"
+                f" nix-manylinux expr {shlex.quote(wheel.origin.path)} --local"
+            )
