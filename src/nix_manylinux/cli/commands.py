@@ -9,6 +9,7 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
+from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.cli.roots import keep, nix_store_command
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
@@ -134,11 +135,13 @@ def check(run: Run) -> int:
         report = replace(report, plan=plan)
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
         run.warn(plan)
+        tell_origin(run, plan)
     else:
         # One sentence says what loads, and what need not.
         tell = run.console.warn if plan.waived else run.console.say
         tell(all_fine(plan))
         run.warn(plan, leaves_told=True)
+        tell_origin(run, plan)
     run.write_json(report_json("check", report=report, error=error))
     return REFUSED if broken else DONE
 
@@ -286,6 +289,7 @@ def _tell(run: Run, name: str, report: Report) -> None:
             )
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
+    tell_origin(run, report.plan)
     run.tell_leaves(report.plan)
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")

@@ -6,6 +6,7 @@ import os
 
 from nix_manylinux.base.words import wrap
 from nix_manylinux.cli.advised import advice_block, fetched, patch_advice
+from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.report.mended import after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
@@ -66,6 +67,7 @@ def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:
     adviser = run.adviser(plan)
     _tell(run, plan, adviser, "; nothing was changed")
     run.tell_absent(plan)
+    tell_origin(run, plan)
     _advise(run, paths, plan, adviser)
 
 

@@ -189,11 +189,12 @@ class Run:
             )
         return int(text)
 
-    def warn_once(self, text: str) -> None:
-        """Tell one warning, unless it was told already."""
+    def warn_once(self, text: str, *commands: str) -> None:
+        """Tell one warning, and what to paste, unless it was told already."""
         if text not in self._warned:
             self._warned.add(text)
             self.console.warn(text)
+            self.console.insist(commands)
 
     def warn(self, plan: Plan, *, leaves_told: bool = False) -> None:
         """Tell the warnings of a plan, and of trees that hold nothing but unread wheels.
