@@ -188,7 +188,7 @@ def test_what_is_optional_in_an_environment_is_counted(
     site.mkdir(parents=True)
     for name in ("liba.so", "libb.so", "m.abi3.so"):
         (site / name).write_bytes(tiny_library(name, "libz.so.1"))
-    said = "2 of these files are optional, and passed over by patch and check: nothing that can"
+    said = "2 of these files are optional, and patch and check do without them: nothing that can"
     assert main(["inspect", str(tmp_path)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "wanted by 3 files" in out

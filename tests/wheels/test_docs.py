@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def test_output(
     for variable in ("NIX_BUILD_TOP", "NIX_BINTOOLS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: None)
-    assert main([command, corpus.wheel_if_here(WHEELS[name])]) == 0
+    folder, wheel = os.path.split(corpus.wheel_if_here(WHEELS[name]))
+    monkeypatch.chdir(folder)  # commands to paste name it as it was named
+    assert main([command, wheel]) == 0
     assert capsys.readouterr().out == (RECORDED / f"{command}-{name}.txt").read_text()
 
 
@@ -68,7 +71,9 @@ def record() -> None:
     for name, start in WHEELS.items():
         for command in COMMANDS:
             with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect_stdout(file):
-                main([command, corpus.wheel(start)])
+                folder, wheel = os.path.split(corpus.wheel(start))
+                os.chdir(folder)
+                main([command, wheel])
 
 
 if __name__ == "__main__":

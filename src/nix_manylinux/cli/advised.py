@@ -11,7 +11,7 @@ from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.resolve.plan import Options
-from nix_manylinux.tree.roots import find_pyvenv
+from nix_manylinux.target.target import ASSUMED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,45 +19,91 @@ if TYPE_CHECKING:
 
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.report.inspection import Inspection
     from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.tree.roots import NoSuchPath
 
 #: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
 _END_OF_BUILD = "/lib:')"
 
+#: With so many lines of options a command isn't told twice.
+_FEW_LINES = 3
 
-def patch_advice(run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser) -> list[str]:
+
+def patch_advice(
+    run: Run,
+    paths: Sequence[str],
+    lacking: Plan,
+    adviser: Adviser,
+    *,
+    title: str = "patch it with:",
+    width: int | None = None,
+) -> list[str]:
     """Say how to patch ``paths``, so that it works, for all that such a patch would lack.
 
     In a build, and for what lies in a Nix store, that is what the package's expression lacks.
     """
     in_build = run.in_build()
     if in_build or any(in_store(os.path.realpath(path)) and os.path.isdir(path) for path in paths):
-        block = advice_block(run, lacking, adviser, in_build=True)
+        block = advice_block(run, lacking, adviser, in_build=True, width=width)
         if in_build:
             return ["to add:", *block] if block else []
         return [*_built_anew(run, paths, more=bool(block)), *block]
-    block = advice_block(run, lacking, adviser, in_build=False)
+    block = advice_block(run, lacking, adviser, in_build=False, width=width)
     # A library that is given to `check` alone is on no file's search path.
     options = [line for line in block if not line.startswith("#")]
     comments = [line for line in block if line.startswith("#")]
     command = _typed(run, paths)
-    lines = ["install it with:" if run.arguments.command == "install" else "patch it with:"]
+    installs = run.arguments.command == "install"
+    lines = ["install it with:" if installs else title]
     text = "\n".join(options)
     _, end, others = text.partition(_END_OF_BUILD)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
     if (
         end
-        and any(map(find_pyvenv, paths))
+        and not installs
         and getattr(run.arguments.extra, "nixpkgs", None) is None
         and all(each.may_be_taken for each in wanted if each.is_sure)
     ):
         rest = others.removeprefix(" \\").strip().splitlines()
-        lines += [*_continued(f"{command} --nixpkgs", rest), "or, with packages of your choice:"]
+        lines += _continued(f"{command} --nixpkgs", rest)
+        if len(rest) > _FEW_LINES and not run.console.verbose:
+            comments.insert(0, "# With packages of your choice: -v shows how.")
+        else:
+            lines += ["or, with packages of your choice:", *_continued(command, options)]
+    else:
+        lines += _continued(command, options)
     # What nixpkgs can't give would have the same command refused again.
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
-    return [*lines, *_continued(command, options), *comments]
+    return [*lines, *comments]
+
+
+def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list[str]:
+    """Say how what was inspected is made to load: a patch, and for a wheel an expression.
+
+    Nothing where it loads as it is. What doesn't fit the target has its hints already.
+    """
+    plan, is_wheel = seen.plan, seen.facts.floating is not None
+    unlinked = plan.missing or plan.incompatible or any(each.changes for each in plan.files)
+    if seen.misfits or not unlinked:
+        return []
+    width = run.console.width - 2
+    block = advice_block(run, plan, adviser, width=width)
+    if run.in_build():
+        return ["to add:", *block] if block else []
+    wanting = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
+    fails = "it does not load as it is; " if wanting - seen.optional else ""
+    lines = []
+    if plan.target.libc_directory == ASSUMED:  # no patch is for this machine
+        title = f"{fails}as a package:"
+    elif block and all(line.startswith("#") for line in block):  # there are only words
+        title, lines = "or, as a package:", [f"{fails}there is nothing to add:", *block]
+    else:
+        title = f"{fails}patch it with:"
+        lines = patch_advice(run, [path], plan, adviser, title=title, width=width)
+        title = "or, as a package:"
+    return [*lines, title, f"nix-manylinux expr {shlex.quote(path)}"] if is_wheel else lines
 
 
 def fetched(run: Run, error: NoSuchPath) -> str:
@@ -81,7 +127,12 @@ def fetched(run: Run, error: NoSuchPath) -> str:
 
 
 def advice_block(
-    run: Run, plan: Plan, adviser: Adviser, *, in_build: bool | None = None
+    run: Run,
+    plan: Plan,
+    adviser: Adviser,
+    *,
+    in_build: bool | None = None,
+    width: int | None = None,
 ) -> list[str]:
     """Give what is to be added for what a plan lacks, as Nix or as options; words as comments."""
     text = plan_block(
@@ -89,7 +140,7 @@ def advice_block(
         adviser,
         in_build=run.in_build() if in_build is None else in_build,
         named=True,
-        width=run.console.talk_width,
+        width=width or run.console.talk_width,
     )
     return text.splitlines()
 

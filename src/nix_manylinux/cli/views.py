@@ -39,6 +39,7 @@ def show_inspection(run: Run) -> int:
 
 def _show_one(run: Run, path: str) -> None:
     from nix_manylinux.api import inspect  # noqa: PLC0415
+    from nix_manylinux.cli.advised import look_advice  # noqa: PLC0415
     from nix_manylinux.report.inspection import inspection_json, inspection_text  # noqa: PLC0415
     from nix_manylinux.report.summary import report_json  # noqa: PLC0415
     from nix_manylinux.resolve.plan import Report  # noqa: PLC0415
@@ -56,6 +57,7 @@ def _show_one(run: Run, path: str) -> None:
             adviser,
             verbose=run.console.verbose,
             in_build=run.in_build(),
+            advice=look_advice(run, path, seen, adviser),
             width=run.console.width,
             paint=lambda text, style: run.console.paint(text, style, answer=True),
         )

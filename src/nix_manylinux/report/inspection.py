@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import WIDTH, count, some, wrap
-from nix_manylinux.nix.advice import plan_block, runtime_block
+from nix_manylinux.nix.advice import runtime_block
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.missing import absent_text, headline, missing_text
 from nix_manylinux.report.summary import files_text, problems_text, summary
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: So many files, and libraries, are named in one line before the rest is counted.
 _FEW, _FEW_LIBRARIES = 2, 8
+#: Begins lines of advice that are commands, and what belongs to them.
+_PASTED = ("nix-manylinux ", " ", "#", "$(")
 #: Kinds of suggestions whose libraries --runtime-libs can put on a path.
 _LOADABLE = frozenset({"exact", "driver"})
 
@@ -61,12 +63,14 @@ def inspection_text(
     *,
     verbose: bool,
     in_build: bool,
+    advice: Sequence[str] = (),
     width: int = WIDTH,
     paint: Callable[[str, str], str] = lambda text, _: text,
 ) -> list[str]:
-    """Write a summary, what needs attention, and what to paste; with ``verbose`` every file.
+    """Write a summary, what needs attention, and ``advice``; with ``verbose`` every file.
 
-    ``paint`` gives text the look that it names: "bold", "red" or "dim".
+    Lines of advice that end in a colon are titles. ``paint`` gives text the look that it names:
+    "bold", "red" or "dim".
     """
     missing = seen.plan.missing
     names = ", ".join(f"{dist.name} {dist.version}" for dist in seen.facts.distributions)
@@ -99,10 +103,11 @@ def inspection_text(
         lines += ["", paint("may be loaded at run time:", "bold"), *loads]
     if verbose:
         lines += _every_file(seen, width, paint)
-    block = plan_block(seen.plan, adviser, in_build=in_build, named=True, width=width - 2)
-    if block and not seen.misfits:
-        lines += ["", paint("to add:", "bold")]
-        for line in block.splitlines():
+    lines += [""] if advice else []
+    for line in advice:
+        if line.endswith(":") and not line.startswith(_PASTED):
+            lines.append(paint(line, "bold"))
+        else:
             lines.append(f"  {paint(line, 'dim') if line.startswith('#') else line}")
     return lines
 
@@ -112,7 +117,7 @@ def _optional(number: int, width: int) -> list[str]:
     if not number:
         return []
     are, them = ("is", "it") if number == 1 else ("are", "them")
-    text = f"{number} of these files {are} optional, and passed over by patch and check"
+    text = f"{number} of these files {are} optional, and patch and check do without {them}"
     why = f"nothing that can be imported or started needs {them}"
     return wrap(f"{text}: {why}", width, first="  ", rest="    ")
 
@@ -337,8 +342,8 @@ def _loads_text(
     python = [each.name for each in sure if each.name not in native]
     if native:
         block = runtime_block(native, adviser, in_build=in_build, width=width - 2)
-        and_expr = "" if in_build else " (--runtime-libs is known to expr, too)"
-        lines += [f"  if you need them{and_expr}:", *(f"  {line}" for line in block)]
+        what = "" if in_build else ", options of patch (--runtime-libs of expr, too)"
+        lines += [f"  if you need them{what}:", *(f"  {line}" for line in block)]
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
         text = (

@@ -1,0 +1,153 @@
+"""What `inspect` ends in, and what a refused wheel is answered with: whole commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.wheels import MadeWheel, tiny_library
+
+from nix_manylinux.cli.arguments import parse_arguments
+from nix_manylinux.cli.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BUILD = "$(nix-build '<nixpkgs>' --no-out-link -A zlib.out | sed 's:.*:--libs=&/lib:')"
+OTHERS = "or, with packages of your choice:"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in an empty folder, in no build."""
+    monkeypatch.chdir(tmp_path)
+    for variable in ("NIX_BUILD_TOP", "NIX_BINTOOLS"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def wheel(*needed: str, tag: str = "py3-none-linux_x86_64") -> str:
+    """Write a wheel that needs libraries, and give its name here."""
+    made = MadeWheel(tag=tag, files={"made/a.so": tiny_library("a.so", *needed)})
+    return made.write(".").removeprefix("./")
+
+
+def last(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Give the lines behind the last empty one that was shown."""
+    return capsys.readouterr().out.rpartition("\n\n")[2].splitlines()
+
+
+def commands(lines: list[str]) -> list[list[str]]:
+    """Read the commands, as a shell would, and have them parsed: none may be a part of one."""
+    told = "\n".join(line for line in lines if not line.strip().startswith("#"))
+    found = [line.strip() for line in told.replace("\\\n", "").splitlines()]
+    words = [shlex.split(line.partition("$(")[0])[1:] for line in found if "nix-manylinux" in line]
+    for each in words:
+        parse_arguments("", each)
+    return words
+
+
+@pytest.mark.parametrize("command", ["inspect", "check", "patch -o patched"])
+def test_a_wheel(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """The short way comes first, then the long one; who looks is told of `expr`, too."""
+    path, looks = wheel("libz.so.1"), command == "inspect"
+    assert main([*command.split(), path]) == (not looks)
+    told = capsys.readouterr()
+    lines = (told.out if looks else told.err).rpartition("\n\n")[2].splitlines()
+    patch = f"nix-manylinux patch {path} --output-dir patched"
+    expected = ["patch it with:", f"{patch} --nixpkgs", OTHERS, f"{patch} \\", f"  {BUILD}"]
+    if looks:
+        expected = [
+            "it does not load as it is; patch it with:",
+            f"  {patch} --nixpkgs",
+            OTHERS,
+            f"  {patch} \\",
+            f"    {BUILD}",
+            "or, as a package:",
+            f"  nix-manylinux expr {path}",
+        ]
+    assert lines == expected
+    commands(lines)
+
+
+def test_options_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was asked for is asked for again, in each of the commands."""
+    path = wheel("libz.so.1", "liby.so.1")
+    given = ["--ignore-missing", "liby.so.1", "--python", sys.executable]
+    assert main(["patch", path, *given, "-o", "a b"]) == 1
+    told = capsys.readouterr().err.rpartition("\n\n")[2].splitlines()
+    short, long = commands(told)
+    assert short == [*long, "--nixpkgs"]
+    assert short[:6] == ["patch", path, "--output-dir", "a b", "--python", sys.executable]
+    assert "--ignore-missing=liby.so.1" in short
+
+
+def test_a_tree_and_what_is_optional(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tree is no package; what need not load isn't said to keep it from loading."""
+    site = place / "venv/lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    (site / "plugin.so").write_bytes(tiny_library("plugin.so", "libz.so.1"))
+    assert main(["inspect", "venv"]) == 0
+    lines = last(capsys)
+    assert lines[:2] == [
+        "it does not load as it is; patch it with:",
+        "  nix-manylinux patch venv --nixpkgs",
+    ]
+    assert not any("expr" in line for line in lines)
+    (place / "venv/pyvenv.cfg").touch()
+    (place / "venv/bin").mkdir()
+    (place / "venv/bin/python").symlink_to(sys.executable)
+    assert main(["inspect", "venv"]) == 0
+    assert last(capsys)[0] == "patch it with:"
+    assert main(["check", "venv"]) == 0
+
+
+def test_what_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """What loads as it is gets no command; what doesn't fit has its hint."""
+    assert main(["inspect", wheel()]) == 0
+    assert "nix-manylinux" not in capsys.readouterr().out
+    misfit = wheel("libz.so.1", tag="cp39-cp39-linux_x86_64")
+    assert main(["inspect", misfit, "--python", sys.executable]) == 0
+    out = capsys.readouterr().out
+    assert "the wheel is for Python 3.9" in out
+    assert "nix-manylinux" not in out
+
+
+def test_what_nobody_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to build; the command says what to ignore, or all the rest."""
+    path = wheel("libmimerapi.so")
+    assert main(["inspect", path]) == 0
+    lines = last(capsys)
+    assert lines[1] == f"  nix-manylinux patch {path} --output-dir patched \\"
+    assert "--ignore-missing made/a.so:libmimerapi.so" in lines[2]
+    assert lines[-2:] == ["or, as a package:", f"  nix-manylinux expr {path}"]
+    assert commands(lines)[0][-2:] == ["--ignore-missing", "made/a.so:libmimerapi.so"]
+
+
+def test_a_wheel_for_another_libc(capsys: pytest.CaptureFixture[str]) -> None:
+    """No patch here is for it, and none is advised."""
+    path = wheel("libz.so.1", "libc.musl-x86_64.so.1", tag="py3-none-musllinux_1_2_x86_64")
+    assert main(["inspect", path]) == 0
+    assert last(capsys) == [
+        "it does not load as it is; as a package:",
+        f"  nix-manylinux expr {path}",
+    ]
+
+
+def test_many_options_are_told_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The long form of a long command is for -v."""
+    files = {f"m{n}.so": tiny_library(f"m{n}.so", f"libnobody{n}.so.{n}") for n in range(9)}
+    files["z.so"] = tiny_library("z.so", "libz.so.1")
+    for name, data in files.items():
+        (place / "tree").mkdir(exist_ok=True)
+        (place / "tree" / name).write_bytes(data)
+    assert main(["check", "tree"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("nix-manylinux patch tree") == 1
+    assert "# With packages of your choice: -v shows how." in told
+    assert main(["check", "tree", "-v"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("nix-manylinux patch tree") == 2
+    assert OTHERS in told
