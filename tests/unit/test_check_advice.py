@@ -374,3 +374,9 @@ def test_scripts_that_can_not_start(
     whose = "bin/other is started by another environment's Python"
     assert other == f"warning: {whose}: it begins with #!{python}"
     assert f"bin/host can't be started: it begins with #!{host}, which Nix does" in line
+    # As many as one copy of an environment has, in one line.
+    for name in ("p", "q", "r"):
+        (tree / "bin" / name).write_text(f"#!{python}\n")
+    assert main(["check", str(tree), "--exclude", "pkg/*", *to]) == 0
+    several = "bin/other, bin/p and 2 more are started by another environment's Python: they begin"
+    assert f"warning: {several} with #!{python}\n" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
 from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import some
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex
+
+#: So many scripts are named before the rest is counted.
+_FEW = 2
 
 
 def check_trees(
@@ -107,7 +111,11 @@ class _Checker:
         return replace(plan, unneeded=unneeded)
 
     def _check_scripts(self) -> None:
-        """Warn of scripts whose interpreter isn't there, or not where Nix alone rules."""
+        """Warn of scripts whose interpreter isn't there, or not where Nix alone rules.
+
+        Those that share one are told together: a copied environment has dozens.
+        """
+        told: dict[tuple[str, str, str], list[str]] = {}
         store = nix_store()
         pure = self.target.dynamic_linker.startswith(f"{store}/")
         roots = tuple(f"{tree.root}/" for tree in self.trees)
@@ -116,16 +124,19 @@ class _Checker:
             own = by.startswith(roots) or f"{os.path.realpath(folder)}/{name}".startswith(roots)
             if own or self.options.excludes(label):
                 continue
-            start, begins = f"{label} can't be started", f"it begins with #!{by}"
             if not os.path.exists(by):
-                self.warnings[f"{start}: {begins}, which is not there"] = None
+                said = ("can't be started", by, ", which is not there")
             elif not pure or not is_strange_to_nix(by, store):
                 continue
             elif find_pyvenv(os.path.dirname(folder)):
-                other = f"{label} is started by another environment's Python"
-                self.warnings[f"{other}: {begins}"] = None
+                said = ("started by another environment's Python", by, "")
             else:
-                self.warnings[f"{start}: {begins}, which Nix does not provide"] = None
+                said = ("can't be started", by, ", which Nix does not provide")
+            told.setdefault(said, []).append(label)
+        for (what, by, why), labels in told.items():
+            are, begin = ("is", "it begins") if len(labels) == 1 else ("are", "they begin")
+            state = what if what.startswith("can't") else f"{are} {what}"
+            self.warnings[f"{some(labels, _FEW)} {state}: {begin} with #!{by}{why}"] = None
 
     def _refuse_strangers(self) -> None:
         """Raise BadTarget where every file is for another machine: nothing would be looked at."""
