@@ -69,6 +69,24 @@ def test_wheels(scene: Scene, tag: str, attribute: str) -> None:
     assert UNCHOSEN not in run(scene, "patch", *wheels, *out, *libs, **build).stderr
 
 
+def test_programs_that_are_linked_already(scene: Scene) -> None:
+    """To check them is to start them as they say, not as this system would."""
+    program = scene.files.program("tool", interpreter=scene.store.dynamic_linker)
+    scene.put("pkg/tool", program)
+    tree = str(scene.home / "tree")
+    libs, chosen = library_options(scene.libraries), target_options(scene.store)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(scene.store.dynamic_linker)))
+    assert run(scene, "patch", tree, *libs, *chosen).status == 0
+    done = run(scene, "check", tree, NIX_STORE=root)
+    assert done.status == 0, done.stderr
+    assert f"for {scene.store.dynamic_linker}, which its programs are linked for" in done.stderr
+    assert UNCHOSEN not in done.stderr
+    # Where it is no linker of the store, or another one was named, it is a fault.
+    assert run(scene, "check", tree).status == 1
+    done = run(scene, "check", tree, "--python", sys.executable, NIX_STORE=root)
+    assert "it is started by" in done.stderr
+
+
 def test_trees_and_refusals(scene: Scene) -> None:
     """Said where a patch is refused, since it may be for that; not where Nix is out of the game."""
     tree = str(scene.home / "tree")

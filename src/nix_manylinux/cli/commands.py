@@ -9,7 +9,7 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
-from nix_manylinux.cli.origin import tell_origin
+from nix_manylinux.cli.origin import take_own_linker, tell_origin
 from nix_manylinux.cli.roots import keep, nix_store_command
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
@@ -114,12 +114,17 @@ def check(run: Run) -> int:
     from nix_manylinux.report.summary import all_fine, files_text, notable, report_json  # noqa: PLC0415
     from nix_manylinux.resolve.plan import Unresolved  # noqa: PLC0415
 
-    report = check_tree(
-        run.arguments.paths,
-        target=run.target(run.arguments.paths),
-        libraries=run.libraries(),
-        options=run.options(run.arguments.paths),
-    )
+    def look() -> Report:
+        return check_tree(
+            run.arguments.paths,
+            target=run.target(run.arguments.paths),
+            libraries=run.libraries(),
+            options=run.options(run.arguments.paths),
+        )
+
+    report = look()
+    if take_own_linker(run, report.plan):
+        report = look()
     plan = report.plan
     broken = bool(plan.missing or plan.incompatible)
     error = None

@@ -6,8 +6,11 @@ import os
 import re
 
 from nix_manylinux.base.store import in_store
+from nix_manylinux.base.values import replace
+from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.target.environment import made_again, python_of_nix
+from nix_manylinux.target.foreign import is_linker
 from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
@@ -21,9 +24,8 @@ def tell_origin(run: Run, plan: Plan) -> None:
 
     An environment's own Python is no choice either: uv takes the system's where there is one.
     """
-    given, linker = run.arguments.target, plan.target.dynamic_linker
-    chosen = given.dynamic_linker or given.libc or given.python or run.python
-    if chosen or run.in_build() or in_store(os.path.realpath(linker)):
+    linker = plan.target.dynamic_linker
+    if not _is_unchosen(run, plan):
         return
     nixpkgs = getattr(run.arguments.extra, "nixpkgs", None)
     libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
@@ -52,6 +54,32 @@ def tell_origin(run: Run, plan: Plan) -> None:
             " though libraries are Nix's. For a Python of Nix's, as on NixOS, add:",
             f"  --python {python_of_nix(_attribute(plan))}",
         )
+
+
+def take_own_linker(run: Run, plan: Plan) -> bool:
+    """Choose, where nobody has, what all programs of a plan are linked for in the store already.
+
+    Whether there is such a dynamic linker, and no environment whose Python has a say.
+    """
+    if not _is_unchosen(run, plan) or any(map(find_pyvenv, run.arguments.paths)):
+        return False
+    programs = [each.file.facts for each in plan.files if not each.skipped]
+    programs = [facts for facts in programs if facts.kind is ElfKind.PROGRAM]
+    named = {facts.interpreter or "" for facts in programs}
+    if len(named) != 1 or not in_store(linker := named.pop()) or not is_linker(linker):
+        return False
+    given = replace(run.arguments.target, dynamic_linker=linker)
+    run.arguments = replace(run.arguments, target=given)
+    run.console.say(f"for {linker}, which its programs are linked for:")
+    return True
+
+
+def _is_unchosen(run: Run, plan: Plan) -> bool:
+    """Whether the target is this system's, and nobody has said that it is to be."""
+    given = run.arguments.target
+    chosen = given.dynamic_linker or given.libc or given.python or run.python
+    linker = os.path.realpath(plan.target.dynamic_linker)
+    return not (chosen or run.in_build() or in_store(linker))
 
 
 def _attribute(plan: Plan) -> str:
