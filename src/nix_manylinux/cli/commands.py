@@ -101,7 +101,7 @@ def install(run: Run) -> int:
         progress=run.console.progress,
     )
     if not extra.no_link:
-        _tell(run, extra.prefix, report)
+        report = _tell(run, extra.prefix, report)
     names = ", ".join(f"{d.name} {d.version}" for d in report.plan.trees[0].distributions)
     run.console.say(f"  installed {names}")
     keep(run, report)
@@ -133,20 +133,21 @@ def check(run: Run) -> int:
         lines = files_text(plan, width=width) if run.console.verbose else notable(plan)
         for line in lines:
             run.console.answer(line)
+    patched = _patched(run) if broken or plan.waived else []
     if broken:
         from nix_manylinux.cli.refusals import refused_check  # noqa: PLC0415
 
-        plan = refused_check(run, plan, _patched(run))
-        report = replace(report, plan=plan)
+        plan = refused_check(run, plan, patched)
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
-        run.warn(plan)
-        tell_origin(run, plan)
-    else:
+    leaves = run.leaves(plan, [made for _, made in patched])
+    if not broken:
         # One sentence says what loads, and what need not.
-        tell = run.console.warn if plan.waived else run.console.say
-        tell(all_fine(plan))
-        run.warn(plan, leaves_told=True)
-        tell_origin(run, plan)
+        tell = run.console.warn if leaves.stuck else run.console.say
+        tell(all_fine(plan, leaves))
+    run.tell_leaves(plan, leaves, counted=not broken)
+    run.warn(plan)
+    tell_origin(run, plan)
+    report = replace(report, plan=replace(plan, waived=leaves.waived))
     run.write_json(report_json("check", report=report, error=error))
     return REFUSED if broken else DONE
 
@@ -242,7 +243,7 @@ def _patch_trees(run: Run) -> int:
     )
     if supply:
         report = replace(report, plan=supply.told(paths[0], report.plan))
-    _tell(run, " ".join(paths), report)
+    report = _tell(run, " ".join(paths), report)
     run.warn_of_nothing(report.plan)
     if run.python is not None:
         from nix_manylinux.nix.venv import give_interpreter  # noqa: PLC0415
@@ -272,14 +273,15 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -
     report = done.report
     if supply:
         report = replace(report, plan=supply.told(wheel, report.plan))
-    _tell(run, os.path.basename(wheel), report)
+    report = _tell(run, os.path.basename(wheel), report)
     if not run.arguments.dry_run:
         run.console.say(f"  wrote {done.path}")
     keep(run, report)
     return _done(run, report, wheel={"path": done.path, "sha256": done.sha256})
 
 
-def _tell(run: Run, name: str, report: Report) -> None:
+def _tell(run: Run, name: str, report: Report) -> Report:
+    """Tell what was done; gives the report with what was said of what may stay unloadable."""
     from nix_manylinux.report.summary import files_text, problems_text, summary  # noqa: PLC0415
 
     verb = "to be patched" if run.arguments.dry_run else "patched"
@@ -295,11 +297,13 @@ def _tell(run: Run, name: str, report: Report) -> None:
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
     tell_origin(run, report.plan)
-    run.tell_leaves(report.plan)
+    leaves = run.leaves(report.plan, [report.plan])
+    run.tell_leaves(report.plan, leaves)
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")
         run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
         run.tell_absent(report.plan)
+    return replace(report, plan=replace(report.plan, waived=leaves.waived))
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
 
 TYPE_CHECKING = False
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.arguments import Arguments
     from nix_manylinux.cli.console import Console
     from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.report.optional import Leaves
     from nix_manylinux.resolve.plan import Options, Plan
     from nix_manylinux.target.environment import UnusableInterpreter
     from nix_manylinux.target.target import Target
@@ -196,29 +198,46 @@ class Run:
             self.console.warn(text)
             self.console.insist(commands)
 
-    def warn(self, plan: Plan, *, leaves_told: bool = False) -> None:
-        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels.
-
-        ``leaves_told`` is whether what may stay unloadable was counted already.
-        """
+    def warn(self, plan: Plan) -> None:
+        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
         for warning in plan.warnings:
             self.console.warn(warning)
-        self.tell_leaves(plan, counted=leaves_told)
         self.warn_of_nothing(plan)
 
-    def tell_leaves(self, plan: Plan, *, counted: bool = False) -> None:
-        """Count what may stay unloadable; name it where every detail is asked for."""
-        if not plan.waived:
-            return
-        from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
-        from nix_manylinux.resolve.leaves import leaves_text  # noqa: PLC0415
+    def leaves(self, plan: Plan, patched: Sequence[Plan]) -> Leaves:
+        """Sort what may stay unloadable by what a patch would make of it: ``patched``.
 
-        if not counted:
-            self.console.warn(leaves_text(plan.waived))
+        In a build, and in a Nix store, nothing is taken of a nixpkgs afterwards.
+        """
+        from nix_manylinux.report.optional import Leaves, sort_leaves  # noqa: PLC0415
+
+        if not plan.waived:
+            return Leaves()
+        stored = any(in_store(os.path.realpath(path)) for path in self.arguments.paths)
+        takes: dict[str, str] = {}
+        if not (stored or self.in_build()):
+            from nix_manylinux.nix.build import wanted_attributes  # noqa: PLC0415
+            from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
+
+            wanted = wanted_attributes(plan, load_table(), self.unbuilt)
+            takes = {name: attr for attr, names in wanted.items() for name in names}
+        return sort_leaves(plan.waived, patched, takes)
+
+    def tell_leaves(self, plan: Plan, leaves: Leaves, *, counted: bool = False) -> None:
+        """Count what may stay unloadable; name it where every detail is asked for."""
+        if not leaves.waived:
+            return
+        from nix_manylinux.report.optional import linked_text, stuck_text  # noqa: PLC0415
+        from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
+
+        if leaves.linked and not counted:
+            self.console.say(linked_text(leaves))
+        if leaves.stuck and not counted:
+            self.console.warn(stuck_text(leaves))
         if not plan.missing:
             self.tell_absent(plan)
         if self.console.verbose:
-            text = problems_text(plan.waived, everything=True)
+            text = problems_text(leaves.waived, everything=True)
             self.console.insist(f"  {line}" for line in text)
 
     def tell_absent(self, plan: Plan) -> None:

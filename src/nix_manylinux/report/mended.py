@@ -60,7 +60,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
             path = next(filter(None, paths), "")
             for root in roots:
                 path = path.removeprefix(root)
-            where = _unled(path) if path else problem.reason
+            where = unled(path) if path else problem.reason
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
     return AfterPatch(
         left=replace(
@@ -77,7 +77,8 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
     )
 
 
-def _unled(path: str) -> str:
+def unled(path: str) -> str:
+    """Say where in the trees a library is, to which a patch will lead."""
     return f"in {brief(path.rpartition('/')[0]) or '.'}, {UNLED}"
 
 
@@ -90,7 +91,7 @@ def _located(problems: Iterable[Problem], found: Plan) -> list[Problem]:
         for name in each.file.names
     }
     return [
-        replace(each, reason=_unled(places[each.name]))
+        replace(each, reason=unled(places[each.name]))
         if each.name in places and not each.reason
         else each
         for each in problems

@@ -11,6 +11,7 @@ from collections import Counter
 from nix_manylinux.base.words import WIDTH, count, listed, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
+from nix_manylinux.report.optional import Leaves, but_stuck, linked_text
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -74,25 +75,19 @@ def notable(plan: Plan) -> list[str]:
     ]
 
 
-def all_fine(plan: Plan) -> str:
+def all_fine(plan: Plan, leaves: Leaves) -> str:
     """Say that all loads, as far as no warning doubts it, and what does not or was not seen."""
     if not plan.files:
         return "no ELF file: there is nothing to load"
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
-    what = "everything that is needed loads" if plan.warnings else "everything loads"
-    but = ["what is ignored"] if ignored else []
-    optional = {label for problem in plan.waived for label in problem.wanted_by}
-    if optional:
-        lack = "lacks" if len(optional) == 1 else "lack"
-        libraries = count(len(plan.waived), "library", "libraries")
-        but.append(
-            f"{count(len(optional), 'optional file')}, which {lack} {libraries} and which nothing"
-            " that can be imported or started needs (-v names them)"
-        )
+    doubtful = plan.warnings or leaves.linked
+    what = "everything that is needed loads" if doubtful else "everything loads"
+    but = [each for each in ("what is ignored" if ignored else "", but_stuck(leaves)) if each]
     exception = f", but for {listed(but)}" if but else ""
-    return "; ".join([f"{looked_at}: {what}{exception}", *_left_alone(skipped)])
+    more = filter(None, [linked_text(leaves)])
+    return "; ".join([f"{looked_at}: {what}{exception}", *more, *_left_alone(skipped)])
 
 
 def _skipped(plan: Plan) -> Counter[str]:

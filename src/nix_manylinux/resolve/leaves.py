@@ -20,7 +20,7 @@ from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.resolve.plan import FilePlan, Plan, Problem
+    from nix_manylinux.resolve.plan import FilePlan, Plan
     from nix_manylinux.tree.disk import Disk
 
 #: What could be a library's name in Python's source, with or without what stands behind it.
@@ -149,13 +149,3 @@ def is_module(name: str, disk: Disk, path: str) -> bool:
         return True
     match = PLAIN_MODULE.fullmatch(base)
     return match is not None and path != "" and disk.mentions(path, f"PyInit_{match['module']}")
-
-
-def leaves_text(waived: tuple[Problem, ...]) -> str:
-    """Count in one line what is left unloadable."""
-    files = {label for problem in waived for label in problem.wanted_by}
-    return (
-        f"{len(files)} optional {'file' if len(files) == 1 else 'files'} will not load"
-        f" ({len(waived)} {'library' if len(waived) == 1 else 'libraries'} missing); nothing that"
-        " can be imported or started needs them (-v names them)"
-    )

@@ -1,0 +1,128 @@
+"""Files that need not load, and lack something: which of them a patch links, and which stay."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.values import Value, replace
+from nix_manylinux.base.words import count
+from nix_manylinux.report.mended import unled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nix_manylinux.resolve.plan import Plan, Problem
+
+
+_NIXPKGS = "patch --nixpkgs"
+
+
+class Leaves(Value):
+    """What optional files lack, sorted by what becomes of them.
+
+    ``waived`` is all of it, with where a patch takes a library from as its reason; ``linked``
+    is what files lack all of which ``command`` links, ``stuck`` what the others lack.
+    """
+
+    waived: tuple[Problem, ...] = ()
+    linked: tuple[Problem, ...] = ()
+    stuck: tuple[Problem, ...] = ()
+    command: str = ""
+
+
+def sort_leaves(
+    waived: Sequence[Problem], patched: Sequence[Plan], takes: Mapping[str, str]
+) -> Leaves:
+    """Sort what optional files lack; ``takes`` says of which attribute --nixpkgs takes a library.
+
+    ``patched`` is what plain patches would make of the files.
+    """
+    lacking = {
+        (name, label)
+        for plan in patched
+        for each in (*plan.missing, *plan.waived, *plan.incompatible)
+        for name in each.names
+        for label in each.wanted_by
+    }
+    edited = {each.file.label: each for p in patched for each in p.files if not each.skipped}
+    roots = [f"{tree.root}/" for plan in patched for tree in plan.trees]
+
+    def reason(problem: Problem, label: str) -> str:
+        """Say where a patch takes it from; "" for nowhere."""
+        plan = edited.get(label)
+        if plan and not any((name, label) in lacking for name in problem.names):
+            paths = [r.path for r in plan.resolutions if r.name in problem.names and r.path]
+            path = paths[0] if paths else ""
+            for root in roots:
+                path = path.removeprefix(root)
+            return unled(path) if path else ""
+        taken = next((takes[name] for name in problem.names if name in takes), "")
+        return f"{_NIXPKGS} takes it from {taken}" if taken else ""
+
+    sorted_: dict[tuple[Problem, str], set[str]] = {}
+    stuck: set[str] = set()
+    command = "patch"
+    for problem in waived:
+        for label in problem.wanted_by:
+            why = reason(problem, label)
+            command = _NIXPKGS if why.startswith(_NIXPKGS) else command
+            stuck |= set() if why else {label}
+            sorted_.setdefault((problem, why), set()).add(label)
+    told = [
+        replace(problem, reason=why or problem.reason, wanted_by=tuple(sorted(labels)))
+        for (problem, why), labels in sorted_.items()
+    ]
+    labels = {label for each in waived for label in each.wanted_by}
+    return Leaves(
+        waived=tuple(told),
+        linked=_of(told, labels - stuck),
+        stuck=_of(told, stuck),
+        command=command,
+    )
+
+
+def _of(problems: Sequence[Problem], labels: set[str]) -> tuple[Problem, ...]:
+    parts = [
+        replace(each, wanted_by=tuple(label for label in each.wanted_by if label in labels))
+        for each in problems
+    ]
+    return tuple(each for each in parts if each.wanted_by)
+
+
+def stuck_text(leaves: Leaves) -> str:
+    """Count in one line what is left unloadable; "" for nothing."""
+    if not leaves.stuck:
+        return ""
+    files, libraries = _counts(leaves.stuck)
+    return (
+        f"{count(files, 'optional file')} will not load"
+        f" ({count(libraries, 'library', 'libraries')} missing); nothing that"
+        " can be imported or started needs them (-v names them)"
+    )
+
+
+def linked_text(leaves: Leaves) -> str:
+    """Count in one line what a patch links; "" for nothing."""
+    if not leaves.linked:
+        return ""
+    files, libraries = _counts(leaves.linked)
+    lack, them = ("lacks", "it") if files == 1 else ("lack", "them")
+    what = f"{lack} {count(libraries, 'library', 'libraries')}"
+    optional = f"{count(files, 'optional file')}, which {what}"
+    return f"`{leaves.command}` also links {optional} (-v names {them})"
+
+
+def but_stuck(leaves: Leaves) -> str:
+    """Name what is left unloadable as an exception; "" for nothing."""
+    if not leaves.stuck:
+        return ""
+    files, libraries = _counts(leaves.stuck)
+    return (
+        f"{count(files, 'optional file')}, which {'lacks' if files == 1 else 'lack'}"
+        f" {count(libraries, 'library', 'libraries')} and which nothing"
+        " that can be imported or started needs (-v names them)"
+    )
+
+
+def _counts(problems: Sequence[Problem]) -> tuple[int, int]:
+    files = {label for each in problems for label in each.wanted_by}
+    return len(files), len({each.name for each in problems})
