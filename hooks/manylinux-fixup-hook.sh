@@ -25,6 +25,7 @@ declare -ga _manylinuxFixupBuildToolLibs=()
 declare -ga _manylinuxFixupPythonLibs=()
 declare -ga _manylinuxFixupSearchPath=()
 declare -g _manylinuxFixupPython=
+declare -g _manylinuxFixupCalled=
 
 # strip misaligns what patchelf grew, shrink-rpath turns inherited DT_RPATH into
 # RUNPATH and drops the directories of drivers and of dlopen, autoPatchelf does
@@ -116,6 +117,8 @@ _manylinuxFixupRead() {
 
 # shellcheck source=/dev/null
 source "@autoPatchelfNames@"
+# shellcheck source=/dev/null
+source "@variableNames@"
 
 # _manylinuxFixupOption OPTION NAME: adds `OPTION=item` to `arguments`, the
 # caller's array, for each item of the list NAME. One word each, so that no
@@ -187,6 +190,10 @@ _manylinuxFixupCall() {
 manylinuxFixup() {
   local -a options=() trees=() wheels=() arguments=()
   local path python=$_manylinuxFixupPython status=0 work
+  if [[ -z $_manylinuxFixupCalled ]]; then
+    _manylinuxFixupMisspelt
+  fi
+  _manylinuxFixupCalled=1
   while (($#)); do
     case $1 in
     --)
@@ -273,11 +280,30 @@ _manylinuxFixupOtherWheels() {
   done < <(find "$@" -type f -name '*.whl' ! -name '*-any.whl' -print0)
 }
 
-# No fixupPhase, no postFixup: that is said where the last chance is.
-_manylinuxFixupWithoutFixup() {
-  if [[ -n ${dontFixup-} && -z ${dontManylinuxFixup-} ]]; then
-    echo "manylinuxFixup: dontFixup is set, nothing is linked; \`manylinuxFixup -- \$out\` in postInstall links all the same"
+# _manylinuxFixupUntagged PATH...: says of installed wheels that nobody looks at their tags.
+_manylinuxFixupUntagged() {
+  local path wheel
+  for path; do
+    for wheel in "$path"/*.dist-info/WHEEL "$path"/lib/*/site-packages/*.dist-info/WHEEL; do
+      if [[ -e $wheel ]]; then
+        echo "manylinuxFixup: the tags of wheels are not checked: no Python is among the buildInputs"
+        return
+      fi
+    done
+  done
+}
+
+# No fixupPhase, no postFixup: that is said where the last chance is, whatever phases
+# and hooks the build has.
+_manylinuxFixupAtExit() {
+  if [[ -n $_manylinuxFixupCalled || -n ${dontManylinuxFixup-} || -n ${IN_NIX_SHELL-} ]]; then
+    return 0
   fi
+  local why="no fixupPhase came to its end"
+  if [[ -n ${dontFixup-} ]]; then
+    why="dontFixup is set"
+  fi
+  echo "manylinuxFixup: $why, nothing is linked; \`manylinuxFixup -- \$out\` at the end of installPhase links all the same"
 }
 
 # Last of all fixups: what strip, shrink-rpath and the wrappers do to a file is
@@ -285,8 +311,9 @@ _manylinuxFixupWithoutFixup() {
 # outputs come in no order.
 _manylinuxFixupPostFixup() {
   local -a names=() paths=() options=() linked=() others=()
-  local name path status=0
+  local name path status=0 stamp
   if [[ -n ${dontManylinuxFixup-} ]]; then
+    _manylinuxFixupMisspelt
     echo "manylinuxFixup: dontManylinuxFixup is set, nothing is patched"
     if [[ -n $_manylinuxFixupAudits ]] && declare -F auditTmpdir >/dev/null; then
       for name in $(getAllOutputNames); do
@@ -295,6 +322,8 @@ _manylinuxFixupPostFixup() {
     fi
     return 0
   fi
+  _manylinuxFixupMisspelt
+  _manylinuxFixupCalled=1
   if [[ -n ${dontAutoPatchelf-} ]] && declare -F autoPatchelfPostFixup >/dev/null; then
     echo "manylinuxFixup: takes the place of autoPatchelfHook, which stays off (dontAutoPatchelf = false brings it back)"
   fi
@@ -334,16 +363,24 @@ _manylinuxFixupPostFixup() {
       _manylinuxFixupAuditWrappers "${paths[@]}" || return
       options+=("--forbid-rpath=$TMPDIR")
     fi
+    if [[ -z $_manylinuxFixupPython ]]; then
+      _manylinuxFixupUntagged "${paths[@]}"
+    fi
+    stamp=$(mktemp) || return
     echo "manylinuxFixup: links the outputs ${linked[*]}"
     manylinuxFixup "${options[@]}" -- "${paths[@]}" || status=$?
+    if ((status == 2)); then
+      _manylinuxFixupOptionNames
+    fi
     if ((status)) && [[ -z ${dontStrip-} ]]; then
       echo "manylinuxFixup: where a file is called damaged or not sound: strip ran before, and it damages files of wheels." >&2
       echo "  Drop dontStrip = false, or say what was compiled here: stripDebugList = [ \"bin\" ];" >&2
     fi
     ((!status)) || return "$status"
-    if [[ -n $_manylinuxFixupKeepsSymbols ]]; then
-      echo "manylinuxFixup: nothing was stripped, since strip damages files of wheels; folders of what was compiled here may be: dontStrip = false; stripDebugList = [ \"bin\" ];"
+    if [[ -n $_manylinuxFixupKeepsSymbols && -n $(find "${paths[@]}" -newer "$stamp" -print -quit) ]]; then
+      echo "manylinuxFixup: nothing was stripped; what was compiled here may be: dontStrip = false; stripDebugList = [ \"bin\" ];"
     fi
+    rm -f -- "$stamp"
     if ((${#others[@]})); then
       _manylinuxFixupOtherWheels "${others[@]}"
     fi
@@ -351,4 +388,4 @@ _manylinuxFixupPostFixup() {
 }
 
 postFixupHooks+=(_manylinuxFixupPostFixup)
-postInstallHooks+=(_manylinuxFixupWithoutFixup)
+exitHooks+=(_manylinuxFixupAtExit)

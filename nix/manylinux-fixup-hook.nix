@@ -14,6 +14,7 @@ makeSetupHook {
   substitutions = {
     nixManylinux = lib.getExe buildPackages.nix-manylinux;
     autoPatchelfNames = "${../hooks/auto-patchelf-names.sh}";
+    variableNames = "${../hooks/variable-names.sh}";
   };
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.

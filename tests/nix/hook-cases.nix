@@ -234,7 +234,39 @@ in
     postFixup = "set -u";
   };
 
-  withoutFixup = empty { dontFixup = true; };
+  # As the guide has it: no hook runs in this installPhase.
+  withoutFixup = empty {
+    dontFixup = true;
+    installPhase = "mkdir $out";
+  };
+  withoutPhases = empty { phases = [ "installPhase" ]; };
+  withoutPostFixup = empty { fixupPhase = "true"; };
+  byCommand = empty { buildCommand = "mkdir $out"; };
+  byCommandByHand = empty { buildCommand = "mkdir $out; manylinuxFixup $out"; };
+  misspelt = empty {
+    manylinuxIgnoreMissing = [ "libgone.so.1" ];
+    manyLinuxExcludes = [ "*.template" ];
+    manylinuxLibs = [ "libodd.so.1" ];
+    dontManylinuxFix = false;
+    manylinuxInstallFlags = [ "--no-compile-bytecode" ];
+    nativeBuildInputs = [
+      manylinuxFixupHook
+      pkgs.manylinuxInstallHook
+    ];
+  };
+  untagged = empty {
+    installPhase = ''
+      mkdir -p $out/lib/python3.11/site-packages/probe-1.0.dist-info
+      touch $out/lib/python3.11/site-packages/probe-1.0.dist-info/WHEEL
+    '';
+  };
+  tagged = empty {
+    buildInputs = [ python ];
+    installPhase = ''
+      mkdir -p $out/probe-1.0.dist-info
+      touch $out/probe-1.0.dist-info/WHEEL
+    '';
+  };
   otherWheels = empty {
     installPhase = ''
       runHook preInstall

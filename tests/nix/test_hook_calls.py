@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -231,13 +232,56 @@ def test_what_is_not_stripped_is_said(nix: Nix) -> None:
 
 
 def test_what_stays_unlinked_is_said(nix: Nix) -> None:
-    """A wheel in an output other than `dist`, and a build without a fixupPhase."""
+    """A wheel in an output other than `dist`."""
     log = nix.log(nix.build("hook.otherWheels").path)
     assert "/wheels/probe-1.0-py3-none-manylinux_2_17_x86_64.whl stays as it is" in log
     assert "any.whl stays" not in log
-    log = nix.log(nix.build("hook.withoutFixup").path)
-    assert "dontFixup is set, nothing is linked" in log
-    assert "dontFixup" not in nix.log(nix.build("hook.off").path)
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("withoutFixup", "dontFixup is set"),
+        ("withoutPhases", "no fixupPhase came to its end"),
+        ("withoutPostFixup", "no fixupPhase came to its end"),
+        ("byCommand", "no fixupPhase came to its end"),
+    ],
+)
+def test_a_build_that_links_nothing_says_so(nix: Nix, case: str, why: str) -> None:
+    """Whatever keeps the fixup from its end, and whether or not hooks run in installPhase."""
+    built = nix.build(f"hook.{case}")
+    assert calls(built) == []
+    assert f"manylinuxFixup: {why}, nothing is linked; `manylinuxFixup -- $out` at" in nix.log(
+        built.path
+    )
+
+
+@pytest.mark.parametrize("case", ["off", "byCommandByHand", "defaults"])
+def test_a_build_that_has_linked_says_nothing(nix: Nix, case: str) -> None:
+    """Nor does one that was told to leave it, or that did it by hand."""
+    assert "nothing is linked" not in nix.log(nix.build(f"hook.{case}").path)
+
+
+def test_a_misspelt_variable_is_told(nix: Nix) -> None:
+    """With the known one that is like it; those of our other hooks are known."""
+    log = nix.log(nix.build("hook.misspelt").path)
+    warned = dict(re.findall(r"WARNING: no hook reads (\w+): is (\w+) meant\?", log))
+    assert warned == {
+        "manylinuxIgnoreMissing": "manylinuxIgnoreMissingDeps",
+        "manyLinuxExcludes": "manylinuxExclude",
+        "manylinuxLibs": "manylinuxRuntimeLibs",
+        "dontManylinuxFix": "dontManylinuxFixup",
+    }
+    assert "no hook reads" not in nix.log(nix.build("hook.plain").path)
+    assert "no hook reads" not in nix.log(nix.build("hook.structured").path)
+
+
+def test_tags_that_nobody_looks_at_are_told(nix: Nix) -> None:
+    """An installed wheel in a build that has no Python among its inputs."""
+    said = "the tags of wheels are not checked: no Python is among the buildInputs"
+    assert nix.log(nix.build("hook.untagged").path).count(said) == 1
+    for case in ("tagged", "defaults"):
+        assert said not in nix.log(nix.build(f"hook.{case}").path)
 
 
 def test_the_builds_python_does_not_reach_the_command(nix: Nix) -> None:

@@ -82,6 +82,7 @@ class Shell:
         tool.chmod(0o755)
         text = HOOK.read_text(encoding="utf-8").replace("@nixManylinux@", str(tool))
         text = text.replace("@autoPatchelfNames@", str(HOOK.with_name("auto-patchelf-names.sh")))
+        text = text.replace("@variableNames@", str(HOOK.with_name("variable-names.sh")))
         self.hook = folder / "hook.sh"
         self.hook.write_text(text, encoding="utf-8")
         self.work = folder / "work"

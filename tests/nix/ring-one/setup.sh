@@ -50,6 +50,16 @@ runHook() {
   done
 }
 
+_exitHandler() {
+  local status=$?
+  set +e
+  if ((!status)); then
+    runHook exitHook
+  fi
+  return "$status"
+}
+trap _exitHandler EXIT
+
 # appendToVar NAME VALUE...: to an array with __structuredAttrs, else to a string.
 appendToVar() {
   local -n variable=$1
