@@ -4,7 +4,7 @@
 #   (import ./. { inherit pkgs; }).manylinuxFixupHook  one of the parts
 #   import ./nix/overlay.nix                           the overlay, for `overlays`
 {
-  pkgs ? import <nixpkgs> { },
+  pkgs ? import <nixpkgs> { overlays = [ (import ./nix/overlay.nix) ]; },
 }:
 let
   overlay = import ./nix/overlay.nix;

@@ -38,7 +38,7 @@ in
   policy ? "auto",
   # Sonames to leave to the system that the wheel is installed on: [ "libcuda.so" ].
   exclude ? [ ],
-  # More packages with libraries, before those of the package's own closure.
+  # More packages with libraries, before those of the package's own closure and inputs.
   libs ? [ ],
   # Members that may name the store: [ "demo/paths.py" ].
   allowStorePaths ? [ ],
@@ -82,6 +82,33 @@ let
       package.dist or (throw ''
         nix-manylinux: buildManylinuxWheel: ${label} has no output `dist`, which would hold its wheel.
           Packages of `pyproject = true` have one; `format = "other"` builds none.'');
+
+  # What the package was built with, in all outputs that may hold libraries: buildInputs
+  # name another one than that, and a file without a search path leads to none.
+  inputFolders =
+    let
+      keyed = map (drv: {
+        key = builtins.unsafeDiscardStringContext drv.outPath;
+        inherit drv;
+      });
+      given = keyed (
+        lib.filter lib.isDerivation (package.buildInputs or [ ] ++ package.propagatedBuildInputs or [ ])
+      );
+      all = builtins.genericClosure {
+        startSet = given;
+        operator = { drv, ... }: keyed (lib.filter lib.isDerivation (drv.propagatedBuildInputs or [ ]));
+      };
+      # No libraries are in these, and they need not be fetched.
+      others = [
+        "debug"
+        "devdoc"
+        "doc"
+        "info"
+        "man"
+      ];
+      outputsOf = drv: map (name: drv.${name}) (lib.subtractLists others (drv.outputs or [ "out" ]));
+    in
+    lib.unique (map (output: "${output}/lib") (lib.concatMap ({ drv, ... }: outputsOf drv) all));
 
   repeated = option: lib.concatMap (value: [ option value ]);
 
@@ -136,7 +163,7 @@ if original != null && removeAttrs args [ "package" ] == { } then
 else
   runCommandCC "${label}-manylinux-wheel"
     {
-      inherit wheel meta;
+      inherit wheel meta inputFolders;
       # The libraries are found through `out`: the closure of `dist` is only itself.
       exportReferencesGraph = [
         "closure"
@@ -162,8 +189,10 @@ else
         done | sort | cut -f 2
       )
       libs=()
-      for folder in "''${folders[@]}"; do
-        libs+=(--libs "$folder")
+      for folder in "''${folders[@]}" $inputFolders; do
+        if [[ -d $folder ]]; then
+          libs+=(--libs "$folder")
+        fi
       done
       mkdir "$out"
       if ! ${lib.getExe buildPackages.nix-manylinux} repair "$wheel"/*.whl --output-dir "$out" \

@@ -105,9 +105,18 @@ let
   # file = "….whl";
   byFile =
     args:
+    let
+      wheel = parseOrThrow args args.file;
+    in
     fetchAny {
       hashes = hashOf args;
-      candidates = [ (partsOf (parseOrThrow args args.file)) ];
+      candidates = [ (partsOf wheel) ];
+      failure = ''
+        echo ${lib.escapeShellArg ''
+          nix-manylinux: fetchPypi asked the default index for ${wheel.file}.
+          Of a file that another index has write the whole address, url = "https://…/….whl", in place of file: `nix-manylinux expr ${wheel.distribution}==${wheel.version}` does, where pip is set up for that index.
+          A file that is on this machine: `nix-manylinux expr WHEEL --local`, or its path as src.''} >&2
+      '';
     };
 
   # url = "https://…/….whl"; file may name it where the URL doesn't.
@@ -118,6 +127,10 @@ let
       candidates = [ (partsOf (parseOrThrow args (args.file or args.url))) ];
       # Through fetchurl, so that rewriteURL has its say.
       urls = (fetchurl ({ inherit (args) url; } // hashOf args)).urls;
+      failure = ''
+        echo ${lib.escapeShellArg ''
+          nix-manylinux: fetchPypi could not fetch this by its url. Where an index wants a password, download the wheel (pip download --no-deps NAME==VERSION), and take the file: `nix-manylinux expr WHEEL --local`.''} >&2
+      '';
     };
 
   # files = [ { file = "….whl"; hash = "…"; } … ];

@@ -68,9 +68,10 @@ buildPythonPackage {
 
     $out/bin/nix-manylinux --version | grep -F ${lib.escapeShellArg project.project.version}
     # What Nix has read is what the command knows.
-    for file in ${lib.escapeShellArgs data.files}; do
-      cmp ${data.folder}/"$file" "$out/${python.sitePackages}/nix_manylinux/data/$file"
-    done
+    # File by file: beside them lies what a Python that ran in the checkout has compiled.
+    ${lib.concatMapStrings (file: ''
+      cmp ${data.folder + "/${file}"} "$out/${python.sitePackages}/nix_manylinux/data/${file}"
+    '') data.files}
   ''
   + lib.optionalString stdenv.hostPlatform.isLinux ''
     mkdir libs tree

@@ -74,9 +74,36 @@ let
 in
 {
   inherit works patched probe;
+  nothingToLink = pkgs.stdenv.mkDerivation {
+    name = "nothing-to-link";
+    dontUnpack = true;
+    nativeBuildInputs = [ manylinuxFixupHook ];
+    installPhase = "mkdir $out; touch $out/file";
+  };
+  ignoresAll = byHook probe { manylinuxIgnoreMissingDeps = [ "*" ]; };
   tied = tied { };
   portable = (tied { }).manylinuxWheel;
   portableSpeltOut = pkgs.buildManylinuxWheel { package = tied { }; };
+  # No search path leads to the library, and buildInputs name another output than its own.
+  portableWithoutPath =
+    (buildPythonPackage {
+      pname = "probe";
+      version = "1.0";
+      format = "wheel";
+      src = named "probe-1.0-py3-none-linux_x86_64.whl";
+      buildInputs = [
+        (pkgs.runCommand "nest-of-parts"
+          {
+            outputs = [
+              "out"
+              "dev"
+              "libraries"
+            ];
+          }
+          "mkdir $out $dev $libraries; cp -r ${pkgs.nest}/lib $libraries/lib"
+        )
+      ];
+    }).manylinuxWheel;
   # The same library under another hash.
   portableRebuilt =
     (tied { nest = pkgs.nest.overrideAttrs { rebuilt = "once more"; }; }).manylinuxWheel;

@@ -59,6 +59,13 @@ def test_the_hook_carries_a_test(nix: Nix) -> None:
     assert nix.build("build.installHookTest").path
 
 
+def test_that_nothing_was_stripped_is_said_where_something_was_linked(nix: Nix) -> None:
+    """Who has linked nothing has no reason to think of it."""
+    hint = "manylinuxFixup: nothing was stripped; what was compiled here may be: "
+    assert nix.log(nix.build("build.works").path).count(hint) == 1
+    assert hint not in nix.log(nix.build("build.nothingToLink").path)
+
+
 def test_what_is_compiled_here_can_be_stripped(nix: Nix) -> None:
     """By the way that the log tells: the folders that are named, and no other."""
     path = nix.build("build.stripsItsOwn").path
@@ -112,6 +119,10 @@ MESSAGES = {
     "tooNew": ("has no version GLIBC_2.99", "new/_new.so"),
     "tooNewByName": ("it needs glibc 2.99 or newer, and this platform has",),
     "ignoredInVain": ("libnothing.so.*", "remove it from manylinuxIgnoreMissingDeps"),
+    "ignoresAll": (
+        "an ignore pattern must begin with a literal part",
+        "in Nix --ignore-missing is manylinuxIgnoreMissingDeps",
+    ),
     "unknownFormat": ('format = "manylinux2015" is misspelt', "manylinux_X_Y"),
     "searchesTheBuild": ("has the forbidden directory", "/lib on its search path"),
     "runsTheBuild": ("bin/tool contains a forbidden reference to",),
@@ -332,6 +343,12 @@ def test_a_rebuilt_dependency_gives_the_same_wheel(nix: Nix) -> None:
 def test_a_portable_wheel_leaves_the_package_as_it_is(nix: Nix) -> None:
     """The attribute is beside the derivation: same name, same outputs, same path."""
     assert nix.build("build.tied").path == nix.build("build.portable.package").path
+
+
+def test_a_library_that_no_search_path_leads_to(nix: Nix) -> None:
+    """It is found in buildInputs, whichever of their outputs has it."""
+    with zipfile.ZipFile(portable(nix, "portableWithoutPath")) as archive:
+        assert any(name.startswith("probe.libs/libnest") for name in archive.namelist())
 
 
 def test_portable_wheels_as_they_are_asked_for(nix: Nix) -> None:

@@ -209,6 +209,19 @@ def test_all_guesses_fail(index: Index) -> None:
     assert all(name in str(failed.value) for name in GUESSED)
 
 
+@pytest.mark.parametrize("index", ["other.whl"], indirect=True)
+def test_a_file_of_another_index(index: Index) -> None:
+    """Where the default index lacks it, the build says how another one is named, or a file."""
+    with pytest.raises(NixFailed) as failed:
+        index.fetch(f'{{ file = "{GUESSED[0]}"; }}')
+    said = str(failed.value)
+    assert f"fetchPypi asked the default index for {GUESSED[0]}." in said
+    assert 'url = "https://…/….whl"' in said
+    assert "`nix-manylinux expr WHEEL --local`" in said
+    with pytest.raises(NixFailed, match="pip download --no-deps NAME==VERSION"):
+        index.fetch(f'{{ url = "https://mirror.invalid/cpu/{GUESSED[0]}"; }}')
+
+
 @pytest.mark.parametrize("index", ["triton-3.0.0-1-cp311-cp311-linux_x86_64.whl"], indirect=True)
 def test_a_file_is_fetched(index: Index) -> None:
     """A whole file name is one request."""

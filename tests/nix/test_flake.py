@@ -156,6 +156,43 @@ def test_default_nix() -> None:
     assert one
 
 
+#: A nixpkgs with an overlay of its own behind all that it is given.
+LAST = """{ overlays ? [ ] }: let
+  root = ROOT;
+  last = final: prev: if prev ? nix-manylinux then
+    { nix-manylinux = prev.nix-manylinux.overrideAttrs { last = true; }; } else { };
+in builtins.foldl' (set: set.extend) SET (overlays ++ [ last ])"""
+
+
+def test_one_derivation_whichever_way_it_is_had(
+    project: Path, nixpkgs: Path, tmp_path: Path
+) -> None:
+    """By default.nix, the overlay and the flake: what was built for one is there for the others."""
+    body = packages(overlay=False, extra=f"{STAND_INS} {TOOLS}", number="one")
+    text = LAST.replace("ROOT", nix_path(ROOT)).replace("SET", body)
+    (tmp_path / "default.nix").write_text(text)
+    parts = "map (each: each.drvPath) (with set; [ nix-manylinux manylinuxFixupHook ])"
+    found = [
+        json.loads(
+            run_nix(
+                *("nix-instantiate", "--eval", "--strict", "--json", "-I", f"nixpkgs={tmp_path}"),
+                *("-E", f"let root = {nix_path(ROOT)}; set = {each}; in {parts}"),
+            )
+        )
+        for each in (
+            "import (root + /default.nix) { }",
+            "import <nixpkgs> { overlays = [ (import (root + /nix/overlay.nix)) ]; }",
+        )
+    ]
+    assert found[0] == found[1]
+    (plain,) = evaluate(
+        f"let set = ({body}).extend (import (root + /nix/overlay.nix)); in [ ({parts}) ]"
+    )
+    for name, expected in zip(("nix-manylinux", "manylinux-fixup-hook"), plain, strict=True):
+        words = ("eval", "--raw", f"path:{project}#packages.{SYSTEM}.{name}.drvPath")
+        assert nix_flake(*words, nixpkgs=nixpkgs) == expected
+
+
 @pytest.mark.cp311
 def test_the_template(project: Path, nixpkgs: Path, tmp_path: Path) -> None:
     """The template evaluates to a numpy built from the wheel of this machine."""

@@ -115,6 +115,20 @@ def test_the_commands_in_their_order(demo: Path, nixpkgs: Path) -> None:
     typed(AGAIN)
 
 
+def test_a_copy_of_the_example(nixpkgs: Path, tmp_path: Path) -> None:
+    """The folder that the page offers builds where it is copied to, a checkout in it."""
+    copied = tmp_path / "copied"
+    shutil.copytree(ROOT / "examples/portable-wheel", copied)
+    (copied / "nix-manylinux").symlink_to(ROOT)
+    done = subprocess.run(
+        ["sh", "-ec", BUILD], cwd=copied, capture_output=True, text=True, check=False,
+        env={**nix("one").environment, "NIX_PATH": f"nixpkgs={nixpkgs}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (copied / "result").iterdir()
+    assert wheel.name.startswith("demo-1.0-cp3")
+
+
 def test_the_commands_of_the_flake(demo: Path, nixpkgs: Path, project: Path) -> None:
     """Nix build, and --rebuild: the same wheel."""
     inputs = ["--impure", "--no-write-lock-file", "--no-link"]
