@@ -24,7 +24,8 @@ TEXT = "".join(path.read_text() for path in FILES)
 MORE = """(final: prev: builtins.listToAttrs (map (name: {
   inherit name;
   value = final.runCommand name { } "mkdir $out";
-}) [ "libxcb" "libxkbcommon" "dbus" "fontconfig" "freetype" ]) // {
+}) [ "libxcb" "libxkbcommon" "dbus" "fontconfig" "freetype" "unzip" ]) // {
+  autoPatchelfHook = prev.autoPatchelfHook or final.unzip;
   pythonPackagesExtensions = prev.pythonPackagesExtensions or [ ] ++ [
     (pyfinal: _: {
       numpy = pyfinal.buildPythonPackage {
@@ -159,7 +160,7 @@ def test_every_attribute_is_named() -> None:
 
 def test_every_variable_of_the_hook_is_named() -> None:
     """Each variable and function of the hook's script is in the document, with an example."""
-    names = ("manylinux-fixup-hook", "auto-patchelf-names")
+    names = ("manylinux-fixup-hook", "auto-patchelf-names", "variable-names")
     script = "".join((ROOT / f"hooks/{name}.sh").read_text() for name in names)
     variables = set(re.findall(r"\b(?:dontM|m)anylinux[A-Z]\w+\b", script)) - {"manylinuxFixupHook"}
     functions = set(re.findall(r"^([a-z]\w+)\(\) \{", script, re.MULTILINE))

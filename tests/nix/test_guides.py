@@ -7,12 +7,14 @@ interpreter's version is the ring's, and a wheel of a few kilobytes is called op
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,7 +69,7 @@ find-links = ["wheels"]
 """
 
 #: What the sets of the tests lack of nixpkgs.
-NIXPKGS = f"""{{ overlays ? [ ] }}: let
+NIXPKGS = f"""{{ overlays ? [ ], ... }}: let
   root = {nix_path(ROOT)};
   set = SET;
 in builtins.foldl' (set: set.extend) set overlays"""
@@ -293,7 +295,7 @@ def test_installation(place: Place, project: Path) -> None:
 
 
 INSPECT, EXPR, BUILD_IT = take(
-    BROKEN, "nix-manylinux inspect", "nix-manylinux expr", "nix-build -E"
+    BROKEN, "nix-manylinux inspect", "nix-manylinux expr opencv", "nix-build -E"
 )
 CHECK_IT = take(BROKEN, "nix-manylinux check result")[0]
 INSPECT_SOME = take(README, "nix-manylinux inspect")[0]
@@ -307,6 +309,55 @@ def test_an_expression(place: Place) -> None:
     place.run(place.here(EXPR))
     place.run(place.here(BUILD_IT, {"python312": "python3"}))
     place.run(place.here(CHECK_IT))
+
+
+TWO = take(
+    BROKEN,
+    "nix-manylinux expr narwhals",
+    "nix-manylinux expr lightgbm",
+    "nix-build environment.nix",
+)
+
+
+def test_two_expressions(place: Place) -> None:
+    """One of them requires the other, and nixpkgs has neither: names alone are typed."""
+    index = Path(place.environment["PIP_FIND_LINKS"])
+    pure = MadeWheel(name="narwhals", version="2.0", files={"narwhals/__init__.py": b""})
+    metadata = b"Metadata-Version: 2.1\nName: lightgbm\nVersion: 4.0\nRequires-Dist: narwhals\n"
+    user = MadeWheel(
+        name="lightgbm", version="4.0", metadata=metadata,
+        files={"lightgbm/__init__.py": b"import narwhals\n"},
+    )  # fmt: skip
+    files = [replace(each, tag="py3-none-any").write(index) for each in (pure, user)]
+    place.run(*(f"nix-store --add-fixed sha256 '{file}'" for file in files))
+    body = blocks(BROKEN, "nix")[0].replace("python312", "python3")
+    (place.folder / "environment.nix").write_text(body)
+    said = place.run(*TWO)
+    assert "narwhals 2.0, which pip picks" in said
+    assert "warning: Not in this nixpkgs: narwhals." in said
+    place.run("result/bin/python3 -c 'import lightgbm'")
+
+
+FROM_NAMES = take(
+    BROKEN, *("uv init", "uv add", "nix-manylinux lock uv.lock"),
+    *("echo lightgbm", "uv pip compile", "nix-manylinux lock requirements.txt"),
+)  # fmt: skip
+
+
+def test_from_a_name_to_a_lock(place: Place) -> None:
+    """By uv's project and by a list of names: both give the same packages."""
+    python = f"UV_PYTHON={place.python}"
+    nowhere = f"unset UV_OFFLINE UV_NO_INDEX UV_FIND_LINKS; export {python}"
+    lines = [place.here(line).replace("lightgbm", "opencv-python") for line in FROM_NAMES]
+    found = []
+    with index(place.folder / f"wheels/{WHEEL}") as address:
+        for command in (lines[:3], lines[3:]):
+            place.run(nowhere, *command, UV_INDEX_URL=address)
+            lock = json.loads((place.folder / "manylinux.lock.json").read_text())
+            (environment,) = lock["environments"].values()
+            found.append({name: each["sha256"] for name, each in environment["packages"].items()})
+    assert [*found[0]] == ["opencv-python"]
+    assert found[0] == found[1]
 
 
 ENTER, FIXUP = take(BROKEN, "nix develop", "manylinuxFixup")
