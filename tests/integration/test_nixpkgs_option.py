@@ -260,7 +260,7 @@ def test_what_nixpkgs_lacks(scene: Scene) -> None:
     for dry_run in ([], ["--dry-run"]):
         done = command(*words(scene, *dry_run), environment=environment())
         assert done.status == 1
-        assert f"warning: libxcb.out: {default.parent} has no libxcb.out\n" in done.stderr
+        assert f"warning: {default.parent} has no libxcb.out\n" in done.stderr
         assert "attribute 'libxcb'" not in done.stderr
         # What was asked for in vain is not advised once more.
         advice = done.stderr.partition("patch it with:\n")[2]
@@ -373,7 +373,7 @@ def test_what_fails_to_build_is_tried_once(scene: Scene) -> None:
     done = command(*words(scene, "--missing", "warn"), environment=environment())
     assert done.status == 0, done.stderr
     assert count.read_text() == "once\n"
-    assert f"warning: libxcb.out: {default.parent} could not build it\n" in done.stderr
+    assert f"warning: libxcb.out of {default.parent} could not be built\n" in done.stderr
     assert "  the end of what Nix said (-v for all):\n" in done.stderr
     assert "    said 3\n" in done.stderr
     assert "failed with exit code 3" in done.stderr
@@ -395,6 +395,22 @@ def test_what_nix_says_is_shown_to_whoever_asks(scene: Scene) -> None:
     assert "build" not in done.stderr
 
 
+@pytest.mark.parametrize("reference", ["<nowhere>", "an empty folder"])
+def test_a_nixpkgs_that_is_none(scene: Scene, reference: str) -> None:
+    """It is one error, not a warning for each library, and nothing is changed."""
+    before = snapshot(scene.home / "tree")
+    if not reference.startswith("<"):
+        reference = str(scene.home / "empty")
+        (scene.home / "empty").mkdir()
+    given = ["patch", str(scene.home / "tree"), *target_options(scene.store)]
+    done = command(*given, "--nixpkgs", reference, environment=environment())
+    assert done.status == 1
+    assert f"error: {reference}: Nix can't read it: " in done.stderr
+    assert "warning" not in done.stderr
+    assert "a flake reference: flake:nixpkgs\n" in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
 def test_a_flake(scene: Scene) -> None:
     """A flake reference is read by every Nix that knows flakes: 2.8, too."""
     flake = scene.home / "flake"
@@ -410,7 +426,7 @@ def test_a_flake(scene: Scene) -> None:
     assert f"taking of path:{flake}: libx11.out libxcb.out" in done.stderr
     done = command(*given, "--nixpkgs", f"path:{flake}/not", environment=environment())
     assert done.status == 1
-    assert f"error: path:{flake}/not: Nix can't read this flake: getting status of" in done.stderr
+    assert f"error: path:{flake}/not: Nix can't read it: getting status of" in done.stderr
 
 
 def test_what_was_built_and_does_not_have_it(scene: Scene) -> None:

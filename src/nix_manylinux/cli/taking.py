@@ -35,8 +35,8 @@ class Taking:
         console.say(f"  {verb} of {self._reference}: {' '.join(attributes)}")
         taken = self._nixpkgs.take(attributes, dry_run=self._dry_run)
         console.clear()
-        for name, why in taken.failed.items():
-            console.warn(f"{name}: {why}")
+        for why in taken.failed.values():
+            console.warn(why)
         if taken.last_words and not console.verbose:
             console.insist(["  the end of what Nix said (-v for all):"])
             console.insist(f"    {line}" for line in taken.last_words)

@@ -31,6 +31,10 @@ _WORK = re.compile(
 )
 _BEGUN = re.compile(r"(?:building|copying path) '")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+#: How Nix says that there is nothing to look for an attribute in.
+_UNREADABLE = re.compile(
+    "in the Nix search path|getting status of|opening file|syntax error|unable to download"
+)
 #: How `nix-build` and a flake say that an attribute isn't there.
 _NO_SUCH = re.compile(r"error: .*(?:in selection path .* not found|does not provide attribute)")
 
@@ -113,10 +117,11 @@ class Nixpkgs:
         is_path = os.path.exists(reference)
         is_flake = not is_path and (":" in reference or "#" in reference)
         if not (is_path or is_flake or reference.startswith("<")):
+            flake = f": flake:{reference}" if re.fullmatch(r"[\w-]+", reference) else ""
             raise BadOption(
                 f"there is no such file or directory: {reference}",
                 where="--nixpkgs",
-                hint=f"give a path, or a flake reference: flake:{reference}",
+                hint=f"give a path, or a flake reference{flake}",
             )
         self._build = self._find("nix-build")
         self._evaluate = self._find("nix-instantiate")
@@ -148,8 +153,8 @@ class Nixpkgs:
         else:
             found = {name: self._place(name)[0] for name in asked}
             places = {name: path for name, path in found.items() if os.path.exists(path)}
-            why = f"{self.reference} could not build it"
-            failed |= {name: why for name in asked if name not in places}
+            why = f"of {self.reference} could not be built"
+            failed |= {name: f"{name} {why}" for name in asked if name not in places}
         folders = {name: os.path.join(path, "lib") for name, path in places.items()}
         return Taken(
             folders={name: folder for name, folder in folders.items() if os.path.isdir(folder)},
@@ -171,7 +176,7 @@ class Nixpkgs:
             url = json.loads(done[1])["url"]
         except (ValueError, LookupError, TypeError):
             raise CantAsk(
-                f"Nix can't read this flake: {_reason(done[2])}",
+                f"Nix can't read it: {_reason(done[2])}",
                 where=self.reference,
                 hint="a flake reference is github:NixOS/nixpkgs/nixos-24.05, say, or path:FOLDER",
             ) from None
@@ -189,6 +194,12 @@ class Nixpkgs:
             return told.strip().strip('"'), ""
         if _NO_SUCH.search(said):
             return "", f"{self.reference} has no {attribute}"
+        if _UNREADABLE.search(said):
+            raise CantAsk(
+                f"Nix can't read it: {_reason(said)}",
+                where=self.reference,
+                hint="give --nixpkgs a path of a nixpkgs, or a flake reference: flake:nixpkgs",
+            )
         return "", f"{self.reference} has no {attribute} that can be built: {_reason(said)}"
 
     def _quietly(self, command: Sequence[str], last: str) -> tuple[int, str, str]:
@@ -284,5 +295,6 @@ def _reason(said: str) -> str:
     lines = [line.strip() for line in said.splitlines()]
     starts = [number for number, line in enumerate(lines) if line.startswith("error:")]
     rest = lines[starts[-1] :] if starts else lines[-1:]
-    text = " ".join(line for line in rest if line).removeprefix("error:").strip()
+    told = (line for line in rest if line and not line.startswith("(use '--show-trace'"))
+    text = " ".join(told).removeprefix("error:").strip()
     return text if len(text) <= 300 else f"{text[:300]}…"
