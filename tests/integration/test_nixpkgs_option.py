@@ -320,12 +320,23 @@ def refusals(scene: Scene) -> dict[str, tuple[list[str], str]]:
         "spelling": ([str(home / "no.whl"), *out], "no such file"),
         "entry": ([right, *out, "--ignore-missing", "libtypo.so.1"], "libtypo.so.1"),
         "folder": ([right, "-o", str(home / "file/out")], "is no folder"),
+        "roots": ([tree, "--gc-roots", str(home / "file/roots")], "give --gc-roots a folder"),
         "wheel beside": ([tree, "--dist", other], "for musl"),
         "nixpkgs": ([tree, "--nixpkgs", "nixpkgs"], "flake:nixpkgs"),
     }
 
 
-CASES = ("libc", "python", "machine", "damaged", "spelling", "entry", "folder", "wheel beside")
+CASES = (
+    "libc",
+    "python",
+    "machine",
+    "damaged",
+    "spelling",
+    "entry",
+    "folder",
+    "roots",
+    "wheel beside",
+)
 
 
 @pytest.mark.parametrize("case", [*CASES, "nixpkgs"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nix_manylinux.base.errors import BadTree
+from nix_manylinux.cli.console import Console
 from nix_manylinux.cli.main import main
 
 if TYPE_CHECKING:
@@ -93,3 +96,19 @@ def test_the_word_behind_nixpkgs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "it stands before --nixpkgs, which takes the word behind it for REF" in (
         capsys.readouterr().err
     )
+
+
+def test_commands_are_not_broken_on_a_terminal() -> None:
+    """A sentence is wrapped; a command would be two."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    talk = Terminal()
+    console = Console(talk, io.StringIO(), environment={"TERM": "dumb"})
+    command, sentence = f"nix-manylinux check {'a ' * 60}b", "word " * 30 + "end"
+    console.fail(BadTree("it is wrong", hint=f"{command}\n{sentence}"))
+    lines = talk.getvalue().splitlines()
+    assert lines[:2] == ["error: it is wrong", f"  {command}"]
+    assert len(lines) == 4

@@ -28,7 +28,10 @@ def carry_out(run: Run) -> int:
     if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
         return run.usage("an empty path names nothing; is a variable unset?")
     if given.gc_roots and not given.dry_run:
+        from nix_manylinux.base.files import check_writable  # noqa: PLC0415 - seldom
+
         nix_store_command(run)  # before anything is written
+        check_writable(given.gc_roots, "--gc-roots")
     if given.command == "patch":
         return patch(run)
     if given.command == "install":
