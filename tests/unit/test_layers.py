@@ -91,6 +91,16 @@ def test_a_room_has_one_subject(name: str) -> None:
     assert len(text.splitlines()) < 400
 
 
+def test_no_two_classes_have_one_name() -> None:
+    """Who reads a class's name knows which one it is; private ones count as well."""
+    names: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                names.setdefault(node.name, []).append(module)
+    assert {name: homes for name, homes in names.items() if len(homes) > 1} == {}
+
+
 def test_the_document_shows_the_house() -> None:
     """docs/house.md is of this source; `python -m tests.support.house` writes it anew."""
     text = HOUSE.read_text()

@@ -35,7 +35,7 @@ from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
-    from nix_manylinux.lock.choose import Choice
+    from nix_manylinux.lock.choose import Selection
 
 PLACE = Place(python="3.12", system="x86_64-linux")
 SCHEMA = json.loads(Path(data_path("lock.schema.json")).read_text())
@@ -48,7 +48,7 @@ def write(folder: Path, kind: str, text: str) -> str:
     return str(path)
 
 
-def chosen(path: str, place: Place = PLACE) -> Choice:
+def chosen(path: str, place: Place = PLACE) -> Selection:
     """Read and choose."""
     return choose(read_lock(path), place)
 

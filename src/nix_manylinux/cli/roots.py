@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import Report
 
 
-class _Part(Value, kw_only=False):
+class _Kept(Value, kw_only=False):
     """What one folder of roots is to hold: what files are linked to, and their interpreter."""
 
     folder: str
@@ -42,7 +42,7 @@ def keep(run: Run, report: Report) -> None:
     asked = bool(given.gc_roots or getattr(given.extra, "nixpkgs", None))
     if given.dry_run or (run.in_build() and not asked):
         return
-    left: list[_Part] = []
+    left: list[_Kept] = []
     for part in _parts(run, report):
         references = part.linked | part.interpreter
         if not (references or given.gc_roots):
@@ -67,7 +67,7 @@ def nix_store_command(run: Run) -> str:
     return find_nix("nix-store", run.environment, option=option, hint=f"leave {option} out")
 
 
-def _parts(run: Run, report: Report) -> list[_Part]:
+def _parts(run: Run, report: Report) -> list[_Kept]:
     given, plan = run.arguments, report.plan
     chosen = plan.target.interpreter.executable if plan.target.interpreter else ""
     own = {path: python for path in given.paths if (python := find_pyvenv(path))}
@@ -75,14 +75,14 @@ def _parts(run: Run, report: Report) -> list[_Part]:
     everything = {*report.references}
     into = given.output_dir or getattr(given.extra, "prefix", None)
     if into and not given.gc_roots:
-        return [_Part(os.path.join(into, GC_ROOTS), everything, also)]
+        return [_Kept(os.path.join(into, GC_ROOTS), everything, also)]
     pythons = {path: interpreter_references(python) | also for path, python in own.items()}
     if given.gc_roots:
-        return [_Part(given.gc_roots, everything, also.union(*pythons.values()))]
+        return [_Kept(given.gc_roots, everything, also.union(*pythons.values()))]
     places = {os.path.realpath(path): path for path in given.paths}
     typed = [places[os.path.realpath(tree.root)] for tree in plan.trees]
     return [
-        _Part(
+        _Kept(
             os.path.join(path, GC_ROOTS),
             {*plan_references(plan, tree=position)},
             pythons.get(path, also),
@@ -91,7 +91,7 @@ def _parts(run: Run, report: Report) -> list[_Part]:
     ]
 
 
-def _warn(run: Run, parts: list[_Part]) -> None:
+def _warn(run: Run, parts: list[_Kept]) -> None:
     """Say of what is linked to in the store that it may go; an interpreter alone is no news."""
     linked = [part for part in parts if any(map(in_store, part.linked))]
     if not linked or run.warned_of_garbage:

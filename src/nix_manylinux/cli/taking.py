@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.words import count
-from nix_manylinux.nix.build import Listener, Nixpkgs
+from nix_manylinux.nix.build import Listener, NixBuilds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ class Taking:
         self._console = console
         self._environment = environment
         self._dry_run = dry_run
-        self._nixpkgs: Nixpkgs | None = None
+        self._nixpkgs: NixBuilds | None = None
 
     def take(self, attributes: Sequence[str]) -> Taken:
-        """Have Nix build or fetch attributes, and say so. Raises what `Nixpkgs` raises."""
+        """Have Nix build or fetch attributes, and say so. Raises what `NixBuilds` raises."""
         console = self._console
         if self._nixpkgs is None:
             told = _Told(console, dry_run=self._dry_run)
-            self._nixpkgs = Nixpkgs(self._reference, self._environment, told)
+            self._nixpkgs = NixBuilds(self._reference, self._environment, told)
         verb = "would take" if self._dry_run else "taking"
         console.say(f"  {verb} of {self._reference}: {' '.join(attributes)}")
         taken = self._nixpkgs.take(attributes, dry_run=self._dry_run)

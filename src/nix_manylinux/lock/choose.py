@@ -28,7 +28,7 @@ class Chosen(Value):
     dependencies: tuple[str, ...]
 
 
-class Choice(Value):
+class Selection(Value):
     """An environment: packages by name, and those that are wanted for themselves."""
 
     place: Place
@@ -38,7 +38,7 @@ class Choice(Value):
 
 def choose(
     lock: Lock, place: Place, *, extras: Sequence[str] = (), groups: Sequence[str] = ()
-) -> Choice:
+) -> Selection:
     """Walk the lock from its roots, as the environment's markers say. Raises BadLock."""
     check_python(lock, place)
     holds = _Markers(lock, place, extras=extras, groups=groups)
@@ -76,7 +76,7 @@ def choose(
         queue += [(package.name, each) for each in (package.dependencies if new else ())]
         queue += [(package.name, each) for extra in more for each in added.get(extra, ())]
     order = {tag: rank for rank, tag in enumerate(supported_tags(place))}
-    return Choice(
+    return Selection(
         place=place,
         packages={
             name: Chosen(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.lock.choose import Choice, Chosen
+    from nix_manylinux.lock.choose import Chosen, Selection
     from nix_manylinux.lock.fetch import Fetched
     from nix_manylinux.lock.model import Lock
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -95,11 +95,11 @@ def cache_folder(environment: Mapping[str, str]) -> str:
 
 def _inspect(
     lock: Lock,
-    choice: Choice,
+    choice: Selection,
     cache: str,
     environment: Mapping[str, str],
     progress: Progress | None,
-) -> tuple[dict[str, DescribedWheel], Choice, list[str]]:
+) -> tuple[dict[str, DescribedWheel], Selection, list[str]]:
     """Fetch and read all wheels of an environment; the choice with what they tell.
 
     A wheel that is not sound is passed by with a sentence: what is wrong with one tells
@@ -171,7 +171,7 @@ def _about_origins(files: Mapping[str, Fetched], packages: Mapping[str, Chosen])
     return sentences
 
 
-def _required(wheel: DescribedWheel, choice: Choice, locked: Sequence[str]) -> tuple[str, ...]:
+def _required(wheel: DescribedWheel, choice: Selection, locked: Sequence[str]) -> tuple[str, ...]:
     """Give what a wheel requires of the environment: its METADATA's word, and the lock's.
 
     Requirements for extras are the lock's: only it knows which were asked for.
@@ -191,7 +191,7 @@ def _required(wheel: DescribedWheel, choice: Choice, locked: Sequence[str]) -> t
     return tuple(sorted(found - {normalise_name(wheel.name.name)}))
 
 
-def _warnings(choice: Choice) -> list[str]:
+def _warnings(choice: Selection) -> list[str]:
     warnings = []
     for name, chosen in choice.packages.items():
         variants = [each.name for each in chosen.package.wheels if without_variant(each.name)[1]]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nix_manylinux.target.policy import Policies
 
 
-class Needs(Value):
+class WheelNeeds(Value):
     """What one wheel wants that is not its own, its libc's or its policy's; all sorted.
 
     ``nixpkgs`` are attributes, ``wheels`` names of packages of the environment, ``drivers``
@@ -37,7 +37,7 @@ def find_needs(
     *,
     table: Table,
     policies: Policies,
-) -> dict[str, Needs]:
+) -> dict[str, WheelNeeds]:
     """Sort what every wheel's files need by who has it.
 
     A wheel that is required, directly or through others, comes before nixpkgs, and so does
@@ -72,7 +72,7 @@ def find_needs(
                 lists["wheels"].add(owners[0])
             else:
                 lists["unknown"].add(soname)
-        found[name] = Needs(**{key: tuple(sorted(value)) for key, value in lists.items()})
+        found[name] = WheelNeeds(**{key: tuple(sorted(value)) for key, value in lists.items()})
     return found
 
 

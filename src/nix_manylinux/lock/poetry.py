@@ -21,10 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nix_manylinux.lock.toml import Table
+    from nix_manylinux.lock.toml import TomlTable
 
 
-def read_poetry(table: Table, sha256: str, *, extras: Sequence[str], groups: Sequence[str]) -> Lock:
+def read_poetry(
+    table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Sequence[str]
+) -> Lock:
     """Read a poetry.lock. ``extras`` and ``groups`` are those of the project that are wanted.
 
     Raises BadLock.
@@ -81,7 +83,7 @@ def read_poetry(table: Table, sha256: str, *, extras: Sequence[str], groups: Seq
     )
 
 
-def _marker(row: Table, groups: set[str]) -> str:
+def _marker(row: TomlTable, groups: set[str]) -> str:
     """Read a package's own marker (lock version 2.1): one for all groups, or one for each."""
     if isinstance(row.value("markers"), dict):
         each = row.table("markers")
@@ -90,7 +92,7 @@ def _marker(row: Table, groups: set[str]) -> str:
     return row.string("markers")
 
 
-def _edges(table: Table) -> Iterator[Dependency]:
+def _edges(table: TomlTable) -> Iterator[Dependency]:
     for key in table.names():
         name = checked_name(key, table.where)
         value = table.value(key)
@@ -105,7 +107,7 @@ def _edges(table: Table) -> Iterator[Dependency]:
                 )
 
 
-def _extras(row: Table) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
+def _extras(row: TomlTable) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
     """Give what a package's extras add: names in front of their constraints."""
     table = row.table("extras")
     for extra in table.names():
@@ -117,6 +119,6 @@ def _sdist(files: Sequence[File]) -> File | None:
     return next((file for file in files if not file.name.endswith(".whl")), None)
 
 
-def _local(source: Table) -> str:
+def _local(source: TomlTable) -> str:
     kind = source.string("type")
     return f"{kind} {source.string('url')}" if kind and kind not in {"legacy", "pypi"} else ""

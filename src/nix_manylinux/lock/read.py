@@ -9,7 +9,7 @@ from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
 from nix_manylinux.lock.poetry import read_poetry
 from nix_manylinux.lock.pylock import read_pylock
 from nix_manylinux.lock.requirements import read_requirements
-from nix_manylinux.lock.toml import Table, parse_toml
+from nix_manylinux.lock.toml import TomlTable, parse_toml
 from nix_manylinux.lock.uv import read_uv
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
     values = parse_toml(data, where)
     if "lock-version" in values:
         return read_pylock(values, sha256, where)
-    table = Table(values, where)
+    table = TomlTable(values, where)
     if isinstance(values.get("metadata"), dict) and "lock-version" in values["metadata"]:
         return read_poetry(table, sha256, extras=extras, groups=groups)
     if "version" in values and ("package" in values or "requires-python" in values):

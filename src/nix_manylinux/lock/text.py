@@ -8,7 +8,7 @@ import os
 import re
 
 from nix_manylinux.lock.model import BadLock
-from nix_manylinux.lock.needs import Needs, style_of
+from nix_manylinux.lock.needs import WheelNeeds, style_of
 from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from nix_manylinux.lock.choose import Choice, Chosen
+    from nix_manylinux.lock.choose import Chosen, Selection
     from nix_manylinux.lock.model import File, Lock
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 
@@ -29,9 +29,9 @@ SCHEMA = 1
 
 def lock_json(
     lock: Lock,
-    choices: Sequence[Choice],
+    choices: Sequence[Selection],
     described: Mapping[str, Mapping[str, DescribedWheel]],
-    needs: Mapping[str, Mapping[str, Needs]],
+    needs: Mapping[str, Mapping[str, WheelNeeds]],
 ) -> dict[str, Any]:
     """Give the JSON's values.
 
@@ -49,7 +49,7 @@ def lock_json(
     }
 
 
-def key_of(choice: Choice) -> str:
+def key_of(choice: Selection) -> str:
     """Name an environment: "3.12-x86_64-linux"."""
     return f"{choice.place.python}-{choice.place.system}"
 
@@ -95,10 +95,10 @@ def check_fresh(written: str, path: str) -> None:
 
 
 def _environment(
-    choice: Choice, described: Mapping[str, DescribedWheel], needs: Mapping[str, Needs]
+    choice: Selection, described: Mapping[str, DescribedWheel], needs: Mapping[str, WheelNeeds]
 ) -> dict[str, Any]:
     edges = {
-        name: sorted({*chosen.dependencies, *needs.get(name, Needs()).wheels})
+        name: sorted({*chosen.dependencies, *needs.get(name, WheelNeeds()).wheels})
         for name, chosen in choice.packages.items()
     }
     groups = circles_of(edges)
@@ -124,7 +124,7 @@ def _environment(
             continue
         entry |= _file(chosen.wheel)
         if name in described:
-            found = needs.get(name, Needs())
+            found = needs.get(name, WheelNeeds())
             entry["format"] = style_of(described[name])
             entry["needs"] = {
                 "drivers": list(found.drivers),

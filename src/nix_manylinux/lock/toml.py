@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Table:
+class TomlTable:
     """A table of a document, which knows its place in it."""
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
@@ -57,11 +57,11 @@ class Table:
             raise BadLock(f"{key} is no list of strings", where=self.where)
         return tuple(found)
 
-    def table(self, key: str) -> Table:
+    def table(self, key: str) -> TomlTable:
         """Give a table; an empty one for nothing."""
-        return Table(self._of(key, dict, {}), f"{self.where}: {key}")
+        return TomlTable(self._of(key, dict, {}), f"{self.where}: {key}")
 
-    def tables(self, key: str) -> Iterator[Table]:
+    def tables(self, key: str) -> Iterator[TomlTable]:
         """Give a list of tables; none for nothing."""
         found = self._of(key, list, [])
         if len(found) > MAX_PACKAGES:
@@ -73,7 +73,7 @@ class Table:
             if not isinstance(each, dict):
                 raise BadLock("is no table", where=where)
             name = each.get("name")
-            yield Table(each, f"{self.where}: {key} {name}" if isinstance(name, str) else where)
+            yield TomlTable(each, f"{self.where}: {key} {name}" if isinstance(name, str) else where)
 
     def _of(self, key: str, kind: type[Any], default: Any) -> Any:  # noqa: ANN401 - of that kind
         found = self._values.get(key, default)

@@ -18,13 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nix_manylinux.lock.toml import Table
+    from nix_manylinux.lock.toml import TomlTable
 
 #: Kinds of ``source`` that are the project's own folders.
 _PROJECT = ("virtual", "editable")
 
 
-def read_uv(table: Table, sha256: str, *, extras: Sequence[str], groups: Sequence[str]) -> Lock:
+def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Sequence[str]) -> Lock:
     """Read a uv.lock. ``extras`` and ``groups`` are those of the project that are wanted.
 
     The roots are the dependencies of the workspace's members. Raises BadLock.
@@ -81,7 +81,7 @@ def read_uv(table: Table, sha256: str, *, extras: Sequence[str], groups: Sequenc
     )
 
 
-def _edges(row: Table, key: str) -> Iterator[Dependency]:
+def _edges(row: TomlTable, key: str) -> Iterator[Dependency]:
     for edge in row.tables(key):
         yield Dependency(
             name=checked_name(edge.value("name"), edge.where),
@@ -95,14 +95,14 @@ def _either(markers: Sequence[str]) -> str:
     return " or ".join(f"({marker})" for marker in markers)
 
 
-def _file(row: Table) -> File | None:
+def _file(row: TomlTable) -> File | None:
     """Read a file; a wheel by path or without a digest is as good as absent."""
     url = row.string("url")
     name = row.string("filename") or file_of(url or row.string("path"))
     return checked_file(name, row.value("hash"), url, row.where)
 
 
-def _local(source: Table) -> str:
+def _local(source: TomlTable) -> str:
     for kind in ("git", "directory", "path"):
         if source.has(kind):
             return f"{kind} {source.string(kind)}"

@@ -100,7 +100,7 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
     return dict(sorted(wanted.items()))
 
 
-class Nixpkgs:
+class NixBuilds:
     """A nixpkgs that Nix is asked for libraries of, by attribute, outputs included.
 
     ``reference`` is ``<nixpkgs>``, a path, or a flake reference (with a colon or "#").
