@@ -336,6 +336,14 @@ def test_two_expressions(place: Place) -> None:
     assert "narwhals 2.0, which pip picks" in said
     assert "warning: Not in this nixpkgs: narwhals." in said
     place.run("result/bin/python3 -c 'import lightgbm'")
+    # By their names in the set, as the page has it next.
+    (place.folder / "names.nix").write_text(blocks(BROKEN, "nix")[1])
+    place.run(
+        "nix-build -E 'with import <nixpkgs> { overlays ="
+        " [ (import ./nix-manylinux/nix/overlay.nix)"
+        " (import ./names.nix) ]; }; python3.withPackages (packages: [ packages.lightgbm ])'",
+        "result/bin/python3 -c 'import lightgbm'",
+    )
 
 
 FROM_NAMES = take(
@@ -415,7 +423,7 @@ def test_a_picture(place: Place) -> None:
 def test_every_expression_parses(document: str) -> None:
     """Each block of Nix is an expression, or attributes of one."""
     for body in blocks(document, "nix"):
-        whole = body if body.startswith(("{", "pkgs.")) else f"rec {{ {body} }}"
+        whole = body if body.startswith(("{", "pkgs.", "final:")) else f"rec {{ {body} }}"
         around = "{ lib, pkgs, pyproject-nix, pyproject-build-systems, workspace, nix-manylinux }: "
         run_nix("nix-instantiate", "--parse", "-", given=around + whole)
 

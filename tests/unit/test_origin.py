@@ -178,6 +178,7 @@ POETRY = """
 name = "demo"
 version = "1.0"
 files = [ {{ file = "{file}", hash = "sha256:{digest}" }} ]
+{source}
 
 [metadata]
 lock-version = "2.1"
@@ -195,7 +196,7 @@ def test_a_lock_that_tells_no_url(
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     text = f"demo==1.0 --hash=sha256:{digest}\n"
     if kind == "poetry.lock":
-        text = POETRY.format(file=wheel.name, digest=digest)
+        text = POETRY.format(file=wheel.name, digest=digest, source="")
     (tmp_path / kind).write_text(text)
     guarded = index_is == "guarded"
     with index(wheel, guarded=guarded) as address:
@@ -212,6 +213,66 @@ def test_a_lock_that_tells_no_url(
     written = "".join(each.read_text() for each in Path(cache).rglob("*.json"))
     for secret in (PASSWORD, TOKEN):
         assert secret not in json.dumps(made.value) + str(made.warnings) + written
+
+
+UV = """
+version = 1
+requires-python = ">=3.9"
+[[package]]
+name = "demo"
+version = "1.0"
+source = {{ registry = "{address}" }}
+wheels = [ {{ url = "{address}/../files/{file}", hash = "sha256:{digest}" }} ]
+[[package]]
+name = "project"
+version = "1"
+source = {{ virtual = "." }}
+dependencies = [ {{ name = "demo" }} ]
+"""
+
+PYLOCK = """
+lock-version = "1.0"
+created-by = "a test"
+[[packages]]
+name = "demo"
+version = "1.0"
+index = "{address}"
+[[packages.wheels]]
+name = "{file}"
+url = "{address}/../files/{file}"
+hashes = {{ sha256 = "{digest}" }}
+"""
+
+SOURCE = """
+[package.source]
+type = "legacy"
+url = "{address}"
+reference = "mine"
+"""
+
+
+@pytest.mark.parametrize("kind", ["requirements.txt", "poetry.lock", "uv.lock", "pylock.toml"])
+def test_an_index_that_only_the_lock_names(
+    kind: str, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked where pip's own settings don't do, and the file's URL is written."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    with index(wheel) as address:
+        known = {"file": wheel.name, "digest": digest, "address": address}
+        text = {
+            "requirements.txt": "--index-url {address}\ndemo==1.0 --hash=sha256:{digest}\n",
+            "poetry.lock": POETRY.replace("{source}", SOURCE),
+            "uv.lock": UV,
+            "pylock.toml": PYLOCK,
+        }[kind].format(**known)
+        (tmp_path / kind).write_text(text)
+        monkeypatch.setenv("PIP_INDEX_URL", address.replace("simple", "empty"))
+        path, cache = str(tmp_path / kind), str(tmp_path / "kept")
+        made = make_lock(path, [PLACE], cache=cache, environment=os.environ)
+    entry = made.value["environments"]["3.12-x86_64-linux"]["packages"]["demo"]
+    assert entry["url"].endswith(f"/files/{wheel.name}")
+    assert entry["format"] == "manylinux2014"
+    assert made.warnings == ()
 
 
 def test_a_lock_that_tells_a_password(tmp_path: Path, wheel: Path) -> None:

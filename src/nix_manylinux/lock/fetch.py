@@ -59,7 +59,8 @@ def fetch_wheels(
 
     Files are kept in ``cache``, by digest; what is there isn't fetched again. Of several
     digests, those of a release's files, pip chooses, and its choice is kept by place. pip
-    goes by its own settings (indexes, proxies) and is told the digests. A release whose files
+    goes by its own settings (indexes, proxies) and is told the digests; where they don't do,
+    the indexes that the lock names are asked, too. A release whose files
     the lock doesn't name, and of which the index has no wheel that fits, is left out. Raises
     BadLock with pip's own words for all that could not be had, NoPip, WriteFailed.
     """
@@ -81,6 +82,10 @@ def fetch_wheels(
         def fetch(some: Sequence[Wanted]) -> None:
             nonlocal count
             results = _fetch(some, place, cache, pip, environment)
+            if isinstance(results, str) and len(some) == 1 and some[0][0].indexes:
+                # pip's settings come first: they may name a mirror, and hold a password.
+                again = _fetch(some, place, cache, pip, environment, indexes=some[0][0].indexes)
+                results = results if isinstance(again, str) else again
             if isinstance(results, str) and len(some) > 1:  # then whose fault it is
                 for each in some:
                     fetch([each])
@@ -158,6 +163,8 @@ def _fetch(
     cache: str,
     pip: Sequence[str],
     environment: Mapping[str, str],
+    *,
+    indexes: Sequence[str] = (),
 ) -> dict[str, Fetched] | str:
     """Fetch some wheels, by their packages' names; gives what pip said where that fails."""
     import subprocess  # noqa: PLC0415 (start-up)
@@ -165,6 +172,7 @@ def _fetch(
     with scratch_folder() as folder:
         listing = os.path.join(folder, "requirements.txt")
         with open(listing, "w", encoding="utf-8") as stream:
+            stream.writelines(f"--extra-index-url {url}\n" for url in indexes)
             stream.writelines(_requirement(*each) for each in wanted)
         downloads = os.path.join(folder, "files")
         python = place.python.rstrip("t")

@@ -53,7 +53,7 @@ class Package(Value):
     ``marker`` says in which environments it is wanted at all. ``extras`` maps an extra's
     name to the dependencies that it adds. ``sdist`` is its source archive. ``local`` is
     what the project itself is, or a folder, a checkout of version control: no file of an
-    index, and said as it stands in the lock.
+    index, and said as it stands in the lock. ``indexes`` are URLs of those that the lock names.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Package(Value):
     wheels: tuple[File, ...] = ()
     sdist: File | None = None
     local: str = ""
+    indexes: tuple[str, ...] = ()
 
 
 class Lock(Value):
@@ -109,6 +110,11 @@ def checked_version(version: object, where: str) -> str:
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise BadLock(f"{shown(version)} is no version", where=where)
     return version
+
+
+def web_addresses(*texts: str) -> tuple[str, ...]:
+    """Give those that are addresses of the web, and one word: they become pip's options."""
+    return tuple(text for text in texts if re.fullmatch(r"https?://[!-~]{1,4000}", text))
 
 
 def checked_file(name: object, digest: object, url: object, where: str) -> File:

@@ -15,6 +15,7 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    web_addresses,
 )
 
 TYPE_CHECKING = False
@@ -67,6 +68,7 @@ def read_poetry(
             wheels=tuple(file for file in files if file.name.endswith(".whl")),
             sdist=_sdist(files),
             local=_local(row.table("source")),
+            indexes=_indexes(row.table("source")),
         )
         packages.append(package)
         present = set(row.strings("groups")) if row.has("groups") else {"main"}
@@ -122,3 +124,7 @@ def _sdist(files: Sequence[File]) -> File | None:
 def _local(source: TomlTable) -> str:
     kind = source.string("type")
     return f"{kind} {source.string('url')}" if kind and kind not in {"legacy", "pypi"} else ""
+
+
+def _indexes(source: TomlTable) -> tuple[str, ...]:
+    return web_addresses(source.string("url")) if source.string("type") == "legacy" else ()

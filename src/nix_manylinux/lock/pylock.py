@@ -12,6 +12,7 @@ from nix_manylinux.lock.model import (
     checked_name,
     checked_version,
     file_of,
+    web_addresses,
 )
 from nix_manylinux.wheel.name import without_variant
 
@@ -98,6 +99,7 @@ def _package(each: LockedPackage, where: str, variants: Iterable[dict[str, Any]]
         ),
         sdist=_file(each.sdist, place) if each.sdist else None,
         local=_local(each),
+        indexes=web_addresses(str(each.index or "")),
     )
 
 

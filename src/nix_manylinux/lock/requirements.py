@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from nix_manylinux.base.values import replace
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
@@ -16,6 +17,7 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    web_addresses,
 )
 
 TYPE_CHECKING = False
@@ -31,6 +33,9 @@ _SETTINGS = re.compile(
 )
 
 
+_INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[= ]\s*(?P<url>\S+)")
+
+
 def read_requirements(text: str, sha256: str, where: str) -> Lock:
     """Read a requirements file. Every line whose marker holds is wanted. Raises BadLock."""
     from packaging.requirements import (  # noqa: PLC0415 - only this kind of lock needs it
@@ -41,9 +46,12 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
     packages: list[Package] = []
     nameless: dict[tuple[str, str], tuple[str, ...]] = {}
     loose = []
+    indexes: list[str] = []
     for number, line in _lines(text):
         place = f"{where}: line {number}"
         if _SETTINGS.fullmatch(line):
+            if match := _INDEX.fullmatch(line):
+                indexes += web_addresses(match["url"])
             continue
         if line.startswith("-"):
             raise BadLock(
@@ -88,7 +96,7 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
     return Lock(
         kind="requirements.txt",
         sha256=sha256,
-        packages=tuple(packages),
+        packages=tuple(replace(each, indexes=tuple(indexes)) for each in packages),
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         nameless=tuple(sorted(nameless.items())),
     )

@@ -12,6 +12,7 @@ from nix_manylinux.lock.model import (
     checked_name,
     checked_version,
     file_of,
+    web_addresses,
 )
 
 TYPE_CHECKING = False
@@ -63,6 +64,7 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
                 ),
                 sdist=_file(row.table("sdist")) if row.has("sdist") else None,
                 local=_local(source),
+                indexes=web_addresses(source.string("registry")),
             )
         )
     for wanted in (*extras, *groups):
