@@ -24,6 +24,7 @@ _manylinuxVenvSettings() {
   export NIX_MANYLINUX_VENV_LINK=@link@
   local -a arguments=() directories
   local directory
+  _manylinuxFixupMisspelt
   _manylinuxFixupArguments || return
   # Behind those of the shell's own inputs.
   read -ra directories <<<"@libraries@"

@@ -21,6 +21,9 @@ NIXPKGS = """{ ... }: rec {
   python314.pkgs = {
     six.outPath = "six";
     numpy.outPath = { }.libc;
+    # Known only when it is built: an evaluation that writes nothing can't tell.
+    built.outPath = builtins.readFile (
+      derivation { name = "built"; system = builtins.currentSystem; builder = "/bin/sh"; });
     refused.outPath = throw "Package refused is marked as broken, refusing to evaluate.";
   };
 }"""
@@ -35,7 +38,7 @@ def test_what_can_be_evaluated(tmp_path: Path) -> None:
     assert at_hand.packages == {"six"}
     names = ["pkgs.zlib", "pkgs.gone", "pkgs.new or pkgs.zlib"]
     assert find_unusable(names, "3.14", environment) == {"pkgs.gone": "null"}
-    names += [f"python.pkgs.{name}" for name in ("six", "numpy", "refused")]
+    names += [f"python.pkgs.{name}" for name in ("six", "numpy", "built", "refused")]
     assert find_unusable(names, "3.14", environment) == {
         "pkgs.gone": "null",
         "python.pkgs.numpy": "attribute 'libc' missing",

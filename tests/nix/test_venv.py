@@ -124,9 +124,9 @@ def test_in_a_shell_of_packages(nix: Nix, folder: Path) -> None:
     enter(nix, folder, UV_PIP, IMPORT, case="ofPackages")
 
 
-def entered(nix: Nix, folder: Path) -> tuple[str, str]:
+def entered(nix: Nix, folder: Path, case: str = "shell") -> tuple[str, str]:
     """Give the command that enters the shell and leaves it."""
-    (folder / "environment").write_text(nix.development_environment("venv.shell"))
+    (folder / "environment").write_text(nix.development_environment(f"venv.{case}"))
     return "bash", f"{folder}/environment"
 
 
@@ -301,3 +301,10 @@ def test_the_settings(nix: Nix, folder: Path) -> None:
     assert "UV_PYTHON=" not in said
     assert "UV_PYTHON_DOWNLOADS=never" in said
     assert said.splitlines()[-1] == f"{folder}/.venv/bin/python"
+
+
+def test_a_misspelt_variable(nix: Nix, folder: Path) -> None:
+    """It is told on entry, with the one that is meant; a plain shell says nothing of the kind."""
+    said = "no hook reads manylinuxIgnoreMissing: is manylinuxIgnoreMissingDeps meant?"
+    assert said in outside(nix, folder, *entered(nix, folder, "misspelt"))
+    assert "no hook reads" not in outside(nix, folder, *entered(nix, folder))

@@ -37,6 +37,7 @@ in
     buildInputs = [ ];
     manylinuxIgnoreMissingDeps = [ "libnest.so.1" ];
   };
+  misspelt = shell { manylinuxIgnoreMissing = [ "libnest.so.1" ]; };
   # A library, an extension module by its name, and a program, all of which want one library.
   wheel = (import ./fixtures.nix { inherit pkgs; }).probe {
     also = ''

@@ -65,6 +65,9 @@ let
 in { %(names)s }
 """
 
+#: How Nix says that it would have to build something first.
+_NOT_BUILT = "is not valid"
+
 #: Processes at once, and characters of what Nix says of one name.
 _AT_ONCE, _LONGEST = 4, 120
 
@@ -89,7 +92,9 @@ def find_unusable(
         try:
             return ask([name])
         except _Failed as failed:
-            return {name: failed.args[0]}
+            said: str = failed.args[0]
+            # What has to be built to be evaluated can't be in an evaluation that only reads.
+            return {} if _NOT_BUILT in said else {name: said}
 
     names = [*names]
     try:
