@@ -352,6 +352,21 @@ def test_refused_before_anything_is_built(scene: Scene, case: str) -> None:
     assert "asked" not in done.stderr
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_a_tree_for_another_libc_is_refused_before_a_build(
+    scene: Scene, dry_run: list[str]
+) -> None:
+    """What its distributions are for stands in their WHEEL."""
+    folder = scene.home / "tree" / SITE / "other-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: other\nVersion: 1\n")
+    (folder / "WHEEL").write_text("Wheel-Version: 1.0\nTag: py3-none-musllinux_1_2_x86_64\n")
+    done = command(*words(scene, *dry_run), environment=environment())
+    assert done.status == 1
+    assert "the wheel is for musl" in done.stderr
+    assert " of /" not in done.stderr
+
+
 def test_one_of_several_is_refused(scene: Scene) -> None:
     """It costs no build, and the others are patched."""
     one = wheel(scene, "one", "libX11.so.6")
