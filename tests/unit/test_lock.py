@@ -459,6 +459,9 @@ def test_all_that_can_not_be_fetched_is_told(tmp_path: Path) -> None:
         make_lock(path, [PLACE], cache=str(tmp_path / "cache"), environment=environment)
     assert "aa 1.0 (No matching distribution" in str(caught.value)
     assert "bb 1.0 (No matching distribution" in str(caught.value)
+    # Of files without names nothing is known unread.
+    assert "PIP_EXTRA_INDEX_URL names one" in (caught.value.hint or "")
+    assert "--no-inspect" not in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - {"requirements.txt"}))

@@ -104,10 +104,13 @@ def fetch_wheels(
         with ThreadPoolExecutor(_CLIENTS) as pool:
             list(pool.map(fetch, parts))
     if failures:
+        # Without a look into the files a lock that names none says nothing of them.
+        known = all(package.wheels for package, _ in left)
         raise BadLock(
             f"these wheels can't be fetched: {'; '.join(sorted(failures))}",
             where=str(place),
-            hint="pip must reach the index; or leave them unread: --no-inspect",
+            hint="pip must reach their index: PIP_EXTRA_INDEX_URL names one besides the default one"
+            + ("; or leave them unread: --no-inspect" if known else ""),
         )
     return found
 

@@ -164,6 +164,7 @@ def _download(
         reason = lines[-1] if lines else (said[-1] if said else "pip said nothing")
         hint = (
             "it may have no wheel but a source archive, or wheels for other Pythons and systems:"
-            " its page on the index lists the files; --python-version and --system choose others"
+            " its page on the index lists the files; --python-version and --system choose others,"
+            " and PIP_EXTRA_INDEX_URL another index"
         )
         raise NoSuchWheel(reason, where=what, hint=hint)
