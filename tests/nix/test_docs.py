@@ -27,7 +27,8 @@ MORE = """(final: prev: builtins.listToAttrs (map (name: {
 }) [ "libxcb" "libxkbcommon" "dbus" "fontconfig" "freetype" "unzip" ]) // {
   autoPatchelfHook = prev.autoPatchelfHook or final.unzip;
   pythonPackagesExtensions = prev.pythonPackagesExtensions or [ ] ++ [
-    (pyfinal: _: {
+    (pyfinal: pyprev: {
+      python-dateutil = pyprev.python-dateutil or pyfinal.numpy;
       numpy = pyfinal.buildPythonPackage {
         pname = "numpy"; version = "2.0"; pyproject = true; src = final.zlib;
         build-system = [ pyfinal.setuptools ];
