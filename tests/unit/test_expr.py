@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -839,3 +840,22 @@ def test_download_fails(tmp_path: Path) -> None:
         )
     assert caught.value.where == "demo==1.0 for Python 3.11 on x86_64-linux"
     assert "no wheel but a source archive" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "homepage", "changelog"),
+    [
+        # lxml
+        (["Home-page: https://a", "Project-URL: Source, https://b"], "https://a", ""),
+        (["Home-page: https://a", "Project-URL: Homepage, https://b"], "https://b", ""),
+        (["Project-URL: GitHub, https://b", "Project-URL: Change Log, https://c"], "https://b", "https://c"),
+        (["Project-URL: Release Notes, https://c"], "", "https://c"),
+        (["Project-URL: Release Notes, https://c", "Project-URL: Changelog, https://d"], "", "https://d"),
+        (["Project-URL: Bugs, https://c"], "", ""),
+    ],
+)  # fmt: skip
+def test_addresses(headers: list[str], homepage: str, changelog: str, tmp_path: Path) -> None:
+    """meta.homepage and meta.changelog, by the labels that projects give."""
+    text = write(made(tmp_path, headers="\n".join(headers)))
+    for name, url in (("homepage", homepage), ("changelog", changelog)):
+        assert re.findall(f'{name} = "(.*)";', text) == [url] * bool(url)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.wheels import MadeWheel
+from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.place import Place
+from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ABI = "cpython-311-x86_64-linux-gnu.so"
+PLACE = Place(python="3.11", system="x86_64-linux")
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,149 @@ def test_modules(files: list[str], modules: tuple[str, ...], tmp_path: Path) -> 
     """What lies in site-packages, packages first."""
     wheel = MadeWheel(files=dict.fromkeys(files, b""))
     assert describe_wheel(wheel.write(tmp_path)).modules == modules
+
+
+def checked(folder: Path, files: dict[str, bytes]) -> list[str]:
+    """Give the pythonImportsCheck of an expression for a wheel."""
+    wheel = MadeWheel(name="demo", version="1.0", tag="cp311-cp311-linux_x86_64", files=files)
+    described = describe_wheel(wheel.write(folder), look_for_loads=True)
+    text = build_expression(
+        [described], table=load_table(), policies=load_policies(), places=[PLACE]
+    ).text
+    return re.findall(r'"(.*?)"', text.partition("pythonImportsCheck = ")[2].partition(";")[0])
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("", ["demo", "demo.fast"]),
+        ("from . import fast", ["demo"]),
+        ("from .fast import speed", ["demo"]),
+        ("from demo.fast import speed", ["demo"]),
+        ("import demo.fast as f", ["demo"]),
+        ("from .inner import *", ["demo"]),
+        ("from . import lazy", ["demo", "demo.fast"]),
+        ("def load():\n from . import fast", ["demo", "demo.fast"]),
+        ("try:\n from . import fast\nexcept ImportError:\n fast = None", ["demo", "demo.fast"]),
+        ("try:\n from . import fast\nexcept:\n fast = None", ["demo", "demo.fast"]),
+        ("try:\n from . import fast\nexcept NameError:\n fast = None", ["demo"]),
+        ("try:\n from . import fast\nexcept ImportError as e:\n raise OSError from e", ["demo"]),
+        ("if TYPE_CHECKING:\n from . import fast", ["demo", "demo.fast"]),
+        ("import sys\nif sys.platform == 'win32':\n from . import fast", ["demo", "demo.fast"]),
+        ("if sys.platform == 'win32':\n pass\nelse:\n from . import fast", ["demo"]),
+        ("class Fast:\n from . import fast", ["demo"]),
+        ("what is this", ["demo", "demo.fast"]),
+    ],
+)
+def test_what_importing_loads(source: str, named: list[str], tmp_path: Path) -> None:
+    """An extension module is named where importing its package surely loads none."""
+    files = {
+        "demo/__init__.py": source.encode(),
+        "demo/inner/__init__.py": b"from ..fast import speed",
+        "demo/lazy.py": b"def __getattr__(name):\n from .fast import speed",
+        f"demo/fast.{ABI}": extension("fast"),
+    }
+    assert checked(tmp_path, files) == named
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        # cffi's lies beside it, protobuf's in a folder of its namespace.
+        ({"_cffi_backend": (), "!cffi/__init__.py": b""}, ["_cffi_backend"]),
+        (
+            {"google/_upb/_message": (), "!google/protobuf/__init__.py": b""},
+            ["google._upb._message"],
+        ),
+        # lxml: the one of which the others speak; public ones before the private.
+        (
+            {
+                "lxml/etree": (),
+                "lxml/sax": (),
+                "lxml/_path": (),
+                "lxml/html/diff": (),
+                "!lxml/__init__.py": b"",
+                "!lxml/more.py": b"from .etree import *",
+            },
+            ["lxml.etree"],
+        ),
+        # PySide6: those that lead to further libraries.
+        (
+            {
+                "qt/A": ("liba.so",),
+                "qt/B": ("liba.so", "libb.so"),
+                "qt/C": ("libc-own.so",),
+                "qt/liba": (),
+                "qt/libb": (),
+                "qt/libc-own": (),
+                "!qt/__init__.py": b"",
+            },
+            ["qt.B", "qt.C"],
+        ),
+        # What can't load while it is built: nobody has it, a driver does.
+        (
+            {
+                "demo/_odd": ("libmimerapi.so",),
+                "demo/_gpu": ("libgpu.so",),
+                "demo/libgpu": ("libcuda.so.1",),
+                "demo/_test_it": (),
+                "demo/test/_it": (),
+                "demo/deep/_good": (),
+                "!demo/__init__.py": b"",
+                "!demo/deep/__init__.py": b"",
+            },
+            ["demo.deep._good"],
+        ),
+        # Another package's extension proves nothing of this one.
+        (
+            {
+                "one/_a": (),
+                "two/_b": (),
+                "!one/__init__.py": b"from . import _a",
+                "!two/__init__.py": b"",
+            },
+            ["two._b"],
+        ),
+        # cv2: what takes its package's place; pin: what only a .pth file leads to.
+        (
+            {
+                "cv2/cv2": (),
+                "cm.prefix/lib/python3.11/site-packages/pin/wrap": (),
+                "!cv2/__init__.py": b"import importlib\nimportlib.import_module('cv2')",
+            },
+            [],
+        ),
+        # debugpy: a copy of others' files, which have their own names.
+        ({"demo/_vendored/pydevd/_cython": (), "!demo/__init__.py": b""}, []),
+        # pycryptodome: called as a module is, and none.
+        ({"demo/_raw": (), "!demo/__init__.py": b""}, []),
+        # mypyc's own library is nobody's to import.
+        ({"b6__mypyc": (), "!demo.py": b""}, []),
+    ],
+)
+def test_few_and_sensible(
+    files: dict[str, tuple[str, ...] | bytes], named: list[str], tmp_path: Path
+) -> None:
+    """What is imported besides the packages: nearest to the top, and what can load."""
+    contents = {
+        name.removeprefix("!") if isinstance(needed, bytes) else library(name): (
+            needed if isinstance(needed, bytes) else extension(name, *needed)
+        )
+        for name, needed in files.items()
+    }
+    packages = {name.split("/")[0].removesuffix(".py") for name in contents if ".py" in name}
+    found = checked(tmp_path, contents)
+    assert [name for name in found if name not in packages | {"google.protobuf"}] == named
+
+
+def extension(name: str, *needed: str) -> bytes:
+    """Give a library with the name of the function that makes a module of it."""
+    init = (
+        f"\0PyInit_{name.rpartition('/')[2]}\0" if "/lib" not in name and "_raw" not in name else ""
+    )
+    return tiny_library(f"{name}.so", *needed) + init.encode()
+
+
+def library(name: str) -> str:
+    """Name a file as an extension module, or as a library."""
+    return f"{name}.so" if "/lib" in name else f"{name}.{ABI}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nix_manylinux.nix.expression.chosen import chosen_extensions
 from nix_manylinux.nix.expression.layout import block
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.syntax import nix_comment, nix_string
@@ -11,21 +12,25 @@ from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place
+
+#: Labels of Project-URL, as indexes normalise them, the best first.
+_CHANGELOG = ("changelog", "changes", "whatsnew", "releasenotes", "history", "news")
 
 #: Characters of a license's text.
 _ENOUGH = 70
 
 
-def imports_check(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
-    """Write pythonImportsCheck, or why there is none."""
-    modules = sorted(set.intersection(*(set(wheel.modules) for wheel in wheels)))
+def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> Iterator[str]:
+    """Write pythonImportsCheck, or why there is none. ``unmet`` are libraries that lack."""
+    modules = sorted(set.intersection(*(set(wheel.modules) for wheel in wheels)))[:8]
+    modules += sorted({*chosen_extensions(wheels, unmet)}.difference(modules))
     yield ""
     if modules:
-        yield from block("pythonImportsCheck", [nix_string(module) for module in modules[:8]])
+        yield from block("pythonImportsCheck", map(nix_string, modules))
     else:
         yield "# No pythonImportsCheck: site-packages gets no module from this wheel."
 
@@ -41,6 +46,9 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator[
     homepage = _line(_homepage(first))
     if homepage:
         yield f"  homepage = {nix_string(homepage)};"
+    changelog = _line(_labelled(first, _CHANGELOG))
+    if changelog:
+        yield f"  changelog = {nix_string(changelog)};"
     yield from (f"  {line}" for line in _license(first))
     native = any(wheel.facts.files for wheel in wheels)
     if native:
@@ -82,10 +90,18 @@ def _beginning(text: str) -> str:
 
 
 def _homepage(wheel: DescribedWheel) -> str:
-    """Give Home-page, or the Project-URL that is labelled most like one."""
+    """Give the Project-URL of that name, else Home-page, which is older, else the source."""
+    return (
+        _labelled(wheel, ("homepage", "home"))
+        or wheel.header("home-page")
+        or _labelled(wheel, ("repository", "source", "sourcecode", "github", "documentation"))
+    )
+
+
+def _labelled(wheel: DescribedWheel, labels: Sequence[str]) -> str:
+    """Give the Project-URL of the first of these labels that one has; "" for none."""
     urls = {}
     for value in wheel.headers.get("project-url", ()):
         label, _, url = value.partition(",")
         urls[re.sub(r"[^a-z]", "", label.lower())] = url.strip()
-    labels = ("homepage", "home", "repository", "source", "sourcecode", "github", "documentation")
-    return next((urls[label] for label in labels if label in urls), wheel.header("home-page"))
+    return next((urls[label] for label in labels if label in urls), "")

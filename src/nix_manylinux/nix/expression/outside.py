@@ -33,7 +33,8 @@ class OutsideLibraries(NamedTuple):
     are sonames that were asked for, and that no package is known for, with words about it.
     ``choices`` are files that are alternatives: what those want that are left alone is in none
     of these. ``undeclared`` are Python packages that have some of ``elsewhere``, and that
-    nothing required can bring.
+    nothing required can bring. ``unmet`` are sonames that a build surely lacks: of drivers, of
+    nobody, of what comes later.
     """
 
     found: tuple[Suggestion, ...]
@@ -45,6 +46,7 @@ class OutsideLibraries(NamedTuple):
     runtime: tuple[tuple[str, str], ...]
     choices: tuple[Choice, ...]
     undeclared: tuple[str, ...]
+    unmet: frozenset[str]
 
 
 class _Want(NamedTuple):
@@ -78,6 +80,7 @@ def outside_libraries(
     """
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
+    drivers = {name for want, each in advised if each.kind == "driver" for name in want.names}
     advised = [(want, each) for want, each in advised if each.kind != "driver"]
     later = [each for _, each in advised if each.later]
     of_wheels = [each for _, each in advised if each.kind == "wheel" and not each.later]
@@ -115,6 +118,9 @@ def outside_libraries(
         choices=choices,
         # What is required may require it in its turn.
         undeclared=tuple(n for n in names if not required or adviser.is_undeclared(n)),
+        unmet=frozenset(
+            drivers.union((each.soname for each in later), *(want.names for want, each in absent))
+        ),
     )
 
 
@@ -158,12 +164,17 @@ def _wanted(
 
 def _must_load(wheel: DescribedWheel) -> set[str]:
     """Give the paths of programs and modules, and of what those lead to in the wheel."""
+    return led_to(wheel.facts, wheel.entries)
+
+
+def led_to(facts: TreeFacts, paths: Iterable[str]) -> set[str]:
+    """Give some files' paths, and those of all in the wheel that they need, one through others."""
     by_name: dict[str, TreeFile] = {}
-    for file in wheel.facts.files:
+    for file in facts.files:
         for name in (*file.names, file.facts.soname or ""):
             by_name.setdefault(name.rpartition("/")[2], file)
-    reached = {*wheel.entries}
-    queue = [file for file in wheel.facts.files if file.path in reached]
+    reached = {*paths}
+    queue = [file for file in facts.files if file.path in reached]
     while queue:
         for name in queue.pop().facts.needed:
             found = by_name.get(name)

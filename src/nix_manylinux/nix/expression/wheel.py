@@ -10,6 +10,7 @@ from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import find_runtime_loads
@@ -48,7 +49,8 @@ class DescribedWheel(Value):
     are METADATA's by lower-case name; ``modules`` what can be imported, by
     dotted names; ``programs`` what lands in ``bin``; ``entries`` the paths of programs and
     of modules: what is started or imported. ``loads`` are what may be loaded at run time,
-    where that was looked for. ``origin`` is where the file is from.
+    and ``extensions`` what importing ``modules`` does not load (`unloaded_extensions`), where
+    that was looked for. ``origin`` is where the file is from.
     """
 
     file: str
@@ -59,6 +61,7 @@ class DescribedWheel(Value):
     programs: tuple[str, ...]
     entries: frozenset[str]
     loads: tuple[RuntimeLoad, ...] = ()
+    extensions: tuple[Extension, ...] = ()
     facts: TreeFacts
     origin: Origin = DEFAULT_INDEX
 
@@ -83,15 +86,18 @@ def describe_wheel(
         unpacked = wheel.unpack(folder, also=also)
         facts = scan_tree(unpacked.root, labels=unpacked.labels)
         headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
+        modules = _modules(_site_paths(wheel))
+        entries = _entries(facts)
         return DescribedWheel(
             file=wheel.file_name,
             sri=_sri(path),
             name=parse_wheel_name(wheel.file_name),
             headers=headers,
-            modules=_modules(_site_paths(wheel)),
+            modules=modules,
             programs=_programs(wheel),
-            entries=_entries(facts),
+            entries=entries,
             loads=find_runtime_loads(facts, unpacked.labels).loads if look_for_loads else (),
+            extensions=unloaded_extensions(facts, entries, modules) if look_for_loads else (),
             facts=facts,
             origin=origin,
         )
@@ -154,6 +160,7 @@ def _is_worth_importing(module: str) -> bool:
     parts = module.split(".")
     # ibm_db_tests wants a database, and nobody wants it.
     tests = parts[0] in _NOT_IMPORTED or parts[0].lower().endswith(("_test", "_tests"))
+    tests = tests or parts[-1].endswith("__mypyc")
     return not tests and all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) for part in parts)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.expression.dependencies import Dependencies
+    from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.nix.packages import Table
@@ -113,7 +114,7 @@ def build_expression(
         *runtime_loads(wheels, adviser, runtime_libs),
         *_scripts(wheels),
         *_foreign(wheels, places),
-        *imports_check(wheels),
+        *imports_check(wheels, _not_there(libraries, names)),
         *meta(wheels, places),
     ]
     recursive = "rec " if any(_VERSION in line for line in source) else ""
@@ -128,6 +129,12 @@ def build_expression(
     return Expression(
         text=f"{{\n{head}}}:\n{text}\n", lacking=tuple(names.said), named=tuple(names.named)
     )
+
+
+def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
+    """Give what the package built can't load: sonames that it lacks, and paths of files."""
+    absent = {each.soname for each in libraries.found if not names.has(each)}
+    return {*libraries.unmet, *absent, *(p for choice in libraries.choices for p in choice.left)}
 
 
 #: The version stands in one place, where who updates it changes it.

@@ -1,0 +1,195 @@
+"""The extension modules of a wheel that importing its packages does not load, by its source."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+
+from nix_manylinux.base.values import Value
+from nix_manylinux.tree.disk import Disk
+from nix_manylinux.tree.python import python_sources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from nix_manylinux.tree.facts import TreeFacts
+
+#: "x.cpython-311-x86_64-linux-gnu.so", "x.abi3.so", "x.so".
+_EXTENSION = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:\.(?:cpython|pypy|abi3)[^/]*)?\.so")
+
+_WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
+
+#: Words in the name of a module that is for those who work on the package.
+_FOR_DEVELOPERS = frozenset(
+    {"test", "tests", "testing", "benchmark", "benchmarks", "example", "examples", "mypyc"}
+)
+
+#: What catches a module that isn't there.
+_CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+#: What asks whether code is for type checkers, or for another system.
+_NOT_HERE = re.compile(r"TYPE_CHECKING|platform|os\.name|version_info")
+
+
+class Extension(Value):
+    """An extension module: its dotted name, its path in the tree, and in how many files it stands.
+
+    ``mentions`` are Python files of the wheel that have the last part of its name as a word.
+    """
+
+    name: str
+    path: str
+    mentions: int
+
+
+def unloaded_extensions(
+    facts: TreeFacts, entries: Iterable[str], modules: Sequence[str]
+) -> tuple[Extension, ...]:
+    """Give the extension modules of those ``modules`` whose import surely loads none of theirs.
+
+    Those beside of all modules are given where no module loads any. ``entries`` are the paths
+    of what can be imported, among others. Reads the tree that ``facts`` are of. Tests and the
+    like are left out.
+    """
+    disk = Disk()
+    paths = {
+        name: path
+        for name, path in _named(facts, entries)
+        # pycryptodome's are opened by cffi, whatever their names say.
+        if disk.mentions(f"{facts.root}/{path}", f"PyInit_{name.rpartition('.')[2]}")
+    }
+    if not paths:
+        return ()
+    files = dict(_sources(facts))
+    sources = {_module(path): text for path, text in files.items()}
+    packages = {_module(path) for path in files if path.endswith("/__init__.py")}
+    loaded = {module: _loaded(module, paths, sources, packages) for module in modules}
+    missed = [
+        name
+        for name in paths
+        if _is_for_users(name)
+        and not any(loaded[module] for module in _above(name, loaded))
+        and _is_of_packages(name, packages, modules)
+    ]
+    words = [frozenset(_WORD.findall(text)) for text in sources.values()] if missed else []
+    return tuple(
+        Extension(
+            name=name,
+            path=paths[name],
+            mentions=sum(name.rpartition(".")[2].encode() in each for each in words),
+        )
+        for name in sorted(missed)
+    )
+
+
+def _above(name: str, modules: Mapping[str, object]) -> list[str]:
+    """Give the modules that a module is of; of none, it counts to all of them."""
+    found = [each for each in modules if name == each or name.startswith(f"{each}.")]
+    return found or list(modules)
+
+
+def _is_of_packages(name: str, packages: Collection[str], modules: Collection[str]) -> bool:
+    """Whether all folders below a package are packages: others' modules go by other names."""
+    parts = name.split(".")
+    above = [".".join(parts[:end]) for end in range(1, len(parts))]
+    return all(
+        each in packages for each in above if any(each.startswith(f"{top}.") for top in modules)
+    )
+
+
+def _named(facts: TreeFacts, entries: Iterable[str]) -> Iterator[tuple[str, str]]:
+    entries = {*entries}
+    for file in facts.files:
+        for name in file.names if file.path in entries else ():
+            for site in _sites(facts):
+                inner = name.removeprefix(f"{site}/")
+                match = _EXTENSION.fullmatch(inner.rpartition("/")[2])
+                if inner != name and match:
+                    folder = inner.rpartition("/")[0]
+                    module = _module(f"{folder}/{match['name']}.py".lstrip("/"))
+                    if all(part.isidentifier() for part in module.split(".")):
+                        yield module, file.path
+
+
+def _sites(facts: TreeFacts) -> list[str]:
+    """Give site-packages, without those inside of it: no .pth counts where a build imports."""
+    every = facts.site_packages
+    return [site for site in every if not any(site.startswith(f"{other}/") for other in every)]
+
+
+def _sources(facts: TreeFacts) -> Iterator[tuple[str, bytes]]:
+    """Give the Python files by their paths in site-packages."""
+    for site in _sites(facts):
+        yield from python_sources(os.path.join(facts.root, site))
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _is_for_users(module: str) -> bool:
+    parts = module.split(".")
+    # cv2.cv2 takes its package's place, and refuses another name.
+    return parts[-1:] != parts[-2:-1] and all(
+        _FOR_DEVELOPERS.isdisjoint(part.split("_")) for part in parts
+    )
+
+
+def _loaded(
+    module: str,
+    extensions: Mapping[str, str],
+    sources: Mapping[str, bytes],
+    packages: Iterable[str],
+) -> str:
+    """Name an extension that importing a module surely loads; "" where none is found."""
+    queue = [module]
+    seen: set[str] = set()
+    while queue:
+        name = queue.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in extensions:
+            return name
+        text = sources.get(name, b"")
+        package = name if name in packages else name.rpartition(".")[0]
+        for found in _imports(text, package):
+            parts = found.split(".")
+            queue += [".".join(parts[: end + 1]) for end in range(len(parts))]
+    return ""
+
+
+def _imports(text: bytes, package: str) -> Iterator[str]:
+    """Name what importing a module surely imports; a name in a package may be a module or not."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    queue: list[ast.stmt] = list(tree.body)
+    while queue:
+        each = queue.pop(0)
+        if isinstance(each, ast.Import):
+            yield from (alias.name for alias in each.names)
+        elif isinstance(each, ast.ImportFrom):
+            parts = package.split(".")
+            above = parts[: len(parts) - each.level + 1] if each.level else []
+            base = ".".join([*above, *filter(None, [each.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in each.names)
+        elif isinstance(each, ast.If):
+            queue += [] if _NOT_HERE.search(ast.unparse(each.test)) else each.body
+            queue += each.orelse
+        elif isinstance(each, ast.Try):
+            queue += [] if any(map(_is_forgiving, each.handlers)) else each.body + each.orelse
+            queue += each.finalbody
+        elif isinstance(each, ast.ClassDef):
+            queue += each.body
+
+
+def _is_forgiving(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler goes on where a module can't be imported."""
+    names = set(_WORD.findall(ast.unparse(handler.type).encode())) if handler.type else set()
+    catching = not handler.type or any(name.encode() in names for name in _CATCHING)
+    return catching and not any(isinstance(each, ast.Raise) for each in handler.body)
