@@ -55,7 +55,7 @@ FOR_PANDAS = {
 def expression(path: str) -> str:
     """Write the expression for one wheel."""
     return build_expression(
-        [describe_wheel(path)], table=load_table(), policies=load_policies()
+        [describe_wheel(path, look_for_loads=True)], table=load_table(), policies=load_policies()
     ).text
 
 

@@ -133,7 +133,7 @@ buildPythonPackage rec {
   };
 
   buildInputs = [
-    gfortran.cc.lib
+    (lib.getLib gfortran.cc)
     libxrandr
   ];
 
@@ -222,7 +222,7 @@ def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
     # Python's set has one of that name, too, which an argument would mean.
     assert (
         "  # Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).\n"
-        "  buildInputs = [\n    pkgs.libgit2.lib\n    libxcursor\n  ];\n"
+        "  buildInputs = [\n    (lib.getLib pkgs.libgit2)\n    libxcursor\n  ];\n"
     ) in text
 
 
@@ -489,7 +489,7 @@ def test_one_of_several(tmp_path: Path) -> None:
         for number, version in ((4, 56), (6, 58), (8, 60), (9, 99))
     }
     text = write(made(tmp_path, needed=("libgfortran.so.5",), files=files))
-    assert "buildInputs = [\n    ffmpeg.lib\n    gfortran.cc.lib\n  ];" in text
+    assert "buildInputs = [\n    (lib.getLib ffmpeg)\n    (lib.getLib gfortran.cc)\n  ];" in text
     assert (
         "manylinuxExclude = [\n"
         '    "demo/libdecoder4.so"\n    "demo/libdecoder6.so"\n    "demo/libdecoder9.so"\n  ];'
@@ -499,7 +499,7 @@ def test_one_of_several(tmp_path: Path) -> None:
     # Files that want one version alike are no alternatives, whatever they are called.
     alike = {name: tiny_library("", "libavutil.so.58") for name in files}
     text = write(made(tmp_path, files=alike))
-    assert "buildInputs = [ ffmpeg_6.lib ];" in text
+    assert "buildInputs = [ (lib.getLib ffmpeg_6) ];" in text
     assert "manylinuxExclude" not in text
 
 
@@ -520,7 +520,7 @@ def test_unfree_is_said(tmp_path: Path) -> None:
     """An input that nixpkgs refuses by default carries a remark."""
     text = write(made(tmp_path, needed=("libcublas.so.12",)))
     assert "# libcublas.so.12: unfree, which wants" in text
-    assert "buildInputs = [ cudaPackages_12.libcublas.lib ];" in text
+    assert "buildInputs = [ (lib.getLib cudaPackages_12.libcublas) ];" in text
 
 
 def test_other_copies(tmp_path: Path) -> None:
@@ -661,7 +661,7 @@ def test_what_required_wheels_really_have(tmp_path: Path) -> None:
     wheel = made(into, needed=needed, headers=required)
     assert requirements_in(wheel.headers, place)[-1] == "torch>=2"
     text = write(wheel, beside=files)
-    assert "buildInputs = [ gfortran.cc.lib ];" in text
+    assert "buildInputs = [ (lib.getLib gfortran.cc) ];" in text
     assert "# libexpat.so.99: in the required wheel deep-down." in text
     assert "# libtorch.so: in the required wheel torch." in text
     assert "# libtorch_cuda.so: missing in torch, which is at hand." in text
@@ -713,13 +713,13 @@ def test_the_release_that_pip_picks(tmp_path: Path) -> None:
 def test_what_the_format_brings_is_no_input(tmp_path: Path) -> None:
     """OpenMP's library is no policy's, but of one package with libstdc++, which is."""
     needed = ("libgomp.so.1", "libgfortran.so.5")
-    assert "buildInputs = [ gfortran.cc.lib ];" in write(made(tmp_path, needed=needed))
+    assert "buildInputs = [ (lib.getLib gfortran.cc) ];" in write(made(tmp_path, needed=needed))
     pure = MadeWheel(
         name="demo", version="1.0", tag="py3-none-any",
         files={"demo/fast.so": tiny_library("fast.so", "libgomp.so.1")},
     )  # fmt: skip
     text = write(describe_wheel(pure.write(tmp_path)))
-    assert "buildInputs = [ stdenv.cc.cc.lib ];" in text
+    assert "buildInputs = [ (lib.getLib stdenv.cc.cc) ];" in text
     assert "  stdenv,\n" in text
 
 
@@ -732,7 +732,7 @@ def test_stdenv_is_one_for_all_sets(tmp_path: Path) -> None:
     files = {"demo/fast.so": tiny_library("fast.so", "libgomp.so.1")}
     wheel = describe_wheel(MadeWheel(name="demo", tag="py3-none-any", files=files).write(tmp_path))
     text = write(wheel, nixpkgs=at_hand)
-    assert "buildInputs = [ stdenv.cc.cc.lib ];" in text
+    assert "buildInputs = [ (lib.getLib stdenv.cc.cc) ];" in text
     assert "pkgs" not in text.replace("nixpkgs", "")
 
 
@@ -755,7 +755,7 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     at_hand = Nixpkgs(
         python="3.12", system="x86_64-linux", packages=frozenset({"numpy"}),
         attributes=frozenset({"gfortran", "libgit2"}),
-        unusable={"python.pkgs.numpy": "no libc", "pkgs.gfortran.cc.lib": "null"},
+        unusable={"python.pkgs.numpy": "no libc", "pkgs.lib.getLib (pkgs.gfortran.cc)": "null"},
     )  # fmt: skip
     needed = ("libgfortran.so.5", "libgit2.so.1.9", "libtbb.so.12")
     wheel = made(tmp_path, needed=needed, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
@@ -765,10 +765,14 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
         f"Not in this nixpkgs: scipy. {written}",
         f"This nixpkgs can't evaluate numpy (no libc). {written}",
         "Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).",
-        "This nixpkgs can't evaluate gfortran.cc.lib (null).",
+        "This nixpkgs can't evaluate gfortran.cc (null).",
     )
     assert all(sentence in flat(found.text) for sentence in found.lacking)
-    assert found.named == ("python.pkgs.numpy", "pkgs.gfortran.cc.lib", "pkgs.libgit2.lib")
+    assert found.named == (
+        "python.pkgs.numpy",
+        "pkgs.lib.getLib (pkgs.gfortran.cc)",
+        "pkgs.lib.getLib (pkgs.libgit2)",
+    )
 
 
 def test_a_python_without_the_gil(tmp_path: Path) -> None:

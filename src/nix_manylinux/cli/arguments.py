@@ -6,6 +6,7 @@ import argparse
 import re
 
 from nix_manylinux.base.values import Value, field_names
+from nix_manylinux.cli.nix_options import expr_options, lock_options
 from nix_manylinux.cli.options import (
     common,
     damaged_option,
@@ -227,65 +228,6 @@ def _inspect(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _expr(command: argparse.ArgumentParser) -> None:
-    command.add_argument("paths", metavar="WHEEL|NAME[==VERSION]")
-    command.add_argument(
-        "--python-version", action="append", metavar="3.N",
-        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
-        " the tags say, else that of <nixpkgs>' python3, else 3.12)",
-    )  # fmt: skip
-    command.add_argument(
-        "--system", action="append", metavar="SYSTEM",
-        help="a Nix system, likewise (repeatable; default: what the tags say, else Nix's own, else"
-        " x86_64-linux)",
-    )  # fmt: skip
-    command.add_argument(
-        "--local", action="store_true",
-        help="the source is WHEEL itself, beside the expression: for one that is on no index, or on"
-        " one where Nix can't fetch it (a password)",
-    )  # fmt: skip
-    command.add_argument(
-        "--fetch-required", action="store_true",
-        help="fetch the wheels that it requires, large ones too, to know which libraries they have",
-    )  # fmt: skip
-    command.add_argument(
-        "--runtime-libs", action="append", metavar="SONAME",
-        help="a library that is loaded by dlopen: its package becomes a build input too"
-        " (repeatable)",
-    )  # fmt: skip
-
-
-def _lock(command: argparse.ArgumentParser) -> None:
-    common(command, "LOCKFILE", json=False)
-    command.add_argument(
-        "-o", "--output", metavar="FILE",
-        help="default: manylinux.lock.json beside LOCKFILE; '-' is standard output",
-    )  # fmt: skip
-    command.add_argument(
-        "--python-version", action="append", metavar="3.N",
-        help="a Python to lock for (repeatable; default: that of <nixpkgs>' python3, else this"
-        " one's version, if LOCKFILE allows it, else one that it allows)",
-    )  # fmt: skip
-    command.add_argument(
-        "--system", action="append", metavar="SYSTEM",
-        help="a Nix system, such as aarch64-linux, likewise (repeatable; default: this machine's)",
-    )  # fmt: skip
-    command.add_argument(
-        "--extra", action="append", metavar="NAME", help="an extra of the project (repeatable)"
-    )
-    command.add_argument(
-        "--group", action="append", metavar="NAME",
-        help="a dependency group of the project (repeatable)",
-    )  # fmt: skip
-    command.add_argument(
-        "--no-inspect", action="store_true",
-        help="fetch no wheel: what they need of nixpkgs and of each other is then not known",
-    )  # fmt: skip
-    command.add_argument(
-        "--check", action="store_true", help="only say whether FILE is of this LOCKFILE"
-    )
-
-
 def _graph(command: argparse.ArgumentParser) -> None:
     common(command, "WHEEL|TREE", json=False)
     command.add_argument(
@@ -310,8 +252,8 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "repair": ("make a wheel that runs on any Linux: libraries come along", _repair),
     "check": ("would everything load? changes nothing", _check),
     "inspect": ("tags, policy, needs, versions, who provides what", _inspect),
-    "expr": ("print a ready buildPythonPackage expression", _expr),
-    "lock": ("write what an environment's lock file asks for, for Nix", _lock),
+    "expr": ("print a ready buildPythonPackage expression", expr_options),
+    "lock": ("write what an environment's lock file asks for, for Nix", lock_options),
     "graph": ("a picture of who needs what, and where it comes from", _graph),
 }
 

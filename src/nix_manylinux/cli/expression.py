@@ -37,7 +37,9 @@ def show_expression(run: Run) -> int:
             f"--local is for a wheel at hand, and {wheel!r} is none",
             hint=f"pip download --no-deps {wheel}, then give the path of the wheel",
         )
-    nixpkgs = ask_nixpkgs(run.environment)
+    if extra.for_nixpkgs and extra.local:
+        raise BadOption("--for-nixpkgs fetches the wheel: without --local")
+    nixpkgs = None if extra.for_nixpkgs else ask_nixpkgs(run.environment)
     wheels, places, beside = _read(run, wheel, nixpkgs, fetched=fetched)
 
     def build(nixpkgs: Nixpkgs | None) -> Expression:
@@ -50,6 +52,7 @@ def show_expression(run: Run) -> int:
             beside=beside,
             nixpkgs=nixpkgs,
             local=extra.local,
+            for_nixpkgs=extra.for_nixpkgs,
         )
 
     expression = build(nixpkgs)
@@ -134,6 +137,8 @@ def _tell_of_choice(
 def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:
     pythons = listed(dict.fromkeys(place.python for place in places))
     why = "as <nixpkgs> has it" if nixpkgs else "since there is no <nixpkgs> to ask"
+    if run.arguments.extra.for_nixpkgs:
+        why = "no <nixpkgs> asked"
     run.console.say(f"for Python {pythons}, {why}; --python-version chooses another one")
 
 

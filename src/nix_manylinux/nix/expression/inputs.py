@@ -132,7 +132,10 @@ def runtime_loads(
         yield ""
         where = some(sorted(files), _FEW)
         having = ", ".join(f"{attr} ({', '.join(names)})" for attr, names in providers.items())
-        yield from remark(f"May be loaded at run time, named in {where}: {having}.")
+        said = f"named in {where}: {having}"
+        if len(providers) > 2 * _FEW:
+            said = f"of {', '.join(providers)}; which and by what: nix-manylinux inspect WHEEL"
+        yield from remark(f"May be loaded at run time, {said}.")
         yield from remark(
             "It is not linked. What you need of it: nix-manylinux expr --runtime-libs SONAME, which"
             " adds it to buildInputs and manylinuxRuntimeLibs."

@@ -35,8 +35,10 @@ def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> I
         yield "# No pythonImportsCheck: site-packages gets no module from this wheel."
 
 
-def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator[str]:
-    """Write the block of that name."""
+def meta(
+    wheels: Sequence[DescribedWheel], places: Iterable[Place], *, maintained: bool = False
+) -> Iterator[str]:
+    """Write the block of that name; with ``maintained`` a line for those who will be asked."""
     first = wheels[0]
     yield ""
     yield "meta = {"
@@ -50,6 +52,9 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place]) -> Iterator[
     if changelog:
         yield f"  changelog = {nix_string(changelog)};"
     yield from (f"  {line}" for line in _license(first))
+    if maintained:
+        yield "  # nixpkgs wants one: yourself, as maintainers/maintainer-list.nix has you."
+        yield "  maintainers = with lib.maintainers; [ ];"
     native = any(wheel.facts.files for wheel in wheels)
     if native:
         yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"

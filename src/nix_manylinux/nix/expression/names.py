@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: The expression's own arguments, and what in its text shows that it uses one.
 _USES = {
-    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem|hasSuffix)\b",
+    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem|hasSuffix|getLib|maintainers)\b",
     "stdenv": r"(?<!pkgs\.)(?<!python\.)\bstdenv\.",
     "buildPythonPackage": r"\bbuildPythonPackage\b",
     "fetchPypi": r"\bfetchPypi\b",
@@ -63,12 +63,17 @@ class Names:
     """Names packages, and remembers which arguments the function must have for it.
 
     ``packages`` are the Python packages that the expression names, ``nixpkgs`` what is
-    known of the one that is at hand.
+    known of the one that is at hand. With ``inherit`` libraries that Python's set hides are
+    arguments all the same, for who passes those on: they are in ``inherited``.
     """
 
-    def __init__(self, packages: Collection[str], nixpkgs: Nixpkgs | None) -> None:
+    def __init__(
+        self, packages: Collection[str], nixpkgs: Nixpkgs | None, *, inherit: bool = False
+    ) -> None:
         self._packages = packages
         self._nixpkgs = nixpkgs
+        self._inherit = inherit
+        self.inherited: dict[str, None] = {}
         self._libraries: dict[str, None] = {}
         self._python: dict[str, None] = {}
         #: What was taken from nixpkgs, as Nix spells it.
@@ -77,23 +82,36 @@ class Names:
         self.said: list[str] = []
 
     def library(self, suggestion: Suggestion) -> str:
-        """Name what has a library: by an argument, or in `pkgs` where Python's set hides it."""
-        first = suggestion.attribute.partition(".")[0]
+        """Name what has a library: by an argument, or in `pkgs` where Python's set hides it.
+
+        Where it is in an output of that name, by what chooses it in any nixpkgs: some have put
+        it into another.
+        """
+        path, old = suggestion.attribute, suggestion.old_attribute
+        split = suggestion.output == "lib" and path.endswith(".lib")
+        if split:
+            path, old = path.removesuffix(".lib"), old.removesuffix(".lib")
         if not suggestion.notes:  # what is said of it already
-            old = suggestion.old_attribute
-            self.named[
-                f"pkgs.{nix_path(suggestion.attribute)}{f' or pkgs.{nix_path(old)}' if old else ''}"
-            ] = None
+            either = " or ".join(f"pkgs.{nix_path(each)}" for each in (path, old) if each)
+            self.named[f"pkgs.lib.getLib ({either})" if split else either] = None
+        name = self._named(path)
+        return f"(lib.getLib {name})" if split else name
+
+    def _named(self, path: str) -> str:
+        first = path.partition(".")[0]
         hidden = first not in _USES and (
             first in _PYTHON_HAS_TOO
             or first in self._packages
             or (self._nixpkgs is not None and first in self._nixpkgs.packages)
         )
+        if hidden and self._inherit and first not in self._packages:
+            hidden = False
+            self.inherited[first] = None
         if hidden or not self._can_be_argument(first):
-            return f"pkgs.{nix_path(suggestion.attribute)}"
+            return f"pkgs.{nix_path(path)}"
         if first not in _USES:
             self._libraries[first] = None
-        return nix_path(suggestion.attribute)
+        return nix_path(path)
 
     def has(self, suggestion: Suggestion) -> bool:
         """Whether a library's package may be in nixpkgs: not where the one at hand lacks it.
@@ -142,7 +160,10 @@ class Names:
         found = {
             each: known[each] for each in self.named if each.startswith(prefix) and each in known
         }
-        names = {each.removeprefix(prefix).partition(" ")[0]: why for each, why in found.items()}
+        names = {
+            re.sub(r"lib\.getLib \(pkgs\.|\)", "", each.removeprefix(prefix)).partition(" ")[0]: why
+            for each, why in found.items()
+        }
         return ", ".join(f"{name} ({why})" for name, why in names.items())
 
     def tell(self, sentence: str) -> str:

@@ -68,6 +68,7 @@ def build_expression(
     beside: Mapping[str, Collection[str]] | None = None,
     nixpkgs: Nixpkgs | None = None,
     local: bool = False,
+    for_nixpkgs: bool = False,
 ) -> Expression:
     """Write the expression for the wheels of one release, one for each Python and platform.
 
@@ -75,8 +76,10 @@ def build_expression(
     ``beside`` are the file names of required wheels, as far as they are known.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. ``nixpkgs`` is the one at hand:
     what it lacks is said. With ``local`` the source is the wheel's file, beside the
-    expression. The text is a function for ``python3Packages.callPackage``, in the format
-    of nixfmt. Raises BadOption for no wheels, or wheels of several releases.
+    expression. With ``for_nixpkgs`` it is as a file of nixpkgs has it: with a line for
+    maintainers, and what its line in python-packages.nix must be. The text is a function for
+    ``python3Packages.callPackage``, in the format of nixfmt. Raises BadOption for no wheels,
+    or wheels of several releases.
     """
     if len({(normalise_name(wheel.name.name), wheel.name.version) for wheel in wheels}) != 1:
         raise BadOption("an expression is for the wheels of one release of one package")
@@ -98,11 +101,12 @@ def build_expression(
         if not is_for_developers(extra)
     }
     packages = {*required, *libraries.undeclared, *(n for each in extras.values() for n in each)}
-    names = Names(packages, nixpkgs)
+    names = Names(packages, nixpkgs, inherit=for_nixpkgs)
+    pname = normalise_name(first.header("name") or first.name.name)
     version = first.header("version") or first.name.version
     source = list(_source(wheels, version, local=local))
     body = [
-        f"pname = {nix_string(normalise_name(first.header('name') or first.name.name))};",
+        f"pname = {nix_string(pname)};",
         f"version = {nix_string(version)};",
         f"format = {nix_string(style)};",
         "",
@@ -115,7 +119,7 @@ def build_expression(
         *_scripts(wheels),
         *_foreign(wheels, places),
         *imports_check(wheels, _not_there(libraries, names)),
-        *meta(wheels, places),
+        *meta(wheels, places, maintained=for_nixpkgs),
     ]
     recursive = "rec " if any(_VERSION in line for line in source) else ""
     text = "\n".join(
@@ -126,9 +130,18 @@ def build_expression(
         ]
     )
     head = "".join(f"  {name},\n" for name in names.arguments(text))
+    where = "".join(f"{line}\n" for line in _place(pname, names)) if for_nixpkgs else ""
     return Expression(
-        text=f"{{\n{head}}}:\n{text}\n", lacking=tuple(names.said), named=tuple(names.named)
+        text=f"{where}{{\n{head}}}:\n{text}\n", lacking=tuple(names.said), named=tuple(names.named)
     )
+
+
+def _place(pname: str, names: Names) -> Iterator[str]:
+    """Say where in nixpkgs the file is, and what calls it: what Python's set hides is passed on."""
+    attribute = nix_name(names.attribute(pname))
+    given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
+    yield f"# pkgs/development/python-modules/{pname}/default.nix, and in python-packages.nix:"
+    yield f"# {attribute} = callPackage ../development/python-modules/{pname} {{ {given}}};"
 
 
 def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
