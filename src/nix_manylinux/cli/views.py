@@ -139,7 +139,10 @@ def write_lock(run: Run) -> int:
             f"{key}: {count(len(found['packages']), 'wheel')}, {len(found['sources'])} without one"
         )
     run.console.say(f"wrote {output}")
-    run.console.say("in Nix, with the overlay of nix-manylinux (docs/environments.md):")
+    run.console.say(
+        "as environment.nix, for nix-build environment.nix; ./nix-manylinux is a checkout of this"
+        " tool, or a link to one:"
+    )
     run.console.say_all(how_to_use(output, path, versions[0]))
     return DONE
 

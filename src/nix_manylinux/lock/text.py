@@ -60,12 +60,15 @@ def write_json(value: Mapping[str, Any]) -> str:
 
 
 def how_to_use(written: str, path: str, python: str) -> list[str]:
-    """Write the call of manylinuxLockedPackages for a lock that was written from a file."""
+    """Write a file for nix-build that makes the environment of a lock, which is from ``path``."""
     folder = os.path.dirname(os.path.abspath(written))
     beside = folder == os.path.dirname(os.path.abspath(path))
     # Elsewhere there may be no way to it from here that Nix could take.
     files = [f"  lockFile = {nix_beside(os.path.basename(path))};"] if beside else []
     return [
+        "{",
+        "  pkgs ? import <nixpkgs> { overlays = [ (import ./nix-manylinux/nix/overlay.nix) ]; },",
+        "}:",
         "(pkgs.manylinuxLockedPackages {",
         f"  lock = {nix_beside(os.path.basename(written))};",
         *files,
