@@ -1,4 +1,5 @@
-# A library that needs zlib and has no search path: the hook gives it one.
+# Libraries in two outputs that have no search path: the hook gives them one, to zlib, and
+# from the one output into the other.
 {
   lib,
   stdenv,
@@ -10,6 +11,11 @@ stdenv.mkDerivation {
   name = "manylinux-fixup-hook-test";
   dontUnpack = true;
   strictDeps = true;
+  __structuredAttrs = true;
+  outputs = [
+    "out"
+    "lib"
+  ];
   nativeBuildInputs = [
     manylinuxFixupHook
     patchelf
@@ -19,10 +25,13 @@ stdenv.mkDerivation {
   installPhase = ''
     runHook preInstall
 
-    mkdir -p $out/lib
+    mkdir -p $out/lib $lib/lib
     echo 'const char *zlibVersion(void); const char *uses(void) { return zlibVersion(); }' > uses.c
-    ''${CC:-cc} -shared -fPIC uses.c -o $out/lib/libuses.so -L${lib.getLib zlib}/lib -l:libz.so.1
-    patchelf --remove-rpath $out/lib/libuses.so
+    ''${CC:-cc} -shared -fPIC uses.c -o $lib/lib/libuses.so -Wl,-soname,libuses.so \
+      -L${lib.getLib zlib}/lib -l:libz.so.1
+    echo 'const char *uses(void); const char *more(void) { return uses(); }' > more.c
+    ''${CC:-cc} -shared -fPIC more.c -o $out/lib/libmore.so -L$lib/lib -luses -Wl,--allow-shlib-undefined
+    patchelf --remove-rpath $lib/lib/libuses.so $out/lib/libmore.so
 
     runHook postInstall
   '';
@@ -31,13 +40,14 @@ stdenv.mkDerivation {
   installCheckPhase = ''
     runHook preInstallCheck
 
-    [ "$(patchelf --print-rpath $out/lib/libuses.so)" = ${lib.getLib zlib}/lib ]
+    [ "$(patchelf --print-rpath $lib/lib/libuses.so)" = ${lib.getLib zlib}/lib ]
+    [ "$(patchelf --print-rpath $out/lib/libmore.so)" = $lib/lib ]
 
     runHook postInstallCheck
   '';
 
   meta = {
-    description = "What manylinuxFixupHook does, on a library";
+    description = "What manylinuxFixupHook does, on libraries";
     platforms = lib.platforms.linux;
   };
 }

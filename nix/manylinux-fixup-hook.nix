@@ -19,7 +19,10 @@ makeSetupHook {
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.
     provides.setupHook = true;
-    tests.links = callPackage ./manylinux-fixup-hook-test.nix { };
+    tests = {
+      links = callPackage ./manylinux-fixup-hook-test.nix { };
+      refuses = callPackage ./manylinux-fixup-hook-refuses-test.nix { };
+    };
   };
   meta = {
     description = "Links what a package takes from manylinux wheels to the libraries of its inputs";

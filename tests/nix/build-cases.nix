@@ -158,6 +158,7 @@ in
   };
   withoutDist = pkgs.buildManylinuxWheel { package = pkgs.nest; };
   hookTest = manylinuxFixupHook.tests.links;
+  hookRefusesTest = manylinuxFixupHook.tests.refuses;
   installHookTest = pkgs.manylinuxInstallHook.tests.installs;
   inherit (fixtures) driver;
 

@@ -56,6 +56,7 @@ def test_a_wheel_is_linked_to_its_build_input(nix: Nix, case: str) -> None:
 def test_the_hook_carries_a_test(nix: Nix) -> None:
     """What `manylinuxFixupHook.tests` and `manylinuxInstallHook.tests` hold builds, anywhere."""
     assert nix.build("build.hookTest").path
+    assert nix.build("build.hookRefusesTest").path
     assert nix.build("build.installHookTest").path
 
 

@@ -153,10 +153,11 @@ let
               inherit system;
               stdenv = setup;
               builder = "${hostTools}/bin/bash";
-              args = [
-                "-e"
-                ./builder.sh
-              ];
+              args =
+                attrs.args or [
+                  "-e"
+                  ./builder.sh
+                ];
               initialPath = [ hostTools ];
               outputs = names;
               __ignoreNulls = true;
@@ -217,6 +218,26 @@ let
         };
       };
 
+      # As nixpkgs' own: what was said, in the place of what was to be built.
+      testers.testBuildFailure =
+        drv:
+        drv.overrideAttrs {
+          args = [
+            "-c"
+            ''
+              ${hostTools}/bin/bash -e ${./builder.sh} 2>&1 | ${hostTools}/bin/tee "$NIX_BUILD_TOP/log"
+              status=''${PIPESTATUS[0]}
+              [[ $status != 0 ]] || exit 1
+              . "$NIX_ATTRS_SH_FILE"
+              for name in "''${!outputs[@]}"; do
+                ${hostTools}/bin/mkdir -p "''${outputs[$name]}"
+              done
+              ${hostTools}/bin/mv "$NIX_BUILD_TOP/log" "''${outputs[out]}/testBuildFailure.log"
+              echo "$status" > "''${outputs[out]}/testBuildFailure.exit"
+            ''
+          ];
+        };
+
       callPackage = lib.callPackageWith final;
 
       # Another compiler, beside all else that a stdenv brings.
@@ -244,6 +265,7 @@ let
         stdenv
         runCommand
         callPackage
+        testers
         hostLibs
         hostTools
         glibc
