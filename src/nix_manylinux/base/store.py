@@ -20,7 +20,7 @@ def nix_store() -> str:
 
 def in_store(path: str) -> bool:
     """Whether an absolute path lies in Nix's store, which never changes."""
-    return path.startswith(f"{nix_store()}/")
+    return path[:1] == "/" and path.startswith(f"{nix_store()}/")
 
 
 def store_path(path: str) -> str:

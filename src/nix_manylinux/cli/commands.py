@@ -300,13 +300,15 @@ def _tell(run: Run, name: str, report: Report) -> Report:
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
     tell_origin(run, report.plan)
-    leaves = run.leaves(report.plan, [report.plan])
-    run.tell_leaves(report.plan, leaves)
+    if report.plan.waived:
+        leaves = run.leaves(report.plan, [report.plan])
+        run.tell_leaves(report.plan, leaves)
+        report = replace(report, plan=replace(report.plan, waived=leaves.waived))
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")
         run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
         run.tell_absent(report.plan)
-    return replace(report, plan=replace(report.plan, waived=leaves.waived))
+    return report
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:

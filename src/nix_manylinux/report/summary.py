@@ -11,7 +11,6 @@ from collections import Counter
 from nix_manylinux.base.words import WIDTH, count, listed, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
-from nix_manylinux.report.optional import Leaves, but_stuck, linked_text
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
+    from nix_manylinux.report.optional import Leaves
     from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, Report
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage
@@ -79,6 +79,8 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     """Say that all loads, as far as no warning doubts it, and what does not or was not seen."""
     if not plan.files:
         return "no ELF file: there is nothing to load"
+    from nix_manylinux.report.optional import but_stuck, linked_text  # noqa: PLC0415 - for `check`
+
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
