@@ -6,9 +6,10 @@ import re
 
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import WIDTH, listed, some, wrap
+from nix_manylinux.base.words import WIDTH, listed, wrap
 from nix_manylinux.nix.choices import choice_text, find_choices
 from nix_manylinux.nix.packages import explain
+from nix_manylinux.nix.stored import stored_packages
 from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.choices import Choice
     from nix_manylinux.nix.packages import Suggestion
+    from nix_manylinux.nix.stored import StoredPackage
     from nix_manylinux.resolve.plan import Plan, Problem
 
 #: The hook's variables, and the options that say the same.
@@ -34,14 +36,13 @@ def plan_block(
     plan: Plan, adviser: Adviser, *, in_build: bool, named: bool = False, width: int = WIDTH
 ) -> str:
     """Write what to paste for all that stands in a plan's way; see `paste_block`."""
-    links = tuple(f"{name}/" for tree in plan.trees for name in tree.passed_by)
     labels = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
     return paste_block(
         plan.missing,
         adviser,
         in_build=in_build,
         unfit=plan.incompatible,
-        others={label for label in labels if f"{label}/".startswith(links)},
+        stored=stored_packages(plan, labels),
         named=named,
         width=width,
     )
@@ -53,7 +54,7 @@ def paste_block(
     *,
     in_build: bool,
     unfit: Sequence[Problem] = (),
-    others: Collection[str] = (),
+    stored: Sequence[StoredPackage] = (),
     named: bool = False,
     width: int = WIDTH,
 ) -> str:
@@ -66,13 +67,18 @@ def paste_block(
     as comments, of ``width`` columns. ``unfit`` is what is there and doesn't fit: files for
     other machines can be allowed, the rest gets a word of advice. What only libraries
     outside of the trees want, whose search paths are not ours to change, no option adds;
-    nor what only files want whose labels are among ``others``: those of Nix stores, which a
-    patch leaves alone. With ``named`` everybody has read already who has which library.
+    nor what files of ``stored`` packages want, which a patch leaves alone: each is mended where
+    it is built. With ``named`` everybody has read already who has which library.
     """
-    theirs = [each for each in (*problems, *unfit) if others and {*each.wanted_by} <= {*others}]
+    theirs = [
+        line
+        for package in stored
+        for line in _mended(package, problems, unfit, adviser, in_build=in_build, width=width)
+    ]
+    others = {label for package in stored for label in package.labels}
     outside = [each for each in problems if _is_outside(each)]
-    problems = [each for each in problems if each not in outside and each not in theirs]
-    unfit = [each for each in unfit if each not in theirs]
+    problems = _of_files((each for each in problems if each not in outside), others, among=False)
+    unfit = _of_files(unfit, others, among=False)
     problems, choices = without_choices(problems, adviser)
     suggestions = [adviser.advise(*problem.names) for problem in problems]
     pairs = list(zip(problems, suggestions, strict=True))
@@ -122,13 +128,6 @@ def paste_block(
             " from a Nix store, where they know what they need; or, where the loader finds these"
             f" by itself, {ignore}."
         )
-    if theirs:
-        labels = sorted({label for each in theirs for label in each.wanted_by})
-        comments.append(
-            f"A patch leaves alone what lies in a Nix store: {some(labels, 3)}. Mend the package"
-            " there, or leave the files out:"
-        )
-        comments.append(_excluded(labels, in_build=in_build))
     if foreign:
         comments.append(
             "Files for another machine are left as they are. To link them, name a target of"
@@ -141,7 +140,7 @@ def paste_block(
             f" that you will not use can be left alone ({exclude})."
         )
     lines += [line for text in dict.fromkeys(comments) for line in nix_comments(text, width=width)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *theirs])
 
 
 def without_choices(
@@ -159,6 +158,50 @@ def without_choices(
         for each in problems
     )
     return [each for each in kept if each.wanted_by], choices
+
+
+def _of_files(
+    problems: Iterable[Problem], labels: Collection[str], *, among: bool
+) -> list[Problem]:
+    """Limit problems to the files with these labels, or to all others."""
+    parts = (
+        (each, tuple(label for label in each.wanted_by if (label in labels) is among))
+        for each in problems
+    )
+    return [
+        replace(each, wanted_by=part)
+        for each, part in parts
+        if part or not (among or each.wanted_by)
+    ]
+
+
+def _mended(
+    package: StoredPackage,
+    problems: Sequence[Problem],
+    unfit: Sequence[Problem],
+    adviser: Adviser,
+    *,
+    in_build: bool,
+    width: int,
+) -> list[str]:
+    """Say, in comments, what to write in the expression of a package that is built already."""
+    # What has a reason is there, and only linking leads to it.
+    lacking = [each for each in _of_files(problems, package.labels, among=True) if not each.reason]
+    text = paste_block(
+        lacking,
+        adviser,
+        in_build=True,
+        unfit=_of_files(unfit, package.labels, among=True),
+        named=True,
+        width=width - 2,
+    )
+    said = package.told if text else f"{package.told.rstrip(':')}."
+    lines = nix_comments(said, width=width)
+    lines += [f"#   {line.removeprefix('# ')}" for line in text.splitlines()]
+    if package.linked:
+        lines += nix_comments("Or, of files that you will not use:", width=width)
+        lines.append(f"#   {_excluded(package.labels, in_build=in_build)}")
+    return lines
 
 
 #: So many files are named one by one.
