@@ -6,7 +6,6 @@ import argparse
 import re
 
 from nix_manylinux.base.values import Value, field_names
-from nix_manylinux.cli.nix_options import expr_options, lock_options
 from nix_manylinux.cli.options import (
     common,
     damaged_option,
@@ -245,6 +244,18 @@ def _graph(command: argparse.ArgumentParser) -> None:
     rule_options(command)
 
 
+def _expr(command: argparse.ArgumentParser) -> None:
+    from nix_manylinux.cli.nix_options import expr_options  # noqa: PLC0415 - patch needs none of it
+
+    expr_options(command)
+
+
+def _lock(command: argparse.ArgumentParser) -> None:
+    from nix_manylinux.cli.nix_options import lock_options  # noqa: PLC0415 - as above
+
+    lock_options(command)
+
+
 #: Name -> summary, and what adds the options.
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "patch": ("link a wheel, or trees in place", _patch),
@@ -252,8 +263,8 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "repair": ("make a wheel that runs on any Linux: libraries come along", _repair),
     "check": ("would everything load? changes nothing", _check),
     "inspect": ("tags, policy, needs, versions, who provides what", _inspect),
-    "expr": ("print a ready buildPythonPackage expression", expr_options),
-    "lock": ("write what an environment's lock file asks for, for Nix", lock_options),
+    "expr": ("print a ready buildPythonPackage expression", _expr),
+    "lock": ("write what an environment's lock file asks for, for Nix", _lock),
     "graph": ("a picture of who needs what, and where it comes from", _graph),
 }
 
