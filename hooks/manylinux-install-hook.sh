@@ -2,6 +2,14 @@
 # Setup hook: installs the wheels in dist/, as nixpkgs' pypaInstallHook does, on
 # all cores. docs/nix-hooks.md tells what is the same and what is not.
 
+# stdenv sources hooks of every platform's inputs, and this one starts a command: see
+# manylinuxFixupHook, which says the same.
+if [[ "${hostOffset:--1} ${targetOffset:-0}" != "-1 0" && -z ${IN_NIX_SHELL-} ]]; then
+  echo "manylinuxInstallHook: ERROR: found among the inputs of another platform (offsets ${hostOffset-} and ${targetOffset-})" >&2
+  echo "  It belongs in nativeBuildInputs, not in buildInputs: what it runs is for the machine that builds." >&2
+  return 1
+fi
+
 # The hook of the top level and that of a Python set may meet in one build.
 if [[ -n ${_manylinuxInstallSourced-} ]]; then
   return 0
@@ -24,7 +32,8 @@ _manylinuxInstallGather() {
   done
 }
 
-addEnvHooks "${targetOffset:-0}" _manylinuxInstallGather
+# The interpreter is one of buildInputs, whatever list the hook itself is in.
+addEnvHooks 0 _manylinuxInstallGather
 
 # manylinuxInstallWheel WHEEL...
 # Installs wheels into $out, by one call: packages, commands, data, bytecode.

@@ -216,6 +216,22 @@ let
     else
       args // over null args;
 
+  # A derivation that was given another wheel: of the version that it still calls itself.
+  withRightSrc =
+    package:
+    package.overrideAttrs (
+      _: old:
+      lib.optionalAttrs (old ? src) {
+        src =
+          if
+            lib.any (input: input.name or "" == "manylinux-fixup-hook") (old.nativeBuildInputs or [ ])
+          then
+            requireVersion old (manylinux.parseWheelName (old.src.name or old.src)) old.src
+          else
+            old.src;
+      }
+    );
+
   # What nixpkgs' own makeOverridablePythonPackage does, over arguments that
   # are not expanded yet. `build` is told whether they are what somebody wrote down.
   overridable =
@@ -238,7 +254,8 @@ let
         package = result // {
           inherit overridePythonAttrs;
           overrideAttrs =
-            newArgs: overridable (is: args': (build is args').overrideAttrs newArgs) isOverridden args;
+            newArgs:
+            overridable (is: args': withRightSrc ((build is args').overrideAttrs newArgs)) isOverridden args;
           # Beside the derivation, whose hash doesn't know of it.
           manylinuxWheel = buildManylinuxWheel { inherit package; };
         };

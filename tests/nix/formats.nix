@@ -195,6 +195,15 @@ in
     expr = (builtins.tryEval (short.overrideAttrs { src = wheel "demo-1.0-cp27-cp27mu-manylinux1_x86_64.whl"; }).drvPath).success;
     expected = true;
   };
+  # But not what METADATA would contradict ever after.
+  testOverrideAttrsWithAnotherVersion = {
+    expr = map (attrs: (builtins.tryEval (short.overrideAttrs attrs).drvPath).success) [
+      { src = wheel "demo-2.0-py3-none-manylinux1_x86_64.whl"; }
+      { src = wheel "demo-2.0-py3-none-manylinux1_x86_64.whl"; version = "2.0"; }
+      (old: { src = wheel "demo-2.0-py3-none-manylinux1_x86_64.whl"; })
+    ];
+    expected = [ false true false ];
+  };
   # The package as its own arguments see it is overridden by ours as well.
   testFinalPackage = {
     expr =

@@ -252,3 +252,24 @@ def test_nothing_is_set(shell: Shell) -> None:
         shell.run("manylinuxFixup .; touch ../pwned", status=7)
     finally:
         tool.write_text(RECORDER)
+
+
+@pytest.mark.parametrize("name", ["manylinux-fixup-hook.sh", "manylinux-install-hook.sh"])
+@pytest.mark.parametrize(("host", "target", "shell", "works"), [
+    ("-1", "0", "", True),
+    ("0", "1", "", False),
+    ("0", "1", "impure", True),
+    ("-1", "-1", "", False),
+])  # fmt: skip
+def test_inputs_of_another_platform(
+    name: str, host: str, target: str, shell: str, works: object
+) -> None:
+    """What starts a command is for the platform that builds; a shell has only one."""
+    script = f"{STDENV}\nhostOffset={host} targetOffset={target}; source {HOOK.parent / name}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True, text=True, check=False, env={**os.environ, "IN_NIX_SHELL": shell},
+    )  # fmt: skip
+    refused = "ERROR: found among the inputs of another platform" in done.stderr
+    assert refused is not works
+    assert ("It belongs in nativeBuildInputs, not in buildInputs" in done.stderr) is not works
