@@ -40,10 +40,12 @@ def run(scene: Scene, *words: str, **more: str) -> Ran:
     return command(*words, environment={**kept, "NIX_STORE": str(scene.home / "store"), **more})
 
 
-def wheel(scene: Scene, name: str, tag: str) -> str:
-    """Make a wheel of the scene's module."""
+def wheel(scene: Scene, name: str, tag: str, *, program: bool = True) -> str:
+    """Make a wheel of the scene's module, and of a program."""
     data = (scene.home / "tree" / SITE / "pkg/user.abi3.so").read_bytes()
-    made = MadeWheel(name=name, tag=f"{tag}-linux_x86_64", files={f"{name}/user.abi3.so": data})
+    files = {f"{name}/user.abi3.so": data}
+    files |= {f"{name}/tool": scene.files.program("tool").read_bytes()} if program else {}
+    made = MadeWheel(name=name, tag=f"{tag}-linux_x86_64", files=files)
     return str(made.write(scene.home))
 
 
@@ -67,6 +69,44 @@ def test_wheels(scene: Scene, tag: str, attribute: str) -> None:
         assert UNCHOSEN not in run(scene, "check", linked, *chosen).stderr
     build = {"NIX_BUILD_TOP": str(scene.home)}
     assert UNCHOSEN not in run(scene, "patch", *wheels, *out, *libs, **build).stderr
+    # What is pasted doesn't lead to the warning.
+    for verb, status in (("check", 1), ("inspect", 0)):
+        done = run(scene, verb, wheels[0])
+        assert done.status == status
+        text = " ".join((done.stdout + done.stderr).replace("\\\n", "").split())
+        assert f"--output-dir patched --python {python}" in text
+        assert UNCHOSEN not in text
+    empty = scene.library("empty")
+    done = run(scene, "patch", wheels[0], *out, "--libs", empty)
+    assert f"--libs={empty} \\\n  --python {python} \\\n  --ignore-missing" in done.stderr
+    assert UNCHOSEN not in done.stderr
+
+
+def test_wheels_without_programs(scene: Scene) -> None:
+    """They are written alike for any libc: there is nothing to warn of."""
+    one, libs = wheel(scene, "one", "py3-none", program=False), library_options(scene.libraries)
+    written = []
+    for python in ([], ["--python", sys.executable], target_options(scene.store)):
+        done = run(scene, "patch", one, "-o", str(scene.home / "out"), *libs, *python)
+        assert (done.status, UNCHOSEN in done.stderr) == (0, False), done.stderr
+        written.append((scene.home / "out" / os.path.basename(one)).read_bytes())
+    assert len({*written}) == 1
+    assert "--python " not in run(scene, "check", one).stderr
+
+
+def test_a_substitution_that_failed(scene: Scene) -> None:
+    """What is left of `"$(nix-build ...)/bin/python3"` is the system's; of others it is nothing."""
+    one, out = wheel(scene, "one", "py3-none"), ["-o", str(scene.home / "out")]
+    libs = library_options(scene.libraries)
+    if not os.path.exists("/bin/python3"):
+        pytest.skip("this system has no /bin/python3")
+    done = run(scene, "patch", one, *out, *libs, "--python", "/bin/python3")
+    text = "--python is /bin/python3, this system's and not Nix's: has the command in $(...)"
+    assert text in done.stderr
+    assert "$(" not in run(scene, "check", one, "--python", "/bin/python3").stderr
+    for option in ("--python", "--libc", "--dynamic-linker", "--gc-roots", "--nixpkgs"):
+        done = run(scene, "patch", one, *out, *libs, option, "")
+        assert (done.status, "is a variable unset?" in done.stderr) == (2, True), done.stderr
 
 
 def test_programs_that_are_linked_already(scene: Scene) -> None:
@@ -88,11 +128,21 @@ def test_programs_that_are_linked_already(scene: Scene) -> None:
 
 
 def test_trees_and_refusals(scene: Scene) -> None:
-    """Said where a patch is refused, since it may be for that; not where Nix is out of the game."""
+    """Said where a file doesn't fit, since it may be for that; not where Nix is out of the game."""
     tree = str(scene.home / "tree")
+    newer, uses = "int late(void) { return 0; }", "int late(void); int m(void) { return late(); }"
+    library = scene.files.library(
+        "libone.so.1", source=newer, soname="libone.so.1", versions="V9 { late; };"
+    )
+    late = scene.files.library("late.so", source=uses, needs=[library])
+    scene.put("pkg/late.so", late)
+    done = run(scene, "patch", tree, *library_options(scene.libraries))
+    assert done.status == 1
+    assert UNCHOSEN in done.stderr, done.stderr
+    (scene.home / "tree" / SITE / "pkg/late.so").unlink()
     done = run(scene, "patch", tree, "--libs", scene.library("empty"))
     assert done.status == 1
-    assert UNCHOSEN in done.stderr
+    assert UNCHOSEN not in done.stderr
     elsewhere = shutil.copytree(scene.libraries[0], scene.home / "elsewhere")
     for verb, status in (("check", 1), ("patch", 0), ("check", 0)):
         words = ["--libs", str(elsewhere)] if verb == "patch" else []
@@ -106,6 +156,18 @@ def test_environments(scene: Scene) -> None:
     venv = scene.home / "an env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     site = venv / f"lib/python3.{MINOR}/site-packages"
+    # Where Nix would give the libraries, its Python comes first.
+    (site / "pkg").mkdir()
+    shutil.copy(scene.files.library("z.so", needed=["libz.so.1"]), site / "pkg/z.abi3.so")
+    python = f"\"$(nix-build '<nixpkgs>' -A python3{MINOR} --no-out-link)/bin/python3\""
+    again = f"  uv venv --allow-existing --python {python} '{venv}'\n"
+    for verb in ("check", "patch", "inspect"):
+        done = run(scene, verb, str(venv))
+        first, _, rest = done.stderr.partition(again)
+        assert "not Nix's" in first, done.stderr
+        assert "nix-manylinux patch" not in first
+        assert f"nix-manylinux patch '{venv}' --nixpkgs" in rest + done.stdout
+    shutil.rmtree(site / "pkg")
     shutil.copytree(scene.home / "tree" / SITE / "pkg", site / "pkg")
     assert "Nix's" not in run(scene, "check", str(venv)).stderr
     for verb, libs in (("patch", library_options(scene.libraries)), ("patch", []), ("check", [])):

@@ -9,6 +9,7 @@ import shlex
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
+from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.resolve.plan import Options
 from nix_manylinux.target.target import ASSUMED
@@ -53,7 +54,7 @@ def patch_advice(
     # A library that is given to `check` alone is on no file's search path.
     options = [line for line in block if not line.startswith("#")]
     comments = [line for line in block if line.startswith("#")]
-    command = _typed(run, paths)
+    command, python = _typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
     lines = ["install it with:" if installs else title]
     text = "\n".join(options)
@@ -66,13 +67,13 @@ def patch_advice(
         and all(each.may_be_taken for each in wanted if each.is_sure)
     ):
         rest = others.removeprefix(" \\").strip().splitlines()
-        lines += _continued(f"{command} --nixpkgs", rest)
+        lines += _continued(f"{command} --nixpkgs", rest, python)
         if len(rest) > _FEW_LINES and not run.console.verbose:
             comments.insert(0, "# With packages of your choice: -v shows how.")
         else:
-            lines += ["or, with packages of your choice:", *_continued(command, options)]
+            lines += ["or, with packages of your choice:", *_continued(command, options, python)]
     else:
-        lines += _continued(command, options)
+        lines += _continued(command, options, python)
     # What nixpkgs can't give would have the same command refused again.
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
@@ -145,7 +146,8 @@ def advice_block(
     return text.splitlines()
 
 
-def _continued(command: str, options: Sequence[str]) -> list[str]:
+def _continued(command: str, options: Sequence[str], first: str = "") -> list[str]:
+    options = [f"{first} \\" if options else first, *options] if first else options
     return [f"{command} \\", *(f"  {line}" for line in options)] if options else [command]
 
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def carry_out(run: Run) -> int:
     """Carry a command out; gives the exit status, raises what the API raises."""
     given = run.arguments
-    if "" in (*given.paths, *given.libs, *given.options.python_libs, given.output_dir):
+    target = given.target
+    named = [target.python, target.dynamic_linker, target.libc, given.gc_roots, given.output_dir]
+    named += [getattr(given.extra, name, None) for name in ("nixpkgs", "prefix")]
+    if "" in (*given.paths, *given.libs, *given.options.python_libs, *named):
         return run.usage("an empty path names nothing; is a variable unset?")
     if given.gc_roots and not given.dry_run:
         from nix_manylinux.base.files import check_writable  # noqa: PLC0415 - seldom
@@ -149,7 +152,8 @@ def check(run: Run) -> int:
         tell(all_fine(plan, leaves))
     run.tell_leaves(plan, leaves, counted=not broken)
     run.warn(plan)
-    tell_origin(run, plan)
+    if not broken:  # a refusal says it before its advice
+        tell_origin(run, plan)
     report = replace(report, plan=replace(plan, waived=leaves.waived))
     run.write_json(report_json("check", report=report, error=error))
     return REFUSED if broken else DONE

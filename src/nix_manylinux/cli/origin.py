@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from nix_manylinux.base.store import in_store
+from nix_manylinux.base.store import in_store, nix_store
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.references import plan_references
@@ -15,45 +15,81 @@ from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nix_manylinux.cli.run import Run
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.plan import Plan
 
 
-def tell_origin(run: Run, plan: Plan) -> None:
+def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     """Warn once where nobody has chosen the target, and it isn't Nix's, but libraries are.
 
     An environment's own Python is no choice either: uv takes the system's where there is one.
+    ``advice`` is what is printed next: commands that would take libraries of Nix's count, and
+    what they do already isn't told before them.
     """
-    linker = plan.target.dynamic_linker
+    extra, python = run.arguments.extra, plan.target.interpreter
+    nixpkgs = getattr(extra, "nixpkgs", None)
+    libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
+    of_nix = nixpkgs or libraries or any(map(in_store, plan_references(plan)))
+    if of_nix:
+        _tell_failed(run)
     if not _is_unchosen(run, plan):
         return
-    nixpkgs = getattr(run.arguments.extra, "nixpkgs", None)
-    libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
-    if not (nixpkgs or libraries or any(map(in_store, plan_references(plan)))):
-        return
-    places = [getattr(run.arguments.extra, "prefix", None) or "", *run.arguments.paths]
+    places = [getattr(extra, "prefix", None) or "", *run.arguments.paths]
     environment = next(filter(find_pyvenv, filter(None, places)), None)
-    python = plan.target.interpreter
-    if environment and python:
+    advised = any("nix-build" in line or "--nixpkgs" in line for line in advice)
+    if environment and python and (of_nix or (advised and os.path.isdir(nix_store()))):
         real = os.path.realpath(python.executable)
-        where = "where only Nix is, as on NixOS, it doesn't start. To make it again with Nix's:"
         option = ["--nixpkgs", nixpkgs] if nixpkgs not in {None, "<nixpkgs>"} else ["--nixpkgs"]
         import shlex  # noqa: PLC0415 - start-up
 
         words = ["nix-manylinux", "patch", environment, *option]
         attribute = "python{}{}".format(*python.version)
         run.warn_once(
-            f"the Python of {environment} is {real}, not Nix's, though libraries are: {where}",
+            f"the Python of {environment} is {real}, not Nix's: where only Nix is, as on NixOS,"
+            " it doesn't start. To make it again with Nix's:",
             f"  {made_again(environment, attribute)}",
-            f"  {shlex.join(words)}",
+            *([] if advised else [f"  {shlex.join(words)}"]),
         )
-    elif any(not each.skipped for each in plan.files):
+    elif of_nix and not advised and (choice := python_option(run, plan)):
         does = "checked against" if run.arguments.command == "check" else "linked for"
         run.warn_once(
-            f"{does} this system's libc ({linker}), that of the Python which runs this command,"
-            " though libraries are Nix's. For a Python of Nix's, as on NixOS, add:",
-            f"  --python {python_of_nix(_attribute(plan))}",
+            f"{does} this system's libc ({plan.target.dynamic_linker}), that of the Python which"
+            " runs this command. For a Python of Nix's, as on NixOS, add:",
+            f"  {choice}",
         )
+
+
+def python_option(run: Run, plan: Plan) -> str:
+    """Give the option that names a Python of Nix's, where nobody has, and a plan depends on it.
+
+    A program gets its interpreter, an installed wheel its place; what lacks a version may fit
+    another libc. All else is written alike for any. "" where that is so, and for environments.
+    """
+    if not _is_unchosen(run, plan) or any(map(find_pyvenv, run.arguments.paths)):
+        return ""
+    installs = run.arguments.command == "install"
+    unfit = any(not each.name.startswith("machine ") for each in plan.incompatible)
+    if not (installs or unfit or _programs(plan)):
+        return ""
+    return f"--python {python_of_nix(_attribute(plan))}"
+
+
+def _tell_failed(run: Run) -> None:
+    """Warn of a Python that is the system's by what a failed substitution leaves of its path."""
+    python = run.arguments.target.python
+    if python and re.fullmatch(r"/bin/python[0-9.]*", python) and not run.in_build():
+        run.warn_once(
+            f"--python is {python}, this system's and not Nix's:"
+            f" has the command in $(...){python} failed?"
+        )
+
+
+def _programs(plan: Plan) -> list[ElfFacts]:
+    programs = [each.file.facts for each in plan.files if not each.skipped]
+    return [facts for facts in programs if facts.kind is ElfKind.PROGRAM]
 
 
 def take_own_linker(run: Run, plan: Plan) -> bool:
@@ -63,9 +99,7 @@ def take_own_linker(run: Run, plan: Plan) -> bool:
     """
     if not _is_unchosen(run, plan) or any(map(find_pyvenv, run.arguments.paths)):
         return False
-    programs = [each.file.facts for each in plan.files if not each.skipped]
-    programs = [facts for facts in programs if facts.kind is ElfKind.PROGRAM]
-    named = {facts.interpreter or "" for facts in programs}
+    named = {facts.interpreter or "" for facts in _programs(plan)}
     if len(named) != 1 or not in_store(linker := named.pop()) or not is_linker(linker):
         return False
     given = replace(run.arguments.target, dynamic_linker=linker)

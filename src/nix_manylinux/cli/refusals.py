@@ -67,8 +67,7 @@ def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:
     adviser = run.adviser(plan)
     _tell(run, plan, adviser, "; nothing was changed")
     run.tell_absent(plan)
-    tell_origin(run, plan)
-    _advise(run, paths, plan, adviser)
+    _advise(run, plan, _advice(run, paths, plan, adviser))
 
 
 def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], Plan]]) -> Plan:
@@ -100,19 +99,29 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
             labels = {each.file.label for each in plan.files}
             part = after_patch(of_labels(found, labels), [plan])
             parts += [(paths, part)] if part.mended or part.lacking.missing else []
-    for paths, part in parts:
-        _advise(run, paths, part.lacking, adviser, linked=bool(part.mended))
+    advice = [
+        _advice(run, paths, part.lacking, adviser, linked=bool(part.mended))
+        for paths, part in parts
+    ]
+    _advise(run, found, *advice)
     return told(found, after)
 
 
-def _advise(
+def _advice(
     run: Run, paths: Sequence[str], lacking: Plan, adviser: Adviser, *, linked: bool = False
-) -> None:
-    """Print what to paste; where only words are to be had, and no patch mends anything, these."""
+) -> list[str]:
+    """Give what to paste; where only words are to be had, and no patch mends anything, these."""
     block = advice_block(run, lacking, adviser)
     if linked or not all(line.startswith("#") for line in block):
         block = patch_advice(run, paths, lacking, adviser)
-    run.console.insist(["", *block])
+    return block
+
+
+def _advise(run: Run, plan: Plan, *blocks: Sequence[str]) -> None:
+    """Print what to paste, behind what is to be known of the target first."""
+    tell_origin(run, plan, [line for block in blocks for line in block])
+    for block in blocks:
+        run.console.insist(["", *block])
 
 
 def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:

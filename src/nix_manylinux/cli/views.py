@@ -40,6 +40,7 @@ def show_inspection(run: Run) -> int:
 def _show_one(run: Run, path: str) -> None:
     from nix_manylinux.api import inspect  # noqa: PLC0415
     from nix_manylinux.cli.advised import look_advice  # noqa: PLC0415
+    from nix_manylinux.cli.origin import tell_origin  # noqa: PLC0415
     from nix_manylinux.report.inspection import inspection_json, inspection_text  # noqa: PLC0415
     from nix_manylinux.report.summary import report_json  # noqa: PLC0415
     from nix_manylinux.resolve.plan import Report  # noqa: PLC0415
@@ -51,19 +52,22 @@ def _show_one(run: Run, path: str) -> None:
         options=run.options(),
     )
     adviser = run.adviser(seen.plan)
+    advice = look_advice(run, path, seen, adviser)
     if run.arguments.json != "-":
         text = inspection_text(
             seen,
             adviser,
             verbose=run.console.verbose,
             in_build=run.in_build(),
-            advice=look_advice(run, path, seen, adviser),
+            advice=advice,
             width=run.console.width,
             paint=lambda text, style: run.console.paint(text, style, answer=True),
         )
         for line in text:
             run.console.answer(line)
     run.warn(seen.plan)
+    if advice:
+        tell_origin(run, seen.plan, advice)
     details = inspection_json(seen, adviser)
     run.write_json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
 
