@@ -150,6 +150,10 @@ let
         ++ lib.optionals (isOurs && attrs.manylinuxAutoLibs or false) pythonManylinuxPackages.common;
       dontStrip = attrs.dontStrip or (if isOurs || isPatched then true else null);
       dontPatchELF = attrs.dontPatchELF or (if isPatched then true else null);
+      passthru = {
+        isManylinuxFormat = isOurs;
+      }
+      // attrs.passthru or { };
       meta =
         lib.optionalAttrs (format != null) {
           sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];
@@ -223,9 +227,8 @@ let
       _: old:
       lib.optionalAttrs (old ? src) {
         src =
-          if
-            lib.any (input: input.name or "" == "manylinux-fixup-hook") (old.nativeBuildInputs or [ ])
-          then
+          # nixpkgs' list of native inputs depends on src.
+          if old.passthru.isManylinuxFormat or false then
             requireVersion old (manylinux.parseWheelName (old.src.name or old.src)) old.src
           else
             old.src;
