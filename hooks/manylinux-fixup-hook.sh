@@ -118,7 +118,7 @@ _manylinuxFixupRead() {
 # shellcheck source=/dev/null
 source "@autoPatchelfNames@"
 # shellcheck source=/dev/null
-source "@variableNames@"
+source "@variableNames@" @names@
 
 # _manylinuxFixupOption OPTION NAME: adds `OPTION=item` to `arguments`, the
 # caller's array, for each item of the list NAME. One word each, so that no
@@ -299,6 +299,7 @@ _manylinuxFixupAtExit() {
   if [[ -n $_manylinuxFixupCalled || -n ${dontManylinuxFixup-} || -n ${IN_NIX_SHELL-} ]]; then
     return 0
   fi
+  _manylinuxFixupMisspelt
   local why="no fixupPhase came to its end"
   if [[ -n ${dontFixup-} ]]; then
     why="dontFixup is set"
@@ -369,9 +370,6 @@ _manylinuxFixupPostFixup() {
     stamp=$(mktemp) || return
     echo "manylinuxFixup: links the outputs ${linked[*]}"
     manylinuxFixup "${options[@]}" -- "${paths[@]}" || status=$?
-    if ((status == 2)); then
-      _manylinuxFixupOptionNames
-    fi
     if ((status)) && [[ -z ${dontStrip-} ]]; then
       echo "manylinuxFixup: where a file is called damaged or not sound: strip ran before, and it damages files of wheels." >&2
       echo "  Drop dontStrip = false, or say what was compiled here: stripDebugList = [ \"bin\" ];" >&2

@@ -15,7 +15,6 @@ if [[ -n ${_manylinuxInstallSourced-} ]]; then
   return 0
 fi
 _manylinuxInstallSourced=1
-_manylinuxVariables+=(manylinuxInstallFlags dontUseManylinuxInstall)
 
 declare -g _manylinuxInstallPython=
 declare -g _manylinuxInstallSitePackages=

@@ -8,7 +8,6 @@ if [[ -n ${_manylinuxVenvSourced-} ]]; then
   return 0
 fi
 _manylinuxVenvSourced=1
-_manylinuxVariables+=(dontUseManylinuxVenv)
 
 # Gathers the inputs, and knows their variables.
 # shellcheck source=/dev/null

@@ -1,19 +1,8 @@
 # shellcheck shell=bash
-# A part of manylinuxFixupHook: the names of its variables, for who has misspelt
-# one, or reads of an option of the command. Other hooks of ours add theirs.
+# A part of manylinuxFixupHook, for who has misspelt a variable. Sourced with the
+# names that are known, which nix/variable-names.nix has.
 
-_manylinuxVariables+=(
-  dontManylinuxFixup
-  manylinuxRuntimeLibs
-  manylinuxAppendRpaths
-  manylinuxIgnoreMissingDeps
-  manylinuxProvidedLater
-  manylinuxDriverLibs
-  manylinuxExclude
-  manylinuxAllowForeign
-  manylinuxPolicy
-  manylinuxFixupFlags
-)
+declare -ga _manylinuxVariables=("$@")
 
 # _manylinuxFixupNearest NAME: of the names that are known the one that has most
 # of its beginning and of its end in common with NAME.
@@ -40,21 +29,16 @@ _manylinuxFixupMisspelt() {
   local name IFS=' '
   while IFS= read -r name; do
     case ${name,,} in
-    manylinux* | dontmanylinux* | dontusemanylinux*) ;;
+    manylinux* | dontmanylinux* | dontusemanylinux* | autopatchelf* | dontautopatchelf*) ;;
     *) continue ;;
     esac
     case " ${_manylinuxVariables[*]} " in
-    *" $name "*) ;;
+    *" $name "*)
+      if [[ $name == manylinuxAutoLibs ]]; then
+        echo "manylinuxFixup: WARNING: $name is an argument of buildPythonPackage; here the same is: buildInputs = pythonManylinuxPackages.common;" >&2
+      fi
+      ;;
     *) echo "manylinuxFixup: WARNING: no hook reads $name: is $(_manylinuxFixupNearest "$name") meant?" >&2 ;;
     esac
   done < <(compgen -v)
-}
-
-# What an error calls an option stands in a derivation under another name.
-_manylinuxFixupOptionNames() {
-  cat >&2 <<'TEXT'
-manylinuxFixup: in Nix --ignore-missing is manylinuxIgnoreMissingDeps, --provided-later manylinuxProvidedLater,
-  --exclude manylinuxExclude, --allow-foreign manylinuxAllowForeign, --runtime-libs manylinuxRuntimeLibs,
-  --driver-lib and --driver-dir manylinuxDriverLibs, --append-rpath manylinuxAppendRpaths; others stand in manylinuxFixupFlags
-TEXT
 }

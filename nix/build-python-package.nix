@@ -41,6 +41,25 @@ let
     };
   reasons = lib.genAttrs (map (policy: policy.name) manylinux.policies) reasonAgainst;
 
+  inherit (import ./variable-names.nix) misspeltIn;
+
+  isSet = value: !(lib.elem value [ null false "" ]);
+
+  # The hook, if it will run: who asks for a format asks for linking.
+  requireFixup =
+    attrs: hook:
+    let
+      misspelt = misspeltIn lib attrs;
+    in
+    if isSet (attrs.dontFixup or null) && !isSet (attrs.dontManylinuxFixup or null) then
+      throw ''
+        nix-manylinux: ${labelOf attrs}: format = "${attrs.format}" and dontFixup = true exclude each other: nothing would be linked.
+          Drop dontFixup; or, if nothing is to be linked, write `dontManylinuxFixup = true;` beside it.''
+    else if misspelt != [ ] then
+      lib.warn "nix-manylinux: ${labelOf attrs}: ${lib.concatStringsSep " " misspelt}" hook
+    else
+      hook;
+
   # The value, if the platform's libc is one that the format is for.
   requirePlatform =
     attrs: format: value:
@@ -139,7 +158,7 @@ let
       format = if isOurs then "wheel" else attrs.format;
       nativeBuildInputs =
         attrs.nativeBuildInputs or [ ]
-        ++ lib.optional isOurs (require manylinuxFixupHook)
+        ++ lib.optional isOurs (require (requireFixup attrs manylinuxFixupHook))
         ++ lib.optional (isOurs && installsHere) manylinuxInstallHook;
       buildInputs =
         attrs.buildInputs or [ ]
@@ -147,7 +166,7 @@ let
           pythonManylinuxPackages.${format.policy}
             or pythonManylinuxPackages.${(manylinux.policyFor attrs.format).name}
         )
-        ++ lib.optionals (isOurs && attrs.manylinuxAutoLibs or false) pythonManylinuxPackages.common;
+        ++ autoLibsOf attrs;
       dontStrip = attrs.dontStrip or (if isOurs || isPatched then true else null);
       dontPatchELF = attrs.dontPatchELF or (if isPatched then true else null);
       passthru = {
@@ -183,8 +202,20 @@ let
               A wheel is installed as it is: drop `pyproject`. To build from source, drop `format`.'';
     };
 
-  # Without a `format` there is nothing of ours to do.
-  expandSet = isOverridden: attrs: if attrs ? format then expand isOverridden attrs else attrs;
+  autoLibsOf = attrs: lib.optionals (attrs.manylinuxAutoLibs or false) pythonManylinuxPackages.common;
+
+  # Without a `format` only libraries may be asked for: the fixup hook may be there by hand.
+  expandSet =
+    isOverridden: attrs:
+    if attrs ? format then
+      expand isOverridden attrs
+    else if attrs ? manylinuxAutoLibs then
+      removeAttrs attrs [ "manylinuxAutoLibs" ]
+      // {
+        buildInputs = attrs.buildInputs or [ ] ++ autoLibsOf attrs;
+      }
+    else
+      attrs;
   expandArgs =
     isOverridden: args:
     if lib.isFunction args then

@@ -15,6 +15,7 @@ makeSetupHook {
     nixManylinux = lib.getExe buildPackages.nix-manylinux;
     autoPatchelfNames = "${../hooks/auto-patchelf-names.sh}";
     variableNames = "${../hooks/variable-names.sh}";
+    names = lib.concatStringsSep " " (import ./variable-names.nix).names;
   };
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.

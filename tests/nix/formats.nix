@@ -236,4 +236,39 @@ in
     expr = (builtins.head (short.overridePythonAttrs { buildInputs = [ pkgs.zlib ]; }).buildInputs).outPath;
     expected = pkgs.zlib.outPath;
   };
+  # Who asks for a format asks for linking; that nothing is to be linked is said by its own name.
+  testNothingIsLinkedOnPurposeOnly = {
+    expr = map (more: (builtins.tryEval (short.overridePythonAttrs more).drvPath).success) [
+      { dontFixup = true; }
+      { dontFixup = false; }
+      { dontFixup = true; dontManylinuxFixup = true; }
+      { format = "wheel"; dontFixup = true; }
+    ];
+    expected = [ false true true true ];
+  };
+  testLibrariesThatAreAskedForInAnyFormat = {
+    expr =
+      let
+        inputsOf = attrs: map toString (buildPythonPackage attrs).buildInputs;
+        without = base // { format = "wheel"; };
+      in
+      map (attrs: inputsOf (attrs // { manylinuxAutoLibs = true; }) == inputsOf attrs ++ map toString pythonManylinuxPackages.common) [
+        without
+        source
+        (base // { inherit format; })
+      ];
+    expected = [ true true true ];
+  };
+  testMisspeltNames = {
+    expr = (import ../../nix/variable-names.nix).misspeltIn lib {
+      manylinuxAutoLib = 1;
+      manylinuxExclude = 1;
+      autopatchelfIgnoreMissingDeps = 1;
+      dontFixup = 1;
+    };
+    expected = [
+      "no hook reads autopatchelfIgnoreMissingDeps: is autoPatchelfIgnoreMissingDeps meant?"
+      "no hook reads manylinuxAutoLib: is manylinuxAutoLibs meant?"
+    ];
+  };
 }

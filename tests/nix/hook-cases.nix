@@ -237,6 +237,7 @@ in
   # As the guide has it: no hook runs in this installPhase.
   withoutFixup = empty {
     dontFixup = true;
+    manylinuxIgnoreMissing = [ "libgone.so.1" ];
     installPhase = "mkdir $out";
   };
   withoutPhases = empty { phases = [ "installPhase" ]; };
@@ -247,6 +248,8 @@ in
     manylinuxIgnoreMissing = [ "libgone.so.1" ];
     manyLinuxExcludes = [ "*.template" ];
     manylinuxLibs = [ "libodd.so.1" ];
+    manylinuxAutoLibs = true;
+    autoPatchelfIgnoreMissing = [ "libodd.so.1" ];
     dontManylinuxFix = false;
     manylinuxInstallFlags = [ "--no-compile-bytecode" ];
     nativeBuildInputs = [

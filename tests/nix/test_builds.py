@@ -122,7 +122,7 @@ MESSAGES = {
     "ignoredInVain": ("libnothing.so.*", "remove it from manylinuxIgnoreMissingDeps"),
     "ignoresAll": (
         "an ignore pattern must begin with a literal part",
-        "in Nix --ignore-missing is manylinuxIgnoreMissingDeps",
+        "in a derivation --ignore-missing is manylinuxIgnoreMissingDeps",
     ),
     "unknownFormat": ('format = "manylinux2015" is misspelt', "manylinux_X_Y"),
     "searchesTheBuild": ("has the forbidden directory", "/lib on its search path"),

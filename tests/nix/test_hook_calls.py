@@ -270,8 +270,15 @@ def test_a_misspelt_variable_is_told(nix: Nix) -> None:
         "manylinuxIgnoreMissing": "manylinuxIgnoreMissingDeps",
         "manyLinuxExcludes": "manylinuxExclude",
         "manylinuxLibs": "manylinuxRuntimeLibs",
+        "autoPatchelfIgnoreMissing": "autoPatchelfIgnoreMissingDeps",
         "dontManylinuxFix": "dontManylinuxFixup",
     }
+    said = "manylinuxAutoLibs is an argument of buildPythonPackage; here the same is: buildInputs ="
+    assert log.count(said) == 1
+    # Not linked, and told what it may have been meant to be linked with.
+    assert "no hook reads manylinuxIgnoreMissing: is" in nix.log(
+        nix.build("hook.withoutFixup").path
+    )
     assert "no hook reads" not in nix.log(nix.build("hook.plain").path)
     assert "no hook reads" not in nix.log(nix.build("hook.structured").path)
 

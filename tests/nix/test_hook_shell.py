@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.nix
 
-HOOK = Path(__file__).parents[2] / "hooks" / "manylinux-fixup-hook.sh"
+ROOT = Path(__file__).parents[2]
+HOOK = ROOT / "hooks" / "manylinux-fixup-hook.sh"
 
 #: The options that shells are run with, all of which the hook has to bear.
 STRICT = "set -euo pipefail; shopt -s inherit_errexit nullglob"
@@ -61,6 +62,9 @@ OPTIONS = {
     "manylinuxAllowForeign": "--allow-foreign",
 }
 
+#: The names that the hook knows, as Nix has them.
+KNOWN = re.findall(r'^    "(\w+)"$', (ROOT / "nix/variable-names.nix").read_text(), re.MULTILINE)
+
 RECORDER = r"""#!/bin/bash
 printf '%s\0' "$#" "$@" >>"$NIX_MANYLINUX_CALLS"
 for word; do
@@ -83,6 +87,7 @@ class Shell:
         text = HOOK.read_text(encoding="utf-8").replace("@nixManylinux@", str(tool))
         text = text.replace("@autoPatchelfNames@", str(HOOK.with_name("auto-patchelf-names.sh")))
         text = text.replace("@variableNames@", str(HOOK.with_name("variable-names.sh")))
+        text = text.replace("@names@", " ".join(KNOWN))
         self.hook = folder / "hook.sh"
         self.hook.write_text(text, encoding="utf-8")
         self.work = folder / "work"

@@ -95,7 +95,7 @@ class IgnorePattern(Value, frozen=False, kw_only=False):
                 "an ignore pattern must begin with a literal part of the soname: one that"
                 " covers everything hides real breakage",
                 where=text,
-                hint="write the sonames out, for example --ignore-missing 'libmimerapi.so*'",
+                hint="write the sonames out, each as --ignore-missing SONAME",
             )
         return cls(text, file_glob if colon else "*", soname_glob, lenient)
 

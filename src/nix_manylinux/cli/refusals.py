@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 
-from nix_manylinux.base.words import wrap
+from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.words import listed, wrap
 from nix_manylinux.cli.advised import advice_block, fetched, patch_advice
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.report.mended import after_patch, of_labels, told
@@ -28,6 +30,17 @@ def fail(run: Run, error: NixManylinuxError) -> None:
     if isinstance(error, NoSuchPath):
         error.hint = fetched(run, error) or error.hint
     run.console.fail(error)
+    if isinstance(error, BadOption) and run.in_build():
+        _name_variables(run, str(error))
+
+
+def _name_variables(run: Run, told: str) -> None:
+    """Say how a derivation calls the options that an error names."""
+    from nix_manylinux.nix.advice import OPTIONS  # noqa: PLC0415 - seldom
+
+    words = re.findall(r"--[a-z-]+", told)
+    named = [f"{option} is {name}" for name, option in OPTIONS.items() if option in words]
+    run.console.insist([f"  in a derivation {listed(named)}"] if named else [])
 
 
 def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = None) -> None:

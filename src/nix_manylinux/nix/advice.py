@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import Plan, Problem
 
 #: The hook's variables, and the options that say the same.
-_OPTIONS = {
+OPTIONS = {
+    "manylinuxAppendRpaths": "--append-rpath",
     "manylinuxIgnoreMissingDeps": "--ignore-missing",
     "manylinuxProvidedLater": "--provided-later",
     "manylinuxAllowForeign": "--allow-foreign",
     "manylinuxRuntimeLibs": "--runtime-libs",
+    "manylinuxDriverLibs": "--driver-lib",
     "manylinuxExclude": "--exclude",
 }
 
@@ -261,7 +263,7 @@ def _written(
         words += [f"-A\0{shlex.quote(nix_path(each.installable))}" for each in found]
         words.append("|\0sed\0's:.*:--libs=&/lib:')")
     words += [
-        f"{_OPTIONS[name]}\0{shlex.quote(text)}" for name, texts in more.items() for text in texts
+        f"{OPTIONS[name]}\0{shlex.quote(text)}" for name, texts in more.items() for text in texts
     ]
     lines = wrap(" ".join(words), width - 4)  # " \\" follows, and two for who indents it
     return [f"{line} \\".replace("\0", " ") for line in lines[:-1]] + [
