@@ -25,13 +25,24 @@
       sha256,
       url,
     }:
-    if url != null then
-      fetchurl {
-        inherit url sha256;
-        name = lib.replaceStrings [ "!" ] [ "-" ] file;
-      }
-    else
-      fetchPypi { inherit file sha256; },
+    (
+      if url != null then
+        fetchurl {
+          inherit url sha256;
+          name = lib.replaceStrings [ "!" ] [ "-" ] file;
+        }
+      else
+        fetchPypi { inherit file sha256; }
+    ).overrideAttrs
+      (_: {
+        failureHook = ''
+          echo ${lib.escapeShellArg ''
+            nix-manylinux: manylinuxLockedPackages could not fetch ${file}.
+            What `nix-manylinux lock` has fetched is in ~/.cache/nix-manylinux/wheels; with this argument it is taken from there:
+              fetch = { file, sha256, url }: builtins.path { name = file; recursive = false; inherit sha256;
+                path = /. + "''${builtins.getEnv "HOME"}/.cache/nix-manylinux/wheels/''${sha256}/''${file}"; };''} >&2
+        '';
+      }),
   # More libraries for every package, behind those that the lock names.
   libs ? [ ],
   # Whether to offer pythonManylinuxPackages.common; by itself that is done for
@@ -213,6 +224,24 @@ let
   ) environment.sources;
   overridden = overrides packages { };
 
+  # What makes them, to be pasted.
+  ownSources =
+    let
+      attribute = "python${lib.replaceStrings [ "." ] [ "" ] python.pythonVersion}${
+        lib.optionalString (free != "") "FreeThreading"
+      }";
+      of = name: entry: [
+        "  ${name} = pkgs.${attribute}.pkgs.buildPythonPackage {"
+        "    pname = \"${name}\"; version = \"${entry.version}\"; format = \"setuptools\"; doCheck = false;"
+        "    src = pkgs.fetchPypi { pname = \"${name}\"; version = \"${entry.version}\"; hash = \"\"; };"
+        "    propagatedBuildInputs = [ ${lib.concatMapStrings (each: "final.${each} ") entry.dependencies}];"
+        "  };"
+      ];
+    in
+    lib.concatMapStrings (line: "\n    ${line}") (
+      [ "overrides = final: prev: {" ] ++ lib.concatLists (lib.mapAttrsToList of absent) ++ [ "};" ]
+    );
+
   packages = lib.fix (
     lib.extends overrides (
       final:
@@ -235,7 +264,7 @@ let
                 each: wanted: "${each} ${wanted.version} (nixpkgs: ${python.pkgs.${each}.version or "none"})"
               ) absent
             )
-          }" "Make them yourself: overrides = final: prev: { ${lib.head (lib.attrNames absent)} = ...; };"
+          }" "Make them yourself; Nix says the hash, where it is empty:${ownSources}"
         else
           ofNixpkgs final name entry
       ) environment.sources
@@ -255,6 +284,7 @@ let
       # own wrappers; the programs behind them were checked where they lie.
       # What a package may lack it may lack here, by the labels that its files have there.
       postBuild = ''
+        echo "manylinuxLockedPackages: checks the environment, but for bin: it has wrappers of programs that were checked in their packages"
         if ! ${lib.getExe nix-manylinux} check --missing leaves --python ${python.interpreter} --exclude 'bin/*' \
           ${lib.escapeShellArgs (carriedOptions (python.pkgs.requiredPythonModules extraLibs))} "$out"; then
           echo "manylinuxLockedPackages: each attribute belongs to the package that the file is from: overrides = final: prev: { NAME = prev.NAME.overridePythonAttrs { ATTRIBUTE = ...; }; };" >&2

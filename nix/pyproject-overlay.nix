@@ -119,6 +119,7 @@ lib.mapAttrs (name: package: if isPlatformWheel package then linked name package
     (prev.mkVirtualEnv name specification).overrideAttrs (old: {
       postInstall = ''
         ${old.postInstall or ""}
+        echo "nix-manylinux: checks the environment, but for its links to the interpreter (bin/python*)"
         if ! ${lib.getExe pkgs.nix-manylinux} check --missing leaves --exclude 'bin/python*' \
           ${
             lib.escapeShellArgs (

@@ -14,10 +14,36 @@ let
       path = wheels + "/${file}";
     };
   };
+  # The lock, with other things in its environments.
+  changed =
+    change:
+    let
+      value = builtins.fromJSON (builtins.readFile lock);
+    in
+    value // { environments = builtins.mapAttrs (_: each: each // change each) value.environments; };
   make = more: pkgs.manylinuxLockedPackages (arguments // more);
 in
 {
   set = make { };
+  # As who gives no `fetch` has it.
+  fetched = pkgs.manylinuxLockedPackages (removeAttrs arguments [ "fetch" ]);
+  fetchedByUrl = pkgs.manylinuxLockedPackages {
+    inherit (arguments) python;
+    lock = changed (each: {
+      packages = builtins.mapAttrs (
+        _: entry: entry // { url = "https://localhost/${entry.file}"; }
+      ) each.packages;
+    });
+  };
+  # A package that is not to be had as a wheel, and not in this version.
+  withSources = make {
+    lock = changed (_: {
+      sources.docopt = {
+        version = "0.6.2";
+        dependencies = [ "pure" ];
+      };
+    });
+  };
   stale = (make { lockFile = ./locked-cases.nix; }).env;
   otherSystem = (make { system = "riscv64-linux"; }).env;
   otherPython = (make { python = pkgs.python3 // { pythonVersion = "3.6"; }; }).env;

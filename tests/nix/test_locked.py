@@ -12,7 +12,7 @@ import pytest
 from tests.nix.test_packages import run
 from tests.support.elf import ElfBuilder
 from tests.support.guides import blocks
-from tests.support.nix import nix_path, run_nix
+from tests.support.nix import ROOT, nix_path, run_nix
 from tests.support.scene import run_path
 from tests.support.sets import expression, packages
 from tests.support.wheels import MadeWheel
@@ -189,7 +189,30 @@ def test_what_a_package_may_lack(nix: Nix, tmp_path: Path) -> None:
     nix.build("locked.lacking", **locked)
     said = nix.fails("locked.unlinked", **locked)
     assert "libnobody-a.so.7" in said
+    told = said.replace("\n# ", " ")
+    assert "-lacking-1.0 is not linked: none of its ELF files (7) leads into" in told
+    assert "manylinuxExclude" not in said
     assert "overrides = final: prev: { NAME = prev.NAME.overridePythonAttrs" in said
+
+
+def test_a_wheel_that_is_not_to_be_had(nix: Nix, locked: dict[str, str]) -> None:
+    """The build says where `lock` has it, and the argument that takes it from there is Nix."""
+    document = (ROOT / "docs/environments.md").read_text()
+    for case in ("fetched", "fetchedByUrl"):
+        said = str(nix.evaluate(f"locked.{case}.aa.src.failureHook", **locked))
+        assert "could not fetch aa-1.0-" in said
+        argument = "fetch = " + said.partition("fetch = ")[2].rpartition(";")[0] + ";"
+        assert "fetch = { file, sha256, url }: builtins.path {" in argument
+        assert {*argument.split()} <= {*document.split()}
+
+
+def test_what_has_no_wheel_can_be_pasted(nix: Nix, locked: dict[str, str]) -> None:
+    """A source that this nixpkgs hasn't is told with an expression, in which no name is free."""
+    said = nix.fails("locked.withSources.docopt", **locked)
+    assert "this nixpkgs has not their version: docopt 0.6.2 (nixpkgs: none)" in said
+    pasted = "overrides = final" + said.partition("overrides = final")[2].rpartition("};")[0] + "};"
+    assert "propagatedBuildInputs = [ final.pure ];" in pasted
+    assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
 
 
 @pytest.mark.parametrize(
