@@ -483,7 +483,7 @@ def test_wheels_of_one_project(tmp_path: Path) -> None:
 
 
 def test_one_of_several(tmp_path: Path) -> None:
-    """Of files for several FFmpegs one is served, and the others are left alone."""
+    """Of files for several FFmpegs one is served, and the others are not installed."""
     files = {
         f"demo/libdecoder{number}.so": tiny_library("", f"libavutil.so.{version}")
         for number, version in ((4, 56), (6, 58), (8, 60), (9, 99))
@@ -491,16 +491,21 @@ def test_one_of_several(tmp_path: Path) -> None:
     text = write(made(tmp_path, needed=("libgfortran.so.5",), files=files))
     assert "buildInputs = [\n    (lib.getLib ffmpeg)\n    (lib.getLib gfortran.cc)\n  ];" in text
     assert (
-        "manylinuxExclude = [\n"
-        '    "demo/libdecoder4.so"\n    "demo/libdecoder6.so"\n    "demo/libdecoder9.so"\n  ];'
+        "  postInstall = ''\n"
+        "    rm -f $out/${python.sitePackages}/demo/libdecoder4.so\n"
+        "    rm -f $out/${python.sitePackages}/demo/libdecoder6.so\n"
+        "    rm -f $out/${python.sitePackages}/demo/libdecoder9.so\n"
+        "  '';\n"
     ) in text
+    assert "and the others are not installed. Taken: ffmpeg.lib, for" in flat(text)
+    assert "  python,\n" in text
     assert "# In its place: ffmpeg_6.lib, for libdecoder6.so." in text
     assert "# nixpkgs lacks libraries for libdecoder9.so: libavutil.so.99." in text
     # Files that want one version alike are no alternatives, whatever they are called.
     alike = {name: tiny_library("", "libavutil.so.58") for name in files}
     text = write(made(tmp_path, files=alike))
     assert "buildInputs = [ (lib.getLib ffmpeg_6) ];" in text
-    assert "manylinuxExclude" not in text
+    assert "postInstall" not in text
 
 
 def test_one_of_several_by_name(tmp_path: Path) -> None:
@@ -512,7 +517,7 @@ def test_one_of_several_by_name(tmp_path: Path) -> None:
     }
     text = write(made(tmp_path, files=files))
     assert "buildInputs = [ mpi ];" in text
-    assert f'manylinuxExclude = [ "demo/MPI.mpich.{tag}" ];' in text
+    assert f"    rm -f $out/${{python.sitePackages}}/demo/MPI.mpich.{tag}\n" in text
     assert f"# In its place: mpich, for MPI.mpich.{tag}." in text
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.patterns import exact_glob, exact_pattern
+import shlex
+
+from nix_manylinux.base.patterns import exact_pattern
 from nix_manylinux.base.words import listed, some
 from nix_manylinux.nix.choices import choice_text
 from nix_manylinux.nix.expression.layout import block, grouped, remark, remarks
@@ -46,10 +48,11 @@ def inputs(
         yield from block("buildInputs", inputs)
     for choice in libraries.choices:
         yield ""
-        yield from remarks(choice_text(choice))
+        said = choice_text(choice)
+        yield from remarks(each.replace("left alone", "not installed") for each in said)
     if libraries.choices:
-        left = {path for choice in libraries.choices for path in choice.left}
-        yield from block("manylinuxExclude", map(nix_string, map(exact_glob, sorted(left))))
+        left = sorted({path for choice in libraries.choices for path in choice.left})
+        yield from _not_installed(left)
     if libraries.elsewhere:
         yield ""
         yield from remarks(grouped(libraries.elsewhere))
@@ -65,6 +68,18 @@ def inputs(
         yield from remarks(grouped(libraries.runtime))
         names_of_them = [nix_string(soname) for soname in sorted({*runtime_libs})]
         yield from block("manylinuxRuntimeLibs", names_of_them)
+
+
+def _not_installed(paths: Iterable[str]) -> Iterator[str]:
+    """Remove what can't load, so that the build proves all that is installed."""
+    yield "postInstall = ''"
+    for path in paths:
+        _, site, inner = path.partition("/site-packages/")
+        folder, inner = ("$out/${python.sitePackages}", inner) if site else ("$out", path)
+        escaped = shlex.quote(inner).replace("''", "'''").replace("${", "''${")
+        # Of several wheels each has its own.
+        yield f"  rm -f {folder}/{escaped}"
+    yield "'';"
 
 
 def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ _USES = {
     "fetchPypi": r"\bfetchPypi\b",
     "manylinuxFixupHook": r"\bmanylinuxFixupHook\b",
     "pkgs": r"(?<!python\.)\bpkgs\.",
-    "python": r"\bpython\.(?:version|pythonVersion|pkgs|executable)\b",
+    "python": r"\bpython\.(?:version|pythonVersion|pkgs|executable|sitePackages)\b",
 }
 
 #: What is bound inside of `rec { }`, and would be meant by its name there.
