@@ -156,6 +156,13 @@ def test_a_runtime_library_that_is_nowhere(scene: Scene) -> None:
     assert "  libEGL.so.1: libGL\n" in done.stderr
     assert "-A libGL.out" in done.stderr
     assert "--runtime-libs libEGL.so.1" in done.stderr
+    assert "--runtime-libs=libEGL.so.1 --nixpkgs\n" in done.stderr
+    assert "buildInputs" not in done.stderr
+    both = command(*ask, "libEGL.so.1", "--runtime-libs", "libgbm.so.1")
+    assert "libEGL.so.1, libgbm.so.1: no library directory holds these" in both.stderr
+    build = command(*ask, "libEGL.so.1", environment={"NIX_BUILD_TOP": "/build"})
+    assert "buildInputs = [ libGL ];" in build.stderr
+    assert "--nixpkgs" not in build.stderr
     done = command(*ask, "libnonsense.so.1")
     assert "  libnonsense.so.1: nowhere in nixpkgs\n" in done.stderr
     assert "nix-build" not in done.stderr

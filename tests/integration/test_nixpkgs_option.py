@@ -252,6 +252,36 @@ def test_several_wheels_are_built_for_once(scene: Scene, dry_run: list[str]) -> 
         assert both == (scene.home / "alone" / name).read_bytes()
 
 
+def test_what_is_loaded_at_run_time(scene: Scene) -> None:
+    """What --runtime-libs names is taken as well, by trees and wheels; a dry run builds nothing."""
+    one = wheel(scene, "one", "libX11.so.6")
+    asks = ["--runtime-libs", "libxcb.so.1", *target_options(scene.store)]
+    asks += ["--nixpkgs", str(scene.home / "nixpkgs")]
+    both = ["patch", one, "-o", str(scene.home / "out"), *asks]
+    for dry_run, verb in (["--dry-run"], "would take"), ([], "taking"):
+        done = command(*both, *dry_run, environment=environment())
+        assert done.status == 0, done.stderr
+        assert f"  {verb} of {scene.home}/nixpkgs: libx11.out libxcb.out\n" in done.stderr
+    scene.put("pkg/user.abi3.so", scene.files.library("user.so", needed=["libX11.so.6"]))
+    done = command("patch", str(scene.home / "tree"), *asks, environment=environment())
+    assert done.status == 0, done.stderr
+    _, path = run_path(scene.home / "tree" / SITE / "pkg/user.abi3.so").split()
+    assert sorted(name for folder in path.split(":") for name in os.listdir(folder)) == [
+        *("libX11.so.6", "libxcb.so.1")
+    ]
+    # What nobody may take unasked, or nixpkgs lacks, is refused before anything is written.
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS.replace("libxcb = package", "other = package"))
+    before = snapshot(scene.home / "tree")
+    for soname, said in ("libssl.so.1.1", "openssl_1_1"), ("libxcb.so.1", "has no libxcb.out"):
+        words_ = [soname if word == "libxcb.so.1" else word for word in asks]
+        done = command("patch", str(scene.home / "tree"), *words_, environment=environment())
+        assert done.status == 2, done.stderr
+        assert f"error: {soname}: no library directory holds this" in done.stderr
+        assert said in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
 def test_what_nixpkgs_lacks(scene: Scene) -> None:
     """It is told by whoever asks for it, also in a dry run; what stays missing is refused."""
     default = scene.home / "nixpkgs/default.nix"

@@ -54,7 +54,7 @@ def patch_advice(
     # A library that is given to `check` alone is on no file's search path.
     options = [line for line in block if not line.startswith("#")]
     comments = [line for line in block if line.startswith("#")]
-    command, python = _typed(run, paths), python_option(run, lacking)
+    command, python = typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
     lines = ["install it with:" if installs else title]
     text = "\n".join(options)
@@ -160,7 +160,7 @@ def _built_anew(run: Run, paths: Sequence[str], *, more: bool) -> list[str]:
     )
 
 
-def _typed(run: Run, paths: Sequence[str]) -> str:
+def typed(run: Run, paths: Sequence[str]) -> str:
     """Give a command line that patches ``paths``, with every option that was given."""
     given = run.arguments
     extra = vars(given.extra)

@@ -7,11 +7,12 @@ import re
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.words import listed, wrap
-from nix_manylinux.cli.advised import advice_block, fetched, patch_advice
+from nix_manylinux.cli.advised import advice_block, fetched, patch_advice, typed
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.report.mended import after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
+from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
 from nix_manylinux.tree.roots import NoSuchPath, is_tree
 
 TYPE_CHECKING = False
@@ -49,30 +50,38 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
     ``paths`` are those that it is about, if not all that were given.
     """
     plan: Plan | None = getattr(error, "plan", None)
-    if plan is None:
+    if isinstance(error, NoRuntimeLibrary):
+        _refused_runtime(run, error, paths or run.arguments.paths)
+    elif plan is None:
         fail(run, error)
-        _advise_on_runtime(run, error)
     else:
         refused_plan(run, plan, paths or run.arguments.paths)
     run.write_json(report_json(run.arguments.command, error=error))
 
 
-def _advise_on_runtime(run: Run, error: NixManylinuxError) -> None:
-    """Say who has a library that is to be loaded at run time, and is nowhere."""
+def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) -> None:
+    """Say who has libraries that are to be loaded at run time, and are nowhere."""
     from nix_manylinux.nix.advice import runtime_block  # noqa: PLC0415
     from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
     from nix_manylinux.nix.packages import explain, load_table  # noqa: PLC0415
-    from nix_manylinux.resolve.dlopen import NoRuntimeLibrary  # noqa: PLC0415
 
-    if not isinstance(error, NoRuntimeLibrary):
-        return
-    adviser = Adviser(load_table())
-    found = adviser.advise(error.soname)
-    run.console.insist([f"  {error.soname}: {explain(found)}"])
-    if found.is_sure:
+    if run.in_build():
+        error.hint = "add what has it to buildInputs"
+    run.console.fail(error)
+    adviser = Adviser(load_table(), unbuilt=run.unbuilt)
+    found = [adviser.advise(soname) for soname in error.sonames]
+    run.console.insist(f"  {each.soname}: {explain(each)}" for each in found)
+    sure = [each.soname for each in found if each.is_sure]
+    block: list[str] = []
+    if sure:
         width = run.console.talk_width - 2
-        block = runtime_block([error.soname], adviser, in_build=run.in_build(), width=width)
-        run.console.insist(["", *block])
+        block = ["", *runtime_block(sure, adviser, in_build=run.in_build(), width=width)]
+    given = run.arguments
+    takes = all(each.may_be_taken for each in found) and given.command == "patch"
+    if takes and given.extra.nixpkgs is None and not run.in_build():
+        command = f"{typed(run, paths)} --nixpkgs"
+        block[:1] = ["", "patch it with:", command, "or, with packages of your choice, add:"]
+    run.console.insist(block)
 
 
 def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.taking import Taking
-from nix_manylinux.nix.build import wanted_attributes
+from nix_manylinux.nix.build import runtime_attributes, wanted_attributes
 from nix_manylinux.nix.packages import load_table
+from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
 from nix_manylinux.resolve.plan import Outcome, refuse
 
 TYPE_CHECKING = False
@@ -91,10 +92,13 @@ class Supply:
         first = not part.tried
         part.wanted = {}
         try:
+            loaded = self._await_runtime(part)
             part.plan = part.planning(self._run.libraries(part.folders), part.promising())
             wanted = wanted_attributes(part.plan, self._table, part.tried)
             if first:
                 _refuse_early(part, wanted, self._run.libraries())
+            for name, sonames in loaded.items():
+                wanted.setdefault(name, []).extend(sonames)
         except NixManylinuxError as error:
             # No other part would be better off with an option that can't be meant.
             if len(self._parts) == 1 or isinstance(error, BadOption):
@@ -103,23 +107,51 @@ class Supply:
         else:
             part.wanted = wanted
 
+    def _await_runtime(self, part: _Part) -> dict[str, list[str]]:
+        """Find what has the libraries of --runtime-libs that a part waits for from now on.
+
+        Raises NoRuntimeLibrary for those that can't be had.
+        """
+        options = part.promising()
+        try:
+            if options.runtime_libs:
+                part.planning(self._run.libraries(part.folders), options)
+        except NoRuntimeLibrary as error:
+            wanted = runtime_attributes(error.sonames, self._table, self._run.unbuilt)
+            if wanted is None:
+                raise
+            lacking = [name for name in wanted if name in part.tried]
+            for name in lacking:
+                self._run.unbuilt[name] = self._has_not(name, wanted[name][0])
+            if lacking:
+                raise
+            part.waiting += error.sonames
+            return wanted
+        return {}
+
+    def _has_not(self, name: str, soname: str) -> str:
+        return f"{self._nixpkgs} has {name}, but no {soname} in it"
+
     def _give(self, part: _Part) -> None:
         """Give a part what was taken for it, and plan it anew."""
         wanted = part.wanted
         part.tried |= wanted.keys()
         for name, sonames in wanted.items():
             folder = self._folders.get(name)
+            promised = self._run.arguments.dry_run and name not in self._run.unbuilt
             if folder is not None:
                 part.folders += [] if folder in part.folders else [folder]
-            elif self._run.arguments.dry_run and name not in self._run.unbuilt:
-                part.promised += sonames
+            elif promised:
+                part.promised += [each for each in sonames if each not in part.waiting]
+            if folder is not None or not promised:
+                part.waiting = [each for each in part.waiting if each not in sonames]
         self._plan(part)
         plan = part.plan
         left = {problem.name for problem in (*plan.missing, *plan.waived)} if plan else set()
         for name, sonames in wanted.items():
             lacking = [each for each in sonames if each in left]
             if lacking and name not in self._run.unbuilt:
-                self._run.unbuilt[name] = f"{self._nixpkgs} has {name}, but no {lacking[0]} in it"
+                self._run.unbuilt[name] = self._has_not(name, lacking[0])
 
 
 class _Part:
@@ -135,10 +167,13 @@ class _Part:
         self.folders: list[str] = []
         #: Names that what isn't built yet has, in a dry run.
         self.promised: list[str] = []
+        #: Libraries to be loaded at run time that Nix has yet to give.
+        self.waiting: list[str] = []
 
     def promising(self, more: Sequence[str] = ()) -> Options:
         later = (*self._options.provided_later, *self.promised, *more)
-        return replace(self._options, provided_later=later)
+        loaded = [each for each in self._options.runtime_libs if each not in self.waiting]
+        return replace(self._options, provided_later=later, runtime_libs=tuple(loaded))
 
 
 def _refuse_early(part: _Part, wanted: Mapping[str, list[str]], libraries: LibraryIndex) -> None:

@@ -17,7 +17,7 @@ from nix_manylinux.resolve.rules import KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.resolve.plan import Plan
@@ -98,6 +98,22 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
         if found.may_be_taken and found.installable not in tried:
             wanted.setdefault(found.installable, []).append(problem.name)
     return dict(sorted(wanted.items()))
+
+
+def runtime_attributes(
+    sonames: Iterable[str], table: Table, unbuilt: Mapping[str, str]
+) -> dict[str, list[str]] | None:
+    """Give the attributes that have libraries to be loaded at run time, each with their names.
+
+    None where one of them has none that may be taken, or that is ``unbuilt``.
+    """
+    adviser, wanted = Adviser(table, unbuilt=unbuilt), dict[str, list[str]]()
+    for soname in sonames:
+        found = adviser.advise(soname)
+        if not found.may_be_taken:
+            return None
+        wanted.setdefault(found.installable, []).append(soname)
+    return wanted
 
 
 class NixBuilds:

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 
 
 class NoRuntimeLibrary(BadOption):
-    """A soname of ``--runtime-libs``, ``soname``, that no directory holds."""
+    """Sonames of ``--runtime-libs``, ``sonames``, that no directory holds."""
 
-    def __init__(self, soname: str) -> None:
+    def __init__(self, sonames: Sequence[str]) -> None:
+        several = len(sonames) > 1
         super().__init__(
-            "no library directory holds this runtime library",
-            where=soname,
-            hint="add its package to buildInputs (--libs DIR), or give its directory instead",
+            "no library directory holds "
+            + ("these runtime libraries" if several else "this runtime library"),
+            where=", ".join(sonames),
+            hint=f"name the {'directories' if several else 'directory'} with --libs DIR",
         )
-        self.soname = soname
+        self.sonames = tuple(sonames)
 
 
 class RuntimeLibraries:
@@ -38,7 +40,7 @@ class RuntimeLibraries:
 
     A soname's directory goes to the files that hold that soname as a string;
     where none does (the name is put together at run time), and for a plain
-    directory, to all of them. Raises `BadOption` for a soname that no
+    directory, to all of them. Raises `NoRuntimeLibrary` for sonames that no
     directory holds.
     """
 
@@ -58,8 +60,12 @@ class RuntimeLibraries:
         scoped: dict[str, list[str]] = {}
         self._sonames: dict[str, list[str]] = {}
         self._unscoped: list[str] = []
+        folders = {value: self._directory(value) for value in values}
+        nowhere = [value for value, folder in folders.items() if not folder]
+        if nowhere:
+            raise NoRuntimeLibrary(nowhere)
         for value in values:
-            folder = self._directory(value)
+            folder = folders[value]
             users = [] if "/" in value else self._users(value, files)
             if users:
                 for path in users:
@@ -99,9 +105,7 @@ class RuntimeLibraries:
         found = next(self._libraries.named(value), None)
         for site in self._wheels.site_packages:
             found = found or next(iter(self._wheels.named(value, site)), None)
-        if found is None:
-            raise NoRuntimeLibrary(value)
-        return found.rpartition("/")[0]
+        return found.rpartition("/")[0] if found else ""
 
 
 def needed_by_name(
