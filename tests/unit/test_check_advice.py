@@ -221,7 +221,9 @@ def test_a_tree_in_a_store_is_built_anew(
     assert main(["patch", str(result), "--missing", "warn"]) == 1
     assert capsys.readouterr().err == (
         f"error: {result}: a Nix store is never changed\n"
-        "  build its package anew, with manylinuxFixupHook among its nativeBuildInputs\n"
+        "  build its package anew, with our overlay (nix-manylinux/nix/overlay.nix) and a format"
+        " like manylinux_2_28, or manylinuxFixupHook among its nativeBuildInputs, and with:\n"
+        "  buildInputs = [ zlib ];\n"
     )
     monkeypatch.setenv("NIX_BUILD_TOP", str(tmp_path))
     monkeypatch.delenv("IN_NIX_SHELL", raising=False)

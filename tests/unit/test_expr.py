@@ -755,12 +755,26 @@ def test_what_is_required_is_not_for_extras(tmp_path: Path) -> None:
     assert "only for extras: polars.\n" in text
 
 
+def test_many_that_a_nixpkgs_lacks_come_of_a_lock(tmp_path: Path) -> None:
+    """To write them one by one, with what they require, is no way to go on."""
+    at_hand = Nixpkgs(
+        python="3.12", system="x86_64-linux", packages=frozenset(), attributes=frozenset()
+    )
+    headers = "Requires-Dist: narwhals>=1\nRequires-Dist: scipy"
+    text = write(made(tmp_path, headers=headers), nixpkgs=at_hand)
+    said = "Not in this nixpkgs: narwhals and scipy. nix-manylinux lock LOCKFILE has all"
+    assert said in flat(text)
+
+
 def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     """It stands in the expression, with the reason, and among what is told besides."""
     at_hand = Nixpkgs(
         python="3.12", system="x86_64-linux", packages=frozenset({"numpy"}),
         attributes=frozenset({"gfortran", "libgit2"}),
-        unusable={"python.pkgs.numpy": "no libc", "pkgs.lib.getLib (pkgs.gfortran.cc)": "null"},
+        unusable={
+            "python.pkgs.numpy": "no libc",
+            "pkgs.lib.getLib (pkgs.gfortran.cc)": "it is null there",
+        },
     )  # fmt: skip
     needed = ("libgfortran.so.5", "libgit2.so.1.9", "libtbb.so.12")
     wheel = made(tmp_path, needed=needed, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
@@ -768,9 +782,9 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     written = "nix-manylinux expr NAME writes such packages, too."
     assert found.lacking == (
         f"Not in this nixpkgs: scipy. {written}",
-        f"This nixpkgs can't evaluate numpy (no libc). {written}",
+        f"Not to be had of this nixpkgs: numpy (no libc). {written}",
         "Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).",
-        "This nixpkgs can't evaluate gfortran.cc (null).",
+        "Not to be had of this nixpkgs: gfortran.cc (it is null there).",
     )
     assert all(sentence in flat(found.text) for sentence in found.lacking)
     assert found.named == (

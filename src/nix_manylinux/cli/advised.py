@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 
+from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 #: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
 _END_OF_BUILD = "/lib:')"
+
+#: What links a package of Nix's.
+_LINKING = (
+    "our overlay (nix-manylinux/nix/overlay.nix) and a format like manylinux_2_28, or"
+    " manylinuxFixupHook among its nativeBuildInputs"
+)
 
 #: With so many lines of options a command isn't told twice.
 _FEW_LINES = 3
@@ -151,11 +158,30 @@ def _continued(command: str, options: Sequence[str], first: str = "") -> list[st
     return [f"{command} \\", *(f"  {line}" for line in options)] if options else [command]
 
 
+def anew_in_store(run: Run, path: str) -> str:
+    """Say how what lies in a Nix store is built anew, with all that a patch of it would lack."""
+    from nix_manylinux.api import patch_wheel_tree  # noqa: PLC0415 - a refusal
+
+    try:
+        plan: Plan | None = patch_wheel_tree(
+            [path],
+            target=run.target([path]),
+            libraries=run.libraries(),
+            options=replace(run.options([path]), missing="warn"),
+            dry_run=True,
+        ).plan
+    except NixManylinuxError as error:
+        plan = getattr(error, "plan", None)
+    block = advice_block(run, plan, run.adviser(plan), in_build=True) if plan else []
+    end = ", and with:" if block else ""
+    return "\n".join([f"build its package anew, with {_LINKING}{end}", *block])
+
+
 def _built_anew(run: Run, paths: Sequence[str], *, more: bool) -> list[str]:
     names = ", ".join(path for path in paths if in_store(os.path.realpath(path)))
     return wrap(
-        f"{names}: a Nix store is never patched. Build the package anew, with manylinuxFixupHook"
-        f" among its nativeBuildInputs{', and with:' if more else '.'}",
+        f"{names}: a Nix store is never patched. Build the package anew, with {_LINKING}"
+        f"{', and with:' if more else '.'}",
         run.console.talk_width,
     )
 

@@ -67,11 +67,10 @@ def patch(run: Run) -> int:
     if not wheels:
         stored = [tree for tree in given if in_store(os.path.realpath(tree))]
         if stored and not run.in_build() and not run.arguments.dry_run:
-            raise BadTree(
-                "a Nix store is never changed",
-                where=stored[0],
-                hint="build its package anew, with manylinuxFixupHook among its nativeBuildInputs",
-            )
+            from nix_manylinux.cli.advised import anew_in_store  # noqa: PLC0415 - a refusal
+
+            hint = anew_in_store(run, stored[0])
+            raise BadTree("a Nix store is never changed", where=stored[0], hint=hint)
         if run.arguments.output_dir is not None and all(map(os.path.isdir, given)):
             return run.usage(
                 "--output-dir is for wheels, named one by one (*.whl);"

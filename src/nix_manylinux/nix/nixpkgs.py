@@ -61,7 +61,7 @@ _USABLE = """
 let
   pkgs = import <nixpkgs> { };
   python = pkgs.%(python)s or pkgs.python3;
-  why = value: if value == null then "null" else builtins.seq value.outPath "";
+  why = value: if value == null then "it is null there" else builtins.seq value.outPath "";
 in { %(names)s }
 """
 

@@ -31,8 +31,9 @@ class StoredPackage(Value):
     def told(self) -> str:
         """Say what is wrong, and where it is mended; what the package lacks is to follow."""
         if self.linked:
+            verb = "wants" if len(self.labels) == 1 else "want"
             return (
-                f"{self.path} lacks what {some(self.labels, 3)} wants: it was linked when it was"
+                f"{self.path} lacks what {some(self.labels, 1)} {verb}: it was linked when it was"
                 " built, and is mended in its own expression:"
             )
         return (

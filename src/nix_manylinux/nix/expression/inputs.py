@@ -44,7 +44,7 @@ def inputs(
     if found:
         inputs = [*map(names.library, found)]
         if unusable := names.unusable("pkgs."):
-            yield from remark(names.tell(f"This nixpkgs can't evaluate {unusable}."))
+            yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}."))
         yield from block("buildInputs", inputs)
     for choice in libraries.choices:
         yield ""

@@ -214,8 +214,14 @@ def _file(wheel: DescribedWheel, version: str) -> str:
     return f"{nix_string(f'{name}-')[:-1]}{_VERSION}{nix_string(f'-{rest}')[1:]}"
 
 
-#: What helps where a Python package is not to be had.
-_EXPR_TOO = "nix-manylinux expr NAME writes such packages, too."
+def _made_too(number: int) -> str:
+    """Say what helps where so many Python packages are not to be had."""
+    if number == 1:
+        return "nix-manylinux expr NAME writes such packages, too."
+    return (
+        "nix-manylinux lock LOCKFILE has all of a project made at once;"
+        " nix-manylinux expr NAME writes one of them."
+    )
 
 
 def _dependencies(
@@ -241,10 +247,12 @@ def _dependencies(
         lines.append(f"++ {condition} {nix_list(members, width=60)};")
     lacking = names.lacking(sorted({*dependencies.always, *dependencies.sometimes, *undeclared}))
     if lacking:
-        yield from remark(names.tell(f"Not in this nixpkgs: {listed(lacking)}. {_EXPR_TOO}"))
+        yield from remark(
+            names.tell(f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}")
+        )
     unusable = names.unusable("python.pkgs.")
     if unusable:
-        yield from remark(names.tell(f"This nixpkgs can't evaluate {unusable}. {_EXPR_TOO}"))
+        yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
     yield from lines
 
 
