@@ -79,10 +79,15 @@ def venv(scene: Scene, python: str) -> Path:
 
 def patch(path: Path | str, *words: str) -> Ran:
     """Patch with the real store known; it has to go well."""
-    variables = {**environment(), "NIX_STORE": store_directory()}
-    done = command("patch", str(path), *words, environment=variables)
+    done = run("patch", path, *words)
     assert done.status == 0, done.stderr
     return done
+
+
+def run(verb: str, path: Path | str, *words: str) -> Ran:
+    """Run a command with the real store known."""
+    variables = {**environment(), "NIX_STORE": store_directory()}
+    return command(verb, str(path), *words, environment=variables)
 
 
 def roots(folder: Path) -> set[str]:
@@ -139,7 +144,15 @@ def test_copies_and_moved_trees(scene: Scene, way: str) -> None:
     else:
         tree.rename(other)
     assert roots(other / NAME) == set()
+    lost = f"warning: {other}: 3 links in {NAME} are no roots that Nix knows"
+    (scene.home / "link").symlink_to(other if way == "moved" else tree)
+    for path, told in (other, True), (scene.home / "link", way == "moved"):
+        done = run("check", path)
+        assert done.status == 0, done.stderr
+        assert (lost.replace(str(other), str(path)) in done.stderr) is told
+        assert (f"  nix-manylinux patch {path}\n" in done.stderr) is told
     done = patch(other)
+    assert "no root" not in run("check", other).stderr
     assert "garbage" not in done.stderr
     assert roots(other / NAME) == {"some-library", "some-python-env", "some-python"}
 

@@ -10,7 +10,7 @@ from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.origin import take_own_linker, tell_origin
-from nix_manylinux.cli.roots import keep, nix_store_command
+from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
 TYPE_CHECKING = False
@@ -151,8 +151,9 @@ def check(run: Run) -> int:
         tell(all_fine(plan, leaves))
     run.tell_leaves(plan, leaves, counted=not broken)
     run.warn(plan)
-    if not broken:  # a refusal says it before its advice
+    if not broken:  # a refusal says it before its advice, and a patch renews the roots
         tell_origin(run, plan)
+        tell_lost(run)
     report = replace(report, plan=replace(plan, waived=leaves.waived))
     run.write_json(report_json("check", report=report, error=error))
     return REFUSED if broken else DONE

@@ -6,7 +6,7 @@ import os
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.files import GC_ROOTS
-from nix_manylinux.base.store import in_store
+from nix_manylinux.base.store import in_store, roots_folder
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import count
 from nix_manylinux.nix.references import (
@@ -59,6 +59,37 @@ def keep(run: Run, report: Report) -> None:
             continue
         run.console.say(f"  {count(len(references), 'root')} in {part.folder}")
     _warn(run, left)
+
+
+def tell_lost(run: Run) -> None:
+    """Warn of trees whose roots Nix doesn't follow any more: they were moved, or copied."""
+    if run.in_build() or not os.path.isdir(roots_folder()):
+        return
+    known = {_place(link) for link in registered_roots()}
+    for path in run.arguments.paths:
+        folder = os.path.join(path, GC_ROOTS)
+        links = [os.path.join(folder, name) for name in _names(folder)]
+        lost = [link for link in links if os.path.islink(link) and os.path.exists(link)]
+        lost = [link for link in lost if _place(link) not in known]
+        if lost:
+            import shlex  # noqa: PLC0415 - start-up
+
+            what = "is no root" if len(lost) == 1 else "are no roots"
+            run.warn_once(
+                f"{path}: {count(len(lost), 'link')} in {GC_ROOTS} {what} that Nix knows: was it"
+                " moved or copied? Garbage collection may take what is linked to. To renew them:",
+                f"  nix-manylinux patch {shlex.quote(path)}",
+            )
+
+
+def _names(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def _place(link: str) -> str:
+    """Give where a link lies, whichever way it is reached."""
+    folder, name = os.path.split(link)
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def nix_store_command(run: Run) -> str:
