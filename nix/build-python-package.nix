@@ -28,8 +28,11 @@ let
     attrs: reason: hint:
     throw ''
       nix-manylinux: ${labelOf attrs} (format = "${attrs.format}") for ${interpreter.name}: ${reason}.
-        What would fit: ${manylinux.whatFits interpreter}.
         ${hint}'';
+
+  refuseUnfit =
+    attrs: reason: hint:
+    refuse attrs reason "What would fit: ${manylinux.whatFits interpreter}.\n  ${hint}";
 
   # Why no wheel of a policy can be installed, or null: asked of one that has
   # nothing else to complain of.
@@ -69,7 +72,7 @@ let
     if reason == null then
       value
     else
-      refuse attrs "no wheel of this format can be installed: ${reason}"
+      refuseUnfit attrs "no wheel of this format can be installed: ${reason}"
         "Take a wheel that was built for this platform, with its format, or build from source.";
 
   # The wheel, if it is of the version that the package calls itself: installers
@@ -112,13 +115,13 @@ let
       );
     in
     if !lib.hasSuffix ".whl" shown then
-      refuse attrs "src is ${shown}, and that is no wheel"
+      refuseUnfit attrs "src is ${shown}, and that is no wheel"
         ''Fetch the wheel with `fetchPypi { inherit pname version format; pythonVersion = python.version; hash = "..."; }`, or drop the format to build from source.''
     # Names that nobody can read are left to the build, which reads WHEEL.
     else if wheel == null then
       src
     else if reason != null then
-      refuse attrs "${shown} can't be installed: ${reason}"
+      refuseUnfit attrs "${shown} can't be installed: ${reason}"
         "`nix-manylinux expr ${attrs.pname or wheel.distribution}==${wheel.version} --python-version ${python.pythonVersion}` finds the wheel for this one."
     else if floor != null && allowed != [ ] && lib.versionOlder (lib.head allowed) floor then
       refuse attrs "${shown} is built for glibc ${floor}, newer than the format allows" ''Write `format = "manylinux_${

@@ -71,7 +71,8 @@ REFUSED = {
     "a wheel newer than its format": (
         '{ format = "manylinux2014"; src = wheel "${tag}-${tag}-manylinux_2_28_${arch}"; }',
         "",
-        r'is built for glibc 2\.28, newer than the format allows.*format = "manylinux_2_28";',
+        # No word of what would fit: that one would.
+        r'glibc 2\.28, newer than the format allows\.\s+Write `format = "manylinux_2_28";',
     ),
     "a policy that nobody has": (
         '{ format = "manylinux_2_99"; src = wheel "py3-none-any"; }',
@@ -118,6 +119,11 @@ REFUSED = {
         '{ pyproject = true; format = "manylinux2014"; src = wheel "py3-none-any"; }',
         "",
         r'format = "manylinux2014" and `pyproject` exclude each other',
+    ),
+    "a format beside dontFixup": (
+        '{ format = "manylinux2014"; dontFixup = true; src = wheel "py3-none-any"; }',
+        "",
+        r"nothing would be linked\.\s+Drop dontFixup; or, .*dontManylinuxFixup = true;",
     ),
     "a source archive": (
         '{ format = "manylinux2014"; src = builtins.toFile "demo-1.0.tar.gz" ""; }',
