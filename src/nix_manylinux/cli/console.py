@@ -119,8 +119,10 @@ class Console:
             self.say(f"{indent}{line}" if line else "")
 
     def warn(self, text: str) -> None:
-        """Write one warning; quiet doesn't hide it."""
+        """Write one warning, its first line, and what is to be pasted; quiet hides neither."""
+        text, *commands = text.split("\n")
         self._wrapped(text, first=f"{self.paint('warning:', 'yellow')} ", shown=len("warning: "))
+        self.insist(commands)
 
     def error(self, text: str) -> None:
         """Write what is wrong."""

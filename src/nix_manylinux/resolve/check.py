@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.patterns import IgnoreList, file_matches
-from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import some
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
@@ -16,10 +12,9 @@ from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
+from nix_manylinux.resolve.scripts import script_warnings
 from nix_manylinux.resolve.simulation import Problems
 from nix_manylinux.tree.index import TreeIndex, inside
-from nix_manylinux.tree.roots import find_pyvenv
-from nix_manylinux.tree.scripts import is_strange_to_nix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +25,6 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex
-
-#: So many scripts are named before the rest is counted.
-_FEW = 2
 
 
 def check_trees(
@@ -74,7 +66,7 @@ class _Checker:
             else:
                 name = damage.label.rpartition("/")[2]
                 self.problems.add(Outcome.INCOMPATIBLE, name, damage.label, damage.what)
-        self._check_scripts()
+        self.warnings |= dict.fromkeys(script_warnings(trees, target, options))
         for path, (_, file) in self.index.files.items():
             self.disk.learn(path, file.facts)
 
@@ -109,34 +101,6 @@ class _Checker:
         if unneeded and not (plan.missing or plan.incompatible or warns):
             raise unneeded
         return replace(plan, unneeded=unneeded)
-
-    def _check_scripts(self) -> None:
-        """Warn of scripts whose interpreter isn't there, or not where Nix alone rules.
-
-        Those that share one are told together: a copied environment has dozens.
-        """
-        told: dict[tuple[str, str, str], list[str]] = {}
-        store = nix_store()
-        pure = self.target.dynamic_linker.startswith(f"{store}/")
-        roots = tuple(f"{tree.root}/" for tree in self.trees)
-        for label, by in (script for tree in self.trees for script in tree.scripts):
-            folder, name = os.path.split(by)
-            own = by.startswith(roots) or f"{os.path.realpath(folder)}/{name}".startswith(roots)
-            if own or self.options.excludes(label):
-                continue
-            if not os.path.exists(by):
-                said = ("can't be started", by, ", which is not there")
-            elif not pure or not is_strange_to_nix(by, store):
-                continue
-            elif find_pyvenv(os.path.dirname(folder)):
-                said = ("started by another environment's Python", by, "")
-            else:
-                said = ("can't be started", by, ", which Nix does not provide")
-            told.setdefault(said, []).append(label)
-        for (what, by, why), labels in told.items():
-            are, begin = ("is", "it begins") if len(labels) == 1 else ("are", "they begin")
-            state = what if what.startswith("can't") else f"{are} {what}"
-            self.warnings[f"{some(labels, _FEW)} {state}: {begin} with #!{by}{why}"] = None
 
     def _refuse_strangers(self) -> None:
         """Raise BadTarget where every file is for another machine: nothing would be looked at."""

@@ -20,6 +20,7 @@ from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolut
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
 from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable_providers
 from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
+from nix_manylinux.resolve.scripts import script_warnings
 from nix_manylinux.resolve.searchpath import Composer, SearchPath, dropped_warning
 from nix_manylinux.resolve.simulation import Problems, Simulation
 from nix_manylinux.tree.index import TreeIndex
@@ -108,6 +109,7 @@ class _Planner:
         self.barred: list[str] = []
         self.dropped: dict[str, list[str]] = {}
         self.warnings = [options.tell_damage(each) for tree in trees for each in tree.damaged]
+        self.warnings += script_warnings(trees, target, options, moved_only=True)
         disk = libraries.disk
         for path, (_, file) in self.index.files.items():
             disk.learn(path, file.facts)

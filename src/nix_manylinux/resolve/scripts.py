@@ -1,0 +1,75 @@
+"""Scripts of trees that what their first line names can't start, and what mends them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from nix_manylinux.base.store import nix_store
+from nix_manylinux.base.words import some
+from nix_manylinux.tree.roots import find_pyvenv
+from nix_manylinux.tree.scripts import FIRST_BYTES, is_strange_to_nix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nix_manylinux.resolve.plan import Options
+    from nix_manylinux.target.target import Target
+    from nix_manylinux.tree.facts import TreeFacts
+
+#: So many scripts are named before the rest is counted.
+_FEW = 2
+
+
+def script_warnings(
+    trees: Sequence[TreeFacts], target: Target, options: Options, *, moved_only: bool = False
+) -> Iterator[str]:
+    """Warn of scripts whose interpreter isn't there, or not where Nix alone rules.
+
+    Those that share one are told together: a moved environment has dozens. What mends them
+    follows, a line to paste. With ``moved_only`` only those are told that can be mended so.
+    """
+    told: dict[tuple[str, str, str, str], list[str]] = {}
+    store = nix_store()
+    pure = target.dynamic_linker.startswith(f"{store}/")
+    roots = tuple(f"{tree.root}/" for tree in trees)
+    for tree in trees:
+        for label, by in tree.scripts:
+            folder, name = os.path.split(by)
+            own = by.startswith(roots) or f"{os.path.realpath(folder)}/{name}".startswith(roots)
+            if own or options.excludes(label):
+                continue
+            if not os.path.exists(by):
+                said = ("can't be started", by, ", which is not there")
+            elif not pure or not is_strange_to_nix(by, store):
+                continue
+            elif find_pyvenv(os.path.dirname(folder)):
+                said = ("started by another environment's Python", by, "")
+            else:
+                said = ("can't be started", by, ", which Nix does not provide")
+            mended = _mended(tree.root, by)
+            if mended or not moved_only:
+                told.setdefault((*said, mended), []).append(label)
+    for (what, by, why, mended), labels in told.items():
+        are, begin = ("is", "it begins") if len(labels) == 1 else ("are", "they begin")
+        state = what if what.startswith("can't") else f"{are} {what}"
+        text = f"{some(labels, _FEW)} {state}: {begin} with #!{by}{why}"
+        if mended:
+            text += f". The environment was moved or copied; to mend it:\n  {mended}"
+        yield text
+
+
+def _mended(root: str, by: str) -> str:
+    """Give the command that leads an environment's scripts back to it; "" where none would."""
+    folder, name = os.path.split(by)
+    place, end = os.path.split(folder)
+    own = os.path.join(root, "bin", name)
+    fits = all(re.fullmatch(r"[\w./@+=-]+", path) for path in (place, own))
+    named = end == "bin" and name.startswith("python") and len(f"#!{own}\n") < FIRST_BYTES // 2
+    if not (fits and named and find_pyvenv(root) and os.path.exists(own)):
+        return ""
+    # In first lines, and as activate has it; other paths that begin so stay.
+    quoted = r'["\x27'
+    expression = rf"s:\({quoted}!]\){place}\({quoted}]\|/bin/python\):\1{root}\2:"
+    return f"sed -i '{expression}' $(grep -rlI {place} {root}/bin)"

@@ -1,0 +1,72 @@
+"""Scripts of an environment that was moved or copied: check and patch say what mends them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.installed import command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("way", ["moved", "copied"])
+def test_what_is_pasted_mends_them(tmp_path: Path, way: str) -> None:
+    """First lines and activate lead to the environment again; programs and other paths stay."""
+    venv, other = tmp_path / ".venv", tmp_path / "x/.venv-2"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    script = f"#!{venv}/bin/python\nimport sys\nprint(sys.prefix, '{venv}-3')\n"
+    for name in ("tool", "more", "third"):
+        (venv / "bin" / name).write_text(script)
+        (venv / "bin" / name).chmod(0o755)
+    (venv / "bin/data").write_bytes(b"\0" + script.encode())
+    other.parent.mkdir()
+    if way == "moved":
+        venv.rename(other)
+    else:
+        shutil.copytree(venv, other, symlinks=True)
+        shutil.rmtree(venv)
+    pasted = set()
+    for verb in ("check", "patch"):
+        done = command(verb, str(other))
+        assert done.status == 0, done.stderr
+        lines = done.stderr.splitlines()
+        (at,) = (n for n, line in enumerate(lines) if "can't be started" in line)
+        assert lines[at] == (
+            "warning: bin/more, bin/third and 1 more can't be started: they begin with"
+            f" #!{venv}/bin/python, which is not there."
+            " The environment was moved or copied; to mend it:"
+        )
+        pasted.add(lines[at + 1])
+    (line,) = pasted
+    subprocess.run(["bash", "-ec", line], check=True)
+    ran = subprocess.run([other / "bin/tool"], stdout=subprocess.PIPE, text=True, check=True)
+    assert ran.stdout == f"{other} {venv}-3\n"
+    activated = subprocess.run(
+        ["bash", "-c", f". {other}/bin/activate; echo $VIRTUAL_ENV"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert activated.stdout == f"{other}\n"
+    assert os.path.islink(other / "bin/python")
+    assert (other / "bin/data").read_bytes() == b"\0" + script.encode()
+    assert "can't be started" not in command("check", str(other)).stderr
+
+
+def test_what_nothing_mends(tmp_path: Path) -> None:
+    """No command is given for another interpreter, nor for a path that a first line can't hold."""
+    venv = tmp_path / "a b"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    plain = venv.rename(tmp_path / "plain")
+    for name, first in (("one", "/no/such/bash"), ("two", "/no/such/bin/python9")):
+        (plain / "bin" / name).write_text(f"#!{first}\n")
+    assert "sed" not in command("check", str(plain)).stderr
+    (plain / "bin/two").write_text("#!/no/such/bin/python3\n")
+    assert "sed" in command("check", str(plain)).stderr
+    assert "sed" not in command("check", str(plain.rename(tmp_path / "c d"))).stderr
