@@ -48,20 +48,28 @@ let
 
   isSet = value: !(lib.elem value [ null false "" ]);
 
-  # The hook, if it will run: who asks for a format asks for linking.
-  requireFixup =
-    attrs: hook:
+  # What was asked for, with a word on names that look like ours and that nobody reads.
+  spelt =
+    attrs: value:
     let
       misspelt = misspeltIn lib attrs;
     in
+    if misspelt == [ ] then
+      value
+    else
+      lib.warn "nix-manylinux: ${labelOf attrs}: ${lib.concatStringsSep " " misspelt}" value;
+
+  # The hook, if it will run: who asks for a format asks for linking.
+  requireFixup =
+    attrs: hook:
     if isSet (attrs.dontFixup or null) && !isSet (attrs.dontManylinuxFixup or null) then
       throw ''
         nix-manylinux: ${labelOf attrs}: format = "${attrs.format}" and dontFixup = true exclude each other: nothing would be linked.
           Drop dontFixup; or, if nothing is to be linked, write `dontManylinuxFixup = true;` beside it.''
-    else if misspelt != [ ] then
-      lib.warn "nix-manylinux: ${labelOf attrs}: ${lib.concatStringsSep " " misspelt}" hook
     else
-      hook;
+      spelt attrs hook;
+
+  isFixupHook = input: input.name or "" == "manylinux-fixup-hook";
 
   # The value, if the platform's libc is one that the format is for.
   requirePlatform =
@@ -160,7 +168,9 @@ let
     // {
       format = if isOurs then "wheel" else attrs.format;
       nativeBuildInputs =
-        attrs.nativeBuildInputs or [ ]
+        map (input: if !isOurs && isFixupHook input then spelt attrs input else input) (
+          attrs.nativeBuildInputs or [ ]
+        )
         ++ lib.optional isOurs (require (requireFixup attrs manylinuxFixupHook))
         ++ lib.optional (isOurs && installsHere) manylinuxInstallHook;
       buildInputs =
@@ -187,7 +197,10 @@ let
       src =
         if isOurs then
           require (requireWheel attrs format attrs.src)
-        else if isPatched then
+        else if
+          isPatched
+          || attrs.format == "wheel" && lib.any isFixupHook (attrs.nativeBuildInputs or [ ])
+        then
           requireVersion attrs (manylinux.parseWheelName (attrs.src.name or attrs.src)) attrs.src
         else
           attrs.src;

@@ -28,7 +28,8 @@ def build(attrs: str, *, function: str = "buildPythonPackage", python: str = "")
         evaluate(
             f"""let
               pkgs = {packages()};
-              inherit (pkgs) lib;
+              # A warning is as good as an error here.
+              lib = pkgs.lib // {{ warn = message: _: throw message; }};
               set = pkgs.python3.pkgs;
               wheel = tags: builtins.toFile "demo-1.0-${{tags}}.whl" "";
               tag = "cp" + lib.replaceStrings [ "." ] [ "" ] set.python.pythonVersion;
@@ -114,6 +115,27 @@ REFUSED = {
         ),
         "",
         r'version = "9\.9\.9", and the wheel is of 1\.0',
+    ),
+    "another version of a wheel that the hook by hand links": (
+        (
+            '{ version = "9.9.9"; format = "wheel"; src = wheel "py3-none-any";'
+            " nativeBuildInputs = [ pkgs.manylinuxFixupHook ]; }"
+        ),
+        "",
+        r'version = "9\.9\.9", and the wheel is of 1\.0',
+    ),
+    "a misspelt name beside a format": (
+        '{ format = "manylinux2014"; manylinuxExcludes = [ ]; src = wheel "py3-none-any"; }',
+        "",
+        r"no hook reads manylinuxExcludes: is manylinuxExclude meant\?",
+    ),
+    "a misspelt name beside the hook by hand": (
+        (
+            '{ format = "wheel"; manylinuxExcludes = [ ]; src = wheel "py3-none-any";'
+            " nativeBuildInputs = [ null pkgs.manylinuxFixupHook ]; }"
+        ),
+        "",
+        r"no hook reads manylinuxExcludes: is manylinuxExclude meant\?",
     ),
     "a format beside pyproject": (
         '{ pyproject = true; format = "manylinux2014"; src = wheel "py3-none-any"; }',
