@@ -40,7 +40,7 @@ def test_what_can_be_evaluated(tmp_path: Path) -> None:
     assert find_unusable(names, "3.14", environment) == {"pkgs.gone": "it is null there"}
     names += [f"python.pkgs.{name}" for name in ("six", "numpy", "built", "refused")]
     assert find_unusable(names, "3.14", environment) == {
-        "pkgs.gone": "null",
+        "pkgs.gone": "it is null there",
         "python.pkgs.numpy": "attribute 'libc' missing",
         "python.pkgs.refused": "Package refused is marked as broken, refusing to evaluate.",
     }
