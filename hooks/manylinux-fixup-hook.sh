@@ -286,7 +286,7 @@ _manylinuxFixupUntagged() {
   for path; do
     for wheel in "$path"/*.dist-info/WHEEL "$path"/lib/*/site-packages/*.dist-info/WHEEL; do
       if [[ -e $wheel ]]; then
-        echo "manylinuxFixup: the tags of wheels are not checked: no Python is among the buildInputs"
+        echo "manylinuxFixup: the tags of wheels are not checked: no Python is among the buildInputs (python3 there checks them)"
         return
       fi
     done

@@ -27,7 +27,8 @@ _manylinuxFixupNearest() {
 # Names variables that look like ours, and that no hook reads.
 _manylinuxFixupMisspelt() {
   local name IFS=' '
-  while IFS= read -r name; do
+  # Not `compgen -v`: nixpkgs builds with a bash that has no readline, and so no compgen.
+  for name in "${!m@}" "${!M@}" "${!d@}" "${!D@}" "${!a@}" "${!A@}"; do
     case ${name,,} in
     manylinux* | dontmanylinux* | dontusemanylinux* | autopatchelf* | dontautopatchelf*) ;;
     *) continue ;;
@@ -40,5 +41,5 @@ _manylinuxFixupMisspelt() {
       ;;
     *) echo "manylinuxFixup: WARNING: no hook reads $name: is $(_manylinuxFixupNearest "$name") meant?" >&2 ;;
     esac
-  done < <(compgen -v)
+  done
 }

@@ -114,7 +114,7 @@ let
       failure = ''
         echo ${lib.escapeShellArg ''
           nix-manylinux: fetchPypi asked the default index for ${wheel.file}.
-          Of a file that another index has write the whole address, url = "https://…/….whl", in place of file: `nix-manylinux expr ${wheel.distribution}==${wheel.version}` does, where pip is set up for that index.
+          Of a file that another index has write the whole address, url = "https://…/….whl", in place of file. Where pip has it from: pip install --dry-run --ignore-installed --no-deps --report - ${wheel.distribution}==${wheel.version}
           A file that is on this machine: `nix-manylinux expr WHEEL --local`, or its path as src.''} >&2
       '';
     };

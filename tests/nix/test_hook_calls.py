@@ -344,3 +344,11 @@ def test_no_python_of_its_own(nix: Nix) -> None:
     call = only_call(nix, "plain")
     assert "python" not in call.environment["PATH"]
     assert "PYTHONPATH" not in call.environment
+
+
+def test_hooks_ask_nothing_of_a_bash_with_readline() -> None:
+    """The bash of nixpkgs' stdenv is without it, and so without these builtins."""
+    hooks = sorted((Path(__file__).parents[2] / "hooks").glob("*.sh"))
+    assert len(hooks) > 5
+    wanted = re.compile(r"^[^#\n]*\b(compgen|complete|compopt|bind|history|fc)\b", re.MULTILINE)
+    assert {hook.name: found for hook in hooks if (found := wanted.findall(hook.read_text()))} == {}

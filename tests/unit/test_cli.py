@@ -520,6 +520,16 @@ def test_the_module_is_the_command() -> None:
     assert run().returncode == 2
 
 
+def how_to_build(python: str) -> str:
+    """Give what `expr` says, behind all else, of a package called made."""
+    return (
+        "to build it as made.nix (./nix-manylinux is a checkout, or a link to one):\n"
+        "  nix-build -E 'with import <nixpkgs> {"
+        " overlays = [ (import ./nix-manylinux/nix/overlay.nix) ]; };"
+        f" {python}.pkgs.callPackage ./made.nix {{ }}'\n"
+    )
+
+
 def test_expr_prints_an_expression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`expr WHEEL` writes a buildPythonPackage call to standard output and nothing else."""
     files = {"made/__init__.py": b"", "made/fast.so": tiny_library("fast.so")}
@@ -527,7 +537,8 @@ def test_expr_prints_an_expression(tmp_path: Path, capsys: pytest.CaptureFixture
     out, err = capsys.readouterr()
     assert out.startswith("{\n  lib,\n  buildPythonPackage,")
     assert 'format = "manylinux2014";' in out
-    assert err == "src is the file of that name on the default index; --local takes this one\n"
+    source = "src is the file of that name on the default index; --local takes this one\n"
+    assert err == source + how_to_build("python311")
     assert main(["expr", "made>1"]) == 2
 
 
@@ -597,25 +608,27 @@ def test_expr_says_what_it_took_for_granted(
     monkeypatch.setattr("nix_manylinux.nix.references._PLACES", ())
     assert main(["expr", wheel]) == 0
     unknown = f"for Python 3.12, since there is no <nixpkgs> to ask; {chooses}"
+    unknown += how_to_build("python312")
+    of_nixpkgs = f"for Python 3.14, as <nixpkgs> has it; {chooses}{how_to_build('python314')}"
     assert capsys.readouterr().err == unknown
     told = '{"python": "3.14", "system": "aarch64-linux", "packages": [], "attributes": []}'
     nix = tmp_path / "nix-instantiate"
     nix.write_text(f"#!/bin/sh\necho '{told}'\n")
     nix.chmod(0o755)
     assert main(["expr", wheel]) == 0
-    assert capsys.readouterr().err == f"for Python 3.14, as <nixpkgs> has it; {chooses}"
+    assert capsys.readouterr().err == of_nixpkgs
     # A wheel for a Python and later ones leaves it open, too.
     later = MadeWheel(tag="cp39-abi3-manylinux_2_17_x86_64").write(tmp_path)
     assert main(["expr", later]) == 0
-    assert capsys.readouterr().err == f"for Python 3.14, as <nixpkgs> has it; {chooses}"
+    assert capsys.readouterr().err == of_nixpkgs
     for broken in ("exit 1", "echo no JSON", "echo '[]'", "echo '{}'"):
         nix.write_text(f"#!/bin/sh\n{broken}\n")
         assert main(["expr", wheel]) == 0
         assert capsys.readouterr().err == unknown
     assert main(["expr", wheel, "--python-version", "3.13"]) == 0
-    assert capsys.readouterr().err == source
+    assert capsys.readouterr().err == source + how_to_build("python313")
     assert main(["expr", MadeWheel(tag="cp311-cp311-manylinux_2_17_x86_64").write(tmp_path)]) == 0
-    assert capsys.readouterr().err == source
+    assert capsys.readouterr().err == source + how_to_build("python311")
 
 
 def test_expr_of_the_file_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

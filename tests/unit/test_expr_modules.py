@@ -43,9 +43,16 @@ def test_modules(files: list[str], modules: tuple[str, ...], tmp_path: Path) -> 
     assert describe_wheel(wheel.write(tmp_path)).modules == modules
 
 
-def checked(folder: Path, files: dict[str, bytes]) -> list[str]:
+def checked(
+    folder: Path, files: dict[str, bytes], *, name: str = "demo", requires: str = ""
+) -> list[str]:
     """Give the pythonImportsCheck of an expression for a wheel."""
-    wheel = MadeWheel(name="demo", version="1.0", tag="cp311-cp311-linux_x86_64", files=files)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+    metadata += f"Requires-Dist: {requires}\n" if requires else ""
+    wheel = MadeWheel(
+        name=name, version="1.0", tag="cp311-cp311-linux_x86_64", files=files,
+        metadata=metadata.encode(),
+    )  # fmt: skip
     described = describe_wheel(wheel.write(folder), look_for_loads=True)
     text = build_expression(
         [described], table=load_table(), policies=load_policies(), places=[PLACE]
@@ -187,3 +194,21 @@ def extension(name: str, *needed: str) -> bytes:
 def library(name: str) -> str:
     """Name a file as an extension module, or as a library."""
     return f"{name}.so" if "/lib" in name else f"{name}.{ABI}"
+
+
+@pytest.mark.parametrize(
+    ("name", "requires", "named"),
+    [
+        ("demo", "demo_core", ["demo", "demo.fast"]),
+        ("demo_more", "other", ["demo", "demo.fast"]),
+        ("demo_more", "demo", ["demo"]),
+        ("demo_more", "Demo.Core>=1", ["demo"]),
+        ("demo_more", "demography", ["demo", "demo.fast"]),
+    ],
+)
+def test_a_package_in_several_wheels(
+    name: str, requires: str, named: list[str], tmp_path: Path
+) -> None:
+    """Of PySide6 in two folders Python finds but one: nothing of the other can be imported."""
+    files = {"demo/__init__.py": b"", f"demo/fast.{ABI}": extension("demo/fast")}
+    assert checked(tmp_path, files, name=name, requires=requires) == named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.nix.expression.outside import led_to
+from nix_manylinux.wheel.metadata import normalise_name, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) 
 
     The one that leads to most of the wheel's libraries, or of which its Python files speak
     most, and then those that lead to further libraries. Only of those nearest to the top, the
-    public ones before the private. What needs one of ``unmet``, sonames and paths, is not named.
+    public ones before the private. What needs one of ``unmet``, sonames and paths, is not named,
+    nor what is of a package that a required wheel has a part of: there Python finds but one part.
     """
     first = wheels[0]
     everywhere = set.intersection(*({e.name for e in wheel.extensions} for wheel in wheels))
@@ -29,7 +31,8 @@ def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) 
     for each in first.extensions:
         led = led_to(first.facts, [each.path])
         needed = {name for path in led for name in files[path].facts.needed}
-        if each.name in everywhere and (led | needed).isdisjoint(unmet):
+        shared = _is_shared(each.name.partition(".")[0], first)
+        if each.name in everywhere and not shared and (led | needed).isdisjoint(unmet):
             leads[each] = led
     nearest = min((each.name.count(".") for each in leads), default=0)
     near = [each for each in leads if each.name.count(".") == nearest]
@@ -44,3 +47,14 @@ def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) 
         covered |= leads[best]
         rest.remove(best)
     return chosen
+
+
+def _is_shared(package: str, wheel: DescribedWheel) -> bool:
+    """Whether a package is in several wheels by their names: PySide6's, of PySide6-Addons."""
+    top = normalise_name(package)
+    if normalise_name(wheel.name.name) == top:
+        return False
+    return any(
+        f"{each}-".startswith(f"{top}-")
+        for each in required_names(wheel.headers.get("requires-dist", []))
+    )

@@ -1,11 +1,13 @@
-"""For whom an expression is: the Pythons, systems and the format that wheels' tags tell."""
+"""For whom an expression is, by the tags: Pythons, systems, the format; and how it is built."""
 
 from __future__ import annotations
 
 import re
 
+from nix_manylinux.nix.syntax import python_attribute
 from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,3 +76,15 @@ def _systems(wheels: Iterable[DescribedWheel]) -> list[str]:
 def nix_cpu(arch: str) -> str:
     """Spell a platform tag's processor as Nix does."""
     return {"ppc64le": "powerpc64le", "ppc64": "powerpc64"}.get(arch, arch)
+
+
+def how_to_build(wheel: DescribedWheel, place: Place, *, local: bool) -> list[str]:
+    """Say how nix-build makes the package of an expression, which is saved by the wheel's name."""
+    name = normalise_name(wheel.name.name)
+    package = f"{python_attribute(place.python)}.pkgs.callPackage ./{name}.nix {{ }}"
+    overlays = "overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];"
+    beside = ", beside the wheel" if local else ""
+    return [
+        f"to build it as {name}.nix{beside} (./nix-manylinux is a checkout, or a link to one):",
+        f"  nix-build -E 'with import <nixpkgs> {{ {overlays} }}; {package}'",
+    ]
