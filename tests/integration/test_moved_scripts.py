@@ -24,6 +24,12 @@ def test_what_is_pasted_mends_them(tmp_path: Path, way: str) -> None:
     for name in ("tool", "more", "third"):
         (venv / "bin" / name).write_text(script)
         (venv / "bin" / name).chmod(0o755)
+    # As newer Pythons write it, and older ones with quotes.
+    for name, text in {
+        "bare": f"VIRTUAL_ENV={venv}\nA={venv}-3\n",
+        "quoted": f"V='{venv}'\n",
+    }.items():
+        (venv / "bin" / name).write_text(text)
     (venv / "bin/data").write_bytes(b"\0" + script.encode())
     other.parent.mkdir()
     if way == "moved":
@@ -54,6 +60,8 @@ def test_what_is_pasted_mends_them(tmp_path: Path, way: str) -> None:
         check=True,
     )
     assert activated.stdout == f"{other}\n"
+    assert (other / "bin/bare").read_text() == f"VIRTUAL_ENV={other}\nA={venv}-3\n"
+    assert (other / "bin/quoted").read_text() == f"V='{other}'\n"
     assert os.path.islink(other / "bin/python")
     assert (other / "bin/data").read_bytes() == b"\0" + script.encode()
     assert "can't be started" not in command("check", str(other)).stderr

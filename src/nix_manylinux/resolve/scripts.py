@@ -69,7 +69,7 @@ def _mended(root: str, by: str) -> str:
     named = end == "bin" and name.startswith("python") and len(f"#!{own}\n") < FIRST_BYTES // 2
     if not (fits and named and find_pyvenv(root) and os.path.exists(own)):
         return ""
-    # In first lines, and as activate has it; other paths that begin so stay.
-    quoted = r'["\x27'
-    expression = rf"s:\({quoted}!]\){place}\({quoted}]\|/bin/python\):\1{root}\2:"
+    # In first lines, and as activate has it, in quotes or without; other paths that begin so stay.
+    quotes = r'"\x27'
+    expression = rf"s:\([{quotes}!= ]\){place}\([{quotes}]\|$\|/bin/python\):\1{root}\2:"
     return f"sed -i '{expression}' $(grep -rlI {place} {root}/bin)"
