@@ -6,7 +6,7 @@ from nix_manylinux.nix.build import Listener, Work, _Listening
 
 #: As Nix 2.8 to 2.31 say it, of a build with a download.
 SAID = """\
-warning: Git tree '/root/nixpkgs' is dirty
+warning: Git tree '/home/me/nixpkgs' is dirty
 these 2 derivations will be built:
   /nix/store/acgvkmk5kzv5n2k2646axn2kfy4ai3m0-a.drv
   /nix/store/bcgvkmk5kzv5n2k2646axn2kfy4ai3m0-b.drv
