@@ -29,13 +29,23 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     ``advice`` is what is printed next: commands that would take libraries of Nix's count, and
     what they do already isn't told before them.
     """
+    if run.in_build():
+        return
+    python_failed = re.fullmatch(r"/bin/python[0-9.]*", run.arguments.target.python or "")
+    unchosen = _is_unchosen(run, plan)
+    if not (unchosen or python_failed):
+        return
     extra, python = run.arguments.extra, plan.target.interpreter
     nixpkgs = getattr(extra, "nixpkgs", None)
     libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
     of_nix = nixpkgs or libraries or any(map(in_store, plan_references(plan)))
-    if of_nix:
-        _tell_failed(run)
-    if not _is_unchosen(run, plan):
+    if of_nix and python_failed:
+        given = run.arguments.target.python
+        run.warn_once(
+            f"--python is {given}, this system's and not Nix's:"
+            f" has the command in $(...){given} failed?"
+        )
+    if not unchosen:
         return
     places = [getattr(extra, "prefix", None) or "", *run.arguments.paths]
     environment = next(filter(find_pyvenv, filter(None, places)), None)
@@ -75,16 +85,6 @@ def python_option(run: Run, plan: Plan) -> str:
     if not (installs or unfit or _programs(plan)):
         return ""
     return f"--python {python_of_nix(_attribute(plan))}"
-
-
-def _tell_failed(run: Run) -> None:
-    """Warn of a Python that is the system's by what a failed substitution leaves of its path."""
-    python = run.arguments.target.python
-    if python and re.fullmatch(r"/bin/python[0-9.]*", python) and not run.in_build():
-        run.warn_once(
-            f"--python is {python}, this system's and not Nix's:"
-            f" has the command in $(...){python} failed?"
-        )
 
 
 def _programs(plan: Plan) -> list[ElfFacts]:
