@@ -230,6 +230,33 @@ def test_a_tree_in_a_store_is_built_anew(
     assert main(["patch", str(result), "--missing", "warn"]) == 0
 
 
+def test_what_is_there_in_a_store_is_built_anew(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No patch is promised where none can be: not for what is needed, nor for what is optional."""
+    monkeypatch.setenv("NIX_STORE", str(tmp_path / "store"))
+    files = {
+        "a/one.abi3.so": tiny_library("one.so", "libtwo.so"),
+        "b/libtwo.so": tiny_library("libtwo.so"),
+        "c/libleaf.so": tiny_library("libleaf.so", "libtwo.so"),
+    }
+    put(tmp_path / "store/package", files)
+    result = tmp_path / "result"
+    result.symlink_to(tmp_path / "store/package")
+    assert main(["check", str(result), "--missing", "leaves"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "error: nothing is missing, but not all is linked yet; building it anew will mend:\n"
+        "  libtwo.so: in b, where nothing leads yet\n"
+    )
+    assert "patch" not in told.replace("never patched", "")
+    (tmp_path / "store/package/a/one.abi3.so").unlink()
+    assert main(["check", str(result), "--missing", "leaves"]) == 0
+    told = capsys.readouterr().err
+    assert "1 optional file, which lacks 1 library and which nothing" in told
+    assert "patch" not in told
+
+
 def test_wheels_are_checked_each_as_it_is_patched(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 #: So many links a path may lead through: Linux follows no more.
 _MOST_LINKS = 40
@@ -21,6 +21,11 @@ def nix_store() -> str:
 def in_store(path: str) -> bool:
     """Whether an absolute path lies in Nix's store, which never changes."""
     return path[:1] == "/" and path.startswith(f"{nix_store()}/")
+
+
+def stored_trees(paths: Iterable[str]) -> list[str]:
+    """Give those of some paths that are folders in Nix's store, whichever way they are reached."""
+    return [each for each in paths if os.path.isdir(each) and in_store(os.path.realpath(each))]
 
 
 def store_path(path: str) -> str:

@@ -7,7 +7,7 @@ import re
 import shlex
 
 from nix_manylinux.base.errors import NixManylinuxError
-from nix_manylinux.base.store import in_store
+from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
 from nix_manylinux.cli.origin import python_option
@@ -52,7 +52,7 @@ def patch_advice(
     In a build, and for what lies in a Nix store, that is what the package's expression lacks.
     """
     in_build = run.in_build()
-    if in_build or any(in_store(os.path.realpath(path)) and os.path.isdir(path) for path in paths):
+    if in_build or stored_trees(paths):
         block = advice_block(run, lacking, adviser, in_build=True, width=width)
         if in_build:
             return ["to add:", *block] if block else []
@@ -178,7 +178,7 @@ def anew_in_store(run: Run, path: str) -> str:
 
 
 def _built_anew(run: Run, paths: Sequence[str], *, more: bool) -> list[str]:
-    names = ", ".join(path for path in paths if in_store(os.path.realpath(path)))
+    names = ", ".join(stored_trees(paths))
     return wrap(
         f"{names}: a Nix store is never patched. Build the package anew, with {_LINKING}"
         f"{', and with:' if more else '.'}",

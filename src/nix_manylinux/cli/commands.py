@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 from nix_manylinux.base.errors import BadTree
-from nix_manylinux.base.store import in_store
+from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.origin import take_own_linker, tell_origin
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
@@ -65,7 +65,7 @@ def patch(run: Run) -> int:
             " beside what was installed from them"
         )
     if not wheels:
-        stored = [tree for tree in given if in_store(os.path.realpath(tree))]
+        stored = stored_trees(given)
         if stored and not run.in_build() and not run.arguments.dry_run:
             from nix_manylinux.cli.advised import anew_in_store  # noqa: PLC0415 - a refusal
 
@@ -144,7 +144,8 @@ def check(run: Run) -> int:
 
         plan = refused_check(run, plan, patched)
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
-    leaves = run.leaves(plan, [made for _, made in patched])
+    stored = stored_trees(run.arguments.paths)
+    leaves = run.leaves(plan, [] if stored else [made for _, made in patched])
     if not broken:
         # One sentence says what loads, and what need not.
         tell = run.console.warn if leaves.stuck else run.console.say

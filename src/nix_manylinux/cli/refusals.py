@@ -6,6 +6,7 @@ import os
 import re
 
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.words import listed, wrap
 from nix_manylinux.cli.advised import advice_block, fetched, patch_advice, typed
 from nix_manylinux.cli.origin import tell_origin
@@ -106,10 +107,12 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
             said = left_to_system(name, plan.missing)
             run.console.insist(wrap(f"{name}: {said}", run.console.talk_width) if said else [])
     if after.mended:
+        stored = stored_trees(run.arguments.paths) and not run.in_build()
+        mends = f"{'building it anew' if stored else 'a patch'} will mend:"
         if left.missing or left.incompatible:
-            run.console.insist(["a patch will mend:"])
+            run.console.insist([mends])
         else:
-            run.console.error("nothing is missing, but not all is linked yet; a patch will mend:")
+            run.console.error(f"nothing is missing, but not all is linked yet; {mends}")
         width, everything = run.console.talk_width - 2, run.console.verbose
         rows = rows_text(after.mended, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nix_manylinux.base.store import in_store
+from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 
 TYPE_CHECKING = False
@@ -213,9 +213,8 @@ class Run:
 
         if not plan.waived:
             return Leaves()
-        stored = any(in_store(os.path.realpath(path)) for path in self.arguments.paths)
         takes: dict[str, str] = {}
-        if not (stored or self.in_build()):
+        if not (stored_trees(self.arguments.paths) or self.in_build()):
             from nix_manylinux.nix.build import wanted_attributes  # noqa: PLC0415
             from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
