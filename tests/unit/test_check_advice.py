@@ -249,7 +249,7 @@ def test_what_is_there_in_a_store_is_built_anew(
         "error: nothing is missing, but not all is linked yet; building it anew will mend:\n"
         "  libtwo.so: in b, where nothing leads yet\n"
     )
-    assert "patch" not in told.replace("never patched", "")
+    assert "patch" not in " ".join(told.split()).replace("is never patched", "")
     (tmp_path / "store/package/a/one.abi3.so").unlink()
     assert main(["check", str(result), "--missing", "leaves"]) == 0
     told = capsys.readouterr().err

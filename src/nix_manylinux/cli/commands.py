@@ -144,18 +144,18 @@ def check(run: Run) -> int:
 
         plan = refused_check(run, plan, patched)
         error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
-    stored = stored_trees(run.arguments.paths)
-    leaves = run.leaves(plan, [] if stored else [made for _, made in patched])
-    if not broken:
+    else:
+        leaves = run.leaves(plan, [made for _, made in patched])
         # One sentence says what loads, and what need not.
         tell = run.console.warn if leaves.stuck else run.console.say
         tell(all_fine(plan, leaves))
-    run.tell_leaves(plan, leaves, counted=not broken)
-    run.warn(plan)
-    if not broken:  # a refusal says it before its advice, and a patch renews the roots
+        run.tell_leaves(leaves, counted=True)
+        run.tell_absent(plan)
+        run.warn(plan)
         tell_origin(run, plan)
-        tell_lost(run)
-    report = replace(report, plan=replace(plan, waived=leaves.waived))
+        tell_lost(run)  # where all loads: a patch renews the roots
+        plan = replace(plan, waived=leaves.waived)
+    report = replace(report, plan=plan)
     run.write_json(report_json("check", report=report, error=error))
     return REFUSED if broken else DONE
 
@@ -307,12 +307,12 @@ def _tell(run: Run, name: str, report: Report) -> Report:
     tell_origin(run, report.plan)
     if report.plan.waived:
         leaves = run.leaves(report.plan, [report.plan])
-        run.tell_leaves(report.plan, leaves)
+        run.tell_leaves(leaves)
         report = replace(report, plan=replace(report.plan, waived=leaves.waived))
     if report.plan.missing:
         run.console.warn("left missing, as --missing warn allows:")
         run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
-        run.tell_absent(report.plan)
+    run.tell_absent(report.plan)
     return report
 
 

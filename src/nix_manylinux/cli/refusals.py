@@ -7,6 +7,7 @@ import re
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.store import stored_trees
+from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed, wrap
 from nix_manylinux.cli.advised import advice_block, fetched, patch_advice, typed
 from nix_manylinux.cli.origin import tell_origin
@@ -128,8 +129,12 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
         _advice(run, paths, part.lacking, adviser, linked=bool(part.mended))
         for paths, part in parts
     ]
+    plan = told(found, after)
+    leaves = run.leaves(plan, [made for _, made in patched])
+    run.tell_leaves(leaves)
+    run.warn(plan)
     _advise(run, found, *advice)
-    return told(found, after)
+    return replace(plan, waived=leaves.waived)
 
 
 def _advice(

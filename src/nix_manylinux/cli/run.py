@@ -214,7 +214,10 @@ class Run:
         if not plan.waived:
             return Leaves()
         takes: dict[str, str] = {}
-        if not (stored_trees(self.arguments.paths) or self.in_build()):
+        stored = stored_trees(self.arguments.paths)
+        if stored and self.arguments.command == "check":
+            patched = ()
+        elif not (stored or self.in_build()):
             from nix_manylinux.nix.build import wanted_attributes  # noqa: PLC0415
             from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
@@ -222,7 +225,7 @@ class Run:
             takes = {name: attr for attr, names in wanted.items() for name in names}
         return sort_leaves(plan.waived, patched, takes)
 
-    def tell_leaves(self, plan: Plan, leaves: Leaves, *, counted: bool = False) -> None:
+    def tell_leaves(self, leaves: Leaves, *, counted: bool = False) -> None:
         """Count what may stay unloadable; name it where every detail is asked for."""
         if not leaves.waived:
             return
@@ -233,8 +236,6 @@ class Run:
             self.console.say(linked_text(leaves))
         if leaves.stuck and not counted:
             self.console.warn(stuck_text(leaves))
-        if not plan.missing:
-            self.tell_absent(plan)
         if self.console.verbose:
             text = problems_text(leaves.waived, everything=True)
             self.console.insist(f"  {line}" for line in text)

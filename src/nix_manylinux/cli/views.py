@@ -53,6 +53,9 @@ def _show_one(run: Run, path: str) -> None:
     )
     adviser = run.adviser(seen.plan)
     advice = look_advice(run, path, seen, adviser)
+    run.warn(seen.plan)  # what is to be done stands last
+    if advice:
+        tell_origin(run, seen.plan, advice)
     if run.arguments.json != "-":
         text = inspection_text(
             seen,
@@ -65,9 +68,6 @@ def _show_one(run: Run, path: str) -> None:
         )
         for line in text:
             run.console.answer(line)
-    run.warn(seen.plan)
-    if advice:
-        tell_origin(run, seen.plan, advice)
     details = inspection_json(seen, adviser)
     run.write_json(report_json("inspect", report=Report(plan=seen.plan), inspection=details))
 
