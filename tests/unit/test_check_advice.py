@@ -253,7 +253,7 @@ def test_what_is_there_in_a_store_is_built_anew(
     (tmp_path / "store/package/a/one.abi3.so").unlink()
     assert main(["check", str(result), "--missing", "leaves"]) == 0
     told = capsys.readouterr().err
-    assert "1 optional file, which lacks 1 library and which nothing" in told
+    assert "everything that is needed loads; 1 optional file will not load" in told
     assert "patch" not in told
 
 
@@ -328,8 +328,8 @@ def test_optional_files_are_in_the_same_sentence(
     tree = str(put(tmp_path / "tree", {**files, "c.so": tiny_library("c.so")}))
     assert main(["check", tree, "--missing", "leaves"]) == 0
     assert capsys.readouterr().err == (
-        "warning: 3 ELF files: everything loads, but for 2 optional files, which lack 1 library and"
-        " which nothing that can be imported or started needs (-v names them)\n"
+        "warning: 3 ELF files: everything that is needed loads; 2 optional files will not load"
+        " (1 library missing): nothing that can be imported or started needs them (-v names them)\n"
     )
 
 

@@ -93,10 +93,11 @@ def stuck_text(leaves: Leaves) -> str:
     if not leaves.stuck:
         return ""
     files, libraries = _counts(leaves.stuck)
+    them = "it" if files == 1 else "them"
     return (
         f"{count(files, 'optional file')} will not load"
-        f" ({count(libraries, 'library', 'libraries')} missing); nothing that"
-        " can be imported or started needs them (-v names them)"
+        f" ({count(libraries, 'library', 'libraries')} missing): nothing that"
+        f" can be imported or started needs {them} (-v names {them})"
     )
 
 
@@ -109,18 +110,6 @@ def linked_text(leaves: Leaves) -> str:
     what = f"{lack} {count(libraries, 'library', 'libraries')}"
     optional = f"{count(files, 'optional file')}, which {what}"
     return f"`{leaves.command}` also links {optional} (-v names {them})"
-
-
-def but_stuck(leaves: Leaves) -> str:
-    """Name what is left unloadable as an exception; "" for nothing."""
-    if not leaves.stuck:
-        return ""
-    files, libraries = _counts(leaves.stuck)
-    return (
-        f"{count(files, 'optional file')}, which {'lacks' if files == 1 else 'lack'}"
-        f" {count(libraries, 'library', 'libraries')} and which nothing"
-        " that can be imported or started needs (-v names them)"
-    )
 
 
 def _counts(problems: Sequence[Problem]) -> tuple[int, int]:

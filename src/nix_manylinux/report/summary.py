@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nix_manylinux.base.words import WIDTH, count, listed, wrap
+from nix_manylinux.base.words import WIDTH, count, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
 from nix_manylinux.resolve.plan import Outcome
@@ -79,16 +79,15 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     """Say that all loads, as far as no warning doubts it, and what does not or was not seen."""
     if not plan.files:
         return "no ELF file: there is nothing to load"
-    from nix_manylinux.report.optional import but_stuck, linked_text  # noqa: PLC0415 - for `check`
+    from nix_manylinux.report.optional import linked_text, stuck_text  # noqa: PLC0415 - for `check`
 
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
-    doubtful = plan.warnings or leaves.linked
+    doubtful = plan.warnings or leaves.waived
     what = "everything that is needed loads" if doubtful else "everything loads"
-    but = [each for each in ("what is ignored" if ignored else "", but_stuck(leaves)) if each]
-    exception = f", but for {listed(but)}" if but else ""
-    more = filter(None, [linked_text(leaves)])
+    exception = ", but for what is ignored" if ignored else ""
+    more = filter(None, [stuck_text(leaves), linked_text(leaves)])
     return "; ".join([f"{looked_at}: {what}{exception}", *more, *_left_alone(skipped)])
 
 
