@@ -151,7 +151,7 @@ def test_a_runtime_library_that_is_nowhere(scene: Scene) -> None:
     scene.put("pkg/m.so", scene.files.library("m.so"))
     ask = ["patch", str(scene.home / "tree"), *target_options(scene.store), "--runtime-libs"]
     done = command(*ask, "libEGL.so.1")
-    assert done.status == 2
+    assert done.status == 1  # as of any other library that is missing
     assert "libEGL.so.1: no library directory holds this runtime library" in done.stderr
     assert "  libEGL.so.1: libGL\n" in done.stderr
     assert "-A libGL.out" in done.stderr

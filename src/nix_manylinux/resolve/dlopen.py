@@ -8,7 +8,7 @@ own needs.
 
 from __future__ import annotations
 
-from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.patterns import refuse_wildcards
 from nix_manylinux.tree.libraries import usable_directory
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
 
-class NoRuntimeLibrary(BadOption):
+class NoRuntimeLibrary(NixManylinuxError):
     """Sonames of ``--runtime-libs``, ``sonames``, that no directory holds."""
 
     def __init__(self, sonames: Sequence[str]) -> None:
