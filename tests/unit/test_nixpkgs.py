@@ -11,7 +11,7 @@ from tests.support.world import elf, tree
 from nix_manylinux.base.patterns import IgnorePattern, exact_pattern
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix import packages as nixpkgs
-from nix_manylinux.nix.advice import paste_block, runtime_block
+from nix_manylinux.nix.advice import packages_block, paste_block
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.resolve.plan import Problem
 from nix_manylinux.target.policy import load_policies
@@ -311,16 +311,20 @@ def test_paste_one_of_several(table: nixpkgs.Table) -> None:
 
 def test_paste_for_dlopen(table: nixpkgs.Table) -> None:
     """What is loaded at run time: each package once, each name, a driver's without a package."""
-    names = ["libX11.so.6", "libX11-xcb.so.1", "libcuda.so.1"]
-    assert runtime_block(names, Adviser(table), in_build=True) == [
+    names = ["libX11-xcb.so.1", "libX11.so.6", "libcuda.so.1"]
+    assert paste_block(
+        [], Adviser(table), in_build=True, named=True, runtime=names
+    ).splitlines() == [
         "buildInputs = [ libx11 ];",
-        'manylinuxRuntimeLibs = [ "libX11.so.6" "libX11-xcb.so.1" "libcuda.so.1" ];',
+        'manylinuxRuntimeLibs = [ "libX11-xcb.so.1" "libX11.so.6" "libcuda.so.1" ];',
     ]
-    options = runtime_block(names, Adviser(table), in_build=False)
-    assert "\n".join(options).count("-A libx11.out") == 1
-    assert options[-1] == (
-        "--runtime-libs libX11.so.6 --runtime-libs libX11-xcb.so.1 --runtime-libs libcuda.so.1"
+    options = paste_block([], Adviser(table), in_build=False, named=True, runtime=names)
+    assert options.count("-A libx11.out") == 1
+    assert options.endswith(
+        "--runtime-libs libX11-xcb.so.1 --runtime-libs libX11.so.6 --runtime-libs libcuda.so.1"
     )
+    found = map(Adviser(table).advise, names)
+    assert packages_block(found, in_build=True) == ["buildInputs = [ libx11 ];"]
 
 
 def test_paste_nothing(table: nixpkgs.Table) -> None:

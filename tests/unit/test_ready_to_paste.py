@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.arguments import parse_arguments
@@ -70,6 +71,48 @@ def test_a_wheel(capsys: pytest.CaptureFixture[str], command: str) -> None:
         ]
     assert lines == expected
     commands(lines)
+
+
+def loader(place: Path, *needed: str) -> bytes:
+    """Compile a library that names others, which it may load at run time."""
+    source = 'const char *const made[] = {"libEGL.so.1", "libasound.so.2", "libcuda.so.1"};'
+    built = ElfBuilder(place / "built").library("a.so", source=source, needed=needed)
+    return built.read_bytes()
+
+
+def test_libraries_that_are_loaded_at_run_time(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come by a whole command, for a tree and for a wheel, linked already or not."""
+    names = ["libEGL.so.1", "libasound.so.2", "libcuda.so.1"]
+    asks = [word for name in names for word in ("--runtime-libs", name)]
+
+    def told(path: str) -> list[str]:
+        assert main(["inspect", path]) == 0
+        out = capsys.readouterr().out
+        return out.partition("may be loaded at run time:\n")[2].partition("\n\n")[0].splitlines()
+
+    (place / "tree").mkdir()
+    for needed in ([], ["libz.so.1"], ["libmimerapi.so"]):
+        data = loader(place, *needed)
+        (place / "tree/a.so").write_bytes(data)
+        made = MadeWheel(tag="py3-none-linux_x86_64", files={"made/a.so": data}).write(".")
+        for path, more in ("tree", []), (made, ["--output-dir", "patched"]):
+            lines = told(path)
+            at = lines.index("  if you need them, patch it with:")
+            assert ("# expr takes --runtime-libs, too." in lines[-1]) is (path == made)
+            (words,) = commands(lines[at + 1 :])
+            ignored = ["--ignore-missing", f"{'made/' * (path == made)}a.so:libmimerapi.so"]
+            ignored = ignored if needed == ["libmimerapi.so"] else []
+            assert words == ["patch", path, *more, "--nixpkgs", *ignored, *asks]
+    # In a build it is what an expression lacks, each variable once.
+    monkeypatch.setenv("NIX_BUILD_TOP", str(place))
+    (place / "tree/a.so").write_bytes(loader(place, "libz.so.1"))
+    at = (lines := told("tree")).index("  if you need them:")
+    assert lines[at + 1 :] == [
+        "  buildInputs = [ alsa-lib libGL zlib ];",
+        '  manylinuxRuntimeLibs = [ "libEGL.so.1" "libasound.so.2" "libcuda.so.1" ];',
+    ]
 
 
 def test_options_are_kept(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import wrap
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import plan_block
+from nix_manylinux.report.inspection import loadable
 from nix_manylinux.resolve.plan import Options
 from nix_manylinux.target.target import ASSUMED
 
@@ -45,19 +46,22 @@ def patch_advice(
     adviser: Adviser,
     *,
     title: str = "patch it with:",
+    runtime: Sequence[str] = (),
     width: int | None = None,
 ) -> list[str]:
     """Say how to patch ``paths``, so that it works, for all that such a patch would lack.
+
+    With libraries for ``runtime`` this is one command, and no word beside it.
 
     In a build, and for what lies in a Nix store, that is what the package's expression lacks.
     """
     in_build = run.in_build()
     if in_build or stored_trees(paths):
-        block = advice_block(run, lacking, adviser, in_build=True, width=width)
+        block = advice_block(run, lacking, adviser, in_build=True, runtime=runtime, width=width)
         if in_build:
             return ["to add:", *block] if block else []
         return [*_built_anew(run, paths, more=bool(block)), *block]
-    block = advice_block(run, lacking, adviser, in_build=False, width=width)
+    block = advice_block(run, lacking, adviser, in_build=False, runtime=runtime, width=width)
     # A library that is given to `check` alone is on no file's search path.
     options = [line for line in block if not line.startswith("#")]
     comments = [line for line in block if line.startswith("#")]
@@ -67,6 +71,7 @@ def patch_advice(
     text = "\n".join(options)
     _, end, others = text.partition(_END_OF_BUILD)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
+    wanted += map(adviser.advise, runtime)
     if (
         end
         and not installs
@@ -74,13 +79,17 @@ def patch_advice(
         and all(each.may_be_taken for each in wanted if each.is_sure)
     ):
         rest = others.removeprefix(" \\").strip().splitlines()
-        lines += _continued(f"{command} --nixpkgs", rest, python)
+        lines += continued(f"{command} --nixpkgs", rest, python)
+        if runtime:
+            return lines
         if len(rest) > _FEW_LINES and not run.console.verbose:
             comments.insert(0, "# With packages of your choice: -v shows how.")
         else:
-            lines += ["or, with packages of your choice:", *_continued(command, options, python)]
+            lines += ["or, with packages of your choice:", *continued(command, options, python)]
     else:
-        lines += _continued(command, options, python)
+        lines += continued(command, options, python)
+    if runtime:
+        return lines
     # What nixpkgs can't give would have the same command refused again.
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
@@ -114,6 +123,24 @@ def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list
     return [*lines, title, f"nix-manylinux expr {shlex.quote(path)}"] if is_wheel else lines
 
 
+def loads_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list[str]:
+    """Say how to link what was inspected with what it may load at run time, too."""
+    names = loadable(seen.loads, adviser)
+    if not names or seen.misfits:
+        return []
+    is_wheel, width = seen.facts.floating is not None, run.console.width - 2
+    if run.in_build():
+        block = advice_block(run, seen.plan, adviser, runtime=names, width=width)
+        return ["if you need them:", *block]
+    if seen.plan.target.libc_directory == ASSUMED:  # no patch is for this machine
+        words = ["nix-manylinux", "expr", path, *(f"--runtime-libs={name}" for name in names)]
+        return ["if you need them, as a package:", shlex.join(words)] if is_wheel else []
+    title = "if you need them, patch it with:"
+    lines = patch_advice(run, [path], seen.plan, adviser, title=title, runtime=names, width=width)
+    lines = ["if you need them:", *lines] if stored_trees([path]) else lines
+    return [*lines, "# expr takes --runtime-libs, too."] if is_wheel else lines
+
+
 def fetched(run: Run, error: NoSuchPath) -> str:
     """Say how to go on with what is no path and reads like a requirement; "" if it does not."""
     given, project, versions = error.where, error.project, error.versions
@@ -140,6 +167,7 @@ def advice_block(
     adviser: Adviser,
     *,
     in_build: bool | None = None,
+    runtime: Sequence[str] = (),
     width: int | None = None,
 ) -> list[str]:
     """Give what is to be added for what a plan lacks, as Nix or as options; words as comments."""
@@ -148,12 +176,14 @@ def advice_block(
         adviser,
         in_build=run.in_build() if in_build is None else in_build,
         named=True,
+        runtime=runtime,
         width=width or run.console.talk_width,
     )
     return text.splitlines()
 
 
-def _continued(command: str, options: Sequence[str], first: str = "") -> list[str]:
+def continued(command: str, options: Sequence[str], first: str = "") -> list[str]:
+    """Write a command with lines of options, ``first`` before them."""
     options = [f"{first} \\" if options else first, *options] if first else options
     return [f"{command} \\", *(f"  {line}" for line in options)] if options else [command]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed, wrap
-from nix_manylinux.cli.advised import advice_block, fetched, patch_advice, typed
+from nix_manylinux.cli.advised import advice_block, continued, fetched, patch_advice, typed
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.report.mended import after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
@@ -63,7 +64,7 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
 
 def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) -> None:
     """Say who has libraries that are to be loaded at run time, and are nowhere."""
-    from nix_manylinux.nix.advice import runtime_block  # noqa: PLC0415
+    from nix_manylinux.nix.advice import packages_block  # noqa: PLC0415
     from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
     from nix_manylinux.nix.packages import explain, load_table  # noqa: PLC0415
 
@@ -73,17 +74,17 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     adviser = Adviser(load_table(), unbuilt=run.unbuilt)
     found = [adviser.advise(soname) for soname in error.sonames]
     run.console.insist(f"  {each.soname}: {explain(each)}" for each in found)
-    sure = [each.soname for each in found if each.is_sure]
-    block: list[str] = []
-    if sure:
-        width = run.console.talk_width - 2
-        block = ["", *runtime_block(sure, adviser, in_build=run.in_build(), width=width)]
-    given = run.arguments
-    takes = all(each.may_be_taken for each in found) and given.command == "patch"
-    if takes and given.extra.nixpkgs is None and not run.in_build():
-        command = f"{typed(run, paths)} --nixpkgs"
-        block[:1] = ["", "patch it with:", command, "or, with packages of your choice, add:"]
-    run.console.insist(block)
+    given, width = run.arguments, run.console.talk_width - 2
+    block = packages_block(found, in_build=run.in_build(), width=width)
+    if block and not run.in_build():
+        patches = given.command in {"patch", "install"}
+        command = typed(run, paths) if patches else shlex.join(["nix-manylinux", *run.words])
+        block = continued(command, block)
+        takes = all(each.may_be_taken for each in found) and given.command == "patch"
+        if takes and given.extra.nixpkgs is None:
+            block = [f"{command} --nixpkgs", "or, with packages of your choice:", *block]
+        block.insert(0, f"{given.command} it with:")
+    run.console.insist(["", *block] if block else [])
 
 
 def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ def show_inspection(run: Run) -> int:
 
 def _show_one(run: Run, path: str) -> None:
     from nix_manylinux.api import inspect  # noqa: PLC0415
-    from nix_manylinux.cli.advised import look_advice  # noqa: PLC0415
+    from nix_manylinux.cli.advised import loads_advice, look_advice  # noqa: PLC0415
     from nix_manylinux.cli.origin import tell_origin  # noqa: PLC0415
     from nix_manylinux.report.inspection import inspection_json, inspection_text  # noqa: PLC0415
     from nix_manylinux.report.summary import report_json  # noqa: PLC0415
@@ -61,7 +61,7 @@ def _show_one(run: Run, path: str) -> None:
             seen,
             adviser,
             verbose=run.console.verbose,
-            in_build=run.in_build(),
+            loads_advice=loads_advice(run, path, seen, adviser),
             advice=advice,
             width=run.console.width,
             paint=lambda text, style: run.console.paint(text, style, answer=True),

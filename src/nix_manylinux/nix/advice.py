@@ -35,7 +35,13 @@ OPTIONS = {
 
 
 def plan_block(
-    plan: Plan, adviser: Adviser, *, in_build: bool, named: bool = False, width: int = WIDTH
+    plan: Plan,
+    adviser: Adviser,
+    *,
+    in_build: bool,
+    named: bool = False,
+    runtime: Sequence[str] = (),
+    width: int = WIDTH,
 ) -> str:
     """Write what to paste for all that stands in a plan's way; see `paste_block`."""
     labels = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
@@ -46,6 +52,7 @@ def plan_block(
         unfit=plan.incompatible,
         stored=stored_packages(plan, labels),
         named=named,
+        runtime=runtime,
         width=width,
     )
 
@@ -58,6 +65,7 @@ def paste_block(
     unfit: Sequence[Problem] = (),
     stored: Sequence[StoredPackage] = (),
     named: bool = False,
+    runtime: Sequence[str] = (),
     width: int = WIDTH,
 ) -> str:
     """Write what to paste for libraries that are missing; empty where nothing is.
@@ -70,7 +78,8 @@ def paste_block(
     other machines can be allowed, the rest gets a word of advice. What only libraries
     outside of the trees want, whose search paths are not ours to change, no option adds;
     nor what files of ``stored`` packages want, which a patch leaves alone: each is mended where
-    it is built. With ``named`` everybody has read already who has which library.
+    it is built. With ``named`` everybody has read already who has which library. ``runtime``
+    are sonames that are to be loaded by dlopen; those of the graphics driver have no package.
     """
     theirs = [
         line
@@ -84,7 +93,8 @@ def paste_block(
     problems, choices = without_choices(problems, adviser)
     suggestions = [adviser.advise(*problem.names) for problem in problems]
     pairs = list(zip(problems, suggestions, strict=True))
-    found = _by_attribute(each for each in suggestions if each.is_sure)
+    loaded = map(adviser.advise, runtime)
+    found = _by_attribute(each for each in (*suggestions, *loaded) if each.is_sure)
     nobody = [pair for pair in pairs if pair[1].kind in {"other version", "similar", "none"}]
     foreign = [each for each in unfit if each.name.startswith("machine ")]
     lists = {
@@ -92,6 +102,7 @@ def paste_block(
         "manylinuxIgnoreMissingDeps": {exact_pattern(p.name, p.wanted_by) for p, _ in nobody},
         "manylinuxAllowForeign": {glob for p in foreign for glob in exact_globs(p.wanted_by)},
         "manylinuxExclude": {exact_glob(file) for choice in choices for file in choice.left},
+        "manylinuxRuntimeLibs": {*runtime},
     }
     lines = _written(
         found, {k: sorted(v) for k, v in lists.items()}, in_build=in_build, width=width
@@ -225,15 +236,10 @@ def _is_outside(problem: Problem) -> bool:
     return bool(problem.wanted_by) and all(label.startswith("/") for label in problem.wanted_by)
 
 
-def runtime_block(
-    sonames: Sequence[str], adviser: Adviser, *, in_build: bool, width: int = WIDTH
-) -> list[str]:
-    """Write what to paste for libraries that are loaded by dlopen: their packages, and their names.
-
-    Those that come with the graphics driver have no package.
-    """
-    found = _by_attribute(each for name in sonames if (each := adviser.advise(name)).is_sure)
-    return _written(found, {"manylinuxRuntimeLibs": sonames}, in_build=in_build, width=width)
+def packages_block(found: Iterable[Suggestion], *, in_build: bool, width: int = WIDTH) -> list[str]:
+    """Write what to paste for the packages of suggestions that are sure, and nothing else."""
+    sure = _by_attribute(each for each in found if each.is_sure)
+    return _written(sure, {}, in_build=in_build, width=width)
 
 
 def _written(

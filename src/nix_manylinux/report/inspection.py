@@ -6,7 +6,6 @@ import re
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import WIDTH, count, some, wrap
-from nix_manylinux.nix.advice import runtime_block
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.missing import absent_text, headline, missing_text
 from nix_manylinux.report.summary import files_text, problems_text, summary
@@ -62,14 +61,15 @@ def inspection_text(
     adviser: Adviser,
     *,
     verbose: bool,
-    in_build: bool,
+    loads_advice: Sequence[str] = (),
     advice: Sequence[str] = (),
     width: int = WIDTH,
     paint: Callable[[str, str], str] = lambda text, _: text,
 ) -> list[str]:
     """Write a summary, what needs attention, and ``advice``; with ``verbose`` every file.
 
-    Lines of advice that end in a colon are titles. ``paint`` gives text the look that it names:
+    ``loads_advice`` is for libraries that may be loaded at run time. Lines of advice that end in a
+    colon are titles. ``paint`` gives text the look that it names:
     "bold", "red" or "dim".
     """
     missing = seen.plan.missing
@@ -98,9 +98,10 @@ def inspection_text(
         # Tags that don't fit say all that the machines of files could.
         rest = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
         lines += _indented(problems_text(rest, everything=verbose), "  ", width)
-    loads = _loads_text(seen.loads, adviser, everything=verbose, in_build=in_build, width=width)
+    loads = _loads_text(seen.loads, adviser, everything=verbose, width=width)
     if loads:
         lines += ["", paint("may be loaded at run time:", "bold"), *loads]
+        lines += [f"  {paint(line, 'dim') if line[:1] == '#' else line}" for line in loads_advice]
     if verbose:
         lines += _every_file(seen, width, paint)
     lines += [""] if advice else []
@@ -314,7 +315,7 @@ def _breach(breach: Breach) -> dict[str, Any]:
 
 
 def _loads_text(
-    loads: RuntimeLoads, adviser: Adviser, *, everything: bool, in_build: bool, width: int
+    loads: RuntimeLoads, adviser: Adviser, *, everything: bool, width: int
 ) -> list[str]:
     rows: dict[tuple[str, ...], dict[str, list[str]]] = {}
     known = []
@@ -336,14 +337,8 @@ def _loads_text(
     rest = len(loads.loads) - len(known)
     if rest:
         lines.append(f"  and {count(rest, 'name')} that nixpkgs does not know (-v shows them)")
-    advised = [(each, adviser.advise(each.name)) for each in known]
-    sure = [each for each, found in advised if found.kind in _LOADABLE and not found.doubtful]
-    native = [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
-    python = [each.name for each in sure if each.name not in native]
-    if native:
-        block = runtime_block(native, adviser, in_build=in_build, width=width - 2)
-        what = "" if in_build else ", options of patch (--runtime-libs of expr, too)"
-        lines += [f"  if you need them{what}:", *(f"  {line}" for line in block)]
+    native = {*loadable(loads, adviser)}
+    python = [each.name for each in _sure(loads, adviser) if each.name not in native]
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
         text = (
@@ -353,6 +348,17 @@ def _loads_text(
         )
         lines += wrap(text, width, first="  ", rest="  ")
     return lines
+
+
+def loadable(loads: RuntimeLoads, adviser: Adviser) -> list[str]:
+    """Name the libraries that --runtime-libs leads files to, which load them by dlopen."""
+    sure = _sure(loads, adviser)
+    return [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
+
+
+def _sure(loads: RuntimeLoads, adviser: Adviser) -> list[RuntimeLoad]:
+    advised = [(each, adviser.advise(each.name)) for each in loads.loads]
+    return [each for each, found in advised if found.kind in _LOADABLE and not found.doubtful]
 
 
 def _named_in(load: RuntimeLoad) -> list[str]:
