@@ -503,3 +503,31 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     write(tmp_path, "uv.lock", uv_lock() + "# changed\n")
     assert main(["lock", path, "--check"]) == 1
     assert "is stale" in capsys.readouterr().err
+
+
+def test_libraries_that_are_loaded_at_run_time(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their wheels are named, but for what another wheel brings, and what nobody knows."""
+    names = ["libfribidi.so.0", "libnuma.so.1", "libEGL.so.1", "libasound.so.2", "libnone.so.7"]
+    source = f"const char *const names[] = {{{json.dumps(names)[1:-1]}}};"
+    user = ElfBuilder(tmp_path / "user").library("user.so", source=source).read_bytes()
+    path, environment, folder = offline(tmp_path)
+    lines = Path(path).read_text().splitlines()
+    for name, files in {
+        "user": {"user/user.so": user},
+        "egl": {"egl/libEGL.so.1": tiny_library("libEGL.so.1")},
+    }.items():
+        made = MadeWheel(name=name, tag="py3-none-manylinux_2_5_x86_64", files=files)
+        data = Path(made.write(folder)).read_bytes()
+        lines.append(f"{name}==1.0 --hash=sha256:{hashlib.sha256(data).hexdigest()}")
+    Path(path).write_text("\n".join(lines))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    words = ["--python-version", "3.12", "--system", "x86_64-linux"]
+    for more in [], ["-o", "-"]:
+        assert main(["lock", path, *words, *more]) == 0
+        assert (
+            "by user (libasound.so.2, libfribidi.so.0 and 1 more); to add what you need:"
+            " manylinuxRuntimeLibs, in `overrides`"
+        ) in capsys.readouterr().err

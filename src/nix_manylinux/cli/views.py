@@ -6,7 +6,7 @@ import os
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
-from nix_manylinux.base.words import count, listed
+from nix_manylinux.base.words import count, listed, some
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.cli.run import DONE, REFUSED
 from nix_manylinux.nix.packages import load_table
@@ -133,6 +133,12 @@ def write_lock(run: Run) -> int:
     )
     for warning in made.warnings:
         run.console.warn(warning)
+    if made.loads:
+        named = ", ".join(f"{name} ({some(libs, 2)})" for name, libs in sorted(made.loads.items()))
+        run.console.say(
+            f"not linked: what may be loaded at run time, by {named}; to add what you need:"
+            " manylinuxRuntimeLibs, in `overrides` (docs/environments.md)"
+        )
     text = write_json(made.value)
     if output == "-":
         run.console.answer(text.removesuffix("\n"))

@@ -6,12 +6,12 @@ import contextlib
 import os
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.values import Value, replace
+from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
 from nix_manylinux.lock.fetch import fetch_wheels
 from nix_manylinux.lock.model import BadLock
-from nix_manylinux.lock.needs import find_needs
+from nix_manylinux.lock.needs import find_loads, find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
 from nix_manylinux.nix.expression.wheel import describe_wheel
@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 
 
 class MadeLock(Value):
-    """The JSON's values, and sentences about what an environment lacks."""
+    """The JSON's values, and sentences about what an environment lacks.
+
+    ``loads`` are the libraries that wheels may load at run time, by the wheels' names.
+    """
 
     value: dict[str, Any]
     warnings: tuple[str, ...]
+    loads: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 def make_lock(
@@ -66,6 +70,7 @@ def make_lock(
             hint="leave --no-inspect out, or lock into pylock.toml: uv export --format pylock.toml",
         )
     choices, described, needs = [], {}, {}
+    loads: dict[str, tuple[str, ...]] = {}
     warnings: list[str] = []
     for place in places:
         choice = choose(lock, place, extras=extras, groups=groups)
@@ -77,11 +82,13 @@ def make_lock(
             needs[key_of(choice)] = find_needs(
                 wheels, edges, table=load_table(), policies=load_policies()
             )
+            loads |= find_loads(wheels, load_table())
         choices.append(choice)
         warnings += _warnings(choice)
     return MadeLock(
         value=lock_json(lock, choices, described, needs),
         warnings=tuple(dict.fromkeys(warnings)),
+        loads=loads,
     )
 
 

@@ -76,6 +76,22 @@ def find_needs(
     return found
 
 
+def find_loads(wheels: Mapping[str, DescribedWheel], table: Table) -> dict[str, tuple[str, ...]]:
+    """Give what nixpkgs has of the libraries that files of each wheel may load at run time.
+
+    What a wheel of the environment brings is left out, and so are wheels that load nothing else.
+    """
+    files = [file for wheel in wheels.values() for file in wheel.facts.files]
+    brought = {file.facts.soname for file in files}
+    brought |= {path.rpartition("/")[2] for file in files for path in file.names}
+    found = {}
+    for name, wheel in sorted(wheels.items()):
+        adviser = Adviser(table, [wheel.facts], at_hand=wheels)
+        loads = [each.name for each in wheel.loads if each.name not in brought]
+        found[name] = tuple(each for each in loads if adviser.advise(each).is_loadable)
+    return {name: loads for name, loads in found.items() if loads}
+
+
 def _wanted(
     wheel: DescribedWheel, known: set[str], providers: Mapping[str, Iterable[str]], adviser: Adviser
 ) -> set[str]:

@@ -87,6 +87,11 @@ class Suggestion(Value):
         return self.is_sure and not self.doubtful
 
     @property
+    def is_loadable(self) -> bool:
+        """Whether nixpkgs has the very library, for --runtime-libs to name."""
+        return self.kind == "exact" and not self.doubtful
+
+    @property
     def installable(self) -> str:
         """The attribute with its output always spelt, as ``nix-build -A`` takes it."""
         if not self.attribute or self.output != "out":

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _FEW, _FEW_LIBRARIES = 2, 8
 #: Begins lines of advice that are commands, and what belongs to them.
 _PASTED = ("nix-manylinux ", " ", "#", "$(")
-#: Kinds of suggestions whose libraries --runtime-libs can put on a path.
-_LOADABLE = frozenset({"exact", "driver"})
 
 
 class Inspection(Value):
@@ -358,7 +356,7 @@ def loadable(loads: RuntimeLoads, adviser: Adviser) -> list[str]:
 
 def _sure(loads: RuntimeLoads, adviser: Adviser) -> list[RuntimeLoad]:
     advised = [(each, adviser.advise(each.name)) for each in loads.loads]
-    return [each for each, found in advised if found.kind in _LOADABLE and not found.doubtful]
+    return [each for each, found in advised if found.is_loadable or found.kind == "driver"]
 
 
 def _named_in(load: RuntimeLoad) -> list[str]:

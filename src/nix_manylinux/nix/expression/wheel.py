@@ -48,9 +48,9 @@ class DescribedWheel(Value):
     ``file`` is its file name, ``sri`` its sha256 as Nix writes it; ``headers``
     are METADATA's by lower-case name; ``modules`` what can be imported, by
     dotted names; ``programs`` what lands in ``bin``; ``entries`` the paths of programs and
-    of modules: what is started or imported. ``loads`` are what may be loaded at run time,
-    and ``extensions`` what importing ``modules`` does not load (`unloaded_extensions`), where
-    that was looked for. ``origin`` is where the file is from.
+    of modules: what is started or imported. ``loads`` are what may be loaded at run time; and
+    ``extensions`` what importing ``modules`` does not load (`unloaded_extensions`), where that
+    was looked for. ``origin`` is where the file is from.
     """
 
     file: str
@@ -76,7 +76,7 @@ def describe_wheel(
 ) -> DescribedWheel:
     """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel.
 
-    With ``look_for_loads`` its Python files are read, too.
+    With ``look_for_loads`` its Python files are read, too, for what they load.
     """
 
     def also(name: str) -> bool:
@@ -96,7 +96,7 @@ def describe_wheel(
             modules=modules,
             programs=_programs(wheel),
             entries=entries,
-            loads=find_runtime_loads(facts, unpacked.labels).loads if look_for_loads else (),
+            loads=find_runtime_loads(facts, unpacked.labels).loads,
             extensions=unloaded_extensions(facts, entries, modules) if look_for_loads else (),
             facts=facts,
             origin=origin,
