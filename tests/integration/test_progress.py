@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
+import struct
+import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,7 @@ from nix_manylinux.cli.console import Console
 from nix_manylinux.write.apply import apply_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pytest
@@ -41,18 +44,24 @@ def run(console: Console) -> None:
     console.say("done")
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch, step: float, **environment: str) -> str:
-    """Give what a terminal is sent."""
-    monkeypatch.setattr("time.monotonic", Clock(step))
+def terminal(work: Callable[[Console], None], **environment: str) -> str:
+    """Give what a terminal of 80 columns is sent."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with os.fdopen(theirs, "w", encoding="utf-8") as talk:
-        run(Console(talk, io.StringIO(), environment=environment))
+        work(Console(talk, io.StringIO(), environment=environment))
     text = b""
     with suppress(OSError):  # a terminal whose other side is closed ends with EIO
         while piece := os.read(ours, 1 << 16):
             text += piece
     os.close(ours)
     return text.decode()
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, step: float, **environment: str) -> str:
+    """Give what a terminal is sent."""
+    monkeypatch.setattr("time.monotonic", Clock(step))
+    return terminal(run, **environment)
 
 
 def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +73,25 @@ def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(draws) > 20
     assert draws[-1] == "done\r\n"
     assert "\n" not in "".join(draws[:-1])
+
+
+def test_what_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build is named, and what Nix says of it shown as far as it fits; elsewhere it is named."""
+    monkeypatch.setattr("time.monotonic", Clock(6.0))
+    said = f"checking\x1b[2J for {'everything ' * 20}"
+
+    def build(console: Console) -> None:
+        for number in (0, 1, 1):
+            console.progress("building zlib-1.3,", number, 2, said)
+
+    last = terminal(build).split("\r\x1b[K")[-1]
+    assert last.startswith(
+        "[##########..........] building zlib-1.3, 1 of 2: checking [2J for every"
+    )
+    assert len(last) == 79
+    log = io.StringIO()
+    build(Console(log, io.StringIO(), environment={}))
+    assert log.getvalue() == "building zlib-1.3, 1 of 2 (12 s)\n"
 
 
 def test_short_work_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ class Heard(Listener):
         self.lines: list[str] = []
         self.works: list[Work] = []
         self.last = (0, 0)
+        self.told: list[tuple[str, str]] = []
 
     def line(self, text: str) -> None:
         """Keep a line."""
@@ -36,9 +37,10 @@ class Heard(Listener):
         """Keep what is told to be done."""
         self.works.append(work)
 
-    def progress(self, begun: int, total: int) -> None:
-        """Keep how far it is."""
+    def progress(self, begun: int, total: int, what: str, said: str) -> None:
+        """Keep how far it is, and with what."""
         self.last = (begun, total)
+        self.told.append((what, said))
 
 
 def hear(said: str) -> tuple[Heard, _Listening]:
@@ -57,6 +59,9 @@ def test_what_has_to_be_done_is_told_once() -> None:
     assert heard.lines == SAID.splitlines()
     assert heard.works == [Work(built=2, fetched=3, size="12.34 MiB download")]
     assert heard.last == (2, 5)
+    assert heard.told[-3:] == [
+        ("fetching c,", ""), ("building a,", ""), ("building a,", "checking for gcc... gcc"),
+    ]  # fmt: skip
     assert listening.last[-1] == "checking for gcc... gcc"
     assert not any(line.startswith("  /nix/store") for line in listening.last)
 

@@ -71,12 +71,13 @@ class Console:
         """Whether answers are read where they are written, and not in a file."""
         return self._answer.isatty()
 
-    def progress(self, stage: str, done: int, total: int) -> None:
+    def progress(self, stage: str, done: int, total: int, said: str = "") -> None:
         """Show how far a stage has come, once the work has taken a second.
 
-        On a terminal one line is drawn again and again, and gone before
-        anything else is written; elsewhere there is a line every ten seconds, from the tenth on,
-        so that whoever reads the log of a long build sees that it goes on.
+        ``said`` is the last word of who does it, of which a terminal shows what fits. There one
+        line is drawn again and again, and gone before anything else is written; elsewhere there is
+        a line every ten seconds, from the tenth on, so that whoever reads the log of a long build
+        sees that it goes on.
         """
         now = time.monotonic()
         if self.quiet or now < self._next or not total:
@@ -90,10 +91,13 @@ class Console:
             return
         self._next = now + 0.1
         with contextlib.suppress(OSError):
-            width = min(os.get_terminal_size(self._talk.fileno()).columns - len(text) - 4, 40)
+            columns = os.get_terminal_size(self._talk.fileno()).columns
+            width = min(columns - len(text) - 4, 20 if said else 40)
             if width > 4:
                 filled = width * done // total
                 text = f"[{'#' * filled}{'.' * (width - filled)}] {text}"
+            if said:
+                text = f"{text}: {re.sub(_CONTROL, ' ', said)}"[: max(columns - 1, 0)]
         self._shown = True
         with self._losable():
             self._talk.write(f"\r\x1b[K{text}")

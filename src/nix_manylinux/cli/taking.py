@@ -64,5 +64,5 @@ class _Told(Listener):
         what = " and ".join(parts)
         self._console.say(f"  Nix {'would' if self._dry_run else 'has to'} {what}")
 
-    def progress(self, begun: int, total: int) -> None:
-        self._console.progress("building or fetching", begun, total)
+    def progress(self, begun: int, total: int, what: str, said: str) -> None:
+        self._console.progress(what, begun, total, said)

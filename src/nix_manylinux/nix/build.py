@@ -29,7 +29,7 @@ _WORK = re.compile(
     r"th(?:is|ese (?P<number>[0-9]+)) (?P<what>derivation|path)s?"
     r" will be (?P<how>built|fetched)(?: \((?P<size>[^),]+)[^)]*\))?:?"
 )
-_BEGUN = re.compile(r"(?:building|copying path) '")
+_BEGUN = re.compile(r"(building|copying path) '[^' ]*/[0-9a-z]{32}-([^' ]+?)(?:\.drv)?'")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: How Nix says that there is nothing to look for an attribute in.
 _UNREADABLE = re.compile(
@@ -72,8 +72,11 @@ class Listener:
     def work(self, work: Work) -> None:
         """Hear what is to be built and fetched; not called for nothing."""
 
-    def progress(self, begun: int, total: int) -> None:
-        """Hear how many of the builds and downloads have begun."""
+    def progress(self, begun: int, total: int, what: str, said: str) -> None:
+        """Hear how many of the builds and downloads have begun, the last one, and Nix's last word.
+
+        ``what`` is "building zlib-1.3", say.
+        """
 
 
 def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[str, list[str]]:
@@ -280,6 +283,7 @@ class _Listening:
         self.work = Work()
         self._told = False
         self._begun = 0
+        self._what = "building or fetching"
 
     def hear(self, line: str) -> None:
         self._listener.line(line)
@@ -295,9 +299,12 @@ class _Listening:
             return
         self.last.append(line)
         self.tell_work()
-        self._begun += _BEGUN.match(line) is not None
+        if begun := _BEGUN.match(line):
+            self._begun += 1
+            self._what = f"{'building' if begun[1] == 'building' else 'fetching'} {begun[2]},"
         total = self.work.built + self.work.fetched
-        self._listener.progress(min(self._begun, total), total)
+        said = "" if begun else line.strip()
+        self._listener.progress(min(self._begun, total), total, self._what, said)
 
     def tell_work(self) -> None:
         """Tell what is to be done, once it is known to be all."""
