@@ -307,6 +307,9 @@ _manylinuxFixupAtExit() {
   echo "manylinuxFixup: $why, nothing is linked; \`manylinuxFixup -- \$out\` at the end of installPhase links all the same"
 }
 
+# Where that is only its author knows: what lies in bin may be the wheel's.
+_manylinuxFixupStripsOwn='stripDebugList = [ "FOLDER" ]; FOLDER being where in the output that is'
+
 # Last of all fixups: what strip, shrink-rpath and the wrappers do to a file is
 # done by then. Every output but `debug`, sorted: with __structuredAttrs the
 # outputs come in no order.
@@ -372,11 +375,11 @@ _manylinuxFixupPostFixup() {
     manylinuxFixup "${options[@]}" -- "${paths[@]}" || status=$?
     if ((status)) && [[ -z ${dontStrip-} ]]; then
       echo "manylinuxFixup: where a file is called damaged or not sound: strip ran before, and it damages files of wheels." >&2
-      echo "  Drop dontStrip = false, or say what was compiled here: stripDebugList = [ \"bin\" ];" >&2
+      echo "  Drop dontStrip = false, or say what was compiled here: $_manylinuxFixupStripsOwn" >&2
     fi
     ((!status)) || return "$status"
     if [[ -n $_manylinuxFixupKeepsSymbols && -n $(find "${paths[@]}" -newer "$stamp" -print -quit) ]]; then
-      echo "manylinuxFixup: nothing was stripped; what was compiled here may be: dontStrip = false; stripDebugList = [ \"bin\" ];"
+      echo "manylinuxFixup: nothing was stripped; what was compiled here may be: dontStrip = false; $_manylinuxFixupStripsOwn"
     fi
     rm -f -- "$stamp"
     if ((${#others[@]})); then

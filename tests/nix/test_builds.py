@@ -100,7 +100,7 @@ MESSAGES = {
     "missingAfterStrip": (
         "libXcursor.so.1",
         "strip ran before, and it damages files of wheels",
-        'stripDebugList = [ "bin" ];',
+        'stripDebugList = [ "FOLDER" ];',
     ),
     "missing": (
         "libXcursor.so.1",
