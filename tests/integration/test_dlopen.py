@@ -155,7 +155,12 @@ def test_a_runtime_library_that_is_nowhere(scene: Scene) -> None:
     assert "libEGL.so.1: no library directory holds this runtime library" in done.stderr
     assert "  libEGL.so.1: libGL\n" in done.stderr
     assert "-A libGL.out" in done.stderr
-    assert "--runtime-libs libEGL.so.1" in done.stderr
+    patch = f"nix-manylinux {' '.join(ask)}=libEGL.so.1"
+    simple, chosen = done.stderr.partition("patch it with:\n")[2].split(
+        "or, with packages of your choice:\n"
+    )
+    assert simple == f"{patch} --nixpkgs\n"
+    assert chosen.startswith(f"{patch} \\\n  $(nix-build '<nixpkgs>' --no-out-link -A libGL.out |")
     assert "--runtime-libs=libEGL.so.1 --nixpkgs\n" in done.stderr
     assert "buildInputs" not in done.stderr
     both = command(*ask, "libEGL.so.1", "--runtime-libs", "libgbm.so.1")

@@ -217,13 +217,17 @@ def test_a_tree_in_a_store_is_built_anew(
     assert f"{result}: a Nix store is never patched. Build the package anew, with" in (
         " ".join(told.split())
     )
-    assert told.endswith("buildInputs = [ zlib ];\n")
+    names = (
+        "# Names are arguments of the expression; where it has only pkgs:"
+        " buildInputs = with pkgs; [ ... ];\n"
+    )
+    assert told.endswith(f"buildInputs = [ zlib ];\n{names}")
     assert main(["patch", str(result), "--missing", "warn"]) == 1
     assert capsys.readouterr().err == (
         f"error: {result}: a Nix store is never changed\n"
         "  build its package anew, with our overlay (nix-manylinux/nix/overlay.nix) and a format"
         " like manylinux_2_28, or manylinuxFixupHook among its nativeBuildInputs, and with:\n"
-        "  buildInputs = [ zlib ];\n"
+        f"  buildInputs = [ zlib ];\n  {names}"
     )
     monkeypatch.setenv("NIX_BUILD_TOP", str(tmp_path))
     monkeypatch.delenv("IN_NIX_SHELL", raising=False)

@@ -109,7 +109,7 @@ def test_libraries_that_are_loaded_at_run_time(
     monkeypatch.setenv("NIX_BUILD_TOP", str(place))
     (place / "tree/a.so").write_bytes(loader(place, "libz.so.1"))
     at = (lines := told("tree")).index("  if you need them:")
-    assert lines[at + 1 :] == [
+    assert lines[at + 1 : -1] == [
         "  buildInputs = [ alsa-lib libGL zlib ];",
         '  manylinuxRuntimeLibs = [ "libEGL.so.1" "libasound.so.2" "libcuda.so.1" ];',
     ]

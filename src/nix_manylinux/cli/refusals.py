@@ -64,7 +64,7 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
 
 def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) -> None:
     """Say who has libraries that are to be loaded at run time, and are nowhere."""
-    from nix_manylinux.nix.advice import packages_block  # noqa: PLC0415
+    from nix_manylinux.nix.advice import packages_block, scope  # noqa: PLC0415
     from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
     from nix_manylinux.nix.packages import explain, load_table  # noqa: PLC0415
 
@@ -76,7 +76,9 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     run.console.insist(f"  {each.soname}: {explain(each)}" for each in found)
     given, width = run.arguments, run.console.talk_width - 2
     block = packages_block(found, in_build=run.in_build(), width=width)
-    if block and not run.in_build():
+    if block and run.in_build():
+        block.append(scope(width))
+    elif block:
         patches = given.command in {"patch", "install"}
         command = typed(run, paths) if patches else shlex.join(["nix-manylinux", *run.words])
         block = continued(command, block)

@@ -43,9 +43,12 @@ def plan_block(
     runtime: Sequence[str] = (),
     width: int = WIDTH,
 ) -> str:
-    """Write what to paste for all that stands in a plan's way; see `paste_block`."""
+    """Write what to paste for all that stands in a plan's way; see `paste_block`.
+
+    Behind ``buildInputs`` stands what its names are.
+    """
     labels = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
-    return paste_block(
+    text = paste_block(
         plan.missing,
         adviser,
         in_build=in_build,
@@ -55,6 +58,16 @@ def plan_block(
         runtime=runtime,
         width=width,
     )
+    return f"{text}\n{scope(width)}" if "buildInputs = [" in text else text
+
+
+def scope(width: int = WIDTH) -> str:
+    """Say in comments what the names in ``buildInputs`` are, and how else they are written."""
+    said = (
+        "Names are arguments of the expression; where it has only pkgs:"
+        " buildInputs = with pkgs; [ ... ];"
+    )
+    return "\n".join(nix_comments(said, width=width))
 
 
 def paste_block(
