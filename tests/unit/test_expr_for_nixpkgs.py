@@ -7,10 +7,24 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
+from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
+from nix_manylinux.nix.expression.places import disabled_text
+from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.write import Expression, build_expression
+from nix_manylinux.nix.nixpkgs import Nixpkgs
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.resolve.loads import RuntimeLoad
+from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+
+TABLE = load_table()
+POLICIES = load_policies()
 
 
 @pytest.fixture
@@ -24,10 +38,39 @@ def wheel(tmp_path: Path) -> str:
     return str(MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(tmp_path))
 
 
+def made(
+    folder: Path,
+    *needed: str,
+    name: str = "demo",
+    headers: str = "",
+    tag: str = "cp311-cp311-manylinux_2_28_x86_64",
+) -> DescribedWheel:
+    """Make and describe a wheel with one module that needs libraries."""
+    metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{headers}\n"
+    files = {"demo/__init__.py": b"", "demo/fast.so": tiny_library("fast.so", *needed)}
+    return describe_wheel(
+        MadeWheel(name=name, version="1.0", tag=tag, files=files, metadata=metadata.encode()).write(
+            folder
+        )
+    )
+
+
+def written(
+    *wheels: DescribedWheel, nixpkgs: Nixpkgs | None = None, for_nixpkgs: bool = True
+) -> Expression:
+    """Write an expression with the shipped tables."""
+    return build_expression(
+        wheels, table=TABLE, policies=POLICIES, nixpkgs=nixpkgs, for_nixpkgs=for_nixpkgs
+    )
+
+
 def test_text(
     wheel: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """<nixpkgs> is not asked; libraries are arguments, which python-packages.nix passes on."""
+    """<nixpkgs> is not asked; libraries are arguments, which python-packages.nix passes on.
+
+    Where it goes, and what the author is still to write, stands beside the file.
+    """
 
     def ask(_: object) -> None:
         raise AssertionError("<nixpkgs> was asked")
@@ -35,14 +78,18 @@ def test_text(
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", ask)
     assert main(["expr", "--for-nixpkgs", wheel]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith(
-        "# pkgs/development/python-modules/demo/default.nix, and in python-packages.nix:\n"
-        "# demo = callPackage ../development/python-modules/demo"
-        " { inherit (pkgs) brotli zstd; };\n{\n  lib,\n"
-    )
-    assert "  buildInputs = [\n    (lib.getLib brotli)\n    zstd\n  ];\n" in said.out
+    assert (
+        "save it as pkgs/development/python-modules/demo/default.nix, and in"
+        " pkgs/top-level/python-packages.nix write:\n"
+        "  demo = callPackage ../development/python-modules/demo"
+        " { inherit (pkgs) brotli zstd; };\n"
+    ) in said.err
+    assert said.out.startswith("{\n  lib,\n")
+    assert "  buildInputs = [\n    brotli\n    zstd\n  ];\n" in said.out
     assert "    maintainers = with lib.maintainers; [ ];\n" in said.out
     assert "pkgs." not in said.out
+    assert "#" not in said.out
+    assert "license: METADATA names none; meta.license waits for one of lib.licenses" in said.err
     assert "this nixpkgs" not in said.out + said.err
 
 
@@ -59,5 +106,114 @@ def test_without_it(
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: None)
     assert main(["expr", wheel]) == 0
     text = capsys.readouterr().out
-    assert "(lib.getLib pkgs.brotli)\n    pkgs.zstd\n" in text
+    assert "    pkgs.brotli\n    pkgs.zstd\n" in text
+    assert "# license: METADATA names none\n" in text
     assert "maintainers" not in text
+
+
+def test_the_wheel_that_nixpkgs_has(tmp_path: Path) -> None:
+    """Whose libraries are linked to is taken from its wheel, where nixpkgs has one, too."""
+    headers = "Requires-Dist: torch\nRequires-Dist: torchvision"
+    wheel = made(tmp_path, "libtorch.so", name="torchaudio", headers=headers)
+    found = written(wheel)
+    # torchvision is imported, not linked to.
+    assert "  dependencies = [\n    torch-bin\n    torchvision\n  ];\n" in found.text
+    assert 'pname = "torchaudio";' in found.text
+    assert (
+        "save it as pkgs/development/python-modules/torchaudio/bin.nix, and in"
+        " pkgs/top-level/python-packages.nix write:\n  torchaudio-bin ="
+        " callPackage ../development/python-modules/torchaudio/bin.nix { };"
+    ) in found.notes
+    assert not any("Take the wheel" in note for note in found.notes)
+    # The nixpkgs at hand is believed.
+    packages = frozenset({"torch", "torchvision"})
+    at_hand = Nixpkgs(
+        python="3.11", system="x86_64-linux", packages=packages, attributes=frozenset()
+    )
+    text = written(wheel, nixpkgs=at_hand, for_nixpkgs=False).text
+    assert "    torch\n" in text
+    assert "Take the wheel of torch, too" in text
+    text = written(
+        wheel, nixpkgs=replace(at_hand, packages=packages | {"torch-bin"}), for_nixpkgs=False
+    ).text
+    assert "    torch-bin\n" in text
+    assert "Take the wheel" not in text
+
+
+def test_names_of_one_version(tmp_path: Path) -> None:
+    """A soname is of one version, and so is the package, whatever the plain name becomes."""
+    needed = ("libavcodec.so.62", "libavcodec.so.61", "libicuuc.so.76", "libicuuc.so")
+    text = written(made(tmp_path, *needed)).text
+    assert "    ffmpeg_7\n    ffmpeg_8\n    icu\n    icu76\n" in text
+
+
+def test_extras_are_arguments(tmp_path: Path) -> None:
+    """As nixpkgs' files have them; what needs this wheel can be none."""
+    headers = (
+        "Provides-Extra: more\nProvides-Extra: webengine\nRequires-Dist: gdown; extra == 'more'\n"
+        "Requires-Dist: pyside6-webengine; extra == 'webengine'"
+    )
+    wheel = made(tmp_path, name="pyside6_addons", headers=headers)
+    found = written(wheel)
+    assert "  optional-dependencies = {\n    more = [ gdown ];\n  };\n" in found.text
+    assert "  gdown,\n" in found.text
+    assert "No extra, since it needs this one: pyside6-webengine." in found.notes
+    assert "# No extra, since" in written(wheel, for_nixpkgs=False).text
+
+
+def test_what_the_required_may_bring(tmp_path: Path) -> None:
+    """Who requires a wheel of a family has the family's libraries, of any version, by wheels."""
+    needed = ("liboctomap.so.1.10", "libconsole_bridge.so.9", "libz.so.9", "libtbb.so.12")
+    found = written(made(tmp_path, *needed, headers="Requires-Dist: cmeel-boost"))
+    assert "  buildInputs = [ onetbb ];\n" in found.text
+    assert "liboctomap.so.1.10: in the wheel cmeel-octomap." in found.notes
+    assert "libconsole_bridge.so.9: in the wheel cmeel-console-bridge." in found.notes
+    assert "[ cmeel-boost ]" in found.text
+    assert "octomap" in written(made(tmp_path, *needed)).text
+
+
+def test_loaded_at_run_time(tmp_path: Path) -> None:
+    """What may be loaded by name is offered as code, the newest of each library."""
+    names = ("libXcursor.so.1", "libudev.so.0", "libudev.so.1", "libcuda.so.1")
+    loads = tuple(RuntimeLoad(name=n, sources=(("demo/fast.so", "string"),)) for n in names)
+    found = written(replace(made(tmp_path), loads=loads))
+    assert "libudev" not in found.text
+    assert (
+        "Loaded at run time if it is there, by demo/fast.so; to have it linked, add what is needed"
+        " of:\n"
+        "buildInputs = [\n  libxcursor\n  systemdLibs\n];\n"
+        'manylinuxRuntimeLibs = [\n  "libXcursor.so.1"\n  "libudev.so.1"\n];'
+    ) in found.notes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tags", "by_tags", "text"),
+    [
+        ("", ["cp311-cp311"], False, ""),
+        (">=3.9", ["py3-none"], True, ""),
+        (">=3.12", ["py3-none"], False, 'pythonOlder "3.12"'),
+        (">=3.12.1,<3.14", ["py3-none"], True, 'pythonOlder "3.12" || pythonAtLeast "3.14"'),
+        ("<3.16", ["py3-none"], False, ""),
+        ("", ["cp313-abi3"], True, 'pythonOlder "3.13"'),
+        ("", ["cp312-cp312"], True, 'pythonOlder "3.12" || pythonAtLeast "3.13"'),
+        ("", ["cp312-cp312", "cp313-cp313"], True, 'pythonOlder "3.12" || pythonAtLeast "3.14"'),
+        ("", ["cp39-cp39"], True, ""),
+    ],
+)
+def test_disabled(wanted: str, tags: list[str], by_tags: bool, text: str, tmp_path: Path) -> None:  # noqa: FBT001
+    """For which Pythons of nixpkgs a package is not, by METADATA, and by the tags of its wheels."""
+    wheels = [
+        made(
+            tmp_path,
+            tag=f"{each}-manylinux_2_28_x86_64",
+            headers=f"Requires-Python: {wanted}" if wanted else "",
+        )
+        for each in tags
+    ]
+    assert disabled_text(wheels, ("3.11", "3.15"), by_tags=by_tags) == text
+
+
+def test_a_requirement_of_python_that_is_none(tmp_path: Path) -> None:
+    """It is METADATA that is wrong, and the message says so."""
+    with pytest.raises(BadWheel, match="Requires-Python 'new' can't be read"):
+        written(made(tmp_path, headers="Requires-Python: new"))

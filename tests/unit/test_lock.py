@@ -315,7 +315,7 @@ def test_needs_of_alternatives(tmp_path: Path) -> None:
     wheels = {name: describe_wheel(each.write(tmp_path)) for name, each in made.items()}
     found = find_needs(wheels, {}, table=load_table(), policies=load_policies())["aa"]
     assert found.wheels == ("bb",)
-    assert found.nixpkgs == ("ffmpeg.lib",)
+    assert found.nixpkgs == ("ffmpeg_8.lib",)
     assert found.unknown == ()
 
 

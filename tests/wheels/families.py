@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 
 NAME = "wheel-families.json"
 NOTE = (
-    "Wheels that share libraries without requiring each other, by family: the libraries that "
+    "Wheels that share libraries, mostly without requiring each other, by family: the libraries "
+    "that "
     "each brings for the others, and on whom it builds. Made by python -m tests.wheels.families."
 )
 
 #: The libraries of a family, and its projects: each may build on those before it.
 FAMILIES = {
+    "cmeel": (
+        r"lib.+\.so(?:\..+)?",
+        *("cmeel-zlib", "cmeel-qhull", "cmeel-tinyxml2", "cmeel-console-bridge", "cmeel-octomap"),
+        *("cmeel-boost", "cmeel-assimp", "cmeel-urdfdom", "eigenpy", "libcoal", "coal"),
+        "libpinocchio",
+    ),
     "intel": (
         r"lib(?:imf|intlc|irng|svml)\.so(?:\.5)?",
         "intel-cmplr-lib-ur",

@@ -24,12 +24,18 @@ WHEELS = {
     "torchcodec": "torchcodec-",
     "torchvision": "torchvision-",
 }
-COMMANDS = ("inspect", "expr")
+#: Each by the beginning of its records' names, and those of the wheels that stand for a reviewer.
+COMMANDS = {"inspect": ["inspect"], "expr": ["expr"], "nixpkgs": ["expr", "--for-nixpkgs"]}
+FOR_NIXPKGS = ("bitsandbytes", "pin", "pygame-ce", "pyside6-addons", "torchcodec", "torchvision")
+SHOWN = [
+    (command, name)
+    for command in COMMANDS
+    for name in (FOR_NIXPKGS if command == "nixpkgs" else sorted(WHEELS))
+]
 
 
 @pytest.mark.wheels
-@pytest.mark.parametrize("name", sorted(WHEELS))
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("command", "name"), SHOWN)
 def test_output(
     command: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,13 +45,13 @@ def test_output(
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: None)
     folder, wheel = os.path.split(corpus.wheel_if_here(WHEELS[name]))
     monkeypatch.chdir(folder)  # commands to paste name it as it was named
-    assert main([command, wheel]) == 0
+    assert main([*COMMANDS[command], wheel]) == 0
     assert capsys.readouterr().out == (RECORDED / f"{command}-{name}.txt").read_text()
 
 
 def test_every_record_is_tested() -> None:
     """No output stands in the documentation without a test."""
-    told = {f"{command}-{name}" for command in COMMANDS for name in WHEELS}
+    told = {f"{command}-{name}" for command, name in SHOWN}
     assert {path.stem for path in RECORDED.iterdir()} == told
 
 
@@ -68,12 +74,11 @@ def for_x86_64(name: str) -> bool:
 
 def record() -> None:
     """Write what the commands print now."""
-    for name, start in WHEELS.items():
-        for command in COMMANDS:
-            with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect_stdout(file):
-                folder, wheel = os.path.split(corpus.wheel(start))
-                os.chdir(folder)
-                main([command, wheel])
+    for command, name in SHOWN:
+        with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect_stdout(file):
+            folder, wheel = os.path.split(corpus.wheel(WHEELS[name]))
+            os.chdir(folder)
+            main([*COMMANDS[command], wheel])
 
 
 if __name__ == "__main__":

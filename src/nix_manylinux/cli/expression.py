@@ -68,7 +68,7 @@ def show_expression(run: Run) -> int:
             run.console.warn(sentence)
     if not extra.local:
         _tell_of_source(run, wheels, at_hand=not fetched)
-    _tell_of_use(run, wheels, places)
+    _tell_of_use(run, expression, wheels, places)
     run.console.answer(expression.text)
     return DONE
 
@@ -135,13 +135,17 @@ def _tell_of_choice(
         run.console.say(f"for {systems}; --system chooses another one")
 
 
-def _tell_of_use(run: Run, wheels: Sequence[DescribedWheel], places: Sequence[Place]) -> None:
-    """Say what makes a package of the expression: without the overlay Nix knows no such format."""
+def _tell_of_use(
+    run: Run, expression: Expression, wheels: Sequence[DescribedWheel], places: Sequence[Place]
+) -> None:
+    """Say where it goes: without the overlay Nix knows no such format."""
     from nix_manylinux.nix.expression.places import how_to_build  # noqa: PLC0415
 
     if not run.arguments.extra.for_nixpkgs:
         lines = how_to_build(wheels[0], places[0], local=run.arguments.extra.local)
         run.console.say_all(lines, indent="")
+    for note in expression.notes:
+        run.console.say_all(note.split("\n"), indent="")
 
 
 def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:

@@ -52,6 +52,22 @@ class SonameRow(Value):
     note: str = ""
 
 
+class NixpkgsNames(Value):
+    """What nixpkgs calls things (``nixpkgs-names.json``).
+
+    ``versioned`` gives names of one version by plain names; ``wheels`` are Python packages that
+    nixpkgs has from source and, as NAME-bin, from a wheel, ``built`` some that it has from source
+    alone; ``cuda`` what cudaPackages is; ``pythons`` the versions of the
+    first and the last Python that has packages.
+    """
+
+    versioned: dict[str, str] = field(hash=False)
+    wheels: frozenset[str]
+    built: frozenset[str]
+    cuda: str
+    pythons: tuple[str, str]
+
+
 class Sibling(Value):
     """A wheel of a family: the sonames that it brings for the others, and on whom it builds."""
 
@@ -112,6 +128,19 @@ def read_xorg_renames() -> dict[str, str]:
         next(stream)
         rows = [line.rstrip("\n").split("\t") for line in stream]
     return {row[0]: row[1] for row in rows}
+
+
+def read_nixpkgs_names() -> NixpkgsNames:
+    """Read ``nixpkgs-names.json``."""
+    raw = _read_json("nixpkgs-names.json")
+    first, last = raw["pythons"]
+    return NixpkgsNames(
+        versioned=raw["versioned"],
+        wheels=frozenset(raw["wheels"]),
+        built=frozenset(raw["built"]),
+        cuda=raw["cuda"],
+        pythons=(first, last),
+    )
 
 
 def read_families() -> tuple[dict[str, Sibling], ...]:

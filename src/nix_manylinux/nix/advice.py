@@ -177,7 +177,7 @@ def without_choices(
     for problem in problems:
         for label in problem.wanted_by:
             wanted.setdefault(label, []).append(problem.name)
-    choices = find_choices(wanted, adviser.advise)
+    choices = find_choices(wanted, adviser.advise, prefer=adviser.cuda)
     left = {file for choice in choices for file in choice.left}
     kept = (
         replace(each, wanted_by=tuple(label for label in each.wanted_by if label not in left))

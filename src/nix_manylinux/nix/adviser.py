@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from nix_manylinux.data import Sibling
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -37,8 +38,9 @@ class Adviser:
     ``required`` are normalised names of the wheels that are required; those of the trees'
     own metadata where it isn't given. What is ``at_hand`` was looked into already, and
     doesn't have it. ``files`` are the names of the files of some of those that are required,
-    directly or through others: of these nothing is guessed. ``table`` is nixpkgs'. ``unbuilt``
-    are attributes (with their outputs) that are not to be had, and why.
+    directly or through others: of these nothing is guessed. ``cuda`` is the set of nixpkgs with
+    the CUDA of what is required, where that is known (`cuda_of`). ``table`` is nixpkgs'.
+    ``unbuilt`` are attributes (with their outputs) that are not to be had, and why.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Adviser:
         required: Iterable[str] | None = None,
         at_hand: Iterable[str] = (),
         files: Mapping[str, Collection[str]] | None = None,
+        cuda: str = "",
         unbuilt: Mapping[str, str] | None = None,
     ) -> None:
         trees = tuple(trees)
@@ -61,6 +64,8 @@ class Adviser:
         self._files = files or {}
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
         self._own = own
+        self.is_cuda_known = bool(cuda)
+        self.cuda = cuda or table.names.cuda
         rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
         self._brought = {name for row in rows if row and (name := package_set(row.attr))}
@@ -105,13 +110,18 @@ class Adviser:
         )
 
     def _of_family(self, soname: str) -> Suggestion | None:
-        """Say which wheel of the trees' own families has a library; None where none has it."""
-        begins = {name.partition("-")[0] for name in self._own}
+        """Say which wheel of a family has a library, of which the trees or what they require are.
+
+        None where none has it.
+        """
+        begins = {name.partition("-")[0] for name in (*self._own, *self._required)}
         for family in self._table.families:
             if begins.isdisjoint(name.partition("-")[0] for name in family):
                 continue
+            exact = any(soname in wheel.brings for wheel in family.values())
             for name, wheel in family.items():
-                if soname not in wheel.brings or name in self._there | self._files.keys():
+                has = soname in wheel.brings if exact else _stem(soname) in _stems(wheel)
+                if not has or name in self._there | self._files.keys():
                     continue
                 later = not self._own.isdisjoint(wheel.builds_on)
                 required = "required " if name in self._required and not later else ""
@@ -120,6 +130,11 @@ class Adviser:
                     soname=soname, kind="wheel", wheels=(name,), later=later, notes=(note,)
                 )
         return None
+
+    def comes_later(self, wheel: str) -> bool:
+        """Whether a wheel is known to build on those of the trees, so that it is no input."""
+        wheels = [family[wheel] for family in self._table.families if wheel in family]
+        return any(not self._own.isdisjoint(each.builds_on) for each in wheels)
 
     def is_undeclared(self, wheel: str) -> bool:
         """Whether a wheel is known to be needed, and none is required that could require it."""
@@ -179,6 +194,15 @@ class Adviser:
         )
 
 
+def cuda_of(files: Mapping[str, Collection[str]]) -> str:
+    """Name the set of nixpkgs that has the CUDA that wheels bring, by names of files; or ""."""
+    names = sorted(name for each in files.values() for name in each)
+    found = [
+        match[1] for name in names if (match := re.fullmatch(r"libcudart\.so\.([0-9]+)", name))
+    ]
+    return f"cudaPackages_{found[-1]}" if found else ""
+
+
 def distribution_names(folders: Iterable[str]) -> Iterator[str]:
     """Give the normalised names of what is installed in folders of site-packages."""
     for folder in folders:
@@ -189,6 +213,11 @@ def distribution_names(folders: Iterable[str]) -> Iterator[str]:
 
 def _stem(soname: str) -> str:
     return soname.partition(".so")[0]
+
+
+def _stems(wheel: Sibling) -> set[str]:
+    """Give the names of what a wheel brings, whose versions change with the wheel's."""
+    return {*map(_stem, wheel.brings)}
 
 
 def _letters(stem: str) -> str:

@@ -46,13 +46,14 @@ class Choice(NamedTuple):
 
 
 def find_choices(
-    wanted: Mapping[str, Collection[str]], advise: Callable[[str], Suggestion]
+    wanted: Mapping[str, Collection[str]], advise: Callable[[str], Suggestion], *, prefer: str = ""
 ) -> tuple[Choice, ...]:
     """Find what is a choice. ``wanted`` are the names that files lack, by the files' labels.
 
     Files in one folder whose names differ in the last number, or word with or without one, are
     alternatives where they want one library in several versions, each another one. First
-    comes what wheels have all for, last what nixpkgs has nothing for.
+    comes what wheels have all for, then what is of the set of nixpkgs to ``prefer``, then the
+    newest; last what nixpkgs has nothing for.
     """
     groups: dict[tuple[str, str, bool], list[str]] = {}
     for label in sorted(wanted):
@@ -70,7 +71,8 @@ def find_choices(
         for one, other in combinations(family, 2):
             if _conflict(wanted[one], wanted[other]):
                 shared |= {*wanted[one]} & {*wanted[other]}
-    return tuple(filter(None, (_choose(each, wanted, shared, advise) for each in families)))
+    chosen = (_choose(each, wanted, shared, advise, prefer) for each in families)
+    return tuple(filter(None, chosen))
 
 
 def _families(
@@ -100,6 +102,7 @@ def _choose(
     wanted: Mapping[str, Collection[str]],
     shared: set[str],
     advise: Callable[[str], Suggestion],
+    prefer: str,
 ) -> Choice | None:
     options: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for label in family:
@@ -114,8 +117,15 @@ def _choose(
         Alternative(tuple(sorted(files)), attributes, lacking)
         for (attributes, lacking), files in options.items()
     ]
-    alternatives.sort(key=lambda each: (bool(each.lacking), each.attributes, each.lacking))
+    alternatives.sort(key=lambda each: _order(each, prefer))
     return Choice(alternatives[0], tuple(alternatives[1:])) if len(alternatives) > 1 else None
+
+
+def _order(each: Alternative, prefer: str) -> tuple[object, ...]:
+    preferred = any(name.startswith(f"{prefer}.") for name in each.attributes)
+    parts = [part for name in each.attributes for part in re.split(r"([0-9]+)", name)]
+    newest = tuple((part, 0) if not part.isdigit() else ("", -int(part)) for part in parts)
+    return bool(each.lacking), bool(each.attributes) and not preferred, newest, each.lacking
 
 
 def choice_text(choice: Choice) -> list[str]:
@@ -125,7 +135,7 @@ def choice_text(choice: Choice) -> list[str]:
     lines += [f"In its place: {_with(each)}." for each in choice.others if not each.lacking]
     without = [each for each in choice.others if each.lacking]
     if without:
-        files = _files(sorted(file for each in without for file in each.files))
+        files = files_text(sorted(file for each in without for file in each.files))
         names = some(sorted({name for each in without for name in each.lacking}), 4)
         lines.append(f"nixpkgs lacks libraries for {files}: {names}.")
     return lines
@@ -133,10 +143,11 @@ def choice_text(choice: Choice) -> list[str]:
 
 def _with(alternative: Alternative) -> str:
     names = listed(nix_path(each) for each in alternative.attributes) or "nothing of nixpkgs"
-    return f"{names}, for {_files(alternative.files)}"
+    return f"{names}, for {files_text(alternative.files)}"
 
 
-def _files(labels: Iterable[str]) -> str:
+def files_text(labels: Iterable[str]) -> str:
+    """Name files, or one of many and how many more there are."""
     names = [label.rpartition("/")[2] for label in labels]
     if len(names) <= 3:
         return listed(names)

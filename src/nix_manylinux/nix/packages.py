@@ -8,10 +8,12 @@ from functools import lru_cache
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.data import (
+    NixpkgsNames,
     Sibling,
     SonameRow,
     read_families,
     read_libraries,
+    read_nixpkgs_names,
     read_sonames,
     read_xorg_renames,
 )
@@ -39,7 +41,7 @@ class Table(Value):
 
     ``stems`` lead from a library's name without version to its rows;
     ``renames`` from an attribute's new name to its old one. ``families`` are wheels that
-    share libraries.
+    share libraries. ``names`` are what those rows can't say of nixpkgs.
     """
 
     rows: dict[str, SonameRow] = field(hash=False)
@@ -47,6 +49,7 @@ class Table(Value):
     renames: dict[str, str] = field(hash=False)
     driver: frozenset[str]
     families: tuple[dict[str, Sibling], ...] = field(hash=False)
+    names: NixpkgsNames = field(hash=False)
 
 
 class Suggestion(Value):
@@ -113,6 +116,7 @@ def load_table() -> Table:
         renames=read_xorg_renames(),
         driver=read_libraries().driver,
         families=read_families(),
+        names=read_nixpkgs_names(),
     )
 
 
@@ -317,7 +321,9 @@ def _by_family(soname: str, table: Table) -> Suggestion:
 
 
 def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = "") -> Suggestion:
-    attribute = row.attr if row.output == "out" else f"{row.attr}.{row.output}"
+    plain = soname.endswith(".so")  # of no version in particular
+    name = row.attr if plain else table.names.versioned.get(row.attr, row.attr)
+    attribute = name if row.output == "out" else f"{name}.{row.output}"
     old = table.renames.get(row.attr, "")
     if old and row.output != "out":
         old = f"{old}.{row.output}"

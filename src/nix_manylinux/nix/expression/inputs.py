@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 
 from nix_manylinux.base.patterns import exact_pattern
 from nix_manylinux.base.words import listed, some
-from nix_manylinux.nix.choices import choice_text
+from nix_manylinux.nix.expression.choosing import choices
+from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import block, grouped, remark, remarks
 from nix_manylinux.nix.packages import explain
-from nix_manylinux.nix.syntax import nix_comment, nix_path, nix_string
+from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,79 +30,91 @@ _FEW = 3
 
 
 def inputs(
-    libraries: OutsideLibraries, names: Names, pins: Mapping[str, str], runtime_libs: Sequence[str]
+    wheels: Sequence[DescribedWheel],
+    libraries: OutsideLibraries,
+    names: Names,
+    pins: Mapping[str, str],
+    runtime_libs: Sequence[str],
 ) -> Iterator[str]:
     """Write where the libraries come from. ``pins`` are versions that are required exactly."""
-    found = [each for each in libraries.found if names.has(each)]
-    absent = [each for each in libraries.found if not names.has(each)]
     if libraries.found:
         yield ""
-        yield from remarks(_about(found))
-        if absent:
-            lacking = [f"{nix_path(each.attribute)} ({each.soname})" for each in absent]
-            sentence = f"Left out, since this nixpkgs lacks it: {', '.join(lacking)}."
-            yield from remark(names.tell(sentence))
-    if found:
-        inputs = [*map(names.library, found)]
-        if unusable := names.unusable("pkgs."):
-            yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}."))
-        yield from block("buildInputs", inputs)
-    for choice in libraries.choices:
-        yield ""
-        said = choice_text(choice)
-        yield from remarks(each.replace("left alone", "not installed") for each in said)
-    if libraries.choices:
-        left = sorted({path for choice in libraries.choices for path in choice.left})
-        yield from _not_installed(left)
+        yield from _inputs(wheels, libraries, names)
+    yield from choices(wheels, libraries.choices, names)
     if libraries.elsewhere:
-        yield ""
-        yield from remarks(grouped(libraries.elsewhere))
-        yield from remarks(_not_from_source(libraries.wheels, pins))
+        told = grouped(libraries.elsewhere)
+        told += _not_from_source(libraries.wheels, pins, names)
+        lines = names.author(told)
+        yield from ["", *lines] if lines else []
     if libraries.later:
         yield ""
-        yield from remarks(_about(libraries.later))
+        yield from remarks(_about(libraries.later, names))
         later = sorted({each.soname for each in libraries.later})
         yield from block("manylinuxProvidedLater", map(nix_string, later))
-    yield from _ignored(libraries)
+    yield from _ignored(libraries, names)
     if runtime_libs:
         yield ""
-        yield from remarks(grouped(libraries.runtime))
+        yield from names.author(grouped(libraries.runtime))
         names_of_them = [nix_string(soname) for soname in sorted({*runtime_libs})]
         yield from block("manylinuxRuntimeLibs", names_of_them)
 
 
-def _not_installed(paths: Iterable[str]) -> Iterator[str]:
-    """Remove what can't load, so that the build proves all that is installed."""
-    yield "postInstall = ''"
-    for path in paths:
-        _, site, inner = path.partition("/site-packages/")
-        folder, inner = ("$out/${python.sitePackages}", inner) if site else ("$out", path)
-        escaped = shlex.quote(inner).replace("''", "'''").replace("${", "''${")
-        # Of several wheels each has its own.
-        yield f"  rm -f {folder}/{escaped}"
-    yield "'';"
+def _inputs(
+    wheels: Sequence[DescribedWheel], libraries: OutsideLibraries, names: Names
+) -> Iterator[str]:
+    """Write buildInputs, those of some wheels alone by themselves."""
+    found = [each for each in libraries.found if names.has(each)]
+    absent = [each for each in libraries.found if not names.has(each)]
+    yield from remarks(libraries.reasons)
+    yield from names.author(_about(found, names))
+    if absent:
+        lacking = [f"{nix_path(each.attribute)} ({each.soname})" for each in absent]
+        sentence = f"Left out, since this nixpkgs lacks it: {', '.join(lacking)}."
+        yield from remark(names.tell(sentence))
+    if not found:
+        return
+    parts: dict[str, list[str]] = {"": []}
+    for each in found:
+        when = condition(wheels, libraries.wanting.get(each.attribute, ()))
+        parts.setdefault(when, []).append(names.library(each))
+    if unusable := names.unusable("pkgs."):
+        yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}."))
+    always = parts.pop("")
+    texts = [block("buildInputs", always)] if always or len(parts) > 1 else []
+    texts += [
+        f"lib.optionals {in_brackets(when)} {nix_list(each, width=60)}".split("\n")
+        for when, each in parts.items()
+    ]
+    if not (always or len(parts) > 1):
+        texts[0][0] = f"buildInputs = {texts[0][0]}"
+    for number, lines in enumerate(texts):
+        lines[0] = f"++ {lines[0]}" if number else lines[0]
+        lines[-1] = lines[-1].removesuffix(";")
+    texts[-1][-1] += ";"
+    yield from (line for lines in texts for line in lines)
 
 
-def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str]) -> Iterator[str]:
+def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str], names: Names) -> Iterator[str]:
     """Warn that packages of nixpkgs' own are not those wheels, whatever they are called."""
+    wheels = [each for each in wheels if not names.has_wheel(each)]
     if not wheels:
         return
     release = "NAME==VERSION"
     if len(wheels) == 1:
         release = f"{wheels[0]}=={pins.get(wheels[0], 'VERSION')}"
-    wheel, names = ("wheel", "that name") if len(wheels) == 1 else ("wheels", "these names")
+    wheel, called = ("wheel", "that name") if len(wheels) == 1 else ("wheels", "these names")
     yield (
         f"Take the {wheel} of {listed(wheels)}, too (nix-manylinux expr {release}): what nixpkgs"
-        f" may build from source under {names} has libraries of its own."
+        f" may build from source under {called} has libraries of its own."
     )
 
 
-def _ignored(libraries: OutsideLibraries) -> Iterator[str]:
+def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
     """Ignore what only optional files want; what others want stops the build, and is said."""
     if not libraries.nobody and not libraries.needed:
         return
     yield ""
-    yield from remarks(_about([*libraries.nobody, *(each for each, _ in libraries.needed)]))
+    yield from remarks(_about([*libraries.nobody, *(each for each, _ in libraries.needed)], names))
     optional = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
     strict = [nix_string(exact_pattern(each.soname)) for each, _ in libraries.needed]
     if strict:
@@ -122,7 +135,7 @@ def _ignored(libraries: OutsideLibraries) -> Iterator[str]:
 
 
 def runtime_loads(
-    wheels: Sequence[DescribedWheel], adviser: Adviser, declared: Iterable[str]
+    wheels: Sequence[DescribedWheel], adviser: Adviser, names: Names, declared: Iterable[str]
 ) -> Iterator[str]:
     """Name what may be loaded at run time beyond what is ``declared``, and who has it."""
     declared = {*declared}
@@ -133,9 +146,9 @@ def runtime_loads(
     for name, load in sorted(loads.items()):
         # What a note requires is linked.
         native = [label for label, how in load.sources if how not in {"Python", _REQUIRED}]
-        versioned = name.endswith(".so") and any(other.startswith(f"{name}.") for other in loads)
+        newer = any(_is_newer(other, name) for other in loads)
         found = adviser.advise(name)
-        if versioned or not found.may_be_taken or name in declared:
+        if newer or not found.may_be_taken or name in declared:
             continue
         attribute = nix_path(found.attribute)
         if native:
@@ -143,31 +156,55 @@ def runtime_loads(
             files.update(native)
         elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
-    if providers:
-        yield ""
-        where = some(sorted(files), _FEW)
-        having = ", ".join(f"{attr} ({', '.join(names)})" for attr, names in providers.items())
-        said = f"named in {where}: {having}"
-        if len(providers) > 2 * _FEW:
-            said = f"of {', '.join(providers)}; which and by what: nix-manylinux inspect WHEEL"
-        yield from remark(f"May be loaded at run time, {said}.")
-        yield from remark(
-            "It is not linked. What you need of it: nix-manylinux expr --runtime-libs SONAME, which"
-            " adds it to buildInputs and manylinuxRuntimeLibs."
-        )
+    lines = _by_name(providers, files, names) if providers else []
+    yield from ["", *lines] if lines else []
     if python:
-        yield ""
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
-        yield from remark(
+        said = (
             f"Loaded from Python, where no search path of the wheel counts: {', '.join(python)}. If"
             " you need that, write its path into the source (substituteInPlace)."
         )
+        lines = names.author([said])
+        yield from ["", *lines] if lines else []
 
 
-def _about(suggestions: Iterable[Suggestion]) -> list[str]:
-    """Give what is to be minded, each sentence once with all libraries that it is true of."""
-    notes = ((each.soname, note) for each in suggestions for note in _notes(each))
-    return grouped(notes)
+def _is_newer(one: str, other: str) -> bool:
+    """Whether two sonames are of one library, and the first is of a later version."""
+    (stem, _, version), (stem_too, _, than) = one.partition(".so"), other.partition(".so")
+    numbers, numbers_too = ([*map(int, re.findall("[0-9]+", each))] for each in (version, than))
+    return stem == stem_too and numbers > numbers_too
+
+
+def _by_name(
+    providers: Mapping[str, Sequence[str]], files: Iterable[str], names: Names
+) -> list[str]:
+    """Say what files load by name if it is there, as code to paste or the way to have it."""
+    said = f"Loaded at run time if it is there, by {some(sorted(files), _FEW)}"
+    if names.for_nixpkgs:
+        code = block("buildInputs", sorted(each.removesuffix(".lib") for each in providers))
+        sonames = sorted(name for each in providers.values() for name in each)
+        code += block("manylinuxRuntimeLibs", map(nix_string, sonames))
+        return names.author(
+            ["\n".join([f"{said}; to have it linked, add what is needed of:", *code])]
+        )
+    having = ", ".join(f"{attr} ({', '.join(each)})" for attr, each in providers.items())
+    if len(providers) > 2 * _FEW:
+        having = f"{some([*providers], 2 * _FEW)} (nix-manylinux inspect WHEEL)"
+    how = "nix-manylinux expr --runtime-libs SONAME links it"
+    return names.author([f"{said}: {having}; {how}."])
+
+
+def _about(suggestions: Iterable[Suggestion], names: Names) -> list[str]:
+    """Give what is to be minded, each sentence once with all libraries that it is true of.
+
+    In a file of nixpkgs without these, where it is of a list that has them.
+    """
+    pairs = [(each.soname, note) for each in suggestions for note in _notes(each)]
+    notes = {note for _, note in pairs}
+    if names.for_nixpkgs and len(notes) == 1 and not any(each.is_sure for each in suggestions):
+        (note,) = notes
+        return [f"{note[:1].upper()}{note[1:]}."]
+    return grouped(pairs)
 
 
 def _notes(suggestion: Suggestion) -> Sequence[str]:

@@ -7,13 +7,14 @@ import re
 from nix_manylinux.nix.expression.chosen import chosen_extensions
 from nix_manylinux.nix.expression.layout import block
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
-from nix_manylinux.nix.syntax import nix_comment, nix_string
+from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from nix_manylinux.nix.expression.names import Names
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place
 
@@ -35,10 +36,8 @@ def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> I
         yield "# No pythonImportsCheck: site-packages gets no module from this wheel."
 
 
-def meta(
-    wheels: Sequence[DescribedWheel], places: Iterable[Place], *, maintained: bool = False
-) -> Iterator[str]:
-    """Write the block of that name; with ``maintained`` a line for those who will be asked."""
+def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names) -> Iterator[str]:
+    """Write the block of that name; for nixpkgs with a line for those who will be asked."""
     first = wheels[0]
     yield ""
     yield "meta = {"
@@ -51,9 +50,9 @@ def meta(
     changelog = _line(_labelled(first, _CHANGELOG))
     if changelog:
         yield f"  changelog = {nix_string(changelog)};"
-    yield from (f"  {line}" for line in _license(first))
-    if maintained:
-        yield "  # nixpkgs wants one: yourself, as maintainers/maintainer-list.nix has you."
+    yield from (f"  {line}" for line in _license(first, names))
+    if names.for_nixpkgs:
+        names.author(["maintainers waits for you, as maintainers/maintainer-list.nix has you."])
         yield "  maintainers = with lib.maintainers; [ ];"
     native = any(wheel.facts.files for wheel in wheels)
     if native:
@@ -72,18 +71,19 @@ def _line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _license(wheel: DescribedWheel) -> Iterator[str]:
+def _license(wheel: DescribedWheel, names: Names) -> Iterator[str]:
     expression, text = wheel.header("license-expression"), wheel.header("license")
     found = nixpkgs_licenses(expression, text, wheel.headers.get("classifier", ()))
-    names = [f"lib.licenses.{name}" for name in found]
-    if len(names) == 1:
-        yield f"license = {names[0]};"
-    elif names:
-        yield from block("license", names)
-    elif expression or text:
-        yield nix_comment(f"license: METADATA says {_beginning(expression or text)!r}")
+    licenses = [f"lib.licenses.{name}" for name in found]
+    if len(licenses) == 1:
+        yield f"license = {licenses[0]};"
+    elif licenses:
+        yield from block("license", licenses)
     else:
-        yield "# license: METADATA names none"
+        text = expression or text
+        said = f"METADATA says {_beginning(text)!r}" if text else "METADATA names none"
+        more = "; meta.license waits for one of lib.licenses" if names.for_nixpkgs else ""
+        yield from names.author([f"license: {said}{more}"])
 
 
 def _beginning(text: str) -> str:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import re
 
+from nix_manylinux.nix.expression.layout import remarks
 from nix_manylinux.nix.syntax import NOT_AN_ARGUMENT, nix_name, nix_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from nix_manylinux.data import NixpkgsNames
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.nix.packages import Suggestion
 
 #: The expression's own arguments, and what in its text shows that it uses one.
 _USES = {
-    "lib": r"\blib\.(?:licenses|sourceTypes|optionals|elem|hasSuffix|getLib|maintainers)\b",
+    "lib": r"\blib\.(?:licenses|sourceTypes|optional\w+|elem|hasSuffix|getLib|maintainers)\b",
     "stdenv": r"(?<!pkgs\.)(?<!python\.)\bstdenv\.",
     "buildPythonPackage": r"\bbuildPythonPackage\b",
     "fetchPypi": r"\bfetchPypi\b",
+    "pythonOlder": r"\bpythonOlder\b",
+    "pythonAtLeast": r"\bpythonAtLeast\b",
     "manylinuxFixupHook": r"\bmanylinuxFixupHook\b",
     "pkgs": r"(?<!python\.)\bpkgs\.",
     "python": r"\bpython\.(?:version|pythonVersion|pkgs|executable|sitePackages)\b",
@@ -63,17 +67,28 @@ class Names:
     """Names packages, and remembers which arguments the function must have for it.
 
     ``packages`` are the Python packages that the expression names, ``nixpkgs`` what is
-    known of the one that is at hand. With ``inherit`` libraries that Python's set hides are
-    arguments all the same, for who passes those on: they are in ``inherited``.
+    known of the one that is at hand, and ``table`` of any; ``linked`` are Python packages whose
+    libraries are needed. With ``for_nixpkgs`` libraries that Python's set hides are
+    arguments all the same, for who passes those on: they are in ``inherited``; and what only the
+    author has to know is in ``aside``, in place of comments.
     """
 
     def __init__(
-        self, packages: Collection[str], nixpkgs: Nixpkgs | None, *, inherit: bool = False
+        self,
+        packages: Collection[str],
+        nixpkgs: Nixpkgs | None,
+        *,
+        table: NixpkgsNames,
+        linked: Collection[str] = (),
+        for_nixpkgs: bool = False,
     ) -> None:
         self._packages = packages
         self._nixpkgs = nixpkgs
-        self._inherit = inherit
+        self._names = table
+        self._linked = linked
+        self.for_nixpkgs = for_nixpkgs
         self.inherited: dict[str, None] = {}
+        self.aside: dict[str, None] = {}
         self._libraries: dict[str, None] = {}
         self._python: dict[str, None] = {}
         #: What was taken from nixpkgs, as Nix spells it.
@@ -84,13 +99,14 @@ class Names:
     def library(self, suggestion: Suggestion) -> str:
         """Name what has a library: by an argument, or in `pkgs` where Python's set hides it.
 
-        Where it is in an output of that name, by what chooses it in any nixpkgs: some have put
-        it into another.
+        An output of that name is not said: the one that build inputs are taken by leads to it
+        (stdenv's multiple-outputs.sh, `propagatedBuildOutputs`; CUDA's are links to all outputs).
+        Compilers have none that does: what chooses it there does so in any nixpkgs.
         """
         path, old = suggestion.attribute, suggestion.old_attribute
-        split = suggestion.output == "lib" and path.endswith(".lib")
-        if split:
+        if suggestion.output == "lib" and path.endswith(".lib"):
             path, old = path.removesuffix(".lib"), old.removesuffix(".lib")
+        split = path.endswith(".cc") and path != suggestion.attribute
         if not suggestion.notes:  # what is said of it already
             either = " or ".join(f"pkgs.{nix_path(each)}" for each in (path, old) if each)
             self.named[f"pkgs.lib.getLib ({either})" if split else either] = None
@@ -104,7 +120,7 @@ class Names:
             or first in self._packages
             or (self._nixpkgs is not None and first in self._nixpkgs.packages)
         )
-        if hidden and self._inherit and first not in self._packages:
+        if hidden and self.for_nixpkgs and first not in self._packages:
             hidden = False
             self.inherited[first] = None
         if hidden or not self._can_be_argument(first):
@@ -123,16 +139,11 @@ class Names:
         return suggestion.attribute.partition(".")[0] in self._nixpkgs.attributes
 
     def package(self, name: str, *, can_lack: bool = False) -> str:
-        """Name a Python package. What Nix means something else by is selected.
-
-        So is one that the expression works without, where nobody knows whether it is there:
-        an argument that nixpkgs lacks is an error at once.
-        """
+        """Name a Python package. What Nix means something else by is selected."""
         attribute = self.attribute(name)
         if not can_lack and not self.lacking([name]):
             self.named[f"python.pkgs.{nix_name(attribute)}"] = None
-        unknown = can_lack and self._nixpkgs is None and attribute not in self._python
-        if unknown or not self._can_be_argument(attribute):
+        if not self._can_be_argument(attribute):
             return f"python.pkgs.{nix_name(attribute)}"
         self._python[attribute] = None
         return attribute
@@ -140,13 +151,26 @@ class Names:
     def attribute(self, name: str) -> str:
         """Give a Python package's attribute: nixpkgs begins those of digits with "_".
 
-        Where nixpkgs is at hand, and has it under an older spelling only, that one.
+        Where nixpkgs is at hand, and has it under an older spelling only, that one. Where the
+        wheel's libraries are linked to, that of the wheel, if nixpkgs has it.
         """
+        if name in self._linked and self.has_wheel(name):
+            return f"{name}-bin"
         if name[0].isdigit() or name in _USES:
             return f"_{name}"
         known = self._nixpkgs.packages if self._nixpkgs else ()
         older = name.replace("-", "_")
         return older if name not in known and older in known else name
+
+    def has_wheel(self, name: str) -> bool:
+        """Whether nixpkgs has a Python package from its wheel, beside the one from source."""
+        if self._nixpkgs is None:
+            return self.for_nixpkgs and name in self._names.wheels
+        return f"{name}-bin" in self._nixpkgs.packages
+
+    def is_built_too(self, name: str) -> bool:
+        """Whether nixpkgs surely has a Python package of that name already, from source."""
+        return name in self._names.wheels or name in self._names.built
 
     def lacking(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand is known not to have."""
@@ -170,6 +194,13 @@ class Names:
         """Give a sentence about what nixpkgs lacks, and remember it for who reads no comments."""
         self.said.append(sentence)
         return sentence
+
+    def author(self, sentences: Iterable[str]) -> list[str]:
+        """Give comments for who writes the package; no file of nixpkgs keeps them."""
+        if not self.for_nixpkgs:
+            return [*remarks(sentences)]
+        self.aside |= dict.fromkeys(sentences)
+        return []
 
     def arguments(self, text: str) -> list[str]:
         """List the function's arguments: our own that the text uses, then what was named."""

@@ -26,40 +26,63 @@ _ORIGINS = ("$ORIGIN/", "${ORIGIN}/")
 class OutsideLibraries(NamedTuple):
     """Where libraries come from that a format's policy does not bring.
 
-    ``found`` has one suggestion for each attribute of nixpkgs. ``elsewhere`` are sonames
+    ``found`` has one suggestion for each attribute of nixpkgs, ``wanting`` the numbers of the
+    wheels that want it, where some don't; ``reasons`` are sentences about it, and
+    ``cuda_of`` is the package whose CUDA it has to be. ``elsewhere`` are sonames
     with the words that say which other wheels have them, ``wheels`` the names of those,
     ``later`` what wheels have that need this one. What nobody has is in ``nobody`` where only
     optional files want it, else in ``needed``, with the files that have to load. ``runtime``
     are sonames that were asked for, and that no package is known for, with words about it.
-    ``choices`` are files that are alternatives: what those want that are left alone is in none
-    of these. ``undeclared`` are Python packages that have some of ``elsewhere``, and that
-    nothing required can bring. ``unmet`` are sonames that a build surely lacks: of drivers, of
-    nobody, of what comes later.
+    ``choices`` are files that are alternatives, for each of the wheels: what those want that are
+    left alone is in none of these. ``undeclared`` are Python packages that have some of
+    ``elsewhere``, and that nothing required can bring. ``unmet`` are sonames that a build surely
+    lacks: of drivers, of nobody, of what comes later.
     """
 
     found: tuple[Suggestion, ...]
+    wanting: dict[str, set[int]]
+    reasons: tuple[str, ...]
+    cuda_of: str
     nobody: tuple[Suggestion, ...]
     needed: tuple[tuple[Suggestion, tuple[str, ...]], ...]
     elsewhere: tuple[tuple[str, str], ...]
     wheels: tuple[str, ...]
     later: tuple[Suggestion, ...]
     runtime: tuple[tuple[str, str], ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[tuple[Choice, ...], ...]
     undeclared: tuple[str, ...]
     unmet: frozenset[str]
+
+
+#: Python packages that load CUDA, and others into the same process: one CUDA serves all.
+_LOADERS = ("torch", "tensorflow", "jaxlib", "cupy", "paddlepaddle")
+
+
+def _is_cuda(attribute: str) -> bool:
+    return attribute.startswith("cudaPackages")
+
+
+def _about_cuda(found: Iterable[str], loader: str, adviser: Adviser) -> tuple[str]:
+    """Say why this CUDA was taken, and what it has to agree with."""
+    (taken, *_) = sorted({name.partition(".")[0] for name in found if _is_cuda(name)})
+    if adviser.is_cuda_known and taken == adviser.cuda:
+        return (f"CUDA as {loader} has it, by the wheels that {loader} requires.",)
+    why = "nixpkgs' usual one is taken" if taken == adviser.cuda else f"the wheel wants {taken}"
+    return (f"CUDA must be {loader}'s: {why}.",)
 
 
 class _Want(NamedTuple):
     """A library that is wanted: by any of its ``names``, by ``files`` in the wheels.
 
     ``folder`` is another wheel's that a search path leads to, ``needed`` whether one of the
-    files has to load.
+    files has to load, ``wheels`` the numbers of these.
     """
 
     names: tuple[str, ...]
     files: tuple[str, ...]
     folder: str
     needed: bool
+    wheels: frozenset[int]
 
 
 def outside_libraries(
@@ -92,12 +115,21 @@ def outside_libraries(
     own = {name for wheel in wheels for name in own_names(wheel.facts)}
     asked = [adviser.advise(name) for name in sorted({*runtime_libs} - own - known)]
     found: dict[str, Suggestion] = {}
-    for each in (*(each for _, each in rest), *asked):
+    wanting: dict[str, set[int]] = {}
+    every = frozenset(range(len(wheels)))
+    by_all = ((each, every) for each in asked)
+    for each, numbers in (*((each, want.wheels) for want, each in rest), *by_all):
         if each.is_sure and each.attribute not in brought:
             found.setdefault(each.attribute, each)
+            wanting.setdefault(each.attribute, set()).update(numbers)
     names = tuple(sorted({name for each in of_wheels for name in each.wheels}))
+    loaders = (name for name in _LOADERS if name in {*required, *names})
+    loader = next(loaders, "") if any(map(_is_cuda, found)) else ""
     return OutsideLibraries(
         found=tuple(sorted(found.values(), key=lambda each: each.attribute.lower())),
+        wanting={name: numbers for name, numbers in wanting.items() if numbers != every},
+        reasons=_about_cuda(found, loader, adviser) if loader else (),
+        cuda_of=loader,
         nobody=tuple(each for want, each in absent if not want.needed),
         needed=tuple((each, want.files) for want, each in absent if want.needed),
         elsewhere=(
@@ -126,20 +158,20 @@ def outside_libraries(
 
 def _wanted(
     wheels: Sequence[DescribedWheel], known: set[str], adviser: Adviser
-) -> tuple[list[_Want], tuple[Choice, ...]]:
+) -> tuple[list[_Want], tuple[tuple[Choice, ...], ...]]:
     """Give what is needed from outside, by its name; and choices.
 
     What only files want that are not chosen is not in it.
     """
-    choices: dict[tuple[str, ...], Choice] = {}
+    choices: list[tuple[Choice, ...]] = []
     wants: dict[tuple[str, ...], _Want] = {}
-    for wheel in wheels:
+    for number, wheel in enumerate(wheels):
         lacking: dict[str, list[str]] = {}
         names = [((name,), file) for name, file in outside_names(wheel.facts, known)]
         for (name,), file in names:
             lacking.setdefault(file.path, []).append(name)
-        chosen = find_choices(lacking, adviser.advise)
-        choices |= {choice.left: choice for choice in chosen}
+        chosen = find_choices(lacking, adviser.advise, prefer=adviser.cuda)
+        choices.append(chosen)
         left = {path for choice in chosen for path in choice.left}
         kept = [(each, file) for each, file in names if file.path not in left]
         must = _must_load(wheel)
@@ -158,8 +190,9 @@ def _wanted(
                 files=(old and old.files) or tuple(strict or [file.label for file in files]),
                 folder=(old and old.folder) or next(filter(None, folders), ""),
                 needed=(old is not None and old.needed) or needed,
+                wheels=(old.wheels if old else frozenset()) | {number},
             )
-    return sorted(wants.values()), tuple(choices.values())
+    return [wants[names] for names in sorted(wants)], tuple(choices)
 
 
 def _must_load(wheel: DescribedWheel) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.nix.syntax import python_attribute
 from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
@@ -59,6 +60,41 @@ def format_of(wheels: Iterable[DescribedWheel]) -> str:
         if highest.libc == "glibc" and highest.version == version:
             return name
     return str(Floor(libc=highest.libc, major=highest.major, minor=highest.minor))
+
+
+def disabled_text(
+    wheels: Sequence[DescribedWheel], pythons: tuple[str, str], *, by_tags: bool
+) -> str:
+    """Write for which of nixpkgs' ``pythons``, first and last, the wheels are not; "" for none.
+
+    METADATA tells, and with ``by_tags`` the tags, too: of these also for Pythons to come.
+    Raises BadWheel for what can't be read.
+    """
+    first, last = (int(each.partition(".")[2]) for each in pythons)
+    wanted = wheels[0].header("requires-python")
+    allowed = [minor for minor in range(first, last + 1) if _is_allowed(minor, wanted)]
+    to_come = last
+    if by_tags:
+        tags = [tag.split("-") for wheel in wheels for tag in wheel.name.tags]
+        lowest = {int(m[1]) for tag in tags if (m := re.fullmatch(r"cp3([0-9]+)", tag[0]))}
+        exact = lowest and not any(tag[1].startswith("abi3") for tag in tags)
+        allowed = [x for x in allowed if x in lowest or (not exact and x >= min(lowest, default=0))]
+        to_come += bool(exact)
+    if not allowed:
+        return ""
+    parts = [f'pythonOlder "3.{allowed[0]}"'] if allowed[0] > first else []
+    parts += [f'pythonAtLeast "3.{allowed[-1] + 1}"'] if allowed[-1] < to_come else []
+    return " || ".join(parts)
+
+
+def _is_allowed(minor: int, wanted: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 (start-up)
+
+    try:
+        specifiers = SpecifierSet(wanted)
+    except InvalidSpecifier as error:
+        raise BadWheel(f"Requires-Python {wanted!r} can't be read", where="METADATA") from error
+    return any(f"3.{minor}.{patch}" in specifiers for patch in (0, 99))
 
 
 def floor_of(wheel: DescribedWheel) -> Floor | None:

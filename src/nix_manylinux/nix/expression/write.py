@@ -6,7 +6,8 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import capital, listed
-from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.adviser import Adviser, cuda_of
+from nix_manylinux.nix.expression.conditions import format_text, in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
     is_for_developers,
@@ -22,6 +23,7 @@ from nix_manylinux.nix.expression.outside import (
     outside_libraries,
 )
 from nix_manylinux.nix.expression.places import (
+    disabled_text,
     expression_places,
     floor_of,
     format_of,
@@ -51,11 +53,13 @@ class Expression(Value):
     """The text, and ``lacking``: sentences in it that say what the nixpkgs at hand has not.
 
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
+    ``notes`` are for who writes a file of nixpkgs, and belong beside it.
     """
 
     text: str
     lacking: tuple[str, ...]
     named: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def build_expression(
@@ -89,7 +93,11 @@ def build_expression(
     style = format_of(wheels)
     required = (*dependencies.always, *dependencies.sometimes)
     facts = [wheel.facts for wheel in wheels]
-    adviser = Adviser(table, facts, required=required, files=beside or {})
+    files = beside or {}
+    cuda = cuda_of(files)
+    if for_nixpkgs:  # which has CUDA from no wheel
+        files = {name: each for name, each in files.items() if not name.startswith("nvidia-")}
+    adviser = Adviser(table, facts, required=required, files=files, cuda=cuda)
     known = known_libraries(style, table, policies)
     brought = brought_packages(style, adviser, policies)
     libraries = outside_libraries(
@@ -101,25 +109,33 @@ def build_expression(
         if not is_for_developers(extra)
     }
     packages = {*required, *libraries.undeclared, *(n for each in extras.values() for n in each)}
-    names = Names(packages, nixpkgs, inherit=for_nixpkgs)
+    names = Names(
+        packages,
+        nixpkgs,
+        table=table.names,
+        linked={*libraries.wheels, libraries.cuda_of},
+        for_nixpkgs=for_nixpkgs,
+    )
     pname = normalise_name(first.header("name") or first.name.name)
     version = first.header("version") or first.name.version
+    disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     source = list(_source(wheels, version, local=local))
     body = [
         f"pname = {nix_string(pname)};",
         f"version = {nix_string(version)};",
-        f"format = {nix_string(style)};",
+        f"format = {format_text(wheels)};",
+        *([f"disabled = {disabled};"] if disabled else []),
         "",
         *source,
-        *_dependencies(dependencies, libraries.undeclared, names),
-        *_extras(extras, names),
+        *_dependencies(dependencies, libraries.undeclared, places, names),
+        *_extras(extras, adviser, names),
         *_hook(wheels, style),
-        *inputs(libraries, names, exact_versions(first.headers), runtime_libs),
-        *runtime_loads(wheels, adviser, runtime_libs),
+        *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
+        *runtime_loads(wheels, adviser, names, runtime_libs),
         *_scripts(wheels),
         *_foreign(wheels, places),
         *imports_check(wheels, _not_there(libraries, names)),
-        *meta(wheels, places, maintained=for_nixpkgs),
+        *meta(wheels, places, names),
     ]
     recursive = "rec " if any(_VERSION in line for line in source) else ""
     text = "\n".join(
@@ -130,24 +146,34 @@ def build_expression(
         ]
     )
     head = "".join(f"  {name},\n" for name in names.arguments(text))
-    where = "".join(f"{line}\n" for line in _place(pname, names)) if for_nixpkgs else ""
+    where = _place(pname, names) if for_nixpkgs else ()
     return Expression(
-        text=f"{where}{{\n{head}}}:\n{text}\n", lacking=tuple(names.said), named=tuple(names.named)
+        text=f"{{\n{head}}}:\n{text}\n",
+        lacking=tuple(names.said),
+        named=tuple(names.named),
+        notes=(*where, *names.aside),
     )
 
 
 def _place(pname: str, names: Names) -> Iterator[str]:
     """Say where in nixpkgs the file is, and what calls it: what Python's set hides is passed on."""
-    attribute = nix_name(names.attribute(pname))
     given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
-    yield f"# pkgs/development/python-modules/{pname}/default.nix, and in python-packages.nix:"
-    yield f"# {attribute} = callPackage ../development/python-modules/{pname} {{ {given}}};"
+    folder, attribute = f"development/python-modules/{pname}", names.attribute(pname)
+    file = "/bin.nix" if names.is_built_too(pname) else ""
+    if file and not attribute.endswith("-bin"):
+        attribute = f"{attribute}-bin"
+    line = f"{nix_name(attribute)} = callPackage ../{folder}{file} {{ {given}}};"
+    path = f"pkgs/{folder}{file or '/default.nix'}"
+    yield f"save it as {path}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
+    if not file:
+        yield f"where nixpkgs builds {pname} from source already: {pname}-bin, in bin.nix beside it"
 
 
 def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
     """Give what the package built can't load: sonames that it lacks, and paths of files."""
     absent = {each.soname for each in libraries.found if not names.has(each)}
-    return {*libraries.unmet, *absent, *(p for choice in libraries.choices for p in choice.left)}
+    left = (path for each in libraries.choices for choice in each for path in choice.left)
+    return {*libraries.unmet, *absent, *left}
 
 
 #: The version stands in one place, where who updates it changes it.
@@ -225,7 +251,7 @@ def _made_too(number: int) -> str:
 
 
 def _dependencies(
-    dependencies: Dependencies, undeclared: Sequence[str], names: Names
+    dependencies: Dependencies, undeclared: Sequence[str], places: Sequence[Place], names: Names
 ) -> Iterator[str]:
     if not (dependencies.always or dependencies.sometimes or undeclared):
         return
@@ -238,13 +264,9 @@ def _dependencies(
     for name, where in dependencies.sometimes.items():
         groups.setdefault(where, []).append(names.package(name))
     for where, members in groups.items():
-        # To nixpkgs a Python without the GIL is of the same version.
-        versions = (f"{place.python.rstrip('t')} {place.system}" for place in where)
-        places = [nix_string(each) for each in dict.fromkeys(versions)]
-        here = '"${python.pythonVersion} ${stdenv.hostPlatform.system}"'
+        when = in_brackets(where_of(where, places))
         lines[-1] = lines[-1].removesuffix(";")
-        condition = f"lib.optionals (lib.elem {here} {nix_list(places, width=200)})"
-        lines.append(f"++ {condition} {nix_list(members, width=60)};")
+        lines.append(f"++ lib.optionals {when} {nix_list(members, width=60)};")
     lacking = names.lacking(sorted({*dependencies.always, *dependencies.sometimes, *undeclared}))
     if lacking:
         yield from remark(
@@ -256,18 +278,22 @@ def _dependencies(
     yield from lines
 
 
-def _extras(extras: Mapping[str, Sequence[str]], names: Names) -> Iterator[str]:
-    """Write optional-dependencies, without the packages that are known not to be there."""
+def _extras(extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names) -> Iterator[str]:
+    """Write optional-dependencies, without the packages that can't be there."""
     lacking = names.lacking(sorted({name for each in extras.values() for name in each}))
     lines = []
+    later = sorted({name for each in extras.values() for name in each if adviser.comes_later(name)})
     for extra, packages in extras.items():
-        kept = [names.package(name, can_lack=True) for name in packages if name not in lacking]
+        out = {*lacking, *later}
+        kept = [names.package(name, can_lack=True) for name in packages if name not in out]
         if kept:
             lines += [f"  {line}" for line in block(nix_name(extra), kept)]
-    if lines or lacking:
+    said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
+    said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
+    said = names.author(said)
+    if lines or said:
         yield ""
-    if lacking:
-        yield from remark(f"Not in this nixpkgs, and only for extras: {listed(lacking)}.")
+    yield from said
     if lines:
         yield from ("optional-dependencies = {", *lines, "};")
 

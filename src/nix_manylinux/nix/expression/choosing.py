@@ -1,0 +1,135 @@
+"""Files of which one loads: what is kept of them, and how the rest is not installed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from os.path import commonprefix
+
+from nix_manylinux.base.words import listed
+from nix_manylinux.nix.choices import files_text
+from nix_manylinux.nix.expression.conditions import condition, in_brackets
+from nix_manylinux.nix.expression.layout import remarks
+from nix_manylinux.nix.syntax import nix_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from nix_manylinux.nix.choices import Alternative, Choice
+    from nix_manylinux.nix.expression.names import Names
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
+
+#: What Pythons and systems differ in, in the names of modules.
+_TAG = re.compile(r"\.(?:cpython-|pypy)[^/]*\.so$")
+
+
+def choices(
+    wheels: Sequence[DescribedWheel], found: Sequence[Sequence[Choice]], names: Names
+) -> Iterator[str]:
+    """Say what is kept, and remove the rest: the build then proves all that is installed.
+
+    ``found`` are the choices in each of the wheels. What some wheels alone have is removed for
+    these alone.
+    """
+    flat = [choice for each in found for choice in each]
+    if not flat:
+        return
+    yield ""
+    yield from remarks(_kept(choice.taken) for choice in flat)
+    in_place = {_attributes(one) for each in flat for one in each.others if not one.lacking}
+    if in_place:
+        yield from names.author([f"In its place: {'; '.join(sorted(in_place))}."])
+    several = len(wheels) > 1
+    having: dict[str, set[int]] = {}
+    for number, each in enumerate(found):
+        for choice in each:
+            for path in choice.left:
+                name = _TAG.sub(".*.so", path) if several else path
+                having.setdefault(name, set()).add(number)
+    parts: dict[tuple[int, ...], list[str]] = {}
+    for path, numbers in sorted(having.items()):
+        parts.setdefault(tuple(sorted(numbers)), []).append(path)
+    texts = []
+    for having_them, paths in parts.items():
+        when = condition(wheels, having_them)
+        # A file that is gone in the next release is to be noticed, where it can't be another's.
+        sure = bool(when) or len(having_them) == len(wheels)
+        lines = ["''", *_removed(paths, "rm" if sure else "rm -f"), "''"]
+        if when:
+            lines[0] = f"lib.optionalString {in_brackets(when)} ''"
+        texts.append(lines)
+    lines = [f"postInstall = {texts[0][0]}", *texts[0][1:]]
+    for more in texts[1:]:
+        lines += [f"+ {more[0]}", *more[1:]]
+    lines[-1] += ";"
+    yield from lines
+
+
+def _kept(taken: Alternative) -> str:
+    attributes = _attributes(taken)
+    why = f", for {attributes}" if attributes else ""
+    return f"Built several times, and one loads. Kept{why}: {files_text(taken.files)}."
+
+
+def _attributes(each: Alternative) -> str:
+    sets = {name.partition(".")[0] for name in each.attributes}
+    if len(sets) == 1 and len(each.attributes) > 1:
+        return nix_path(*sets)
+    return listed(nix_path(name.removesuffix(".lib")) for name in each.attributes)
+
+
+def _removed(paths: Iterable[str], command: str) -> list[str]:
+    """Write the command for files: each folder once, and in it what names have in common."""
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, []).append(name)
+    words = [_word(folder, names) for folder, names in folders.items()]
+    if len(words) == 1:
+        return [f"  {command} {words[0]}"]
+    return [f"  {command} \\", *(f"    {each} \\" for each in words[:-1]), f"    {words[-1]}"]
+
+
+def _word(folder: str, names: Sequence[str]) -> str:
+    """Write files of a folder as one word of Bash, in a string of Nix's of several lines."""
+    outside, site, inner = f"{folder}/".partition("/site-packages/")
+    place = "$out/${python.sitePackages}/" if site else "$out/"
+    word = f"{_quoted((inner if site else outside).lstrip('/'))}{braces(names)}"
+    return place + word.replace("''", "'''").replace("${", "''${")
+
+
+def braces(names: Sequence[str]) -> str:
+    """Write names as one word of Bash: "lib{a,b}{1,2}.so"."""
+    if len(names) == 1:
+        return _quoted(names[0])
+    start, end = commonprefix([*names]), commonprefix([name[::-1] for name in names])[::-1]  # noqa: RUF071
+    # Numbers and words are not cut.
+    if start != "lib":
+        after = "".join(name[len(start) : len(start) + 1] for name in names)
+        start = start.rstrip("0123456789") if re.search(r"[0-9]", after) else start
+        start = re.sub(r"[A-Za-z]+$", "", start) if re.search(r"[A-Za-z]", after) else start
+    end = end[max(0, len(end) + len(start) - min(map(len, names))) :]
+    if any(re.search(r"[0-9]$", name[: len(name) - len(end)]) for name in names):
+        end = end.lstrip("0123456789")
+    heads: dict[str, list[str]] = {}
+    for name in names:
+        inner = name[len(start) : len(name) - len(end)]
+        head = inner.rstrip("0123456789")
+        heads.setdefault(head, []).append(inner[len(head) :])
+    tails = {tuple(each) for each in heads.values()}
+    if len(heads) > 1 and len(tails) == 1 and len(min(tails)) > 1:
+        middle = f"{_list(map(_quoted, heads))}{_list(min(tails))}"
+    else:
+        middle = _list(f"{_quoted(head)}{_list(each)}" for head, each in heads.items())
+    return f"{_quoted(start)}{middle}{_quoted(end)}"
+
+
+def _list(items: Iterable[str]) -> str:
+    items = [*items]
+    return items[0] if len(items) == 1 else f"{{{','.join(items)}}}"
+
+
+def _quoted(text: str) -> str:
+    """Quote a part of a word, for Bash; "*" was put there by us."""
+    return "*".join(shlex.quote(part) if part else "" for part in text.split("*"))

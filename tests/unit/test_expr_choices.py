@@ -1,0 +1,156 @@
+"""Of files for several CUDAs one kind is kept, the one that fits, and the rest is removed."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.wheels import MadeWheel, tiny_library
+
+from nix_manylinux.nix.expression.choosing import braces
+from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
+from nix_manylinux.nix.expression.write import Expression, build_expression
+from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.policy import load_policies
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = load_table()
+POLICIES = load_policies()
+
+
+def for_cudas(folder: Path, *, tag: str = "py3-none-manylinux_2_24_x86_64") -> DescribedWheel:
+    """Make a wheel with a file for each of three CUDAs, which loads torch."""
+    files = {
+        f"demo/libdemo_cuda{version}0.so": tiny_library("", f"libcudart.so.{version}")
+        for version in (11, 12, 13)
+    }
+    metadata = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Dist: torch\n"
+    files["demo/__init__.py"] = b""
+    return describe_wheel(
+        MadeWheel(name="demo", version="1.0", tag=tag, files=files, metadata=metadata).write(folder)
+    )
+
+
+def written(
+    *wheels: DescribedWheel,
+    beside: dict[str, frozenset[str]] | None = None,
+    for_nixpkgs: bool = True,
+) -> Expression:
+    """Write an expression for nixpkgs."""
+    return build_expression(
+        wheels, table=TABLE, policies=POLICIES, beside=beside, for_nixpkgs=for_nixpkgs
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [
+        (["liba.so"], "liba.so"),
+        (["x_core4.so", "x_core5.so", "x_ops4.so", "x_ops5.so"], "x_{core,ops}{4,5}.so"),
+        (["b_cuda118.so", "b_cuda130.so", "b_cpu.so"], "b_{cuda{118,130},cpu}.so"),
+        (["libb_cuda118.so", "libb_cuda130.so"], "libb_cuda{118,130}.so"),
+        (["MPI.mpich.so", "MPI.openmpi.so"], "MPI.{mpich,openmpi}.so"),
+        (["libcore6.so", "libops6.so"], "lib{core,ops}6.so"),
+        (["aa.so", "aaa.so"], "{,a}aa.so"),
+        (["lib12.so", "lib2.so"], "lib{12,2}.so"),
+        (["a b1.so", "a b2.so"], "'a b'{1,2}.so"),
+        (["lib.so", "lib1.so", "lib11.so"], "lib{,1,11}.so"),
+        (["a.so", "b"], "{a.so,b}"),
+        (["$x1.so", "$x2.so"], "'$x'{1,2}.so"),
+    ],
+)  # fmt: skip
+def test_one_word_for_many_files(names: list[str], word: str) -> None:
+    """Bash makes the files' names of it, these and no others."""
+    assert braces(names) == word
+    done = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {word}"], capture_output=True, text=True, check=True
+    )
+    assert sorted(done.stdout.splitlines()) == sorted(names)
+    assert shlex.split(word)
+
+
+def test_the_usual_cuda(tmp_path: Path) -> None:
+    """Where nobody says which CUDA torch has it is that of cudaPackages, and so it is told."""
+    found = written(for_cudas(tmp_path))
+    assert (
+        "  # CUDA must be torch's: nixpkgs' usual one is taken.\n"
+        "  buildInputs = [ cudaPackages_12.cuda_cudart ];\n" in found.text
+    )
+    assert "    rm $out/${python.sitePackages}/demo/libdemo_cuda{110,130}.so\n" in found.text
+    assert "    torch-bin\n" in found.text or "[ torch-bin ]" in found.text
+    assert "In its place: cudaPackages_13.cuda_cudart." in found.notes
+
+
+def test_the_cuda_of_required_wheels(tmp_path: Path) -> None:
+    """Nixpkgs has CUDA from no wheel; of which version it is the fetched wheels tell."""
+    beside = {
+        "torch": frozenset({"libtorch.so"}),
+        "nvidia-cuda-runtime": frozenset({"libcudart.so.13"}),
+    }
+    text = written(for_cudas(tmp_path), beside=beside).text
+    assert (
+        "  # CUDA as torch has it, by the wheels that torch requires.\n"
+        "  buildInputs = [ cudaPackages_13.cuda_cudart ];\n" in text
+    )
+    assert "/libdemo_cuda{110,120}.so\n" in text
+    # Elsewhere it is those wheels that bring it.
+    text = written(for_cudas(tmp_path), beside=beside, for_nixpkgs=False).text
+    assert "buildInputs" not in text
+    assert "/libdemo_cuda{110,120}.so\n" in text
+
+
+def test_each_system_by_itself(tmp_path: Path) -> None:
+    """What one system's wheel has alone is an input, and removed, on that system alone."""
+    both = ("libgfortran.so.5",)
+    wheels = []
+    for system, more in (("x86_64", ("libquadmath.so.0", "libtbb.so.12")), ("aarch64", ())):
+        files = {"demo/fast.so": tiny_library("fast.so", *both, *more), "demo/__init__.py": b""}
+        folder = tmp_path / system
+        folder.mkdir()
+        if more:
+            files |= {
+                f"demo/lib{name}{n}.so": tiny_library("", f"libavutil.so.{version}")
+                for name in ("core", "ops") for n, version in ((6, 58), (8, 60))
+            }  # fmt: skip
+        tag = f"cp311-abi3-manylinux_2_28_{system}"
+        wheels.append(
+            describe_wheel(
+                MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(folder)
+            )
+        )
+    text = written(*wheels).text
+    assert 'format = "manylinux_2_28";\n' in text
+    assert (
+        "  buildInputs = [ (lib.getLib gfortran.cc) ]\n"
+        "  ++ lib.optionals stdenv.hostPlatform.isx86_64 [ ffmpeg_8 onetbb ];\n"
+    ) in text
+    assert (
+        "  postInstall = lib.optionalString stdenv.hostPlatform.isx86_64 ''\n"
+        "    rm $out/${python.sitePackages}/demo/lib{core,ops}6.so\n"
+        "  '';\n"
+    ) in text
+    only = written(wheels[0]).text
+    assert "optional" not in only
+
+
+def test_shared_by_all_pythons(tmp_path: Path) -> None:
+    """A module's name holds its Python: what all wheels have, each under its name, is one glob."""
+    wheels = []
+    for python in ("311", "312"):
+        files = {
+            f"demo/MPI.{name}.cpython-{python}-x86_64-linux-gnu.so": tiny_library(
+                "", f"libmpi.so.{version}"
+            )
+            for name, version in (("mpich", 12), ("openmpi", 40))
+        }
+        files["demo/__init__.py"] = b""
+        tag = f"cp{python}-cp{python}-manylinux_2_28_x86_64"
+        path = MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(tmp_path)
+        wheels.append(describe_wheel(path))
+    text = written(*wheels).text
+    assert "    rm $out/${python.sitePackages}/demo/MPI.mpich.*.so\n" in text
+    assert text.count("rm ") == 1
