@@ -67,6 +67,20 @@ MAX_VERSIONS = 0x7FFF
 #: https://uapi-group.org/specifications/specs/elf_dlopen_metadata/
 NT_FDO_DLOPEN = 0x407C0C0A
 
+#: Dynamic entries that lead to a table, and the type of its section.
+TABLES = {
+    DT_HASH: SHT_HASH,
+    DT_GNU_HASH: SHT_GNU_HASH,
+    DT_STRTAB: SHT_STRTAB,
+    DT_SYMTAB: SHT_DYNSYM,
+    DT_RELA: SHT_RELA,
+    DT_REL: SHT_REL,
+    DT_RELR: SHT_RELR,
+    DT_VERSYM: SHT_GNU_VERSYM,
+    DT_VERDEF: SHT_GNU_VERDEF,
+    DT_VERNEED: SHT_GNU_VERNEED,
+}
+
 #: Machines whose glibc takes a missing PT_GNU_STACK for an executable stack
 #: (DEFAULT_STACK_PERMS in its sysdeps/*/stackinfo.h). aarch64, 64-bit PowerPC,
 #: RISC-V and LoongArch don't.
@@ -220,21 +234,6 @@ class Layout:
     - ``verdaux``: vda_name, vda_next
     - ``note``: n_namesz, n_descsz, n_type
     """
-
-    __slots__ = (
-        "bits",
-        "dyn",
-        "ehdr",
-        "endian",
-        "note",
-        "phdr",
-        "shdr",
-        "verdaux",
-        "verdef",
-        "vernaux",
-        "verneed",
-        "word",
-    )
 
     def __init__(self, bits: int, endian: Literal["little", "big"]) -> None:
         order = "<" if endian == "little" else ">"

@@ -24,59 +24,22 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.format import Segment
 
 #: Dynamic entries whose value is the address of a table that has no other name.
-POINTERS = frozenset(
-    {
-        elf.DT_HASH,
-        elf.DT_STRTAB,
-        elf.DT_SYMTAB,
-        elf.DT_RELA,
-        elf.DT_REL,
-        elf.DT_JMPREL,
-        elf.DT_RELR,
-        elf.DT_SYMTAB_SHNDX,
-        elf.DT_GNU_HASH,
-        elf.DT_VERSYM,
-        elf.DT_VERDEF,
-        elf.DT_VERNEED,
-    }
-)
+POINTERS = frozenset({*elf.TABLES, elf.DT_JMPREL, elf.DT_SYMTAB_SHNDX})
 #: All entries whose value is an address.
 _ADDRESSES = POINTERS | {
-    elf.DT_PLTGOT,
-    elf.DT_INIT,
-    elf.DT_FINI,
-    elf.DT_INIT_ARRAY,
-    elf.DT_FINI_ARRAY,
-    elf.DT_PREINIT_ARRAY,
-}
+    elf.DT_PLTGOT, elf.DT_INIT, elf.DT_FINI,
+    elf.DT_INIT_ARRAY, elf.DT_FINI_ARRAY, elf.DT_PREINIT_ARRAY,
+}  # fmt: skip
 #: Program headers of bytes that are loaded, and that belong to some section.
 _LOADED_HEADERS = frozenset(
-    {
-        elf.PT_INTERP,
-        elf.PT_NOTE,
-        elf.PT_TLS,
-        elf.PT_GNU_EH_FRAME,
-        elf.PT_GNU_PROPERTY,
-    }
+    {elf.PT_INTERP, elf.PT_NOTE, elf.PT_TLS, elf.PT_GNU_EH_FRAME, elf.PT_GNU_PROPERTY}
 )
 #: Machines whose global offset table begins with the address of the dynamic
 #: section (their psABIs; only a dynamic linker reads its own).
 _GOT_HAS_DYNAMIC = frozenset(
     {elf.EM_386, elf.EM_X86_64, elf.EM_ARM, elf.EM_AARCH64, elf.EM_S390, elf.EM_RISCV}
 )
-_TABLE_TYPES = frozenset(
-    {
-        elf.SHT_HASH,
-        elf.SHT_GNU_HASH,
-        elf.SHT_DYNSYM,
-        elf.SHT_RELA,
-        elf.SHT_REL,
-        elf.SHT_RELR,
-        elf.SHT_GNU_VERSYM,
-        elf.SHT_GNU_VERDEF,
-        elf.SHT_GNU_VERNEED,
-    }
-)
+_TABLE_TYPES = frozenset(elf.TABLES.values()) - {elf.SHT_STRTAB}
 #: A gap this small between two tables is the padding of a linker.
 _PADDING = 16
 

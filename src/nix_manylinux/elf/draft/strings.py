@@ -13,19 +13,10 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.draft.headers import Object
 
 #: Dynamic entries whose value is an offset into the string table.
-STRING_TAGS = frozenset(
-    {
-        elf.DT_NEEDED,
-        elf.DT_SONAME,
-        elf.DT_RPATH,
-        elf.DT_RUNPATH,
-        elf.DT_CONFIG,
-        elf.DT_DEPAUDIT,
-        elf.DT_AUDIT,
-        elf.DT_AUXILIARY,
-        elf.DT_FILTER,
-    }
-)
+STRING_TAGS = frozenset({
+    elf.DT_NEEDED, elf.DT_SONAME, elf.DT_RPATH, elf.DT_RUNPATH, elf.DT_CONFIG,
+    elf.DT_DEPAUDIT, elf.DT_AUDIT, elf.DT_AUXILIARY, elf.DT_FILTER,
+})  # fmt: skip
 #: The entries that hold a search path.
 PATH_TAGS = frozenset({elf.DT_RPATH, elf.DT_RUNPATH})
 #: The entries that name other libraries, which a loader looks for.

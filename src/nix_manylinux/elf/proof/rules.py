@@ -17,29 +17,11 @@ if TYPE_CHECKING:
 
     from nix_manylinux.elf.draft.headers import Object
 
-_INSIDE = {
-    elf.PT_DYNAMIC: "PT_DYNAMIC",
-    elf.PT_INTERP: "PT_INTERP",
-    elf.PT_NOTE: "PT_NOTE",
-    elf.PT_PHDR: "PT_PHDR",
-    elf.PT_TLS: "PT_TLS",
-    elf.PT_GNU_EH_FRAME: "PT_GNU_EH_FRAME",
-    elf.PT_GNU_RELRO: "PT_GNU_RELRO",
-    elf.PT_GNU_PROPERTY: "PT_GNU_PROPERTY",
-}
-#: Dynamic entries, and the type of the section that they point at.
-_POINTS_AT = {
-    elf.DT_HASH: elf.SHT_HASH,
-    elf.DT_GNU_HASH: elf.SHT_GNU_HASH,
-    elf.DT_STRTAB: elf.SHT_STRTAB,
-    elf.DT_SYMTAB: elf.SHT_DYNSYM,
-    elf.DT_RELA: elf.SHT_RELA,
-    elf.DT_REL: elf.SHT_REL,
-    elf.DT_RELR: elf.SHT_RELR,
-    elf.DT_VERSYM: elf.SHT_GNU_VERSYM,
-    elf.DT_VERDEF: elf.SHT_GNU_VERDEF,
-    elf.DT_VERNEED: elf.SHT_GNU_VERNEED,
-}
+#: Program headers of bytes that a PT_LOAD must have.
+_INSIDE = frozenset({
+    elf.PT_DYNAMIC, elf.PT_INTERP, elf.PT_NOTE, elf.PT_PHDR, elf.PT_TLS,
+    elf.PT_GNU_EH_FRAME, elf.PT_GNU_RELRO, elf.PT_GNU_PROPERTY,
+})  # fmt: skip
 
 
 def faults(obj: Object) -> set[str]:
@@ -79,23 +61,18 @@ def _segment_faults(obj: Object) -> Iterator[str]:
 def _inner_faults(obj: Object) -> Iterator[str]:
     spans = [(load.offset, load.end, load.vaddr - load.offset) for load in obj.loads]
     for phdr in obj.segments:
-        kind = _INSIDE.get(phdr.type)
-        if kind is None or not phdr.filesz:
+        if phdr.type not in _INSIDE or not phdr.filesz:
             continue
         start, end, delta = phdr.offset, phdr.end, phdr.vaddr - phdr.offset
         for low, high, distance in spans:
             if low <= start < high and end <= high and delta == distance:
                 break
         else:
-            yield f"{kind} {_ordinal(obj, phdr)} is in no PT_LOAD"
+            of_kind = [id(p) for p in obj.segments if p.type == phdr.type]
+            yield f"{elf.constant('PT', phdr.type)} {of_kind.index(id(phdr))} is in no PT_LOAD"
     dynamic = obj.pt_dynamic
     if not obj.load_at(dynamic.vaddr).flags & elf.PF_W and dynamic.flags & elf.PF_W:
         yield "the dynamic section can't be written to"
-
-
-def _ordinal(obj: Object, phdr: object) -> int:
-    kind = getattr(phdr, "type", None)
-    return [id(p) for p in obj.segments if p.type == kind].index(id(phdr))
 
 
 def _table_faults(obj: Object) -> Iterator[str]:
@@ -108,7 +85,7 @@ def _table_faults(obj: Object) -> Iterator[str]:
     for phdr in obj.segments:
         inner = phdr.type in _INSIDE and phdr.type not in {elf.PT_PHDR, elf.PT_GNU_RELRO}
         if inner and phdr.offset < end and phdr.end > start and phdr.filesz:
-            yield f"{_INSIDE[phdr.type]} overlaps the program header table"
+            yield f"{elf.constant('PT', phdr.type)} overlaps the program header table"
 
 
 def _section_faults(obj: Object) -> Iterator[str]:
@@ -185,7 +162,7 @@ def _owner(index: int) -> str:
 def _dynamic_faults(obj: Object) -> Iterator[str]:
     starts = {(section.type, section.addr) for section in obj.shdrs}
     for tag, value in obj.dynamic:
-        kind = _POINTS_AT.get(tag)
+        kind = elf.TABLES.get(tag)
         if kind is not None and (kind, value) not in starts:
             yield f"{elf.constant('DT', tag)} does not point at its section"
     header = obj.pt_dynamic
