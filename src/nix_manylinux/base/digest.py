@@ -6,6 +6,7 @@ import binascii
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Protocol
 
     class Hash(Protocol):
@@ -43,12 +44,19 @@ def encode_digest(algorithm: str, digest: bytes) -> str:
     return f"{algorithm}={encoded.decode('ascii')}"
 
 
-def sha256_of(path: str) -> bytes:
-    """Give a file's sha256."""
-    import hashlib  # noqa: PLC0415 - see above
+def digest_of(pieces: Iterable[bytes], algorithm: str = "sha256") -> str:
+    """Give the digest of bytes that come in pieces, as RECORD spells it."""
+    state = new_hash(algorithm)
+    for piece in pieces:
+        state.update(piece)
+    return encode_digest(algorithm, state.digest())
 
-    state = hashlib.sha256()
-    with open(path, "rb") as stream:
+
+def sha256_of(file: str | int) -> bytes:
+    """Give the sha256 of a file: a path, or a descriptor, which stays open."""
+    state = new_hash("sha256")
+    with open(file, "rb", closefd=isinstance(file, str)) as stream:
+        stream.seek(0)
         while block := stream.read(1 << 20):
             state.update(block)
     return state.digest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.digest import STRONG_HASHES, encode_digest, new_hash
+from nix_manylinux.base.digest import STRONG_HASHES, digest_of
 from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, bad
 from nix_manylinux.wheel.archive.read import stream
 from nix_manylinux.wheel.metadata import (
@@ -150,7 +150,7 @@ def settle_record(
     unlisted = len(files.keys() - found.keys())
     for name, member in files.items():
         if name not in found or not found[name].hash:
-            found[name] = record.row(name, _hash_member(descriptor, member), member.size)
+            found[name] = record.row(name, digest_of(stream(descriptor, member)), member.size)
     if {*map(id, record.rows)} == {id(last), *map(id, found.values())}:
         return record, ()  # nothing in it is odd, and its order is its own
     warnings = []
@@ -171,7 +171,7 @@ def _add_row(found: dict[str, Row], row: Row, member: Member, descriptor: int) -
     elif row.hash not in {"", known.hash} and (
         # Of two algorithms, the first one's digest is held against the contents when they are read.
         row.algorithm == known.algorithm
-        or _hash_member(descriptor, member, row.algorithm) != row.hash
+        or digest_of(stream(descriptor, member), row.algorithm) != row.hash
     ):
         raise bad("is in RECORD twice, with different hashes", member.name)
 
@@ -188,10 +188,3 @@ def _settled(record: Record, row: Row, member: Member) -> Row:
     if (row.path, row.hash, row.size) == (member.name, digest, str(member.size)):
         return row
     return record.row(member.name, digest, member.size)
-
-
-def _hash_member(descriptor: int, member: Member, algorithm: str = "sha256") -> str:
-    state = new_hash(algorithm)
-    for piece in stream(descriptor, member):
-        state.update(piece)
-    return encode_digest(algorithm, state.digest())

@@ -20,10 +20,10 @@ from installer.records import Hash, RecordEntry
 from installer.sources import WheelSource
 from installer.utils import construct_record_file, fix_shebang
 
-from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.files import EXECUTE, make_folder, write_all
 from nix_manylinux.wheel.archive.format import bad
+from nix_manylinux.wheel.record import hash_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Installations:
 
     def extract(self, *, cores: int | None, progress: Progress | None) -> None:
         """Write everything but RECORD, as `Installation.extract` does."""
-        present: dict[str, str] = {}
+        present: dict[str, tuple[str, int]] = {}
         for each in self._each:
             each.extract(present, cores=cores, progress=progress)
             present |= each.digests
@@ -113,14 +113,14 @@ class Installation:
             yield member.name, place
 
     @cached_property
-    def digests(self) -> dict[str, str]:
-        """The digest that the wheel's RECORD has for each place."""
-        rows = {row.path: row.hash for row in self.wheel.record.rows}
+    def digests(self) -> dict[str, tuple[str, int]]:
+        """The digest and the size that the wheel's RECORD has for each place."""
+        rows = {row.path: (row.hash, int(row.size)) for row in self.wheel.record.rows if row.hash}
         return {place: rows[name] for name, place in self.files.items()}
 
     def extract(
         self,
-        present: Mapping[str, str],
+        present: Mapping[str, tuple[str, int]],
         *,
         cores: int | None = None,
         progress: Progress | None = None,
@@ -141,7 +141,7 @@ class Installation:
         wanted = {name: place for name, place in self.files.items() if place not in present}
         self.wheel.extract(wanted, mode=_mode, cores=cores, progress=progress)
         source = _Source(self.wheel, self.files)
-        self._destination.learn(source.rows())
+        self._destination.rows |= self.digests
         try:
             more = {"INSTALLER": INSTALLER} if self._signed else {}
             installer.install(source, self._destination, more)
@@ -183,13 +183,6 @@ class _Source(WheelSource):
         self._wheel = wheel
         self._files = files
 
-    def rows(self) -> Iterator[tuple[str, str, int]]:
-        """Give place, digest and size of each file."""
-        hashes = {row.path: row.hash for row in self._wheel.record.rows}
-        for member in self._wheel.members:
-            if member.name in self._files:
-                yield self._files[member.name], hashes[member.name], member.size
-
     @property
     def dist_info_filenames(self) -> list[str]:
         """Names of the files of dist-info."""
@@ -219,12 +212,9 @@ class _Destination(SchemeDictionaryDestination):
     def __init__(self, places: _Places, interpreter: str) -> None:
         super().__init__(places.scheme, interpreter, "posix")
         self._places = places
-        self._rows: dict[str, tuple[str, int]] = {}
+        #: Digest and size of each file that is in place.
+        self.rows: dict[str, tuple[str, int]] = {}
         self._record: tuple[Scheme, str, list[tuple[Scheme, RecordEntry]]]
-
-    def learn(self, rows: Iterable[tuple[str, str, int]]) -> None:
-        """Take the digests of files that are in place for what they are."""
-        self._rows |= {place: (digest, size) for place, digest, size in rows}
 
     def write_file(
         self,
@@ -236,7 +226,7 @@ class _Destination(SchemeDictionaryDestination):
         """Give the row of a file that is there; a script may need its interpreter."""
         name = os.fspath(path)
         place = self._places.of(scheme, name)
-        if place not in self._rows:
+        if place not in self.rows:
             return self.write_to_fs(scheme, name, stream, is_executable)
         if scheme == "scripts":
             with fix_shebang(stream, self.interpreter) as fixed:
@@ -261,8 +251,7 @@ class _Destination(SchemeDictionaryDestination):
             write_all(descriptor, data)
         finally:
             os.close(descriptor)
-        self._hash(place)
-        return self._row(place, path)
+        return self._hashed(place, path)
 
     def _path_with_destdir(self, scheme: Scheme, path: str) -> Path:
         return Path(self._places.of(scheme, path))
@@ -283,8 +272,7 @@ class _Destination(SchemeDictionaryDestination):
         for scheme, entry in entries:
             place = self._places.of(scheme, entry.path)
             if place in changed and (scheme, entry.path) != (root, path):
-                self._hash(place)
-                renewed.append((scheme, self._row(place, entry.path)))
+                renewed.append((scheme, self._hashed(place, entry.path)))
             else:
                 renewed.append((scheme, entry))
 
@@ -296,16 +284,14 @@ class _Destination(SchemeDictionaryDestination):
         with construct_record_file(renewed, prefix_of) as stream:
             self.write_to_fs(root, path, stream, is_executable=False)
 
-    def _hash(self, place: str) -> None:
-        state, size = new_hash("sha256"), 0
+    def _hashed(self, place: str, path: str) -> RecordEntry:
         with open(place, "rb") as file:
-            while piece := file.read(1 << 20):
-                state.update(piece)
-                size += len(piece)
-        self._rows[place] = encode_digest("sha256", state.digest()), size
+            size = os.fstat(file.fileno()).st_size
+            self.rows[place] = hash_descriptor(file.fileno(), size=size)
+        return self._row(place, path)
 
     def _row(self, place: str, path: str) -> RecordEntry:
-        digest, size = self._rows[place]
+        digest, size = self.rows[place]
         return RecordEntry(path, Hash.parse(digest), size)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 
-from nix_manylinux.base.digest import encode_digest, new_hash
+from nix_manylinux.base.digest import digest_of, sha256_of
 from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import executable, write_all_at
 from nix_manylinux.base.signals import signals_held
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 #: Nix scans a build's output for them and can't look into packed members:
 #: without it, a patched wheel would not keep its libraries alive.
 REFERENCES = "nix-manylinux-references"
-
-_CHUNK = 1 << 18
 
 #: What is being written to a folder; no tree takes it for its own.
 _UNFINISHED = r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp"
@@ -111,7 +109,7 @@ def write_wheel(
             write_all_at(descriptor, directory([written[m.name] for m in placed]), end)
             if check is not None:
                 check(temporary)
-            return _sha256(descriptor) if sha256 else ""
+            return sha256_of(descriptor).hex() if sha256 else ""
     except BadWheel as error:
         error.at(wheel.path)
         raise
@@ -149,9 +147,7 @@ def _nested_records(wheel: Wheel, changed: Mapping[str, str]) -> dict[str, bytes
                 rows.append(row)
                 continue
             data = renewed[path] if path in renewed else _contents(changed[path])
-            state = new_hash("sha256")
-            state.update(data)
-            rows.append(record.row(row.path, encode_digest("sha256", state.digest()), len(data)))
+            rows.append(record.row(row.path, digest_of([data]), len(data)))
         if tuple(rows) != record.rows:
             renewed[name] = replace(record, rows=tuple(rows)).encode()
     return renewed
@@ -224,15 +220,6 @@ def _renewed(
             method, size, packed = content.method, content.size, content.packed
             new = replace(new, method=method, size=size, packed=packed)
         yield new
-
-
-def _sha256(descriptor: int) -> str:
-    state = new_hash("sha256")
-    position = 0
-    while piece := os.pread(descriptor, _CHUNK, position):
-        state.update(piece)
-        position += len(piece)
-    return state.digest().hex()
 
 
 def _allowed(member: Member) -> Member:

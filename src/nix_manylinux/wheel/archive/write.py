@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 
-from nix_manylinux.base.digest import encode_digest, new_hash
+from nix_manylinux.base.digest import digest_of, encode_digest, new_hash
 from nix_manylinux.base.files import write_all, write_all_at
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
@@ -57,7 +57,7 @@ class Content:
         self.size = self.packed = (
             len(source) if isinstance(source, bytes) else os.stat(source).st_size
         )
-        self.hash = encode_digest(algorithm, new_hash(algorithm).digest())
+        self.hash = digest_of((), algorithm)
         #: The deflated bytes, or files that hold them, one behind the other; none if it is stored.
         self.parts: list[str | bytes] = []
         self._crc = 0
