@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.errors import BadElf, BadOption
+from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.symbols import dynamic_strings, needed_isa, wanted_symbols
@@ -10,7 +10,6 @@ from nix_manylinux.repair.model import Finding, NotPortable
 from nix_manylinux.repair.needs import walk
 from nix_manylinux.repair.paths import from_to, search_path
 from nix_manylinux.repair.system import (
-    System,
     embeds_python,
     is_libpython,
     is_promised,
@@ -204,19 +203,13 @@ class Chooser:
         by_label = {file.label: file for file in self.files}
         newest = self.known[-1]
         names = promised_names(newest, self.policies, self.arch)
+
+        def promises(name: str) -> bool:
+            return is_promised(names, self.libc, name)
+
         machine, disk = self.files[0].facts.machine, self.libraries.disk
         while True:
-            loaders = loaders_of(
-                lambda python: System(
-                    disk,
-                    self.facts.root,
-                    machine,
-                    lambda soname: is_promised(names, self.libc, soname),
-                    python=python,
-                ),
-                machine,
-                newest,
-            )
+            loaders = loaders_of(disk, self.facts.root, machine, newest, promises)
             needs = walk(loaders, self.facts.root, self.files)
             found = False
             for (name, _), labels in needs.missing.items():
@@ -244,64 +237,47 @@ class Chooser:
         """Walk by a policy; those that promise alike, as far as anybody asks, share one walk."""
         names = promised_names(policy, self.policies, self.arch)
         for promised, known in self._walks.items():
-            asked = self._asked_for(known[0])
+            judged = self._judged(known[0])
+            asked = {name for *_, facts in judged for name in (*facts.needed, *facts.filters)}
             if promised & asked == names & asked:
                 return known
-        machine, systems = self.files[0].facts.machine, list[System]()
-
-        def system(python: bool) -> System:  # noqa: FBT001 - what `loaders_of` calls
-            systems.append(
-                System(
-                    self.libraries.disk,
-                    self.facts.root,
-                    machine,
-                    lambda name: promises(name) or self.options.excludes(name),
-                    python=python,
-                )
-            )
-            return systems[-1]
+        excludes, taken = self.options.excludes, set[str]()
 
         def promises(name: str) -> bool:
             return is_promised(names, self.libc, name)
 
         loaders = loaders_of(
-            system, machine, policy, libraries=self.libraries.directories, version=_STRICT
+            self.libraries.disk,
+            self.facts.root,
+            self.files[0].facts.machine,
+            policy,
+            lambda name: promises(name) or excludes(name),
+            taken=taken,
+            libraries=self.libraries.directories,
+            version=_STRICT,
         )
         needs = walk(loaders, self.facts.root, self.files, extra=self.extra)
-        taken = {name for each in systems for name in each.taken}
-        found = (
-            needs,
-            frozenset(name for name in taken if self.options.excludes(name) and not promises(name)),
-        )
-        self._walks[names] = found
-        return found
+        left = frozenset(name for name in taken if excludes(name) and not promises(name))
+        self._walks[names] = needs, left
+        return needs, left
 
-    def _asked_for(self, needs: Needs) -> set[str]:
-        every = [file.facts for file in self.files] + [f for _, f in self._grafted(needs)]
-        return {name for facts in every for name in (*facts.needed, *facts.filters)}
+    def _newer(self, policy: Policy) -> list[Breach]:
+        judged = [(label, facts) for label, _, facts in self._judged(self._needs(policy)[0])]
+        return too_new(judged, policy.limits[self.arch])
 
-    def _grafted(self, needs: Needs) -> Iterator[tuple[str, ElfFacts]]:
+    def _judged(self, needs: Needs) -> Iterator[tuple[str, str, ElfFacts]]:
+        """Give label, path and facts of the files, and of what comes along."""
+        for file in self.files:
+            yield file.label, f"{self.facts.root}/{file.path}", file.facts
         for path in needs.grafts:
             facts = self.libraries.disk.facts(path)
             if facts is not None:
-                yield path, facts
-
-    def _judged(self, needs: Needs) -> list[tuple[str, ElfFacts]]:
-        return [(file.label, file.facts) for file in self.files] + list(self._grafted(needs))
-
-    def _newer(self, policy: Policy) -> list[Breach]:
-        return too_new(self._judged(self._needs(policy)[0]), policy.limits[self.arch])
-
-    def _paths(self, needs: Needs) -> Iterator[tuple[str, str, ElfFacts]]:
-        for file in self.files:
-            yield file.label, f"{self.facts.root}/{file.path}", file.facts
-        for path, facts in self._grafted(needs):
-            yield path, path, facts
+                yield path, path, facts
 
     def _forbidden(self, policy: Policy) -> dict[str, list[str]]:
         """Give the symbols that may not be wanted, each with why, and who wants them."""
         found: dict[str, list[str]] = {}
-        for label, path, facts in self._paths(self._needs(policy)[0]):
+        for label, path, facts in self._judged(self._needs(policy)[0]):
             wanted = self._wanted(path, facts)
             for soname, names in {**policy.forbidden, "Python": _NO_PYTHON_HAS}.items():
                 if soname in facts.needed or soname == "Python":
@@ -349,11 +325,11 @@ class Chooser:
         for what, wanting in self._forbidden(policy).items():
             yield Finding("symbol", what, tuple(wanting))
         highest = _ISA.index(self.options.allow_isa) + 1
-        for label, path, facts in self._paths(needs):
+        for label, path, facts in self._judged(needs):
             if facts.executable_stack:
                 yield Finding("stack", "an executable stack", (label,))
             if "glibc-hwcaps/" not in label and facts.machine.name == "x86_64":
-                level = _isa(path)
+                level = needed_isa(path)
                 if level > highest:
                     yield Finding("isa", f"instructions of {_ISA[level - 1]}", (label,))
 
@@ -364,10 +340,3 @@ class Chooser:
             if not any(replace(self.options, exclude=(each,)).excludes(name) for name in left)
         ]
         return [f"nothing needs what --exclude {each} names" for each in unused]
-
-
-def _isa(path: str) -> int:
-    try:
-        return needed_isa(path)
-    except BadElf:
-        return 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 
-from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf.read import is_elf
 from nix_manylinux.elf.symbols import section_at
 from nix_manylinux.repair.model import Finding
@@ -34,7 +33,7 @@ def store_paths(path: str, label: str, stores: Sequence[str]) -> Iterator[Findin
                 for match in re.finditer(pattern, data):
                     if match.end() == len(data) and start + len(data) < size:
                         continue  # it goes on, and is in the next piece as a whole
-                    section = _section(path, start + match.start()) if elf else ""
+                    section = section_at(path, start + match.start()) if elf else ""
                     found[section, match[0]] = None
                     if len(found) == _FEW:
                         break
@@ -54,10 +53,3 @@ def _pieces(descriptor: int) -> Iterator[tuple[int, bytes]]:
         yield start - len(kept), data
         start += len(piece)
         kept = data[-_LONGEST:]
-
-
-def _section(path: str, offset: int) -> str:
-    try:
-        return section_at(path, offset)
-    except BadElf:
-        return ""

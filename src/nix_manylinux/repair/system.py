@@ -7,6 +7,7 @@ policy promises are files without contents in one directory that nothing else is
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.report.verdict import is_linker
@@ -30,7 +31,7 @@ class System:
     """The file system of such a machine: a tree, the disk, and what the policy promises.
 
     ``promised`` says of a soname whether the system has it; then no other directory
-    outside of the tree is looked at for it.
+    outside of the tree is looked at for it. ``taken`` gets what the loader has from there.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class System:
         root: str,
         machine: Machine,
         promised: Callable[[str], bool],
+        taken: set[str],
         *,
-        python: bool = True,
+        python: bool,
     ) -> None:
         self._disk = disk
         #: Whether a Python is there already, as for all that it loads.
@@ -48,8 +50,7 @@ class System:
         self._inside = f"{root}/"
         self._machine = machine
         self._promised = promised
-        #: Names that the loader took from the policy.
-        self.taken: set[str] = set()
+        self._taken = taken
 
     def find(self, directory: str, name: str) -> str | None:
         """Return the path of ``name`` in ``directory``, None where it can't be opened."""
@@ -57,7 +58,7 @@ class System:
         if directory == PROMISED:
             if not promised:
                 return None
-            self.taken.add(name)
+            self._taken.add(name)
             return f"{PROMISED}/{name}"
         if not f"{directory}/".startswith(self._inside) and promised:
             return None
@@ -87,15 +88,21 @@ def promised_names(policy: Policy, policies: Policies, arch: str) -> frozenset[s
     return frozenset(names | ({"libc.so"} if policy.libc == "musl" else set()))
 
 
-def loader_of(
-    system: System,
+def loaders_of(
+    disk: Disk,
+    root: str,
     machine: Machine,
     policy: Policy,
+    promised: Callable[[str], bool],
     *,
+    taken: set[str] | None = None,
     libraries: tuple[str, ...] = (),
     version: tuple[int, ...] | None = None,
-) -> Loader:
-    """Make the dynamic linker of such a system; ``libraries`` are searched last of all."""
+) -> Callable[[ElfFacts | None], Loader]:
+    """Give what gives the linker of such a system for a file: for a program, without a Python.
+
+    ``taken`` gets the names that it takes from the policy; ``libraries`` are searched last.
+    """
     target = Target(
         machine=machine,
         libc=policy.libc,
@@ -104,32 +111,14 @@ def loader_of(
         libc_directory=PROMISED,
         libc_sonames={"libc.so.6": f"{PROMISED}/libc.so.6"} if policy.libc == "glibc" else {},
     )
-    return Loader(target, system, default=(PROMISED, *libraries))
+    names = set[str]() if taken is None else taken
 
+    @cache
+    def make(python: bool) -> Loader:  # noqa: FBT001 - all that there is to say
+        system = System(disk, root, machine, promised, names, python=python)
+        return Loader(target, system, default=(PROMISED, *libraries))
 
-def loaders_of(
-    make: Callable[[bool], System],
-    machine: Machine,
-    policy: Policy,
-    *,
-    libraries: tuple[str, ...] = (),
-    version: tuple[int, ...] | None = None,
-) -> Callable[[ElfFacts | None], Loader]:
-    """Give what gives the linker for a file: with a Python there, or without for a program.
-
-    ``make`` makes the system, with a Python or without.
-    """
-    known: dict[bool, Loader] = {}
-
-    def loader(facts: ElfFacts | None) -> Loader:
-        python = facts is None or not embeds_python(facts)
-        if python not in known:
-            known[python] = loader_of(
-                make(python), machine, policy, libraries=libraries, version=version
-            )
-        return known[python]
-
-    return loader
+    return lambda facts: make(facts is None or not embeds_python(facts))
 
 
 def is_promised(names: frozenset[str], libc: str, soname: str) -> bool:

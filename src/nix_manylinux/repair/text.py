@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.words import count, some
 from nix_manylinux.repair.model import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
-    from nix_manylinux.repair.model import Finding, NotPortable, RepairedWheel
+    from nix_manylinux.repair.model import NotPortable, RepairedWheel
 
 #: Version of the JSON's shape, raised whenever a reader could break.
 SCHEMA = 1
@@ -38,8 +38,8 @@ def repaired_text(done: RepairedWheel, *, verb: str) -> list[str]:
     size = sum(graft.size for graft in done.grafts)
     lines = [f"runs on {' and '.join(done.platforms)}"]
     if done.grafts:
-        noun = "library comes" if len(done.grafts) == 1 else "libraries come"
-        lines.append(f"{len(done.grafts)} {noun} along ({size / 1e6:.1f} MB):")
+        along = count(len(done.grafts), "library comes", "libraries come")
+        lines.append(f"{along} along ({size / 1e6:.1f} MB):")
         lines += [f"  {g.member.rpartition('/')[2]} of {g.package}" for g in done.grafts]
         lines.append("the wheel carries their code: look at what their licences ask for")
     lines += [
@@ -70,22 +70,17 @@ def findings_text(error: NotPortable, *, everything: bool) -> list[str]:
             continue
         lines.append(f"{TITLES[kind]}; nothing was written:")
         for finding in found:
-            lines += [f"  {finding.what}", *_places(finding, everything=everything)]
+            lines.append(f"  {finding.what}")
+            if finding.where:
+                lines.append(f"      in {_some(finding.where, everything=everything)}")
         if kind == "version" and error.fitting:
             lines.append(f"  --policy {error.fitting} would do")
         lines.append(f"  {hint}")
     return lines
 
 
-def _places(finding: Finding, *, everything: bool) -> Iterable[str]:
-    if finding.where:
-        yield f"      in {_some(finding.where, everything=everything)}"
-
-
 def _some(labels: tuple[str, ...], *, everything: bool) -> str:
-    shown = labels if everything else labels[:_FEW]
-    more = len(labels) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return some(labels, len(labels) if everything else _FEW)
 
 
 def repaired_json(

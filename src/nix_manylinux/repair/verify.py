@@ -7,12 +7,7 @@ import os
 from nix_manylinux.base.errors import EditFailed
 from nix_manylinux.elf.witness import call_witness
 from nix_manylinux.repair.needs import walk
-from nix_manylinux.repair.system import (
-    System,
-    is_promised,
-    loaders_of,
-    promised_names,
-)
+from nix_manylinux.repair.system import is_promised, loaders_of, promised_names
 from nix_manylinux.report.verdict import too_new
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.unpack import scan_unpacked
@@ -78,12 +73,7 @@ def verify(
         return is_promised(names, choice.policy.libc, soname) or options.excludes(soname)
 
     machine = choice.files[0].facts.machine
-    disk = Disk()
-    loaders = loaders_of(
-        lambda python: System(disk, facts.root, machine, promised, python=python),
-        machine,
-        choice.policy,
-    )
+    loaders = loaders_of(Disk(), facts.root, machine, choice.policy, promised)
     needs = walk(loaders, facts.root, files)
     wrong = [
         f"{name} is missing: {', '.join(labels)}" for (name, _), labels in needs.missing.items()
