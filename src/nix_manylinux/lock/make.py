@@ -6,6 +6,7 @@ import contextlib
 import os
 
 from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
@@ -127,9 +128,7 @@ def _inspect(
     wheels, unread = {}, []
     packages = dict(choice.packages)
     unread += _about_origins(files, packages)
-    for number, (name, (file, path, _)) in enumerate(sorted(files.items())):
-        if progress is not None:
-            progress("reading", number, len(files))
+    for name, (file, path, _) in with_progress(sorted(files.items()), progress, "reading"):
         chosen = packages[name]
         if chosen.wheel is None:
             chosen = replace(chosen, wheel=best_wheel([file], order))
@@ -148,8 +147,6 @@ def _inspect(
         packages[name] = replace(
             chosen, dependencies=_required(wheels[name], choice, chosen.dependencies)
         )
-    if progress is not None:
-        progress("reading", len(files), len(files))
     return wheels, replace(choice, packages=packages), unread
 
 

@@ -7,7 +7,7 @@ from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
 from nix_manylinux.nix.packages import of_wheel
-from nix_manylinux.target.policy import LEGACY_FLOORS, parse_floor
+from nix_manylinux.target.policy import LEGACY_NAMES, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,12 +117,8 @@ def style_of(wheel: DescribedWheel) -> str:
     if not floors:
         return "wheel"
     lowest = min(floors, key=lambda floor: (floor.libc != "glibc", floor.version))
-    if lowest.libc == "glibc":
-        legacy = {version: name for name, version in LEGACY_FLOORS.items()}
-        if lowest.version in legacy:
-            return legacy[lowest.version]
-    prefix = "manylinux" if lowest.libc == "glibc" else "musllinux"
-    return f"{prefix}_{lowest.version[0]}_{lowest.version[1]}"
+    plain = str(replace(lowest, arch=""))
+    return LEGACY_NAMES.get(lowest.version, plain) if lowest.libc == "glibc" else plain
 
 
 def _closure(name: str, dependencies: Mapping[str, Iterable[str]]) -> set[str]:

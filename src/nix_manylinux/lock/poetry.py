@@ -9,7 +9,6 @@ from __future__ import annotations
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
-    File,
     Lock,
     Package,
     checked_file,
@@ -66,7 +65,7 @@ def read_poetry(
             dependencies=tuple(_edges(row.table("dependencies"))),
             extras=tuple(_extras(row)),
             wheels=tuple(file for file in files if file.name.endswith(".whl")),
-            sdist=_sdist(files),
+            sdist=next((file for file in files if not file.name.endswith(".whl")), None),
             local=_local(row.table("source")),
             indexes=_indexes(row.table("source")),
         )
@@ -81,7 +80,6 @@ def read_poetry(
         sha256=sha256,
         packages=tuple(packages),
         roots=tuple(roots),
-        requires_python="",
     )
 
 
@@ -115,10 +113,6 @@ def _extras(row: TomlTable) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
     for extra in table.names():
         names = [text.partition(" ")[0].partition("[")[0] for text in table.strings(extra)]
         yield extra, tuple(Dependency(name=checked_name(n, table.where)) for n in names)
-
-
-def _sdist(files: Sequence[File]) -> File | None:
-    return next((file for file in files if not file.name.endswith(".whl")), None)
 
 
 def _local(source: TomlTable) -> str:

@@ -56,12 +56,10 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
             Package(
                 name=name,
                 version=checked_version(row.value("version") or "0", row.where),
-                marker=_either(row.strings("resolution-markers")),
+                marker=" or ".join(f"({each})" for each in row.strings("resolution-markers")),
                 dependencies=own,
                 extras=tuple(sorted(added.items())),
-                wheels=tuple(
-                    file for each in row.tables("wheels") if (file := _file(each)) is not None
-                ),
+                wheels=tuple(map(_file, row.tables("wheels"))),
                 sdist=_file(row.table("sdist")) if row.has("sdist") else None,
                 local=_local(source),
                 indexes=web_addresses(source.string("registry")),
@@ -93,12 +91,7 @@ def _edges(row: TomlTable, key: str) -> Iterator[Dependency]:
         )
 
 
-def _either(markers: Sequence[str]) -> str:
-    return " or ".join(f"({marker})" for marker in markers)
-
-
-def _file(row: TomlTable) -> File | None:
-    """Read a file; a wheel by path or without a digest is as good as absent."""
+def _file(row: TomlTable) -> File:
     url = row.string("url")
     name = row.string("filename") or file_of(url or row.string("path"))
     return checked_file(name, row.value("hash"), url, row.where)

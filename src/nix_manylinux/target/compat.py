@@ -12,14 +12,13 @@ import re
 from nix_manylinux.base.errors import IncompatibleWheel
 from nix_manylinux.base.values import Value
 from nix_manylinux.target.interpreter import SHORT_NAMES, is_free_threaded
-from nix_manylinux.target.policy import parse_floor
+from nix_manylinux.target.policy import Floor, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nix_manylinux.target.interpreter import Interpreter
-    from nix_manylinux.target.policy import Floor
     from nix_manylinux.target.target import Target
 
 
@@ -137,9 +136,9 @@ def _judge_libc(wanted: Floor, target: Target) -> _Verdict:
 
 
 def _platform_advice(target: Target) -> str:
-    prefix = "manylinux" if target.libc == "glibc" else "musllinux"
     major, minor = target.libc_version[:2]
-    return f"{prefix}_{major}_{minor}_{target.machine.name} or older"
+    floor = Floor(libc=target.libc, major=major, minor=minor, arch=target.machine.name)
+    return f"{floor} or older"
 
 
 def _judge_python(python: str, abi: str, platform: str, interpreter: Interpreter) -> _Verdict:

@@ -7,7 +7,7 @@ import re
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value
-from nix_manylinux.target.policy import LEGACY_FLOORS
+from nix_manylinux.target.policy import LEGACY_NAMES
 
 
 class Place(Value):
@@ -74,10 +74,9 @@ def platforms_of(system: str, *, glibc: tuple[int, int]) -> list[str]:
             hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
         )
     arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
-    names = {version: name for name, version in LEGACY_FLOORS.items()}
     tags = [f"linux_{arch}"]
     for minor in range(glibc[1], 4, -1):
         tags.append(f"manylinux_{glibc[0]}_{minor}_{arch}")
-        if (glibc[0], minor) in names:
-            tags.append(f"{names[glibc[0], minor]}_{arch}")
+        if (glibc[0], minor) in LEGACY_NAMES:
+            tags.append(f"{LEGACY_NAMES[glibc[0], minor]}_{arch}")
     return tags

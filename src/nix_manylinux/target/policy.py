@@ -17,6 +17,8 @@ from nix_manylinux.data import read_policies
 #: The names of PEP 513, 571 and 599, as PEP 600 spells them.
 LEGACY_FLOORS = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 
+LEGACY_NAMES = {version: name for name, version in LEGACY_FLOORS.items()}
+
 _LIBCS = {"manylinux": "glibc", "musllinux": "musl"}
 _NUMBER = r"0|[1-9][0-9]{0,8}"
 _ARCH = r"[a-z0-9][a-z0-9_]*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 
@@ -110,11 +111,7 @@ def expand_tag(tag: str) -> tuple[str, ...]:
             f"{tag!r} is no compatibility tag",
             hint="a tag is PYTHON-ABI-PLATFORM, each a list joined by dots",
         )
-    pythons, abis, platforms = sets
-    expanded = (
-        f"{python}-{abi}-{platform}" for python in pythons for abi in abis for platform in platforms
-    )
-    return tuple(dict.fromkeys(expanded))
+    return tuple(dict.fromkeys(map("-".join, itertools.product(*sets))))
 
 
 def disagreement(filename_tags: Iterable[str], wheel_tags: Iterable[str]) -> str:
