@@ -143,12 +143,12 @@ def _witness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         with open(path, "rb") as file:
             return contradictions(file, facts)
 
-    def write(edited: edit.Edited, changes: list[Any]) -> None:
+    def write(descriptor: int, edited: edit.Edited, changes: list[Any]) -> None:
         try:
             sound = edited.size_after < 64 << 20 and not said(edited.path)
         except (EditFailed, BadElf):
             sound = False  # damaged before: pyelftools and loaders read on in their own ways
-        written(edited, changes)
+        written(descriptor, edited, changes)
         if sound:
             assert said(edited.path) == []
 

@@ -16,9 +16,8 @@ from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost
 from nix_manylinux.tree.scan import scan_to_check, scan_to_write
-from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
-from nix_manylinux.write.verify import verify_plan
+from nix_manylinux.write.verify import carry_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
-    from nix_manylinux.write.apply import AppliedPlan
     from nix_manylinux.write.companion import Companion
 
     StrPath = str | os.PathLike[str]
@@ -317,7 +315,7 @@ def patch_wheel(
     from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
     from nix_manylinux.wheel.name import disagreement  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
-    from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel  # noqa: PLC0415
+    from nix_manylinux.write.companion import write_linked  # noqa: PLC0415
 
     options = options or Options()
     path = os.fspath(wheel)
@@ -342,21 +340,12 @@ def patch_wheel(
         left: list[Damage] = []
         with carry_out(plan, options, left, progress) as applied:
             report = replace(report, edits=applied.edits)
-        changed = {
-            each.file.label: f"{facts.root}/{each.file.path}" for each in plan.files if each.edit
-        }
-        allowed = {each.file.label for each in plan.files if each.executable}
-        extra = {}
-        if references:
-            listing = "".join(f"{reference}\n" for reference in references)
-            extra[f"{opened.dist_info}/{REFERENCES}"] = listing.encode()
         make_folder(os.fspath(output_dir), hint="give --output-dir a folder that you may write to")
-        digest = write_wheel(
+        digest = write_linked(
             opened,
-            changed,
+            plan,
+            references,
             output_path=output,
-            extra=extra,
-            allowed=allowed,
             source_date_epoch=source_date_epoch,
             sha256=sha256,
             progress=progress,
@@ -368,18 +357,6 @@ def patch_wheel(
         warnings=(*report.warnings, *left_alone(left)),
     )
     return PatchedWheel(path=output, sha256=digest, report=report)
-
-
-def carry_out(
-    plan: Plan, options: Options, left: list[Damage], progress: Progress | None
-) -> AppliedPlan:
-    """Carry a plan out; ``left`` gets the files that can't be edited, where that is allowed."""
-    return apply_plan(
-        plan,
-        check=lambda: verify_plan(plan, left=left, witness=options.witness, progress=progress),
-        left=left if options.damaged == "warn" else None,
-        progress=progress,
-    )
 
 
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> list[str]:

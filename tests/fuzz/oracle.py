@@ -37,7 +37,7 @@ from nix_manylinux.elf.read import read_elf
 from nix_manylinux.resolve.check import check_trees
 from nix_manylinux.resolve.plan import Options
 from nix_manylinux.resolve.planner import plan_trees
-from nix_manylinux.target.target import from_dynamic_linker
+from nix_manylinux.target.target import Target
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.libraries import LibraryIndex
 from nix_manylinux.tree.scan import scan_tree
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from nix_manylinux.resolve.plan import Plan
-    from nix_manylinux.target.target import Target
 
 GLIBC, MUSL = "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"
 #: How the loaders are seen in the sandbox.
@@ -188,7 +187,10 @@ class Oracle:
         self.batches = 0
         #: No directory of libraries: the files need nothing but a libc.
         self.libraries = LibraryIndex((), Disk())
-        self.targets = {"glibc": from_dynamic_linker(GLIBC), "musl": from_dynamic_linker(MUSL)}
+        self.targets = {
+            "glibc": Target.from_dynamic_linker(GLIBC),
+            "musl": Target.from_dynamic_linker(MUSL),
+        }
 
     def load(self, libc: str, asked: Sequence[tuple[str, str]]) -> list[str]:
         """Load files (kind, path) with a libc; a word for each."""

@@ -80,7 +80,7 @@ def own_linker() -> str:
 
 def test_own_glibc() -> None:
     """Of the running system, version and machine are what the C library itself says."""
-    found = target.from_dynamic_linker(own_linker())
+    found = target.Target.from_dynamic_linker(own_linker())
     name, version = platform.libc_ver()
     assert (found.libc, found.libc_version) == (
         name,
@@ -97,7 +97,7 @@ def test_own_glibc() -> None:
 def test_foreign_glibc(foreign: Path) -> None:
     """Another machine's glibc is read; the banner counts, not the highest version node."""
     linker = foreign / "glibc" / "lib" / "ld-linux-aarch64.so.1"
-    found = target.from_dynamic_linker(str(linker))
+    found = target.Target.from_dynamic_linker(str(linker))
     assert found.machine.name == "aarch64"
     assert (found.libc, found.libc_version) == ("glibc", (2, 37))
     assert set(found.libc_sonames) == {"libc.so.6", "libm.so.6", "ld-linux-aarch64.so.1"}
@@ -121,7 +121,7 @@ def test_musl(tmp_path: Path) -> None:
         "-fPIC",
         "-Wl,-soname,libc.so",
     )
-    found = target.from_dynamic_linker(str(linker))
+    found = target.Target.from_dynamic_linker(str(linker))
     assert (found.libc, found.libc_version) == ("musl", (1, 2, 5))
     assert set(found.libc_sonames) == {
         "libc.so",
@@ -144,7 +144,7 @@ def test_not_a_linker(tmp_path: Path, foreign: Path) -> None:
         (misnamed, "the dynamic linker is ld-linux-aarch64.so.1"),
     ]:
         with pytest.raises(BadTarget, match=words) as caught:
-            target.from_dynamic_linker(str(path))
+            target.Target.from_dynamic_linker(str(path))
         assert "ld-linux-x86-64.so.2" in caught.value.hint
 
 
@@ -154,14 +154,14 @@ def test_libc_elsewhere(tmp_path: Path, foreign: Path) -> None:
     alone = tmp_path / "ld-linux-aarch64.so.1"
     shutil.copy(lib / alone.name, alone)
     with pytest.raises(BadTarget, match=r"no libc\.so\.6 in") as caught:
-        target.from_dynamic_linker(str(alone))
+        target.Target.from_dynamic_linker(str(alone))
     assert "--libc" in caught.value.hint
-    found = target.from_dynamic_linker(str(alone), libc_directory=str(lib))
+    found = target.Target.from_dynamic_linker(str(alone), libc_directory=str(lib))
     assert found.libc_sonames["ld-linux-aarch64.so.1"] == str(alone)
     if os.uname().machine != "aarch64":
-        own = target.from_dynamic_linker(own_linker()).libc_directory
+        own = target.Target.from_dynamic_linker(own_linker()).libc_directory
         with pytest.raises(BadTarget, match="one machine"):
-            target.from_dynamic_linker(str(alone), libc_directory=own)
+            target.Target.from_dynamic_linker(str(alone), libc_directory=own)
 
 
 def bintools(root: Path, **support: str) -> str:
@@ -195,7 +195,7 @@ def own_environment() -> dict[str, str]:
 
 def test_own_interpreter() -> None:
     """The running interpreter's version and first tag are its own, whatever PYTHONHOME says."""
-    found = target.from_interpreter(sys.executable, environment=own_environment())
+    found = target.Target.from_interpreter(sys.executable, environment=own_environment())
     assert found.interpreter is not None
     assert found.interpreter.version == sys.version_info[:2]
     assert found.interpreter.implementation == sys.implementation.name
@@ -217,36 +217,38 @@ def test_wrappers(tmp_path: Path, foreign: Path) -> None:
         tmp_path / "a",
         f'#!/bin/sh -e\nexport A=\'x\'\nexec -a "$0" "{foreign}/python/bin/python3"  "$@"\n',
     )
-    found = target.from_interpreter(wrapped, environment={})
+    found = target.Target.from_interpreter(wrapped, environment={})
     assert found.machine.name == "aarch64"
     computed = script(
         tmp_path / "b", f'#!/bin/sh\nP={shlex.quote(sys.executable)}\nexec "$P" "$@"\n'
     )
-    found = target.from_interpreter(computed, environment=dict(os.environ))
+    found = target.Target.from_interpreter(computed, environment=dict(os.environ))
     assert found.dynamic_linker == own_linker()
     broken = script(tmp_path / "c", "#!/bin/sh\necho 'no such thing' >&2; exit 1\n")
     with pytest.raises(BadTarget, match="is no Python 3 interpreter: no such thing"):
-        target.from_interpreter(broken, environment=dict(os.environ))
+        target.Target.from_interpreter(broken, environment=dict(os.environ))
     circle = script(tmp_path / "d", f"#!/bin/sh\nexec {tmp_path}/d\n")
     with pytest.raises(BadTarget, match="circle"):
-        target.from_interpreter(circle, environment={})
+        target.Target.from_interpreter(circle, environment={})
 
 
 def test_name_on_path(tmp_path: Path) -> None:
     """A bare name is looked up in the PATH that was passed, and nowhere else."""
     (tmp_path / "python-of-mine").symlink_to(sys.executable)
     environment = {**os.environ, "PATH": str(tmp_path)}
-    found = target.from_interpreter("python-of-mine", environment=environment)
+    found = target.Target.from_interpreter("python-of-mine", environment=environment)
     assert found.interpreter is not None
     assert found.interpreter.executable == str(tmp_path / "python-of-mine")
     with pytest.raises(BadTarget, match="on PATH"):
-        target.from_interpreter("python-of-mine", environment={"PATH": "/nowhere"})
+        target.Target.from_interpreter("python-of-mine", environment={"PATH": "/nowhere"})
 
 
 @pytest.mark.skipif(os.uname().machine == "aarch64", reason="needs a foreign machine")
 def test_foreign_interpreter(foreign: Path) -> None:
     """An interpreter for another machine is read, not run."""
-    found = target.from_interpreter(str(foreign / "python" / "bin" / "python3"), environment={})
+    found = target.Target.from_interpreter(
+        str(foreign / "python" / "bin" / "python3"), environment={}
+    )
     assert found.interpreter is not None
     assert found.interpreter.version == (3, 12)
     assert found.interpreter.tags[0] == ("cp312", "cp312")
@@ -260,7 +262,7 @@ def test_foreign_interpreter_that_tells_nothing(tmp_path: Path, foreign: Path) -
     python = tmp_path / "bin" / "python3.12"
     shutil.copy(foreign / "python" / "bin" / "python3.12", python)
     with pytest.raises(BadTarget, match="for another machine") as caught:
-        target.from_interpreter(str(python), environment={})
+        target.Target.from_interpreter(str(python), environment={})
     assert "--dynamic-linker" in caught.value.hint
 
 
@@ -315,7 +317,7 @@ def test_a_stub_for_a_linker(tmp_path: Path) -> None:
     for flag, path in (("-static", stub), (f"-Wl,--dynamic-linker={stub}", program)):
         subprocess.run(["gcc", flag, "-o", str(path), str(source)], check=True)
     with pytest.raises(BadTarget, match=r"ld\.so starts nothing here\n.*-A python312 "):
-        target.from_interpreter(str(program), environment=os.environ)
+        target.Target.from_interpreter(str(program), environment=os.environ)
 
 
 def test_choice(tmp_path: Path, foreign: Path) -> None:

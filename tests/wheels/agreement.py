@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nix_manylinux.resolve.loader import make_loader
-from nix_manylinux.target.target import from_dynamic_linker
+from nix_manylinux.target.target import Target
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.libraries import LibraryIndex
 
@@ -75,7 +75,7 @@ def compare(
     is called for those whose process can't tell: that ended, or whose
     constructors seem to have opened more.
     """
-    target = from_dynamic_linker(store.dynamic_linker)
+    target = Target.from_dynamic_linker(store.dynamic_linker)
     loader = make_loader(target, LibraryIndex.from_directories([], disk=_Shown(box)))
     processes = {path: loader.open(path) for path in loaded}
     unsure = [

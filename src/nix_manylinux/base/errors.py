@@ -7,7 +7,7 @@ Bad input raises nothing else; anything else that escapes is a fault of ours.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+import os
 
 
 class NixManylinuxError(Exception):
@@ -68,3 +68,24 @@ class EditFailed(NixManylinuxError):
 
 class WriteFailed(NixManylinuxError):
     """An output could not be written: no space, no permission. Nothing of it is left."""
+
+
+class OsErrors:
+    """Makes one of ours of what the operating system refuses in a block: "can't be read: why".
+
+    ``where`` is "" for the file that the operating system names.
+    """
+
+    def __init__(
+        self, kind: type[NixManylinuxError], what: str, *, where: str, hint: str = ""
+    ) -> None:
+        self._kind, self._what, self._where, self._hint = kind, what, where, hint
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: object, __: object) -> None:
+        if isinstance(error, OSError):
+            what = f"{self._what}: {error.strerror}"
+            where = self._where or os.fsdecode(error.filename or "")
+            raise self._kind(what, where=where, hint=self._hint) from error

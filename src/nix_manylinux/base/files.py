@@ -7,11 +7,12 @@ for, and say so.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
 
-from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.signals import signals_held
 
 TYPE_CHECKING = False
@@ -32,6 +33,12 @@ SMALLEST_ELF = 52
 
 #: The bits of a mode that say who may execute.
 EXECUTE = 0o111
+
+
+def is_called_library(path: str) -> bool:
+    """Whether a file has the name of a shared library."""
+    base = path.rpartition("/")[2]
+    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
 def is_temporary(name: str) -> bool:
@@ -91,6 +98,8 @@ def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None
     view = memoryview(data)
     while view:
         count = os.pwrite(descriptor, view, offset)
+        if not count:
+            raise OSError(errno.EIO, "a write wrote nothing")
         view = view[count:]
         offset += count
 
@@ -156,9 +165,5 @@ def check_writable(path: str, option: str) -> None:
 
 def make_folder(path: str, *, hint: str) -> None:
     """Make a folder and those above it, where they are not there; WriteFailed with ``hint``."""
-    try:
+    with OsErrors(WriteFailed, "can't make the folder", where=path, hint=hint):
         os.makedirs(path, exist_ok=True)
-    except OSError as cause:
-        raise WriteFailed(
-            f"can't make the folder: {cause.strerror}", where=path, hint=hint
-        ) from cause

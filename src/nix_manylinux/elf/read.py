@@ -12,6 +12,7 @@ import stat
 from contextlib import contextmanager
 
 from nix_manylinux.base.errors import BadElf
+from nix_manylinux.base.files import is_called_library
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.elf.image import MIN_PAGE, Image, Strings
@@ -110,7 +111,7 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
     kind = _linked_kind(
         image,
         runs=interpreter is not None,
-        is_library=soname is not None or any(map(_is_library_name, names)),
+        is_library=soname is not None or any(map(is_called_library, names)),
         standalone=not needed and soname is None,
     )
     versions = read_versions(image, lambda: text.strings)
@@ -271,8 +272,11 @@ def _is_debug(image: Image) -> bool:
 
 def _linked_kind(image: Image, *, runs: bool, is_library: bool, standalone: bool) -> ElfKind:
     if image.header.type == elf.ET_EXEC or image.tags.get(elf.DT_FLAGS_1, 0) & elf.DF_1_PIE:
-        if not runs:
-            _refuse_interpreter(image)
+        if not runs and any(segment.type == elf.PT_INTERP for segment in image.segments):
+            raise BadElf(
+                f"PT_INTERP of a program is no path of 2 to {_MAX_INTERPRETER} bytes"
+                " with a NUL at its end: the kernel starts no such program"
+            )
         return ElfKind.PROGRAM if runs else ElfKind.STATIC
     if runs:
         # libQt6Core.so.6 has one too: it prints its version when it is run.
@@ -282,11 +286,6 @@ def _linked_kind(image: Image, *, runs: bool, is_library: bool, standalone: bool
     if standalone and _starts(image) and not _exports(image):
         return ElfKind.STATIC
     return ElfKind.LIBRARY
-
-
-def _is_library_name(name: str) -> bool:
-    base = name.rpartition("/")[2]
-    return base.endswith(".so") or ".so." in base
 
 
 def _starts(image: Image) -> bool:
@@ -325,15 +324,6 @@ def _interpreter(image: Image) -> str | None:
             path = raw.partition(b"\0")[0]
             return path.decode("utf-8", "surrogateescape") if path and raw[-1] == 0 else None
     return None
-
-
-def _refuse_interpreter(image: Image) -> None:
-    """Raise BadElf for a program whose PT_INTERP the kernel can't use."""
-    if any(segment.type == elf.PT_INTERP for segment in image.segments):
-        raise BadElf(
-            "PT_INTERP of a program is no path of 2 to"
-            f" {_MAX_INTERPRETER} bytes with a NUL at its end: the kernel starts no such program"
-        )
 
 
 def _static_tls(image: Image) -> int:

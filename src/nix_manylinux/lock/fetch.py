@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.base.digest import sha256_of
-from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.files import write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File
@@ -260,17 +260,12 @@ def _keep(path: str, cache: str, digest: str) -> str:
 
     folder = os.path.join(cache, digest)
     name = os.path.basename(path)
-    try:
+    hint = "make room there, or set XDG_CACHE_HOME to a folder that has it"
+    with OsErrors(WriteFailed, "can't be written", where=folder, hint=hint):
         os.makedirs(folder, exist_ok=True)
         beside = os.path.join(folder, f".{os.urandom(8).hex()}.tmp")
         shutil.copyfile(path, beside)
         os.replace(beside, os.path.join(folder, name))
-    except OSError as cause:
-        raise WriteFailed(
-            f"can't be written: {cause.strerror}",
-            where=folder,
-            hint="make room there, or set XDG_CACHE_HOME to a folder that has it",
-        ) from cause
     return os.path.join(folder, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
 from nix_manylinux.lock.poetry import read_poetry
 from nix_manylinux.lock.pylock import read_pylock
@@ -23,17 +24,12 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
     ``extras`` and ``groups`` are those of the project that are wanted, too. Raises BadLock.
     """
     where = os.path.basename(path)
-    try:
+    hint = "name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes"
+    with OsErrors(BadLock, "can't be read", where=path, hint=hint):
         if os.path.getsize(path) > MAX_BYTES:
             raise BadLock(f"has more than {MAX_BYTES} bytes", where=path)
         with open(path, "rb") as file:
             data = file.read()
-    except OSError as cause:
-        raise BadLock(
-            f"can't be read: {cause.strerror}",
-            where=path,
-            hint="name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes",
-        ) from cause
     sha256 = hashlib.sha256(data).hexdigest()
     if not where.endswith((".toml", ".lock")):
         try:
@@ -48,8 +44,4 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
         return read_poetry(table, sha256, extras=extras, groups=groups)
     if "version" in values and ("package" in values or "requires-python" in values):
         return read_uv(table, sha256, extras=extras, groups=groups)
-    raise BadLock(
-        "is no lock file of a kind that is known",
-        where=path,
-        hint="name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes",
-    )
+    raise BadLock("is no lock file of a kind that is known", where=path, hint=hint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.digest import new_hash
-from nix_manylinux.base.errors import BadElf, EditFailed, WriteFailed
+from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors, WriteFailed
 from nix_manylinux.base.files import write_all
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.values import Value, replace
@@ -17,6 +17,7 @@ from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, planned_facts
 from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.system import is_libpython
+from nix_manylinux.wheel.contents import ROOM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _HASH = 8
 #: Bytes that are hashed at a time.
 _PIECE = 1 << 18
-_ROOM = "make room there, or set TMPDIR to a folder that has it"
 
 
 class Copied(Value):
@@ -64,12 +64,8 @@ def copy_grafts(
     def copy(index: int, look: Look) -> tuple[str, Copied]:
         source, facts = listed[index]
         path = os.path.join(folder, f".{index}")
-        try:
+        with OsErrors(WriteFailed, "can't be copied", where=source, hint=ROOM):
             digest = _sha256(source, look, copy_to=path)
-        except OSError as cause:
-            raise WriteFailed(
-                f"can't be copied: {cause.strerror}", where=source, hint=_ROOM
-            ) from cause
         if strip:
             strip_file(strip, path, source)
         cleared = ElfEdit(
@@ -149,14 +145,10 @@ def strip_file(command: str, path: str, label: str) -> None:
     """Take symbols and debug sections away with binutils' or LLVM's strip. Raises EditFailed."""
     import subprocess  # noqa: PLC0415 - only --strip wants it
 
+    hint = "install binutils, or name a strip for the wheel's machine in STRIP"
     try:
-        subprocess.run([command, "-s", path], check=True, capture_output=True)
-    except OSError as cause:
-        raise EditFailed(
-            f"{command} can't be run: {cause.strerror}",
-            where="--strip",
-            hint="install binutils, or name a strip for the wheel's machine in STRIP",
-        ) from cause
+        with OsErrors(EditFailed, f"{command} can't be run", where="--strip", hint=hint):
+            subprocess.run([command, "-s", path], check=True, capture_output=True)
     except subprocess.CalledProcessError as cause:
         said = cause.stderr.decode(errors="replace").strip()
         raise EditFailed(

@@ -6,7 +6,7 @@ import os
 import posixpath
 from functools import partial
 
-from nix_manylinux.base.errors import BadOption, BadWheel, WriteFailed
+from nix_manylinux.base.errors import BadOption, BadWheel, OsErrors, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
@@ -93,7 +93,7 @@ def repair_wheel(
         raise WriteFailed(
             f"can't be read or written: {cause.strerror}",
             where=os.fsdecode(cause.filename or "") or "a temporary folder",
-            hint="make room there, or set TMPDIR to a folder that has it",
+            hint=ROOM,
         ) from cause
 
 
@@ -363,13 +363,10 @@ class _Work:
                     self._wheel.distribution, file_name, self.grafts, self._options.packages
                 )
         elif asked is not None:
-            try:
-                with open(asked, "rb") as file:
-                    self.members.extra[f"{folder}/{os.path.basename(asked)}"] = file.read()
-            except OSError as cause:
-                raise BadOption(
-                    f"can't be read: {cause.strerror}", where=asked, hint="name a file for --sbom"
-                ) from cause
+            hint = "name a file for --sbom"
+            unread = OsErrors(BadOption, "can't be read", where=asked, hint=hint)
+            with unread, open(asked, "rb") as file:
+                self.members.extra[f"{folder}/{os.path.basename(asked)}"] = file.read()
 
     def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Give the names of libraries that may be loaded at run time, with who names them."""

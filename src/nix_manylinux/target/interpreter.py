@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-from nix_manylinux.base.errors import BadTarget
+from nix_manylinux.base.errors import BadTarget, OsErrors
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.target.foreign import ForeignInterpreter, is_foreign
@@ -129,10 +129,8 @@ def find_program(path: str) -> tuple[str, ElfFacts | None]:
                 hint="give the path of a Python interpreter: --python /nix/store/...-python3/bin/"
                 "python3",
             )
-        try:
+        with OsErrors(BadTarget, "can't be read", where=real):
             facts = read_elf(real)
-        except OSError as error:
-            raise BadTarget(f"can't be read: {error.strerror}", where=real) from error
         if facts is not None:
             return real, facts
         with open(real, "rb") as stream:

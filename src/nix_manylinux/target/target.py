@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from nix_manylinux.base.errors import BadElf, BadTarget
+from nix_manylinux.base.errors import BadElf, BadTarget, OsErrors
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.read import read_elf
@@ -61,18 +61,58 @@ class Target(Value):
     def from_dynamic_linker(
         path: str | os.PathLike[str], *, libc_directory: str | None = None
     ) -> Target:
-        """Read a target off its dynamic linker, see the function of that name."""
-        return from_dynamic_linker(os.fspath(path), libc_directory=libc_directory)
+        """Read a target off its dynamic linker; the libc is in the linker's folder if not given.
+
+        The machine is the linker's, the libc is recognised by its soname, the version
+        comes out of the libc file, and of the libc's own libraries (``data/libraries.json``)
+        those count that stand in the directory. Raises BadTarget where the file is no dynamic
+        linker of a libc that we know, or where its libc is not there.
+        """
+        path = os.path.abspath(path)
+        facts = _facts(path, _LINKER_HINT)
+        arch = facts.machine.name
+        soname = facts.soname or ""
+        if not is_loader_name(soname):
+            return _musl_target(path, facts, libc_directory)
+        if soname not in GLIBC_LOADERS.get(arch, (soname,)):
+            expected = " or ".join(GLIBC_LOADERS[arch])
+            raise BadTarget(
+                f"is for {arch}, where the dynamic linker is {expected}, but calls itself {soname}",
+                where=path,
+                hint=_LINKER_HINT,
+            )
+        directory = _libc_directory(path, libc_directory)
+        libc = os.path.join(directory, "libc.so.6")
+        libc_facts = _facts(libc, "")
+        _check_machine(libc_facts, facts.machine, libc)
+        version = glibc_version(_content(libc), libc_facts.defines)
+        if version is None:
+            raise BadTarget("does not tell its version: is it glibc's?", where=libc)
+        sonames = {
+            name: os.path.join(directory, name)
+            for name in sorted(read_libraries().glibc)
+            if not is_loader_name(name) and os.path.isfile(os.path.join(directory, name))
+        }
+        return Target(
+            machine=facts.machine,
+            libc="glibc",
+            libc_version=version,
+            dynamic_linker=path,
+            libc_directory=directory,
+            libc_sonames={**sonames, soname: path},
+        )
 
     @staticmethod
     def from_interpreter(
         python: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None
     ) -> Target:
-        """Read a target, tags included, off a Python, see the function of that name.
+        """Read a target, its interpreter included, off a Python: a path, or a name on PATH.
 
         ``environment`` is what the interpreter is asked in; empty by default.
         """
-        return from_interpreter(os.fspath(python), environment=environment or {})
+        found = read_interpreter(os.fspath(python), environment=environment or {})
+        target = _from_program(found.program, found.facts)
+        return replace(target, interpreter=found.interpreter)
 
     def looks_for(self, facts: ElfFacts) -> tuple[str, ...]:
         """Names without which the target's loader loads no such file, each once.
@@ -81,50 +121,6 @@ class Target(Value):
         """
         filters = facts.filters if self.libc == "glibc" else ()
         return tuple(dict.fromkeys((*facts.needed, *filters)))
-
-
-def from_dynamic_linker(path: str, *, libc_directory: str | None = None) -> Target:
-    """Read a target off its dynamic linker; ``libc_directory`` is the linker's own if not given.
-
-    The machine is the linker's, the libc is recognised by its soname, the version
-    comes out of the libc file, and of the libc's own libraries
-    (``data/libraries.json``) those count that stand in the directory. Raises
-    BadTarget where the file is no dynamic linker of a libc that we know, or
-    where its libc is not there.
-    """
-    path = os.path.abspath(path)
-    facts = _facts(path, _LINKER_HINT)
-    arch = facts.machine.name
-    soname = facts.soname or ""
-    if not is_loader_name(soname):
-        return _musl_target(path, facts, libc_directory)
-    if soname not in GLIBC_LOADERS.get(arch, (soname,)):
-        expected = " or ".join(GLIBC_LOADERS[arch])
-        raise BadTarget(
-            f"is for {arch}, where the dynamic linker is {expected}, but calls itself {soname}",
-            where=path,
-            hint=_LINKER_HINT,
-        )
-    directory = _libc_directory(path, libc_directory)
-    libc = os.path.join(directory, "libc.so.6")
-    libc_facts = _facts(libc, "")
-    _check_machine(libc_facts, facts.machine, libc)
-    version = glibc_version(_content(libc), libc_facts.defines)
-    if version is None:
-        raise BadTarget("does not tell its version: is it glibc's?", where=libc)
-    sonames = {
-        name: os.path.join(directory, name)
-        for name in sorted(read_libraries().glibc)
-        if not is_loader_name(name) and os.path.isfile(os.path.join(directory, name))
-    }
-    return Target(
-        machine=facts.machine,
-        libc="glibc",
-        libc_version=version,
-        dynamic_linker=path,
-        libc_directory=directory,
-        libc_sonames={**sonames, soname: path},
-    )
 
 
 def from_bintools(bintools: str) -> Target:
@@ -136,7 +132,7 @@ def from_bintools(bintools: str) -> Target:
     """
     linker = _support_file(bintools, "dynamic-linker")
     if linker:
-        return from_dynamic_linker(linker)
+        return Target.from_dynamic_linker(linker)
     libc = _support_file(bintools, "orig-libc")
     if not libc:
         raise BadTarget(
@@ -150,10 +146,8 @@ def from_bintools(bintools: str) -> Target:
 
 def from_libc_directory(directory: str) -> Target:
     """Read a target off the one dynamic linker that lies in a libc's ``lib`` directory."""
-    try:
+    with OsErrors(BadTarget, "can't be read", where=directory):
         names = sorted(name for name in os.listdir(directory) if is_loader_name(name))
-    except OSError as error:
-        raise BadTarget(f"can't be read: {error.strerror}", where=directory) from error
     files = {os.path.realpath(os.path.join(directory, name)): name for name in names}
     if len(files) != 1:
         raise BadTarget(
@@ -161,14 +155,9 @@ def from_libc_directory(directory: str) -> Target:
             where=directory,
             hint=f"name one with --dynamic-linker; {_LINKER_HINT}",
         )
-    return from_dynamic_linker(os.path.join(directory, *files.values()), libc_directory=directory)
-
-
-def from_interpreter(python: str, *, environment: Mapping[str, str]) -> Target:
-    """Read a target, its interpreter included, off a Python: a path, or a name on PATH."""
-    found = read_interpreter(python, environment=environment)
-    target = _from_program(found.program, found.facts)
-    return replace(target, interpreter=found.interpreter)
+    return Target.from_dynamic_linker(
+        os.path.join(directory, *files.values()), libc_directory=directory
+    )
 
 
 def from_running(program: str | None = None) -> Target:
@@ -215,7 +204,7 @@ def choose_target(
         python = own if os.path.exists(own) else None
     found = read_interpreter(python, environment=environment) if python else None
     if dynamic_linker:
-        target = from_dynamic_linker(dynamic_linker, libc_directory=libc_directory)
+        target = Target.from_dynamic_linker(dynamic_linker, libc_directory=libc_directory)
     elif libc_directory:
         target = from_libc_directory(libc_directory)
     elif found:
@@ -246,7 +235,7 @@ def _from_program(program: str, facts: ElfFacts, path: str = "") -> Target:
         )
     if not is_linker(facts.interpreter):
         raise ForeignInterpreter(program, path or program, facts.interpreter)
-    target = from_dynamic_linker(facts.interpreter)
+    target = Target.from_dynamic_linker(facts.interpreter)
     _check_machine(facts, target.machine, program)
     return target
 
@@ -286,9 +275,8 @@ def _libc_directory(linker: str, given: str | None) -> str:
 
 def _facts(path: str, hint: str) -> ElfFacts:
     try:
-        facts = read_elf(path)
-    except OSError as error:
-        raise BadTarget(f"can't be read: {error.strerror}", where=path, hint=hint) from error
+        with OsErrors(BadTarget, "can't be read", where=path, hint=hint):
+            facts = read_elf(path)
     except BadElf as error:
         raise BadTarget(error.what, where=error.where or path, hint=hint) from error
     if facts is None:
@@ -297,11 +285,8 @@ def _facts(path: str, hint: str) -> ElfFacts:
 
 
 def _content(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError as error:
-        raise BadTarget(f"can't be read: {error.strerror}", where=path) from error
+    with OsErrors(BadTarget, "can't be read", where=path), open(path, "rb") as stream:
+        return stream.read()
 
 
 def _check_machine(facts: ElfFacts, machine: Machine, path: str) -> None:

@@ -24,7 +24,13 @@ from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.scripts import FIRST_BYTES, interpreter_of
-from nix_manylinux.wheel.metadata import Distribution, expand_tags, read_headers, required_names
+from nix_manylinux.wheel.metadata import (
+    MAX_METADATA,
+    Distribution,
+    expand_tags,
+    read_headers,
+    required_names,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +38,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.elf.facts import ElfFacts
-
-#: Bytes of METADATA or WHEEL whose headers are read; descriptions come after them.
-_MAX_HEADERS = 16 * 2**20
 
 #: A name may be a FIFO or a link by now: neither is waited for nor followed.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -182,7 +185,7 @@ class _Walk(Value, frozen=False, kw_only=False):
                 return [each for each in entries if each.name != GC_ROOTS]
         except OSError as cause:
             if not top:
-                raise _unreadable(cause, folder or self.root) from cause
+                raise unreadable(cause, folder or self.root) from cause
             return []
 
     def is_elsewhere(self, path: str, facts: ElfFacts) -> bool:
@@ -262,7 +265,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         except OSError as cause:
             if outside:  # others' files may be closed to us
                 return
-            raise _unreadable(cause, path) from cause
+            raise unreadable(cause, path) from cause
         if outside and not self.through_links:
             self.adopted.add(path)
         if status.st_size < SMALLEST_ELF or not stat.S_ISREG(status.st_mode):
@@ -329,7 +332,7 @@ def _tree_files(
             damaged.append(Damage(label=label, what=error.what))
             continue
         except OSError as cause:
-            raise _unreadable(cause, label) from cause
+            raise unreadable(cause, label) from cause
         if facts is None:
             continue
         if (
@@ -374,14 +377,15 @@ def _read_small(root: str, path: str) -> bytes:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return b""
-            return file.read(_MAX_HEADERS)
+            return file.read(MAX_METADATA)
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as cause:
-        raise _unreadable(cause, path) from cause
+        raise unreadable(cause, path) from cause
 
 
-def _unreadable(cause: OSError, where: str) -> BadTree:
+def unreadable(cause: OSError, where: str) -> BadTree:
+    """Make the error for what can't be read, with what to do."""
     if isinstance(cause, FileNotFoundError):
         return BadTree(
             "vanished while the tree was read",

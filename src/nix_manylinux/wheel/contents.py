@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.digest import encode_digest, new_hash
-from nix_manylinux.base.errors import WriteFailed
-from nix_manylinux.base.files import SMALLEST_ELF, make_folder, write_all
+from nix_manylinux.base.errors import OsErrors, WriteFailed
+from nix_manylinux.base.files import SMALLEST_ELF, is_called_library, make_folder, write_all
 from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
@@ -39,12 +39,6 @@ class Output(Value, kw_only=False):
         except FileNotFoundError:  # the first file of its folder
             make_folder(os.path.dirname(path), hint=ROOM)
             return os.open(path, flags, self.mode)
-
-
-def is_called_library(name: str) -> bool:
-    """Whether a file has the name of a shared library."""
-    base = name.rpartition("/")[2]
-    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
 class Search:
@@ -129,7 +123,7 @@ class MemberFile(Value, kw_only=False):
         """Do for the member what reading it would; says whether it is there."""
         if output.path is None or not (whole or self.elf or is_called_library(self.name)):
             return False
-        try:
+        with OsErrors(WriteFailed, "can't be written", where=output.path, hint=ROOM):
             if self.elf and self._link(output.path):
                 return True
             descriptor = output.create()
@@ -140,8 +134,4 @@ class MemberFile(Value, kw_only=False):
                             write_all(descriptor, piece)
             finally:
                 os.close(descriptor)
-        except OSError as cause:
-            raise WriteFailed(
-                f"can't be written: {cause.strerror}", where=output.path, hint=ROOM
-            ) from cause
         return True

@@ -28,7 +28,7 @@ from nix_manylinux.write.unfold import delete_links, unfoldings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
+    from typing import Any
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.elf.edit.edit import Edited
@@ -70,13 +70,8 @@ class AppliedPlan:
     def __enter__(self) -> AppliedPlan:  # noqa: PYI034 - Self is newer than Python 3.10
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
             self.close()
         else:
             self.undo()
@@ -94,16 +89,10 @@ class AppliedPlan:
         self._journal.undo()
 
 
-def _edit_elf(
-    path: str,
-    edit: ElfEdit,
-    *,
-    label: str | None = None,
-    before_write: Callable[[Edited], None] | None = None,
-) -> Edited:
+def _edit_elf(path: str, edit: ElfEdit, **how: Any) -> Edited:  # noqa: ANN401 - edit_file's
     from nix_manylinux.elf.edit.edit import edit_file  # noqa: PLC0415 - many a tree needs no edit
 
-    return edit_file(path, edit, label=label, before_write=before_write)
+    return edit_file(path, edit, **how)
 
 
 def apply_plan(
@@ -338,12 +327,8 @@ class _Run:
                 log.add_names([backup], [name])
 
         # One name changes hands in one step; several could be caught half-way.
-        copy.finish(write_down if len(names) > 1 else _nothing)
+        copy.finish(write_down if len(names) > 1 else lambda: None)
         return record
-
-
-def _nothing() -> None:
-    """Write nothing down."""
 
 
 def _record(edited: Edited, label: str, how: str) -> EditRecord:

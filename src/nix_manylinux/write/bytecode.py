@@ -9,7 +9,7 @@ import subprocess
 
 import installer
 
-from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.errors import OsErrors, WriteFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def compiler(
         return
     words = [python, "-s", "-S", "-W", "ignore", _SCRIPT, str(cores)]
     words += [",".join(map(str, levels)), _INSTALLER]
-    try:
+    with OsErrors(WriteFailed, "can't be run to compile", where=python, hint=_HINT):
         process = subprocess.Popen(
             words,
             # Constants that are sets are written in the order of their hashes.
@@ -59,10 +59,6 @@ def compiler(
             stderr=subprocess.PIPE,
             start_new_session=True,  # a group of its own, its forks in it
         )
-    except OSError as cause:
-        raise WriteFailed(
-            f"can't be run to compile: {cause.strerror}", where=python, hint=_HINT
-        ) from cause
 
     def compile_all(modules: Iterable[str]) -> None:
         names = [name[len(staging) + 1 :] for name in modules]

@@ -1,7 +1,7 @@
-"""A wheel that lies beside what was installed from it, linked as that is.
+"""Linked wheels, written: one by itself, or one that lies beside what was installed from it.
 
-Most of its files are in the tree, as they were packed: they are read there, and need no
-unpacking. What is written is what patching the wheel by itself would write, byte for byte.
+Most of the latter's files are in the tree, as they were packed: they are read there, and need
+no unpacking. What is written is what patching the wheel by itself would write, byte for byte.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from nix_manylinux.tree.unpack import unpack_and_scan
 from nix_manylinux.wheel.contents import MemberFiles
 from nix_manylinux.wheel.open import FLOATING, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
-from nix_manylinux.write.apply import apply_plan
-from nix_manylinux.write.verify import verify_plan
+from nix_manylinux.write.verify import carry_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     from nix_manylinux.resolve.plan import FilePlan, Options, Plan
-    from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
     from nix_manylinux.wheel.open import Wheel
 
@@ -77,31 +76,41 @@ class Companion:
         sync: bool,
     ) -> None:
         """Write the wheel where it is, once the trees are linked."""
-        left: list[Damage] | None = [] if options.damaged == "warn" else None
-        ours = replace(self.plan, files=self._ours)
-        with apply_plan(
-            ours,
-            check=lambda: verify_plan(ours, left=left or (), witness=options.witness),
-            left=left,
-        ):
-            pass
-        files = self.plan.files
-        root = self.plan.trees[0].root
-        listing = "".join(f"{reference}\n" for reference in references)
-        write_wheel(
+        carry_out(replace(self.plan, files=self._ours), options, []).close()
+        write_linked(
             self.wheel,
-            {
-                each.file.label: self._theirs.get(each.file.label) or f"{root}/{each.file.path}"
-                for each in files
-                if each.edit
-            },
+            self.plan,
+            references,
+            theirs=self._theirs,
             output_path=self.wheel.path,
-            extra={f"{self.wheel.dist_info}/{REFERENCES}": listing.encode()} if listing else {},
-            allowed={each.file.label for each in files if each.executable},
             source_date_epoch=source_date_epoch,
             sha256=False,
             sync=sync,
         )
+
+
+def write_linked(
+    wheel: Wheel,
+    plan: Plan,
+    references: Iterable[str],
+    *,
+    theirs: Mapping[str, str] | None = None,
+    **how: Any,  # noqa: ANN401 - as there
+) -> str:
+    """Write a wheel whose plan was carried out, by `write_wheel`; it names the ``references``.
+
+    ``theirs`` are files elsewhere that hold what members are to hold, by the members' names.
+    """
+    places = {each.file.label: f"{plan.trees[0].root}/{each.file.path}" for each in plan.files}
+    places |= theirs or {}
+    listing = "".join(f"{reference}\n" for reference in references)
+    return write_wheel(
+        wheel,
+        {each.file.label: places[each.file.label] for each in plan.files if each.edit},
+        extra={f"{wheel.dist_info}/{REFERENCES}": listing.encode()} if listing else {},
+        allowed={each.file.label for each in plan.files if each.executable},
+        **how,
+    )
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import stat
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.values import Value
+from nix_manylinux.tree.scan import unreadable
 from nix_manylinux.wheel.record import (
     MAX_RECORD_SIZE,
     REBUILD,
@@ -137,12 +138,3 @@ def _place(path: str, root: str, base: str) -> str | None:
         if not full.startswith(os.path.join(root, "")):
             return None
     return full
-
-
-def unreadable(cause: OSError, where: str) -> BadTree:
-    """Make the error for what can't be read, with what to do."""
-    return BadTree(
-        f"can't be read: {cause.strerror}",
-        where=where,
-        hint="give this user the right to read it: chmod -R u+rX on the tree",
-    )

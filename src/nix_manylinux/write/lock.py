@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 
-from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.write.undo_log import recover_tree
 
 TYPE_CHECKING = False
@@ -30,10 +30,8 @@ def locked_trees(roots: Iterable[str]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         # In one order for all runs: two that want the same two trees can't wait for each other.
         for root in sorted(set(map(os.path.realpath, roots))):
-            try:
+            with OsErrors(BadTree, "can't be opened", where=root):
                 descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except OSError as cause:
-                raise BadTree(f"can't be opened: {cause.strerror}", where=root) from cause
             stack.callback(os.close, descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,12 +7,13 @@ import os
 import stat
 
 from nix_manylinux.base.digest import STRONG_HASHES
-from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.base.files import replace_file, temporary_beside, writable_folder
 from nix_manylinux.base.parallel import Crew
 from nix_manylinux.base.values import Value, replace
+from nix_manylinux.tree.scan import unreadable
 from nix_manylinux.wheel.record import Record, Row, hash_descriptor
-from nix_manylinux.write.listing import carried_files, read_listings, unreadable
+from nix_manylinux.write.listing import carried_files, read_listings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -236,7 +237,8 @@ def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
             with writable_folder(os.path.dirname(path)), contextlib.suppress(FileNotFoundError):
                 os.unlink(backup)
 
-    try:
+    hint = "give this user the right to write there, or free some space"
+    with OsErrors(BadTree, "can't be rewritten", where=listing.where, hint=hint):
         try:
             # A name more: going back to it needs no room, which a full disk doesn't have.
             with writable_folder(os.path.dirname(path)):
@@ -248,12 +250,6 @@ def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
             # rename(2) of two names of one inode does nothing and leaves both.
             close()
             raise
-    except OSError as cause:
-        raise BadTree(
-            f"can't be rewritten: {cause.strerror}",
-            where=listing.where,
-            hint="give this user the right to write there, or free some space",
-        ) from cause
     return replace(found, written=True, _undo=undo, _close=close)
 
 

@@ -20,7 +20,7 @@ import stat
 import struct
 import zlib
 
-from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.base.files import (
     UNDO_LOG,
     is_temporary,
@@ -105,17 +105,12 @@ def recover_tree(root: str) -> int:
     path = os.path.join(root, UNDO_LOG)
     if not os.path.lexists(path):
         return 0
-    try:
+    hint = "give this user the right to write there, or unpack the tree again"
+    with OsErrors(BadTree, "an interrupted patch can't be undone", where=root, hint=hint):
         data = _read_log(path)
         restored = sum([_restore(root, record) for record in reversed(list(_records(data)))])
         with writable_folder(root):
             os.unlink(path)
-    except OSError as cause:
-        raise BadTree(
-            f"an interrupted patch can't be undone: {cause.strerror}",
-            where=root,
-            hint="give this user the right to write there, or unpack the tree again",
-        ) from cause
     return restored
 
 

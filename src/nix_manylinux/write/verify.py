@@ -1,15 +1,16 @@
-"""Reads the result back and holds it against the plan."""
+"""A plan carried out, read back, and held against what was planned."""
 
 from __future__ import annotations
 
 import os
 
-from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.base.errors import EditFailed, OsErrors
 from nix_manylinux.base.files import EXECUTE
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import field_names
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.write.apply import apply_plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.elf.facts import ElfFacts
-    from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.resolve.plan import Options, Plan
     from nix_manylinux.tree.facts import Damage
+    from nix_manylinux.write.apply import AppliedPlan
 
 
 def verify_plan(
@@ -41,15 +43,10 @@ def verify_plan(
         wanted = planned_facts(each.file.facts, each.edit)
         for name in each.file.names:
             path = f"{plan.trees[each.tree].root}/{name}"
-            try:
+            hint = "look at the disk that it is on; nothing has changed"
+            with OsErrors(EditFailed, "it can't be read back", where=each.file.label, hint=hint):
                 found = read_elf(path, label=each.file.label)
                 barred = each.executable and not os.stat(path).st_mode & EXECUTE
-            except OSError as cause:
-                raise EditFailed(
-                    f"it can't be read back: {cause.strerror}",
-                    where=each.file.label,
-                    hint="look at the disk that it is on; nothing has changed",
-                ) from cause
             if found != wanted or barred:
                 difference = "its mode" if barred else _difference(wanted, found)
                 raise EditFailed(
@@ -61,6 +58,18 @@ def verify_plan(
                 from nix_manylinux.elf.witness import call_witness  # noqa: PLC0415 - only where asked
 
                 call_witness(path, wanted, label=each.file.label)
+
+
+def carry_out(
+    plan: Plan, options: Options, left: list[Damage], progress: Progress | None = None
+) -> AppliedPlan:
+    """Carry a plan out; ``left`` gets the files that can't be edited, where that is allowed."""
+    return apply_plan(
+        plan,
+        check=lambda: verify_plan(plan, left=left, witness=options.witness, progress=progress),
+        left=left if options.damaged == "warn" else None,
+        progress=progress,
+    )
 
 
 def _difference(wanted: ElfFacts, found: ElfFacts | None) -> str:

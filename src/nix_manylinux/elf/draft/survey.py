@@ -147,10 +147,6 @@ class Survey:
                 start = piece.end
         return not self.obj.draft.read(start, max(end - start, 0)).strip(b"\0X")
 
-    def room_behind(self, load: Segment) -> int:
-        """How far a segment can grow, in bytes."""
-        return 1 << 62 if self.ends_file(load) else self.slack(load)
-
     def gap_behind(self, piece: Piece) -> int:
         """How many zero bytes are between a piece and the next one of its segment."""
         stop, following = self.load_of(piece).end, bisect_left(self._starts, piece.end)

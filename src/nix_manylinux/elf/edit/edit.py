@@ -8,11 +8,11 @@ many files can put all of them back.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
-from nix_manylinux.base.errors import BadElf, EditFailed
+from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors
+from nix_manylinux.base.files import write_all_at
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft.bytes import Change, Draft
@@ -45,18 +45,10 @@ _LEAVE = (
 _MAX_GROWTH = 1 << 31
 
 #: Machines whose ABI documents this writer was held against.
-_MACHINES = frozenset(
-    {
-        elf.EM_386,
-        elf.EM_X86_64,
-        elf.EM_ARM,
-        elf.EM_AARCH64,
-        elf.EM_PPC64,
-        elf.EM_S390,
-        elf.EM_RISCV,
-        elf.EM_LOONGARCH,
-    }
-)
+_MACHINES = frozenset({
+    elf.EM_386, elf.EM_X86_64, elf.EM_ARM, elf.EM_AARCH64, elf.EM_PPC64,
+    elf.EM_S390, elf.EM_RISCV, elf.EM_LOONGARCH,
+})  # fmt: skip
 
 
 class Edited(Value, kw_only=False):
@@ -103,7 +95,7 @@ class Edited(Value, kw_only=False):
             os.ftruncate(descriptor, self.size_before)
         for offset, data in self.old:
             if os.pread(descriptor, len(data), offset) != data:
-                _put(descriptor, data, offset)
+                write_all_at(descriptor, data, offset)
         os.utime(descriptor, ns=self.times)
 
 
@@ -125,12 +117,10 @@ def edit_file(
     written yet; what it raises is raised.
     """
     where = label or path
-    try:
+    with OsErrors(EditFailed, "can't be opened", where=where, hint=_HINT):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise EditFailed(f"can't be opened: {error.strerror}", where=where, hint=_HINT) from error
     try:
-        return _edit(descriptor, path, edit, before_write or _nothing)
+        return _edit(descriptor, path, edit, before_write)
     except (BadElf, EditFailed) as error:
         if not error.hint:
             error.hint = f"it would have to get {_described(edit)}; {_LEAVE}"
@@ -159,12 +149,8 @@ def _described(edit: ElfEdit) -> str:
     return " and ".join(parts)
 
 
-def _nothing(_edited: Edited) -> None:
-    """Take note of no edit."""
-
-
 def _edit(
-    descriptor: int, path: str, edit: ElfEdit, before_write: Callable[[Edited], None]
+    descriptor: int, path: str, edit: ElfEdit, before_write: Callable[[Edited], None] | None
 ) -> Edited:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
@@ -202,8 +188,7 @@ def _edit(
         return replace(untouched, notes=notes)
     old = tuple((change.offset, change.old) for change in changes)
     edited = replace(untouched, how="in place", size_after=size, notes=notes, old=old)
-    before_write(edited)
-    _write(edited, changes)
+    _carry_out(edited, before_write, lambda descriptor: _write(descriptor, edited, changes))
     return edited
 
 
@@ -218,7 +203,7 @@ def _edit_elsewhere(
     untouched: Edited,
     edit: ElfEdit,
     reason: str,
-    before_write: Callable[[Edited], None],
+    before_write: Callable[[Edited], None] | None,
 ) -> Edited:
     """Let patchelf do it, and put what it made into the same inode."""
     from nix_manylinux.elf.edit.patchelf import (  # noqa: PLC0415  only for the rare file
@@ -238,15 +223,7 @@ def _edit_elsewhere(
             notes=(f"patchelf was used: {reason}",),
             backup=Backup(source),
         )
-        before_write(edited)
-        descriptor = _reopen(edited)
-        try:
-            pour(result, descriptor)
-        except BaseException:
-            edited.restore(descriptor)
-            raise
-        finally:
-            os.close(descriptor)
+        _carry_out(edited, before_write, lambda descriptor: pour(result, descriptor))
     return edited
 
 
@@ -291,44 +268,32 @@ def draft_edit(
     raise Unproven("no layout could be proved safe (" + ("; ".join(faults) or "no room") + ")")
 
 
-def _reopen(edited: Edited) -> int:
-    """Open the inode that was read for writing; it must be what it was."""
+def _carry_out(
+    edited: Edited, before_write: Callable[[Edited], None] | None, write: Callable[[int], None]
+) -> None:
+    """Write to the inode that was read, which must be what it was, or leave it so."""
+    if before_write is not None:
+        before_write(edited)
     descriptor = os.open(edited.path, os.O_RDWR | os.O_CLOEXEC)
-    status = os.fstat(descriptor)
-    if (status.st_dev, status.st_ino, status.st_size) != (*edited.inode, edited.size_before):
-        os.close(descriptor)
-        raise EditFailed("it changed while the edit was prepared")
-    return descriptor
-
-
-def _write(edited: Edited, changes: list[Change]) -> None:
-    descriptor = _reopen(edited)
     try:
-        _write_changes(descriptor, edited, changes)
-    except BaseException:
-        edited.restore(descriptor)
-        raise
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino, status.st_size) != (*edited.inode, edited.size_before):
+            raise EditFailed("it changed while the edit was prepared")
+        try:
+            write(descriptor)
+        except BaseException:
+            edited.restore(descriptor)
+            raise
     finally:
         os.close(descriptor)
 
 
-def _write_changes(descriptor: int, edited: Edited, changes: list[Change]) -> None:
+def _write(descriptor: int, edited: Edited, changes: list[Change]) -> None:
     # A full disk shows at the end of the file, before anything is written over.
     for change in sorted(changes, key=lambda c: (c.end <= edited.size_before, c.offset)):
-        _put(descriptor, change.new, change.offset)
+        write_all_at(descriptor, change.new, change.offset)
     if os.fstat(descriptor).st_size != edited.size_after:
         os.ftruncate(descriptor, edited.size_after)
     for change in changes:
         if read_at(descriptor, change.offset, len(change.new)) != change.new:
             raise EditFailed("what was written does not read back")
-
-
-def _put(descriptor: int, data: bytes, offset: int) -> None:
-    while data:
-        count = os.pwrite(descriptor, data, offset)
-        if not count:
-            raise OSError(errno.EIO, "a write wrote nothing")
-        data, offset = data[count:], offset + count
-
-
-__all__ = ["Edited", "edit_file"]

@@ -83,7 +83,9 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
     if not survey.is_unused(strtab.end, min(wanted, load.end)):
         return None
     spill = max(0, wanted - load.end)
-    if (spill and spill > survey.room_behind(load)) or not survey.can_leave(moved):
+    if spill and not survey.ends_file(load) and spill > survey.slack(load):
+        return None
+    if not survey.can_leave(moved):
         return None
     return moved, spill
 

@@ -7,12 +7,12 @@ of it reaches the file.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
 
 from nix_manylinux.base.errors import BadElf, EditFailed
+from nix_manylinux.base.files import write_all_at
 from nix_manylinux.elf.draft import tables
 from nix_manylinux.elf.draft.bytes import Draft
 from nix_manylinux.elf.draft.headers import Object
@@ -128,12 +128,7 @@ def run_patchelf(source: Source, edit: ElfEdit, *, reason: str) -> IO[bytes]:
 def pour(source: Source, descriptor: int) -> None:
     """Copy a whole file into another one that is open for writing."""
     for start in range(0, source.size, _CHUNK):
-        data = source.read(start, min(_CHUNK, source.size - start))
-        while data:
-            count = os.pwrite(descriptor, data, start)
-            if not count:
-                raise OSError(errno.EIO, "a write wrote nothing")
-            data, start = data[count:], start + count  # noqa: PLW2901  a short write goes on
+        write_all_at(descriptor, source.read(start, min(_CHUNK, source.size - start)), start)
     os.ftruncate(descriptor, source.size)
 
 
