@@ -66,42 +66,24 @@ __all__ = [
     "repair_wheel",
 ]
 
-#: The module that each public name lives in.
+#: The modules that the public names live in.
 _HOMES = {
-    "BadElf": "base.errors",
-    "BadOption": "base.errors",
-    "BadTarget": "base.errors",
-    "BadTree": "base.errors",
-    "BadWheel": "base.errors",
-    "EditFailed": "base.errors",
-    "IncompatibleWheel": "base.errors",
-    "LibraryIndex": "tree.libraries",
-    "NixManylinuxError": "base.errors",
-    "NotPortable": "repair.model",
-    "Options": "resolve.plan",
-    "PatchedWheel": "resolve.plan",
-    "Plan": "resolve.plan",
-    "RepairOptions": "repair.model",
-    "RepairedWheel": "repair.model",
-    "Report": "resolve.plan",
-    "Target": "target.target",
-    "TreeFacts": "tree.facts",
-    "Unresolved": "resolve.plan",
-    "WriteFailed": "base.errors",
-    "check_tree": "api",
-    "inspect_tree": "api",
-    "inspect_wheel": "api",
-    "install_wheel": "install",
-    "patch_wheel": "api",
-    "patch_wheel_tree": "api",
-    "plan_tree": "api",
-    "repair_wheel": "repair.wheel",
+    "api": "check_tree inspect_tree inspect_wheel patch_wheel patch_wheel_tree plan_tree",
+    "base.errors": "BadElf BadOption BadTarget BadTree BadWheel EditFailed IncompatibleWheel"
+    " NixManylinuxError WriteFailed",
+    "install": "install_wheel",
+    "repair.model": "NotPortable RepairOptions RepairedWheel",
+    "repair.wheel": "repair_wheel",
+    "resolve.plan": "Options PatchedWheel Plan Report Unresolved",
+    "target.target": "Target",
+    "tree.facts": "TreeFacts",
+    "tree.libraries": "LibraryIndex",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from the module that it lives in (PEP 562)."""
-    home = _HOMES.get(name)
+    home = next((module for module, names in _HOMES.items() if name in names.split()), None)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 - nothing is imported for nothing

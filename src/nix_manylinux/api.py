@@ -56,11 +56,7 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
 
 
 def inspect(
-    path: StrPath,
-    *,
-    target: Target | None,
-    libraries: LibraryIndex,
-    options: Options | None = None,
+    path: StrPath, *, target: Target | None, libraries: LibraryIndex, options: Options | None = None
 ) -> Inspection:
     """Find out all that there is to tell of a wheel or a tree as it is; nothing is written.
 
@@ -351,10 +347,7 @@ def patch_wheel(
             progress=progress,
         )
     report = replace(
-        report,
-        plan=plan,
-        unedited=tuple(left),
-        warnings=(*report.warnings, *left_alone(left)),
+        report, plan=plan, unedited=tuple(left), warnings=(*report.warnings, *left_alone(left))
     )
     return PatchedWheel(path=output, sha256=digest, report=report)
 

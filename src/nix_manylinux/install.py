@@ -12,7 +12,7 @@ from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
 from nix_manylinux.resolve.tags import check_wheel_tags
 from nix_manylinux.target.interpreter import plain_environment, read_scheme
 from nix_manylinux.tree.facts import TreeFacts
-from nix_manylinux.wheel.install import Installations
+from nix_manylinux.wheel.install import Installation
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.write.bytecode import compiler
 from nix_manylinux.write.install import staged
@@ -80,10 +80,16 @@ def install_wheel(
                 environment=plain_environment(environment or {}),
             )
         )
-        wheels = Installations(
-            opened, scheme=scheme, prefix=home, staging=staging, interpreter=python, signed=link
-        )
-        wheels.extract(cores=cores, progress=progress)
+        wheels = [
+            Installation(
+                it, scheme=scheme, prefix=home, staging=staging, interpreter=python, signed=link
+            )
+            for it in opened
+        ]
+        present: dict[str, tuple[str, int]] = {}
+        for it in wheels:
+            it.extract(present, cores=cores, progress=progress)
+            present |= it.digests
         changed: list[str] = []
         if link:
             others = [scheme[name] for name in ("purelib", "platlib")]
@@ -94,13 +100,14 @@ def install_wheel(
             distributions = tuple(it.distribution for it in opened)
             facts = TreeFacts(root=home, files=(), distributions=distributions)
             report = Report(plan=Plan(target=target, trees=(facts,), files=()))
-        wheels.finish(changed)
-        compile_all(wheels.modules)
+        for it in wheels:
+            it.finish(changed)
+        compile_all(dict.fromkeys(module for it in wheels for module in it.modules))
         plan = report.plan
         return replace(
             report,
             plan=replace(plan, trees=(replace(plan.trees[0], root=home),)),
-            warnings=(*wheels.warnings, *report.warnings),
+            warnings=(*(text for it in wheels for text in it.warnings), *report.warnings),
         )
 
 

@@ -27,7 +27,7 @@ LONG = tuple(f"/nix/store/{i:032d}-package-{i}-1.2.3/lib" for i in range(5))
 EDIT = ElfEdit(search_path=LONG * 3)
 SOURCE = "int demo(void) { return 42; }"
 #: What writes and puts back.
-MODULES = ("elf/edit/edit.py", "elf/edit/patchelf.py")
+MODULES = ("elf/edit/edit.py", "elf/edit/patchelf.py", "base/files.py")
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ _MOST = 10_000
 _NAME = rb"lib[0-9A-Za-z_+.-]{1,100}?\.so(?:\.[0-9][0-9A-Za-z_]*){0,4}\0"
 
 
-def read_only_sonames(path: str | os.PathLike[str], *, label: str | None = None) -> tuple[str, ...]:
+def read_only_sonames(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Find strings such as ``libGL.so.1`` in a linked file's constants, sorted, each once.
 
     Searched are the read-only segments, the executable ones only where the
@@ -37,7 +37,7 @@ def read_only_sonames(path: str | os.PathLike[str], *, label: str | None = None)
 
     Empty for what is not ELF or not linked. Raises as `read_elf`.
     """
-    with open_elf(path, label=label) as source:
+    with open_elf(path) as source:
         if source is None:
             return ()
         image = Image(source)

@@ -75,12 +75,7 @@ def read_poetry(
             continue
         if present & wanted_groups and (not row.flag("optional") or name in by_extra):
             roots.append(Dependency(name=name, version=package.version))
-    return Lock(
-        kind="poetry.lock",
-        sha256=sha256,
-        packages=tuple(packages),
-        roots=tuple(roots),
-    )
+    return Lock(kind="poetry.lock", sha256=sha256, packages=tuple(packages), roots=tuple(roots))
 
 
 def _marker(row: TomlTable, groups: set[str]) -> str:

@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
     """Read a pylock.toml. Every package whose marker holds is wanted. Raises BadLock."""
     try:
-        from packaging.pylock import (  # noqa: PLC0415 - only this kind of lock needs it
-            Pylock,
-            PylockUnsupportedVersionError,
-            PylockValidationError,
-        )
+        from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError  # noqa: PLC0415 - only this kind of lock needs it
     except ImportError as error:
         raise BadLock(
             "is of PEP 751, which the library packaging reads from 26.0 on",

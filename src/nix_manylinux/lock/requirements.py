@@ -38,10 +38,7 @@ _INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[= ]\s*(?P<url>\S+)")
 
 def read_requirements(text: str, sha256: str, where: str) -> Lock:
     """Read a requirements file. Every line whose marker holds is wanted. Raises BadLock."""
-    from packaging.requirements import (  # noqa: PLC0415 - only this kind of lock needs it
-        InvalidRequirement,
-        Requirement,
-    )
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - only this kind of lock needs it
 
     packages: list[Package] = []
     nameless: dict[tuple[str, str], tuple[str, ...]] = {}

@@ -116,10 +116,7 @@ def _environment(
     packages = {}
     sources = {}
     for name, chosen in choice.packages.items():
-        entry: dict[str, Any] = {
-            "version": chosen.package.version,
-            "dependencies": edges[name],
-        }
+        entry: dict[str, Any] = {"version": chosen.package.version, "dependencies": edges[name]}
         if name in circles:
             entry["circle"] = circles[name]
         if chosen.wheel is None:

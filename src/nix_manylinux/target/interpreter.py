@@ -173,9 +173,7 @@ def _on_path(python: str, environment: Mapping[str, str]) -> str:
     found = shutil.which(python, path=environment.get("PATH", os.defpath))
     if found is None:
         raise BadTarget(
-            "there is no such command on PATH",
-            where=python,
-            hint="give the interpreter's path",
+            "there is no such command on PATH", where=python, hint="give the interpreter's path"
         )
     return os.path.abspath(found)
 

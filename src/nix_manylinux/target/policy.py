@@ -175,10 +175,7 @@ def load_policies() -> Policies:
             )
         )
     policies.sort(key=lambda policy: (policy.libc, policy.version))
-    return Policies(
-        policies=tuple(policies),
-        musl_sonames=dict(raw["musl_libc_soname"]),
-    )
+    return Policies(policies=tuple(policies), musl_sonames=dict(raw["musl_libc_soname"]))
 
 
 def policy_for(tag: str, policies: Policies) -> Policy:

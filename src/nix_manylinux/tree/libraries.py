@@ -10,12 +10,7 @@ import os
 
 from nix_manylinux.base.errors import BadElf, BadOption, BadTree
 from nix_manylinux.tree.disk import Disk
-from nix_manylinux.wheel.metadata import (
-    MAX_METADATA,
-    normalise_name,
-    read_headers,
-    required_names,
-)
+from nix_manylinux.wheel.metadata import MAX_METADATA, normalise_name, read_headers, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -315,10 +315,7 @@ def _is_elf(path: str) -> bool:
 
 
 def _tree_files(
-    walk: _Walk,
-    labels: Mapping[str, str],
-    damaged: list[Damage],
-    progress: Progress | None,
+    walk: _Walk, labels: Mapping[str, str], damaged: list[Damage], progress: Progress | None
 ) -> Iterator[TreeFile]:
     symbolic = set(walk.links)
     for inode in with_progress(walk.inodes.values(), progress, "reading"):

@@ -38,12 +38,7 @@ def unpack_and_scan(
 
 def scan_unpacked(unpacked: UnpackedWheel, *, progress: Progress | None = None) -> TreeFacts:
     """Read the tree of a wheel, once more where files of it have changed since."""
-    facts = scan_tree(
-        unpacked.root,
-        labels=unpacked.labels,
-        floating=FLOATING,
-        progress=progress,
-    )
+    facts = scan_tree(unpacked.root, labels=unpacked.labels, floating=FLOATING, progress=progress)
     # What a file's own search path names is there, even if it holds nothing that is loaded.
     for file in facts.files:
         unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))

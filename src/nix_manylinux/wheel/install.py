@@ -28,7 +28,7 @@ from nix_manylinux.wheel.record import hash_descriptor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from typing import Any, BinaryIO
+    from typing import BinaryIO
 
     from installer.utils import Scheme
 
@@ -40,28 +40,6 @@ if TYPE_CHECKING:
 INSTALLER = b"nix-manylinux\n"
 
 _ROOM = "make room there, or install into another prefix"
-
-
-class Installations:
-    """Wheels on their way into one prefix, by the arguments of `Installation`."""
-
-    def __init__(self, wheels: Iterable[Wheel], **place: Any) -> None:  # noqa: ANN401 - as there
-        self._each = [Installation(wheel, **place) for wheel in wheels]
-        self.warnings = [warning for each in self._each for warning in each.warnings]
-        #: Modules of packages: paths in the staging folder, in the order of the archives.
-        self.modules = list(dict.fromkeys(m for each in self._each for m in each.modules))
-
-    def extract(self, *, cores: int | None, progress: Progress | None) -> None:
-        """Write everything but RECORD, as `Installation.extract` does."""
-        present: dict[str, tuple[str, int]] = {}
-        for each in self._each:
-            each.extract(present, cores=cores, progress=progress)
-            present |= each.digests
-
-    def finish(self, changed: Collection[str]) -> None:
-        """Write each RECORD, as `Installation.finish` does."""
-        for each in self._each:
-            each.finish(changed)
 
 
 class Installation:
@@ -96,7 +74,6 @@ class Installation:
 
     def _members(self) -> Iterator[tuple[str, str]]:
         record = f"{self.wheel.dist_info}/RECORD"
-        data = f"{self.wheel.dist_info.removesuffix('.dist-info')}.data/"
         root = "purelib" if self.wheel.is_purelib else "platlib"
         for member in self.wheel.members:
             if member.is_folder or member.name == record:
@@ -104,11 +81,9 @@ class Installation:
             if "__pycache__" in member.name.split("/")[:-1]:
                 self.warnings.append(f"{member.name} is left out, as installers do: they compile")
                 continue
-            scheme, path = root, member.name
-            if path.startswith(data):
-                scheme, _, path = path[len(data) :].partition("/")
-            place = self._places.of(scheme, path)
-            if scheme in {"purelib", "platlib"} and place.endswith(".py"):
+            scheme, path = self.wheel.scheme_of(member.name)
+            place = self._places.of(scheme or root, path)
+            if scheme in {"", "purelib", "platlib"} and place.endswith(".py"):
                 self.modules.append(place)
             yield member.name, place
 
@@ -155,7 +130,7 @@ class Installation:
 
     def finish(self, changed: Collection[str]) -> None:
         """Write RECORD; the files of the paths ``changed`` are not what the wheel had."""
-        self._destination.write_record(frozenset(changed))
+        self._destination.write_record(changed)
 
 
 class _Places:
@@ -257,15 +232,12 @@ class _Destination(SchemeDictionaryDestination):
         return Path(self._places.of(scheme, path))
 
     def finalize_installation(
-        self,
-        scheme: Scheme,
-        record_file_path: str,
-        records: Iterable[tuple[Scheme, RecordEntry]],
+        self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]
     ) -> None:
         """Keep the rows until the files are linked."""
         self._record = scheme, record_file_path, list(records)
 
-    def write_record(self, changed: frozenset[str]) -> None:
+    def write_record(self, changed: Collection[str]) -> None:
         """Write RECORD, with what the files have now."""
         root, path, entries = self._record
         renewed = []

@@ -122,17 +122,23 @@ class Wheel(Value):
         (member,) = (each for each in self.members if each.name == name)
         return b"".join(stream(self.descriptor, member))
 
-    def location(self, name: str) -> str:
-        """Give the path below a prefix at which an installer puts a member."""
+    def scheme_of(self, name: str) -> tuple[str, str]:
+        """Give the scheme that a member is installed by, "" for the wheel's own, and its path."""
         data, _, rest = name.partition("/")
         if data == self.dist_info.removesuffix(".dist-info") + ".data" and rest:
-            scheme, _, rest = rest.partition("/")
-            if scheme not in _SCHEMES:
-                raise bad(
-                    f"is for the unknown place {scheme!r}", name, f"known are {', '.join(_SCHEMES)}"
-                )
-            return _SCHEMES[scheme] + rest
-        return f"{SITE_PACKAGES}/{name}"
+            scheme, _, path = rest.partition("/")
+            return scheme, path
+        return "", name
+
+    def location(self, name: str) -> str:
+        """Give the path below a prefix at which an installer puts a member."""
+        scheme, path = self.scheme_of(name)
+        if not scheme:
+            return f"{SITE_PACKAGES}/{name}"
+        if scheme not in _SCHEMES:
+            hint = f"known are {', '.join(_SCHEMES)}"
+            raise bad(f"is for the unknown place {scheme!r}", name, hint)
+        return _SCHEMES[scheme] + path
 
     def unpack(
         self,
@@ -191,11 +197,7 @@ class Wheel(Value):
         ``cores`` is how many processors are used at most. Raises BadWheel, WriteFailed.
         """
         self._read_all(
-            places,
-            whole=lambda _name: True,
-            mode=mode or _own_mode,
-            cores=cores,
-            progress=progress,
+            places, whole=lambda _name: True, mode=mode or _own_mode, cores=cores, progress=progress
         )
 
     def _files(self) -> list[Member]:
@@ -280,9 +282,7 @@ class Wheel(Value):
                     write_all(descriptor, piece)
         except OSError as cause:
             raise WriteFailed(
-                f"can't be written: {cause.strerror}",
-                where=output.path or self.path,
-                hint=ROOM,
+                f"can't be written: {cause.strerror}", where=output.path or self.path, hint=ROOM
             ) from cause
         finally:
             if descriptor >= 0:

@@ -122,9 +122,7 @@ def _read_record(path: str, where: str) -> tuple[bytes, os.stat_result]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RECORD_SIZE:
             raise BadTree(
-                f"is no regular file of at most {MAX_RECORD_SIZE} bytes",
-                where=where,
-                hint=REBUILD,
+                f"is no regular file of at most {MAX_RECORD_SIZE} bytes", where=where, hint=REBUILD
             )
         return file.read(), status
 

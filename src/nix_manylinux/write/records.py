@@ -26,27 +26,15 @@ if TYPE_CHECKING:
 class RecordUpdate(Value):
     """What became of one RECORD: rows that were untrue before us, and rows of vanished files.
 
-    ``outside`` counts rows that lead out of the tree; they are left alone.
-    ``written`` says whether the file changed; `undo` puts the old one back,
-    `close` lets go of it.
+    ``written`` says whether the file changed; ``undo`` puts the old one back,
+    ``close`` deletes what that would have needed.
     """
 
     stale: int = 0
     dropped: int = 0
-    outside: int = 0
     written: bool = False
-    _undo: Callable[[], None] | None = None
-    _close: Callable[[], None] | None = None
-
-    def undo(self) -> None:
-        """Put the old file back, or do nothing where none was written."""
-        if self._undo is not None:
-            self._undo()
-
-    def close(self) -> None:
-        """Delete what `undo` would have needed."""
-        if self._close is not None:
-            self._close()
+    undo: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None
 
 
 class RecordUpdates:
@@ -212,15 +200,14 @@ def _true_row(
 def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
     record, path = listing.record, listing.file
     kept: list[Row] = []
-    stale = dropped = outside = 0
+    stale = dropped = 0
     for row, place, truth in zip(record.rows, listing.paths, listing.truths, strict=True):
-        outside += place is None
         if truth is None:
             dropped += 1
         else:
             stale += place not in changed and not row.says(truth)
             kept.append(truth)
-    found = RecordUpdate(stale=stale, dropped=dropped, outside=outside)
+    found = RecordUpdate(stale=stale, dropped=dropped)
     if tuple(kept) == listing.as_read:
         return found
 
@@ -250,7 +237,7 @@ def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
             # rename(2) of two names of one inode does nothing and leaves both.
             close()
             raise
-    return replace(found, written=True, _undo=undo, _close=close)
+    return replace(found, written=True, undo=undo, close=close)
 
 
 def _claimed_size(row: Row) -> int:

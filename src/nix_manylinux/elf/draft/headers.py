@@ -319,10 +319,7 @@ class Object(Image):
         if table is not None:
             table.filesz = table.memsz = layout.phdr.size * len(self.segments)
         draft.write(elf.EI_NIDENT, layout.pack_header(self.header))
-        draft.write(
-            self.header.phoff,
-            b"".join(map(layout.pack_segment, self.segments)),
-        )
+        draft.write(self.header.phoff, b"".join(map(layout.pack_segment, self.segments)))
         if self.shdrs:
             draft.write(self.header.shoff, self._packed_shdrs())
         rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)

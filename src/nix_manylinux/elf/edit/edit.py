@@ -206,11 +206,7 @@ def _edit_elsewhere(
     before_write: Callable[[Edited], None] | None,
 ) -> Edited:
     """Let patchelf do it, and put what it made into the same inode."""
-    from nix_manylinux.elf.edit.patchelf import (  # noqa: PLC0415  only for the rare file
-        Backup,
-        pour,
-        run_patchelf,
-    )
+    from nix_manylinux.elf.edit.patchelf import Backup, pour, run_patchelf  # noqa: PLC0415  only for the rare file
 
     with run_patchelf(source, edit, reason=reason) as made:
         if edit.clear_executable_stack:

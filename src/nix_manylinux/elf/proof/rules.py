@@ -119,11 +119,7 @@ def _empty_segments(obj: Object) -> Iterator[str]:
 
 
 #: What owns bytes and is no section, by the numbers below those of sections.
-_TABLES = {
-    -3: "the file header",
-    -2: "the program header table",
-    -1: "the section header table",
-}
+_TABLES = {-3: "the file header", -2: "the program header table", -1: "the section header table"}
 
 
 def _overlaps(obj: Object) -> Iterator[str]:

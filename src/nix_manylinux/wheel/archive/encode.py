@@ -12,14 +12,7 @@ import struct
 import time
 
 from nix_manylinux.base.values import replace
-from nix_manylinux.wheel.archive.format import (
-    CENTRAL,
-    END,
-    END64,
-    LOCAL,
-    LOCATOR64,
-    UTF8_FLAG,
-)
+from nix_manylinux.wheel.archive.format import CENTRAL, END, END64, LOCAL, LOCATOR64, UTF8_FLAG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
