@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -105,6 +106,13 @@ def test_a_substitution_that_failed(scene: Scene) -> None:
     text = "--python is /bin/python3, this system's and not Nix's: has the command in $(...)"
     assert text in done.stderr
     assert "$(" not in run(scene, "check", one, "--python", "/bin/python3").stderr
+    text = "--libs is /lib, this system's and not Nix's: has the command in $(...)/lib failed?"
+    for verb, more in ("patch", out), ("check", []):
+        done = run(scene, verb, one, *more, "--libs", "/lib", "--json", str(scene.home / "json"))
+        assert text in done.stderr
+        assert text in json.loads((scene.home / "json").read_text())["warnings"]
+    done = run(scene, "check", one, "--libs", "/lib", NIX_STORE=str(scene.home / "nowhere"))
+    assert "$(...)" not in done.stderr  # there is no Nix
     for option in ("--python", "--libc", "--dynamic-linker", "--gc-roots", "--nixpkgs"):
         done = run(scene, "patch", one, *out, *libs, option, "")
         assert (done.status, "is a variable unset?" in done.stderr) == (2, True), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -39,6 +40,7 @@ let
 in
 rec {
   library = package "some-library" "mkdir -p $out/lib; cp @LIBRARY@ $out/lib/libsome.so.1";
+  newer = package "newer-library" "mkdir -p $out/lib; cp @LIBRARY@ $out/lib/libsome.so.1";
   python = package "some-python" "mkdir -p $out/bin; ln -s @PYTHON@ $out/bin/@VERSION@";
   wrapped = package "some-python-env"
     "mkdir -p $out/bin; ln -s ${python}/bin/@VERSION@ $out/bin/python3";
@@ -182,3 +184,48 @@ def test_roots_that_cannot_be_renewed(scene: Scene) -> None:
     done = command("patch", str(tree), environment={**environment(), **variables})
     assert done.status == 0
     assert f"the roots in {tree / NAME} are not renewed: " in done.stderr
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_is_linked_no_more_is_dropped(scene: Scene, named: bool) -> None:  # noqa: FBT001
+    """From a tree's own folder; what files that are left alone lead to stays, others' links too."""
+    tree, keeps = scene.home / "tree", scene.home / "tree" / NAME
+    asked = [f"--gc-roots={keeps}"] * named
+    module = tree / "lib/python3/site-packages/pkg/user.abi3.so"
+    plain = module.read_bytes()
+    patch(tree, f"--libs={built(scene, 'library')}/lib", "--gc-roots", str(keeps))
+    (keeps / "mine").symlink_to(built(scene, "newer"))
+    shutil.copy(module, module.with_name("other.abi3.so"))
+    module.write_bytes(plain)
+    newer, alone = f"--libs={built(scene, 'newer')}/lib", ["--exclude", "*other*"]
+    done = patch(tree, newer, *alone, *asked)
+    assert f"  3 roots in {keeps}\n" in done.stderr
+    libraries = {"some-library", "newer-library"}
+    assert {name[33:] for name in os.listdir(keeps)} & libraries == libraries
+    module.with_name("other.abi3.so").unlink()
+    done = patch(tree, *asked)
+    assert f"roots in {keeps}; 1 removed, to which nothing is linked any more" in done.stderr
+    assert {name[33:] for name in os.listdir(keeps)} & libraries == {"newer-library"}
+    assert (keeps / "mine").is_symlink()
+    module.unlink()
+    done = patch(tree, *asked)
+    assert "1 removed" in done.stderr
+    assert roots(keeps) >= {"some-python", "some-python-env"}
+
+
+def test_a_folder_of_several_keeps_all(scene: Scene) -> None:
+    """What one run knows nothing of is another tree's, or another wheel's."""
+    tree, keeps = scene.home / "tree", scene.home / "keeps"
+    for library in ("library", "newer"):
+        copy = scene.copy()
+        patch(copy, f"--libs={built(scene, library)}/lib", f"--gc-roots={keeps}")
+    patch(tree, f"--libs={built(scene, 'newer')}/lib", f"--gc-roots={keeps}")
+    assert roots(keeps) >= {"some-library", "newer-library"}
+
+
+def test_what_nothing_keeps_is_in_the_report(scene: Scene) -> None:
+    """A warning is told to programs, too."""
+    report = scene.home / "report"
+    patch(scene.home / "tree", f"--libs={built(scene, 'library')}/lib", "--json", str(report))
+    told = json.loads(report.read_text())["warnings"]
+    assert any(each.startswith("garbage collection may take 3 store paths") for each in told)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import Plan
 
 
+#: What a failed command leaves of "$(nix-build ...)/bin/python3".
+_PYTHON = r"/bin/python[0-9.]*"
+
+
 def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     """Warn once where nobody has chosen the target, and it isn't Nix's, but libraries are.
 
@@ -31,7 +35,8 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     """
     if run.in_build():
         return
-    python_failed = re.fullmatch(r"/bin/python[0-9.]*", run.arguments.target.python or "")
+    _tell_failed(run, "--libs", r"/lib(?:32|64)?/?", run.arguments.libs)
+    python_failed = re.fullmatch(_PYTHON, run.arguments.target.python or "")
     unchosen = _is_unchosen(run, plan)
     if not (unchosen or python_failed):
         return
@@ -40,11 +45,7 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
     of_nix = nixpkgs or libraries or any(map(in_store, plan_references(plan)))
     if of_nix and python_failed:
-        given = run.arguments.target.python
-        run.warn_once(
-            f"--python is {given}, this system's and not Nix's:"
-            f" has the command in $(...){given} failed?"
-        )
+        _tell_failed(run, "--python", _PYTHON, [python_failed[0]])
     if not unchosen:
         return
     places = [getattr(extra, "prefix", None) or "", *run.arguments.paths]
@@ -70,6 +71,16 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
             " runs this command. For a Python of Nix's, as on NixOS, add:",
             f"  {choice}",
         )
+
+
+def _tell_failed(run: Run, option: str, left: str, paths: Sequence[str]) -> None:
+    """Warn, where Nix is, of paths that are what a failed substitution leaves of Nix's."""
+    for path in paths:
+        if re.fullmatch(left, path) and os.path.isdir(nix_store()):
+            run.warn_once(
+                f"{option} is {path}, this system's and not Nix's:"
+                f" has the command in $(...){path} failed?"
+            )
 
 
 def python_option(run: Run, plan: Plan) -> str:

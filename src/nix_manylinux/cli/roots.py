@@ -10,6 +10,7 @@ from nix_manylinux.base.store import in_store, roots_folder
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import count
 from nix_manylinux.nix.references import (
+    drop_gc_roots,
     find_nix,
     interpreter_references,
     plan_references,
@@ -25,18 +26,23 @@ if TYPE_CHECKING:
 
 
 class _Kept(Value, kw_only=False):
-    """What one folder of roots is to hold: what files are linked to, and their interpreter."""
+    """What one folder of roots is to hold: what files are linked to, and their interpreter.
+
+    ``others`` is what it holds besides; None where it may hold what no run knows.
+    """
 
     folder: str
     linked: set[str]
     interpreter: set[str]
+    others: set[str] | None = None
 
 
 def keep(run: Run, report: Report) -> None:
     """Register what was linked to, and the interpreter that it is for, as roots.
 
     In the folder that was asked for, or that a tree has from an earlier run: what is linked
-    now belongs there, too. Else it is told once that nothing keeps it, if nothing does.
+    now belongs there, too, and what is linked no more does not. Else it is told once that
+    nothing keeps it, if nothing does.
     """
     given = run.arguments
     asked = bool(given.gc_roots or getattr(given.extra, "nixpkgs", None))
@@ -45,7 +51,10 @@ def keep(run: Run, report: Report) -> None:
     left: list[_Kept] = []
     for part in _parts(run, report):
         references = part.linked | part.interpreter
-        if not (references or given.gc_roots):
+        dropped = 0
+        if part.others is not None:
+            dropped = drop_gc_roots(part.folder, references | part.others)
+        if not (references or given.gc_roots or dropped):
             continue
         if not asked and not os.path.isdir(part.folder):
             left.append(part)
@@ -55,9 +64,10 @@ def keep(run: Run, report: Report) -> None:
         except NixManylinuxError as error:
             if asked:
                 raise
-            run.console.warn(f"the roots in {part.folder} are not renewed: {error.what}")
+            run.warn_once(f"the roots in {part.folder} are not renewed: {error.what}")
             continue
-        run.console.say(f"  {count(len(references), 'root')} in {part.folder}")
+        more = f"; {dropped} removed, to which nothing is linked any more" if dropped else ""
+        run.console.say(f"  {count(len(references), 'root')} in {part.folder}{more}")
     _warn(run, left)
 
 
@@ -101,24 +111,28 @@ def nix_store_command(run: Run) -> str:
 def _parts(run: Run, report: Report) -> list[_Kept]:
     given, plan = run.arguments, report.plan
     chosen = plan.target.interpreter.executable if plan.target.interpreter else ""
-    own = {path: python for path in given.paths if (python := find_pyvenv(path))}
-    also = interpreter_references(chosen) if chosen and chosen not in own.values() else set()
+    venvs = {path: python for path in given.paths if (python := find_pyvenv(path))}
+    also = interpreter_references(chosen) if chosen and chosen not in venvs.values() else set()
     everything = {*report.references}
     into = given.output_dir or getattr(given.extra, "prefix", None)
     if into and not given.gc_roots:
         return [_Kept(os.path.join(into, GC_ROOTS), everything, also)]
-    pythons = {path: interpreter_references(python) | also for path, python in own.items()}
-    if given.gc_roots:
-        return [_Kept(given.gc_roots, everything, also.union(*pythons.values()))]
+    pythons = {path: interpreter_references(python) | also for path, python in venvs.items()}
     places = {os.path.realpath(path): path for path in given.paths}
-    typed = [places[os.path.realpath(tree.root)] for tree in plan.trees]
+    typed = [] if into else [places[os.path.realpath(tree.root)] for tree in plan.trees]
+    own = [os.path.join(path, GC_ROOTS) for path in typed]
+    if given.gc_roots and [*map(os.path.realpath, own)] != [os.path.realpath(given.gc_roots)]:
+        return [_Kept(given.gc_roots, everything, also.union(*pythons.values()))]
+    # What can't be read, or edited, leads where no plan says.
+    unknown = report.unedited or any(tree.damaged for tree in plan.trees)
     return [
         _Kept(
-            os.path.join(path, GC_ROOTS),
+            folder,
             {*plan_references(plan, tree=position)},
             pythons.get(path, also),
+            None if unknown else {*plan_references(plan, tree=position, skipped=True)},
         )
-        for position, path in enumerate(typed)
+        for position, (path, folder) in enumerate(zip(typed, own, strict=True))
     ]
 
 
@@ -137,4 +151,4 @@ def _warn(run: Run, parts: list[_Kept]) -> None:
     run.warned_of_garbage = True
     what = f"{count(len(loose), 'store path')} that {'is' if len(loose) == 1 else 'are'} linked to"
     folder = shlex.quote(linked[0].folder)
-    run.console.warn(f"garbage collection may take {what}; --gc-roots {folder} prevents that")
+    run.warn_once(f"garbage collection may take {what}; --gc-roots {folder} prevents that")

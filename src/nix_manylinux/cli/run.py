@@ -10,6 +10,7 @@ from nix_manylinux.base.values import replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from nix_manylinux.cli.arguments import Arguments
     from nix_manylinux.cli.console import Console
@@ -45,7 +46,8 @@ class Run:
         #: Of nixpkgs, for an environment whose own starts nothing here; see `target`.
         self.python: str | None = None
         self.warned_of_garbage = False
-        self._warned: set[str] = set()
+        #: Warnings that were told, with what to paste, by their text.
+        self._warned: dict[str, str] = {}
         #: Attributes that --nixpkgs was asked for and doesn't have, and what was said of it.
         self.unbuilt: dict[str, str] = {}
 
@@ -126,7 +128,7 @@ class Run:
             python = os.path.join(os.path.dirname(folder), "bin", name)
             if os.path.exists(python):
                 return python
-        self.console.warn(f"{nixpkgs} has no {error.attribute}.out, or can't build it")
+        self.warn_once(f"{nixpkgs} has no {error.attribute}.out, or can't build it")
         raise error
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:
@@ -194,9 +196,8 @@ class Run:
     def warn_once(self, text: str, *commands: str) -> None:
         """Tell one warning, and what to paste, unless it was told already."""
         if text not in self._warned:
-            self._warned.add(text)
-            self.console.warn(text)
-            self.console.insist(commands)
+            self._warned[text] = "\n".join([text, *commands])
+            self.console.warn(self._warned[text])
 
     def warn(self, plan: Plan) -> None:
         """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
@@ -255,12 +256,12 @@ class Run:
             # A wheel's own scratch folder is gone by now.
             names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
             if any(name.endswith(".whl") for name in names):
-                self.console.warn(f"{tree.root} holds wheels, which are named one by one: *.whl")
+                self.warn_once(f"{tree.root} holds wheels, which are named one by one: *.whl")
             elif os.path.isdir(tree.root) and not any(
                 each.distributions or each.passed_by for each in plan.trees
             ):
                 what = "nothing is to be linked" if self.in_build() else "is it the place?"
-                self.console.warn(f"{tree.root} holds no ELF file and no package; {what}")
+                self.warn_once(f"{tree.root} holds no ELF file and no package; {what}")
 
     def adviser(self, plan: Plan) -> Adviser:
         """Make an adviser on what a plan lacks; other wheels that are given are at hand."""
@@ -270,13 +271,17 @@ class Run:
         at_hand = distribution_names(self.arguments.options.python_libs)
         return Adviser(load_table(), plan.trees, at_hand=at_hand, unbuilt=self.unbuilt)
 
-    def write_json(self, value: Mapping[str, object]) -> None:
-        """Write the JSON report, if it was asked for, where ``--json`` says."""
+    def write_json(self, value: Mapping[str, Any]) -> None:
+        """Write the JSON report, if it was asked for, where ``--json`` says.
+
+        Its warnings are the plan's, and what else was warned of.
+        """
         if self.arguments.json is None:
             return
         import json  # noqa: PLC0415 - only --json wants it
 
-        text = json.dumps(value, indent=2)
+        warnings = [*value["warnings"], *self._warned.values()]
+        text = json.dumps({**value, "warnings": warnings}, indent=2)
         if self.arguments.json == "-":
             self.console.answer(text)
             return

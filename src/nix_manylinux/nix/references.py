@@ -13,7 +13,7 @@ from nix_manylinux.target.environment import pyvenv_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from nix_manylinux.resolve.plan import Plan
 
@@ -28,12 +28,17 @@ class NoNix(NixManylinuxError):
     """A command of Nix is wanted, and there is none."""
 
 
-def plan_references(plan: Plan, *, tree: int | None = None) -> tuple[str, ...]:
-    """Every store path that a file of the plan, or of one of its trees, will name; sorted."""
+def plan_references(
+    plan: Plan, *, tree: int | None = None, skipped: bool = False
+) -> tuple[str, ...]:
+    """Every store path that a file of the plan, or of one of its trees, will name; sorted.
+
+    Of files that are left alone, too, if ``skipped``.
+    """
     texts: set[str] = set()
     roots = tuple(tree.root for tree in plan.trees)
     for each in plan.files:
-        if each.skipped or tree not in {None, each.tree}:
+        if (each.skipped and not skipped) or tree not in {None, each.tree}:
             continue
         facts = planned_facts(each.file.facts, each.edit)
         texts.update(facts.search_path, facts.needed, [facts.interpreter or ""])
@@ -93,6 +98,22 @@ def registered_roots() -> dict[str, str]:
                 link = os.readlink(os.path.join(folder, name))
                 found[link] = os.readlink(link)
     return found
+
+
+def drop_gc_roots(folder: str, kept: Collection[str]) -> int:
+    """Remove the roots that `register_gc_roots` once made in ``folder``, but for those of ``kept``.
+
+    Gives how many; links of other names, or to other places, are somebody else's.
+    """
+    dropped = 0
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        link = os.path.join(folder, name)
+        leads = os.readlink(link) if os.path.islink(link) else ""
+        if leads not in kept and store_path(leads) == leads and os.path.basename(leads) == name:
+            with suppress(OSError):
+                os.unlink(link)
+                dropped += 1
+    return dropped
 
 
 def register_gc_roots(references: Iterable[str], folder: str, tool: str) -> None:

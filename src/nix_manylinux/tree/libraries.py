@@ -168,7 +168,8 @@ def usable_directory(directory: str, disk: Disk) -> str:
     refuse_unwritable(directory)
     path = os.path.abspath(directory)
     if not disk.is_directory(path):
-        raise BadTree("there is no such directory", where=directory, hint="check the spelling")
+        hint = "check the spelling, and whether the command in a $(...) of it has failed"
+        raise BadTree("there is no such directory", where=directory, hint=hint)
     return path
 
 
