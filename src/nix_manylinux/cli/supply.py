@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import listed
 from nix_manylinux.cli.taking import Taking
 from nix_manylinux.nix.build import runtime_attributes, wanted_attributes
 from nix_manylinux.nix.packages import load_table
@@ -72,7 +73,13 @@ class Supply:
 
     def told(self, name: str, plan: Plan) -> Plan:
         """Tell a part's plan as it would be with what isn't built yet."""
-        promised = self._parts[name].promised
+        promised, waiting = self._parts[name].promised, self._parts[name].waiting
+        if waiting:
+            are = "is" if len(waiting) == 1 else "are"
+            said = f"{listed(waiting)} {are} not built yet: files that nothing else changes than"
+            plan = replace(
+                plan, warnings=(*plan.warnings, f"{said} --runtime-libs are not counted")
+            )
         if not promised:
             return plan
         files = []
