@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tests.support.wheels import MadeWheel
 from tests.wheels import common
 
 from nix_manylinux.data import data_path, read_sonames
+
+if TYPE_CHECKING:
+    import pytest
 
 VALUE = json.loads(Path(data_path(common.NAME)).read_text(encoding="utf-8"))
 
@@ -32,3 +37,17 @@ def test_choices_are_left_out() -> None:
     """One of several implementations, a server, a set built together: nobody's default."""
     for name in ("ffmpeg_7.lib", "mpi", "mysql80", "kdePackages.qtbase"):
         assert not common.is_offered(name)
+
+
+def test_what_cannot_be_fetched_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The others are described all the same; the scripts that write tables end with this status."""
+    made = MadeWheel(name="one").write(tmp_path)
+    monkeypatch.setattr(common, "picked", lambda name, _: made if name == "one" else None)
+    found, status = common.picks(["one", "two"])
+    assert [*found] == ["one"]
+    assert found["one"].name.name == "one"
+    assert (status, common.picks(["one"])[1]) == (1, 0)
+    told = capsys.readouterr()
+    assert "two can't be fetched" in told.out + told.err

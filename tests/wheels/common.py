@@ -66,17 +66,24 @@ def main() -> int:
             except corpus.FetchError as error:
                 say(str(error))
                 status = 1
-    for project in ALSO:
+    also, unfetched = picks(ALSO)
+    if not (status or unfetched):
+        with open(data_path(NAME), "w", encoding="utf-8") as stream:
+            stream.write(text(count([*found.values(), *also.values()])))
+    return status or unfetched
+
+
+def picks(projects: Iterable[str]) -> tuple[dict[str, DescribedWheel], int]:
+    """Describe what pip picks today of projects; and 1 where it can't fetch one, which is told."""
+    found, status = {}, 0
+    for project in projects:
         path = picked(project, list(PLATFORMS))
         if path is None:
             say(f"{project} can't be fetched")
             status = 1
         else:
-            found[path] = describe_wheel(path)
-    if not status:
-        with open(data_path(NAME), "w", encoding="utf-8") as stream:
-            stream.write(text(count(found.values())))
-    return status
+            found[project] = describe_wheel(path)
+    return found, status
 
 
 def is_meant(file: str) -> bool:

@@ -13,15 +13,14 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from tests.wheels.choose import PLATFORMS, picked
-from tests.wheels.common import required
-from tests.wheels.fetch import say
+from tests.wheels.common import picks, required
 
 from nix_manylinux.data import data_path
-from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
 
 NAME = "wheel-families.json"
 NOTE = (
@@ -65,14 +64,8 @@ def main() -> int:
     families: dict[str, dict[str, dict[str, list[str]]]] = {}
     status = 0
     for family, (pattern, *projects) in FAMILIES.items():
-        wheels = {}
-        for project in projects:
-            path = picked(project, list(PLATFORMS))
-            if path is None:
-                say(f"{project} can't be fetched")
-                status = 1
-            else:
-                wheels[project] = describe_wheel(path)
+        wheels, unfetched = picks(projects)
+        status = status or unfetched
         families[family] = members(wheels, pattern)
     if not status:
         with open(data_path(NAME), "w", encoding="utf-8") as stream:

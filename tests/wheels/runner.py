@@ -108,6 +108,8 @@ def run_wheel(
     All is done in a temporary directory, below ``work`` if given, that is
     removed afterwards.
     """
+    if work is not None:
+        os.makedirs(work, exist_ok=True)
     place = tempfile.mkdtemp(prefix="nix-manylinux-wheel-", dir=work)
     try:
         others: list[str] = []
