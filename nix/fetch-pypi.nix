@@ -20,6 +20,9 @@ let
 
   hashOf = args: builtins.intersectAttrs { hash = null; sha256 = null; } args;
 
+  # What nixpkgs' own takes, whatever wheel it is; an index has the folder `dist`.
+  givenOf = args: hashOf args // builtins.intersectAttrs { dist = null; } args;
+
   # Arguments as they were written, for messages.
   show =
     args:
@@ -30,13 +33,13 @@ let
   # One wheel by the parts of its name. nixpkgs writes "${pname}-${version}-",
   # so a build tag goes where the version ends, as in the name.
   byParts =
-    hashes: parts:
+    given: parts:
     fetchPypi (
-      hashes
+      { dist = parts.python; }
+      // given
       // {
         format = "wheel";
         pname = parts.distribution;
-        dist = parts.python;
         inherit (parts)
           version
           python
@@ -66,12 +69,12 @@ let
   # of fetchPypi or fetchurl does (mirrors, credentials) is kept.
   fetchAny =
     {
-      hashes,
+      given,
       candidates,
       urls ? null,
       failure ? null,
     }:
-    (byParts hashes (lib.head candidates)).overrideAttrs (
+    (byParts given (lib.head candidates)).overrideAttrs (
       old:
       {
         name = storeName (lib.head candidates).file;
@@ -79,7 +82,7 @@ let
           if urls != null then
             urls
           else
-            lib.concatMap (candidate: (byParts hashes candidate).urls) candidates;
+            lib.concatMap (candidate: (byParts given candidate).urls) candidates;
       }
       // lib.optionalAttrs (failure != null) { failureHook = old.failureHook or "" + failure; }
       // {
@@ -109,7 +112,7 @@ let
       wheel = parseOrThrow args args.file;
     in
     fetchAny {
-      hashes = hashOf args;
+      given = givenOf args;
       candidates = [ (partsOf wheel) ];
       failure = ''
         echo ${lib.escapeShellArg ''
@@ -123,7 +126,7 @@ let
   byUrl =
     args:
     fetchAny {
-      hashes = hashOf args;
+      given = givenOf args;
       candidates = [ (partsOf (parseOrThrow args (args.file or args.url))) ];
       # Through fetchurl, so that rewriteURL has its say.
       urls = (fetchurl ({ inherit (args) url; } // hashOf args)).urls;
@@ -173,7 +176,7 @@ let
       names = map (candidate: candidate.file) candidates;
     in
     fetchAny {
-      hashes = hashOf args;
+      given = givenOf args;
       inherit candidates;
       failure = ''
         echo ${lib.escapeShellArg ''
@@ -188,6 +191,7 @@ let
     "abi"
     "abis"
     "build"
+    "dist"
     "file"
     "files"
     "format"
@@ -212,7 +216,9 @@ let
       result
     else
       throw ''
-        nix-manylinux: fetchPypi knows no ${lib.concatStringsSep ", " unknown} for wheels like this one.
+        nix-manylinux: fetchPypi knows no ${lib.concatStringsSep ", " unknown} for wheels${
+          lib.optionalString (args ? format) " (format = \"${args.format}\")"
+        }.
           It takes ${lib.concatStringsSep ", " known}.'';
 
   fetch =

@@ -31,6 +31,31 @@ let
     }
   ];
 
+  # Wheels as nixpkgs' expressions ask for them.
+  stockWheels = [
+    {
+      python = "py3";
+      dist = "py3";
+      platform = "manylinux_2_17_${arch}.manylinux2014_${arch}";
+    }
+    {
+      python = "cp37.cp38";
+      dist = "cp37";
+      abi = "abi3";
+      platform = "manylinux2014_${arch}";
+    }
+    {
+      python = "py2.py3";
+      platform = "manylinux2014_${arch}";
+    }
+    {
+      python = "cp311";
+      dist = "cp311";
+      abi = "cp311";
+      platform = "manylinux2014_${arch}";
+    }
+  ];
+
   files = drv: map baseNameOf drv.urls;
   # "packages/cp311/d/demo_pkg/": the path without the index's host.
   folder = drv: lib.concatStringsSep "/" (lib.drop 3 (lib.init (lib.splitString "/" (lib.head drv.urls))));
@@ -67,6 +92,15 @@ in
   testSha256IsUntouchedToo = {
     expr = (fetchPypi { pname = "demo"; version = "1"; sha256 = lib.concatStrings (lib.genList (_: "0") 52); }).drvPath;
     expected = (plain.fetchPypi { pname = "demo"; version = "1"; sha256 = lib.concatStrings (lib.genList (_: "0") 52); }).drvPath;
+  };
+  # A call of nixpkgs' own, in which the format alone is changed: the same file is asked for first.
+  testOneWordIsEnough = {
+    expr = map (
+      args: lib.head (fetchPypi (demo // args // { pname = "demo"; format = "manylinux2014"; })).urls
+    ) stockWheels;
+    expected = map (
+      args: lib.head (plain.fetchPypi (demo // args // { pname = "demo"; format = "wheel"; })).urls
+    ) stockWheels;
   };
   testFunctionArgsAreKept = {
     expr = lib.functionArgs fetchPypi;
