@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -292,8 +293,15 @@ def test_what_nixpkgs_lacks(scene: Scene) -> None:
     for dry_run in ([], ["--dry-run"]):
         done = command(*words(scene, *dry_run), environment=environment())
         assert done.status == 1
-        assert f"warning: {default.parent} has no libxcb.out\n" in done.stderr
+        said = " ".join(done.stderr.split())
+        assert f"libxcb.so.1: {default.parent} has no libxcb.out " in said
+        assert "Nix has to" not in done.stderr  # what would be of no use isn't built
+        assert done.stderr.count("has no") == 1
         assert "attribute 'libxcb'" not in done.stderr
+        assert (
+            "another nixpkgs may have it (--nixpkgs REF), or give a build of your own (--libs DIR);"
+            " to do without libxcb.so.1 and what wants it, patch it with:"
+        ) in said
         # What was asked for in vain is not advised once more.
         advice = done.stderr.partition("patch it with:\n")[2]
         assert "libxcb.out" not in advice
@@ -301,6 +309,30 @@ def test_what_nixpkgs_lacks(scene: Scene) -> None:
         assert "/user.abi3.so:libxcb.so.1" in advice
         assert "# To link all the rest and leave these: --missing warn" in done.stderr
     assert snapshot(scene.home / "tree") == before
+
+
+@pytest.mark.parametrize("had", ["mpi", "mpich", ""])
+def test_alternatives_are_one_choice(scene: Scene, had: str) -> None:
+    """The command that is advised leaves out those that aren't taken, and is not refused."""
+    sonames = {"mpich": "libmpi.so.12", "mpi": "libmpi.so.40"}
+    files = {}
+    for name, soname in sonames.items():
+        shutil.copy(scene.files.library(soname, soname=soname), scene.home / "nixpkgs")
+        files[f"mpi4py/MPI.{name}.abi3.so"] = tiny_library(f"MPI.{name}.so", soname)
+    made = MadeWheel(name="mpi4py", tag="py3-none-any", files=files)
+    path = str(made.write(scene.home))
+    has = f"{had} = package \"{had}\" [ (toString ./{sonames[had]}) ]; }}" if had else "}"
+    default = scene.home / "nixpkgs/default.nix"
+    default.write_text(NIXPKGS[: NIXPKGS.rindex("}")] + has)
+    given = ["patch", path, *target_options(scene.store), "--nixpkgs", str(scene.home / "nixpkgs")]
+    done = command(*given, "-o", str(scene.home / "out"), environment=environment())
+    assert done.status == 1, done.stderr
+    advised = done.stderr.partition("patch it with:\n")[2].partition("\n#")[0]
+    words_ = shlex.split(advised.replace("\\\n", ""))[1:]
+    assert "nix-build" not in advised  # what nixpkgs has --nixpkgs gives
+    done = command(*words_, environment=environment())
+    assert done.status == 0, done.stderr
+    assert ("1 patched" in done.stderr) is bool(had), done.stderr
 
 
 def test_what_is_insecure_is_refused_before_a_build(scene: Scene) -> None:

@@ -9,9 +9,9 @@ import shlex
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import field_names, replace
-from nix_manylinux.base.words import wrap
+from nix_manylinux.base.words import some, wrap
 from nix_manylinux.cli.origin import python_option
-from nix_manylinux.nix.advice import plan_block
+from nix_manylinux.nix.advice import is_plugin, plan_block, without_choices
 from nix_manylinux.report.inspection import loadable
 from nix_manylinux.resolve.plan import Options
 from nix_manylinux.target.target import ASSUMED
@@ -45,7 +45,7 @@ def patch_advice(
     lacking: Plan,
     adviser: Adviser,
     *,
-    title: str = "patch it with:",
+    title: str = "",
     runtime: Sequence[str] = (),
     width: int | None = None,
 ) -> list[str]:
@@ -67,18 +67,18 @@ def patch_advice(
     comments = [line for line in block if line.startswith("#")]
     command, python = typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
-    lines = ["install it with:" if installs else title]
+    without = "" if runtime else _to_do_without(run, lacking, adviser)
+    if without or not title:
+        title = f"{without}{'install' if installs else 'patch'} it with:"
+    lines = wrap(title, width or run.console.talk_width)
     text = "\n".join(options)
     _, end, others = text.partition(_END_OF_BUILD)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
     wanted += map(adviser.advise, runtime)
-    if (
-        end
-        and not installs
-        and getattr(run.arguments.extra, "nixpkgs", None) is None
-        and all(each.may_be_taken for each in wanted if each.is_sure)
-    ):
+    if end and not installs and all(each.may_be_taken for each in wanted if each.is_sure):
         rest = others.removeprefix(" \\").strip().splitlines()
+        if getattr(run.arguments.extra, "nixpkgs", None) is not None:
+            return [*lines, *continued(command, rest, python), *comments]
         lines += continued(f"{command} --nixpkgs", rest, python)
         if runtime:
             return lines
@@ -94,6 +94,28 @@ def patch_advice(
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
     return [*lines, *comments]
+
+
+def _to_do_without(run: Run, lacking: Plan, adviser: Adviser) -> str:
+    """Say what a patch that ignores what nobody has does not mend, and what might; "" for none.
+
+    What only plugins want is done without by everybody.
+    """
+    left, _ = without_choices(lacking.missing, adviser)
+    left = [each for each in left if not all(map(is_plugin, each.wanted_by))]
+    found = [(each.name, adviser.advise(*each.names)) for each in left]
+    names = [name for name, each in found if each.is_nowhere]
+    if not names:
+        return ""
+    them = "it" if len(names) == 1 else "them"
+    text = f"to do without {some(names, 2)} and what wants {them}, "
+    whys = {*run.unbuilt.values()}
+    if any(whys.intersection(each.notes) for _, each in found):
+        text = (
+            f"another nixpkgs may have {them} (--nixpkgs REF), or give a build of your own (--libs"
+            f" DIR); {text}"
+        )
+    return text
 
 
 def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list[str]:

@@ -6,6 +6,7 @@ from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.cli.taking import Taking
+from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.build import runtime_attributes, wanted_attributes
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
@@ -49,16 +50,21 @@ class Supply:
         """
         self._parts = {name: _Part(*plan) for name, plan in plans.items()}
         for part in self._parts.values():
-            self._plan(part)
+            self._guarded(part, self._plan)
         while wanted := {name for part in self._parts.values() for name in part.wanted}:
             new = sorted(wanted - self._folders.keys() - self._run.unbuilt.keys())
             if new:
-                taken = self._taking.take(new)
+                taken = self._taking.take(new, give_up=self._all_lack)
                 self._folders |= taken.folders
                 self._run.unbuilt |= taken.failed
+                if taken.gave_up:
+                    break
             for part in self._parts.values():
                 if part.wanted:
-                    self._give(part)
+                    self._guarded(part, self._give)
+        for part in self._parts.values():
+            if part.wanted:  # nothing was built, since nobody would have been helped
+                self._guarded(part, self._refuse_early)
 
     def libraries(self, name: str) -> LibraryIndex:
         """Index the libraries that a part is linked to; raises what it is refused for."""
@@ -72,14 +78,15 @@ class Supply:
         return self._parts[name].promising()
 
     def told(self, name: str, plan: Plan) -> Plan:
-        """Tell a part's plan as it would be with what isn't built yet."""
-        promised, waiting = self._parts[name].promised, self._parts[name].waiting
+        """Tell a part's plan as it would be with what isn't built yet, and what Nix has failed."""
+        part = self._parts[name]
+        promised, waiting = part.promised, part.waiting
+        warnings = [why for attribute, why in self._run.unbuilt.items() if attribute in part.tried]
         if waiting:
             are = "is" if len(waiting) == 1 else "are"
             said = f"{listed(waiting)} {are} not built yet: files that nothing else changes than"
-            plan = replace(
-                plan, warnings=(*plan.warnings, f"{said} --runtime-libs are not counted")
-            )
+            warnings.append(f"{said} --runtime-libs are not counted")
+        plan = replace(plan, warnings=(*plan.warnings, *warnings))
         if not promised:
             return plan
         files = []
@@ -94,25 +101,67 @@ class Supply:
             files.append(replace(each, resolutions=resolutions, promised=waits))
         return replace(plan, files=tuple(files))
 
-    def _plan(self, part: _Part) -> None:
-        """Plan a part with what it has, and find what it still wants."""
-        first = not part.tried
-        part.wanted = {}
+    def _guarded(self, part: _Part, step: Callable[[_Part], None]) -> None:
+        """Take a step with a part; what it is refused for waits if there are others."""
         try:
-            loaded = self._await_runtime(part)
-            part.plan = part.planning(self._run.libraries(part.folders), part.promising())
-            wanted = wanted_attributes(part.plan, self._table, part.tried)
-            if first:
-                _refuse_early(part, wanted, self._run.libraries())
-            for name, sonames in loaded.items():
-                wanted.setdefault(name, []).extend(sonames)
+            step(part)
         except NixManylinuxError as error:
             # No other part would be better off with an option that can't be meant.
             if len(self._parts) == 1 or isinstance(error, BadOption):
                 raise
-            part.error = error
-        else:
-            part.wanted = wanted
+            part.error, part.wanted = error, {}
+
+    def _plan(self, part: _Part) -> None:
+        """Plan a part with what it has, and find what it still wants."""
+        first = not part.tried
+        part.wanted = {}
+        loaded = self._await_runtime(part)
+        part.plan = part.planning(self._run.libraries(part.folders), part.promising())
+        part.wanted = wanted_attributes(part.plan, self._table, part.tried)
+        if first:
+            self._refuse_early(part)
+        for name, sonames in loaded.items():
+            part.wanted.setdefault(name, []).extend(sonames)
+
+    def _refuse_early(self, part: _Part) -> None:
+        """Raise what a part would be refused for with all that it wants, before any of it is built.
+
+        Nix says beforehand what it can't evaluate of that, so that nothing is refused twice.
+        """
+        plan, options, unbuilt = part.plan, part.promising(), self._run.unbuilt
+        if plan is None:
+            return
+        if self._lacks(part) and not plan.incompatible and unbuilt.keys().isdisjoint(part.wanted):
+            # Of alternatives, too, that may be taken in the place of others.
+            adviser = self._run.adviser(plan)
+            found = [adviser.advise(*each.names) for each in plan.missing]
+            asked = {each.installable for each in found if each.may_be_taken}
+            unbuilt |= self._taking.unusable(sorted(asked)) if asked else {}
+        if plan.incompatible or self._lacks(part):
+            _, choices = without_choices(plan.missing, self._run.adviser(plan))
+            had = [] if choices else self._had(part)  # a choice is told as a whole
+            if had:
+                options = part.promising(had)
+                plan = part.planning(self._run.libraries(), options)
+            refuse(plan, options)
+        elif plan.unneeded or options.forbid_rpath:
+            refuse(replace(plan, missing=()), options)
+
+    def _had(self, part: _Part) -> list[str]:
+        """Name what a part gets, as far as is known."""
+        wanted = part.wanted.items()
+        return [name for each, of in wanted if each not in self._run.unbuilt for name in of]
+
+    def _lacks(self, part: _Part) -> bool:
+        """Whether a part is refused for what it doesn't get, as far as is known."""
+        had = {*self._had(part)}
+        missing = part.plan.missing if part.plan else ()
+        return part.refuses_missing and any(had.isdisjoint(each.names) for each in missing)
+
+    def _all_lack(self, failed: Mapping[str, str]) -> bool:
+        """Whether nobody is helped by the rest where these attributes can't be had."""
+        self._run.unbuilt |= failed
+        return all(part.error or self._lacks(part) for part in self._parts.values())
 
     def _await_runtime(self, part: _Part) -> dict[str, list[str]]:
         """Find what has the libraries of --runtime-libs that a part waits for from now on.
@@ -177,20 +226,12 @@ class _Part:
         #: Libraries to be loaded at run time that Nix has yet to give.
         self.waiting: list[str] = []
 
+    @property
+    def refuses_missing(self) -> bool:
+        """Whether it is refused for what is missing."""
+        return self._options.missing != "warn"
+
     def promising(self, more: Sequence[str] = ()) -> Options:
         later = (*self._options.provided_later, *self.promised, *more)
         loaded = [each for each in self._options.runtime_libs if each not in self.waiting]
         return replace(self._options, provided_later=later, runtime_libs=tuple(loaded))
-
-
-def _refuse_early(part: _Part, wanted: Mapping[str, list[str]], libraries: LibraryIndex) -> None:
-    """Raise what a part would be refused for with all that it wants, before any of it is built."""
-    names = [name for sonames in wanted.values() for name in sonames]
-    plan, options = part.plan, part.promising(names)
-    if plan is None:
-        return
-    lacking = [each for each in plan.missing if not {*each.names} & {*names}]
-    if plan.incompatible or (lacking and options.missing != "warn"):
-        refuse(part.planning(libraries, options) if names else plan, options)
-    elif plan.unneeded or options.forbid_rpath:
-        refuse(replace(plan, missing=()), options)

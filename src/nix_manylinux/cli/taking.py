@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.words import count
 from nix_manylinux.nix.build import Listener, NixBuilds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nix_manylinux.cli.console import Console
     from nix_manylinux.nix.build import Taken, Work
@@ -25,22 +26,35 @@ class Taking:
         self._dry_run = dry_run
         self._nixpkgs: NixBuilds | None = None
 
-    def take(self, attributes: Sequence[str]) -> Taken:
-        """Have Nix build or fetch attributes, and say so. Raises what `NixBuilds` raises."""
+    def take(
+        self,
+        attributes: Sequence[str],
+        give_up: Callable[[Mapping[str, str]], bool] = lambda _: False,
+    ) -> Taken:
+        """Have Nix build or fetch attributes, and say so; see `NixBuilds.take`, and its errors."""
         console = self._console
-        if self._nixpkgs is None:
-            told = _Told(console, dry_run=self._dry_run)
-            self._nixpkgs = NixBuilds(self._reference, self._environment, told)
+        nixpkgs = self._asked()
         verb = "would take" if self._dry_run else "taking"
         console.say(f"  {verb} of {self._reference}: {' '.join(attributes)}")
-        taken = self._nixpkgs.take(attributes, dry_run=self._dry_run)
+        taken = nixpkgs.take(attributes, dry_run=self._dry_run, give_up=give_up)
         console.clear()
-        for why in taken.failed.values():
-            console.warn(why)
         if taken.last_words and not console.verbose:
             console.insist(["  the end of what Nix said (-v for all):"])
             console.insist(f"    {line}" for line in taken.last_words)
         return taken
+
+    def unusable(self, attributes: Sequence[str]) -> dict[str, str]:
+        """Say which attributes Nix can't evaluate, and why; nothing where it can't be asked."""
+        try:
+            return self._asked().unusable(attributes)
+        except NixManylinuxError:
+            return {}
+
+    def _asked(self) -> NixBuilds:
+        if self._nixpkgs is None:
+            told = _Told(self._console, dry_run=self._dry_run)
+            self._nixpkgs = NixBuilds(self._reference, self._environment, told)
+        return self._nixpkgs
 
 
 class _Told(Listener):

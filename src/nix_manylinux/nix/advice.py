@@ -108,7 +108,7 @@ def paste_block(
     pairs = list(zip(problems, suggestions, strict=True))
     loaded = map(adviser.advise, runtime)
     found = _by_attribute(each for each in (*suggestions, *loaded) if each.is_sure)
-    nobody = [pair for pair in pairs if pair[1].kind in {"other version", "similar", "none"}]
+    nobody = [pair for pair in pairs if pair[1].is_nowhere]
     foreign = [each for each in unfit if each.name.startswith("machine ")]
     lists = {
         "manylinuxProvidedLater": {each.soname for each in suggestions if each.later},
@@ -308,11 +308,11 @@ def _grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
 
 def _plugins(problems: Iterable[Problem]) -> list[str]:
     """Say which libraries only plugins want: those can be done without most easily."""
-    names = [p.name for p in problems if p.wanted_by and all(map(_is_plugin, p.wanted_by))]
+    names = [p.name for p in problems if p.wanted_by and all(map(is_plugin, p.wanted_by))]
     return [f"wanted only by plugins: {listed(names)}"] if names else []
 
 
-def _is_plugin(label: str) -> bool:
+def is_plugin(label: str) -> bool:
     """Whether a file lies where frameworks keep what they load only if it works."""
     return (
         re.search(r"(?:^|/)[^/]*(?:plugins?|drivers?|providers?)/", label, re.IGNORECASE)

@@ -17,13 +17,15 @@ from nix_manylinux.resolve.rules import KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.resolve.plan import Plan
 
 #: So many of Nix's last lines are kept for when it fails.
 _LAST_LINES = 15
+#: Processes of Nix that evaluate at once.
+_AT_ONCE = 4
 #: What Nix says before it begins: "these 2 paths will be fetched (1.20 MiB download, …):".
 _WORK = re.compile(
     r"th(?:is|ese (?P<number>[0-9]+)) (?P<what>derivation|path)s?"
@@ -37,6 +39,8 @@ _UNREADABLE = re.compile(
 )
 #: How `nix-build` and a flake say that an attribute isn't there.
 _NO_SUCH = re.compile(r"error: .*(?:in selection path .* not found|does not provide attribute)")
+#: How Nix says that it is a name only, as some are for other systems.
+_IS_NULL = re.compile(r"error: .*selection path .* should be a set but is null")
 
 
 class CantAsk(NixManylinuxError):
@@ -55,12 +59,14 @@ class Taken(Value):
     """What came of some attributes.
 
     ``folders`` are the ``lib`` folders of those that are there, in their order; ``failed`` says
-    of others why. ``last_words`` are the end of what Nix said where a build failed.
+    of others why. ``last_words`` are the end of what Nix said where a build failed. Where it
+    ``gave_up`` nothing was built.
     """
 
     folders: dict[str, str] = field(hash=False)
     failed: dict[str, str] = field(hash=False)
     last_words: tuple[str, ...] = ()
+    gave_up: bool = False
 
 
 class Listener:
@@ -146,20 +152,26 @@ class NixBuilds:
         self._evaluate = self._find("nix-instantiate")
         self._source = self._flake() if is_flake else (reference,)
 
-    def take(self, attributes: Sequence[str], *, dry_run: bool = False) -> Taken:
+    def take(
+        self,
+        attributes: Sequence[str],
+        *,
+        dry_run: bool = False,
+        give_up: Callable[[Mapping[str, str]], bool] = lambda _: False,
+    ) -> Taken:
         """Build or fetch attributes: all in one call, none of them twice.
 
         With ``dry_run`` nothing is built or fetched; what would have to be has no folder.
+        ``give_up`` is told what can't be evaluated, and why, before anything is built, and says
+        whether the rest is of no use.
         """
         failed: dict[str, str] = {}
         asked = [*attributes]
         call = self._call(asked, dry_run=dry_run)
-        if call.status and call.work == Work():
-            # It got no further than reading: then each says for itself whether it can be had.
-            for name in attributes:
-                _, why = self._place(name)
-                if why:
-                    failed[name] = why
+        if call.status and call.work == Work():  # it got no further than reading
+            failed = self._failing(attributes)
+            if failed and give_up(failed):
+                return Taken(folders={}, failed=failed, gave_up=True)
             asked = [name for name in attributes if name not in failed]
             if asked and failed:
                 call = self._call(asked, dry_run=dry_run)
@@ -180,6 +192,22 @@ class NixBuilds:
             failed=failed,
             last_words=call.last_words if call.status and asked else (),
         )
+
+    def unusable(self, attributes: Sequence[str]) -> dict[str, str]:
+        """Say which attributes this nixpkgs lacks or can't evaluate, each with why; builds nothing.
+
+        One evaluation where all are there.
+        """
+        call = self._call(attributes, dry_run=True, listener=Listener())
+        return self._failing(attributes) if call.status and call.work == Work() else {}
+
+    def _failing(self, attributes: Sequence[str]) -> dict[str, str]:
+        """Ask for each attribute by itself whether it can be had."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (start-up)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = dict(zip(attributes, pool.map(self._place, attributes), strict=True))
+        return {name: why for name, (_, why) in found.items() if why}
 
     def _find(self, command: str) -> str:
         hint = "name directories of libraries with --libs"
@@ -211,7 +239,7 @@ class NixBuilds:
         status, told, said = self._quietly(command, f"{attribute}.outPath")
         if status == 0:
             return told.strip().strip('"'), ""
-        if _NO_SUCH.search(said):
+        if _NO_SUCH.search(said) or _IS_NULL.search(said):
             return "", f"{self.reference} has no {attribute}"
         if _UNREADABLE.search(said):
             raise CantAsk(
@@ -237,14 +265,20 @@ class NixBuilds:
             self._listener.line(line)
         return done.returncode, done.stdout, _ESCAPES.sub("", done.stderr)
 
-    def _call(self, attributes: Sequence[str], *, dry_run: bool = False) -> _Call:
+    def _call(
+        self,
+        attributes: Sequence[str],
+        *,
+        dry_run: bool = False,
+        listener: Listener | None = None,
+    ) -> _Call:
         """Run nix-build once, and have its words heard while it runs."""
         import subprocess  # noqa: PLC0415 (start-up)
 
         command = [self._build, *self._source, "--no-out-link", "--keep-going"]
         command += [word for name in attributes for word in ("-A", name)]
         command += ["--dry-run"] if dry_run else []
-        listening = _Listening(self._listener)
+        listening = _Listening(listener or self._listener)
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -85,6 +85,11 @@ class Suggestion(Value):
         return self.kind in {"exact", "file"}
 
     @property
+    def is_nowhere(self) -> bool:
+        """Whether no package, no wheel and no driver is known to have the library."""
+        return self.kind in {"other version", "similar", "none"}
+
+    @property
     def may_be_taken(self) -> bool:
         """Whether it is sure, and nobody has to be asked before it is built."""
         return self.is_sure and not self.doubtful
