@@ -321,7 +321,7 @@ def test_alternatives_are_one_choice(scene: Scene, had: str) -> None:
         files[f"mpi4py/MPI.{name}.abi3.so"] = tiny_library(f"MPI.{name}.so", soname)
     made = MadeWheel(name="mpi4py", tag="py3-none-any", files=files)
     path = str(made.write(scene.home))
-    has = f"{had} = package \"{had}\" [ (toString ./{sonames[had]}) ]; }}" if had else "}"
+    has = f'{had} = package "{had}" [ (toString ./{sonames[had]}) ]; }}' if had else "}"
     default = scene.home / "nixpkgs/default.nix"
     default.write_text(NIXPKGS[: NIXPKGS.rindex("}")] + has)
     given = ["patch", path, *target_options(scene.store), "--nixpkgs", str(scene.home / "nixpkgs")]
