@@ -107,11 +107,11 @@ WHOLE = """\
   lib,
   buildPythonPackage,
   fetchPypi,
+  python,
   gfortran,
   libxrandr,
   numpy,
   typing-extensions,
-  zope-interface,
 }:
 buildPythonPackage rec {
   pname = "demo";
@@ -129,7 +129,7 @@ buildPythonPackage rec {
   ];
 
   optional-dependencies = {
-    web = [ zope-interface ];
+    web = [ python.pkgs.zope-interface ];
   };
 
   buildInputs = [

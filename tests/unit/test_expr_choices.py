@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.nix.expression.choosing import braces
+from nix_manylinux.nix.expression.cuda import cuda_required_by_loader
+from nix_manylinux.nix.expression.dependencies import cuda_required
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
@@ -77,7 +83,7 @@ def test_the_usual_cuda(tmp_path: Path) -> None:
     """Where nobody says which CUDA torch has it is that of cudaPackages, and so it is told."""
     found = written(for_cudas(tmp_path))
     assert (
-        "  # CUDA must be torch's: nixpkgs' usual one is taken.\n"
+        "  # Must be torch's CUDA: nixpkgs' usual one is taken.\n"
         "  buildInputs = [ cudaPackages_12.cuda_cudart ];\n" in found.text
     )
     assert "    rm $out/${python.sitePackages}/demo/libdemo_cuda{110,130}.so\n" in found.text
@@ -93,7 +99,7 @@ def test_the_cuda_of_required_wheels(tmp_path: Path) -> None:
     }
     text = written(for_cudas(tmp_path), beside=beside).text
     assert (
-        "  # CUDA as torch has it, by the wheels that torch requires.\n"
+        "  # Must be torch's CUDA: the required wheel nvidia-cuda-runtime brings 13.\n"
         "  buildInputs = [ cudaPackages_13.cuda_cudart ];\n" in text
     )
     assert "/libdemo_cuda{110,120}.so\n" in text
@@ -154,3 +160,44 @@ def test_shared_by_all_pythons(tmp_path: Path) -> None:
     text = written(*wheels).text
     assert "    rm $out/${python.sitePackages}/demo/MPI.mpich.*.so\n" in text
     assert text.count("rm ") == 1
+
+
+@pytest.mark.parametrize(
+    ("requires", "version"),
+    [
+        (["nvidia-cuda-runtime-cu12==12.8.90", "nvidia-nccl-cu12==2.27.5", "sympy"], "12"),
+        (["cuda-toolkit[cublas,cudart]==13.0.3", "nvidia-cudnn-cu13==9.24.0.43"], "13"),
+        (["nvidia-cuda-runtime==13.0.2"], "13"),
+        (["nvidia-cudnn-cu12", "cuda-toolkit==13.0.3"], ""),
+        (["sympy"], ""),
+    ],
+)
+def test_the_cuda_that_metadata_names(requires: list[str], version: str) -> None:
+    """Of what torch requires the names or versions tell, where they agree."""
+    assert cuda_required(requires) == version
+
+
+def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
+    """The client gives METADATA of the torch that it would take; where it can't, nobody knows."""
+    wheel = for_cudas(tmp_path)
+    place = Place(python="3.12", system="x86_64-linux")
+    (tmp_path / "pip.py").write_text(
+        "import json, sys\n"
+        "words = sys.argv[1:]\n"
+        "assert words[0] == 'install' and '--dry-run' in words and words[-1] == 'torch', words\n"
+        "needs = ['cuda-toolkit==13.0.3; os_name == \"posix\"', 'win==1; os_name == \"nt\"']\n"
+        "found = {'install': [{'metadata': {'version': '2.14.1', 'requires_dist': needs}}]}\n"
+        "json.dump(found, open(words[words.index('--report') + 1], 'w'))\n"
+    )
+    pip = [sys.executable, str(tmp_path / "pip.py")]
+    asked = partial(cuda_required_by_loader, into=str(tmp_path), environment=os.environ)
+    cuda = asked(wheel, place, pip=pip)
+    assert cuda == ("13", "torch 2.14.1 requires")
+    text = build_expression([wheel], table=TABLE, policies=POLICIES, cuda=cuda).text
+    assert "  # Must be torch's CUDA: torch 2.14.1 requires 13.\n" in text
+    assert "[ cudaPackages_13.cuda_cudart ]" in text
+    assert asked(wheel, place, pip=[sys.executable, "-c", "exit(1)"]) is None
+    (tmp_path / "pip.py").write_text("")
+    assert asked(wheel, place, pip=pip, into=str(tmp_path / "new")) is None
+    other = MadeWheel(name="other", tag="py3-none-any", files={"o.py": b""}).write(tmp_path)
+    assert asked(describe_wheel(other), place, pip=["/nowhere"]) is None

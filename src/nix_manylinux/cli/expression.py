@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nix_manylinux.cli.run import Run
+    from nix_manylinux.nix.expression.cuda import Cuda
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.expression.write import Expression
     from nix_manylinux.nix.nixpkgs import Nixpkgs
@@ -40,7 +41,7 @@ def show_expression(run: Run) -> int:
     if extra.for_nixpkgs and extra.local:
         raise BadOption("--for-nixpkgs fetches the wheel: without --local")
     nixpkgs = None if extra.for_nixpkgs else ask_nixpkgs(run.environment)
-    wheels, places, beside = _read(run, wheel, nixpkgs, fetched=fetched)
+    wheels, places, beside, cuda = _read(run, wheel, nixpkgs, fetched=fetched)
 
     def build(nixpkgs: Nixpkgs | None) -> Expression:
         return build_expression(
@@ -50,6 +51,7 @@ def show_expression(run: Run) -> int:
             policies=load_policies(),
             runtime_libs=extra.runtime_libs or (),
             beside=beside,
+            cuda=cuda,
             nixpkgs=nixpkgs,
             local=extra.local,
             for_nixpkgs=extra.for_nixpkgs,
@@ -75,10 +77,11 @@ def show_expression(run: Run) -> int:
 
 def _read(
     run: Run, wheel: str, nixpkgs: Nixpkgs | None, *, fetched: bool
-) -> tuple[list[DescribedWheel], list[Place], dict[str, frozenset[str]]]:
-    """Give the wheels, for whom they are, and the files of those that they require."""
+) -> tuple[list[DescribedWheel], list[Place], dict[str, frozenset[str]], Cuda | None]:
+    """Give the wheels, for whom they are, the files of those that they require, and whose CUDA."""
     from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
     from nix_manylinux.nix.expression import download, places  # noqa: PLC0415
+    from nix_manylinux.nix.expression.cuda import cuda_required_by_loader  # noqa: PLC0415
     from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
     from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
 
@@ -114,7 +117,12 @@ def _read(
                 environment=run.environment,
                 progress=run.console.on_terminal,
             )
-    return wheels, found, beside
+        cuda = None
+        if fetched or extra.fetch_required:
+            cuda = cuda_required_by_loader(
+                wheels[0], found[0], into=folder, environment=run.environment
+            )
+    return wheels, found, beside, cuda
 
 
 def _tell_of_choice(

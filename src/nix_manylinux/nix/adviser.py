@@ -39,7 +39,7 @@ class Adviser:
     own metadata where it isn't given. What is ``at_hand`` was looked into already, and
     doesn't have it. ``files`` are the names of the files of some of those that are required,
     directly or through others: of these nothing is guessed. ``cuda`` is the set of nixpkgs with
-    the CUDA of what is required, where that is known (`cuda_of`). ``table`` is nixpkgs'.
+    the CUDA of what is required, where that is known. ``table`` is nixpkgs'.
     ``unbuilt`` are attributes (with their outputs) that are not to be had, and why.
     """
 
@@ -64,7 +64,6 @@ class Adviser:
         self._files = files or {}
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
         self._own = own
-        self.is_cuda_known = bool(cuda)
         self.cuda = cuda or table.names.cuda
         rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
@@ -192,15 +191,6 @@ class Adviser:
         return tuple(
             name for name in self._required if any(map(letters.startswith, _name_words(name)))
         )
-
-
-def cuda_of(files: Mapping[str, Collection[str]]) -> str:
-    """Name the set of nixpkgs that has the CUDA that wheels bring, by names of files; or ""."""
-    names = sorted(name for each in files.values() for name in each)
-    found = [
-        match[1] for name in names if (match := re.fullmatch(r"libcudart\.so\.([0-9]+)", name))
-    ]
-    return f"cudaPackages_{found[-1]}" if found else ""
 
 
 def distribution_names(folders: Iterable[str]) -> Iterator[str]:

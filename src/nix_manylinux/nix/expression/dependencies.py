@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import Value
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from packaging.requirements import Requirement
 
@@ -72,6 +74,24 @@ def requirements_in(headers: Mapping[str, Sequence[str]], place: Place) -> list[
         for each in found
         if _applies(each, place, "")
     ]
+
+
+def cuda_required(requirements: Iterable[str]) -> str:
+    """Give the version of CUDA that a Requires-Dist names, "13"; "" for none or several.
+
+    Those are nvidia-...-cu12, and cuda-toolkit and nvidia-cuda-runtime of some version.
+    """
+    found = set()
+    for text in requirements:
+        requirement = _parse(text)
+        name = normalise_name(requirement.name)
+        by_name = re.fullmatch(r"nvidia-.*-cu([0-9]+)", name)
+        if by_name:
+            found.add(by_name[1])
+        elif name in {"cuda-toolkit", "nvidia-cuda-runtime"}:
+            versions = [each.version for each in requirement.specifier if each.operator == "=="]
+            found |= {version.partition(".")[0] for version in versions}
+    return found.pop() if len(found) == 1 else ""
 
 
 def exact_versions(headers: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -113,6 +114,33 @@ def files_of_required(
             files = frozenset(member.rpartition("/")[2] for member in archive.namelist())
         found[normalise_name(name.partition("-")[0])] = files
     return found
+
+
+def release_that_fits(
+    requirement: str,
+    place: Place,
+    *,
+    into: str,
+    environment: Mapping[str, str],
+    pip: Sequence[str] = (),
+) -> tuple[str, list[str]]:
+    """Give the version that the client would take for a requirement, and its Requires-Dist.
+
+    Where the index has METADATA by itself, no wheel is fetched. Raises NoPip, NoSuchWheel with
+    the client's own words.
+    """
+    report = os.path.join(into, "report.json")
+    _, *words = _arguments([requirement], place.python, place.platforms(), into)
+    words[words.index("--dest")] = "--target"
+    command = [*(pip or pip_command(environment)), "install", "--dry-run", "--ignore-installed"]
+    command += ["--report", report, *words]
+    _download(command, environment, requirement, progress=False)
+    try:
+        with open(report, encoding="utf-8") as stream:
+            metadata = json.load(stream)["install"][0]["metadata"]
+        return str(metadata["version"]), [*map(str, metadata.get("requires_dist", ()))]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise NoSuchWheel("pip's report can't be read", where=requirement) from error
 
 
 def _arguments(

@@ -139,11 +139,16 @@ class Names:
         return suggestion.attribute.partition(".")[0] in self._nixpkgs.attributes
 
     def package(self, name: str, *, can_lack: bool = False) -> str:
-        """Name a Python package. What Nix means something else by is selected."""
+        """Name a Python package. What Nix means something else by is selected.
+
+        So is one that the expression works without, where nobody knows whether it is there:
+        an argument that nixpkgs lacks is an error at once.
+        """
         attribute = self.attribute(name)
         if not can_lack and not self.lacking([name]):
             self.named[f"python.pkgs.{nix_name(attribute)}"] = None
-        if not self._can_be_argument(attribute):
+        known = self._nixpkgs is not None or self.for_nixpkgs or attribute in self._python
+        if (can_lack and not known) or not self._can_be_argument(attribute):
             return f"python.pkgs.{nix_name(attribute)}"
         self._python[attribute] = None
         return attribute
@@ -170,7 +175,8 @@ class Names:
 
     def is_built_too(self, name: str) -> bool:
         """Whether nixpkgs surely has a Python package of that name already, from source."""
-        return name in self._names.wheels or name in self._names.built
+        known = self._names.wheels | self._names.built | _PYTHON_HAS_TOO
+        return name in known
 
     def lacking(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand is known not to have."""

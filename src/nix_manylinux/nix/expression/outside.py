@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
 from nix_manylinux.nix.choices import find_choices
+from nix_manylinux.nix.expression.cuda import about_cuda, loader_of
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.target.policy import parse_floor, policy_for
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.choices import Choice
+    from nix_manylinux.nix.expression.cuda import Cuda
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.packages import Suggestion, Table
     from nix_manylinux.target.policy import Policies
@@ -54,23 +56,6 @@ class OutsideLibraries(NamedTuple):
     unmet: frozenset[str]
 
 
-#: Python packages that load CUDA, and others into the same process: one CUDA serves all.
-_LOADERS = ("torch", "tensorflow", "jaxlib", "cupy", "paddlepaddle")
-
-
-def _is_cuda(attribute: str) -> bool:
-    return attribute.startswith("cudaPackages")
-
-
-def _about_cuda(found: Iterable[str], loader: str, adviser: Adviser) -> tuple[str]:
-    """Say why this CUDA was taken, and what it has to agree with."""
-    (taken, *_) = sorted({name.partition(".")[0] for name in found if _is_cuda(name)})
-    if adviser.is_cuda_known and taken == adviser.cuda:
-        return (f"CUDA as {loader} has it, by the wheels that {loader} requires.",)
-    why = "nixpkgs' usual one is taken" if taken == adviser.cuda else f"the wheel wants {taken}"
-    return (f"CUDA must be {loader}'s: {why}.",)
-
-
 class _Want(NamedTuple):
     """A library that is wanted: by any of its ``names``, by ``files`` in the wheels.
 
@@ -93,13 +78,14 @@ def outside_libraries(
     *,
     runtime_libs: Sequence[str] = (),
     brought: Collection[str] = (),
+    cuda: Cuda | None = None,
 ) -> OutsideLibraries:
     """Sort what the files need by where it comes from.
 
     ``required`` are the normalised names of the wheels that they require somewhere, ``known``
     the libraries that are there anyway (`known_libraries`), ``brought`` the attributes of
     packages that are (`brought_packages`): what else they have needs no input. ``runtime_libs``
-    are sonames that were asked for besides.
+    are sonames that were asked for besides. ``cuda`` is the one to take, if that is known.
     """
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
@@ -123,12 +109,11 @@ def outside_libraries(
             found.setdefault(each.attribute, each)
             wanting.setdefault(each.attribute, set()).update(numbers)
     names = tuple(sorted({name for each in of_wheels for name in each.wheels}))
-    loaders = (name for name in _LOADERS if name in {*required, *names})
-    loader = next(loaders, "") if any(map(_is_cuda, found)) else ""
+    loader = loader_of({*required, *names}, found)
     return OutsideLibraries(
         found=tuple(sorted(found.values(), key=lambda each: each.attribute.lower())),
         wanting={name: numbers for name, numbers in wanting.items() if numbers != every},
-        reasons=_about_cuda(found, loader, adviser) if loader else (),
+        reasons=about_cuda(found, loader, cuda, adviser) if loader else (),
         cuda_of=loader,
         nobody=tuple(each for want, each in absent if not want.needed),
         needed=tuple((each, want.files) for want, each in absent if want.needed),

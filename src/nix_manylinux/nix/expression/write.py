@@ -6,8 +6,9 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import capital, listed
-from nix_manylinux.nix.adviser import Adviser, cuda_of
+from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.conditions import format_text, in_brackets, where_of
+from nix_manylinux.nix.expression.cuda import cuda_in_files
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
     is_for_developers,
@@ -39,6 +40,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from nix_manylinux.nix.expression.cuda import Cuda
     from nix_manylinux.nix.expression.dependencies import Dependencies
     from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -70,6 +72,7 @@ def build_expression(
     places: Sequence[Place] = (),
     runtime_libs: Sequence[str] = (),
     beside: Mapping[str, Collection[str]] | None = None,
+    cuda: Cuda | None = None,
     nixpkgs: Nixpkgs | None = None,
     local: bool = False,
     for_nixpkgs: bool = False,
@@ -77,7 +80,8 @@ def build_expression(
     """Write the expression for the wheels of one release, one for each Python and platform.
 
     Markers are evaluated in ``places``, those of `expression_places` where none are given.
-    ``beside`` are the file names of required wheels, as far as they are known.
+    ``beside`` are the file names of required wheels, as far as they are known, ``cuda`` is the
+    version that they are built for.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. ``nixpkgs`` is the one at hand:
     what it lacks is said. With ``local`` the source is the wheel's file, beside the
     expression. With ``for_nixpkgs`` it is as a file of nixpkgs has it: with a line for
@@ -94,14 +98,16 @@ def build_expression(
     required = (*dependencies.always, *dependencies.sometimes)
     facts = [wheel.facts for wheel in wheels]
     files = beside or {}
-    cuda = cuda_of(files)
+    cuda = cuda_in_files(files) or cuda
     if for_nixpkgs:  # which has CUDA from no wheel
         files = {name: each for name, each in files.items() if not name.startswith("nvidia-")}
-    adviser = Adviser(table, facts, required=required, files=files, cuda=cuda)
+    adviser = Adviser(
+        table, facts, required=required, files=files, cuda=cuda.package_set if cuda else ""
+    )
     known = known_libraries(style, table, policies)
     brought = brought_packages(style, adviser, policies)
     libraries = outside_libraries(
-        wheels, required, adviser, known, runtime_libs=runtime_libs, brought=brought
+        wheels, required, adviser, known, runtime_libs=runtime_libs, brought=brought, cuda=cuda
     )
     extras = {
         extra: packages
