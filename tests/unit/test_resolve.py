@@ -341,6 +341,19 @@ def test_a_dropped_directory_of_the_store_is_told() -> None:
     assert "--runtime-libs" in warning
 
 
+def test_a_directory_of_what_is_loaded_by_name_stays() -> None:
+    """As an earlier patch linked it, or as it was built; not beside another one that has it."""
+    world = World({f"{B}/libfoo.so.1": elf(), f"{C}/libfoo.so.1": elf(), f"{A}/libz.so.1": elf()})
+    world.strings.add(("/out/x.so", "libfoo.so.1"))
+    files = {"x.so": elf("libz.so.1", runpath=f"{C}:{A}")}
+    result = plan(files, world, libs=(A,))
+    assert (path_of(result, "x.so"), result.warnings) == ((A, C), ())
+    result = plan({"x.so": elf("libz.so.1", runpath=f"{A}:{C}")}, world)
+    assert not of(result, "x.so").changes
+    result = plan(files, world, libs=(A, B), runtime_libs=("libfoo.so.1",))
+    assert path_of(result, "x.so") == (A, B)
+
+
 def test_the_kind_of_tag_stays() -> None:
     """DT_RPATH stays DT_RPATH, RUNPATH stays RUNPATH."""
     world = World({f"{A}/libz.so.1": elf()})

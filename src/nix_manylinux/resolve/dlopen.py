@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nix_manylinux.resolve.plan import Resolution
+    from nix_manylinux.resolve.searchpath import SearchPath
     from nix_manylinux.tree.facts import TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
@@ -80,6 +81,23 @@ class RuntimeLibraries:
     def directories(self, path: str) -> list[str]:
         """Directories to put on the search path of the file at ``path``."""
         return [*self._scoped.get(path, ()), *self._everywhere]
+
+    def still(self, path: str, search: SearchPath) -> list[str]:
+        """Directories that a search path would drop, and that have what a file holds the name of.
+
+        An earlier patch was told so, or whoever has built it; what lies in another entry needs
+        none of them.
+        """
+        disk, entries = self._libraries.disk, [each.directory for each in search.entries]
+        return [
+            directory
+            for directory in search.dropped
+            if any(
+                disk.mentions(path, name)
+                for name in disk.names(directory)
+                if ".so" in name and not any(disk.find(entry, name) for entry in entries)
+            )
+        ]
 
     def lost_on_musl(self) -> list[str]:
         """Say in one line, or none, what no library will find: it went to all, named by none."""

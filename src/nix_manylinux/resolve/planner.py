@@ -304,9 +304,10 @@ class _Planner:
             order=self.order,
             last=dict.fromkeys(last),  # type: ignore[arg-type]  # ordered, without repeats
         )
-        path = composer.compose(
-            file, draft.resolutions, self.runtime.directories(f"{tree.root}/{file.path}")
-        )
+        loads = self.runtime.directories(f"{tree.root}/{file.path}")
+        path = composer.compose(file, draft.resolutions, loads)
+        if path.dropped and (still := self.runtime.still(f"{tree.root}/{file.path}", path)):
+            path = composer.compose(file, draft.resolutions, [*loads, *still])
         for directory in path.dropped:
             self.dropped.setdefault(directory, []).append(file.label)
         for name in path.unreachable:
