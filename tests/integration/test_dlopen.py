@@ -171,6 +171,11 @@ def test_a_runtime_library_that_is_nowhere(scene: Scene) -> None:
     done = command(*ask, "libnonsense.so.1")
     assert "  libnonsense.so.1: nowhere in nixpkgs\n" in done.stderr
     assert "nix-build" not in done.stderr
+    # What is pasted isn't refused for the same again.
+    done = command(*ask, "libEGL.so.1", "--runtime-libs", "libnonsense.so.1")
+    advice = done.stderr.partition("patch it with:\n")[2]
+    assert "nonsense" not in advice.replace("# without libnonsense.so.1\n", "")
+    assert advice.endswith("# without libnonsense.so.1\n")
 
 
 def test_expr_asks_for_what_a_note_requires(

@@ -238,8 +238,11 @@ def _built_anew(run: Run, paths: Sequence[str], *, more: bool) -> list[str]:
     )
 
 
-def typed(run: Run, paths: Sequence[str]) -> str:
-    """Give a command line that patches ``paths``, with every option that was given."""
+def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str:
+    """Give a command line that patches ``paths``, with every option that was given.
+
+    ``without`` are libraries to be loaded at run time that can't be had.
+    """
     given = run.arguments
     extra = vars(given.extra)
     verb = "install" if given.command == "install" else "patch"
@@ -258,7 +261,9 @@ def typed(run: Run, paths: Sequence[str]) -> str:
     words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
     words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []
     words += [f"--libs={folder}" for folder in given.libs]
-    words += _options(part_of(given.options, paths, given.paths))
+    options = part_of(given.options, paths, given.paths)
+    loads = tuple(each for each in options.runtime_libs if each not in without)
+    words += _options(replace(options, runtime_libs=loads))
     nixpkgs = extra.get("nixpkgs")
     if nixpkgs:
         words += ["--nixpkgs"] if nixpkgs == "<nixpkgs>" else ["--nixpkgs", nixpkgs]

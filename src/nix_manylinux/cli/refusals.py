@@ -74,18 +74,22 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     adviser = Adviser(load_table(), unbuilt=run.unbuilt)
     found = [adviser.advise(soname) for soname in error.sonames]
     run.console.insist(f"  {each.soname}: {explain(each)}" for each in found)
+    sure = [each for each in found if each.is_sure]
     given, width = run.arguments, run.console.talk_width - 2
-    block = packages_block(found, in_build=run.in_build(), width=width)
+    block = packages_block(sure, in_build=run.in_build(), width=width)
     if block and run.in_build():
         block.append(scope(width))
     elif block:
+        nowhere = [each.soname for each in found if not each.is_sure]
         patches = given.command in {"patch", "install"}
-        command = typed(run, paths) if patches else shlex.join(["nix-manylinux", *run.words])
+        words = typed(run, paths, without=nowhere) if patches else shlex.join(run.words)
+        command = words if patches else f"nix-manylinux {words}"
         block = continued(command, block)
-        takes = all(each.may_be_taken for each in found) and given.command == "patch"
+        takes = all(each.may_be_taken for each in sure) and given.command == "patch"
         if takes and given.extra.nixpkgs is None:
             block = [f"{command} --nixpkgs", "or, with packages of your choice:", *block]
         block.insert(0, f"{given.command} it with:")
+        block += [f"# without {listed(nowhere)}"] if nowhere and patches else []
     run.console.insist(["", *block] if block else [])
 
 
