@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,24 @@ def test_the_tree_has_changed(
     change(tmp_path / "prefix")
     beside, alone = both(wheel, tmp_path / "prefix", libraries)
     assert beside == alone
+
+
+def test_what_the_build_has_removed(
+    files: ElfBuilder, extension: bytes, libraries: LibraryIndex, tmp_path: Path
+) -> None:
+    """What can't load, and isn't installed any more, keeps no wheel from being linked."""
+    lacking = files.library("lacking.so", needed=["libnowhere.so.1", "libneeded.so.1"])
+    contents = {"made/ext.so": extension, "made/lacking.so": lacking.read_bytes()}
+    wheel = MadeWheel(tag=TAG, files=contents).write(tmp_path)
+    installed(wheel, tmp_path / "prefix")
+    dist = tmp_path / "dist" / os.path.basename(wheel)
+    with pytest.raises(Unresolved):
+        patch_wheel_tree([tmp_path / "prefix"], target=TARGET, libraries=libraries, wheels=[dist])
+    (tmp_path / "prefix" / SITE / "made/lacking.so").unlink()
+    patch_wheel_tree([tmp_path / "prefix"], target=TARGET, libraries=libraries, wheels=[dist])
+    with zipfile.ZipFile(dist) as archive:
+        linked = [name for name in contents if archive.read(name) != contents[name]]
+    assert "made/ext.so" in linked
 
 
 def test_on_another_file_system(

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.nix import run_nix
+from tests.support.wheels import MadeWheel, tiny_library
 from tests.wheels import corpus
 
 from nix_manylinux.nix.expression.download import download_wheels
@@ -19,8 +21,6 @@ from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.rings import Nix
 
 pytestmark = [pytest.mark.nix, pytest.mark.wheels]
@@ -121,3 +121,21 @@ def test_pandas_builds(nix: Nix, tmp_path: Path) -> None:
             environment=os.environ,
         )
     assert build(nix, tmp_path, "pandas", wheels)
+
+
+@pytest.mark.slow
+def test_one_of_several_is_installed(nix: Nix, tmp_path: Path) -> None:
+    """What can't load is removed before the build links and proves the rest."""
+    folder = "demo/of ${several}"
+    files = {
+        f"{folder}/lib{name}{n}.so": tiny_library(f"lib{name}{n}.so", f"libexpat.so.{version}")
+        for name in ("core", "ops")
+        for n, version in ((1, 0), (2, 1), (3, 7))
+    }
+    files["demo/__init__.py"] = b""
+    tag = "py3-none-manylinux1_x86_64"
+    wheel = MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(tmp_path)
+    built = build(nix, tmp_path, "demo", {"demo": str(wheel)})
+    assert "rm $out/" in (tmp_path / "demo.nix").read_text(encoding="utf-8")
+    (libraries,) = Path(built).rglob("of $*")
+    assert sorted(each.name for each in libraries.iterdir()) == ["libcore2.so", "libops2.so"]

@@ -21,10 +21,10 @@ from nix_manylinux.write.verify import carry_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import Any
 
-    from nix_manylinux.resolve.plan import FilePlan, Options, Plan
+    from nix_manylinux.resolve.plan import FilePlan, Options, Plan, Problem
     from nix_manylinux.tree.libraries import LibraryIndex
     from nix_manylinux.wheel.open import Wheel
 
@@ -46,8 +46,13 @@ class Companion:
         """Plan the wheel by itself. Raises what `refuse` and reading a wheel raise."""
         sources = MemberFiles(self._places)
         facts, _ = unpack_and_scan(self.wheel, self._folder, sources=sources)
-        self.plan = plan_trees(
-            [facts], target=self._beside.target, libraries=libraries, options=options
+        plan = plan_trees([facts], target=self._beside.target, libraries=libraries, options=options)
+        # What a build has removed from the trees needs nothing (postInstall).
+        gone = {label for label, place in self._places.items() if not os.path.lexists(place)}
+        self.plan = replace(
+            plan,
+            missing=_of_others(plan.missing, gone),
+            incompatible=_of_others(plan.incompatible, gone),
         )
         # Which entries say nothing is known of the trees.
         refuse(replace(self.plan, unneeded=None), options)
@@ -87,6 +92,16 @@ class Companion:
             sha256=False,
             sync=sync,
         )
+
+
+def _of_others(problems: Iterable[Problem], labels: Collection[str]) -> tuple[Problem, ...]:
+    """Keep problems of files that don't have these labels."""
+    return tuple(
+        replace(each, wanted_by=rest)
+        for each in problems
+        if (rest := tuple(name for name in each.wanted_by if name not in labels))
+        or not each.wanted_by
+    )
 
 
 def write_linked(
