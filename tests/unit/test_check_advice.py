@@ -234,6 +234,24 @@ def test_a_tree_in_a_store_is_built_anew(
     assert main(["patch", str(result), "--missing", "warn"]) == 0
 
 
+def test_what_is_left_missing_is_told_with_who_has_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As a refusal tells it, but no more than a screen, and behind what was done."""
+    tree = put(tmp_path / "tree", {"a.so": tiny_library("a.so", "libz.so.1")})
+    assert main(["patch", str(tree), "--missing", "warn"]) == 0
+    assert capsys.readouterr().err.endswith(
+        "warning: 1 library missing, wanted by a.so; left so, as --missing warn allows:\n"
+        "  libz.so.1: zlib\n"
+    )
+    many = [f"libmimerapi{number}.so" for number in range(20)]
+    rows = {f"{each}.so": tiny_library(each, each) for each in many}
+    for number, name in enumerate(("libz.so.1", "libX11.so.6", "libGL.so.1", *many)):
+        put(tree, {f"a{number}.so": tiny_library("a.so", name), **rows})
+    assert main(["patch", str(tree), "--missing", "warn"]) == 0
+    assert len(capsys.readouterr().err.splitlines()) < 30
+
+
 def test_what_is_there_in_a_store_is_built_anew(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -290,7 +290,7 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -
 
 def _tell(run: Run, name: str, report: Report) -> Report:
     """Tell what was done; gives the report with what was said of what may stay unloadable."""
-    from nix_manylinux.report.summary import files_text, problems_text, summary  # noqa: PLC0415
+    from nix_manylinux.report.summary import files_text, summary  # noqa: PLC0415
 
     verb = "to be patched" if run.arguments.dry_run else "patched"
     run.console.say(run.console.paint(name, "bold"))
@@ -302,17 +302,18 @@ def _tell(run: Run, name: str, report: Report) -> Report:
                 f"  RECORD said other things than the files, before: {report.stale_rows} corrected,"
                 f" {report.dropped_rows} of files that are not there removed"
             )
+    if report.plan.missing:
+        from nix_manylinux.cli.refusals import tell_missing  # noqa: PLC0415 - --missing warn
+
+        tell_missing(run, report.plan)
+    run.tell_absent(report.plan)
     for warning in (*report.plan.warnings, *report.warnings):
         run.console.warn(warning)
-    tell_origin(run, report.plan)
     if report.plan.waived:
         leaves = run.leaves(report.plan, [report.plan])
         run.tell_leaves(leaves)
         report = replace(report, plan=replace(report.plan, waived=leaves.waived))
-    if report.plan.missing:
-        run.console.warn("left missing, as --missing warn allows:")
-        run.console.insist(f"  {line}" for line in problems_text(report.plan.missing))
-    run.tell_absent(report.plan)
+    tell_origin(run, report.plan)
     return report
 
 

@@ -161,12 +161,23 @@ def _advise(run: Run, plan: Plan, *blocks: Sequence[str]) -> None:
         run.console.insist(["", *block])
 
 
-def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
+def tell_missing(run: Run, plan: Plan) -> None:
+    """Tell what a patch has left missing, as it was allowed to: no more than a screen, or all."""
+    run.console.warn(f"{headline(plan.missing)}; left so, as --missing warn allows:")
+    _rows(run, plan, run.adviser(plan), shorten=not run.console.verbose)
+
+
+def _rows(run: Run, plan: Plan, adviser: Adviser, *, shorten: bool = False) -> None:
     everything, width = run.console.verbose, run.console.talk_width - 2
+    text = missing_text(plan.missing, adviser, everything=everything, shorten=shorten, width=width)
+    run.console.insist(f"  {line}" for line in text)
+
+
+def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
+    everything = run.console.verbose
     if plan.missing:
         run.console.error(f"{headline(plan.missing)}{but}:")
-        text = missing_text(plan.missing, adviser, everything=everything, width=width)
-        run.console.insist(f"  {line}" for line in text)
+        _rows(run, plan, adviser)
     if plan.incompatible:
         run.console.error(f"these do not fit{but}:")
         text = problems_text(plan.incompatible, everything=everything)
