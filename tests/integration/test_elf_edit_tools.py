@@ -130,6 +130,35 @@ def with_patchelf(case: Case, patchelf: str, workshop: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("patchelf", PATCHELFS)
+@pytest.mark.parametrize("strip", [["strip"], ["llvm-strip"]], ids=" ".join)
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_strings_that_patchelf_and_strip_have_left_alone(
+    case: Case, strip: list[str], patchelf: str, workshop: Path, tmp_path: Path
+) -> None:
+    """Patchelf's second edit leaves .dynstr in the last segment, strip puts sections behind it.
+
+    As in depthai 3.12.0: the strings can't leave their segment, and don't end the file.
+    """
+    before = [
+        *([patchelf, "--set-rpath", ":".join(LONG[:many])] for many in (1, 3)),
+        strip,
+    ]
+    if not survives(case, workshop, tmp_path / "unedited", *before):
+        return  # nothing was promised: these tools break what the linker made
+    library, program = copies(case, workshop, tmp_path)
+    for path in (library, program):
+        for command in before:
+            tool(*command, str(path))
+        for many in (4, 5):
+            edit = ElfEdit(search_path=(*LONG[:many], str(tmp_path)))
+            assert edit_file(str(path), edit).how == "in place"
+    assert case.run(program) == OUTPUT
+    for path in (library, program):
+        tool(*strip, str(path))
+    assert case.run(program) == OUTPUT
+
+
+@pytest.mark.parametrize("patchelf", PATCHELFS)
 @pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
 def test_patchelf_before_and_after_an_edit(
     case: Case, patchelf: str, workshop: Path, tmp_path: Path

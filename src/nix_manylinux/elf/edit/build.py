@@ -57,6 +57,8 @@ class Build:
         strtab = self.survey.strtab
         going = self._take(piece for piece in plan.moved if piece != strtab)
         shifting = self._take(plan.notes)
+        if plan.place == "bss":
+            fill_bss(self.survey)
         if plan.strings == "grow" and strtab is not None:
             self._grow_strtab(strtab)
         self._open_target()
@@ -127,7 +129,6 @@ class Build:
     def _open_target(self) -> None:
         plan, obj = self.plan, self.obj
         if plan.place == "bss":
-            fill_bss(self.survey)
             self._target = obj.loads[-1]
         elif plan.place in {"slack", "end"}:
             self._target = load = obj.loads[plan.load]
@@ -338,8 +339,6 @@ def fill_bss(survey: Survey) -> None:
     """
     obj = survey.obj
     last = obj.loads[-1]
-    if survey.end < last.end:
-        raise NoRoom("the strings have grown over the end of the image")
     survey.tail = obj.draft.read(last.end, survey.end - last.end)
     survey.tail_start = last.end
     obj.draft.cut(last.end)

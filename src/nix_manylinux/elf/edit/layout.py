@@ -4,7 +4,8 @@ The string table is written over, or grows in place while the tables to its
 right move away, or moves itself. What moves goes into the zero bytes behind a
 segment, else into the last segment where that ends the file, else into a new
 PT_LOAD at the end of the file, with a copy of what others have put behind the
-image (found from the file's end) behind it. The header of a new one takes a free place
+image (found from the file's end) behind it, else into the last segment all the same,
+which takes .bss in, and pushes on what nothing loads. The header of a new one takes a free place
 behind the program header table, which itself never moves (kernels before 5.18
 compute AT_PHDR from e_phoff); tables and notes that are in the way give way.
 
@@ -83,11 +84,19 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
     if not survey.is_unused(strtab.end, min(wanted, load.end)):
         return None
     spill = max(0, wanted - load.end)
-    if spill and not survey.ends_file(load) and spill > survey.slack(load):
+    if spill > survey.slack(load) and not (survey.ends_file(load) or _pushes_tail(survey, load)):
         return None
     if not survey.can_leave(moved):
         return None
     return moved, spill
+
+
+def _pushes_tail(survey: Survey, load: Segment) -> bool:
+    """Whether a segment can grow by pushing on what is behind it, of which nothing is loaded.
+
+    patchelf leaves the strings in a last segment of their own, strip puts sections behind it.
+    """
+    return load is survey.obj.loads[-1] and bss_cost(survey) == 0
 
 
 def _size(pieces: tuple[Piece, ...]) -> int:
@@ -121,7 +130,8 @@ def plans(survey: Survey) -> Iterator[EditPlan]:
     if over_bss is not None and (obj.loads[-1].flags & elf.PF_W or not dynamic):
         last = len(obj.loads) - 1
         cost = LAST_RESORT + over_bss
-        for way in sorted([way for way in ways if way.need], key=lambda way: way.need):
+        last_ways = [way for way in ways if way.need or way.pushes]
+        for way in sorted(last_ways, key=lambda way: way.need):
             yield EditPlan(cost + way.need, way.strings, "bss", last, moved=way.moved)
 
 
@@ -203,10 +213,14 @@ class _Way:
         spills = spill and self.home is not None and survey.ends_file(self.home)
         #: By how much the file grows with the string table, wherever the rest goes.
         self.growth = spill if spills else 0
+        #: Whether the string table can grow only if what is behind it is pushed on.
+        self.pushes = self.home is not None and not spills and spill > survey.slack(self.home)
 
     @cached_property
     def stays(self) -> EditPlan | None:
         """The plan that lets the file grow by no more than its strings, if there is one."""
+        if self.pushes:
+            return None
         if not self.need:
             return EditPlan(1 + self.growth, self.strings, moved=self.moved)
         # Data is better off in a segment that can't be run.
@@ -227,7 +241,7 @@ class _Way:
         """Yield the plans that cost more, in no order."""
         if self.stays is not None and self.stays.cost > _CHEAPEST:
             yield self.stays
-        if not self.need:
+        if not self.need or self.pushes:
             return
         survey, moved = self.survey, self.moved
         last = survey.obj.loads[-1]
