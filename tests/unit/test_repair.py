@@ -13,7 +13,7 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.elf.symbols import dynamic_strings, has_symbols, needed_isa, wanted_symbols
 from nix_manylinux.repair.grafts import graft_name
-from nix_manylinux.repair.interpreter import STANDARD, portable_interpreter
+from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.leftovers import store_paths
 from nix_manylinux.repair.model import RepairOptions
 from nix_manylinux.repair.paths import from_to, kept_entries
@@ -130,10 +130,31 @@ def test_entries_that_hold_anywhere_are_kept() -> None:
 
 def test_interpreters() -> None:
     """Every architecture of every policy has one; usual places stay."""
-    for policy in load_policies().policies:
-        for arch in policy.limits:
-            assert STANDARD[policy.libc, arch].startswith("/lib")
     linker = f"{STORE}-glibc-2.40/lib/ld-linux-x86-64.so.2"
+    found = {
+        (policy.libc, arch): portable_interpreter(linker, policy.libc, arch)
+        for policy in load_policies().policies
+        for arch in policy.limits
+    }
+    assert found == {
+        ("glibc", "x86_64"): "/lib64/ld-linux-x86-64.so.2",
+        ("glibc", "i686"): "/lib/ld-linux.so.2",
+        ("glibc", "aarch64"): "/lib/ld-linux-aarch64.so.1",
+        ("glibc", "armv7l"): "/lib/ld-linux-armhf.so.3",
+        ("glibc", "ppc64le"): "/lib64/ld64.so.2",
+        ("glibc", "ppc64"): "/lib64/ld64.so.1",
+        ("glibc", "s390x"): "/lib/ld64.so.1",
+        ("glibc", "riscv64"): "/lib/ld-linux-riscv64-lp64d.so.1",
+        ("glibc", "loongarch64"): "/lib64/ld-linux-loongarch-lp64d.so.1",
+        ("musl", "x86_64"): "/lib/ld-musl-x86_64.so.1",
+        ("musl", "i686"): "/lib/ld-musl-i386.so.1",
+        ("musl", "aarch64"): "/lib/ld-musl-aarch64.so.1",
+        ("musl", "armv7l"): "/lib/ld-musl-armhf.so.1",
+        ("musl", "ppc64le"): "/lib/ld-musl-powerpc64le.so.1",
+        ("musl", "s390x"): "/lib/ld-musl-s390x.so.1",
+        ("musl", "riscv64"): "/lib/ld-musl-riscv64.so.1",
+        ("musl", "loongarch64"): "/lib/ld-musl-loongarch64.so.1",
+    }
     assert portable_interpreter(linker, "glibc", "x86_64") == "/lib64/ld-linux-x86-64.so.2"
     assert portable_interpreter("/lib/ld-linux.so.2", "glibc", "i686") is None
     assert portable_interpreter(None, "glibc", "x86_64") is None

@@ -76,8 +76,13 @@ def musl_version(content: bytes) -> tuple[int, int, int] | None:
     return found.pop() if len(found) == 1 else None
 
 
+def musl_linker(arch: str) -> str:
+    """Name musl's dynamic linker."""
+    return f"ld-musl-{_MUSL_ARCHITECTURES.get(arch, arch)}.so.1"
+
+
 def musl_names(arch: str, soname: str | None) -> tuple[str, ...]:
     """List the names by which files need musl: its own, Alpine's, and its linker's."""
     alpine = read_policies()["musl_libc_soname"].get(arch)
-    linker = f"ld-musl-{_MUSL_ARCHITECTURES.get(arch, arch)}.so.1"
-    return tuple(dict.fromkeys(name for name in ("libc.so", alpine, linker, soname) if name))
+    names = ("libc.so", alpine, musl_linker(arch), soname)
+    return tuple(dict.fromkeys(name for name in names if name))
