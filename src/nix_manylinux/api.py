@@ -49,10 +49,8 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
 
-    with scratch_folder() as folder, ExitStack() as stack:
-        opened = stack.enter_context(open_wheel(os.fspath(wheel), max_size=max_size))
-        facts, _ = unpack_and_scan(opened, folder)
-        return facts
+    with scratch_folder() as folder, open_wheel(os.fspath(wheel), max_size=max_size) as opened:
+        return unpack_and_scan(opened, folder)
 
 
 def inspect(
@@ -316,11 +314,10 @@ def patch_wheel(
     options = options or Options()
     path = os.fspath(wheel)
     name = check_wheel_tags(path, target)
-    with scratch_folder() as folder, ExitStack() as stack:
-        opened = stack.enter_context(open_wheel(path, max_size=options.max_size))
+    with scratch_folder() as folder, open_wheel(path, max_size=options.max_size) as opened:
         # The rule for optional files asks Python's.
         also = python_source if options.missing == "leaves" else None
-        facts, _ = unpack_and_scan(opened, folder, also=also, progress=progress)
+        facts = unpack_and_scan(opened, folder, also=also, progress=progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress

@@ -73,13 +73,20 @@ class WriteFailed(NixManylinuxError):
 class OsErrors:
     """Makes one of ours of what the operating system refuses in a block: "can't be read: why".
 
-    ``where`` is "" for the file that the operating system names.
+    With ``named`` the file that the operating system names, if any, comes before ``where``.
     """
 
     def __init__(
-        self, kind: type[NixManylinuxError], what: str, *, where: str, hint: str = ""
+        self,
+        kind: type[NixManylinuxError],
+        what: str,
+        *,
+        where: str,
+        hint: str = "",
+        named: bool = False,
     ) -> None:
         self._kind, self._what, self._where, self._hint = kind, what, where, hint
+        self._named = named
 
     def __enter__(self) -> None:
         pass
@@ -87,5 +94,5 @@ class OsErrors:
     def __exit__(self, _: object, error: object, __: object) -> None:
         if isinstance(error, OSError):
             what = f"{self._what}: {error.strerror}"
-            where = self._where or os.fsdecode(error.filename or "")
-            raise self._kind(what, where=where, hint=self._hint) from error
+            named = os.fsdecode(error.filename or "") if self._named else ""
+            raise self._kind(what, where=named or self._where, hint=self._hint) from error

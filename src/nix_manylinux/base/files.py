@@ -38,7 +38,7 @@ EXECUTE = 0o111
 def is_called_library(path: str) -> bool:
     """Whether a file has the name of a shared library."""
     base = path.rpartition("/")[2]
-    return f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
+    return ".so" in base and f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
 def is_temporary(name: str) -> bool:
@@ -88,20 +88,16 @@ def copy_owner_and_mode(descriptor: int, like: os.stat_result) -> None:
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write every byte: write(2) may take fewer than it is given."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    while (count := os.write(descriptor, data)) < len(data):
+        data = data[count:]
 
 
 def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write every byte at an offset: pwrite(2) may take fewer than it is given."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
+    while (count := os.pwrite(descriptor, data, offset)) < len(data):
         if not count:
             raise OSError(errno.EIO, "a write wrote nothing")
-        view = view[count:]
-        offset += count
+        data, offset = data[count:], offset + count
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -76,48 +76,21 @@ def repair_wheel(
     `NotPortable` with everything that is in the way, `BadWheel`, `BadOption`, `EditFailed`,
     `WriteFailed`; then there is no output.
     """
-    try:
-        return _repair(
-            os.fspath(wheel),
-            os.fspath(output_dir),
-            libraries=libraries,
-            options=options or RepairOptions(),
-            strip=strip,
-            source_date_epoch=source_date_epoch,
-            dry_run=dry_run,
-            sha256=sha256,
-            find_loads=loads,
-            progress=progress,
-        )
-    except OSError as cause:  # of the scratch folder: everything else says what it was for
-        raise WriteFailed(
-            f"can't be read or written: {cause.strerror}",
-            where=os.fsdecode(cause.filename or "") or "a temporary folder",
-            hint=ROOM,
-        ) from cause
-
-
-def _repair(
-    path: str,
-    output_dir: str,
-    *,
-    libraries: LibraryIndex,
-    options: RepairOptions,
-    strip: str,
-    source_date_epoch: int | None,
-    dry_run: bool,
-    sha256: bool,
-    find_loads: bool,
-    progress: Progress | None,
-) -> RepairedWheel:
+    path, options = os.fspath(wheel), options or RepairOptions()
     if not os.path.exists(path):
         tree_root(path)  # says so
     name = parse_wheel_name(path)
-    with scratch_folder() as scratch, open_wheel(path, max_size=options.max_size) as opened:
+    place = "a temporary folder"  # everything else says what it was for
+    refused = OsErrors(WriteFailed, "can't be read or written", where=place, hint=ROOM, named=True)
+    with (
+        refused,
+        scratch_folder() as scratch,
+        open_wheel(path, max_size=options.max_size) as opened,
+    ):
         _refuse_linked(opened, path)
         tree = os.path.join(scratch, "tree")
         os.mkdir(tree)
-        marks = _marks(options, find_loads=find_loads)
+        marks = _marks(options, find_loads=loads)
         # Scripts and data may name the store, too. What doesn't is left packed.
         unpacked = opened.unpack(tree, marks=marks, progress=progress)
         facts = scan_unpacked(unpacked, progress=progress)
@@ -148,8 +121,8 @@ def _repair(
             if fresh != opened.texts[own]:
                 work.members.extra[own] = fresh
             work.document(file_name)
-        output = os.path.join(output_dir, file_name)
-        loads, members = work.loads() if find_loads else (), work.members
+        output = os.path.join(os.fspath(output_dir), file_name)
+        found, members = work.loads() if loads else (), work.members
         digest = ""
 
         def check(written: str) -> None:
@@ -169,7 +142,7 @@ def _repair(
                 )
 
         if not dry_run:
-            make_folder(output_dir, hint=_TO)
+            make_folder(os.fspath(output_dir), hint=_TO)
             parts = os.path.join(scratch, "parts")
             os.mkdir(parts)
             digest = write_wheel(
@@ -192,7 +165,7 @@ def _repair(
             grafts=tuple(work.grafts),
             edited=tuple(sorted(members.changed)),
             left=choice.left if choice else (),
-            loads=loads,
+            loads=found,
             warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
         )
 

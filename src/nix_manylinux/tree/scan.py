@@ -193,7 +193,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         real = os.path.realpath(os.path.join(self.root, path))
         names = (os.path.basename(path), os.path.basename(real))
         return not inside(real, self.root) and (
-            any(inside(real, folder) for folder in self.adopt_except or ())
+            self._is_others(real)
             or any(map(_INTERPRETER.fullmatch, names))
             or any("ORIGIN" in entry for entry in facts.search_path)
         )

@@ -26,14 +26,10 @@ def unpack_and_scan(
     also: Callable[[str], bool] | None = None,
     sources: MemberFiles | None = None,
     progress: Progress | None = None,
-) -> tuple[TreeFacts, Mapping[str, str]]:
-    """Unpack a wheel to an empty folder and read what is there.
-
-    ``also`` and ``sources`` are `Wheel.unpack`'s. Gives the labels of all
-    that was written, too, by path below the folder.
-    """
+) -> TreeFacts:
+    """Unpack a wheel to an empty folder and read what is there; options are `Wheel.unpack`'s."""
     unpacked = wheel.unpack(folder, also=also, sources=sources, progress=progress)
-    return scan_unpacked(unpacked, progress=progress), unpacked.labels
+    return scan_unpacked(unpacked, progress=progress)
 
 
 def scan_unpacked(unpacked: UnpackedWheel, *, progress: Progress | None = None) -> TreeFacts:
@@ -50,11 +46,12 @@ def unpack_for_reading(
 ) -> tuple[TreeFacts, Mapping[str, str]]:
     """Unpack a wheel with its Python files and scripts, until ``stack`` is closed.
 
-    Gives what `unpack_and_scan` gives.
+    Gives the labels of all that was written, too, by path below its folder.
     """
     folder = stack.enter_context(scratch_folder())
     opened = stack.enter_context(open_wheel(path, max_size=max_size))
-    return unpack_and_scan(opened, folder, also=lambda n: python_source(n) or is_script(n))
+    unpacked = opened.unpack(folder, also=lambda n: python_source(n) or is_script(n))
+    return scan_unpacked(unpacked), unpacked.labels
 
 
 def is_script(name: str) -> bool:

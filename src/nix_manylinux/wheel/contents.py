@@ -11,11 +11,14 @@ from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeVar
 
     from nix_manylinux.base.parallel import Look
     from nix_manylinux.wheel.archive.format import Member
     from nix_manylinux.wheel.record import Row
+
+    T = TypeVar("T")
 
 #: Bytes that are read at a time.
 PIECE = 1 << 18
@@ -32,13 +35,17 @@ class Output(Value, kw_only=False):
 
     def create(self) -> int:
         """Make the file, which must be new, and the folders that it needs; give a descriptor."""
-        path = self.path or ""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            return os.open(path, flags, self.mode)
-        except FileNotFoundError:  # the first file of its folder
-            make_folder(os.path.dirname(path), hint=ROOM)
-            return os.open(path, flags, self.mode)
+        return _in_its_folder(self.path or "", lambda path: os.open(path, flags, self.mode))
+
+
+def _in_its_folder(path: str, make: Callable[[str], T]) -> T:
+    """Make something that may be the first of its folder."""
+    try:
+        return make(path)
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path), hint=ROOM)
+        return make(path)
 
 
 class Search:
@@ -110,11 +117,7 @@ class MemberFile(Value, kw_only=False):
     def _link(self, path: str) -> bool:
         """Give the file another name; false on another file system, or where it has too many."""
         try:
-            try:
-                os.link(self.path, path, follow_symlinks=False)
-            except FileNotFoundError:  # the first file of its folder
-                make_folder(os.path.dirname(path), hint=ROOM)
-                os.link(self.path, path, follow_symlinks=False)
+            _in_its_folder(path, lambda new: os.link(self.path, new, follow_symlinks=False))
         except OSError:
             return False
         return True

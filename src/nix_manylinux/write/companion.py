@@ -45,7 +45,7 @@ class Companion:
     def decide(self, libraries: LibraryIndex, options: Options) -> None:
         """Plan the wheel by itself. Raises what `refuse` and reading a wheel raise."""
         sources = MemberFiles(self._places)
-        facts, _ = unpack_and_scan(self.wheel, self._folder, sources=sources)
+        facts = unpack_and_scan(self.wheel, self._folder, sources=sources)
         plan = plan_trees([facts], target=self._beside.target, libraries=libraries, options=options)
         # What a build has removed from the trees needs nothing (postInstall).
         gone = {label for label, place in self._places.items() if not os.path.lexists(place)}

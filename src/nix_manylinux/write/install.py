@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 
-from nix_manylinux.base.errors import BadTree, WriteFailed
+from nix_manylinux.base.errors import BadTree, OsErrors, WriteFailed
 from nix_manylinux.base.files import is_temporary, make_folder, write_file
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.write.lock import locked_trees
@@ -42,7 +42,8 @@ def staged(prefix: str) -> Iterator[str]:
     new = not os.path.isdir(prefix)
     make_folder(prefix, hint=_ROOM)
     try:
-        with locked_trees([prefix]), _os_errors(prefix), signals_held() as interrupts:
+        refused = OsErrors(WriteFailed, "can't be written", where=prefix, hint=_ROOM, named=True)
+        with locked_trees([prefix]), refused, signals_held() as interrupts:
             _clean(prefix)
             staging = os.path.join(prefix, f".nix-manylinux-{os.urandom(8).hex()}.staging")
             os.mkdir(staging, 0o755)
@@ -60,18 +61,6 @@ def staged(prefix: str) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 os.rmdir(prefix)
         raise
-
-
-@contextlib.contextmanager
-def _os_errors(prefix: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as cause:
-        raise WriteFailed(
-            f"can't be written: {cause.strerror}",
-            where=os.fsdecode(cause.filename or prefix),
-            hint=_ROOM,
-        ) from cause
 
 
 def _clean(prefix: str) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: The largest string table that is taken into memory (real ones have up to 82 MiB).
 _MAX_STRTAB = 1 << 30
+#: Entries that lead to tables whose bytes must be in a segment.
+_TABLES = frozenset({*elf.TABLES, elf.DT_JMPREL})
 #: The largest page that a kernel of the machine may use, where it is not 4 KiB
 #: (loongarch64: kernels use 16 KiB, its ABI links for 64).
 _LARGE_PAGES = {elf.EM_AARCH64: 0x10000, elf.EM_PPC64: 0x10000, elf.EM_LOONGARCH: 0x10000}
@@ -191,9 +193,7 @@ class Object(Image):
 
     def _cover_tables(self) -> None:
         """Make segments as long as tables are, by their sections or, of names, by DT_STRSZ."""
-        sizes = {
-            value: 1 for tag, value in self.dynamic if tag in elf.TABLES or tag == elf.DT_JMPREL
-        }
+        sizes = {value: 1 for tag, value in self.dynamic if tag in _TABLES}
         if elf.DT_STRTAB in self.tags:
             sizes[self.tags[elf.DT_STRTAB]] = self.tags.get(elf.DT_STRSZ, 1)
         for section in self.shdrs:

@@ -89,40 +89,29 @@ class Content:
         ``look`` is called before each piece. Raises BadWheel where the file
         has another size by now, and OSError.
         """
-        if self.parts:
-            return self._write_parts(descriptor, member, look)
-        state = new_hash(self._algorithm)
-        crc = 0
-        position, end = member.data, member.data + member.size
+        state, crc = new_hash(self._algorithm), 0
+        position, end = member.data, member.data + member.packed
         for piece in self.pieces():
             look()
             if len(piece) > end - position:
                 raise _changed(member)
-            state.update(piece)
-            crc = zlib.crc32(piece, crc)
+            if not self.parts:
+                state.update(piece)
+                crc = zlib.crc32(piece, crc)
             write_all_at(descriptor, piece, position)
             position += len(piece)
         if position != end:
             raise _changed(member)
-        self.hash = encode_digest(self._algorithm, state.digest())
-        member = replace(member, crc=crc)
-        write_all_at(descriptor, local_header(member), member.start)
-        return member
-
-    def _write_parts(self, descriptor: int, member: Member, look: Look) -> Member:
-        position = member.data
-        for part in self.parts:
-            for piece in _pieces(part, _CHUNK):
-                look()
-                write_all_at(descriptor, piece, position)
-                position += len(piece)
+        if not self.parts:
+            self.hash, self._crc = encode_digest(self._algorithm, state.digest()), crc
         member = replace(member, crc=self._crc)
         write_all_at(descriptor, local_header(member), member.start)
         return member
 
     def pieces(self) -> Iterator[bytes | memoryview]:
-        """Give all bytes; each piece is good until the next one is asked for."""
-        return _pieces(self.source, self.size)
+        """Give all bytes, as they are packed; each piece is good until the next is asked for."""
+        for part in self.parts or [self.source]:
+            yield from _pieces(part, self.size)
 
 
 def _pieces(source: str | bytes, size: int) -> Iterator[bytes | memoryview]:
