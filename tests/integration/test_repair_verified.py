@@ -12,11 +12,12 @@ from tests.support.wheels import MadeWheel, row, tiny_library
 
 import nix_manylinux as nm
 from nix_manylinux.base.errors import BadWheel, EditFailed
+from nix_manylinux.base.files import PIECE
 from nix_manylinux.elf.facts import ElfEdit
 from nix_manylinux.repair.edits import Editor
 from nix_manylinux.wheel.archive.write import fill
 from nix_manylinux.wheel.compare import hold
-from nix_manylinux.wheel.contents import PIECE, Search
+from nix_manylinux.wheel.contents import Search
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.rewrite import write_wheel
 

@@ -19,9 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a run that was killed may leave behind, and nothing else is called.
-_TEMPORARY_NAME = r"\.nix-manylinux-[0-9a-f]{16}\.tmp"
-
 #: In a tree's root while it is edited in place; see `nix_manylinux.write.undo_log`.
 UNDO_LOG = ".nix-manylinux-undo"
 
@@ -30,6 +27,9 @@ GC_ROOTS = ".nix-manylinux-roots"
 
 #: Bytes of the smallest ELF header, ELFCLASS32's: what is shorter is no ELF file.
 SMALLEST_ELF = 52
+
+#: Bytes that are read, hashed and written at a time: they stay in the processor's cache.
+PIECE = 1 << 18
 
 #: The bits of a mode that say who may execute.
 EXECUTE = 0o111
@@ -41,14 +41,15 @@ def is_called_library(path: str) -> bool:
     return ".so" in base and f"{base}.".find(".so.", 1) > 0  # ".so" alone is no library's name
 
 
-def is_temporary(name: str) -> bool:
-    """Whether ``name`` is one that `temporary_beside` gives."""
-    return name[:1] == "." and re.fullmatch(_TEMPORARY_NAME, name) is not None
+def is_temporary(name: str, ending: str = "tmp") -> bool:
+    """Whether ``name`` is one that `temporary_beside` gives: what a killed run may leave behind."""
+    pattern = rf"\.nix-manylinux-[0-9a-f]{{16}}\.{ending}"
+    return name[:1] == "." and re.fullmatch(pattern, name) is not None
 
 
-def temporary_beside(path: str) -> str:
+def temporary_beside(path: str, ending: str = "tmp") -> str:
     """Name a file, new and ours alone, in the folder of ``path``."""
-    name = f".nix-manylinux-{os.urandom(8).hex()}.tmp"
+    name = f".nix-manylinux-{os.urandom(8).hex()}.{ending}"
     return os.path.join(os.path.dirname(path), name)
 
 

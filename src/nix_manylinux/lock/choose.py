@@ -55,10 +55,9 @@ def choose(
         parent, edge = queue.pop()
         if not holds(edge.marker, parent or edge.name):
             continue
-        found = _package(by_name, edge, parent)
-        if found is None:
+        package = _package(by_name, edge, parent)
+        if package is None:
             continue
-        package = found
         other = taken.setdefault(package.name, package)
         if other is not package and other.version != package.version:
             raise BadLock(

@@ -10,7 +10,7 @@ import os
 
 from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors, WriteFailed
-from nix_manylinux.base.files import write_all
+from nix_manylinux.base.files import PIECE, write_all
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Characters of a hash in a name; auditwheel's names have as many.
 _HASH = 8
-#: Bytes that are hashed at a time.
-_PIECE = 1 << 18
 
 
 class Copied(Value):
@@ -130,7 +128,7 @@ def _sha256(path: str, look: Look, *, copy_to: str = "") -> str:
     copy = os.open(copy_to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666) if copy_to else -1
     try:
         with open(path, "rb", buffering=0) as file:
-            while piece := file.read(_PIECE):
+            while piece := file.read(PIECE):
                 look()
                 state.update(piece)
                 if copy_to:

@@ -6,10 +6,10 @@ import os
 
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.files import PIECE
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.wheel.archive.format import bad, read_exactly
 from nix_manylinux.wheel.archive.read import stream
-from nix_manylinux.wheel.contents import PIECE
 from nix_manylinux.wheel.rewrite import REFERENCES, is_nested_record
 
 TYPE_CHECKING = False

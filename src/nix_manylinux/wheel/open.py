@@ -13,7 +13,7 @@ from itertools import chain
 
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel, WriteFailed
-from nix_manylinux.base.files import SMALLEST_ELF, is_called_library, make_folder, write_all
+from nix_manylinux.base.files import PIECE, SMALLEST_ELF, is_called_library, make_folder, write_all
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
 from nix_manylinux.base.values import Value, field
@@ -27,7 +27,7 @@ from nix_manylinux.wheel.checks import (
     settle_record,
     split_file_name,
 )
-from nix_manylinux.wheel.contents import PIECE, ROOM, MemberFiles, Output, Search
+from nix_manylinux.wheel.contents import ROOM, MemberFiles, Output, Search
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record

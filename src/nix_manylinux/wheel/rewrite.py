@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import stat
 
 from nix_manylinux.base.digest import digest_of, sha256_of
 from nix_manylinux.base.errors import BadWheel, WriteFailed
-from nix_manylinux.base.files import executable, write_all_at
+from nix_manylinux.base.files import executable, is_temporary, temporary_beside, write_all_at
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 #: without it, a patched wheel would not keep its libraries alive.
 REFERENCES = "nix-manylinux-references"
 
-#: What is being written to a folder; no tree takes it for its own.
-_UNFINISHED = r"\.nix-manylinux-[0-9a-f]{16}\.whl\.tmp"
+#: What is being written to a folder ends so; no tree takes it for its own.
+_UNFINISHED = "whl.tmp"
 
 
 def write_wheel(
@@ -233,8 +232,7 @@ def _begin(path: str) -> tuple[str, int]:
     """Open a new file beside ``path`` that is locked while it is open."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     while True:
-        name = f".nix-manylinux-{os.urandom(8).hex()}.whl.tmp"
-        temporary = os.path.join(os.path.dirname(path), name)
+        temporary = temporary_beside(path, _UNFINISHED)
         # The umask decides about the file's mode, as for any other output.
         descriptor = os.open(temporary, flags, 0o666)
         with contextlib.suppress(OSError):  # no locks here: then nobody tidies up either
@@ -247,7 +245,7 @@ def _begin(path: str) -> tuple[str, int]:
 def _delete_unfinished(folder: str) -> None:
     """Delete what killed runs left in the folder: what nobody holds a lock on."""
     for name in os.listdir(folder):
-        if name[0] != "." or not re.fullmatch(_UNFINISHED, name):
+        if not is_temporary(name, _UNFINISHED):
             continue
         path = os.path.join(folder, name)
         with contextlib.suppress(OSError):

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 
 from nix_manylinux.base.errors import BadTree, OsErrors, WriteFailed
-from nix_manylinux.base.files import is_temporary, make_folder, write_file
+from nix_manylinux.base.files import is_temporary, make_folder, temporary_beside, write_file
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.write.lock import locked_trees
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 #: In a prefix while files are moved into it: the names that are new, each ended by a NUL.
 INSTALL_LOG = ".nix-manylinux-install"
-
-_STAGING = re.compile(r"\.nix-manylinux-[0-9a-f]{16}\.staging")
 
 _ROOM = "make room there, give this user the right to write there, or name another --prefix"
 
@@ -45,7 +42,7 @@ def staged(prefix: str) -> Iterator[str]:
         refused = OsErrors(WriteFailed, "can't be written", where=prefix, hint=_ROOM, named=True)
         with locked_trees([prefix]), refused, signals_held() as interrupts:
             _clean(prefix)
-            staging = os.path.join(prefix, f".nix-manylinux-{os.urandom(8).hex()}.staging")
+            staging = temporary_beside(f"{prefix}/", "staging")
             os.mkdir(staging, 0o755)
             try:
                 interrupts.release()
@@ -73,7 +70,7 @@ def _clean(prefix: str) -> None:
             _delete(prefix, name)
         os.unlink(log)
     for name in os.listdir(prefix):
-        if _STAGING.fullmatch(name):
+        if is_temporary(name, "staging"):
             _delete_staging(os.path.join(prefix, name))
         elif is_temporary(name):
             os.unlink(os.path.join(prefix, name))

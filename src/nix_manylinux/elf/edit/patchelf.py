@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import ExitStack
 
 from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.base.files import write_all_at
@@ -102,26 +103,19 @@ def run_patchelf(source: Source, edit: ElfEdit, *, reason: str) -> IO[bytes]:
     command = find_patchelf()
     if command is None:
         raise EditFailed(reason, hint=_HINT)
-    copy = tempfile.NamedTemporaryFile(prefix="nix-manylinux-")  # noqa: SIM115  the caller closes it
-    try:
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="nix-manylinux-"))
         pour(source, copy.fileno())
-        subprocess.run(
-            [command, *arguments(edit), copy.name],
-            capture_output=True,
-            timeout=_TIMEOUT,
-            check=True,
-        )
+        words = [command, *arguments(edit), copy.name]
+        try:
+            subprocess.run(words, capture_output=True, timeout=_TIMEOUT, check=True)
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip()
+            raise EditFailed(f"{reason}; and patchelf failed: {said}") from error
+        except subprocess.TimeoutExpired as error:
+            raise EditFailed(f"{reason}; and patchelf did not end in {_TIMEOUT} seconds") from error
         _prove(source, copy, edit, reason)
-    except subprocess.CalledProcessError as error:
-        copy.close()
-        said = error.stderr.decode(errors="replace").strip()
-        raise EditFailed(f"{reason}; and patchelf failed: {said}") from error
-    except subprocess.TimeoutExpired as error:
-        copy.close()
-        raise EditFailed(f"{reason}; and patchelf did not end in {_TIMEOUT} seconds") from error
-    except BaseException:
-        copy.close()
-        raise
+        stack.pop_all()  # the caller closes it
     return copy
 
 

@@ -14,6 +14,7 @@ import stat
 import struct
 import zlib
 
+from nix_manylinux.base.files import PIECE
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.format import (
     CENTRAL,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 #: Encrypted, patched data, strongly encrypted, masked headers.
 _REFUSED_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
-
-_CHUNK = 1 << 18
 
 #: What a header shows of unpacked size, packed size, start and disk in a zip64 field.
 _NO_ROOM = (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF)
@@ -306,7 +305,7 @@ def packed_pieces(descriptor: int, member: Member) -> Iterator[bytes]:
     """Give a member's bytes as they are in the archive."""
     position, end = member.data, member.data + member.packed
     while position < end:
-        piece = read_piece(descriptor, min(_CHUNK, end - position), position, member.name)
+        piece = read_piece(descriptor, min(PIECE, end - position), position, member.name)
         position += len(piece)
         yield piece
 
@@ -320,13 +319,13 @@ def _unpack(descriptor: int, member: Member) -> Iterator[bytes]:
         for piece in packed_pieces(descriptor, member):
             rest = piece
             while rest:
-                yield state.decompress(rest, _CHUNK)
+                yield state.decompress(rest, PIECE)
                 rest = state.unconsumed_tail
                 if state.unused_data:
                     raise bad("has bytes behind its packed data", member.name)
         # The last pieces may still wait for room.
         while not state.eof:
-            piece = state.decompress(b"", _CHUNK)
+            piece = state.decompress(b"", PIECE)
             if not piece:
                 raise bad("has packed data that is cut short", member.name)
             yield piece

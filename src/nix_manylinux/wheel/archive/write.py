@@ -11,7 +11,7 @@ import os
 import zlib
 
 from nix_manylinux.base.digest import digest_of, encode_digest, new_hash
-from nix_manylinux.base.files import write_all, write_all_at
+from nix_manylinux.base.files import PIECE, write_all, write_all_at
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
 from nix_manylinux.base.values import replace
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     #: A member as it is in the old archive, and as it is placed in the new one.
     Pair = tuple[Member, Member]
 
-#: Bytes read, hashed and written at a time: they stay in the processor's cache.
-_CHUNK = 1 << 18
 #: Bytes of packed neighbours that are copied with one read and one write.
 _RUN = 1 << 20
 #: How many bytes are copied while one is hashed; how many are hashed while one is deflated.
@@ -119,7 +117,7 @@ def _pieces(source: str | bytes, size: int) -> Iterator[bytes | memoryview]:
     if isinstance(source, bytes):
         yield source
         return
-    buffer = bytearray(min(size + 1, _CHUNK))
+    buffer = bytearray(min(size + 1, PIECE))
     view = memoryview(buffer)
     with open(source, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
@@ -174,9 +172,9 @@ def _deflated(content: Content, start: int, level: int, look: Look) -> Iterator[
     before = content.part(max(0, start - _WINDOW), start)
     packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8, 0, before)
     end = min(start + _PART, content.size)
-    for place in range(start, end, _CHUNK):
+    for place in range(start, end, PIECE):
         look()
-        yield packer.compress(content.part(place, min(place + _CHUNK, end)))
+        yield packer.compress(content.part(place, min(place + PIECE, end)))
     yield packer.flush(zlib.Z_FINISH if end == content.size else zlib.Z_SYNC_FLUSH)
 
 
