@@ -86,7 +86,7 @@ def test_what_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
     last = terminal(build).split("\r\x1b[K")[-1]
     assert last.startswith(
-        "[##########..........] building zlib-1.3, 1 of 2: checking [2J for every"
+        "building zlib-1.3, 1 of 2: checking [2J for everything everything every"
     )
     assert len(last) == 79
     log = io.StringIO()

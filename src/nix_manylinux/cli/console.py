@@ -74,10 +74,10 @@ class Console:
     def progress(self, stage: str, done: int, total: int, said: str = "") -> None:
         """Show how far a stage has come, once the work has taken a second.
 
-        ``said`` is the last word of who does it, of which a terminal shows what fits. There one
-        line is drawn again and again, and gone before anything else is written; elsewhere there is
-        a line every ten seconds, from the tenth on, so that whoever reads the log of a long build
-        sees that it goes on.
+        ``said`` is the last word of who does it, of which a terminal shows what fits, in place of
+        a bar. One line is drawn again and again, and gone before anything else is written;
+        elsewhere there is a line every ten seconds, from the tenth on, so that whoever reads the
+        log of a long build sees that it goes on.
         """
         now = time.monotonic()
         if self.quiet or now < self._next or not total:
@@ -92,12 +92,12 @@ class Console:
         self._next = now + 0.1
         with contextlib.suppress(OSError):
             columns = os.get_terminal_size(self._talk.fileno()).columns
-            width = min(columns - len(text) - 4, 20 if said else 40)
-            if width > 4:
-                filled = width * done // total
-                text = f"[{'#' * filled}{'.' * (width - filled)}] {text}"
+            width = min(columns - len(text) - 4, 40)
             if said:
                 text = f"{text}: {re.sub(_CONTROL, ' ', said)}"[: max(columns - 1, 0)]
+            elif width > 4:
+                filled = width * done // total
+                text = f"[{'#' * filled}{'.' * (width - filled)}] {text}"
         self._shown = True
         with self._losable():
             self._talk.write(f"\r\x1b[K{text}")
