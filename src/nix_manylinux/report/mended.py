@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.resolve.plan import FilePlan, Plan
 
 
 class AfterPatch(Value):
@@ -32,8 +32,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
 
     What is wrong with files that they leave alone stays.
     """
-    edited = {each.file.label: each for p in patched for each in p.files if not each.skipped}
-    roots = [f"{tree.root}/" for p in patched for tree in p.trees]
+    edited = edited_files(patched)
     known = _pairs((*found.missing, *found.waived, *found.incompatible))
 
     def is_left(label: str) -> bool:
@@ -55,12 +54,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
         for label in problem.wanted_by:
             if is_left(label) or any((name, label) in lacking for name in problem.names):
                 continue
-            plan = edited.get(label)
-            paths = [r.path for r in plan.resolutions if r.name in problem.names] if plan else []
-            path = next(filter(None, paths), "")
-            for root in roots:
-                path = path.removeprefix(root)
-            where = unled(path) if path else problem.reason
+            where = place(problem, edited.get(label), patched) or problem.reason
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
     return AfterPatch(
         left=replace(
@@ -75,6 +69,21 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
             incompatible=_merged([*incompatible, *stays["incompatible"]]),
         ),
     )
+
+
+def edited_files(patched: Sequence[Plan]) -> dict[str, FilePlan]:
+    """Give what patches would do to files, by their labels, but for those that are left alone."""
+    return {each.file.label: each for p in patched for each in p.files if not each.skipped}
+
+
+def place(problem: Problem, file: FilePlan | None, patched: Sequence[Plan]) -> str:
+    """Say where in the trees that is which a patch would lead a file to; "" for nowhere."""
+    resolutions = file.resolutions if file else ()
+    path = next((r.path for r in resolutions if r.name in problem.names and r.path), "")
+    for plan in patched:
+        for tree in plan.trees:
+            path = path.removeprefix(f"{tree.root}/")
+    return unled(path) if path else ""
 
 
 def unled(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import count
-from nix_manylinux.report.mended import unled
+from nix_manylinux.report.mended import edited_files, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,18 +43,12 @@ def sort_leaves(
         for name in each.names
         for label in each.wanted_by
     }
-    edited = {each.file.label: each for p in patched for each in p.files if not each.skipped}
-    roots = [f"{tree.root}/" for plan in patched for tree in plan.trees]
+    edited = edited_files(patched)
 
     def reason(problem: Problem, label: str) -> str:
         """Say where a patch takes it from; "" for nowhere."""
-        plan = edited.get(label)
-        if plan and not any((name, label) in lacking for name in problem.names):
-            paths = [r.path for r in plan.resolutions if r.name in problem.names and r.path]
-            path = paths[0] if paths else ""
-            for root in roots:
-                path = path.removeprefix(root)
-            return unled(path) if path else ""
+        if label in edited and not any((name, label) in lacking for name in problem.names):
+            return place(problem, edited[label], patched)
         taken = next((takes[name] for name in problem.names if name in takes), "")
         return f"{_NIXPKGS} takes it from {taken}" if taken else ""
 
