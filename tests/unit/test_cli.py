@@ -26,6 +26,7 @@ from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import elf, plan
 
+from nix_manylinux.cli.arguments import _COMMANDS
 from nix_manylinux.cli.console import Console
 from nix_manylinux.cli.main import VERSION, main
 from nix_manylinux.data import data_path
@@ -159,6 +160,17 @@ def test_usage_errors_are_short(
     err = capsys.readouterr().err
     assert meant in err
     assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("words", [["--nonsense"], ["--nixpkgs", "x"], ["--missing", "5"], ["-Z"]])
+def test_no_option_of_another_command_is_a_fault(
+    command: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of `install`, too, whose choices are numbers."""
+    required = {"install": ["--prefix", "p"], "patch": []}.get(command, [])
+    assert main([command, "/nowhere", *required, *words]) in {1, 2}
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         from difflib import get_close_matches  # noqa: PLC0415 - seldom
 
-        known = [*self._option_string_actions, *(n for a in self._actions for n in a.choices or ())]
+        choices = [str(each) for action in self._actions for each in action.choices or ()]
+        known = [*self._option_string_actions, *choices]
         unknown = re.search(r"arguments: (\S+)|choice: '([^']+)'", message)
         meant = get_close_matches(unknown[1] or unknown[2], known, 1) if unknown else []
         if meant:
