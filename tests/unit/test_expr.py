@@ -586,7 +586,8 @@ def test_one_release_only(tmp_path: Path) -> None:
 )
 def test_license(expression: str, text: str, classifier: str, found: tuple[str, ...]) -> None:
     """A license is named where it is known, and never guessed where one part isn't."""
-    assert nixpkgs_licenses(expression, text, [classifier] if classifier else []) == found
+    classifiers = [classifier] if classifier else []
+    assert nixpkgs_licenses(expression, text, classifiers, TABLE.names) == found
 
 
 def test_dependencies() -> None:

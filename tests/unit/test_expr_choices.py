@@ -201,3 +201,20 @@ def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
     assert asked(wheel, place, pip=pip, into=str(tmp_path / "new")) is None
     other = MadeWheel(name="other", tag="py3-none-any", files={"o.py": b""}).write(tmp_path)
     assert asked(describe_wheel(other), place, pip=["/nowhere"]) is None
+
+
+def test_each_system_has_its_format(tmp_path: Path) -> None:
+    """What one system's policy brings is an input on the others, where theirs doesn't."""
+    wheels = []
+    for tag in ("manylinux1_x86_64", "manylinux_2_28_aarch64"):
+        files = {"demo/__init__.py": b"", "demo/a.so": tiny_library("a.so", "libexpat.so.1")}
+        made = MadeWheel(name="demo", version="1.0", tag=f"py3-none-{tag}", files=files)
+        wheels.append(describe_wheel(made.write(tmp_path)))
+    text = written(*wheels).text
+    assert (
+        '  format = if stdenv.hostPlatform.isx86_64 then "manylinux1" else "manylinux_2_28";\n'
+        in text
+    )
+    assert "  buildInputs = [ expat ];\n" in text
+    assert "  stdenv,\n" in text
+    assert "buildInputs" not in written(wheels[1]).text

@@ -49,3 +49,11 @@ def listed(names: Iterable[str]) -> str:
 def capital(text: str) -> str:
     """Begin a sentence."""
     return text[:1].upper() + text[1:]
+
+
+def grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Say each sentence once, behind all the names that it is true of."""
+    named: dict[str, dict[str, None]] = {}
+    for name, note in notes:
+        named.setdefault(note, {})[name] = None
+    return [f"{', '.join(names)}: {note}" for note, names in named.items()]

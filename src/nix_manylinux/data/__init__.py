@@ -57,13 +57,17 @@ class NixpkgsNames(Value):
 
     ``versioned`` gives names of one version by plain names; ``wheels`` are Python packages that
     nixpkgs has from source and, as NAME-bin, from a wheel, ``built`` some that it has from source
-    alone; ``cuda`` what cudaPackages is; ``pythons`` the versions of the
-    first and the last Python that has packages.
+    alone, ``hidden`` libraries that its Python set has packages called like; ``spdx`` and
+    ``licenses`` give attributes of lib.licenses by identifiers and by other words; ``cuda`` is
+    what cudaPackages is; ``pythons`` are the first and the last Python that have packages.
     """
 
     versioned: dict[str, str] = field(hash=False)
     wheels: frozenset[str]
     built: frozenset[str]
+    hidden: frozenset[str]
+    spdx: dict[str, str] = field(hash=False)
+    licenses: dict[str, str] = field(hash=False)
     cuda: str
     pythons: tuple[str, str]
 
@@ -138,6 +142,9 @@ def read_nixpkgs_names() -> NixpkgsNames:
         versioned=raw["versioned"],
         wheels=frozenset(raw["wheels"]),
         built=frozenset(raw["built"]),
+        hidden=frozenset(raw["hidden"]),
+        spdx=raw["spdx"],
+        licenses=raw["licenses"],
         cuda=raw["cuda"],
         pythons=(first, last),
     )

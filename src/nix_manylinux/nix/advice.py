@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import WIDTH, listed, wrap
+from nix_manylinux.base.words import WIDTH, grouped, listed, wrap
 from nix_manylinux.nix.choices import choice_text, find_choices
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.nix.stored import stored_packages
@@ -130,14 +130,14 @@ def paste_block(
         comments.append(f"in older nixpkgs: {', '.join(old)}")
     wheels = [each for each in suggestions if each.kind == "wheel"]
     minded = [each for each in found if each.doubtful or not named]
-    comments += _grouped((each.soname, note) for each in minded for note in each.notes)
+    comments += grouped((each.soname, note) for each in minded for note in each.notes)
     if not named:
-        comments += _grouped((each.soname, explain(each)) for each in wheels)
+        comments += grouped((each.soname, explain(each)) for each in wheels)
     if any(not each.later for each in wheels):
         how = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
         comments.append(f"Wheels are given by {how}.")
     if not named:
-        comments += _grouped((problem.name, explain(each)) for problem, each in nobody)
+        comments += grouped((problem.name, explain(each)) for problem, each in nobody)
     comments += _plugins(problem for problem, _ in nobody)
     if nobody:
         wheel = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
@@ -296,14 +296,6 @@ def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
     for each in sorted(found, key=lambda each: (each.attribute.lower(), each.soname)):
         attributes.setdefault(each.attribute, each)
     return list(attributes.values())
-
-
-def _grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
-    """Say each sentence once, behind all the libraries that it is true of."""
-    named: dict[str, dict[str, None]] = {}
-    for name, note in notes:
-        named.setdefault(note, {})[name] = None
-    return [f"{', '.join(names)}: {note}" for note, names in named.items()]
 
 
 def _plugins(problems: Iterable[Problem]) -> list[str]:

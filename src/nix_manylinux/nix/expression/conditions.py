@@ -8,7 +8,7 @@ from nix_manylinux.nix.syntax import nix_list, nix_string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place
@@ -61,18 +61,22 @@ def where_of(places: Iterable[Place], among: Iterable[Place]) -> str:
     return _among(f'"${{{_PYTHON}}} ${{{_SYSTEM}}}"', pairs)
 
 
-def format_text(wheels: Sequence[DescribedWheel]) -> str:
-    """Write the format: on each system that of its own wheels, where these differ."""
+def formats(wheels: Sequence[DescribedWheel]) -> dict[str, list[Place]]:
+    """Give the formats, each with its places: on each system that of its own wheels."""
+    found: dict[str, list[Place]] = {}
     places = [expression_places([wheel]) for wheel in wheels]
-    systems = dict.fromkeys(place.system for each in places for place in each)
-    styles: dict[str, list[Place]] = {}
-    for system in systems:
+    for system in dict.fromkeys(place.system for each in places for place in each):
         own = [each for each in zip(wheels, places, strict=True) if each[1][0].system == system]
         style = format_of(wheel for wheel, _ in own)
-        styles.setdefault(style, []).extend(place for _, each in own for place in each)
-    if len(styles) == 1 or "wheel" in styles:
-        return nix_string(format_of(wheels))
-    every = [place for each in places for place in each]
+        found.setdefault(style, []).extend(place for _, each in own for place in each)
+    if "wheel" in found and len(found) > 1:  # of a wheel for any machine
+        return {format_of(wheels): [place for each in places for place in each]}
+    return found
+
+
+def format_text(styles: Mapping[str, Sequence[Place]]) -> str:
+    """Write the format, where there are several by the system."""
+    every = [place for each in styles.values() for place in each]
     *others, last = sorted(styles)
     parts = [f"if {where_of(styles[each], every)} then {nix_string(each)} else " for each in others]
     return f"{''.join(parts)}{nix_string(last)}"

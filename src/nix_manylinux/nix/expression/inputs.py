@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.patterns import exact_pattern
-from nix_manylinux.base.words import listed, some
+from nix_manylinux.base.words import grouped, listed, some
 from nix_manylinux.nix.expression.choosing import choices
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
-from nix_manylinux.nix.expression.layout import block, grouped, remark, remarks
+from nix_manylinux.nix.expression.layout import block, remark, remarks
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
 
@@ -42,7 +42,7 @@ def inputs(
         yield from _inputs(wheels, libraries, names)
     yield from choices(wheels, libraries.choices, names)
     if libraries.elsewhere:
-        told = grouped(libraries.elsewhere)
+        told = _sentences(libraries.elsewhere)
         told += _not_from_source(libraries.wheels, pins, names)
         lines = names.author(told)
         yield from ["", *lines] if lines else []
@@ -54,7 +54,7 @@ def inputs(
     yield from _ignored(libraries, names)
     if runtime_libs:
         yield ""
-        yield from names.author(grouped(libraries.runtime))
+        yield from names.author(_sentences(libraries.runtime))
         names_of_them = [nix_string(soname) for soname in sorted({*runtime_libs})]
         yield from block("manylinuxRuntimeLibs", names_of_them)
 
@@ -204,8 +204,12 @@ def _about(suggestions: Iterable[Suggestion], names: Names) -> list[str]:
     if names.for_nixpkgs and len(notes) == 1 and not any(each.is_sure for each in suggestions):
         (note,) = notes
         return [f"{note[:1].upper()}{note[1:]}."]
-    return grouped(pairs)
+    return _sentences(pairs)
 
 
 def _notes(suggestion: Suggestion) -> Sequence[str]:
     return suggestion.notes if suggestion.is_sure else [explain(suggestion)]
+
+
+def _sentences(notes: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{each}." for each in grouped(notes)]

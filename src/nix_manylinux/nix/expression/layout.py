@@ -23,14 +23,6 @@ def remarks(sentences: Iterable[str]) -> Iterator[str]:
         yield from remark(sentence)
 
 
-def grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
-    """Say each note once, behind all the libraries that it is true of."""
-    named: dict[str, dict[str, None]] = {}
-    for name, note in notes:
-        named.setdefault(note, {})[name] = None
-    return [f"{', '.join(names)}: {note}." for note, names in named.items()]
-
-
 def block(name: str, items: Iterable[str]) -> list[str]:
     """Write a binding to a list, one item a line where there are several, as nixfmt does."""
     items = list(items)

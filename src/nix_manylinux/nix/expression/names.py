@@ -36,30 +36,6 @@ _BOUND = frozenset(
     }
 )
 
-#: Libraries of which nixpkgs' Python set has a package of the same name, which is what
-#: python3Packages.callPackage gives for it. One too many costs nothing.
-_PYTHON_HAS_TOO = frozenset(
-    {
-        *("adios2", "aligator", "ansel", "apriltag", "aubio", "blis", "boost", "brainflow"),
-        *("brotli", "caffe", "capstone", "casadi", "cmake", "coal", "crc32c", "crocoddyl"),
-        *("ctranslate2", "cvc5", "duckdb", "eccodes", "eiquadprog", "faiss", "falcon", "fasttext"),
-        *("flatbuffers", "fontconfig", "freenect", "gdal", "gemmi", "glfw", "gmsh", "graphene"),
-        *("graphviz", "h3", "hepmc3", "hidapi", "hiredis", "hyperscan", "igraph", "imath", "itk"),
-        *("jsonnet", "kahip", "klayout", "krb5", "lammps", "leveldb", "lhapdf", "libarchive"),
-        *("libclang", "libcomps", "libevdev", "libfive", "libgpiod", "libiio", "libpcap"),
-        *("libsass", "libselinux", "libsvm", "libtorrent-rasterbar", "libusb1", "libusbsio"),
-        *("libvirt", "libxml2", "lief", "lightgbm", "lilv", "lmdb", "lz4", "mesa", "mpv"),
-        *("mujoco", "mupdf", "newt", "nftables", "nlopt", "notmuch", "onnx", "onnxruntime"),
-        *("openbabel", "opencolorio", "opencv4", "openexr", "openimageio", "openturns"),
-        *("openusd", "osqp", "pinocchio", "pocketsphinx", "protobuf", "qdldl", "quantlib", "re2"),
-        *("rpm", "sentencepiece", "sgp4", "soxr", "speechd", "spglib", "srt", "ssdeep"),
-        *("symengine", "systemd", "ta-lib", "tbb", "thrift", "tiledb", "torch", "tree-sitter"),
-        *("unicorn", "vapoursynth", "volk", "vtk", "wasmtime", "xapian", "xattr", "xgboost"),
-        *("xmlsec", "xrootd", "z3", "zbar", "zeroc-ice", "zfp", "zlib-ng", "zopfli", "zstd"),
-        "zxing-cpp",
-    }
-)
-
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
 
 
@@ -84,7 +60,7 @@ class Names:
     ) -> None:
         self._packages = packages
         self._nixpkgs = nixpkgs
-        self._names = table
+        self.known = table
         self._linked = linked
         self.for_nixpkgs = for_nixpkgs
         self.inherited: dict[str, None] = {}
@@ -116,7 +92,7 @@ class Names:
     def _named(self, path: str) -> str:
         first = path.partition(".")[0]
         hidden = first not in _USES and (
-            first in _PYTHON_HAS_TOO
+            first in self.known.hidden
             or first in self._packages
             or (self._nixpkgs is not None and first in self._nixpkgs.packages)
         )
@@ -170,13 +146,12 @@ class Names:
     def has_wheel(self, name: str) -> bool:
         """Whether nixpkgs has a Python package from its wheel, beside the one from source."""
         if self._nixpkgs is None:
-            return self.for_nixpkgs and name in self._names.wheels
+            return self.for_nixpkgs and name in self.known.wheels
         return f"{name}-bin" in self._nixpkgs.packages
 
     def is_built_too(self, name: str) -> bool:
         """Whether nixpkgs surely has a Python package of that name already, from source."""
-        known = self._names.wheels | self._names.built | _PYTHON_HAS_TOO
-        return name in known
+        return name in self.known.wheels | self.known.built | self.known.hidden
 
     def lacking(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand is known not to have."""

@@ -7,7 +7,7 @@ from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.expression.conditions import format_text, in_brackets, where_of
+from nix_manylinux.nix.expression.conditions import format_text, formats, in_brackets, where_of
 from nix_manylinux.nix.expression.cuda import cuda_in_files
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
@@ -27,7 +27,6 @@ from nix_manylinux.nix.expression.places import (
     disabled_text,
     expression_places,
     floor_of,
-    format_of,
     nix_cpu,
 )
 from nix_manylinux.nix.origin import KEPT_BACK
@@ -94,7 +93,7 @@ def build_expression(
     first = wheels[0]
     places = places or expression_places(wheels)
     dependencies = read_dependencies(first.headers, places)
-    style = format_of(wheels)
+    styles = formats(wheels)
     required = (*dependencies.always, *dependencies.sometimes)
     facts = [wheel.facts for wheel in wheels]
     files = beside or {}
@@ -104,8 +103,8 @@ def build_expression(
     adviser = Adviser(
         table, facts, required=required, files=files, cuda=cuda.package_set if cuda else ""
     )
-    known = known_libraries(style, table, policies)
-    brought = brought_packages(style, adviser, policies)
+    known = set.intersection(*(known_libraries(each, table, policies) for each in styles))
+    brought = set.intersection(*(brought_packages(each, adviser, policies) for each in styles))
     libraries = outside_libraries(
         wheels, required, adviser, known, runtime_libs=runtime_libs, brought=brought, cuda=cuda
     )
@@ -129,13 +128,13 @@ def build_expression(
     body = [
         f"pname = {nix_string(pname)};",
         f"version = {nix_string(version)};",
-        f"format = {format_text(wheels)};",
+        f"format = {format_text(styles)};",
         *([f"disabled = {disabled};"] if disabled else []),
         "",
         *source,
         *_dependencies(dependencies, libraries.undeclared, places, names),
         *_extras(extras, adviser, names),
-        *_hook(wheels, style),
+        *_hook(wheels, styles),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
         *runtime_loads(wheels, adviser, names, runtime_libs),
         *_scripts(wheels),
@@ -304,9 +303,9 @@ def _extras(extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names)
         yield from ("optional-dependencies = {", *lines, "};")
 
 
-def _hook(wheels: Iterable[DescribedWheel], style: str) -> Iterator[str]:
+def _hook(wheels: Iterable[DescribedWheel], styles: Collection[str]) -> Iterator[str]:
     """Ask for the hook where the format doesn't: a wheel for any platform that has libraries."""
-    if style == "wheel" and any(_linked(wheel) for wheel in wheels):
+    if "wheel" in styles and any(_linked(wheel) for wheel in wheels):
         yield ""
         yield "nativeBuildInputs = [ manylinuxFixupHook ];"
 
