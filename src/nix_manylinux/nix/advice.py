@@ -7,7 +7,7 @@ import re
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import WIDTH, grouped, listed, wrap
-from nix_manylinux.nix.choices import choice_text, find_choices
+from nix_manylinux.nix.choices import choice_text, find_choices, in_place_text
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.nix.stored import stored_packages
 from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
@@ -120,7 +120,7 @@ def paste_block(
     lines = _written(
         found, {k: sorted(v) for k, v in lists.items()}, in_build=in_build, width=width
     )
-    comments = [line for choice in choices for line in choice_text(choice)]
+    comments = [*choice_text(choices, "Taken"), *in_place_text(choices)]
     old = [
         f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
         for each in found

@@ -9,7 +9,7 @@ import re
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
-from nix_manylinux.base.words import count, listed, some
+from nix_manylinux.base.words import count, listed
 from nix_manylinux.nix.syntax import nix_path
 
 if TYPE_CHECKING:
@@ -128,26 +128,31 @@ def _order(each: Alternative, prefer: str) -> tuple[object, ...]:
     return bool(each.lacking), bool(each.attributes) and not preferred, newest, each.lacking
 
 
-def choice_text(choice: Choice) -> list[str]:
-    """Say what was chosen, and what could be in its place: one sentence for each line."""
-    taken = _with(choice.taken)
-    lines = [f"A choice, of which one loads, and the others are left alone. Taken: {taken}."]
-    lines += [f"In its place: {_with(each)}." for each in choice.others if not each.lacking]
-    without = [each for each in choice.others if each.lacking]
-    if without:
-        files = files_text(sorted(file for each in without for file in each.files))
-        names = some(sorted({name for each in without for name in each.lacking}), 4)
-        lines.append(f"nixpkgs lacks libraries for {files}: {names}.")
-    return lines
+def choice_text(choices: Iterable[Choice], verb: str) -> list[str]:
+    """Say what was chosen; ``verb`` is what came of it: "Taken", "Kept"."""
+    sentences = []
+    for choice in choices:
+        why = f", for {_packages(choice.taken)}" if choice.taken.attributes else ""
+        files = _files(choice.taken.files)
+        sentences.append(f"Built several times, and one loads. {verb}{why}: {files}.")
+    return sentences
 
 
-def _with(alternative: Alternative) -> str:
-    names = listed(nix_path(each) for each in alternative.attributes) or "nothing of nixpkgs"
-    return f"{names}, for {files_text(alternative.files)}"
+def in_place_text(choices: Iterable[Choice]) -> list[str]:
+    """Say, in a sentence or in none, what could have been taken."""
+    others = {_packages(each) for one in choices for each in one.others if not each.lacking}
+    return [f"In its place: {'; '.join(sorted(others - {''}))}."] if others - {""} else []
 
 
-def files_text(labels: Iterable[str]) -> str:
-    """Name files, or one of many and how many more there are."""
+def _packages(alternative: Alternative) -> str:
+    """Name packages, or the set that all of several are of."""
+    sets = {name.partition(".")[0] for name in alternative.attributes}
+    if len(sets) == 1 and len(alternative.attributes) > 1:
+        return nix_path(*sets)
+    return listed(nix_path(name.removesuffix(".lib")) for name in alternative.attributes)
+
+
+def _files(labels: Iterable[str]) -> str:
     names = [label.rpartition("/")[2] for label in labels]
     if len(names) <= 3:
         return listed(names)

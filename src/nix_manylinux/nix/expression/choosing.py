@@ -6,17 +6,15 @@ import re
 import shlex
 from os.path import commonprefix
 
-from nix_manylinux.base.words import listed
-from nix_manylinux.nix.choices import files_text
+from nix_manylinux.nix.choices import choice_text, in_place_text
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import remarks
-from nix_manylinux.nix.syntax import nix_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from nix_manylinux.nix.choices import Alternative, Choice
+    from nix_manylinux.nix.choices import Choice
     from nix_manylinux.nix.expression.names import Names
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 
@@ -36,10 +34,8 @@ def choices(
     if not flat:
         return
     yield ""
-    yield from remarks(_kept(choice.taken) for choice in flat)
-    in_place = {_attributes(one) for each in flat for one in each.others if not one.lacking}
-    if in_place:
-        yield from names.author([f"In its place: {'; '.join(sorted(in_place))}."])
+    yield from remarks(choice_text(flat, "Kept"))
+    yield from names.author(in_place_text(flat))
     several = len(wheels) > 1
     having: dict[str, set[int]] = {}
     for number, each in enumerate(found):
@@ -64,19 +60,6 @@ def choices(
         lines += [f"+ {more[0]}", *more[1:]]
     lines[-1] += ";"
     yield from lines
-
-
-def _kept(taken: Alternative) -> str:
-    attributes = _attributes(taken)
-    why = f", for {attributes}" if attributes else ""
-    return f"Built several times, and one loads. Kept{why}: {files_text(taken.files)}."
-
-
-def _attributes(each: Alternative) -> str:
-    sets = {name.partition(".")[0] for name in each.attributes}
-    if len(sets) == 1 and len(each.attributes) > 1:
-        return nix_path(*sets)
-    return listed(nix_path(name.removesuffix(".lib")) for name in each.attributes)
 
 
 def _removed(paths: Iterable[str], command: str) -> list[str]:
