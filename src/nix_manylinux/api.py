@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, nullcontext
 
-from nix_manylinux.base.errors import BadTarget
+from nix_manylinux.base.errors import BadTarget, IncompatibleWheel
 from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
@@ -260,7 +260,7 @@ def check_tree(
     """Simulate the loader over trees and wheels as they are; nothing is written.
 
     A tree may be an environment that is made of links into other trees. Raises what reading
-    raises, and `IncompatibleWheel`.
+    raises, and `IncompatibleWheel`; for what is installed where all else would load.
     """
     from nix_manylinux.resolve.check import check_trees  # noqa: PLC0415 - start-up of a patch
 
@@ -268,6 +268,7 @@ def check_tree(
     with ExitStack() as stack:
         paths = _several(root)
         trees = scan_to_check(outermost([path for path in paths if is_tree(path)]))
+        installed = [*trees]
         for wheel in (os.fspath(path) for path in paths if not is_tree(path)):
             from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
             from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
@@ -280,7 +281,13 @@ def check_tree(
             # Not the folder that a wheel is unpacked to.
             error.where = ", ".join(os.fspath(path) for path in paths)
             raise
-    return Report(plan=plan, references=plan_references(plan))
+    try:
+        odd = _check_tags(installed, target)
+    except IncompatibleWheel as error:
+        if not (plan.missing or plan.incompatible):
+            raise
+        odd = [str(error)]
+    return Report(plan=plan, references=plan_references(plan), warnings=tuple(odd))
 
 
 def patch_wheel(

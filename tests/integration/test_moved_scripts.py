@@ -67,6 +67,27 @@ def test_what_is_pasted_mends_them(tmp_path: Path, way: str) -> None:
     assert "can't be started" not in command("check", str(other)).stderr
 
 
+def test_commands_beside_packages(tmp_path: Path) -> None:
+    """Those of ``pip install --target`` are led to the Python that was given, and to none else."""
+    (tmp_path / "bin").mkdir()
+    gone = "/no/such/bin/python3"
+    for name, first in (("one", gone), ("two", f"{gone}.1"), ("sh", "/no/such/bin/zsh")):
+        (tmp_path / "bin" / name).write_text(f"#!{first}\n#!{gone}\nprint('said')\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    assert "sed" not in command("check", str(tmp_path)).stderr
+    done = command("patch", str(tmp_path), "--python", sys.executable)
+    lines = done.stderr.splitlines()
+    (at,) = (n for n, line in enumerate(lines) if line.startswith("warning: bin/one can't"))
+    assert lines[at].endswith(
+        f"begins with #!{gone}, which is not there. To have {sys.executable} start them:"
+    )
+    subprocess.run(["bash", "-ec", lines[at + 1]], check=True)
+    ran = subprocess.run([tmp_path / "bin/one"], stdout=subprocess.PIPE, text=True, check=True)
+    assert ran.stdout == "said\n"
+    assert (tmp_path / "bin/two").read_text().startswith(f"#!{gone}.1\n#!{gone}\n")
+    assert (tmp_path / "bin/one").read_text().count(f"#!{gone}\n") == 1
+
+
 def test_what_nothing_mends(tmp_path: Path) -> None:
     """No command is given for another interpreter, nor for a path that a first line can't hold."""
     venv = tmp_path / "a b"

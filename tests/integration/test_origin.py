@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,6 +159,26 @@ def test_trees_and_refusals(scene: Scene) -> None:
         done = run(scene, verb, tree, *words)
         assert done.status == status, done.stderr
         assert UNCHOSEN not in done.stderr
+
+
+def test_the_python_of_a_tree(scene: Scene) -> None:
+    """Where none was looked at, it is said for which Pythons the wheels are; nothing in a build."""
+    libs, said = (
+        library_options(scene.libraries),
+        "by their tags the wheels are for CPython 3.7 and",
+    )
+    for name, minor in (("one", 7), ("two", MINOR), ("three", 7)):
+        made = MadeWheel(name=name, tag=f"cp3{minor}-cp3{minor}-linux_x86_64", files={})
+        with zipfile.ZipFile(made.write(scene.home)) as archive:
+            archive.extractall(scene.home / "tree" / SITE)
+    tree = str(scene.home / "tree")
+    for verb in ("patch", "check"):
+        done = run(scene, verb, tree, *libs)
+        assert done.status == 0, done.stderr
+        assert f"  {said} 3.{MINOR}; --python PROGRAM holds them against one" in done.stderr
+        assert said not in run(scene, verb, tree, *libs, NIX_BUILD_TOP="/build").stderr
+        refused = run(scene, verb, tree, *libs, "--python", sys.executable)
+        assert "the wheel is for Python 3.7" in refused.stderr
 
 
 def test_environments(scene: Scene) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
-from nix_manylinux.cli.origin import take_own_linker, tell_origin
+from nix_manylinux.cli.origin import take_own_linker, tell_origin, tell_untried
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 
@@ -138,6 +138,8 @@ def check(run: Run) -> int:
         lines = files_text(plan, width=width) if run.console.verbose else notable(plan)
         for line in lines:
             run.console.answer(line)
+    for warning in report.warnings:
+        run.console.warn(warning)
     patched = _patched(run) if broken or plan.waived else []
     if broken:
         from nix_manylinux.cli.refusals import refused_check  # noqa: PLC0415
@@ -153,6 +155,7 @@ def check(run: Run) -> int:
         run.tell_absent(plan)
         run.warn(plan)
         tell_origin(run, plan)
+        tell_untried(run, plan)
         tell_lost(run)  # where all loads: a patch renews the roots
         plan = replace(plan, waived=leaves.waived)
     report = replace(report, plan=plan)
@@ -314,6 +317,7 @@ def _tell(run: Run, name: str, report: Report) -> Report:
         run.tell_leaves(leaves)
         report = replace(report, plan=replace(report.plan, waived=leaves.waived))
     tell_origin(run, report.plan)
+    tell_untried(run, report.plan)
     return report
 
 

@@ -7,6 +7,7 @@ import re
 
 from nix_manylinux.base.store import in_store, nix_store
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import listed
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.target.environment import made_again, python_of_nix
@@ -15,11 +16,12 @@ from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from nix_manylinux.cli.run import Run
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.tree.facts import TreeFacts
 
 
 #: What a failed command leaves of "$(nix-build ...)/bin/python3".
@@ -127,8 +129,30 @@ def _is_unchosen(run: Run, plan: Plan) -> bool:
     return not (chosen or run.in_build() or in_store(linker))
 
 
+def tell_untried(run: Run, plan: Plan) -> None:
+    """Say for which Pythons the wheels of a tree are where none was looked at; a build's hook does.
+
+    ``pip install --target`` takes wheels for any Python, and leaves no trace of which was meant.
+    """
+    trees = [tree for tree in plan.trees if tree.floating is None]
+    minors = _minors(trees)
+    if minors and not plan.target.interpreter and not run.in_build():
+        versions = listed(f"3.{minor}" for minor in minors)
+        run.console.say(
+            f"  by their tags the wheels are for CPython {versions}; --python PROGRAM holds them"
+            " against one"
+        )
+
+
 def _attribute(plan: Plan) -> str:
     """Name nixpkgs' Python that the tags ask for, "" where they leave it open."""
-    tags = [tag for tree in plan.trees for dist in tree.distributions for tag in dist.tags]
-    minors = {match[1] for tag in tags if (match := re.match(r"cp3([0-9]+)-cp3\1-", tag))}
-    return f"python3{minors.pop()}" if len(minors) == 1 else ""
+    minors = _minors(plan.trees)
+    return f"python3{minors[0]}" if len(minors) == 1 else ""
+
+
+def _minors(trees: Iterable[TreeFacts]) -> list[int]:
+    """Give the second numbers of the CPythons, and no later ones, that the tags ask for."""
+    tags = [tag for tree in trees for dist in tree.distributions for tag in dist.tags]
+    return sorted(
+        {int(found[1]) for tag in tags if (found := re.match(r"cp3([0-9]+)-cp3\1-", tag))}
+    )

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts
 
+#: Paths that a shell and sed take as they are.
+_PLAIN = re.compile(r"[\w./@+=-]+")
+
 #: So many scripts are named before the rest is counted.
 _FEW = 2
 
@@ -48,28 +51,37 @@ def script_warnings(
                 said = ("started by another environment's Python", by, "")
             else:
                 said = ("can't be started", by, ", which Nix does not provide")
-            mended = _mended(tree.root, by)
+            mended = _mended(tree.root, by) or _led(tree.root, by, target)
             if mended or not moved_only:
                 told.setdefault((*said, mended), []).append(label)
     for (what, by, why, mended), labels in told.items():
         are, begin = ("is", "it begins") if len(labels) == 1 else ("are", "they begin")
         state = what if what.startswith("can't") else f"{are} {what}"
         text = f"{some(labels, _FEW)} {state}: {begin} with #!{by}{why}"
-        if mended:
-            text += f". The environment was moved or copied; to mend it:\n  {mended}"
-        yield text
+        yield f"{text}.{mended}" if mended else text
 
 
 def _mended(root: str, by: str) -> str:
-    """Give the command that leads an environment's scripts back to it; "" where none would."""
+    """Say what leads a moved environment's scripts back to it; "" where nothing would."""
     folder, name = os.path.split(by)
     place, end = os.path.split(folder)
     own = os.path.join(root, "bin", name)
-    fits = all(re.fullmatch(r"[\w./@+=-]+", path) for path in (place, own))
+    fits = all(map(_PLAIN.fullmatch, (place, own)))
     named = end == "bin" and name.startswith("python") and len(f"#!{own}\n") < FIRST_BYTES // 2
     if not (fits and named and find_pyvenv(root) and os.path.exists(own)):
         return ""
     # In first lines, and as activate has it, in quotes or without; other paths that begin so stay.
     quotes = r'"\x27'
     expression = rf"s:\([{quotes}!= ]\){place}\([{quotes}]\|$\|/bin/python\):\1{root}\2:"
-    return f"sed -i '{expression}' $(grep -rlI {place} {root}/bin)"
+    command = f"sed -i '{expression}' $(grep -rlI {place} {root}/bin)"
+    return f" The environment was moved or copied; to mend it:\n  {command}"
+
+
+def _led(root: str, by: str, target: Target) -> str:
+    """Say how the commands of ``pip install --target`` are started by the Python that is given."""
+    python = target.interpreter.executable if target.interpreter else ""
+    plain = all(map(_PLAIN.fullmatch, (root, by, python)))
+    if not plain or not os.path.basename(by).startswith("python") or find_pyvenv(root):
+        return ""
+    command = f"sed -i '1s:^#!{by}$:#!{python}:' $(grep -rlI '^#!{by}$' {root}/bin)"
+    return f" To have {python} start them:\n  {command}"
