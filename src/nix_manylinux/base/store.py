@@ -8,6 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: What names in a store begin with: a hash in Nix's base 32. A pattern.
+HASH = r"[0-9a-df-np-sv-z]{32}-"
+
 #: So many links a path may lead through: Linux follows no more.
 _MOST_LINKS = 40
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.files import write_file
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File
 from nix_manylinux.nix.origin import Origin, find_origins
@@ -170,8 +171,6 @@ def _fetch(
     indexes: Sequence[str] = (),
 ) -> dict[str, Fetched] | str:
     """Fetch some wheels, by their packages' names; gives what pip said where that fails."""
-    import subprocess  # noqa: PLC0415 (start-up)
-
     with scratch_folder() as folder:
         listing = os.path.join(folder, "requirements.txt")
         with open(listing, "w", encoding="utf-8") as stream:
@@ -187,13 +186,7 @@ def _fetch(
             command += ["--abi", f"cp{python.replace('.', '')}t", "--abi", "none"]
         for platform in place.platforms():
             command += ["--platform", platform]
-        done = subprocess.run(
-            [*command, "-r", listing],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=dict(environment),
-            check=False,
-        )
+        done = run_program([*command, "-r", listing], environment)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace")
             (package, _), *others = wanted
@@ -223,18 +216,10 @@ def _fetch(
 
 def _is_source(package: Package, pip: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether the index has a release, though pip finds no wheel of it; nothing is fetched."""
-    import subprocess  # noqa: PLC0415 (start-up)
-
     command = [*pip, "index", "versions", "--pre", "--ignore-requires-python", package.name]
-    done = subprocess.run(
-        [*command, "--disable-pip-version-check"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=dict(environment),
-        text=True,
-        check=False,
-    )
-    _, _, versions = done.stdout.partition("Available versions: ")
+    done = run_program([*command, "--disable-pip-version-check"], environment)
+    said = done.stdout.decode("utf-8", "replace")
+    _, _, versions = said.partition("Available versions: ")
     return package.version in versions.partition("\n")[0].split(", ")
 
 

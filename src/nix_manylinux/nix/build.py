@@ -7,6 +7,7 @@ import re
 from collections import deque
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.adviser import Adviser
@@ -250,20 +251,11 @@ class NixBuilds:
         return "", f"{self.reference} has no {attribute} that can be built: {_reason(said)}"
 
     def _quietly(self, command: Sequence[str], last: str) -> tuple[int, str, str]:
-        import subprocess  # noqa: PLC0415 (start-up)
-
-        done = subprocess.run(
-            [*command, last],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=dict(self._environment),
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        for line in done.stderr.splitlines():
+        done = run_program([*command, last], self._environment)
+        told, said = (each.decode("utf-8", "replace") for each in (done.stdout, done.stderr))
+        for line in said.splitlines():
             self._listener.line(line)
-        return done.returncode, done.stdout, _ESCAPES.sub("", done.stderr)
+        return done.returncode, told, _ESCAPES.sub("", said)
 
     def _call(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.nix.references import NoNix, find_nix
 from nix_manylinux.nix.syntax import nix_string, python_attribute
@@ -119,14 +120,8 @@ def _evaluate(expression: str, environment: Mapping[str, str]) -> bytes:
 
     tool = find_nix("nix-instantiate", environment, option="", hint="")
     try:
-        done = subprocess.run(
-            [tool, "--eval", "--strict", "--json", "-E", expression],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=dict(environment),
-            timeout=_PATIENCE,
-            check=False,
-        )
+        command = [tool, "--eval", "--strict", "--json", "-E", expression]
+        done = run_program(command, environment, timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise TimeoutError from error
     if done.returncode:

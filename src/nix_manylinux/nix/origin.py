@@ -6,6 +6,7 @@ import os
 import re
 
 from nix_manylinux.base.digest import sha256_of
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
@@ -99,17 +100,10 @@ def _origin(path: str, links: Sequence[tuple[str, str]], default: str, guarded: 
 
 def _default_index(pip: Sequence[str], environment: Mapping[str, str]) -> str:
     """Ask pip for the index that it has without any setting, which is Nix's `fetchPypi`'s."""
-    import subprocess  # noqa: PLC0415 (start-up)
-
     # Help shows the settings, and os.devnull stands for no file with any.
     plain = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
-    done = subprocess.run(
-        [*pip, "download", "--help"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={**plain, "PIP_CONFIG_FILE": os.devnull, "COLUMNS": "200"},
-        check=False,
-    )
+    plain |= {"PIP_CONFIG_FILE": os.devnull, "COLUMNS": "200"}
+    done = run_program([*pip, "download", "--help"], plain)
     found = _DEFAULT.search(done.stdout.decode("utf-8", "replace"))
     return f"{found[1].rstrip('/')}/" if found else ""
 

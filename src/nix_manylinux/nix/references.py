@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 
 from nix_manylinux.base.errors import NixManylinuxError
-from nix_manylinux.base.store import roots_folder, store_path, store_paths_on_the_way
+from nix_manylinux.base.store import HASH, roots_folder, store_path, store_paths_on_the_way
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.target.environment import pyvenv_settings
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: Where Nix's own installers put its commands, where PATH doesn't say.
 _PLACES = ("/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin")
 
-#: A store path: 32 characters of Nix's base 32, a dash and a name, below any store.
-_STORE_PATH = r"/(?:[^/]+/)*?[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+._?=-]+"
+#: A store path, below any store.
+_STORE_PATH = rf"/(?:[^/]+/)*?{HASH}[0-9A-Za-z+._?=-]+"
 
 
 class NoNix(NixManylinuxError):

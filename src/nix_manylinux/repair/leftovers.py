@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from nix_manylinux.base.store import HASH
 from nix_manylinux.elf.read import is_elf
 from nix_manylinux.elf.symbols import section_at
 from nix_manylinux.repair.model import Finding
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 #: A whole one, with its hash: what only spells the folder's name hurts nobody.
-_STORE_PATH = rb"/[0-9a-df-np-sv-z]{32}-[0-9A-Za-z+\-._?=]+(?:/[0-9A-Za-z+\-._?=@%~]+)*"
+_STORE_PATH = b"/" + HASH.encode() + rb"[0-9A-Za-z+\-._?=]+(?:/[0-9A-Za-z+\-._?=@%~]+)*"
 #: Bytes that are looked through at a time, and those of a path that are shown at most.
 _PIECE, _LONGEST = 1 << 20, 256
 #: So many are named of each file.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.store import HASH
 from nix_manylinux.repair.model import SbomPackage
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from nix_manylinux.wheel.metadata import Distribution
 
 #: A store path's name: "openssl-3.0.14-lib" is version 3.0.14 of openssl.
-_STORE_NAME = r"/[0-9a-df-np-sv-z]{32}-(?P<name>.+?)(?:-(?P<version>[0-9][^-/]*))?(?:-[a-z]+)?/"
+_STORE_NAME = rf"/{HASH}(?P<name>.+?)(?:-(?P<version>[0-9][^-/]*))?(?:-[a-z]+)?/"
 
 
 def read_packages(path: str) -> tuple[SbomPackage, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 
+from nix_manylinux.base.store import HASH
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: "#!/nix/store/HASH-NAME/bin/python3.12 -E"
-_IN_STORE = rb"/[0-9a-df-np-sv-z]{32}-[^\s/]+/(?:[^\s/]+/)*([^\s/]+)([^\n]*)"
+_IN_STORE = b"/" + HASH.encode() + rb"[^\s/]+/(?:[^\s/]+/)*([^\s/]+)([^\n]*)"
 _PYTHON = rb"python[0-9.]*t?"
 
 #: What a program that was moved into site-packages is started by: installers put a script's

@@ -12,6 +12,7 @@ import re
 import sys
 
 from nix_manylinux.base.errors import BadTarget, OsErrors
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.target.foreign import ForeignInterpreter, is_foreign
@@ -230,14 +231,7 @@ def _run(command: list[str], environment: Mapping[str, str]) -> list[str]:
     import subprocess  # noqa: PLC0415 (start-up)
 
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=plain_environment(environment),
-            timeout=_PATIENCE,
-            check=False,
-        )
+        done = run_program(command, plain_environment(environment), timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise BadTarget(f"did not answer in {_PATIENCE} seconds", where=command[0]) from error
     said = os.fsdecode(done.stdout).split("\0")

@@ -7,6 +7,7 @@ import os
 import re
 
 from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.store import HASH
 from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
@@ -34,10 +35,6 @@ _PYTHON_TAG = re.compile(r"[A-Za-z]+[0-9][A-Za-z0-9_.]*")
 _LONGEST_NAME = 255
 
 
-#: fetchurl's output is called by the store: hash, dash, the file's own name.
-_STORE_HASH = r"[0-9a-df-np-sv-z]{32}-"
-
-
 class WheelName(Value):
     """What a wheel's file name says: PyPA's "Binary distribution format".
 
@@ -55,7 +52,7 @@ class WheelName(Value):
 
 def wheel_file_name(path: str) -> str:
     """Give the last component of ``path``, without the hash that the Nix store puts in front."""
-    return re.sub(rf"^{_STORE_HASH}", "", os.path.basename(path))
+    return re.sub(rf"^{HASH}", "", os.path.basename(path))
 
 
 def parse_wheel_name(path: str) -> WheelName:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from nix_manylinux.base.store import HASH
 from nix_manylinux.base.values import replace
 from nix_manylinux.report.picture.model import Edge, Graph, Node, rank, visible
 from nix_manylinux.resolve.plan import Outcome
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
     from nix_manylinux.resolve.plan import Plan, Problem, Resolution
 
-#: A file in a store: its package's name, without the hash (32 of Nix's base 32).
-_STORE = re.compile(r".*?/[0-9a-df-np-sv-z]{32}-(?P<name>[^/]+)(?:/.*)?", re.DOTALL)
+#: A file in a store: its package's name, without the hash.
+_STORE = re.compile(rf".*?/{HASH}(?P<name>[^/]+)(?:/.*)?", re.DOTALL)
 
 #: What people call it, where nothing better is known of the plan.
 _WORDS: dict[Outcome, str] = {
