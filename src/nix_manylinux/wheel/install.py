@@ -141,8 +141,6 @@ class _Places:
 
     def of(self, scheme: str, path: str) -> str:
         """Give a place; BadWheel where it isn't below the prefix."""
-        if scheme not in self.scheme:
-            raise bad(f"is for the unknown place {scheme!r}", path)
         final = os.path.normpath(f"{self.scheme[scheme]}/{path}")
         if not final.startswith(f"{self._prefix}/"):
             raise bad(f"is installed to {final}, which is not below {self._prefix}", path)
