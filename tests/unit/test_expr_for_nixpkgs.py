@@ -158,6 +158,7 @@ def test_extras_are_arguments(tmp_path: Path) -> None:
     assert "  optional-dependencies = {\n    more = [ gdown ];\n  };\n" in found.text
     assert "  gdown,\n" in found.text
     assert "No extra, since it needs this one: pyside6-webengine." in found.notes
+    assert "Leave out of the extras what nixpkgs has not, of gdown." in found.notes
     text = written(wheel, for_nixpkgs=False).text
     assert "# No extra, since" in text
     # Where nobody knows whether it is there, the package works without.

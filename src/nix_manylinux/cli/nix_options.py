@@ -30,11 +30,13 @@ def expr_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--for-nixpkgs", action="store_true",
         help="write it for nixpkgs itself: <nixpkgs> is not asked, nothing of this machine is in"
-        " it; with a line for maintainers, and the line for python-packages.nix",
+        " it, and what only its author needs (the file's place, the line for python-packages.nix)"
+        " is on standard error",
     )  # fmt: skip
     command.add_argument(
         "--fetch-required", action="store_true",
-        help="fetch the wheels that it requires, large ones too, to know which libraries they have",
+        help="fetch the wheels that it requires, large ones too, to know which libraries they"
+        " have, and which CUDA",
     )  # fmt: skip
     command.add_argument(
         "--runtime-libs", action="append", metavar="SONAME",

@@ -295,6 +295,9 @@ def _extras(extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names)
             lines += [f"  {line}" for line in block(nix_name(extra), kept)]
     said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
     said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
+    if names.for_nixpkgs and lines:
+        wanted = sorted({each for packages in extras.values() for each in packages} - {*later})
+        said.append(f"Leave out of the extras what nixpkgs has not, of {listed(wanted)}.")
     said = names.author(said)
     if lines or said:
         yield ""
