@@ -117,7 +117,7 @@ let
       failure = ''
         echo ${lib.escapeShellArg ''
           nix-manylinux: fetchPypi asked the default index for ${wheel.file}.
-          Of a file that another index has write the whole address, url = "https://…/….whl", in place of file. Where pip has it from: pip install --dry-run --ignore-installed --no-deps --report - ${wheel.distribution}==${wheel.version}
+          Of a file that another index has write the whole address, url = "https://…/….whl", in place of file. Where pip has it from: pip install --dry-run --ignore-installed --no-deps --report - ${wheel.distribution}==${wheel.version} | grep -o '"url": "[^"]*"'
           A file that is on this machine: `nix-manylinux expr WHEEL --local`, or its path as src.''} >&2
       '';
     };

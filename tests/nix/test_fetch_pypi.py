@@ -218,6 +218,7 @@ def test_a_file_of_another_index(index: Index) -> None:
     assert f"fetchPypi asked the default index for {GUESSED[0]}." in said
     assert 'url = "https://…/….whl"' in said
     assert "`nix-manylinux expr WHEEL --local`" in said
+    assert """| grep -o '"url": "[^"]*"'""" in said
     with pytest.raises(NixFailed, match="pip download --no-deps NAME==VERSION"):
         index.fetch(f'{{ url = "https://mirror.invalid/cpu/{GUESSED[0]}"; }}')
 
