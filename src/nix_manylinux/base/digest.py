@@ -6,18 +6,8 @@ import binascii
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _hashlib import HASH
     from collections.abc import Iterable
-    from typing import Protocol
-
-    class Hash(Protocol):
-        """A hash object of hashlib."""
-
-        def update(self, data: bytes | memoryview, /) -> None:
-            """Take more bytes in."""
-
-        def digest(self) -> bytes:
-            """Give the digest of all bytes so far."""
-
 
 #: "sha256 or better; specifically, md5, sha1 and sha224 cannot be used" is the
 #: rule of the format; these are the ones that every hashlib has.
@@ -29,7 +19,7 @@ STRONG_HASHES = frozenset(
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def new_hash(algorithm: str) -> Hash:
+def new_hash(algorithm: str) -> HASH:
     """Start one of the `STRONG_HASHES`."""
     import hashlib  # noqa: PLC0415 - a tree without a RECORD never hashes
 

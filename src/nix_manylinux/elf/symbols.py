@@ -28,6 +28,8 @@ _SHN_UNDEF, _STB_LOCAL, _STB_WEAK = 0, 0, 2
 #: bytes of a table.
 _MAX_SECTIONS = 0xFF00
 _MAX_TABLE = 1 << 28
+#: Elf32_Sym: name value size info other shndx; Elf64_Sym: name info other shndx value size
+_SYMBOL = {32: "I8xB1xH", 64: "IB1xH16x"}
 _DEBUG = (".debug", ".zdebug")
 
 
@@ -84,7 +86,10 @@ def read_symbols(path: Path) -> Symbols:
         for each in sections:
             if each["sh_type"] == "SHT_DYNSYM" and each["sh_link"] < len(sections) and not known:
                 known = True
-                wanted, defined = _symbols(file, each, sections[each["sh_link"]])
+                order = "<" if file.little_endian else ">"
+                record = struct.Struct(order + _SYMBOL[file.elfclass])
+                strings = _contents(file, sections[each["sh_link"]])
+                wanted, defined = _symbols(record, _contents(file, each), strings)
             elif isinstance(each, NoteSection) and each.name == ".note.gnu.build-id":
                 with suppress(Exception):
                     build_id = next((str(note["n_desc"]) for note in each.iter_notes()), "")
@@ -95,15 +100,9 @@ def read_symbols(path: Path) -> Symbols:
 
 
 def _symbols(
-    file: Any,  # noqa: ANN401 - untyped
-    table: Any,  # noqa: ANN401
-    names: Any,  # noqa: ANN401
+    record: struct.Struct, symbols: bytes, strings: bytes
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Give the names of symbols that are wanted, and of those that are defined."""
-    strings, symbols = _contents(file, names), _contents(file, table)
-    wide, order = file.elfclass == 64, "<" if file.little_endian else ">"
-    # Elf32_Sym: name value size info other shndx; Elf64_Sym: name info other shndx value size
-    record = struct.Struct(order + ("IB1xH16x" if wide else "I8xB1xH"))
     wanted, defined = set(), set()
     for start, info, section in record.iter_unpack(
         symbols[record.size : len(symbols) // record.size * record.size]

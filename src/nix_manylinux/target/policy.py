@@ -9,6 +9,7 @@ them, for each architecture (``data/manylinux-policies.json``).
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value, field
@@ -138,15 +139,7 @@ def load_policies() -> Policies:
     """Read the policies of ``data/manylinux-policies.json``."""
     raw = read_policies()
     policies = []
-    numbers: dict[str | None, tuple[int, ...] | None] = {
-        None: None
-    }  # the same few, again and again
-
-    def number(text: str | None) -> tuple[int, ...] | None:
-        if text not in numbers:
-            numbers[text] = version_number(text or "")
-        return numbers[text]
-
+    number = cache(lambda text: version_number(text or ""))  # the same few, again and again
     for name, entry in raw["policies"].items():
         named = floor(name)
         policies.append(

@@ -34,10 +34,10 @@ from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _hashlib import HASH
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from nix_manylinux.base.digest import Hash
     from nix_manylinux.base.parallel import Look
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.wheel.archive.format import Member
@@ -249,7 +249,7 @@ class Wheel(Value):
     def _read_member(
         self,
         member: Member,
-        state: Hash,
+        state: HASH,
         output: Output,
         look: Look,
         search: Search,

@@ -119,7 +119,7 @@ class RecordUpdates:
             for index, path in enumerate(listing.paths):
                 if path in rewritten and path is not None:
                     row = listing.record.rows[index]
-                    listing.truths[index] = _true_row(listing.record, row, path, (), _always)
+                    listing.truths[index] = _true_row(listing.record, row, path, ())
             done = {*changed, *rewritten}
             if listing.file in self._carried and done.isdisjoint(listing.paths):
                 continue
@@ -146,10 +146,6 @@ class RecordUpdates:
             self._aliases.append((_claimed_size(row), key))
 
 
-def _always() -> bool:
-    return True
-
-
 class _AnotherName(Exception):
     """A row's file is one that is still going to be edited, under another name."""
 
@@ -159,7 +155,7 @@ def _true_row(
     row: Row,
     path: str,
     awaited: Collection[tuple[int, int]],
-    going: Callable[[], bool],
+    going: Callable[[], bool] = lambda: True,
 ) -> Row | None:
     """Give a row's truth; _AnotherName is raised for the inodes ``awaited``.
 

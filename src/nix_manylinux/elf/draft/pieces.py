@@ -109,14 +109,10 @@ def got_offset(obj: Object) -> int | None:
     return None
 
 
-def _reloc_ranges(obj: Object) -> list[tuple[int, int]]:
-    """Addresses (start, end) of relocation tables; one may take in another (DT_JMPREL)."""
-    return [(start, start + size) for _, start, size in tables.relocations(obj) if size]
-
-
 def _from_sections(obj: Object) -> list[Piece]:
     pointers = {value for tag, value in obj.dynamic if tag in POINTERS}
-    relocs = _reloc_ranges(obj)
+    # One may take in another (DT_JMPREL).
+    relocs = [(start, start + size) for _, start, size in tables.relocations(obj) if size]
     notes = [(p.offset, p.end) for p in obj.segments if p.type == elf.PT_NOTE]
     interp = None if obj.interp is None else obj.interp.vaddr
     groups: list[tuple[Kind, object, list[int]]] = []

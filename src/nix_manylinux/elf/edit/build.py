@@ -272,17 +272,14 @@ class Build:
                     obj.shdrs[index].size = size
                     obj.shdrs[index].offset, obj.shdrs[index].addr = offset, vaddr
                     self._moved[index] = vaddr - old_vaddr
-        self._fix_got(old_vaddr, vaddr)
+        got = got_offset(obj)
+        if got is not None and obj.get(got, obj.word_size) == old_vaddr:
+            obj.put(got, obj.word_size, vaddr)
         if any(p.type == elf.PT_GNU_RELRO for p in obj.segments):
             self.notes.append(
                 "its dynamic section had no room for another entry: it moved, and is no longer"
                 " made read-only after start-up (RELRO)"
             )
-
-    def _fix_got(self, old: int, new: int) -> None:
-        obj, offset = self.obj, got_offset(self.obj)
-        if offset is not None and obj.get(offset, obj.word_size) == old:
-            obj.put(offset, obj.word_size, new)
 
     # What stays, but for an offset ------------------------------------------------
 
