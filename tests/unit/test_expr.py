@@ -769,7 +769,7 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
         attributes=frozenset({"gfortran", "libgit2"}),
         unusable={
             "python.pkgs.numpy": "no libc",
-            "pkgs.lib.getLib (pkgs.gfortran.cc)": "it is null there",
+            "pkgs.gfortran.cc": "it is null there",
         },
     )  # fmt: skip
     needed = ("libgfortran.so.5", "libgit2.so.1.9", "libtbb.so.12")
@@ -785,7 +785,7 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     assert all(sentence in flat(found.text) for sentence in found.lacking)
     assert found.named == (
         "python.pkgs.numpy",
-        "pkgs.lib.getLib (pkgs.gfortran.cc)",
+        "pkgs.gfortran.cc",
         "pkgs.libgit2",
     )
 

@@ -85,7 +85,7 @@ class Names:
         split = path.endswith(".cc") and path != suggestion.attribute
         if not suggestion.notes:  # what is said of it already
             either = " or ".join(f"pkgs.{nix_path(each)}" for each in (path, old) if each)
-            self.named[f"pkgs.lib.getLib ({either})" if split else either] = None
+            self.named[either] = None
         name = self._named(path)
         return f"(lib.getLib {name})" if split else name
 
@@ -162,14 +162,11 @@ class Names:
     def unusable(self, prefix: str) -> str:
         """List what was named with this prefix and can't be evaluated, with why; "" for none."""
         known = self._nixpkgs.unusable if self._nixpkgs else {}
-        found = {
-            each: known[each] for each in self.named if each.startswith(prefix) and each in known
-        }
-        names = {
-            re.sub(r"lib\.getLib \(pkgs\.|\)", "", each.removeprefix(prefix)).partition(" ")[0]: why
-            for each, why in found.items()
-        }
-        return ", ".join(f"{name} ({why})" for name, why in names.items())
+        return ", ".join(
+            f"{each.removeprefix(prefix).partition(' ')[0]} ({known[each]})"
+            for each in self.named
+            if each.startswith(prefix) and each in known
+        )
 
     def tell(self, sentence: str) -> str:
         """Give a sentence about what nixpkgs lacks, and remember it for who reads no comments."""
