@@ -290,30 +290,19 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
             space.libs = libs
     else:
         space = make_parser(version).parse_args(words)
-    given = vars(space)
-    own: dict[str, Any] = {}
-    for name in field_names(Options):
-        value = given.get(name)
-        if value is not None:
-            own[name] = tuple(value) if isinstance(value, list) else value
-    return Arguments(
-        command=space.command,
-        paths=tuple(space.paths) if isinstance(space.paths, list) else (space.paths,),
-        target=TargetArguments(
-            python=given.get("python"),
-            dynamic_linker=given.get("dynamic_linker"),
-            libc=given.get("libc"),
-        ),
-        options=Options(**own),
-        libs=tuple(given.get("libs") or ()),
-        output_dir=given.get("output_dir"),
-        gc_roots=given.get("gc_roots"),
-        dry_run=bool(given.get("dry_run")),
-        json=given.get("json"),
-        quiet=bool(given.get("quiet")),
-        verbose=bool(given.get("verbose")),
-        extra=space,
-    )
+    return Arguments(**{
+        **given_of(Arguments, space),
+        "paths": tuple(space.paths) if isinstance(space.paths, list) else (space.paths,),
+        "target": TargetArguments(**given_of(TargetArguments, space)),
+        "options": Options(**given_of(Options, space)),
+        "extra": space,
+    })  # fmt: skip
+
+
+def given_of(kind: type[Value], space: argparse.Namespace) -> dict[str, Any]:
+    """Give the fields of a value that a command line names; what repeats is a tuple."""
+    found = {name: getattr(space, name, None) for name in field_names(kind)}
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in found.items() if v is not None}
 
 
 def _unmeasured(prog: str) -> argparse.HelpFormatter:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
-from nix_manylinux.base.values import field_names
+from nix_manylinux.cli.arguments import given_of
 from nix_manylinux.cli.run import DONE, REFUSED, USAGE, Run
 from nix_manylinux.repair.model import NotPortable, RepairOptions
 from nix_manylinux.repair.sbom import read_packages
 from nix_manylinux.repair.text import findings_text, loads_text, repaired_json, repaired_text
 from nix_manylinux.repair.wheel import repair_wheel
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 
 def repair(run: Run) -> int:
@@ -26,12 +22,7 @@ def repair(run: Run) -> int:
 
 
 def _options(run: Run) -> RepairOptions:
-    given = vars(run.arguments.extra)
-    own: dict[str, Any] = {}
-    for name in field_names(RepairOptions):
-        value = given.get(name)
-        if value is not None:
-            own[name] = tuple(value) if isinstance(value, list) else value
+    own = given_of(RepairOptions, run.arguments.extra)
     store = run.environment.get("NIX_STORE")
     if store:
         own["stores"] = tuple(dict.fromkeys([store, *RepairOptions().stores]))
