@@ -302,7 +302,7 @@ def test_paste_one_of_several(table: nixpkgs.Table) -> None:
     nix = paste_block(wanted, Adviser(table), in_build=True)
     assert nix.startswith(
         "buildInputs = [ cudaPackages_12.libcublas.lib ];\n"
-        'manylinuxExclude = [ "b/libb_cuda13.so" ];\n# A choice'
+        'manylinuxExclude = [ "b/libb_cuda13.so" ];\n# Built several times, and one loads. Taken'
     )
     shell = paste_block(wanted, Adviser(table), in_build=False)
     assert "cudaPackages_13" not in shell.partition("#")[0]
