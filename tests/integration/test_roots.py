@@ -213,6 +213,16 @@ def test_what_is_linked_no_more_is_dropped(scene: Scene, named: bool) -> None:  
     assert roots(keeps) >= {"some-python", "some-python-env"}
 
 
+def test_a_python_that_was_named_once_stays(scene: Scene) -> None:
+    """Where it is no environment, commands may begin with it."""
+    tree, python = scene.home / "tree", f"--python={built(scene, 'python')}/bin/{VERSION}"
+    (tree / "pyvenv.cfg").unlink()
+    libs, keeps = f"--libs={built(scene, 'library')}/lib", tree / NAME
+    patch(tree, libs, python, f"--gc-roots={keeps}")
+    patch(tree, *target_options(scene.store))
+    assert roots(keeps) >= {"some-library", "some-python"}
+
+
 def test_a_folder_of_several_keeps_all(scene: Scene) -> None:
     """What one run knows nothing of is another tree's, or another wheel's."""
     tree, keeps = scene.home / "tree", scene.home / "keeps"

@@ -123,14 +123,17 @@ def _parts(run: Run, report: Report) -> list[_Kept]:
     own = [os.path.join(path, GC_ROOTS) for path in typed]
     if given.gc_roots and [*map(os.path.realpath, own)] != [os.path.realpath(given.gc_roots)]:
         return [_Kept(given.gc_roots, everything, also.union(*pythons.values()))]
-    # What can't be read, or edited, leads where no plan says.
+    # What can't be read, or edited, leads where no plan says; so do commands that are no
+    # environment's, whose first line may name an earlier --python.
     unknown = report.unedited or any(tree.damaged for tree in plan.trees)
     return [
         _Kept(
             folder,
             {*plan_references(plan, tree=position)},
             pythons.get(path, also),
-            None if unknown else {*plan_references(plan, tree=position, skipped=True)},
+            None
+            if unknown or path not in venvs
+            else {*plan_references(plan, tree=position, skipped=True)},
         )
         for position, (path, folder) in enumerate(zip(typed, own, strict=True))
     ]
