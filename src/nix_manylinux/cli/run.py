@@ -244,7 +244,7 @@ class Run:
     def tell_absent(self, plan: Plan) -> None:
         """Name what files were linked to on another machine; a build sees its inputs alone."""
         if not self.in_build():
-            from nix_manylinux.report.missing import absent_text  # noqa: PLC0415
+            from nix_manylinux.report.summary import absent_text  # noqa: PLC0415
 
             self.console.insist(absent_text(plan, self.console.talk_width))
 

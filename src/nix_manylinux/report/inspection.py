@@ -7,8 +7,8 @@ import re
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.nix.packages import explain
-from nix_manylinux.report.missing import absent_text, headline, missing_text
-from nix_manylinux.report.summary import files_text, problems_text, summary
+from nix_manylinux.report.missing import headline, missing_text
+from nix_manylinux.report.summary import absent_text, files_text, problems_text, summary
 from nix_manylinux.report.symbols import marks_text, symbols_text
 from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.target.interpreter import is_free_threaded

@@ -7,7 +7,6 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
-from nix_manylinux.nix.references import absent_references
 from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
 from nix_manylinux.wheel.name import parse_wheel_name
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.resolve.plan import Plan, Problem
+    from nix_manylinux.resolve.plan import Problem
 
 #: So many rows still come with the names of files; of more, files are counted.
 _FEW_ROWS = 12
@@ -32,22 +31,6 @@ def headline(problems: Sequence[Problem]) -> str:
     names = count(len(problems), "library", "libraries")
     who = brief(next(iter(files))) if len(files) == 1 else count(len(files), "file")
     return f"{names} missing, wanted by {who}"
-
-
-def absent_text(plan: Plan, width: int = WIDTH) -> list[str]:
-    """Say which store paths are not here that files were linked to, and how they come; [] for none.
-
-    Each of them once, however many files want it: one command fetches them all.
-    """
-    paths = absent_references(plan)
-    if not paths:
-        return []
-    are, them = ("is", "it") if len(paths) == 1 else ("are", "them")
-    text = (
-        f"linked to {count(len(paths), 'store path')} that {are} not on this machine: patch for"
-        f" this one, or fetch {them} from a cache (nix-copy-closure --from HOST: from a machine)"
-    )
-    return [*wrap(text, width, rest="  "), f"  nix-store --realise {' '.join(paths)}"]
 
 
 def brief(label: str) -> str:

@@ -91,6 +91,22 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     return "; ".join([f"{looked_at}: {what}{exception}", *more, *_left_alone(skipped)])
 
 
+def absent_text(plan: Plan, width: int = WIDTH) -> list[str]:
+    """Say which store paths are not here that files were linked to, and how they come; [] for none.
+
+    Each of them once, however many files want it: one command fetches them all.
+    """
+    paths = absent_references(plan)
+    if not paths:
+        return []
+    are, them = ("is", "it") if len(paths) == 1 else ("are", "them")
+    text = (
+        f"linked to {count(len(paths), 'store path')} that {are} not on this machine: patch for"
+        f" this one, or fetch {them} from a cache (nix-copy-closure --from HOST: from a machine)"
+    )
+    return [*wrap(text, width, rest="  "), f"  nix-store --realise {' '.join(paths)}"]
+
+
 def _skipped(plan: Plan) -> Counter[str]:
     return Counter(each.skipped for each in plan.files if each.skipped and not each.changes)
 
