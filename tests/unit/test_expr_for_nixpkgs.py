@@ -165,6 +165,33 @@ def test_extras_are_arguments(tmp_path: Path) -> None:
     assert "more = [ python.pkgs.gdown ];" in text
 
 
+def test_extras_of_the_required(tmp_path: Path) -> None:
+    """What is required with extras brings them, in each list; an older nixpkgs may not have one."""
+    headers = (
+        "Provides-Extra: all\nProvides-Extra: frames\nRequires-Dist: uvicorn[standard]>=0.18.3\n"
+        'Requires-Dist: numpy\nRequires-Dist: dask[array]; python_version > "3.11"\n'
+        "Requires-Dist: dask[Array,data_frame]>=2; extra == 'frames'\n"
+        "Requires-Dist: uvicorn[more,standard]; extra == 'all'\n"
+        "Requires-Dist: demo[frames]; extra == 'all'"
+    )
+    tags = [f"{tag}-manylinux_2_28_x86_64" for tag in ("cp311-cp311", "cp312-cp312")]
+    wheels = [made(tmp_path, tag=tag, headers=headers) for tag in tags]
+    text = written(*wheels).text
+    assert (
+        "  dependencies = [\n    numpy\n    uvicorn\n  ]\n"
+        "  ++ uvicorn.optional-dependencies.standard\n"
+        '  ++ lib.optionals (pythonAtLeast "3.12") [ dask ]\n'
+        '  ++ lib.optionals (pythonAtLeast "3.12") dask.optional-dependencies.array;\n'
+    ) in text
+    frames = "dask.optional-dependencies.array ++ dask.optional-dependencies.data-frame"
+    assert f"    frames = [ dask ] ++ {frames};\n" in text
+    assert f"    all = [ dask ]\n    ++ {frames.replace(' ++', chr(10) + '    ++')}\n" in text
+    assert "    ++ uvicorn.optional-dependencies.more;\n" in text
+    text = written(*wheels, for_nixpkgs=False).text
+    assert "  ++ uvicorn.optional-dependencies.standard or [ ]\n" in text
+    assert "(dask.optional-dependencies.array or [ ])" in text
+
+
 def test_what_the_required_may_bring(tmp_path: Path) -> None:
     """Who requires a wheel of a family has the family's libraries, of any version, by wheels."""
     needed = ("liboctomap.so.1.10", "libconsole_bridge.so.9", "libz.so.9", "libtbb.so.12")

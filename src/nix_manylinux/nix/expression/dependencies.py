@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Dependencies(Value):
     """Normalised names: ``always`` needed, ``sometimes`` only in some places, and by extra.
 
-    The extras' lists hold what an extra adds, in any of the places.
+    The extras' lists hold what an extra adds, in any of the places. Of a package that is required
+    with extras of its own there is more than its name: "dask", "dask[array]", "dask[dataframe]".
     """
 
     always: tuple[str, ...]
@@ -36,33 +37,48 @@ def read_dependencies(
     Raises BadWheel for a requirement that can't be read.
     """
     requirements = [_parse(text) for text in headers.get("requires-dist", ())]
-    wanted: dict[str, list[Place]] = {}
-    for requirement in requirements:
-        for place in places:
-            if _applies(requirement, place, ""):
-                found = wanted.setdefault(normalise_name(requirement.name), [])
-                if place not in found:
-                    found.append(place)
-    always = tuple(sorted(name for name, found in wanted.items() if len(found) == len(places)))
+    own = normalise_name(next(iter(headers.get("name", ())), ""))
+
+    def wanted(place: Place, extra: str) -> dict[str, None]:
+        found: dict[str, None] = {}
+        asked = [extra]
+        for each in asked:
+            for requirement in requirements:
+                if _applies(requirement, place, each):
+                    name = normalise_name(requirement.name)
+                    extras = sorted(map(normalise_name, requirement.extras))
+                    if name == own:  # "all" often requires the package itself, with other extras
+                        asked += [more for more in extras if more not in asked]
+                    else:
+                        found |= dict.fromkeys([name, *(f"{name}[{more}]" for more in extras)])
+        return found
+
+    where: dict[str, list[Place]] = {}
+    for place in places:
+        for name in wanted(place, ""):
+            where.setdefault(name, []).append(place)
+    always = {name for name, found in where.items() if len(found) == len(places)}
     extras = {}
     for extra in sorted(normalise_name(name) for name in headers.get("provides-extra", ())):
-        names = {
-            normalise_name(requirement.name)
-            for requirement in requirements
+        added = {
+            name
             for place in places
-            if _applies(requirement, place, extra) and not _applies(requirement, place, "")
+            for name in wanted(place, extra).keys() - wanted(place, "").keys() - always
         }
-        # "all" often requires the package itself, with its other extras.
-        names -= {normalise_name(next(iter(headers.get("name", ())), "")), *always}
-        if names:
-            extras[extra] = tuple(sorted(names))
+        if added:
+            extras[extra] = tuple(sorted(added))
     return Dependencies(
-        always=always,
+        always=tuple(sorted(always)),
         sometimes={
-            name: tuple(found) for name, found in sorted(wanted.items()) if len(found) < len(places)
+            name: tuple(found) for name, found in sorted(where.items()) if name not in always
         },
         extras=extras,
     )
+
+
+def package_names(wanted: Iterable[str]) -> list[str]:
+    """Give the names of packages among what `Dependencies` has, without their extras."""
+    return sorted({name for name in wanted if "[" not in name})
 
 
 def requirements_in(headers: Mapping[str, Sequence[str]], place: Place) -> list[str]:

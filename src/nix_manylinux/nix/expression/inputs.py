@@ -8,7 +8,7 @@ from nix_manylinux.base.patterns import exact_pattern
 from nix_manylinux.base.words import grouped, listed, some
 from nix_manylinux.nix.expression.choosing import choices
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
-from nix_manylinux.nix.expression.layout import block, remark, remarks
+from nix_manylinux.nix.expression.layout import block, concatenated, remark, remarks
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
 
@@ -80,18 +80,12 @@ def _inputs(
     if unusable := names.unusable("pkgs."):
         yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}."))
     always = parts.pop("")
-    texts = [block("buildInputs", always)] if always or len(parts) > 1 else []
-    texts += [
-        f"lib.optionals {in_brackets(when)} {nix_list(each, width=60)}".split("\n")
+    lists = [nix_list(always, width=0 if len(always) > 1 else 200)] if always else []
+    lists += [
+        f"lib.optionals {in_brackets(when)} {nix_list(each, width=60)}"
         for when, each in parts.items()
     ]
-    if not (always or len(parts) > 1):
-        texts[0][0] = f"buildInputs = {texts[0][0]}"
-    for number, lines in enumerate(texts):
-        lines[0] = f"++ {lines[0]}" if number else lines[0]
-        lines[-1] = lines[-1].removesuffix(";")
-    texts[-1][-1] += ";"
-    yield from (line for lines in texts for line in lines)
+    yield from concatenated("buildInputs", lists)
 
 
 def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str], names: Names) -> Iterator[str]:

@@ -6,7 +6,7 @@ from nix_manylinux.nix.syntax import nix_comments, nix_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: Columns of a comment, two before it included.
 _COMMENT = 98
@@ -27,3 +27,11 @@ def block(name: str, items: Iterable[str]) -> list[str]:
     """Write a binding to a list, one item a line where there are several, as nixfmt does."""
     items = list(items)
     return f"{name} = {nix_list(items, width=200 if len(items) < 2 else 0)};".split("\n")
+
+
+def concatenated(name: str, parts: Sequence[str]) -> list[str]:
+    """Write a binding to lists that are one behind another, on one line where they fit."""
+    line = f"{name} = {' ++ '.join(parts)};"
+    if "\n" not in line and len(line) < _COMMENT:
+        return [line]
+    return f"{name} = {f'{chr(10)}++ '.join(parts)};".split("\n")

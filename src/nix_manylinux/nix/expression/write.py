@@ -7,11 +7,12 @@ from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.expression.conditions import format_text, formats, in_brackets, where_of
+from nix_manylinux.nix.expression.conditions import format_text, formats
 from nix_manylinux.nix.expression.cuda import cuda_in_files
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
     is_for_developers,
+    package_names,
     read_dependencies,
 )
 from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
@@ -29,8 +30,9 @@ from nix_manylinux.nix.expression.places import (
     floor_of,
     nix_cpu,
 )
+from nix_manylinux.nix.expression.required import optional_packages, required_packages
 from nix_manylinux.nix.origin import KEPT_BACK
-from nix_manylinux.nix.syntax import nix_beside, nix_list, nix_name, nix_string
+from nix_manylinux.nix.syntax import nix_beside, nix_name, nix_string
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.tree.scripts import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.expression.cuda import Cuda
-    from nix_manylinux.nix.expression.dependencies import Dependencies
     from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
@@ -94,7 +95,7 @@ def build_expression(
     places = places or expression_places(wheels)
     dependencies = read_dependencies(first.headers, places)
     styles = formats(wheels)
-    required = (*dependencies.always, *dependencies.sometimes)
+    required = package_names([*dependencies.always, *dependencies.sometimes])
     facts = [wheel.facts for wheel in wheels]
     files = beside or {}
     cuda = cuda_in_files(files) or cuda
@@ -113,7 +114,8 @@ def build_expression(
         for extra, packages in dependencies.extras.items()
         if not is_for_developers(extra)
     }
-    packages = {*required, *libraries.undeclared, *(n for each in extras.values() for n in each)}
+    for_extras = package_names(name for each in extras.values() for name in each)
+    packages = {*required, *libraries.undeclared, *for_extras}
     names = Names(
         packages,
         nixpkgs,
@@ -132,8 +134,8 @@ def build_expression(
         *([f"disabled = {disabled};"] if disabled else []),
         "",
         *source,
-        *_dependencies(dependencies, libraries.undeclared, places, names),
-        *_extras(extras, adviser, names),
+        *required_packages(dependencies, libraries.undeclared, places, names),
+        *optional_packages(extras, adviser, names),
         *_hook(wheels, styles),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
         *runtime_loads(wheels, adviser, names, runtime_libs),
@@ -243,67 +245,6 @@ def _file(wheel: DescribedWheel, version: str) -> str:
     if second != version:
         return nix_string(wheel.file)
     return f"{nix_string(f'{name}-')[:-1]}{_VERSION}{nix_string(f'-{rest}')[1:]}"
-
-
-def _made_too(number: int) -> str:
-    """Say what helps where so many Python packages are not to be had."""
-    if number == 1:
-        return "nix-manylinux expr NAME writes such packages, too."
-    return (
-        "nix-manylinux lock LOCKFILE has all of a project made at once;"
-        " nix-manylinux expr NAME writes one of them."
-    )
-
-
-def _dependencies(
-    dependencies: Dependencies, undeclared: Sequence[str], places: Sequence[Place], names: Names
-) -> Iterator[str]:
-    if not (dependencies.always or dependencies.sometimes or undeclared):
-        return
-    yield ""
-    if undeclared:
-        yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
-    always = [names.package(name) for name in sorted({*dependencies.always, *undeclared})]
-    lines = block("dependencies", always)
-    groups: dict[tuple[Place, ...], list[str]] = {}
-    for name, where in dependencies.sometimes.items():
-        groups.setdefault(where, []).append(names.package(name))
-    for where, members in groups.items():
-        when = in_brackets(where_of(where, places))
-        lines[-1] = lines[-1].removesuffix(";")
-        lines.append(f"++ lib.optionals {when} {nix_list(members, width=60)};")
-    lacking = names.lacking(sorted({*dependencies.always, *dependencies.sometimes, *undeclared}))
-    if lacking:
-        yield from remark(
-            names.tell(f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}")
-        )
-    unusable = names.unusable("python.pkgs.")
-    if unusable:
-        yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
-    yield from lines
-
-
-def _extras(extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names) -> Iterator[str]:
-    """Write optional-dependencies, without the packages that can't be there."""
-    lacking = names.lacking(sorted({name for each in extras.values() for name in each}))
-    lines = []
-    later = sorted({name for each in extras.values() for name in each if adviser.comes_later(name)})
-    for extra, packages in extras.items():
-        out = {*lacking, *later}
-        kept = [names.package(name, can_lack=True) for name in packages if name not in out]
-        if kept:
-            lines += [f"  {line}" for line in block(nix_name(extra), kept)]
-    said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
-    said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
-    if names.for_nixpkgs and lines:
-        wanted = sorted({each for packages in extras.values() for each in packages} - {*later})
-        said.append(f"Leave out of the extras what nixpkgs has not, of {listed(wanted)}.")
-    said = names.author(said)
-    if lines or said:
-        yield ""
-    yield from said
-    if lines:
-        yield from ("optional-dependencies = {", *lines, "};")
 
 
 def _hook(wheels: Iterable[DescribedWheel], styles: Collection[str]) -> Iterator[str]:

@@ -1,0 +1,105 @@
+"""How an expression names the Python packages that are required, always, somewhere or by extras."""
+
+from __future__ import annotations
+
+from nix_manylinux.base.words import listed
+from nix_manylinux.nix.expression.conditions import in_brackets, where_of
+from nix_manylinux.nix.expression.dependencies import package_names
+from nix_manylinux.nix.expression.layout import concatenated, remark
+from nix_manylinux.nix.syntax import nix_list, nix_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from nix_manylinux.nix.adviser import Adviser
+    from nix_manylinux.nix.expression.dependencies import Dependencies
+    from nix_manylinux.nix.expression.names import Names
+    from nix_manylinux.target.place import Place
+
+
+def required_packages(
+    dependencies: Dependencies, undeclared: Sequence[str], places: Sequence[Place], names: Names
+) -> Iterator[str]:
+    """Write dependencies; ``undeclared`` are those that METADATA doesn't require."""
+    if not (dependencies.always or dependencies.sometimes or undeclared):
+        return
+    yield ""
+    if undeclared:
+        yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
+    parts = _lists({*dependencies.always, *undeclared}, names, width=0)
+    groups: dict[tuple[Place, ...], list[str]] = {}
+    for name, where in dependencies.sometimes.items():
+        groups.setdefault(where, []).append(name)
+    for where, members in groups.items():
+        when = in_brackets(where_of(where, places))
+        parts += [f"lib.optionals {when} {_argument(part)}" for part in _lists(members, names)]
+    required = [*dependencies.always, *dependencies.sometimes, *undeclared]
+    lacking = names.lacking(package_names(required))
+    if lacking:
+        yield from remark(
+            names.tell(f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}")
+        )
+    unusable = names.unusable("python.pkgs.")
+    if unusable:
+        yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
+    yield from concatenated("dependencies", parts)
+
+
+def optional_packages(
+    extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names
+) -> Iterator[str]:
+    """Write optional-dependencies, without the packages that can't be there."""
+    wanted = package_names(name for each in extras.values() for name in each)
+    lacking = names.lacking(wanted)
+    later = [name for name in wanted if adviser.comes_later(name)]
+    lines = []
+    for extra, packages in extras.items():
+        out = {*lacking, *later}
+        kept = [name for name in packages if name.partition("[")[0] not in out]
+        parts = _lists(kept, names, width=0, can_lack=True)
+        if parts:
+            lines += [f"  {line}" for line in concatenated(nix_name(extra), parts)]
+    said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
+    said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
+    if names.for_nixpkgs and lines:
+        there = [name for name in wanted if name not in later]
+        said.append(f"Leave out of the extras what nixpkgs has not, of {listed(there)}.")
+    said = names.author(said)
+    if lines or said:
+        yield ""
+    yield from said
+    if lines:
+        yield from ("optional-dependencies = {", *lines, "};")
+
+
+def _lists(
+    wanted: Iterable[str], names: Names, *, width: int = 60, can_lack: bool = False
+) -> list[str]:
+    """Write lists that together are the packages, and what extras of those add."""
+    wanted = sorted(wanted)
+    plain = package_names(wanted)
+    items = [names.package(name, can_lack=can_lack) for name in plain]
+    parts = [nix_list(items, width=width if len(items) > 1 else 200)] if items else []
+    for each in wanted:
+        name, _, extra = each.removesuffix("]").partition("[")
+        if extra:
+            package = names.package(name, can_lack=can_lack)
+            text = f"{package}.optional-dependencies.{nix_name(extra)}"
+            # Nixpkgs doesn't have each extra of each package, and not in each of its releases.
+            parts.append(text if names.for_nixpkgs else f"{text} or [ ]")
+    return parts
+
+
+def _argument(part: str) -> str:
+    return part if part.startswith("[") else in_brackets(part)
+
+
+def _made_too(number: int) -> str:
+    """Say what helps where so many Python packages are not to be had."""
+    if number == 1:
+        return "nix-manylinux expr NAME writes such packages, too."
+    return (
+        "nix-manylinux lock LOCKFILE has all of a project made at once;"
+        " nix-manylinux expr NAME writes one of them."
+    )
