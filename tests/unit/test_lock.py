@@ -196,7 +196,7 @@ def test_too_large_a_circle(tmp_path: Path) -> None:
     )
     lock = read_lock(write(tmp_path, "uv.lock", uv_lock(ring)))
     with pytest.raises(BadLock, match="501 packages require each other in a circle"):
-        lock_json(lock, [choose(lock, PLACE)], {}, {})
+        lock_json(lock, [choose(lock, PLACE)], {}, {}, {})
 
 
 def test_too_many_packages(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_the_text_is_stable(kind: str, tmp_path: Path) -> None:
     texts = []
     for project in (PROJECT, PROJECT[::-1]):
         lock = read_lock(write(tmp_path, kind, KINDS[kind](project)))
-        value = lock_json(lock, [choose(lock, PLACE)], {}, {})
+        value = lock_json(lock, [choose(lock, PLACE)], {}, {}, {})
         jsonschema.validate(value, SCHEMA)
         value["lock"]["sha256"] = ""
         texts.append(write_json(value))

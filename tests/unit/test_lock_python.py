@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,18 +26,32 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "has", "told"),
+    ("allowed", "has", "pinned", "told"),
     [
-        (">=3.11", "3.12", "3.12, as <nixpkgs> has it"),
-        ("==3.11.*", "3.12", "3.11, since uv.lock is for Python ==3.11.*"),
-        (">=3.14", None, "3.14, since uv.lock is for Python >=3.14"),
-        (">=3.8", None, f"3.{sys.version_info[1]}, since there is no <nixpkgs> to ask"),
+        (">=3.11", "3.12", None, "3.12, as <nixpkgs> has it"),
+        ("==3.11.*", "3.12", None, "3.11, since uv.lock is for Python ==3.11.*"),
+        (">=3.14", None, None, "3.14, since uv.lock is for Python >=3.14"),
+        (">=3.8", None, None, f"3.{sys.version_info[1]}, since there is no <nixpkgs> to ask"),
+        (">=3.11", "3.12", "3.13\n", "3.13, of .python-version"),
+        (">=3.11", "3.12", "# as the server has it\n\n3.13.2\n3.12\n", "3.13, of .python-version"),
+        (">=3.11", "3.12", "cpython@3.13", "3.13, of .python-version"),
+        (">=3.11", "3.12", "3.14t", "3.14t, of .python-version"),
+        ("==3.11.*", "3.12", "3.13", "3.11, since uv.lock is for Python ==3.11.*"),
+        (">=3.11", "3.12", "pypy@3.11", "3.12, as <nixpkgs> has it"),
+        (">=3.11", "3.12", "\0\xff", "3.12, as <nixpkgs> has it"),
+        (">=3.11", "3.12", "", "3.12, as <nixpkgs> has it"),
     ],
 )
 def test_the_python_of_a_lock(
-    allowed: str, has: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *,
+    allowed: str,
+    has: str | None,
+    pinned: str | None,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without a word it is that of nixpkgs, or of who runs it, if the lock allows that one."""
+    """Without a word it is the project's, nixpkgs', or who runs it's, if the lock allows that."""
     known = None
     if has:
         none = frozenset[str]()
@@ -44,12 +60,14 @@ def test_the_python_of_a_lock(
     path = tmp_path / "uv.lock"
     line = f'requires-python = "{allowed}"'
     path.write_text(re.sub("(?m)^requires-python = .*$", line, uv_lock()))
+    if pinned is not None:
+        (tmp_path / ".python-version").write_text(pinned, encoding="latin-1")
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         assert main(["lock", str(path), "--no-inspect", "--system", "x86_64-linux"]) == 0
     err = said.getvalue()
     assert f"for Python {told}; --python-version chooses another one\n" in err
-    assert f"python = pkgs.python{told.partition(',')[0].replace('.', '')};" in err
+    assert f"python = pkgs.{python_attribute(told.partition(',')[0])};" in err
 
 
 def test_a_hint_names_a_python_that_fits() -> None:
@@ -60,3 +78,45 @@ def test_a_hint_names_a_python_that_fits() -> None:
     assert caught.value.hint == "--python-version 3.11"
     assert python_for(replace(lock, requires_python="<3")) is None
     assert python_attribute("3.14t") == "python314FreeThreading"
+
+
+def test_advice_on_a_stale_lock_makes_the_same_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pasted it asks for the Pythons, systems, extras and groups that the lock was made for."""
+    (tmp_path / "a b").mkdir()
+    path, written = tmp_path / "a b/uv.lock", tmp_path / "a b/made.json"
+    more = "[package.optional-dependencies]\nfast = []\n[package.dev-dependencies]\ntest = []\n\n"
+    text = uv_lock().replace("]\n\n[[package]]", f"]\n{more}[[package]]", 1)
+    path.write_text(text)
+    places = ["--python-version=3.14", "--python-version=3.12", "--system=aarch64-linux"]
+    words = ["lock", str(path), "-o", str(written), "--no-inspect", *places]
+    assert main([*words, "--extra", "fast", "--group", "test"]) == 0
+    before = written.read_text()
+    path.write_text(f"{text}# changed\n")
+    capsys.readouterr()
+    assert main(["lock", str(path), "-o", str(written), "--check"]) == 1
+    first, hint = capsys.readouterr().err.splitlines()
+    assert "is stale" in first
+    program, *words = shlex.split(hint)
+    assert (program, main(words)) == ("nix-manylinux", 0)
+    old, new = (hashlib.sha256(t.encode()).hexdigest() for t in (text, path.read_text()))
+    assert written.read_text() == before.replace(old, new)
+    for broken in ("[]", "{}", '{"schema": 1, "lock": {"sha256": ""}, "environments": 1}'):
+        written.write_text(broken)
+        capsys.readouterr()
+        assert main(["lock", str(path), "-o", str(written), "--check"]) == 1
+        assert "is no lock of nix-manylinux\n" in (said := capsys.readouterr().err)
+        assert said.endswith(f"nix-manylinux lock '{path}' -o '{written}'\n")
+
+
+def test_the_project_itself_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What uv would install from the project's own folder isn't in the result."""
+    path = tmp_path / "uv.lock"
+    words = ["lock", str(path), "--no-inspect", "--python-version", "3.12"]
+    path.write_text(uv_lock())
+    assert main(words) == 0
+    assert "demo" not in capsys.readouterr().err
+    path.write_text(uv_lock().replace('{ virtual = "." }', '{ editable = "." }'))
+    assert main(words) == 0
+    assert "demo is not in it, only what the lock has for it; to add" in capsys.readouterr().err

@@ -54,8 +54,9 @@ def lock_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     command.add_argument(
         "--python-version", action="append", metavar="3.N",
-        help="a Python to lock for (repeatable; default: that of <nixpkgs>' python3, else this"
-        " one's version, if LOCKFILE allows it, else one that it allows)",
+        help="a Python to lock for (repeatable; default: that of .python-version beside LOCKFILE,"
+        " else of <nixpkgs>' python3, else this one's version, if LOCKFILE allows it, else one that"
+        " it allows)",
     )  # fmt: skip
     command.add_argument(
         "--system", action="append", metavar="SYSTEM",

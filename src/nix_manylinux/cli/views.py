@@ -139,6 +139,12 @@ def write_lock(run: Run) -> int:
             f"not linked: what may be loaded at run time, by {named}; to add what you need:"
             " manylinuxRuntimeLibs, in `overrides` (docs/environments.md)"
         )
+    if made.projects:
+        are = "is" if len(made.projects) == 1 else "are"
+        run.console.say(
+            f"{listed(made.projects)} {are} not in it, only what the lock has for it; to add it:"
+            " docs/environments.md, The project itself"
+        )
     text = write_json(made.value)
     if output == "-":
         run.console.answer(text.removesuffix("\n"))
@@ -158,17 +164,23 @@ def write_lock(run: Run) -> int:
 
 
 def _python_of(run: Run, path: str) -> str:
-    """Choose the Python to lock for, and say which it is: nixpkgs', if the lock is for that one."""
-    from nix_manylinux.lock.python import python_for  # noqa: PLC0415
+    """Choose the Python to lock for, and say which it is and why; the lock has to be for it.
+
+    It is the one that the project has pinned, else nixpkgs'.
+    """
+    from nix_manylinux.lock.python import pinned_python, python_for  # noqa: PLC0415
     from nix_manylinux.lock.read import read_lock  # noqa: PLC0415
     from nix_manylinux.nix.nixpkgs import ask_nixpkgs  # noqa: PLC0415
 
     lock = read_lock(path)
-    nixpkgs = ask_nixpkgs(run.environment)
-    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    default = nixpkgs.python if nixpkgs else ours
+    if default := pinned_python(path):
+        why = "of .python-version"
+    elif nixpkgs := ask_nixpkgs(run.environment):
+        default, why = nixpkgs.python, "as <nixpkgs> has it"
+    else:
+        default = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        why = "since there is no <nixpkgs> to ask"
     python = python_for(lock, [default]) or default
-    why = "as <nixpkgs> has it" if nixpkgs else "since there is no <nixpkgs> to ask"
     if python != default:
         why = f"since {os.path.basename(path)} is for Python {lock.requires_python}"
     run.console.say(f"for Python {python}, {why}; --python-version chooses another one")

@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 class MadeLock(Value):
     """The JSON's values, and sentences about what an environment lacks.
 
-    ``loads`` are the libraries that wheels may load at run time, by the wheels' names.
+    ``projects`` are the lock's. ``loads`` are the libraries that wheels may load at run time,
+    by the wheels' names.
     """
 
     value: dict[str, Any]
     warnings: tuple[str, ...]
+    projects: tuple[str, ...]
     loads: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
@@ -87,8 +89,9 @@ def make_lock(
         choices.append(choice)
         warnings += _warnings(choice)
     return MadeLock(
-        value=lock_json(lock, choices, described, needs),
+        value=lock_json(lock, choices, described, needs, {"extras": extras, "groups": groups}),
         warnings=tuple(dict.fromkeys(warnings)),
+        projects=lock.projects,
         loads=loads,
     )
 

@@ -70,7 +70,8 @@ class Package(Value):
 class Lock(Value):
     """A whole lock: its kind ("uv.lock"), its sha256, its packages, and where walking begins.
 
-    ``requires_python`` is a specifier or "". ``nameless`` are digests of files whose names
+    ``requires_python`` is a specifier or "". ``projects`` are names of what the lock is of, and
+    what installing it would install, too. ``nameless`` are digests of files whose names
     the lock doesn't tell (requirements): sha256 in hex, by (name, version).
     """
 
@@ -79,6 +80,7 @@ class Lock(Value):
     packages: tuple[Package, ...]
     roots: tuple[Dependency, ...]
     requires_python: str = ""
+    projects: tuple[str, ...] = ()
     nameless: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from nix_manylinux.lock.model import BadLock
 
 TYPE_CHECKING = False
@@ -13,6 +16,22 @@ if TYPE_CHECKING:
 
 #: Those that nixpkgs may have, the likeliest first.
 _PYTHONS = ("3.13", "3.12", "3.11", "3.14", "3.15", "3.10", "3.9", "3.8")
+
+#: A request of `.python-version` for a CPython, as uv and pyenv write it; later digits don't count.
+_PINNED = re.compile(r"(?:cpython[@-]?)?(3\.[0-9]{1,2})(?:\.[0-9]+)?(t?)")
+
+
+def pinned_python(path: str) -> str:
+    """Give the Python that `.python-version` beside a lock asks for, as "3.12"; or ""."""
+    beside = os.path.join(os.path.dirname(path), ".python-version")
+    try:
+        with open(beside, encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file.read(1 << 16).splitlines()]
+    except OSError:
+        return ""
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    found = _PINNED.fullmatch(first)
+    return f"{found[1]}{found[2]}" if found else ""
 
 
 def python_for(lock: Lock, preferred: Iterable[str] = ()) -> str | None:
@@ -42,4 +61,4 @@ def _fits(lock: Lock, version: str) -> bool:
         allowed = SpecifierSet(lock.requires_python)
     except InvalidSpecifier as error:
         raise BadLock(f"requires-python is {lock.requires_python!r}", where=lock.kind) from error
-    return allowed.contains(version, prereleases=True)
+    return allowed.contains(version.replace("t", ""), prereleases=True)  # 3.14t is 3.14

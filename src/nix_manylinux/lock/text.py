@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 
 from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.needs import WheelNeeds, style_of
@@ -32,15 +33,20 @@ def lock_json(
     choices: Sequence[Selection],
     described: Mapping[str, Mapping[str, DescribedWheel]],
     needs: Mapping[str, Mapping[str, WheelNeeds]],
+    wanted: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Give the JSON's values.
 
     ``described`` and ``needs`` are by environment (`key_of`) and package, and empty where
-    the wheels were not looked into.
+    the wheels were not looked into. ``wanted`` are the project's "extras" and "groups".
     """
     return {
         "schema": SCHEMA,
-        "lock": {"kind": lock.kind, "sha256": lock.sha256},
+        "lock": {
+            "kind": lock.kind,
+            "sha256": lock.sha256,
+            **{kind: sorted({*names}) for kind, names in wanted.items() if names},
+        },
         "environments": {
             key: _environment(choice, described.get(key, {}), needs.get(key, {}))
             for choice in choices
@@ -79,22 +85,38 @@ def how_to_use(written: str, path: str, python: str) -> list[str]:
 
 def check_fresh(written: str, path: str) -> None:
     """Raise BadLock unless ``written`` is a lock of ours, made from the file at ``path``."""
+    words = ["nix-manylinux", "lock", path, "-o", written]
     try:
         with open(path, "rb") as file:
             sha256 = hashlib.sha256(file.read()).hexdigest()
         with open(written, encoding="utf-8") as file:
             value = json.load(file)
         made_from = value["lock"]["sha256"] if value["schema"] == SCHEMA else None
+        if made_from != sha256:
+            words += _options_of(value)
     except OSError as cause:
         raise BadLock(f"can't be read: {cause.strerror}", where=cause.filename) from cause
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadLock("is no lock of nix-manylinux", where=written) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = shlex.join(words)
+        raise BadLock("is no lock of nix-manylinux", where=written, hint=hint) from error
     if made_from != sha256:
-        raise BadLock(
-            f"is stale: {path} has changed since",
-            where=written,
-            hint=f"nix-manylinux lock {path} -o {written}",
-        )
+        what = f"is stale: {path} has changed since"
+        raise BadLock(what, where=written, hint=shlex.join(words))
+
+
+def _options_of(value: Mapping[str, Any]) -> list[str]:
+    """Give the options by which a lock was made, as far as it is of ours at all."""
+    keys = [key.split("-", 1) for key in value["environments"]]
+    options = {
+        "--python-version": sorted({key[0] for key in keys}, key=len),
+        "--system": sorted({key[1] for key in keys}),
+        "--extra": value["lock"].get("extras", []),
+        "--group": value["lock"].get("groups", []),
+    }
+    words = [word for option, names in options.items() for name in names for word in (option, name)]
+    packages = [p for each in value["environments"].values() for p in each["packages"].values()]
+    unseen = packages and not any("format" in package for package in packages)
+    return [*words, "--no-inspect"] if unseen else words
 
 
 def _environment(

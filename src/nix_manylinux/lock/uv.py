@@ -38,6 +38,7 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
         )
     packages: list[Package] = []
     roots: list[Dependency] = []
+    projects: list[str] = []
     known: set[str] = set()
     for row in table.tables("package"):
         source = row.table("source")
@@ -46,6 +47,7 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
         added = {key: tuple(_edges(optional, key)) for key in optional.names()}
         own = tuple(_edges(row, "dependencies"))
         if any(map(source.has, _PROJECT)):
+            projects += [name] if source.has("editable") else []  # else no package at all
             roots += own
             roots += [edge for extra in extras for edge in added.get(extra, ())]
             development = row.table("dev-dependencies")
@@ -78,6 +80,7 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
         packages=tuple(packages),
         roots=tuple(roots),
         requires_python=table.string("requires-python"),
+        projects=tuple(projects),
     )
 
 
