@@ -14,6 +14,7 @@ from tests.support.trees import snapshot
 from tests.support.wheels import tiny_library
 
 from nix_manylinux.base.errors import BadTarget
+from nix_manylinux.target.environment import strange_home
 from nix_manylinux.target.target import choose_target
 
 if TYPE_CHECKING:
@@ -77,10 +78,48 @@ def test_who_names_a_target_is_told(venv: Path, verb: str) -> None:
 
 
 def test_a_home_that_is_gone(venv: Path) -> None:
-    """The interpreter starts, and looks for its standard library where there is none."""
+    """The interpreter may start all the same; where it doesn't, that is why, and it is said."""
     settings = venv / "pyvenv.cfg"
-    settings.write_text("home = /no/such/bin\n")
-    done = command("check", str(venv))
-    assert f"{settings} names a Python in /no/such/bin, which is not there" in done.stderr
+    settings.write_text(f"home = /no/such/bin\nversion = 3.{MINOR}.1\n")
+    again = command("check", str(venv))
+    first, second, *_ = again.stderr.splitlines()
+    told = "pyvenv.cfg names a Python in /no/such/bin, which is not there"
+    assert again.status == 0
+    assert first.startswith(f"warning: {venv}/{told}: it may not find its own standard library")
+    assert second.startswith("  uv venv --allow-existing --python")
+    lead_away(venv, str(venv.parent / "stuck"))
+    (venv.parent / "stuck").write_text("#!/bin/sh\necho '<no Python frame>' >&2\nexit 1\n")
+    (venv.parent / "stuck").chmod(0o755)
+    for verb in ("check", "patch"):
+        done = command(verb, str(venv))
+        assert done.status == 1
+        lines = done.stderr.splitlines()
+        assert lines[0] == f"error: {venv}: bin/python can't start: {told}"
+        assert "uv venv --allow-existing --python" in lines[2]
+        assert "its own" not in done.stderr
     shutil.rmtree(venv / "bin")
     assert "bin/python is not there" in command("check", str(venv)).stderr
+
+
+def test_two_pythons_in_one_environment(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m venv` over an old environment changes its settings, and leaves its links."""
+    monkeypatch.setenv("NIX_STORE_DIR", str(tmp_path / "store"))
+    python = tmp_path / "store" / f"{'0' * 32}-python3/bin/python3"
+    system = tmp_path / "usr/bin"
+    for folder in (python.parent, system):
+        folder.mkdir(parents=True)
+        (folder / "python3").write_text("")
+    (venv / "bin/python").unlink()
+    (venv / "bin/python").symlink_to(python)
+    settings = venv / "pyvenv.cfg"
+    settings.write_text(f"home = {system}\n")
+    assert strange_home(str(venv)) == str(system)
+    settings.write_text(f"home = {python.parent}\n")
+    assert not strange_home(str(venv))
+    # By a profile's links, as on NixOS.
+    (system / "python3").unlink()
+    (system / "python3").symlink_to(python)
+    settings.write_text(f"home = {system}\n")
+    assert not strange_home(str(venv))

@@ -98,4 +98,13 @@ def test_what_nothing_mends(tmp_path: Path) -> None:
     assert "sed" not in command("check", str(plain)).stderr
     (plain / "bin/two").write_text("#!/no/such/bin/python3\n")
     assert "sed" in command("check", str(plain)).stderr
-    assert "sed" not in command("check", str(plain.rename(tmp_path / "c d"))).stderr
+    moved = plain.rename(tmp_path / "c d")
+    (moved / "bin/two").write_text(f"#!{plain}/bin/python3\n")
+    for verb in ("check", "patch"):
+        told = command(verb, str(moved)).stderr
+        assert "sed" not in told
+        assert "which is not there. The environment was moved or copied to where no" in told
+        (line,) = (line for line in told.splitlines() if line.startswith("  uv pip"))
+        python = f"--python '{moved}'"
+        install = f"uv pip install {python} --reinstall --no-deps -r"
+        assert line == f"  {install} <(uv pip freeze {python})"

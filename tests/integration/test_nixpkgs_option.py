@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import sysconfig
 from typing import TYPE_CHECKING
@@ -184,6 +185,8 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path) -> None:
     shutil.rmtree(scene.home / "uv")
     minor = sys.version_info[1]
     (foreign / "pyvenv.cfg").write_text(f"home = {scene.home}/uv/bin\nversion_info = 3.{minor}.1\n")
+    tool = foreign / "bin/tool"
+    tool.write_text("#!/no/such/.venv/bin/python3\n")
     before = snapshot(foreign)
     option = ["patch", str(foreign), "--nixpkgs", str(scene.home / "nixpkgs")]
     done = command(*option, "--dry-run", environment=environment())
@@ -192,6 +195,10 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path) -> None:
     done = command(*option, environment=environment())
     assert done.status == 0, done.stderr
     assert os.path.realpath(foreign / "bin/python") == os.path.realpath(scene.store.python)
+    # It was moved as well: what starts its commands is told while it has no Python yet.
+    (mend,) = (line for line in done.stderr.splitlines() if line.startswith("  sed -i"))
+    subprocess.run(["bash", "-ec", mend], check=True)
+    assert tool.read_text() == f"#!{foreign}/bin/python3\n"
     done = command("check", str(foreign))
     assert (done.status, "is not there" in done.stderr) == (0, False), done.stderr
 

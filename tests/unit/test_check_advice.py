@@ -445,3 +445,14 @@ def test_scripts_that_can_not_start(
     assert main(["check", str(tree), "--exclude", "pkg/*", *to]) == 0
     several = "bin/other, bin/p and 2 more are started by another environment's Python: they begin"
     assert f"warning: {several} with #!{python}\n" in capsys.readouterr().err
+
+
+def test_a_warning_is_no_optional_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """All that `check` looked at loads; what it warns of beside that is said to be that."""
+    tree = put(tmp_path / "tree", {"c.so": tiny_library("c.so"), "bin/tool": b"#!/no/such/sh\n"})
+    assert main(["check", str(tree)]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "1 ELF file: everything loads, but for what is warned of"
+    assert second.startswith("warning: bin/tool can't be started")
+    assert main(["check", str(tree), "--exclude", "bin/*"]) == 0
+    assert capsys.readouterr().err == "1 ELF file: everything loads\n"

@@ -75,20 +75,23 @@ class Run:
         try:
             if venvs and not self.python:
                 venvs = self._started(venvs)
-            return choose(given.python or self.python or (None if venvs else python))
+            found = choose(given.python or self.python or (None if venvs else python))
         except UnusableInterpreter as error:
             own = venvs and os.path.abspath(error.environment) == os.path.abspath(venvs[0])
             if given.python or not own:
                 raise
             self.python = self._python_of_nixpkgs(venvs[0], error)
             return choose(self.python)
+        for venv in [] if self.python else venvs:
+            self._doubt_home(venv)
+        return found
 
     def _started(self, venvs: list[str]) -> list[str]:
         """Give those of some virtual environments whose Python is there.
 
         Raises LostInterpreter for the others, where no other target was named: then it is told.
         """
-        from nix_manylinux.target.environment import LostInterpreter, lost_home, refuse_lost  # noqa: PLC0415
+        from nix_manylinux.target.environment import LostInterpreter, refuse_lost  # noqa: PLC0415
 
         given, found = self.arguments.target, []
         for venv in venvs:
@@ -100,13 +103,21 @@ class Run:
                 self.warn_once(f"{error.where}: {error.what}")
                 continue
             found.append(venv)
-            home = lost_home(venv)
-            if home and not self.in_build():
-                self.warn_once(
-                    f"{venv}/pyvenv.cfg names a Python in {home}, which is not there: its"
-                    " interpreter may not find the standard library"
-                )
         return found
+
+    def _doubt_home(self, venv: str) -> None:
+        """Warn where a virtual environment's Python counts on what is another one's, or gone."""
+        from nix_manylinux.target import environment  # noqa: PLC0415
+
+        lost = environment.lost_home(venv)
+        home = lost or environment.strange_home(venv)
+        if home and not self.in_build():
+            but = "which is not there" if lost else "and bin/python leads to Nix's"
+            self.warn_once(
+                f"{venv}/pyvenv.cfg names a Python in {home}, {but}: it may not find its own"
+                " standard library. To have it of one Python, then patch it:",
+                f"  {environment.made_again(venv, environment.attribute_of(venv))}",
+            )
 
     def _python_of_nixpkgs(self, venv: str, error: UnusableInterpreter) -> str:
         """Have Nix build a Python for a virtual environment whose own is gone or starts nothing.

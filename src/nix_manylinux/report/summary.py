@@ -84,9 +84,9 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
-    doubtful = plan.warnings or leaves.waived
-    what = "everything that is needed loads" if doubtful else "everything loads"
-    exception = ", but for what is ignored" if ignored else ""
+    what = "everything that is needed loads" if leaves.waived else "everything loads"
+    excepted = ["ignored"] * ignored + ["warned of"] * bool(plan.warnings)
+    exception = f", but for what is {' and '.join(excepted)}" if excepted else ""
     more = filter(None, [stuck_text(leaves), linked_text(leaves)])
     return "; ".join([f"{looked_at}: {what}{exception}", *more, *_left_alone(skipped)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.words import some
@@ -66,10 +67,17 @@ def _mended(root: str, by: str) -> str:
     folder, name = os.path.split(by)
     place, end = os.path.split(folder)
     own = os.path.join(root, "bin", name)
-    fits = all(map(_PLAIN.fullmatch, (place, own)))
-    named = end == "bin" and name.startswith("python") and len(f"#!{own}\n") < FIRST_BYTES // 2
-    if not (fits and named and find_pyvenv(root) and os.path.exists(own)):
+    named = end == "bin" and name.startswith("python")
+    # A patch gives it another Python, where it leads to none.
+    if not (named and find_pyvenv(root) and os.path.lexists(own)):
         return ""
+    if not all(map(_PLAIN.fullmatch, (place, own))) or len(f"#!{own}\n") >= FIRST_BYTES // 2:
+        python = f"--python {shlex.quote(root)}"
+        return (
+            " The environment was moved or copied to where no first line can lead; to install its"
+            " packages anew, before a patch:\n"
+            f"  uv pip install {python} --reinstall --no-deps -r <(uv pip freeze {python})"
+        )
     # In first lines, and as activate has it, in quotes or without; other paths that begin so stay.
     quotes = r'"\x27'
     expression = rf"s:\([{quotes}!= ]\){place}\([{quotes}]\|$\|/bin/python\):\1{root}\2:"

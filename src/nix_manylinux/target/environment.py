@@ -6,7 +6,7 @@ import os
 import re
 
 from nix_manylinux.base.errors import BadTarget
-from nix_manylinux.base.store import nix_store, store_path
+from nix_manylinux.base.store import in_store, nix_store, store_path
 
 #: A version as interpreters and their folders have it in their names: "python3.11".
 _NAMED = r"python3\.([0-9]+)"
@@ -24,19 +24,26 @@ class UnusableInterpreter(BadTarget):
 
 
 class LostInterpreter(UnusableInterpreter):
-    """A virtual environment's interpreter that isn't there: removed, or of another machine."""
+    """A virtual environment's interpreter that isn't there: removed, or of another machine.
 
-    def __init__(self, environment: str) -> None:
+    With ``home`` it is, and its standard library, in that folder's prefix, is not.
+    """
+
+    def __init__(self, environment: str, home: str = "") -> None:
         self.environment = environment
         self.attribute = attribute_of(environment)
         python = os.path.join(environment, "bin", "python")
         linked, end = os.path.islink(python), os.path.realpath(python)
         hint = give_python(environment, self.attribute, by_patch=linked)
-        lost = store_path(end)
+        lost = store_path(home or end)
         if linked and lost:
             hint += f"\nor bring that one back, where a cache has it: nix-store --realise {lost}"
-        leads = f" leads to {end}, which" if linked else ""
-        super().__init__(f"bin/python{leads} is not there", where=environment, hint=hint)
+        what = f"bin/python{f' leads to {end}, which' if linked else ''} is not there"
+        if home:
+            what = (
+                f"bin/python can't start: pyvenv.cfg names a Python in {home}, which is not there"
+            )
+        super().__init__(what, where=environment, hint=hint)
 
 
 def refuse_lost(environment: str) -> None:
@@ -49,6 +56,15 @@ def lost_home(environment: str) -> str:
     """Give the folder of the Python that an environment was made with, if it isn't there; or ""."""
     home = pyvenv_settings(environment).get("home", "")
     return home if home and not os.path.isdir(home) else ""
+
+
+def strange_home(environment: str) -> str:
+    """Give the folder of the Python that an environment of Nix's was made with, if not Nix's."""
+    home = pyvenv_settings(environment).get("home", "")
+    program = os.path.realpath(os.path.join(environment, "bin", "python"))
+    names = ("python", "python3", os.path.basename(program))
+    of_nix = any(in_store(os.path.realpath(os.path.join(home, name))) for name in names)
+    return home if in_store(program) and not of_nix else ""
 
 
 def pyvenv_settings(environment: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from nix_manylinux.base.errors import BadTarget, OsErrors
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.target.environment import LostInterpreter, lost_home
 from nix_manylinux.target.foreign import ForeignInterpreter, is_foreign
 
 TYPE_CHECKING = False
@@ -236,6 +237,9 @@ def _run(command: list[str], environment: Mapping[str, str]) -> list[str]:
         raise BadTarget(f"did not answer in {_PATIENCE} seconds", where=command[0]) from error
     said = os.fsdecode(done.stdout).split("\0")
     if said.pop() or not said:
+        prefix = os.path.dirname(os.path.dirname(command[0]))
+        if home := lost_home(prefix):
+            raise LostInterpreter(prefix, home)
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         raise _no_interpreter(command[0], lines[-1][:80])
     return said
