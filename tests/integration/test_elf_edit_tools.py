@@ -130,7 +130,7 @@ def with_patchelf(case: Case, patchelf: str, workshop: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("patchelf", PATCHELFS)
-@pytest.mark.parametrize("strip", [["strip"], ["llvm-strip"]], ids=" ".join)
+@pytest.mark.parametrize("strip", [["strip"], ["llvm-strip"], ["eu-strip"]], ids=" ".join)
 @pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
 def test_strings_that_patchelf_and_strip_have_left_alone(
     case: Case, strip: list[str], patchelf: str, workshop: Path, tmp_path: Path
@@ -139,6 +139,8 @@ def test_strings_that_patchelf_and_strip_have_left_alone(
 
     As in depthai 3.12.0: the strings can't leave their segment, and don't end the file.
     """
+    if strip == ["eu-strip"] and "mold" in case.name:
+        return  # it puts sections into a .bss that patchelf has filled: what loads then is no .bss
     before = [
         *([patchelf, "--set-rpath", ":".join(LONG[:many])] for many in (1, 3)),
         strip,
@@ -155,6 +157,30 @@ def test_strings_that_patchelf_and_strip_have_left_alone(
     assert case.run(program) == OUTPUT
     for path in (library, program):
         tool(*strip, str(path))
+    assert case.run(program) == OUTPUT
+
+
+@pytest.mark.parametrize("patchelf", PATCHELFS)
+@pytest.mark.parametrize("strip", [["true"], ["strip"], ["eu-strip"]], ids=" ".join)
+@pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
+def test_an_interpreter_that_patchelf_has_set(
+    case: Case, strip: list[str], patchelf: str, workshop: Path, tmp_path: Path
+) -> None:
+    """Patchelf gives the name a word's alignment, and a segment; its headers reach into a note."""
+    names = [f"/lib64{'/.' * dots}/ld-linux-x86-64.so.2" for dots in (20, 70)]
+    before = [[patchelf, "--set-interpreter", names[0]], strip]
+    _, program = copies(case, workshop, tmp_path)
+    for command in before:
+        tool(*command, str(program))
+    env = {"LD_LIBRARY_PATH": str(tmp_path)}
+    run = subprocess.run([program], capture_output=True, text=True, check=False, env=env)
+    if run.stdout != OUTPUT:
+        return  # nothing was promised: these tools break what the linker made
+    edit = ElfEdit(interpreter=names[1], search_path=(str(tmp_path), *LONG))
+    assert edit_file(str(program), edit).how == "in place"
+    assert tool(patchelf, "--print-interpreter", str(program)).strip() == names[1]
+    assert case.run(program) == OUTPUT
+    tool(*strip, str(program))
     assert case.run(program) == OUTPUT
 
 

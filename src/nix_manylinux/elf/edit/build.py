@@ -19,6 +19,7 @@ from nix_manylinux.elf.edit.layout import (
     NoRoom,
     dynamic_fits,
     has_free_header,
+    image_end,
     interp_fits,
 )
 
@@ -243,12 +244,13 @@ class Build:
         obj, interp = self.obj, self.obj.interp
         if interp is None:
             return
-        offset, vaddr = self._put(name, 1)
-        for piece in self.survey.pieces:
-            if piece.kind is Kind.INTERP:
-                self._follow(piece, offset - piece.offset, vaddr - piece.addr)
-                for index in piece.sections:
-                    obj.shdrs[index].size = len(name)
+        pieces = [piece for piece in self.survey.pieces if piece.kind is Kind.INTERP]
+        # patchelf aligns it as a word.
+        offset, vaddr = self._put(name, max([1, *(piece.align for piece in pieces)]))
+        for piece in pieces:
+            self._follow(piece, offset - piece.offset, vaddr - piece.addr)
+            for index in piece.sections:
+                obj.shdrs[index].size = len(name)
         interp.offset, interp.vaddr = offset, vaddr
         interp.paddr = vaddr if interp.paddr else 0
         interp.filesz = interp.memsz = len(name)
@@ -336,16 +338,17 @@ def fill_bss(survey: Survey) -> None:
     """
     obj = survey.obj
     last = obj.loads[-1]
-    survey.tail = obj.draft.read(last.end, survey.end - last.end)
-    survey.tail_start = last.end
-    obj.draft.cut(last.end)
-    obj.draft.clear(last.end, last.memsz - last.filesz)
+    end = image_end(survey)
+    survey.tail = obj.draft.read(end, survey.end - end)
+    survey.tail_start = end
+    obj.draft.cut(end)
+    obj.draft.clear(end, last.memsz - last.filesz)
     for section in obj.shdrs:
         is_bss = section.type == elf.SHT_NOBITS and section.flags & elf.SHF_ALLOC
         if is_bss and not section.flags & elf.SHF_TLS and last.vaddr <= section.addr <= last.vend:
             section.type = elf.SHT_PROGBITS
             section.offset = last.offset + section.addr - last.vaddr
-    last.filesz = last.memsz
+    last.filesz = last.memsz = end - last.offset + last.memsz - last.filesz
 
 
 def restore_tail(survey: Survey) -> None:

@@ -77,18 +77,23 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
     if strtab is None:
         return None
     load = survey.load_of(strtab)
+    end = image_end(survey) if load is survey.obj.loads[-1] else load.end
     wanted = strtab.end + survey.goal.growth
-    moved = tuple(survey.inside(strtab.end, min(wanted, load.end)))
+    moved = tuple(survey.inside(strtab.end, min(wanted, end)))
     if any(piece.kind is not Kind.TABLE for piece in moved):
         return None
-    if not survey.is_unused(strtab.end, min(wanted, load.end)):
+    if not survey.is_unused(strtab.end, min(wanted, end)):
         return None
-    spill = max(0, wanted - load.end)
-    if spill > survey.slack(load) and not (survey.ends_file(load) or _pushes_tail(survey, load)):
-        return None
-    if not survey.can_leave(moved):
+    spill = max(0, wanted - end)
+    fits = spill <= _slack(survey, load) or survey.ends_file(load)
+    if not (fits or _pushes_tail(survey, load)) or not survey.can_leave(moved):
         return None
     return moved, spill
+
+
+def _slack(survey: Survey, load: Segment) -> int:
+    trimmed = load is survey.obj.loads[-1] and image_end(survey) < load.end
+    return 0 if trimmed else survey.slack(load)
 
 
 def _pushes_tail(survey: Survey, load: Segment) -> bool:
@@ -214,7 +219,7 @@ class _Way:
         #: By how much the file grows with the string table, wherever the rest goes.
         self.growth = spill if spills else 0
         #: Whether the string table can grow only if what is behind it is pushed on.
-        self.pushes = self.home is not None and not spills and spill > survey.slack(self.home)
+        self.pushes = self.home is not None and not spills and spill > _slack(survey, self.home)
 
     @cached_property
     def stays(self) -> EditPlan | None:
@@ -358,21 +363,35 @@ def front_blockers(survey: Survey) -> tuple[tuple[Piece, ...], tuple[Piece, ...]
 _MAX_BSS = 64 << 20
 
 
+def image_end(survey: Survey) -> int:
+    """Where in the file the last segment ends, without what nothing loads.
+
+    eu-strip puts sections into the padding that patchelf leaves at a segment's end.
+    """
+    last = survey.obj.loads[-1]
+    if last.filesz != last.memsz:
+        return last.end
+    end = max((p.end for p in survey.pieces if last.holds(p.offset)), default=last.end)
+    padding = [s for s in survey.obj.shdrs if end <= s.offset < last.end and s.size]
+    in_padding = padding and not any(s.flags & elf.SHF_ALLOC for s in padding)
+    return end if in_padding else last.end
+
+
 def bss_cost(survey: Survey) -> int | None:
     """By how many bytes the file would grow, None where it can't be done."""
     obj = survey.obj
     last = obj.loads[-1]
-    size = last.memsz - last.filesz
-    tail = survey.end - last.end
+    size, end = last.memsz - last.filesz, image_end(survey)
+    tail = survey.end - end
     if survey.has_payload or size < 0 or size + tail > _MAX_BSS:
         return None
-    if any(p.end > last.end for p in obj.segments if p is not last):
+    if any(p.end > end for p in obj.segments if p is not last):
         return None
-    if obj.table_end > last.end or not obj.shdrs:
+    if obj.table_end > end or not obj.shdrs:
         return None
-    behind = [s for s in obj.shdrs if s.end > last.end and s.type != elf.SHT_NOBITS and s.size]
-    if any(s.offset < last.end or s.flags & elf.SHF_ALLOC for s in behind):
+    behind = [s for s in obj.shdrs if s.end > end and s.type != elf.SHT_NOBITS and s.size]
+    if any(s.offset < end or s.flags & elf.SHF_ALLOC for s in behind):
         return None
-    if obj.header.shoff < last.end < obj.shdrs_end:
+    if obj.header.shoff < end < obj.shdrs_end:
         return None
     return size

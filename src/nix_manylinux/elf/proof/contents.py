@@ -289,9 +289,9 @@ def _compare(
             continue
         patched = bytearray(old)
         for at, width in allowed.items():
-            within = at - piece.offset - start
-            if 0 <= within <= size - width:
-                patched[within : within + width] = new[within : within + width]
+            # patchelf lets the program header table grow over the note behind it.
+            low, high = (min(max(a - piece.offset - start, 0), size) for a in (at, at + width))
+            patched[low:high] = new[low:high]
         if patched == new:
             continue
         tabs = [before.shdrs[i] for i in piece.sections if before.shdrs[i].type in _SYMBOLS]

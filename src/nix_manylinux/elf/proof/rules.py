@@ -111,6 +111,8 @@ def _empty_segments(obj: Object) -> Iterator[str]:
     offsets = sorted([s.offset for s in obj.shdrs if s.is_loaded])
     nobits = [s.addr for s in obj.shdrs if s.flags & elf.SHF_ALLOC and s.type == elf.SHT_NOBITS]
     for load in obj.loads:
+        if load.holds(obj.header.phoff):  # what strip keeps where it is
+            continue
         first = bisect_left(offsets, load.offset)
         if not (first < len(offsets) and load.holds(offsets[first])) and not any(
             load.vaddr <= address < load.vend for address in nobits
