@@ -192,6 +192,24 @@ def test_extras_of_the_required(tmp_path: Path) -> None:
     assert "(dask.optional-dependencies.array or [ ])" in text
 
 
+def test_required_versions(tmp_path: Path) -> None:
+    """Nixpkgs has one version of each, and doesn't hold it against a wheel's METADATA."""
+    headers = (
+        "Provides-Extra: test\nProvides-Extra: web\nRequires-Dist: torch<3,!=2.5,>=2.4\n"
+        "Requires-Dist: numpy>=1.17\nRequires-Dist: packaging\n"
+        "Requires-Dist: win>1; os_name == 'nt'\n"
+        "Requires-Dist: tornado~=6.0; extra == 'web'\nRequires-Dist: pytest>9; extra == 'test'"
+    )
+    wheel = made(tmp_path, headers=headers)
+    found = written(wheel)
+    assert (
+        "METADATA wants torch>=2.4,<3,!=2.5, numpy>=1.17, tornado~=6.0: hold nixpkgs' versions"
+        " against that, for the check that it makes of what it builds is not made of wheels"
+    ) in found.notes
+    assert "METADATA wants" not in found.text
+    assert "METADATA wants" not in written(wheel, for_nixpkgs=False).text
+
+
 def test_what_the_required_may_bring(tmp_path: Path) -> None:
     """Who requires a wheel of a family has the family's libraries, of any version, by wheels."""
     needed = ("liboctomap.so.1.10", "libconsole_bridge.so.9", "libz.so.9", "libtbb.so.12")

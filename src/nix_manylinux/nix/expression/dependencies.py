@@ -22,11 +22,13 @@ class Dependencies(Value):
 
     The extras' lists hold what an extra adds, in any of the places. Of a package that is required
     with extras of its own there is more than its name: "dask", "dask[array]", "dask[dataframe]".
+    ``versions`` are the requirements that name some, those of extras for users among them.
     """
 
     always: tuple[str, ...]
     sometimes: dict[str, tuple[Place, ...]]
     extras: dict[str, tuple[str, ...]]
+    versions: tuple[str, ...] = ()
 
 
 def read_dependencies(
@@ -73,6 +75,15 @@ def read_dependencies(
             name: tuple(found) for name, found in sorted(where.items()) if name not in always
         },
         extras=extras,
+        versions=tuple(
+            dict.fromkeys(
+                f"{requirement.name}{_versions(requirement)}"
+                for extra in ("", *(each for each in extras if not is_for_developers(each)))
+                for requirement in requirements
+                for place in places
+                if requirement.specifier and _applies(requirement, place, extra)
+            )
+        ),
     )
 
 
@@ -146,6 +157,12 @@ def _parse(text: str) -> Requirement:
         return Requirement(text)
     except InvalidRequirement as error:
         raise BadWheel(f"Requires-Dist {text!r} can't be read", where="METADATA") from error
+
+
+def _versions(requirement: Requirement) -> str:
+    """Spell versions from the lowest to the highest, then those that are not wanted."""
+    found = sorted(requirement.specifier, key=lambda each: "=~><!".index(each.operator[0]))
+    return ",".join(map(str, found))
 
 
 def _applies(requirement: Requirement, place: Place, extra: str) -> bool:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 def required_packages(
     dependencies: Dependencies, undeclared: Sequence[str], places: Sequence[Place], names: Names
 ) -> Iterator[str]:
-    """Write dependencies; ``undeclared`` are those that METADATA doesn't require."""
+    """Write dependencies; ``undeclared`` are those that METADATA doesn't require.
+
+    Which versions METADATA wants is for who writes a file of nixpkgs.
+    """
+    if names.for_nixpkgs and dependencies.versions:
+        said = (
+            f"METADATA wants {', '.join(dependencies.versions)}: hold nixpkgs' versions against"
+            " that, for the check that it makes of what it builds is not made of wheels"
+        )
+        names.author([said])
     if not (dependencies.always or dependencies.sometimes or undeclared):
         return
     yield ""
