@@ -183,6 +183,17 @@ def test_few_and_sensible(
     assert [name for name in found if name not in packages | {"google.protobuf"}] == named
 
 
+def test_what_others_import(tmp_path: Path) -> None:
+    """First come the modules that others import, by name, as QtCore: they are what users have."""
+    files = {f"qt/{name}.{ABI}": extension(f"qt/{name}") for name in ("Core", "Gui", "More", "Ui")}
+    files["qt/__init__.py"] = b""
+    files[f"qt/Help.{ABI}"] = extension("qt/Help", "libhelp.so") + b"\0qt.Core\0qt.Gui.x\0qt.Ui\0"
+    files[f"qt/More.{ABI}"] += b"\0qt.Core\0qt.Gui\0"
+    files[f"qt/Ui.{ABI}"] += b"\0qt.Core\0qt.CoreMore\0"
+    files["qt/libhelp.so"] = tiny_library("libhelp.so")
+    assert checked(tmp_path, files) == ["qt", "qt.Core", "qt.Gui", "qt.Help"]
+
+
 def extension(name: str, *needed: str) -> bytes:
     """Give a library with the name of the function that makes a module of it."""
     init = (

@@ -19,10 +19,11 @@ _MOST = 4
 def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> list[str]:
     """Name extension modules to import besides the packages, which load none of them.
 
-    The one that leads to most of the wheel's libraries, or of which its Python files speak
-    most, and then those that lead to further libraries. Only of those nearest to the top, the
-    public ones before the private. What needs one of ``unmet``, sonames and paths, is not named,
-    nor what is of a package that a required wheel has a part of: there Python finds but one part.
+    Those that most others import (QtCore), then the one that leads to most of the wheel's
+    libraries, or of which its Python files speak most, and those that lead to further ones. Only
+    of those nearest to the top, the public ones before the private. What needs one of ``unmet``,
+    sonames and paths, is not named, nor what is of a package that a required wheel has a part of:
+    there Python finds but one part.
     """
     first = wheels[0]
     everywhere = set.intersection(*({e.name for e in wheel.extensions} for wheel in wheels))
@@ -38,10 +39,13 @@ def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) 
     near = [each for each in leads if each.name.count(".") == nearest]
     rest = [each for each in near if "._" not in f".{each.name}"] or near
     covered = {each.path for each in first.extensions}
+    base = sorted((e for e in rest if e.wanted > 1), key=lambda e: (-e.wanted, e.name))[: _MOST - 1]
     chosen: list[str] = []
     while rest and len(chosen) < _MOST:
         best = min(rest, key=lambda e: (-len(leads[e] - covered), -e.mentions, e.name))
-        if chosen and leads[best] <= covered:
+        if base:
+            best = base.pop(0)
+        elif chosen and leads[best] <= covered:
             break
         chosen.append(best.name)
         covered |= leads[best]

@@ -36,12 +36,14 @@ _NOT_HERE = re.compile(r"TYPE_CHECKING|platform|os\.name|version_info")
 class Extension(Value):
     """An extension module: its dotted name, its path in the tree, and in how many files it stands.
 
-    ``mentions`` are Python files of the wheel that have the last part of its name as a word.
+    ``mentions`` are Python files of the wheel that have the last part of its name as a word,
+    ``wanted`` the other extension modules that have its name: those that import it.
     """
 
     name: str
     path: str
     mentions: int
+    wanted: int = 0
 
 
 def unloaded_extensions(
@@ -74,14 +76,36 @@ def unloaded_extensions(
         and _is_of_packages(name, packages, modules)
     ]
     words = [frozenset(_WORD.findall(text)) for text in sources.values()] if missed else []
+    wanted = _wanted(facts.root, paths) if missed else {}
     return tuple(
         Extension(
             name=name,
             path=paths[name],
             mentions=sum(name.rpartition(".")[2].encode() in each for each in words),
+            wanted=wanted.get(name, 0),
         )
         for name in sorted(missed)
     )
+
+
+def _wanted(root: str, paths: Mapping[str, str]) -> dict[str, int]:
+    """Count for each module the files of others that have its dotted name."""
+    tops = sorted({re.escape(name.partition(".")[0]).encode() for name in paths})
+    dotted = re.compile(rb"\b(?:" + b"|".join(tops) + rb")(?:\.[A-Za-z0-9_]+)+")
+    found: dict[str, int] = {}
+    for own, path in paths.items():
+        with open(os.path.join(root, path), "rb") as file:
+            texts = {text.decode("ascii") for text in dotted.findall(file.read())}
+        names = {name for text in texts for name in _and_above(text)}
+        for name in names & (paths.keys() - {own}):
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+def _and_above(name: str) -> list[str]:
+    """Give a dotted name, and the packages that it is in."""
+    parts = name.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _above(name: str, modules: Mapping[str, object]) -> list[str]:
@@ -92,10 +116,10 @@ def _above(name: str, modules: Mapping[str, object]) -> list[str]:
 
 def _is_of_packages(name: str, packages: Collection[str], modules: Collection[str]) -> bool:
     """Whether all folders below a package are packages: others' modules go by other names."""
-    parts = name.split(".")
-    above = [".".join(parts[:end]) for end in range(1, len(parts))]
     return all(
-        each in packages for each in above if any(each.startswith(f"{top}.") for top in modules)
+        each in packages
+        for each in _and_above(name)[:-1]
+        if any(each.startswith(f"{top}.") for top in modules)
     )
 
 
@@ -156,8 +180,7 @@ def _loaded(
         text = sources.get(name, b"")
         package = name if name in packages else name.rpartition(".")[0]
         for found in _imports(text, package):
-            parts = found.split(".")
-            queue += [".".join(parts[: end + 1]) for end in range(len(parts))]
+            queue += _and_above(found)
     return ""
 
 
