@@ -647,7 +647,8 @@ def stub(folder: Path, body: str) -> list[str]:
 def test_what_required_wheels_really_have(tmp_path: Path) -> None:
     """Fetched on request, their files decide: nothing is guessed by names any more."""
     for name, file in (("torch", "torch/lib/libtorch.so"), ("deep_down", "d/libexpat.so.99")):
-        MadeWheel(name=name, files={file: tiny_library("x")}).write(tmp_path)
+        data = f"{name}-1.0.data/purelib/{name}/__init__.py"
+        MadeWheel(name=name, files={file: tiny_library("x"), data: b""}).write(tmp_path)
     pip = stub(
         tmp_path,
         "assert '--no-deps' not in sys.argv and sys.argv[-2:] == ['--', 'torch>=2'], sys.argv\n"
@@ -657,6 +658,7 @@ def test_what_required_wheels_really_have(tmp_path: Path) -> None:
     place = Place(python="3.11", system="x86_64-linux")
     into = tmp_path / "into"
     files = files_of_required(["torch>=2"], place, into=str(into), environment=os.environ, pip=pip)
+    assert "torch/__init__.py" in files["torch"]
     required = HEADERS + "\nRequires-Dist: torch>=2"
     needed = ("libtorch.so", "libtorch_cuda.so", "libexpat.so.99", "libgfortran.so.5")
     wheel = made(into, needed=needed, headers=required)

@@ -223,3 +223,37 @@ def test_a_package_in_several_wheels(
     """Of PySide6 in two folders Python finds but one: nothing of the other can be imported."""
     files = {"demo/__init__.py": b"", f"demo/fast.{ABI}": extension("demo/fast")}
     assert checked(tmp_path, files, name=name, requires=requires) == named
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "beside", "told"),
+    [
+        ("PySide6_Addons", b"", {}, "pyside6-essentials"),
+        ("PySide6_Addons", b"", {"pyside6-essentials": {"__init__.py"}}, ""),
+        ("demo", b"", {}, ""),
+        ("demo", b"", {"one": {"PySide6/__init__.py"}, "two": {"x/__init__.py"}}, "one"),
+        ("demo", b"__path__ = extend_path(__path__, 0)", {"one": {"PySide6/__init__.py"}}, ""),
+    ],
+)
+def test_one_package_hides_another(
+    name: str, source: bytes, beside: dict[str, set[str]], told: str, tmp_path: Path
+) -> None:
+    """Whose regular package is a required wheel's, too, is told so: Python takes one folder."""
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
+    metadata += "Requires-Dist: PySide6-Essentials\nRequires-Dist: other\n"
+    made = MadeWheel(
+        name=name, version="1", tag="py3-none-any", files={"PySide6/__init__.py": source},
+        metadata=metadata.encode(),
+    )  # fmt: skip
+    wheel = describe_wheel(made.write(tmp_path), look_for_loads=True)
+    table, policies = load_table(), load_policies()
+    found = build_expression(
+        [wheel], table=table, policies=policies, beside=beside, for_nixpkgs=True
+    )
+    notes = [note for note in found.notes if "hides the other" in note]
+    begin = f"PySide6/__init__.py is in {told}, too: on Python's path one folder hides the other, "
+    assert [note.startswith(begin) for note in notes] == ([True] if told else [])
+    if told:
+        assert notes[0].endswith(' with pythonNamespaces = [ "PySide6" ]; here.')
+        text = build_expression([wheel], table=table, policies=policies, beside=beside).text
+        assert f"  # PySide6/__init__.py is in {told}, too: on Python's path" in text

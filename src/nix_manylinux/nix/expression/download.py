@@ -28,6 +28,9 @@ _RELEASE = re.compile(rf"{_NAME.pattern}(?P<version>==[A-Za-z0-9.!+_-]+)?")
 #: What pip takes for a file, where there is one of that name: it would build it.
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lzma", ".tlz", ".lz")
 
+#: Where a wheel has what goes to site-packages, if not at the top.
+_DATA = re.compile(r"^[^/]+\.data/(?:pure|plat)lib/")
+
 #: With "t" one without the GIL, whose ABI tags are its own (PEP 703, PEP 803).
 _PYTHON = re.compile(r"3\.[0-9]+t?")
 
@@ -99,6 +102,7 @@ def files_of_required(
 ) -> dict[str, frozenset[str]]:
     """Fetch what requirements ask for, directly and through others; file names by wheel.
 
+    Among the names are the paths in site-packages of each ``__init__.py``.
     Raises NoPip, NoSuchWheel with the client's own words.
     """
     import zipfile  # noqa: PLC0415 (start-up: seldom asked for)
@@ -111,7 +115,9 @@ def files_of_required(
     found = {}
     for name in sorted(os.listdir(folder)):
         with zipfile.ZipFile(os.path.join(folder, name)) as archive:
-            files = frozenset(member.rpartition("/")[2] for member in archive.namelist())
+            members = [_DATA.sub("", member) for member in archive.namelist()]
+        inits = (member for member in members if member.endswith("/__init__.py"))
+        files = frozenset([*(member.rpartition("/")[2] for member in members), *inits])
         found[normalise_name(name.partition("-")[0])] = files
     return found
 

@@ -6,15 +6,17 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import package_names
 from nix_manylinux.nix.expression.layout import concatenated, remark
-from nix_manylinux.nix.syntax import nix_list, nix_name
+from nix_manylinux.nix.syntax import nix_list, nix_name, nix_string
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.dependencies import Dependencies
     from nix_manylinux.nix.expression.names import Names
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place
 
 
@@ -53,6 +55,34 @@ def required_packages(
     if unusable:
         yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
     yield from concatenated("dependencies", parts)
+
+
+def hidden_packages(
+    wheel: DescribedWheel,
+    required: Iterable[str],
+    files: Mapping[str, Collection[str]],
+    families: Iterable[Mapping[str, object]],
+) -> Iterator[str]:
+    """Say which regular packages required wheels have, too: on Python's path one hides the other.
+
+    Their ``files`` tell, and of others of the wheel's family the names: PySide6-Essentials.
+    """
+    own = normalise_name(wheel.name.name)
+    siblings = {name for family in families if own in family for name in family} - files.keys()
+    for path in wheel.inits:
+        module = path.removesuffix("/__init__.py").replace("/", ".")
+        begin = f"{normalise_name(module)}-"
+        having = [name for name, each in files.items() if path in each]
+        if own.startswith(begin):
+            having += [name for name in required if name in siblings and name.startswith(begin)]
+        if having:
+            yield (
+                f"{path} is in {listed(sorted(having))}, too: on Python's path one folder hides the"
+                " other, and nothing that is in the hidden one can be imported. Packages that bring"
+                " the same file should be one derivation, of all their wheels; else they work only"
+                " in environments that merge them (python3.withPackages), with pythonNamespaces ="
+                f" [ {nix_string(module)} ]; here."
+            )
 
 
 def optional_packages(

@@ -50,7 +50,8 @@ class DescribedWheel(Value):
     dotted names; ``programs`` what lands in ``bin``; ``entries`` the paths of programs and
     of modules: what is started or imported. ``loads`` are what may be loaded at run time; and
     ``extensions`` what importing ``modules`` does not load (`unloaded_extensions`), where that
-    was looked for. ``origin`` is where the file is from.
+    was looked for. ``inits`` are the outermost ``__init__.py`` in site-packages that shut other
+    folders of that name out, where the same was looked for. ``origin`` is where the file is from.
     """
 
     file: str
@@ -62,6 +63,7 @@ class DescribedWheel(Value):
     entries: frozenset[str]
     loads: tuple[RuntimeLoad, ...] = ()
     extensions: tuple[Extension, ...] = ()
+    inits: tuple[str, ...] = ()
     facts: TreeFacts
     origin: Origin = DEFAULT_INDEX
 
@@ -98,9 +100,24 @@ def describe_wheel(
             entries=entries,
             loads=find_runtime_loads(facts, unpacked.labels).loads,
             extensions=unloaded_extensions(facts, entries, modules) if look_for_loads else (),
+            inits=_inits(facts, modules),
             facts=facts,
             origin=origin,
         )
+
+
+def _inits(facts: TreeFacts, modules: Iterable[str]) -> tuple[str, ...]:
+    """Give the modules' files of that name that were unpacked, by their paths in site-packages."""
+    found = []
+    for path in (f"{module.replace('.', '/')}/__init__.py" for module in modules):
+        for site in facts.site_packages:
+            try:
+                with open(os.path.join(facts.root, site, path), "rb") as file:
+                    shuts = re.search(rb"extend_path|declare_namespace", file.read()) is None
+            except OSError:
+                continue
+            found += [path] if shuts else []
+    return tuple(found)
 
 
 def _entries(facts: TreeFacts) -> frozenset[str]:

@@ -30,7 +30,11 @@ from nix_manylinux.nix.expression.places import (
     floor_of,
     nix_cpu,
 )
-from nix_manylinux.nix.expression.required import optional_packages, required_packages
+from nix_manylinux.nix.expression.required import (
+    hidden_packages,
+    optional_packages,
+    required_packages,
+)
 from nix_manylinux.nix.origin import KEPT_BACK
 from nix_manylinux.nix.syntax import nix_beside, nix_name, nix_string
 from nix_manylinux.target.interpreter import is_free_threaded
@@ -125,6 +129,7 @@ def build_expression(
     )
     pname = normalise_name(first.header("name") or first.name.name)
     version = first.header("version") or first.name.version
+    hidden = names.author(hidden_packages(first, required, files, table.families))
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     source = list(_source(wheels, version, local=local))
     body = [
@@ -135,6 +140,7 @@ def build_expression(
         "",
         *source,
         *required_packages(dependencies, libraries.undeclared, places, names),
+        *(["", *hidden] if hidden else []),
         *optional_packages(extras, adviser, names),
         *_hook(wheels, styles),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
