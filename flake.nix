@@ -77,6 +77,10 @@
           path = ./templates/wheel;
           description = "A Python package from its manylinux wheels";
         };
+        lock = {
+          path = ./templates/lock;
+          description = "The environment of a lock file, for everybody the same";
+        };
         venv = {
           path = ./templates/venv;
           description = "A virtual environment for uv, pip and poetry, whose wheels load";

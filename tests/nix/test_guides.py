@@ -177,9 +177,6 @@ def place(tmp_path: Path, wheels: Path) -> Place:
     return Place(folder, nixpkgs, index)
 
 
-LOCK, BUILD = take(ENVIRONMENTS, "nix-manylinux lock", "nix-build")
-
-
 class Quiet(SimpleHTTPRequestHandler):
     """Serves a folder and says nothing."""
 
@@ -200,20 +197,6 @@ def index(wheel: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/simple"
         server.shutdown()
-
-
-def test_from_a_lock(place: Place) -> None:
-    """A project that uv has locked, two commands, an environment."""
-    project = PROJECT.partition("no-index")[0]
-    (place.folder / "pyproject.toml").write_text(project)
-    (place.folder / "environment.nix").write_text(blocks(ENVIRONMENTS, "nix")[0])
-    nowhere = "unset UV_OFFLINE UV_NO_INDEX UV_FIND_LINKS"
-    with index(place.folder / f"wheels/{WHEEL}") as address:
-        place.run(nowhere, "uv lock", UV_INDEX_URL=address)
-    # Under its name and hash it is the fetcher's output: nothing is fetched.
-    place.run(f"nix-store --add-fixed sha256 wheels/{WHEEL}")
-    place.run(place.here(LOCK), BUILD)
-    place.imports(f"{os.path.realpath(place.folder / 'result')}/bin/python3")
 
 
 PATCH, INSTALL = take(ENVIRONMENTS, "nix-manylinux patch", "nix-manylinux install")
@@ -247,7 +230,7 @@ def test_wheels_at_hand(place: Place) -> None:
 
 ADD = take(README, "REPOSITORY=", "nix registry add")
 INIT, DEVELOP, SYNC, IMPORT = take(
-    ENVIRONMENTS, "nix flake init", "nix develop", "uv sync", "python -c"
+    ENVIRONMENTS, "nix flake init -t nix-manylinux#venv", "nix develop", "uv sync", "python -c"
 )
 
 

@@ -1,0 +1,112 @@
+"""docs/environments.md on locks: two commands, the project itself, what is pinned for others."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.nix.test_guides import (
+    ADD,
+    ENVIRONMENTS,
+    PROJECT,
+    WHEEL,
+    flake_of,
+    index,
+    place,
+    project,
+    wheels,
+)
+from tests.support.guides import blocks, take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.nix.test_guides import Place
+
+pytestmark = pytest.mark.nix
+__all__ = ["place", "project", "wheels"]
+
+LOCK, BUILD = take(ENVIRONMENTS, "nix-manylinux lock", "nix-build")
+COLLEAGUE = take(
+    ENVIRONMENTS, "nix flake init -t nix-manylinux#lock", "git add flake.nix", "nix build",
+    "git add flake.lock",
+)  # fmt: skip
+
+
+def lock_here(place: Place, *, after: str = "") -> None:
+    """Make a project that uv has locked, and type the first of the two commands."""
+    (place.folder / "pyproject.toml").write_text(PROJECT.partition("no-index")[0] + after)
+    nowhere = "unset UV_OFFLINE UV_NO_INDEX UV_FIND_LINKS"
+    with index(place.folder / f"wheels/{WHEEL}") as address:
+        place.run(nowhere, "uv lock", UV_INDEX_URL=address)
+    # Under its name and hash it is the fetcher's output: nothing is fetched.
+    place.run(f"nix-store --add-fixed sha256 wheels/{WHEEL}")
+    place.run(place.here(LOCK))
+
+
+def test_from_a_lock(place: Place) -> None:
+    """A project that uv has locked, two commands, an environment."""
+    lock_here(place)
+    (place.folder / "environment.nix").write_text(blocks(ENVIRONMENTS, "nix")[0])
+    place.run(BUILD)
+    place.imports(f"{os.path.realpath(place.folder / 'result')}/bin/python3")
+
+
+def test_the_project_itself(place: Place) -> None:
+    """It is one more of the overrides, and can then be imported like what it requires."""
+    lock_here(place)
+    (body,) = [each for each in blocks(ENVIRONMENTS, "nix") if "buildPythonPackage" in each]
+    # What stands for nixpkgs here has no such functions for files.
+    source, end = body.index("pkgs.lib.fileset.toSource"), body.index("build-system")
+    body = f"{body[:source]}./whole;\n{body[end:]}"
+    overlays = "[ (import ./nix-manylinux/nix/overlay.nix) ]"
+    pkgs = f"let pkgs = import <nixpkgs> {{ overlays = {overlays}; }}; in"
+    (place.folder / "environment.nix").write_text(f"{pkgs} ({body}).env")
+    (place.folder / "whole/src/demo").mkdir(parents=True)
+    (place.folder / "whole/src/demo/__init__.py").write_text("import cv2\n")
+    (place.folder / "whole/pyproject.toml").write_text(
+        '[project]\nname = "demo"\nversion = "0.1.0"\n'
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+    )
+    place.run(BUILD, "result/bin/python3 -c 'import demo'")
+
+
+def test_for_a_colleague(place: Place, project: Path) -> None:
+    """A flake and its lock, committed, give a clone the same; and so do pins without flakes."""
+    # Nix 2.8 takes no flake of git from a folder with a space.
+    place.folder = place.folder.rename(place.folder.parent / "project")
+    flake_of(place)
+    name, add = ADD
+    place.run(place.here(name, {"git+https://example.org/nix-manylinux": f"path:{project}"}), add)
+    lock_here(place)
+    written = blocks(ENVIRONMENTS, "nix")
+    (place.folder / "environment.nix").write_text(written[0])
+    init, files, build, last = COLLEAGUE
+    # What stands for nixpkgs here is another flake, and finds the project outside of the store.
+    here = f"sed -i 's|github:NixOS/nixpkgs/nixos-unstable|path:{place.nixpkgs}|' flake.nix"
+    build += " --impure"
+    git = "git -c user.name=N -c user.email=n@example.org"
+    place.run("git init -q .", init, here, files, build, last, f"{git} commit -qm pinned")
+    built = os.path.realpath(place.folder / "result")
+    place.imports(f"{built}/bin/python3")
+    place.run("nix registry remove nix-manylinux", f"git clone -q '{place.folder}' ../clone")
+    place.run(f"cd ../clone; {build}", NIX_PATH="")
+    assert os.path.realpath(place.folder.parent / "clone/result") == built
+
+    commit = f"git init -q .; git add .; {git} commit -qm all"
+    place.run(f"cp -r {project} ../ours; cd ../ours; chmod -R u+w .; {commit}")
+    revision = place.run("git -C ../ours rev-parse HEAD").strip()
+    place.run("tar -czf ../nixpkgs.tar.gz -C .. nixpkgs")
+    address = f"file://{place.folder.parent}/nixpkgs.tar.gz"
+    digest = place.run(f"nix-prefetch-url --unpack {address} 2>/dev/null").split()[-1]
+    (pinned,) = (each for each in written if "fetchTarball" in each)
+    changes = {
+        "https://example.org/nix-manylinux": f"file://{place.folder.parent}/ours",
+        "0" * 52: digest,
+        "0" * 40: revision,
+        "https://example.org/nixpkgs/0000000.tar.gz": address,
+    }
+    (place.folder / "environment.nix").write_text(place.here(pinned, changes))
+    place.run(BUILD, NIX_PATH="")
+    place.imports(f"{os.path.realpath(place.folder / 'result')}/bin/python3")
