@@ -57,8 +57,8 @@ def test_the_project_itself(place: Place) -> None:
     """It is one more of the overrides, and can then be imported like what it requires."""
     lock_here(place)
     (body,) = [each for each in blocks(ENVIRONMENTS, "nix") if "buildPythonPackage" in each]
-    # What stands for nixpkgs here has no such functions for files.
-    source, end = body.index("pkgs.lib.fileset.toSource"), body.index("build-system")
+    # What stands for nixpkgs here has no such function for files.
+    source, end = body.index("pkgs.lib.sourceByRegex"), body.index("build-system")
     body = f"{body[:source]}./whole;\n{body[end:]}"
     overlays = "[ (import ./nix-manylinux/nix/overlay.nix) ]"
     pkgs = f"let pkgs = import <nixpkgs> {{ overlays = {overlays}; }}; in"

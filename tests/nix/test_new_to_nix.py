@@ -16,7 +16,7 @@ __all__ = ["place", "wheels"]
 
 GUIDE = "docs/new-to-nix.md"
 take(GUIDE, *(command.text for command in commands(GUIDE)))
-PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, REINSTALL, FREE = (
+PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, *BACK = (
     command.text for command in commands(GUIDE)
 )
 
@@ -37,7 +37,7 @@ def test_back_again(place: Place) -> None:
     before = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
     place.run(PATCH)
     assert any(path.read_bytes() != data for path, data in before.items())
-    place.run(REINSTALL, FREE)
+    place.run(*BACK)
     after = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
     assert {p for p, data in before.items() if after[p] != data} == set()
     assert {path.name for path in after.keys() - before.keys()} <= {"REQUESTED"}

@@ -157,7 +157,8 @@ def write_lock(run: Run) -> int:
     run.console.say(f"wrote {output}")
     run.console.say(
         "as environment.nix, for nix-build environment.nix; ./nix-manylinux is a checkout of this"
-        " tool, or a link to one (ln -s PATH nix-manylinux):"
+        " tool, or a link to one (ln -s PATH nix-manylinux); that and nixpkgs are pinned as"
+        " docs/environments.md, For a colleague, has it:"
     )
     run.console.say_all(how_to_use(output, path, versions[0]))
     return DONE
