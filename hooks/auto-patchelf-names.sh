@@ -2,6 +2,13 @@
 # A part of manylinuxFixupHook: the variables and functions of autoPatchelfHook,
 # so that changing the hook's name is all that a package has to do.
 
+# With this file they are read.
+for _manylinuxName in autoPatchelfIgnoreMissingDeps runtimeDependencies appendRunpaths \
+  extraAutoPatchelfLibs autoPatchelfFlags patchelfFlags; do
+  unset "_manylinuxInstead[$_manylinuxName]"
+done
+unset _manylinuxName
+
 # Its variables, as options of the command: into `arguments`, the caller's array.
 _manylinuxFixupAutoPatchelfArguments() {
   local -a items

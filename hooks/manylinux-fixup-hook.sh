@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Setup hook: links what a build took from manylinux wheels to the libraries of
 # its inputs. Bash gathers and calls here, every decision is the command's.
-# docs/nix-hooks.md lists the variables and functions.
+# The manual lists the variables and functions.
 
 # Libraries are gathered for the platform that the package is for: a build that
 # has the hook among that platform's inputs would start a command that may be for
@@ -37,13 +37,14 @@ fi
 : "${dontPatchELF=1}" "${dontAutoPatchelf=1}"
 
 # The audit of search paths and wrappers is a part of the patch, which reads every
-# file anyway: stdenv's own starts patchelf for each.
+# file anyway: stdenv's own starts patchelf for each. It may be left to stdenv: then this
+# goes, and what names _manylinuxFixupAudit.
 declare -g _manylinuxFixupAudits=
 if [[ -z ${noAuditTmpdir+set} ]]; then
   noAuditTmpdir=1 _manylinuxFixupAudits=1
 fi
 
-# Read by the `_manylinux` module of manylinux-compat, where a build has it.
+# For the `_manylinux` module of manylinux-compat, where a build has it.
 export NIX_PYTHON_MANYLINUX="${NIX_PYTHON_MANYLINUX-${manylinuxPolicy:-1}}"
 
 # _manylinuxFixupAdd ARRAY VALUE: appends VALUE unless it is there already.
@@ -116,9 +117,9 @@ _manylinuxFixupRead() {
 }
 
 # shellcheck source=/dev/null
-source "@autoPatchelfNames@"
-# shellcheck source=/dev/null
 source "@variableNames@" @names@
+# shellcheck source=/dev/null
+source "@autoPatchelfNames@"
 
 # _manylinuxFixupOption OPTION NAME: adds `OPTION=item` to `arguments`, the
 # caller's array, for each item of the list NAME. One word each, so that no
@@ -378,7 +379,8 @@ _manylinuxFixupPostFixup() {
       echo "  Drop dontStrip = false, or say what was compiled here: $_manylinuxFixupStripsOwn" >&2
     fi
     ((!status)) || return "$status"
-    if [[ -n $_manylinuxFixupKeepsSymbols && -n $(find "${paths[@]}" -newer "$stamp" -print -quit) ]]; then
+    # Of a package whose source is a wheel nothing was compiled here.
+    if [[ -n $_manylinuxFixupKeepsSymbols && ${src-} != *.whl && -n $(find "${paths[@]}" -newer "$stamp" -print -quit) ]]; then
       echo "manylinuxFixup: nothing was stripped; what was compiled here may be: dontStrip = false; $_manylinuxFixupStripsOwn"
     fi
     rm -f -- "$stamp"

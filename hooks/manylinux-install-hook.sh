@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Setup hook: installs the wheels in dist/, as nixpkgs' pypaInstallHook does, on
-# all cores. docs/nix-hooks.md tells what is the same and what is not.
+# all cores. The manual tells what is the same and what is not.
 
 # stdenv sources hooks of every platform's inputs, and this one starts a command: see
 # manylinuxFixupHook, which says the same.

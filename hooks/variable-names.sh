@@ -1,8 +1,19 @@
 # shellcheck shell=bash
-# A part of manylinuxFixupHook, for who has misspelt a variable. Sourced with the
-# names that are known, which nix/variable-names.nix has.
+# A part of manylinuxFixupHook, for who has misspelt a variable, or set another
+# hook's. Sourced with the names that are known, which variable-names.nix has.
 
 declare -ga _manylinuxVariables=("$@")
+
+# Variables that this hook doesn't read, and what is written in their place.
+declare -gA _manylinuxInstead=(
+  [autoPatchelfIgnoreMissingDeps]='manylinuxIgnoreMissingDeps, of which each entry has to be needed; in place of "*" or true: manylinuxFixupFlags = [ "--missing=warn" ];'
+  [runtimeDependencies]='manylinuxRuntimeLibs, with the same list'
+  [appendRunpaths]='manylinuxAppendRpaths, with the same list'
+  [extraAutoPatchelfLibs]='addManylinuxSearchPath DIR... in preFixup, or nothing where DIR is of the package itself'
+  [autoPatchelfFlags]='manylinuxFixupFlags (--keep-libc is the same), or nothing'
+  [patchelfFlags]='nothing, since it is not patchelf that links here'
+  [manylinuxAutoLibs]='buildInputs = pythonManylinuxPackages.common; (it is an argument of buildPythonPackage)'
+)
 
 # _manylinuxFixupNearest NAME: of the names that are known the one that has most
 # of its beginning and of its end in common with NAME.
@@ -24,21 +35,29 @@ _manylinuxFixupNearest() {
   echo "$nearest"
 }
 
-# Names variables that look like ours, and that no hook reads.
+# Names variables that look like ours or are autoPatchelfHook's, and that no hook reads.
 _manylinuxFixupMisspelt() {
-  local name IFS=' '
+  local -a items
+  local name
+  for name in "${!_manylinuxInstead[@]}"; do
+    # autoPatchelf reads its own, where it was brought back.
+    if [[ $name != manylinux* && -z ${dontAutoPatchelf-} ]] && declare -F autoPatchelfPostFixup >/dev/null; then
+      continue
+    fi
+    _manylinuxFixupRead items "$name" || return
+    if ((${#items[@]})); then
+      echo "manylinuxFixup: WARNING: this hook doesn't read $name; here the same is: ${_manylinuxInstead[$name]}" >&2
+    fi
+  done
+  local IFS=' '
   # Not `compgen -v`: nixpkgs builds with a bash that has no readline, and so no compgen.
   for name in "${!m@}" "${!M@}" "${!d@}" "${!D@}" "${!a@}" "${!A@}"; do
     case ${name,,} in
     manylinux* | dontmanylinux* | dontusemanylinux* | autopatchelf* | dontautopatchelf*) ;;
     *) continue ;;
     esac
-    case " ${_manylinuxVariables[*]} " in
-    *" $name "*)
-      if [[ $name == manylinuxAutoLibs ]]; then
-        echo "manylinuxFixup: WARNING: $name is an argument of buildPythonPackage; here the same is: buildInputs = pythonManylinuxPackages.common;" >&2
-      fi
-      ;;
+    case " ${_manylinuxVariables[*]} ${!_manylinuxInstead[*]} autoPatchelfLibs " in
+    *" $name "*) ;; # the last is what autoPatchelfHook gathers for itself
     *) echo "manylinuxFixup: WARNING: no hook reads $name: is $(_manylinuxFixupNearest "$name") meant?" >&2 ;;
     esac
   done

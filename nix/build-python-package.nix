@@ -44,7 +44,7 @@ let
     };
   reasons = lib.genAttrs (map (policy: policy.name) manylinux.policies) reasonAgainst;
 
-  inherit (import ./variable-names.nix) misspeltIn;
+  misspeltIn = import ./misspelt-names.nix lib manylinuxFixupHook.variables;
 
   isSet = value: !(lib.elem value [ null false "" ]);
 
@@ -52,7 +52,7 @@ let
   spelt =
     attrs: value:
     let
-      misspelt = misspeltIn lib attrs;
+      misspelt = misspeltIn attrs;
     in
     if misspelt == [ ] then
       value

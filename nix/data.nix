@@ -1,7 +1,7 @@
 # The facts that Nix and the command share, which Nix reads while it evaluates. All
 # of it is read through here: where the command's source is fetched, as in nixpkgs,
 # reading it there would build before anything is evaluated. There `folder` is a
-# copy of these files beside the expressions; the check of nix/package.nix fails
+# copy of these files beside the expressions; the check of the command's package fails
 # when it is not that of the command.
 rec {
   folder = ../src/nix_manylinux/data;

@@ -9,17 +9,21 @@
   # a hook that stands in a Python set, so the command is taken from here.
   buildPackages,
 }:
+let
+  variables = import ./variable-names.nix;
+in
 makeSetupHook {
   name = "manylinux-fixup-hook";
   substitutions = {
     nixManylinux = lib.getExe buildPackages.nix-manylinux;
     autoPatchelfNames = "${../hooks/auto-patchelf-names.sh}";
     variableNames = "${../hooks/variable-names.sh}";
-    names = lib.concatStringsSep " " (import ./variable-names.nix).names;
+    names = lib.concatStringsSep " " variables;
   };
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.
     provides.setupHook = true;
+    inherit variables;
     tests = {
       links = callPackage ./manylinux-fixup-hook-test.nix { };
       refuses = callPackage ./manylinux-fixup-hook-refuses-test.nix { };

@@ -2,7 +2,7 @@
 {
   lib,
   stdenv,
-  python3,
+  python,
   manylinuxInstallHook,
 }:
 stdenv.mkDerivation {
@@ -11,15 +11,15 @@ stdenv.mkDerivation {
   strictDeps = true;
   nativeBuildInputs = [
     manylinuxInstallHook
-    python3
+    python
   ];
-  buildInputs = [ python3 ];
+  buildInputs = [ python ];
 
   buildPhase = ''
     runHook preBuild
 
     mkdir dist
-    python3 - <<'PY'
+    ${python.executable} - <<'PY'
     import zipfile
     files = {
         "made.py": "def main():\n    print(__cached__)\n",

@@ -5,6 +5,7 @@
   callPackage,
   makeSetupHook,
   buildPackages,
+  python, # that the test installs for
 }:
 makeSetupHook {
   name = "manylinux-install-hook";
@@ -12,7 +13,7 @@ makeSetupHook {
   passthru = {
     # Python sets refuse what is neither a package of theirs nor a hook.
     provides.setupHook = true;
-    tests.installs = callPackage ./manylinux-install-hook-test.nix { };
+    tests.installs = callPackage ./manylinux-install-hook-test.nix { inherit python; };
   };
   meta = {
     description = "Installs wheels as pypaInstallHook does, on all cores";

@@ -16,7 +16,7 @@ import ./x-names.nix final prev
   # One derivation for the top level and for every Python set, so that a build
   # which meets it twice patches once.
   manylinuxFixupHook = final.callPackage ./manylinux-fixup-hook.nix { };
-  manylinuxInstallHook = final.callPackage ./manylinux-install-hook.nix { };
+  manylinuxInstallHook = final.callPackage ./manylinux-install-hook.nix { python = final.python3; };
   manylinuxVenvHook = final.callPackage ./manylinux-venv-hook.nix { };
 
   patchManylinuxWheel = import ./patch-manylinux-wheel.nix {

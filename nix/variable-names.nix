@@ -1,56 +1,30 @@
 # The names that a package may set for the setup hooks, for who has misspelt one:
-# evaluation asks where a package has a manylinux format, and manylinuxFixupHook in
-# every build that it is in.
-rec {
-  names = [
-    "dontManylinuxFixup"
-    "manylinuxRuntimeLibs"
-    "manylinuxAppendRpaths"
-    "manylinuxIgnoreMissingDeps"
-    "manylinuxProvidedLater"
-    "manylinuxDriverLibs"
-    "manylinuxExclude"
-    "manylinuxAllowForeign"
-    "manylinuxPolicy"
-    "manylinuxFixupFlags"
-
-    "manylinuxInstallFlags"
-    "dontUseManylinuxInstall"
-    "dontUseManylinuxVenv"
-
-    # Read by buildPythonPackage and no hook; of several that may be meant the first is named.
-    "manylinuxAutoLibs"
-
-    # Those of autoPatchelfHook, and one that it keeps for itself.
-    "autoPatchelfIgnoreMissingDeps"
-    "autoPatchelfFlags"
-    "dontAutoPatchelf"
-    "autoPatchelfLibs"
-  ];
-
-  # lib :: attribute set -> [ sentence ], of the names in it that look like ours and
-  # are none, each with the one that has most of its beginning and end.
-  misspeltIn =
-    lib: attrs:
-    let
-      looksLikeOurs =
-        name: builtins.match "((dont(use)?)?manylinux|(dont)?autopatchelf).*" (lib.toLower name) != null;
-      alike =
-        n: a: b:
-        if a != [ ] && b != [ ] && lib.head a == lib.head b then
-          alike (n + 1) (lib.tail a) (lib.tail b)
-        else
-          { inherit n a b; };
-      score =
-        name: known:
-        let
-          start = alike 0 (characters name) (characters known);
-        in
-        (alike start.n (lib.reverseList start.a) (lib.reverseList start.b)).n;
-      characters = text: lib.stringToCharacters (lib.toLower text);
-      nearest = name: lib.head (lib.sort (a: b: score name a > score name b) names);
-    in
-    map (name: "no hook reads ${name}: is ${nearest name} meant?") (
-      lib.filter (name: looksLikeOurs name && !(lib.elem name names)) (lib.attrNames attrs)
-    );
-}
+# manylinuxFixupHook asks in every build that it is in, and evaluation where a package
+# has a manylinux format. Of several that may be meant the first is named.
+[
+  "dontManylinuxFixup"
+  "manylinuxRuntimeLibs"
+  "manylinuxAppendRpaths"
+  "manylinuxIgnoreMissingDeps"
+  "manylinuxProvidedLater"
+  "manylinuxDriverLibs"
+  "manylinuxExclude"
+  "manylinuxAllowForeign"
+  "manylinuxFixupFlags"
+  # autoPatchelfHook's switch, which manylinuxFixupHook sets.
+  "dontAutoPatchelf"
+]
+# manylinuxInstallHook's.
+++ [
+  "manylinuxInstallFlags"
+  "dontUseManylinuxInstall"
+]
+# What is no part of nixpkgs: for manylinux-compat, of manylinuxVenvHook, read by
+# buildPythonPackage and no hook, and of autoPatchelfHook's own.
+++ [
+  "manylinuxPolicy"
+  "dontUseManylinuxVenv"
+  "manylinuxAutoLibs"
+  "autoPatchelfIgnoreMissingDeps"
+  "autoPatchelfFlags"
+]

@@ -260,7 +260,7 @@ in
     expected = [ true true true ];
   };
   testMisspeltNames = {
-    expr = (import ../../nix/variable-names.nix).misspeltIn lib {
+    expr = import ../../nix/misspelt-names.nix lib pkgs.manylinuxFixupHook.variables {
       manylinuxAutoLib = 1;
       manylinuxExclude = 1;
       autopatchelfIgnoreMissingDeps = 1;

@@ -63,7 +63,7 @@ OPTIONS = {
 }
 
 #: The names that the hook knows, as Nix has them.
-KNOWN = re.findall(r'^    "(\w+)"$', (ROOT / "nix/variable-names.nix").read_text(), re.MULTILINE)
+KNOWN = re.findall(r'^  "(\w+)"$', (ROOT / "nix/variable-names.nix").read_text(), re.MULTILINE)
 
 RECORDER = r"""#!/bin/bash
 printf '%s\0' "$#" "$@" >>"$NIX_MANYLINUX_CALLS"

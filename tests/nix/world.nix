@@ -136,6 +136,7 @@ let
     # Only how the fixup hook calls it is written down.
     manylinuxInstallHook = final.callPackage ../../nix/manylinux-install-hook.nix {
       buildPackages = { inherit (prev) nix-manylinux; };
+      python = final.python3;
     };
     nix-manylinux = final.runCommand "nix-manylinux-stub" { meta.mainProgram = "nix-manylinux"; } ''
       mkdir -p $out/bin

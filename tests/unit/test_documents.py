@@ -76,6 +76,7 @@ def test_all_are_in_the_index() -> None:
 def test_every_command_is_run() -> None:
     """Each command in a block of shell is taken by a test of these modules, or is excused."""
     importlib.import_module("tests.nix.test_guides")
+    importlib.import_module("tests.nix.test_in_nixpkgs")
     importlib.import_module("tests.nix.test_lock_guide")
     importlib.import_module("tests.nix.test_new_to_nix")
     importlib.import_module("tests.nix.test_publish")
