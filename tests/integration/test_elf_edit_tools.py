@@ -160,27 +160,35 @@ def test_strings_that_patchelf_and_strip_have_left_alone(
     assert case.run(program) == OUTPUT
 
 
-@pytest.mark.parametrize("patchelf", PATCHELFS)
-@pytest.mark.parametrize("strip", [["true"], ["strip"], ["eu-strip"]], ids=" ".join)
+#: What patchelf has done to a program before us. It gives .interp a word's alignment, and the
+#: segment of the headers, which reach into the note behind then; or leaves it behind that segment.
+THEIRS = {
+    "interpreter": [["--set-interpreter", f"/lib64{'/.' * 20}/ld-linux-x86-64.so.2"]],
+    "three paths": [["--set-rpath", ":".join(LONG[:many])] for many in (1, 3, 5)],
+}
+
+
+@pytest.mark.parametrize("strip", ["true", "strip", "eu-strip"])
+@pytest.mark.parametrize("theirs", [(each, name) for each in PATCHELFS for name in THEIRS])
 @pytest.mark.parametrize("case", NATIVE, ids=lambda case: case.name)
-def test_an_interpreter_that_patchelf_has_set(
-    case: Case, strip: list[str], patchelf: str, workshop: Path, tmp_path: Path
+def test_programs_that_patchelf_has_edited(
+    case: Case, theirs: tuple[str, str], strip: str, workshop: Path, tmp_path: Path
 ) -> None:
-    """Patchelf gives the name a word's alignment, and a segment; its headers reach into a note."""
-    names = [f"/lib64{'/.' * dots}/ld-linux-x86-64.so.2" for dots in (20, 70)]
-    before = [[patchelf, "--set-interpreter", names[0]], strip]
+    """They get a longer interpreter and search path all the same, and bear being stripped again."""
     _, program = copies(case, workshop, tmp_path)
-    for command in before:
-        tool(*command, str(program))
+    patchelf, edits = theirs
+    for command in [*([patchelf, *words] for words in THEIRS[edits]), [strip]]:
+        if subprocess.run([*command, program], capture_output=True, check=False).returncode:
+            return  # nothing was promised: patchelf gives up on what the linker made
     env = {"LD_LIBRARY_PATH": str(tmp_path)}
-    run = subprocess.run([program], capture_output=True, text=True, check=False, env=env)
-    if run.stdout != OUTPUT:
+    run = subprocess.run([program], capture_output=True, check=False, env=env)
+    if run.stdout != OUTPUT.encode():
         return  # nothing was promised: these tools break what the linker made
-    edit = ElfEdit(interpreter=names[1], search_path=(str(tmp_path), *LONG))
-    assert edit_file(str(program), edit).how == "in place"
-    assert tool(patchelf, "--print-interpreter", str(program)).strip() == names[1]
+    name = f"/lib64{'/.' * 70}/ld-linux-x86-64.so.2"
+    edit_file(str(program), ElfEdit(interpreter=name, search_path=(str(tmp_path), *LONG, *LONG)))
+    assert tool(patchelf, "--print-interpreter", str(program)).strip() == name
     assert case.run(program) == OUTPUT
-    tool(*strip, str(program))
+    tool(strip, str(program))
     assert case.run(program) == OUTPUT
 
 

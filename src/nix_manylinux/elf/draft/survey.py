@@ -148,8 +148,14 @@ class Survey:
         return not self.obj.draft.read(start, max(end - start, 0)).strip(b"\0X")
 
     def gap_behind(self, piece: Piece) -> int:
-        """How many zero bytes are between a piece and the next one of its segment."""
-        stop, following = self.load_of(piece).end, bisect_left(self._starts, piece.end)
+        """How many zero bytes are between a piece and the next one of its segment.
+
+        patchelf leaves a name that the kernel reads behind a segment's end.
+        """
+        try:
+            stop, following = self.load_of(piece).end, bisect_left(self._starts, piece.end)
+        except Unproven:
+            return 0
         if following < len(self._starts):
             stop = min(stop, self._starts[following])
         size = stop - piece.end
