@@ -180,9 +180,16 @@ def test_a_python_that_starts_nothing(scene: Scene, foreign: Path) -> None:
     assert snapshot(foreign) == before
 
 
-def test_a_python_that_is_gone(scene: Scene, foreign: Path) -> None:
+@pytest.mark.parametrize("what", ["python", "home"])
+def test_a_python_that_is_gone(scene: Scene, foreign: Path, what: str) -> None:
     """--nixpkgs gives an environment another one of its version; a dry run says so."""
     shutil.rmtree(scene.home / "uv")
+    if what == "home":  # it is there, and finds no standard library
+        python = foreign / "bin/python"
+        python.unlink()
+        python.symlink_to(scene.home / "stuck")
+        (scene.home / "stuck").write_text("#!/bin/sh\nexit 1\n")
+        (scene.home / "stuck").chmod(0o755)
     minor = sys.version_info[1]
     (foreign / "pyvenv.cfg").write_text(f"home = {scene.home}/uv/bin\nversion_info = 3.{minor}.1\n")
     tool = foreign / "bin/tool"

@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import re
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import jsonschema
 import pytest
 from tests.support.locks import uv_lock
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
+from nix_manylinux.data import data_path
 from nix_manylinux.lock.model import BadLock, Lock
 from nix_manylinux.lock.python import check_python, python_for
 from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.syntax import python_attribute
 from nix_manylinux.target.place import Place
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,9 @@ def test_advice_on_a_stale_lock_makes_the_same_one(
     words = ["lock", str(path), "-o", str(written), "--no-inspect", *places]
     assert main([*words, "--extra", "fast", "--group", "test"]) == 0
     before = written.read_text()
+    jsonschema.validate(
+        json.loads(before), json.loads(Path(data_path("lock.schema.json")).read_text())
+    )
     path.write_text(f"{text}# changed\n")
     capsys.readouterr()
     assert main(["lock", str(path), "-o", str(written), "--check"]) == 1
