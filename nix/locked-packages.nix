@@ -55,18 +55,33 @@ let
   manylinux = import ./lib;
 
   value = if builtins.isAttrs lock then lock else builtins.fromJSON (builtins.readFile lock);
-  shown = if builtins.isAttrs lock then "the lock" else toString lock;
+  # Of a flake's copy in the store the name alone leads anywhere.
+  placed =
+    path: if lib.hasPrefix builtins.storeDir (toString path) then baseNameOf path else toString path;
+  shown = if builtins.isAttrs lock then "the lock" else placed lock;
   refuse = what: hint: throw ''
     nix-manylinux: manylinuxLockedPackages: ${what}
       ${hint}'';
+
+  # The command that makes it anew, as it was asked for, with more environments.
+  again =
+    more:
+    let
+      keys = map (builtins.match "([^-]+)-(.*)") (lib.attrNames (value.environments or { }) ++ more);
+      each = option: names: lib.concatMapStrings (name: " --${option} ${name}") (lib.unique names);
+    in
+    "nix-manylinux lock ${if lockFile == null then "LOCKFILE" else placed lockFile} -o ${shown}"
+    + each "python-version" (map lib.head keys)
+    + each "system" (map lib.last keys)
+    + each "extra" (value.lock.extras or [ ])
+    + each "group" (value.lock.groups or [ ]);
 
   checked =
     if value.schema or null != 1 then
       refuse "${shown} is of schema ${toString (value.schema or "none")}, and 1 is known."
         "Write it again with this nix-manylinux: nix-manylinux lock LOCKFILE -o ${shown}"
     else if lockFile != null && builtins.hashFile "sha256" lockFile != value.lock.sha256 then
-      refuse "${shown} is stale: ${toString lockFile} has changed since."
-        "nix-manylinux lock ${toString lockFile} -o ${shown}"
+      refuse "${shown} is stale: ${placed lockFile} has changed since." (again [ ])
     else
       value;
 
@@ -84,7 +99,7 @@ let
   environment =
     checked.environments.${key}
       or (refuse "${shown} has no environment for Python ${python.pythonVersion}${free} on ${system}, but ${lib.concatStringsSep ", " (lib.attrNames checked.environments)}."
-        "${offered}nix-manylinux lock LOCKFILE -o ${shown} --python-version ${python.pythonVersion}${free} --system ${system}"
+        "${offered}${again [ key ]}"
       );
 
   inherit (import ./library.nix { inherit lib pkgs; }) library;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -227,4 +228,13 @@ def test_what_is_refused(attribute: str, message: str, nix: Nix, locked: dict[st
     """Evaluation says what is wrong with the lock, and how to write it again."""
     said = nix.fails(f"locked.{attribute}", **locked)
     assert message in said
-    assert "nix-manylinux lock" in said
+    # Those that it has are made again, too.
+    (line,) = (line for line in said.splitlines() if "nix-manylinux lock" in line)
+    keys = [*json.loads(Path(locked["lock"]).read_text())["environments"]]
+    keys += {"otherSystem": [f"{keys[0].partition('-')[0]}-riscv64-linux"]}.get(attribute, [])
+    for key in keys:
+        python, _, system = key.partition("-")
+        assert {f"--python-version {python}", f"--system {system}"} <= {
+            *re.findall(r"--[a-z-]+ \S+", line)
+        }
+    assert ("--python-version 3.6" in line) is (attribute == "otherPython")
