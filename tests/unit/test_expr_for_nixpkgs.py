@@ -210,6 +210,28 @@ def test_required_versions(tmp_path: Path) -> None:
     assert "METADATA wants" not in written(wheel, for_nixpkgs=False).text
 
 
+def test_bundled(tmp_path: Path) -> None:
+    """Copies of NVIDIA's libraries are unfree, and of torch's CUDA, whatever hash is in a name."""
+    libraries = (
+        "libcudart.faf08d9a.so.13",
+        "libnvjpeg-1a359ba7.so.13.0.1",
+        "libz.so.1",
+        "libiomp5.so",
+    )
+    files = {f"demo.libs/{name}": tiny_library(name) for name in libraries}
+    wheel = MadeWheel(files=files, tag="cp311-cp311-manylinux_2_28_x86_64").write(tmp_path)
+    described = describe_wheel(wheel)
+    found = written(replace(described, headers={"requires-dist": ["torch"]}))
+    assert "  # Must be torch's CUDA: the wheel bundles libcudart of CUDA 13.\n" in found.text
+    assert (
+        "bundles libcudart and libnvjpeg: where nixpkgs has the same (cuda_cudart, libnvjpeg), it"
+        " is unfree, so that meta.license wants lib.licenses.unfreeRedistributable, too"
+    ) in found.notes
+    assert "bundles" not in written(described, for_nixpkgs=False).text
+    found = written(replace(described, headers={"license": ["Other/Proprietary License"]}))
+    assert not any("bundles" in note for note in found.notes)
+
+
 def test_what_the_required_may_bring(tmp_path: Path) -> None:
     """Who requires a wheel of a family has the family's libraries, of any version, by wheels."""
     needed = ("liboctomap.so.1.10", "libconsole_bridge.so.9", "libz.so.9", "libtbb.so.12")

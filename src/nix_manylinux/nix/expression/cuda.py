@@ -72,8 +72,11 @@ def cuda_required_by_loader(
 
 def loader_of(packages: Collection[str], attributes: Iterable[str]) -> str:
     """Name the Python package whose CUDA these attributes of nixpkgs have to be; "" for none."""
-    if not any(map(_is_cuda, attributes)):
-        return ""
+    return loader_among(packages) if any(map(_is_cuda, attributes)) else ""
+
+
+def loader_among(packages: Collection[str]) -> str:
+    """Name the Python package that loads CUDA, and these into its process; "" for none."""
     return next((name for name in _LOADERS if name in packages), "")
 
 

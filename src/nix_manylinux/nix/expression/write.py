@@ -7,6 +7,7 @@ from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.expression.bundled import bundled_cuda, unfree_libraries
 from nix_manylinux.nix.expression.conditions import format_text, formats
 from nix_manylinux.nix.expression.cuda import cuda_in_files
 from nix_manylinux.nix.expression.dependencies import (
@@ -129,7 +130,8 @@ def build_expression(
     )
     pname = normalise_name(first.header("name") or first.name.name)
     version = first.header("version") or first.name.version
-    hidden = names.author(hidden_packages(first, required, files, table.families))
+    minded = names.author(hidden_packages(first, required, files, table.families))
+    minded += remarks(bundled_cuda(wheels, required))
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     source = list(_source(wheels, version, local=local))
     body = [
@@ -140,7 +142,7 @@ def build_expression(
         "",
         *source,
         *required_packages(dependencies, libraries.undeclared, places, names),
-        *(["", *hidden] if hidden else []),
+        *(["", *minded] if minded else []),
         *optional_packages(extras, adviser, names),
         *_hook(wheels, styles),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
@@ -158,6 +160,8 @@ def build_expression(
             "}",
         ]
     )
+    if for_nixpkgs and "lib.licenses.unfree" not in text:
+        names.author(unfree_libraries(wheels, table))
     head = "".join(f"  {name},\n" for name in names.arguments(text))
     where = _place(pname, names) if for_nixpkgs else ()
     return Expression(
