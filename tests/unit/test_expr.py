@@ -559,6 +559,9 @@ def test_programs(tmp_path: Path) -> None:
     wheel = made(tmp_path, files={"demo-1.0.data/scripts/tool": b"#!python\n"})
     assert wheel.programs == ("tool",)
     assert 'mainProgram = "tool";' in write(wheel)
+    for name in ("demo_test", "test-demo"):  # onnxruntime's
+        assert "mainProgram" not in write(replace(wheel, programs=(name,)))
+    assert 'mainProgram = "demo";' in write(replace(wheel, programs=("demo", "demo_test")))
 
 
 def test_one_release_only(tmp_path: Path) -> None:
@@ -869,6 +872,9 @@ def test_download_fails(tmp_path: Path) -> None:
         # lxml
         (["Home-page: https://a", "Project-URL: Source, https://b"], "https://a", ""),
         (["Home-page: https://a", "Project-URL: Homepage, https://b"], "https://b", ""),
+        # pin's, of who packages it, and rpds-py's, of what it is made with.
+        (["Home-page: https://a", "Project-URL: Upstream, https://b"], "https://b", ""),
+        (["Project-URL: Upstream, https://a", "Project-URL: Homepage, https://b"], "https://b", ""),
         (["Project-URL: GitHub, https://b", "Project-URL: Change Log, https://c"], "https://b", "https://c"),
         (["Project-URL: Release Notes, https://c"], "", "https://c"),
         (["Project-URL: Release Notes, https://c", "Project-URL: Changelog, https://d"], "", "https://d"),

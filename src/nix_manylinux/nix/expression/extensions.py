@@ -21,7 +21,7 @@ _EXTENSION = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:\.(?:cpython|pypy|a
 
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 
-#: Words in the name of a module that is for those who work on the package.
+#: Words in the name of a module or a program that is for those who work on the package.
 _FOR_DEVELOPERS = frozenset(
     {"test", "tests", "testing", "benchmark", "benchmarks", "example", "examples", "mypyc"}
 )
@@ -71,7 +71,9 @@ def unloaded_extensions(
     missed = [
         name
         for name in paths
-        if _is_for_users(name)
+        if is_for_users(name)
+        # cv2.cv2 takes its package's place, and refuses another name.
+        and name.split(".")[-1:] != name.split(".")[-2:-1]
         and not any(loaded[module] for module in _above(name, loaded))
         and _is_of_packages(name, packages, modules)
     ]
@@ -153,12 +155,9 @@ def _module(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _is_for_users(module: str) -> bool:
-    parts = module.split(".")
-    # cv2.cv2 takes its package's place, and refuses another name.
-    return parts[-1:] != parts[-2:-1] and all(
-        _FOR_DEVELOPERS.isdisjoint(part.split("_")) for part in parts
-    )
+def is_for_users(name: str) -> bool:
+    """Whether a module or a program is for more than the work on its package, by its name."""
+    return _FOR_DEVELOPERS.isdisjoint(re.split(r"[._-]", name.lower()))
 
 
 def _loaded(

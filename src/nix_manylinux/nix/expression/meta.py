@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.nix.expression.chosen import chosen_extensions
+from nix_manylinux.nix.expression.extensions import is_for_users
 from nix_manylinux.nix.expression.layout import block
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.syntax import nix_string
@@ -61,8 +62,10 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
         yield from (f"  {line}" for line in block("platforms", map(nix_string, systems)))
     pname = normalise_name(first.name.name)
     programs = [name for name in first.programs if normalise_name(name) == pname]
-    if programs or len(first.programs) == 1:
-        yield f"  mainProgram = {nix_string(_line((programs or list(first.programs))[0]))};"
+    if len(first.programs) == 1:
+        programs = programs or [*filter(is_for_users, first.programs)]
+    if programs:
+        yield f"  mainProgram = {nix_string(_line(programs[0]))};"
     yield "};"
 
 
@@ -95,9 +98,12 @@ def _beginning(text: str) -> str:
 
 
 def _homepage(wheel: DescribedWheel) -> str:
-    """Give the Project-URL of that name, else Home-page, which is older, else the source."""
+    """Give the Project-URL of that name, else of who packages others' work, else Home-page.
+
+    That is older; without it is the source.
+    """
     return (
-        _labelled(wheel, ("homepage", "home"))
+        _labelled(wheel, ("homepage", "home", "upstream"))
         or wheel.header("home-page")
         or _labelled(wheel, ("repository", "source", "sourcecode", "github", "documentation"))
     )
