@@ -243,6 +243,27 @@ def test_what_the_required_may_bring(tmp_path: Path) -> None:
     assert "octomap" in written(made(tmp_path, *needed)).text
 
 
+def test_a_prefix_of_a_family(tmp_path: Path) -> None:
+    """Of pin, all wheels of the family are to be taken, and no build sees its modules."""
+    module = "cmeel.prefix/lib/python3.11/site-packages/pinocchio/wrap.so"
+    headers = "Name: pin\nVersion: 1.0\nRequires-Dist: cmeel\nRequires-Dist: coal<4,>=3\n"
+    headers += "Requires-Dist: cmeel-boost==1.90\nRequires-Dist: numpy"
+    wheel = MadeWheel(
+        name="pin", tag="cp311-cp311-manylinux_2_28_x86_64", metadata=headers.encode(),
+        files={module: tiny_library("wrap.so", "libboost_log.so.1.90.0")},
+    )  # fmt: skip
+    found = written(describe_wheel(wheel.write(tmp_path)))
+    assert (
+        "Take the wheels of cmeel, cmeel-boost==1.90 and coal, too (nix-manylinux expr NAME writes"
+        " each): what nixpkgs may build from source under these names has libraries of its own."
+    ) in found.notes
+    assert (
+        "  # No pythonImportsCheck: cmeel.prefix/lib/python3.11/site-packages has pinocchio, and"
+        " the .pth\n  # file of cmeel leads there: in an environment (python3.withPackages), not from"
+        " the PYTHONPATH of\n  # a build.\n"
+    ) in found.text
+
+
 def test_loaded_at_run_time(tmp_path: Path) -> None:
     """What may be loaded by name is offered as code, the newest of each library."""
     names = ("libXcursor.so.1", "libudev.so.0", "libudev.so.1", "libcuda.so.1")

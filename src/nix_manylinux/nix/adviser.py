@@ -135,6 +135,12 @@ class Adviser:
         wheels = [family[wheel] for family in self._table.families if wheel in family]
         return any(not self._own.isdisjoint(each.builds_on) for each in wheels)
 
+    def of_their_families(self, wheels: Collection[str], among: Iterable[str]) -> set[str]:
+        """Give those among some wheels that are of the families of others, by their names."""
+        families = [each for each in self._table.families if not each.keys().isdisjoint(wheels)]
+        begins = {name.partition("-")[0] for family in families for name in family}
+        return {name for name in among if name.partition("-")[0] in begins}
+
     def is_undeclared(self, wheel: str) -> bool:
         """Whether a wheel is known to be needed, and none is required that could require it."""
         families = [family for family in self._table.families if wheel in family]

@@ -93,13 +93,16 @@ def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str], names: Name
     wheels = [each for each in wheels if not names.has_wheel(each)]
     if not wheels:
         return
-    release = "NAME==VERSION"
+    releases = [f"{each}=={pins[each]}" if each in pins else each for each in wheels]
     if len(wheels) == 1:
         release = f"{wheels[0]}=={pins.get(wheels[0], 'VERSION')}"
-    wheel, called = ("wheel", "that name") if len(wheels) == 1 else ("wheels", "these names")
+        wheel, called = f"wheel of {wheels[0]}, too (nix-manylinux expr {release})", "that name"
+    else:
+        wheel = f"wheels of {listed(releases)}, too (nix-manylinux expr NAME writes each)"
+        called = "these names"
     yield (
-        f"Take the {wheel} of {listed(wheels)}, too (nix-manylinux expr {release}): what nixpkgs"
-        f" may build from source under {called} has libraries of its own."
+        f"Take the {wheel}: what nixpkgs may build from source under {called} has libraries of its"
+        " own."
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.chosen import chosen_extensions
 from nix_manylinux.nix.expression.extensions import is_for_users
-from nix_manylinux.nix.expression.layout import block
+from nix_manylinux.nix.expression.layout import block, remark
 from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
 from nix_manylinux.nix.syntax import nix_string
-from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.wheel.metadata import normalise_name, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,27 @@ def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> I
     if modules:
         yield from block("pythonImportsCheck", map(nix_string, modules))
     else:
-        yield "# No pythonImportsCheck: site-packages gets no module from this wheel."
+        why = _in_a_prefix(wheels[0]) or "site-packages gets no module from this wheel"
+        yield from remark(f"No pythonImportsCheck: {why}.")
+
+
+def _in_a_prefix(wheel: DescribedWheel) -> str:
+    """Say where modules are that only a .pth file leads to, and whose; "" for none."""
+    outer, *inner = wheel.facts.site_packages or ("",)
+    paths = [file.path for file in wheel.facts.files]
+    for site in (each for each in inner if each.startswith(f"{outer}/")):
+        names = [path[len(site) + 1 :] for path in paths if path.startswith(f"{site}/")]
+        modules = sorted({re.split(r"[/.]", name)[0] for name in names})
+        if modules:
+            folder = site[len(outer) + 1 :]
+            owner = normalise_name(folder.partition(".")[0])
+            required = required_names(wheel.headers.get("requires-dist", []))
+            whose = f"the .pth file of {owner}" if owner in required else "a .pth file"
+            return (
+                f"{folder} has {listed(modules)}, and {whose} leads there: in an environment"
+                " (python3.withPackages), not from the PYTHONPATH of a build"
+            )
+    return ""
 
 
 def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names) -> Iterator[str]:

@@ -31,10 +31,11 @@ class OutsideLibraries(NamedTuple):
     ``found`` has one suggestion for each attribute of nixpkgs, ``wanting`` the numbers of the
     wheels that want it, where some don't; ``reasons`` are sentences about it, and
     ``cuda_of`` is the package whose CUDA it has to be. ``elsewhere`` are sonames
-    with the words that say which other wheels have them, ``wheels`` the names of those,
-    ``later`` what wheels have that need this one. What nobody has is in ``nobody`` where only
-    optional files want it, else in ``needed``, with the files that have to load. ``runtime``
-    are sonames that were asked for, and that no package is known for, with words about it.
+    with the words that say which other wheels have them, ``wheels`` the names of those, and of
+    what is required of their families, ``later`` what wheels have that need this one. What nobody
+    has is in ``nobody`` where only optional files want it, else in ``needed``, with the files that
+    have to load. ``runtime`` are sonames that were asked for, and that no package is known for,
+    with words about it.
     ``choices`` are files that are alternatives, for each of the wheels: what those want that are
     left alone is in none of these. ``undeclared`` are Python packages that have some of
     ``elsewhere``, and that nothing required can bring. ``unmet`` are sonames that a build surely
@@ -125,7 +126,7 @@ def outside_libraries(
                 for want, each in led
             ),
         ),
-        wheels=names,
+        wheels=tuple(sorted(adviser.of_their_families(names, required).union(names))),
         later=tuple(later),
         runtime=tuple(
             (each.soname, explain(each))
