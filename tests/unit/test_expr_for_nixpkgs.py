@@ -259,23 +259,37 @@ def test_a_prefix_of_a_family(tmp_path: Path) -> None:
     ) in found.notes
     assert (
         "  # No pythonImportsCheck: cmeel.prefix/lib/python3.11/site-packages has pinocchio, and"
-        " the .pth\n  # file of cmeel leads there: in an environment (python3.withPackages), not from"
-        " the PYTHONPATH of\n  # a build.\n"
+        " the .pth\n  # file of cmeel leads there: in an environment (python3.withPackages), not"
+        " from the PYTHONPATH of\n  # a build.\n"
     ) in found.text
 
 
 def test_loaded_at_run_time(tmp_path: Path) -> None:
-    """What may be loaded by name is offered as code, the newest of each library."""
+    """What may be loaded by name is offered by a command, the newest of each library."""
     names = ("libXcursor.so.1", "libudev.so.0", "libudev.so.1", "libcuda.so.1")
-    loads = tuple(RuntimeLoad(name=n, sources=(("demo/fast.so", "string"),)) for n in names)
-    found = written(replace(made(tmp_path), loads=loads))
+    found = written(replace(made(tmp_path), loads=loaded(*names)))
     assert "libudev" not in found.text
+    said = (
+        "Loaded at run time if it is there, by demo/fast.so; to have it linked, this without what"
+    )
     assert (
-        "Loaded at run time if it is there, by demo/fast.so; to have it linked, add what is needed"
-        " of:\n"
-        "buildInputs = [\n  libxcursor\n  systemdLibs\n];\n"
-        'manylinuxRuntimeLibs = [\n  "libXcursor.so.1"\n  "libudev.so.1"\n];'
+        f"{said} is not needed of its lines, for X11 and the rest:\n"
+        "nix-manylinux expr --for-nixpkgs demo==1.0 \\\n"
+        "  --runtime-libs libXcursor.so.1 \\\n"
+        "  --runtime-libs libudev.so.1"
     ) in found.notes
+    more = ("libpulse.so.0", "libwayland-egl.so.1", "libX11.so.6", "libXi.so.6", "libGL.so.1")
+    found = written(replace(made(tmp_path), loads=loaded(*more)))
+    (note,) = (each for each in found.notes if said in each)
+    assert note.splitlines()[0].endswith(
+        "for X11, Wayland, OpenGL and sound (one of X11 and Wayland makes a window):"
+    )
+    assert note.splitlines()[2] == "  --runtime-libs libX11.so.6 --runtime-libs libXi.so.6 \\"
+
+
+def loaded(*names: str) -> tuple[RuntimeLoad, ...]:
+    """Give what a module loads by name."""
+    return tuple(RuntimeLoad(name=n, sources=(("demo/fast.so", "string"),)) for n in names)
 
 
 @pytest.mark.parametrize(

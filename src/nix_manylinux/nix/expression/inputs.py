@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from nix_manylinux.base.patterns import exact_pattern
 from nix_manylinux.base.words import grouped, listed, some
@@ -11,6 +12,7 @@ from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import block, concatenated, remark, remarks
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ _REQUIRED = "dlopen note, required"
 
 #: Files and libraries that a remark names before it counts.
 _FEW = 3
+
+#: What libraries are for that are loaded by name, by what theirs begin with.
+_PURPOSES = {
+    "X11": re.compile(r"libX|libxcb|libICE|libSM|libxkbcommon-x11"),
+    "Wayland": re.compile(r"libwayland|libdecor|libxkbcommon"),
+    "OpenGL": re.compile(r"libGL|libEGL|libOpenGL|libvulkan|libgbm|libdrm"),
+    "sound": re.compile(r"libasound|libpulse|libpipewire|libjack|libsndio|libopenal|libsamplerate"),
+}
+_REST = "the rest"
 
 
 def inputs(
@@ -153,7 +164,8 @@ def runtime_loads(
             files.update(native)
         elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
-    lines = _by_name(providers, files, names) if providers else []
+    release = f"{normalise_name(wheels[0].name.name)}=={wheels[0].name.version}"
+    lines = _by_name(providers, files, names, release) if providers else []
     yield from ["", *lines] if lines else []
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
@@ -173,22 +185,35 @@ def _is_newer(one: str, other: str) -> bool:
 
 
 def _by_name(
-    providers: Mapping[str, Sequence[str]], files: Iterable[str], names: Names
+    providers: Mapping[str, Sequence[str]], files: Iterable[str], names: Names, release: str
 ) -> list[str]:
-    """Say what files load by name if it is there, as code to paste or the way to have it."""
+    """Say what files load by name if it is there, and the way to have it."""
     said = f"Loaded at run time if it is there, by {some(sorted(files), _FEW)}"
     if names.for_nixpkgs:
-        code = block("buildInputs", sorted(each.removesuffix(".lib") for each in providers))
         sonames = sorted(name for each in providers.values() for name in each)
-        code += block("manylinuxRuntimeLibs", map(nix_string, sonames))
-        return names.author(
-            ["\n".join([f"{said}; to have it linked, add what is needed of:", *code])]
-        )
+        return names.author([f"{said}; {_to_link(release, sonames)}"])
     having = ", ".join(f"{attr} ({', '.join(each)})" for attr, each in providers.items())
     if len(providers) > 2 * _FEW:
         having = f"{some([*providers], 2 * _FEW)} (nix-manylinux inspect WHEEL)"
     how = "nix-manylinux expr --runtime-libs SONAME links it"
     return names.author([f"{said}: {having}; {how}."])
+
+
+def _to_link(release: str, sonames: Iterable[str]) -> str:
+    """Give a command that has libraries linked, with a line for each purpose."""
+    lines: dict[str, list[str]] = {}
+    for soname in sonames:
+        purpose = next((key for key, value in _PURPOSES.items() if value.match(soname)), _REST)
+        lines.setdefault(purpose, []).append(f"--runtime-libs {shlex.quote(soname)}")
+    order = [each for each in (*_PURPOSES, _REST) if each in lines]
+    which = "what is not needed"
+    if order != [_REST]:
+        which += f" of its lines, for {listed(order)}"
+    if {"X11", "Wayland"} <= lines.keys():
+        which += " (one of X11 and Wayland makes a window)"
+    command = [f"nix-manylinux expr --for-nixpkgs {release}"]
+    command += [f"  {' '.join(lines[each])}" for each in order]
+    return f"to have it linked, this without {which}:\n" + " \\\n".join(command)
 
 
 def _about(suggestions: Iterable[Suggestion], names: Names) -> list[str]:

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 
 def required_packages(
-    dependencies: Dependencies, undeclared: Sequence[str], places: Sequence[Place], names: Names
+    dependencies: Dependencies,
+    undeclared: Sequence[str],
+    places: Sequence[Place],
+    names: Names,
+    minded: Iterable[str] = (),
 ) -> Iterator[str]:
     """Write dependencies; ``undeclared`` are those that METADATA doesn't require.
 
-    Which versions METADATA wants is for who writes a file of nixpkgs.
+    ``minded`` are comments on them. Which versions are wanted is for who writes a file of nixpkgs.
     """
     if names.for_nixpkgs and dependencies.versions:
         said = (
@@ -38,6 +42,7 @@ def required_packages(
     yield ""
     if undeclared:
         yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
+    yield from minded
     parts = _lists({*dependencies.always, *undeclared}, names, width=0)
     groups: dict[tuple[Place, ...], list[str]] = {}
     for name, where in dependencies.sometimes.items():

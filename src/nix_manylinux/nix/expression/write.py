@@ -130,8 +130,10 @@ def build_expression(
     )
     pname = normalise_name(first.header("name") or first.name.name)
     version = first.header("version") or first.name.version
-    minded = names.author(hidden_packages(first, required, files, table.families))
-    minded += remarks(bundled_cuda(wheels, required))
+    minded = [
+        *names.author(hidden_packages(first, required, files, table.families)),
+        *remarks(bundled_cuda(wheels, required)),
+    ]
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     source = list(_source(wheels, version, local=local))
     body = [
@@ -141,8 +143,7 @@ def build_expression(
         *([f"disabled = {disabled};"] if disabled else []),
         "",
         *source,
-        *required_packages(dependencies, libraries.undeclared, places, names),
-        *(["", *minded] if minded else []),
+        *required_packages(dependencies, libraries.undeclared, places, names, minded),
         *optional_packages(extras, adviser, names),
         *_hook(wheels, styles),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
