@@ -67,7 +67,9 @@ class Survey:
                     return load
                 with contextlib.suppress(BadElf):
                     if self.obj.offset_of(piece.addr, piece.size) == piece.offset:
-                        return next(p for p in self.obj.loads if p.holds(piece.end - 1))
+                        ends = [p for p in self.obj.loads if p.holds(piece.end - 1)]
+                        if ends:  # else only page rounding maps its end
+                            return ends[0]
         raise Unproven(f"the loaded bytes at {piece.offset:#x} are in no PT_LOAD")
 
     def can_leave(self, pieces: tuple[Piece, ...]) -> bool:

@@ -251,9 +251,22 @@ class Build:
             self._follow(piece, offset - piece.offset, vaddr - piece.addr)
             for index in piece.sections:
                 obj.shdrs[index].size = len(name)
+            self._give_up_segment(piece)
         interp.offset, interp.vaddr = offset, vaddr
         interp.paddr = vaddr if interp.paddr else 0
         interp.filesz = interp.memsz = len(name)
+
+    def _give_up_segment(self, piece: Piece) -> None:
+        """Turn the segment of a name that has moved into a PT_NULL, if nothing else is in it.
+
+        patchelf gives a name one of its own; without any section strip would misplace it.
+        """
+        obj = self.obj
+        for load in [load for load in obj.loads if load.holds(piece.offset)]:
+            alone = self.survey.inside(load.offset, load.end) == [piece]
+            if alone and load is not self._target and not load.holds(obj.header.phoff):
+                load.type = elf.PT_NULL
+                obj.loads = [each for each in obj.loads if each is not load]
 
     def _move_dynamic(self) -> None:
         """Give the dynamic section a new place: its loader writes to it (DT_DEBUG)."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nix_manylinux.elf.draft.headers import Object
     from nix_manylinux.elf.draft.survey import Survey
     from nix_manylinux.elf.facts import ElfEdit
-    from nix_manylinux.elf.format import Section
+    from nix_manylinux.elf.format import Section, Segment
 
 #: Pieces that an edit may make longer or shorter.
 _RESIZED = frozenset({Kind.STRTAB, Kind.DYNAMIC, Kind.INTERP})
@@ -48,7 +48,7 @@ def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Chan
         *sorted(broken),
         *misread(old, after, edit, goal.dropped),
         *_strings(after, goal),
-        *_segments(old, after),
+        *_segments(before, after),
         *_contents(before, after, changes),
     ]
 
@@ -106,14 +106,12 @@ def _number(data: bytes | bytearray) -> int:
 # Bytes ----------------------------------------------------------------------------
 
 
-def _segments(before: Object, after: Object) -> Iterator[str]:
+def _segments(survey: Survey, after: Object) -> Iterator[str]:
+    before = survey.obj
     new = {(p.vaddr, p.offset, p.flags, p.align, p.paddr): p for p in after.loads}
     for load in before.loads:
         same = new.pop((load.vaddr, load.offset, load.flags, load.align, load.paddr), None)
-        if same is None or same.filesz < load.filesz:
-            yield f"the PT_LOAD at {load.vaddr:#x} is gone, or became shorter"
-        elif same.memsz != max(load.memsz, same.filesz):
-            yield f"the PT_LOAD at {load.vaddr:#x} has another size in memory"
+        yield from _loads_alike(survey, after, load, same)
     room = after.pt_dynamic.filesz // after.layout.dyn.size
     if after.dynamic_slots not in {before.dynamic_slots, room}:
         yield "there is something behind the last dynamic entry"
@@ -129,6 +127,31 @@ def _segments(before: Object, after: Object) -> Iterator[str]:
     old, header = before.header, after.header
     if replace(old, phnum=header.phnum, shoff=header.shoff) != header:
         yield "the file header changed"
+
+
+def _loads_alike(
+    survey: Survey, after: Object, load: Segment, same: Segment | None
+) -> Iterator[str]:
+    if same is None:
+        if not _is_given_up(survey, after, load):
+            yield f"the PT_LOAD at {load.vaddr:#x} is gone"
+    elif same.filesz < load.filesz:
+        yield f"the PT_LOAD at {load.vaddr:#x} became shorter"
+    elif same.memsz != max(load.memsz, same.filesz):
+        yield f"the PT_LOAD at {load.vaddr:#x} has another size in memory"
+
+
+def _is_given_up(survey: Survey, after: Object, load: Segment) -> bool:
+    """Whether a segment had nothing but the interpreter's name, which is elsewhere now."""
+    inside = survey.inside(load.offset, load.end)
+    kept = [s.addr for s in survey.obj.shdrs if s.type == elf.SHT_NOBITS and s.size]
+    kept += [value for tag, value in after.dynamic if tag in POINTERS]
+    return (
+        [piece.kind for piece in inside] == [Kind.INTERP]
+        and after.interp is not None
+        and not load.holds(after.interp.offset)
+        and not any(load.vaddr <= address < load.vend for address in kept)
+    )
 
 
 def _other_headers(before: Object, after: Object) -> Iterator[str]:
