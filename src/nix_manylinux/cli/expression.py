@@ -10,6 +10,7 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.cli.run import DONE
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def show_expression(run: Run) -> int:
     if extra.for_nixpkgs and extra.local:
         raise BadOption("--for-nixpkgs fetches the wheel: without --local")
     nixpkgs = None if extra.for_nixpkgs else ask_nixpkgs(run.environment)
-    wheels, places, beside, cuda = _read(run, wheel, nixpkgs, fetched=fetched)
+    wheels, places, beside, cuda, logs = _read(run, wheel, nixpkgs, fetched=fetched)
 
     def build(nixpkgs: Nixpkgs | None) -> Expression:
         return build_expression(
@@ -63,6 +64,7 @@ def show_expression(run: Run) -> int:
         expression = build(replace(nixpkgs, unusable=unusable))
     if fetched:
         _tell_of_choice(run, wheel, wheels, places, nixpkgs)
+        _tell_of_offer(run, wheels, places, logs)
     elif not extra.python_version and not named_pythons(wheels):
         _tell_of_python(run, places, nixpkgs)
     if not run.console.answers_on_terminal:
@@ -77,8 +79,13 @@ def show_expression(run: Run) -> int:
 
 def _read(
     run: Run, wheel: str, nixpkgs: Nixpkgs | None, *, fetched: bool
-) -> tuple[list[DescribedWheel], list[Place], dict[str, frozenset[str]], Cuda | None]:
-    """Give the wheels, for whom they are, the files of those that they require, and whose CUDA."""
+) -> tuple[
+    list[DescribedWheel], list[Place], dict[str, frozenset[str]], Cuda | None, Sequence[str]
+]:
+    """Give the wheels, for whom they are, the files of those that they require, and whose CUDA.
+
+    And the client's words about what it has seen.
+    """
     from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
     from nix_manylinux.nix.expression import download, places  # noqa: PLC0415
     from nix_manylinux.nix.expression.cuda import cuda_required_by_loader  # noqa: PLC0415
@@ -122,7 +129,8 @@ def _read(
             cuda = cuda_required_by_loader(
                 wheels[0], found[0], into=folder, environment=run.environment
             )
-    return wheels, found, beside, cuda
+        logs = download.read_logs(folder)
+    return wheels, found, beside, cuda, logs
 
 
 def _tell_of_choice(
@@ -141,6 +149,32 @@ def _tell_of_choice(
     if not run.arguments.extra.system:
         systems = listed(dict.fromkeys(place.system for place in places))
         run.console.say(f"for {systems}; --system chooses another one")
+
+
+def _tell_of_offer(
+    run: Run, wheels: Sequence[DescribedWheel], places: Sequence[Place], logs: Sequence[str]
+) -> None:
+    """Say how all are had for which the release has wheels, where nobody has chosen among them."""
+    from nix_manylinux.nix.expression.offered import offered_places  # noqa: PLC0415
+
+    extra, release = run.arguments.extra, wheels[0].name
+    offer = offered_places(logs, release, places[0].python, load_table().names.pythons)
+    pythons = () if extra.python_version else offer.pythons
+    systems = () if extra.system else offer.systems
+    more = {*pythons} - {each.python for each in places}
+    if not more and not {*systems} - {each.system for each in places}:
+        return
+    words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
+    words.append(f"{normalise_name(release.name)}=={release.version}")
+    for option, values in (
+        ("--python-version", extra.python_version or pythons),
+        ("--system", extra.system or systems),
+        ("--runtime-libs", extra.runtime_libs or ()),
+    ):
+        words += [word for value in values for word in (option, value)]
+    has = ", on ".join(filter(None, [f"Python {listed(pythons)}" * bool(pythons), listed(systems)]))
+    lines = [f"it has wheels for {has}; for all of them:", f"  {shlex.join(words)}"]
+    run.console.say_all(lines, indent="")
 
 
 def _tell_of_use(

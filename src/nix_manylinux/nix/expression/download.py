@@ -91,6 +91,16 @@ def download_wheels(
     return dict(found[name] for name in sorted(found))
 
 
+def read_logs(folder: str) -> list[str]:
+    """Give what the client has said about the files that it saw, for `download_wheels`'s folder."""
+    texts = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".log"):
+            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
+                texts.append(stream.read())
+    return texts
+
+
 def files_of_required(
     requirements: Sequence[str],
     place: Place,

@@ -1,0 +1,60 @@
+"""For which Pythons and systems a release has wheels, by what the client has seen of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from nix_manylinux.nix.expression.places import nix_cpu
+from nix_manylinux.target.policy import parse_floor
+from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.wheel.name import parse_wheel_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nix_manylinux.wheel.name import WheelName
+
+_FILE = re.compile(r"/([^/\s#?]+\.whl)\b")
+
+
+class Offer(NamedTuple):
+    """Versions of Python, "3.12", and Nix systems, each of which is had with each.
+
+    Without ``pythons`` the wheels are for many Pythons.
+    """
+
+    pythons: tuple[str, ...]
+    systems: tuple[str, ...]
+
+
+def offered_places(
+    logs: Iterable[str], release: WheelName, python: str, known: tuple[str, str]
+) -> Offer:
+    """Say for what a release has wheels of glibc: the systems of ``python``, and what these share.
+
+    ``logs`` are the client's words, ``known`` the first and the last Python that are of interest.
+    """
+    by_system: dict[str, set[str]] = {}
+    for name in {unquote(each) for log in logs for each in _FILE.findall(log)}:
+        project, version, *_ = (*name.split("-"), "")
+        if (normalise_name(project), version) != (normalise_name(release.name), release.version):
+            continue
+        for tag in parse_wheel_name(name).tags:
+            interpreter, abi, platform = tag.split("-")
+            floor = parse_floor(platform)
+            match = re.fullmatch(r"cp3([0-9]+)", interpreter)
+            if floor and floor.libc == "glibc":
+                version_of = f"3.{match[1]}" if match and abi == f"cp3{match[1]}" else ""
+                # Without the GIL, or not CPython's: no Python that nixpkgs' packages are for.
+                if version_of or abi in {"abi3", "none"}:
+                    by_system.setdefault(f"{nix_cpu(floor.arch)}-linux", set()).add(version_of)
+    if all("" in pythons for pythons in by_system.values()):
+        return Offer((), tuple(sorted(by_system)))
+    own = {system for system, pythons in by_system.items() if {python, ""} & pythons}
+    shared = set.intersection(*(by_system[system] for system in own)) - {""} if own else set()
+    first, last = (int(each.partition(".")[2]) for each in known)
+    minors = sorted(int(each.partition(".")[2]) for each in shared)
+    pythons = (f"3.{minor}" for minor in minors if first <= minor <= last)
+    return Offer(tuple(pythons), tuple(sorted(own)))
