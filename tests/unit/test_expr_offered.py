@@ -71,9 +71,9 @@ def test_offer(logs: list[str], offer: Offer) -> None:
         (
             ["--python-version", "3.12", "--runtime-libs", "libz.so.1"],
             (
-                "it has wheels for aarch64-linux and x86_64-linux; for all of them:\n  nix-manylinux"
-                " expr --for-nixpkgs demo==1.0 --python-version 3.12 --system aarch64-linux"
-                " --system x86_64-linux --runtime-libs libz.so.1\n"
+                "it has wheels for aarch64-linux and x86_64-linux; for all of them:\n "
+                " nix-manylinux expr --for-nixpkgs demo==1.0 --python-version 3.12 --system"
+                " aarch64-linux --system x86_64-linux --runtime-libs libz.so.1\n"
             ),
         ),
         (["--python-version", "3.12", "--system", "x86_64-linux"], ""),

@@ -10,7 +10,6 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.cli.run import DONE
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
-from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,26 +154,14 @@ def _tell_of_offer(
     run: Run, wheels: Sequence[DescribedWheel], places: Sequence[Place], logs: Sequence[str]
 ) -> None:
     """Say how all are had for which the release has wheels, where nobody has chosen among them."""
-    from nix_manylinux.nix.expression.offered import offered_places  # noqa: PLC0415
+    from nix_manylinux.nix.expression.offered import offered_places, take_all  # noqa: PLC0415
 
     extra, release = run.arguments.extra, wheels[0].name
     offer = offered_places(logs, release, places[0].python, load_table().names.pythons)
-    pythons = () if extra.python_version else offer.pythons
-    systems = () if extra.system else offer.systems
-    more = {*pythons} - {each.python for each in places}
-    if not more and not {*systems} - {each.system for each in places}:
-        return
+    options = {"--python-version": extra.python_version, "--system": extra.system}
+    options["--runtime-libs"] = extra.runtime_libs
     words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
-    words.append(f"{normalise_name(release.name)}=={release.version}")
-    for option, values in (
-        ("--python-version", extra.python_version or pythons),
-        ("--system", extra.system or systems),
-        ("--runtime-libs", extra.runtime_libs or ()),
-    ):
-        words += [word for value in values for word in (option, value)]
-    has = ", on ".join(filter(None, [f"Python {listed(pythons)}" * bool(pythons), listed(systems)]))
-    lines = [f"it has wheels for {has}; for all of them:", f"  {shlex.join(words)}"]
-    run.console.say_all(lines, indent="")
+    run.console.say_all(take_all(offer, release, places, words, options), indent="")
 
 
 def _tell_of_use(

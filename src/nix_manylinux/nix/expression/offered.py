@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
+from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.places import nix_cpu
 from nix_manylinux.target.policy import parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import parse_wheel_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from nix_manylinux.target.place import Place
     from nix_manylinux.wheel.name import WheelName
 
 _FILE = re.compile(r"/([^/\s#?]+\.whl)\b")
@@ -58,3 +61,30 @@ def offered_places(
     minors = sorted(int(each.partition(".")[2]) for each in shared)
     pythons = (f"3.{minor}" for minor in minors if first <= minor <= last)
     return Offer(tuple(pythons), tuple(sorted(own)))
+
+
+def take_all(
+    offer: Offer,
+    release: WheelName,
+    places: Iterable[Place],
+    words: Sequence[str],
+    options: Mapping[str, Sequence[str] | None],
+) -> list[str]:
+    """Say what there is beyond ``places``, and give the command for all; nothing where it is all.
+
+    ``words`` begin the command, ``options`` are those that were given, with their values: what
+    was chosen stays so.
+    """
+    places = [*places]
+    asked = {"--python-version": offer.pythons, "--system": offer.systems}
+    asked = {option: values for option, values in asked.items() if not options.get(option)}
+    had = {value for place in places for value in (place.python, place.system)}
+    if had.issuperset(value for values in asked.values() for value in values):
+        return []
+    pythons, systems = (asked.get(option, ()) for option in ("--python-version", "--system"))
+    parts = [f"Python {listed(pythons)}" if pythons else "", listed(systems)]
+    command = [*words, f"{normalise_name(release.name)}=={release.version}"]
+    for option, values in options.items():
+        command += [word for value in asked.get(option, values) or () for word in (option, value)]
+    has = ", on ".join(filter(None, parts))
+    return [f"it has wheels for {has}; for all of them:", f"  {shlex.join(command)}"]
