@@ -124,6 +124,7 @@ def test_the_wheel_that_nixpkgs_has(tmp_path: Path) -> None:
         " pkgs/top-level/python-packages.nix write:\n  torchaudio-bin ="
         " callPackage ../development/python-modules/torchaudio/bin.nix { };"
     ) in found.notes
+    assert "nixpkgs has torchaudio-bin already, from its wheel: this replaces it" in found.notes
     assert not any("Take the wheel" in note for note in found.notes)
     # The nixpkgs at hand is believed.
     packages = frozenset({"torch", "torchvision"})
@@ -138,6 +139,15 @@ def test_the_wheel_that_nixpkgs_has(tmp_path: Path) -> None:
     ).text
     assert "    torch-bin\n" in text
     assert "Take the wheel" not in text
+
+
+def test_why_it_is_not_the_first(tmp_path: Path) -> None:
+    """Of what nixpkgs builds from source the wheel is a second package, and the author is told."""
+    said = "in bin.nix, since nixpkgs builds ruff from source already"
+    assert said in written(made(tmp_path, name="ruff")).notes
+    notes = written(made(tmp_path, name="demo")).notes
+    assert "where nixpkgs builds demo from source already: demo-bin, in bin.nix beside it" in notes
+    assert not any(note.startswith("in bin.nix") for note in notes)
 
 
 def test_names_of_one_version(tmp_path: Path) -> None:

@@ -183,7 +183,11 @@ def _place(pname: str, names: Names) -> Iterator[str]:
     line = f"{nix_name(attribute)} = callPackage ../{folder}{file} {{ {given}}};"
     path = f"pkgs/{folder}{file or '/default.nix'}"
     yield f"save it as {path}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
-    if not file:
+    if names.has_wheel(pname):
+        yield f"nixpkgs has {attribute} already, from its wheel: this replaces it"
+    elif file:
+        yield f"in bin.nix, since nixpkgs builds {pname} from source already"
+    else:
         yield f"where nixpkgs builds {pname} from source already: {pname}-bin, in bin.nix beside it"
 
 
