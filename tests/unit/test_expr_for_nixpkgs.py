@@ -284,7 +284,8 @@ def test_loaded_at_run_time(tmp_path: Path) -> None:
     )
     assert (
         f"{said} is not needed of its lines, for X11 and the rest:\n"
-        "nix-manylinux expr --for-nixpkgs demo==1.0 \\\n"
+        "nix-manylinux expr --for-nixpkgs demo==1.0 --python-version 3.11 --system x86_64-linux"
+        " \\\n"
         "  --runtime-libs libXcursor.so.1 \\\n"
         "  --runtime-libs libudev.so.1"
     ) in found.notes

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.packages import Suggestion
+    from nix_manylinux.target.place import Place
 
 #: How `find_runtime_loads` calls a note that is obeyed.
 _REQUIRED = "dlopen note, required"
@@ -143,7 +144,11 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
 
 
 def runtime_loads(
-    wheels: Sequence[DescribedWheel], adviser: Adviser, names: Names, declared: Iterable[str]
+    wheels: Sequence[DescribedWheel],
+    places: Sequence[Place],
+    adviser: Adviser,
+    names: Names,
+    declared: Iterable[str],
 ) -> Iterator[str]:
     """Name what may be loaded at run time beyond what is ``declared``, and who has it."""
     declared = {*declared}
@@ -165,6 +170,9 @@ def runtime_loads(
         elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
     release = f"{normalise_name(wheels[0].name.name)}=={wheels[0].name.version}"
+    pythons, systems = dict.fromkeys(p.python for p in places), {p.system for p in places}
+    release += "".join(f" --python-version {each}" for each in pythons)
+    release += "".join(f" --system {each}" for each in sorted(systems))
     lines = _by_name(providers, files, names, release) if providers else []
     yield from ["", *lines] if lines else []
     if python:

@@ -147,7 +147,7 @@ def build_expression(
         *optional_packages(extras, adviser, names),
         *_hook(wheels, styles),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
-        *runtime_loads(wheels, adviser, names, runtime_libs),
+        *runtime_loads(wheels, places, adviser, names, runtime_libs),
         *_scripts(wheels),
         *_foreign(wheels, places),
         *imports_check(wheels, _not_there(libraries, names)),
