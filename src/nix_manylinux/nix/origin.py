@@ -51,7 +51,7 @@ def find_origins(
 
     What the default index has, too, with no other digest, is the default index's.
     """
-    text = _read(log)
+    text = read_log(log)
     looking = _LOOKING.findall(text)
     if not looking:
         return dict.fromkeys(paths, DEFAULT_INDEX)
@@ -108,7 +108,8 @@ def _default_index(pip: Sequence[str], environment: Mapping[str, str]) -> str:
     return f"{found[1].rstrip('/')}/" if found else ""
 
 
-def _read(path: str) -> str:
+def read_log(path: str) -> str:
+    """Give what `--log` wrote; "" for nothing."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()

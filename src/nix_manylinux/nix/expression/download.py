@@ -8,7 +8,7 @@ import re
 import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
-from nix_manylinux.nix.origin import find_origins
+from nix_manylinux.nix.origin import find_origins, read_log
 from nix_manylinux.nix.pip import pip_command
 from nix_manylinux.target.place import platforms_of
 from nix_manylinux.wheel.metadata import normalise_name
@@ -93,12 +93,8 @@ def download_wheels(
 
 def read_logs(folder: str) -> list[str]:
     """Give what the client has said about the files that it saw, for `download_wheels`'s folder."""
-    texts = []
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".log"):
-            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
-                texts.append(stream.read())
-    return texts
+    names = (name for name in sorted(os.listdir(folder)) if name.endswith(".log"))
+    return [read_log(os.path.join(folder, name)) for name in names]
 
 
 def files_of_required(
