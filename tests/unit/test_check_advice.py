@@ -71,6 +71,26 @@ def test_what_is_there_is_not_called_missing(
     assert main(["check", tree, *words[2:]]) == 0
 
 
+def test_what_is_damaged_is_not_ignored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A file that the loader refuses is installed anew; what leads to it is no missing library."""
+    name = "libin-0a1b2c3d.so.1"
+    damaged = bytearray(tiny_library(name))
+    damaged[12] = 7  # glibc wants the padding of e_ident to be zero
+    needs = (f"$ORIGIN/../pkg.libs/{name}", "libz.so.1")
+    files = {"pkg/ext.so": tiny_library("ext.so", *needs), f"pkg.libs/{name}": bytes(damaged)}
+    tree = str(put(tmp_path / "tree", files))
+    for verb in ("check", "patch"):
+        assert main([verb, tree]) == 1
+        told = capsys.readouterr().err
+        assert (
+            f"install {name} anew, and don't strip it: strip damages files of wheels; then patch it"
+            " with:"
+        ) in told.replace("\n", " ")
+        assert "ignore" not in told.lower()
+        assert "nowhere in nixpkgs" not in told
+        assert "zlib" in told
+
+
 def test_only_a_patch_is_wanted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Where nothing is missing at all, the error says so, and the command has no options."""
     files = {

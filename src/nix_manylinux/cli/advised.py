@@ -55,7 +55,8 @@ def patch_advice(
 
     In a build, and for what lies in a Nix store, that is what the package's expression lacks.
     """
-    in_build = run.in_build()
+    in_build, damaged = run.in_build(), _damaged(lacking)
+    lacking = _without(lacking, damaged)
     if in_build or stored_trees(paths):
         block = advice_block(run, lacking, adviser, in_build=True, runtime=runtime, width=width)
         if in_build:
@@ -67,7 +68,7 @@ def patch_advice(
     comments = [line for line in block if line.startswith("#")]
     command, python = typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
-    without = "" if runtime else _to_do_without(run, lacking, adviser)
+    without = "" if runtime else _anew(damaged) + _to_do_without(run, lacking, adviser)
     if without or not title:
         title = f"{without}{'install' if installs else 'patch'} it with:"
     lines = wrap(title, width or run.console.talk_width)
@@ -94,6 +95,30 @@ def patch_advice(
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
     return [*lines, *comments]
+
+
+def _damaged(plan: Plan) -> tuple[str, ...]:
+    """Name the files that the loader refuses for what they are: no option mends them."""
+    refused = (each.file.label for each in plan.files if each.skipped.endswith(" refuses it"))
+    return tuple(sorted({label.rpartition("/")[2] for label in refused}))
+
+
+def _anew(damaged: Sequence[str]) -> str:
+    """Say what is done about damaged files; "" for none."""
+    if not damaged:
+        return ""
+    them = "it" if len(damaged) == 1 else "them"
+    names = some(damaged, 2)
+    return f"install {names} anew, and don't strip {them}: strip damages files of wheels; then "
+
+
+def _without(plan: Plan, damaged: Sequence[str]) -> Plan:
+    """Take out of a plan what is there, and damaged."""
+    kept = (
+        tuple(each for each in problems if each.name.rpartition("/")[2] not in damaged)
+        for problems in (plan.missing, plan.incompatible)
+    )
+    return replace(plan, **dict(zip(("missing", "incompatible"), kept, strict=True)))
 
 
 def _to_do_without(run: Run, lacking: Plan, adviser: Adviser) -> str:

@@ -132,8 +132,8 @@ def _in_full(problem: Problem, who: str, width: int) -> list[str]:
 
 def _who(problem: Problem, adviser: Adviser) -> str:
     """Say who has a library, or why it can't be had, or where it is already."""
-    if problem.reason.endswith(UNLED):
-        return problem.reason
+    if problem.reason.endswith(UNLED) or ("/" in problem.name and problem.reason):
+        return problem.reason  # it is there
     said = explain(adviser.advise(*problem.names))
     if all(label.startswith("/") for label in problem.wanted_by):
         return problem.reason or said  # a library outside of the trees: no package helps it
