@@ -316,7 +316,7 @@ def patch_wheel(
     from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
     from nix_manylinux.wheel.name import disagreement  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
-    from nix_manylinux.write.companion import write_linked  # noqa: PLC0415
+    from nix_manylinux.write.companion import write_linked  # noqa: PLC0415 - start-up
 
     options = options or Options()
     path = os.fspath(wheel)

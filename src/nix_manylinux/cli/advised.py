@@ -13,7 +13,7 @@ from nix_manylinux.base.words import some, wrap
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import is_plugin, plan_block, without_choices
 from nix_manylinux.report.inspection import loadable
-from nix_manylinux.resolve.plan import Options
+from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options
 from nix_manylinux.target.target import ASSUMED
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def patch_advice(
 
 def _damaged(plan: Plan) -> tuple[str, ...]:
     """Name the files that the loader refuses for what they are: no option mends them."""
-    refused = (each.file.label for each in plan.files if each.skipped.endswith(" refuses it"))
+    refused = (each.file.label for each in plan.files if each.skipped == REFUSED_BY_GLIBC)
     return tuple(sorted({label.rpartition("/")[2] for label in refused}))
 
 

@@ -293,7 +293,7 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -
 
 def _tell(run: Run, name: str, report: Report) -> Report:
     """Tell what was done; gives the report with what was said of what may stay unloadable."""
-    from nix_manylinux.report.summary import files_text, summary  # noqa: PLC0415
+    from nix_manylinux.report.summary import files_text, summary  # noqa: PLC0415 - start-up
 
     verb = "to be patched" if run.arguments.dry_run else "patched"
     run.console.say(run.console.paint(name, "bold"))

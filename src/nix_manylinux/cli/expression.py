@@ -87,7 +87,7 @@ def _read(
     """
     from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
     from nix_manylinux.nix.expression import download, places  # noqa: PLC0415
-    from nix_manylinux.nix.expression.cuda import cuda_required_by_loader  # noqa: PLC0415
+    from nix_manylinux.nix.expression.cuda import cuda_required_by_loader  # noqa: PLC0415 - start-up
     from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
     from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
 
@@ -154,7 +154,7 @@ def _tell_of_offer(
     run: Run, wheels: Sequence[DescribedWheel], places: Sequence[Place], logs: Sequence[str]
 ) -> None:
     """Say how all are had for which the release has wheels, where nobody has chosen among them."""
-    from nix_manylinux.nix.expression.offered import offered_places, take_all  # noqa: PLC0415
+    from nix_manylinux.nix.expression.offered import offered_places, take_all  # noqa: PLC0415 - start-up
 
     extra, release = run.arguments.extra, wheels[0].name
     offer = offered_places(logs, release, places[0].python, load_table().names.pythons)
@@ -168,7 +168,7 @@ def _tell_of_use(
     run: Run, expression: Expression, wheels: Sequence[DescribedWheel], places: Sequence[Place]
 ) -> None:
     """Say where it goes: without the overlay Nix knows no such format."""
-    from nix_manylinux.nix.expression.places import how_to_build  # noqa: PLC0415
+    from nix_manylinux.nix.expression.places import how_to_build  # noqa: PLC0415 - start-up
 
     if not run.arguments.extra.for_nixpkgs:
         lines = how_to_build(wheels[0], places[0], local=run.arguments.extra.local)

@@ -64,7 +64,7 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
 
 def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) -> None:
     """Say who has libraries that are to be loaded at run time, and are nowhere."""
-    from nix_manylinux.nix.advice import packages_block, scope  # noqa: PLC0415
+    from nix_manylinux.nix.advice import packages_block, scope  # noqa: PLC0415 - start-up
     from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
     from nix_manylinux.nix.packages import explain, load_table  # noqa: PLC0415
 

@@ -91,7 +91,7 @@ class Run:
 
         Raises LostInterpreter for the others, where no other target was named: then it is told.
         """
-        from nix_manylinux.target.environment import LostInterpreter, refuse_lost  # noqa: PLC0415
+        from nix_manylinux.target.environment import LostInterpreter, refuse_lost  # noqa: PLC0415 - start-up
 
         given, found = self.arguments.target, []
         for venv in venvs:
@@ -255,7 +255,7 @@ class Run:
     def tell_absent(self, plan: Plan) -> None:
         """Name what files were linked to on another machine; a build sees its inputs alone."""
         if not self.in_build():
-            from nix_manylinux.report.summary import absent_text  # noqa: PLC0415
+            from nix_manylinux.report.summary import absent_text  # noqa: PLC0415 - start-up
 
             self.console.insist(absent_text(plan, self.console.talk_width))
 

@@ -39,7 +39,7 @@ def show_inspection(run: Run) -> int:
 
 def _show_one(run: Run, path: str) -> None:
     from nix_manylinux.api import inspect  # noqa: PLC0415
-    from nix_manylinux.cli.advised import loads_advice, look_advice  # noqa: PLC0415
+    from nix_manylinux.cli.advised import loads_advice, look_advice  # noqa: PLC0415 - start-up
     from nix_manylinux.cli.origin import tell_origin  # noqa: PLC0415
     from nix_manylinux.report.inspection import inspection_json, inspection_text  # noqa: PLC0415
     from nix_manylinux.report.summary import report_json  # noqa: PLC0415
@@ -169,7 +169,7 @@ def _python_of(run: Run, path: str) -> str:
 
     It is the one that the project has pinned, else nixpkgs'.
     """
-    from nix_manylinux.lock.python import pinned_python, python_for  # noqa: PLC0415
+    from nix_manylinux.lock.python import pinned_python, python_for  # noqa: PLC0415 - start-up
     from nix_manylinux.lock.read import read_lock  # noqa: PLC0415
     from nix_manylinux.nix.nixpkgs import ask_nixpkgs  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
 from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
-from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, FilePlan, Outcome, Plan, Resolution
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.scripts import script_warnings
 from nix_manylinux.resolve.simulation import Problems
@@ -131,7 +131,7 @@ class _Checker:
             return FilePlan(tree=position, file=file, skipped=skipped)
         if facts.refused and self.target.libc == "glibc":
             self._refused(file)
-            return FilePlan(tree=position, file=file, skipped="glibc refuses it")
+            return FilePlan(tree=position, file=file, skipped=REFUSED_BY_GLIBC)
         return self._open(position, tree, file)
 
     def _open(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
@@ -158,7 +158,7 @@ class _Checker:
 
     def _refused(self, file: TreeFile) -> None:
         """Tell of a file that only musl could load."""
-        reason = f"glibc refuses it: {file.facts.refused}"
+        reason = f"{REFUSED_BY_GLIBC}: {file.facts.refused}"
         if self.options.damaged == "warn":
             self.warnings[f"{file.label}: {reason}"] = None
         else:

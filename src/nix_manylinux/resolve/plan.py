@@ -59,6 +59,10 @@ class Options(Value):
         return f"{damage.label}: {damage.what}; {why}, and it is left alone"
 
 
+#: Why a file is left alone that is sound, and no library to glibc.
+REFUSED_BY_GLIBC = "glibc refuses it"
+
+
 class Outcome(str, Enum):
     """Where a needed library comes from: exactly one for each needed name."""
 

@@ -16,7 +16,14 @@ from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
 from nix_manylinux.resolve.inherit import inheriting
 from nix_manylinux.resolve.loader import make_loader
-from nix_manylinux.resolve.plan import FilePlan, Options, Outcome, Plan, Resolution
+from nix_manylinux.resolve.plan import (
+    REFUSED_BY_GLIBC,
+    FilePlan,
+    Options,
+    Outcome,
+    Plan,
+    Resolution,
+)
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
 from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable_providers
 from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
@@ -249,9 +256,9 @@ class _Planner:
             return facts.kind.value
         if facts.refused and self.target.libc == "glibc":
             self.warnings.append(
-                f"{file.label}: glibc refuses it: {facts.refused}; it is left alone"
+                f"{file.label}: {REFUSED_BY_GLIBC}: {facts.refused}; it is left alone"
             )
-            return "glibc refuses it"
+            return REFUSED_BY_GLIBC
         loader = (facts.interpreter or "").rpartition("/")[2]
         if facts.kind is ElfKind.PROGRAM and ("musl" in loader) != (self.target.libc == "musl"):
             self.problems.add(

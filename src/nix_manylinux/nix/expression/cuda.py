@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.nix.expression.dependencies import cuda_required, requirements_in
 from nix_manylinux.nix.expression.download import release_that_fits
+from nix_manylinux.wheel.metadata import required_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -56,17 +57,17 @@ def cuda_required_by_loader(
     ):
         return None
     for requirement in requirements_in(wheel.headers, place):
-        name = re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0].lower()
-        if name in _LOADERS:
-            try:
-                version, requires = release_that_fits(
-                    requirement, place, into=into, environment=environment, pip=pip
-                )
-                there = requirements_in({"requires-dist": requires}, place)
-            except NixManylinuxError:
-                return None
-            found = cuda_required(there)
-            return Cuda(found, f"{name} {version} requires") if found else None
+        (name,) = required_names([requirement])
+        if name not in _LOADERS:
+            continue
+        try:
+            version, requires = release_that_fits(
+                requirement, place, into=into, environment=environment, pip=pip
+            )
+            found = cuda_required(requirements_in({"requires-dist": requires}, place))
+        except NixManylinuxError:
+            return None
+        return Cuda(found, f"{name} {version} requires") if found else None
     return None
 
 
