@@ -329,6 +329,20 @@ def test_names_in_mixed_case(workshop: Workshop, tmp_path: Path) -> None:
     assert "TestPackage-1.0.dist-info/sboms/nix-manylinux.cdx.json" in names
 
 
+def test_thread_local_storage_for_who_preloads_it(workshop: Workshop, tmp_path: Path) -> None:
+    """A library that dlopen may not load forbids nothing: it may be preloaded, as `patch` says."""
+    source = "static __thread char b[4000]; char *f(int i) { return b + i; }"
+    preloaded = workshop.files.library(
+        "libpreloaded.so", source=source, flags=["-ftls-model=initial-exec"]
+    )
+    wheel = wheel_of(
+        workshop.module("42", []), **{"made/libpreloaded.so": preloaded.read_bytes()}
+    ).write(tmp_path)
+    done = repaired(wheel, tmp_path / "out")
+    (warning,) = done.warnings
+    assert warning.startswith("made/libpreloaded.so: it wants 4000 bytes of static thread-local")
+
+
 def test_a_wheel_that_was_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is refused before all else, with where the wheel to repair is."""
     linked = MadeWheel(

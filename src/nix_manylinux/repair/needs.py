@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.loader import Loader
-    from nix_manylinux.resolve.process import Process
     from nix_manylinux.tree.facts import TreeFile
 
 
@@ -62,8 +61,8 @@ class _GraftWalk:
         #: What a file takes when it is opened itself, and what in others' processes.
         self._own: dict[str, dict[str, str]] = {}
         self._others: dict[str, dict[str, str]] = {}
-        self._faults: dict[tuple[str, str, str, str], bool] = {}
-        self._notes: dict[tuple[str, str], None] = {}
+        self._faults: set[tuple[str, str, str, str]] = set()
+        self._notes: set[tuple[str, str]] = set()
 
     def open(self, path: str, loader: Loader) -> None:
         process = loader.open(path)
@@ -73,18 +72,13 @@ class _GraftWalk:
             real = self._real(wanting)
             found = self._own if real == opened else self._others
             found.setdefault(real, {}).setdefault(name, self._real(got))
-        self._note_faults(process, opened)
-
-    def _note_faults(self, process: Process, opened: str) -> None:
         for fault in process.faults:
             wanting = self._real(fault.path)
-            if fault.kind == "tls":
-                self._notes[wanting, fault.reason] = None
-                continue
+            if fault.kind == "dlopen":  # it may be needed by a program, or preloaded
+                self._notes.add((wanting, fault.reason))
             # A file of the wheel speaks for itself when it is opened itself.
-            if wanting != opened and wanting.startswith(self._root):
-                continue
-            self._faults[fault.kind, wanting, fault.name, fault.reason] = True
+            elif wanting == opened or not wanting.startswith(self._root):
+                self._faults.add((fault.kind, wanting, fault.name, fault.reason))
 
     def result(self, labels: Mapping[str, str], extra: Iterable[str]) -> Needs:
         links: dict[str, dict[str, str]] = {}
@@ -94,25 +88,17 @@ class _GraftWalk:
                     if not got.startswith(PROMISED):
                         links.setdefault(wanting, {}).setdefault(name, got)
         names_of = {self._real(path): label for path, label in labels.items()}
-        grafts = {
-            got
-            for got in (
-                *(self._real(path) for path in extra),
-                *(got for names in links.values() for got in names.values()),
-            )
-            if not got.startswith(self._root)
-        }
+        taken = set(map(self._real, extra)).union(*(names.values() for names in links.values()))
         missing: dict[tuple[str, str], set[str]] = {}
         unfit: dict[tuple[str, str], set[str]] = {}
         for kind, wanting, name, reason in self._faults:
             if name in self._others.get(wanting, {}):
                 continue
             problems = missing if kind in {"not found", "unreadable"} else unfit
-            label = names_of.get(wanting, wanting)
-            problems.setdefault((name, reason), set()).add(label)
+            problems.setdefault((name, reason), set()).add(names_of.get(wanting, wanting))
         return Needs(
             links=links,
-            grafts=tuple(sorted(grafts)),
+            grafts=tuple(sorted(got for got in taken if not got.startswith(self._root))),
             missing={key: tuple(sorted(found)) for key, found in sorted(missing.items())},
             unfit={key: tuple(sorted(found)) for key, found in sorted(unfit.items())},
             notes=tuple(
