@@ -25,12 +25,13 @@ from tests.support.graphs import (
     inside,
     make_plan,
 )
+from tests.support.manual import each_command, each_option
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import TREE, World, elf, plan
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import replace
-from nix_manylinux.cli import arguments
+from nix_manylinux.cli.arguments import make_parser
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.picture.build import build_graph
@@ -584,7 +585,10 @@ def test_pictures_go_through_links_and_into_pipes(tmp_path: Path) -> None:
 
 def test_names_of_formats_are_one_list() -> None:
     """The parser's words are the function's; every ending leads to a format, and each has one."""
-    assert (arguments.PICTURES, arguments.DETAILS) == (FORMATS, DETAILS)
+    (graph,) = [each for name, each in each_command(make_parser("1")) if name == "graph"]
+    offered = {each.dest: each.choices for each in each_option(graph)}
+    assert offered["format"] == [*FORMATS]
+    assert offered["detail"] == [*DETAILS]
     assert set(SUFFIXES.values()) == set(FORMATS)
 
 

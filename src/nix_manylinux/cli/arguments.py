@@ -7,15 +7,19 @@ import re
 
 from nix_manylinux.base.values import Value, field_names
 from nix_manylinux.cli.options import (
+    DAMAGED,
+    DRY_RUN,
+    GC_ROOTS,
+    IGNORE,
+    LIBS,
+    WITNESS,
+    add_options,
     common,
-    damaged_option,
-    ignore_options,
+    driver_option,
     library_options,
-    missing_to_check_option,
     rule_options,
-    size,
+    size_option,
     target_options,
-    witness_option,
 )
 from nix_manylinux.resolve.plan import Options
 
@@ -23,16 +27,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
-
-#: `nix_manylinux.report.picture.render` has them too; importing it would slow every command down.
-PICTURES = ("dot", "mermaid", "svg", "html")
-DETAILS = ("auto", "files", "folders")
-
-_GC_ROOTS = (
-    "register every store path that is linked to, and the interpreter's, so that garbage"
-    " collection spares it (default: .nix-manylinux-roots of the tree, or of --output-dir, where"
-    " --nixpkgs is given or has been)"
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,22 +97,17 @@ def _patch(command: argparse.ArgumentParser) -> None:
     target_options(command)
     library_options(command)
     rule_options(command)
-    command.add_argument(
-        "-o", "--output-dir", metavar="DIR",
-        help="where patched wheels go (no default: it must be said)",
-    )  # fmt: skip
-    command.add_argument("--dry-run", action="store_true", help="decide everything, write nothing")
-    command.add_argument(
-        "--dist", action="append", metavar="WHEEL",
-        help="a wheel that TREE was installed from, to be linked in its place too (repeatable)",
-    )  # fmt: skip
+    add_options(command.add_argument, {
+        "-o, --output-dir DIR": "where patched wheels go (no default: it must be said)",
+        **DRY_RUN,
+        "--dist WHEEL...": "a wheel that TREE was installed from, to be linked in its place too",
+    })  # fmt: skip
     command.add_argument(
         "--nixpkgs", nargs="?", const="<nixpkgs>", metavar="REF",
         help="have Nix build or fetch what is missing, never what is unfree or insecure; REF is a"
         " path or a flake reference (default: <nixpkgs>)",
     )  # fmt: skip
-    command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
-    witness_option(command.add_argument)
+    add_options(command.add_argument, {**GC_ROOTS, **WITNESS})
 
 
 def _install(command: argparse.ArgumentParser) -> None:
@@ -130,15 +119,12 @@ def _install(command: argparse.ArgumentParser) -> None:
         "--compile-bytecode", action="append", type=int, choices=(0, 1, 2), metavar="LEVEL",
         help="an optimisation level to compile for (repeatable; default: 0 and 1)",
     )  # fmt: skip
-    command.add_argument(
-        "--no-compile-bytecode", action="store_true", help="leave compiling to the first import"
-    )
-    command.add_argument(
-        "--no-link", action="store_true",
-        help="leave linking to a later patch: every byte is what PyPA's installer writes",
-    )  # fmt: skip
-    command.add_argument("--gc-roots", metavar="DIR", help=_GC_ROOTS)
-    witness_option(command.add_argument)
+    add_options(command.add_argument, {
+        "--no-compile-bytecode": "leave compiling to the first import",
+        "--no-link": "leave linking to a later patch: every byte is what PyPA's installer writes",
+        **GC_ROOTS,
+        **WITNESS,
+    })  # fmt: skip
     target_options(command)
     library_options(command)
     rule_options(command)
@@ -148,113 +134,115 @@ def _repair(command: argparse.ArgumentParser) -> None:
     common(command, "WHEEL", many=True)
     add = command.add_argument
     add("-o", "--output-dir", metavar="DIR", required=True, help="where repaired wheels go")
-    add("--dry-run", action="store_true", help="decide everything, write nothing")
-    add(
-        "--policy", default="auto", metavar="NAME",
-        help="manylinux_X_Y, musllinux_X_Y, or auto: the oldest that is kept (default)",
-    )  # fmt: skip
-    add(
-        "--also-tags", choices=("aliases", "kept"), default="",
-        help="aliases: the policy's names of before PEP 600, too; kept: the oldest policy, too"
-        " (default: neither)",
-    )  # fmt: skip
-    add("--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)")
-    add(
-        "--exclude", action="append", metavar="GLOB",
-        help="a library to leave to the system that the wheel is installed on; libx.so covers"
-        " libx.so.1 (repeatable)",
-    )  # fmt: skip
-    add(
-        "--graft", action="append", metavar="SONAME",
-        help="a library that is loaded by dlopen (repeatable)",
-    )  # fmt: skip
-    add(
-        "--allow-store-paths", action="append", metavar="GLOB",
-        help="members that may name paths of the Nix store (repeatable)",
-    )  # fmt: skip
-    add(
-        "--require-witness", action="store_true",
-        help="have pyelftools, too, read every file that was edited, and refuse where it says"
-        " anything else",
-    )  # fmt: skip
-    add("--strip", action="store_true", help="take symbols and debug sections away ($STRIP)")
-    add("--lib-dir", metavar="NAME", help="the folder for libraries (default: NAME.libs)")
-    add(
-        "--allow-isa", choices=("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"),
-        default="x86-64", help="the instruction set that files may need (default: x86-64)",
-    )  # fmt: skip
-    add(
-        "--sbom", metavar="cyclonedx|FILE",
-        help="a bill of materials for dist-info: one that is written, or a file (default: none)",
-    )  # fmt: skip
-    add(
-        "--packages", metavar="FILE",
-        help="JSON that says which packages folders are of: name, version, licences, source"
+    add_options(add, {
+        **DRY_RUN,
+        "--policy NAME": "manylinux_X_Y, musllinux_X_Y, or auto: the oldest that is kept (default)",
+        "--also-tags {aliases,kept}": "aliases: the policy's names of before PEP 600, too; kept:"
+        " the oldest policy, too (default: neither)",
+        **LIBS,
+        "--exclude GLOB...": "a library to leave to the system that the wheel is installed on;"
+        " libx.so covers libx.so.1",
+        "--graft SONAME...": "a library that is loaded by dlopen",
+        "--allow-store-paths GLOB...": "members that may name paths of the Nix store",
+        "--require-witness": "have pyelftools, too, read every file that was edited, and refuse"
+        " where it says anything else",
+        "--strip": "take symbols and debug sections away ($STRIP)",
+        "--lib-dir NAME": "the folder for libraries (default: NAME.libs)",
+        "--allow-isa {x86-64,x86-64-v2,x86-64-v3,x86-64-v4}": "the instruction set that files may"
+        " need (default: x86-64)",
+        "--sbom cyclonedx|FILE": "a bill of materials for dist-info: one that is written, or a file"
         " (default: none)",
-    )  # fmt: skip
+        "--packages FILE": "JSON that says which packages folders are of: name, version, licences,"
+        " source (default: none)",
+    })  # fmt: skip
     add(
-        "--compression", type=int, choices=range(10), default=5, metavar="0..9",
+        "--compression", type=int, choices=range(10), metavar="0..9",
         help="for what is written anew; 0 stores it (default: 5)",
     )  # fmt: skip
-    add(
-        "--max-size", type=size, metavar="BYTES",
-        help="unpacked size of a wheel that is still believed (default: 64 GiB)",
-    )  # fmt: skip
+    size_option(add)
 
 
 def _check(command: argparse.ArgumentParser) -> None:
     common(command, "TREE|WHEEL", many=True)
     target_options(command)
     library_options(command)
-    ignore_options(command.add_argument)
-    command.add_argument(
-        "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
-        help="a library of the graphics driver, besides the known ones (repeatable)",
-    )  # fmt: skip
-    command.add_argument(
-        "--exclude", action="append", metavar="GLOB", help="files that need not load (repeatable)"
-    )  # fmt: skip
-    missing_to_check_option(command.add_argument)
-    damaged_option(command.add_argument)
+    add_options(command.add_argument, IGNORE)
+    driver_option(command.add_argument)
+    add_options(command.add_argument, {
+        "--exclude GLOB...": "files that need not load",
+        "--missing {fail,leaves}": "fail: every file must load, the default; leaves: optional"
+        " plugins, which nothing that can be imported or started needs, need not, the default for"
+        " virtual environments",
+        **DAMAGED,
+    })  # fmt: skip
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
     common(command, "WHEEL|TREE", many=True)
     target_options(command)
     library_options(command)
-    command.add_argument(
-        "--exclude", action="append", metavar="GLOB",
-        help="files to leave out, broken ones too (repeatable)",
-    )  # fmt: skip
+    add_options(command.add_argument, {"--exclude GLOB...": "files to leave out, broken ones too"})
 
 
 def _graph(command: argparse.ArgumentParser) -> None:
     common(command, "WHEEL|TREE", json=False)
-    command.add_argument(
-        "--format", choices=PICTURES,
-        help="default: what the name of --output ends in, else dot",
-    )  # fmt: skip
-    command.add_argument(
-        "--detail", choices=DETAILS, default="auto",
-        help="a box for each file or for each folder; auto, the default: folders where files are"
-        " too many",
-    )  # fmt: skip
-    command.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
+    add_options(command.add_argument, {
+        "--format {dot,mermaid,svg,html}": "default: what the name of --output ends in, else dot",
+        "--detail {auto,files,folders}": "a box for each file or for each folder; auto, the"
+        " default: folders where files are too many",
+        "-o, --output FILE": "default: standard output",
+    })  # fmt: skip
     target_options(command)
     library_options(command)
     rule_options(command)
 
 
 def _expr(command: argparse.ArgumentParser) -> None:
-    from nix_manylinux.cli.nix_options import expr_options  # noqa: PLC0415 - patch needs none of it
-
-    expr_options(command)
+    command.add_argument("paths", metavar="WHEEL|NAME[==VERSION]")
+    command.add_argument(
+        "--python-version", action="append", metavar="3.N",
+        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
+        " the tags say, else that of <nixpkgs>' python3, else 3.12)",
+    )  # fmt: skip
+    command.add_argument(
+        "--system", action="append", metavar="SYSTEM",
+        help="a Nix system, likewise (repeatable; default: what the tags say, else Nix's own, else"
+        " x86_64-linux)",
+    )  # fmt: skip
+    add_options(command.add_argument, {
+        "--local": "the source is WHEEL itself, beside the expression: for one that is on no index,"
+        " or on one where Nix can't fetch it (a password)",
+        "--for-nixpkgs": "write it for nixpkgs itself: <nixpkgs> is not asked, nothing of this"
+        " machine is in it, and what only its author needs (the file's place, the line for"
+        " python-packages.nix) is on standard error",
+        "--fetch-required": "fetch the wheels that it requires, large ones too, to know which"
+        " libraries they have, and which CUDA",
+        "--runtime-libs SONAME...": "a library that is loaded by dlopen: its package becomes a"
+        " build input too",
+    })  # fmt: skip
 
 
 def _lock(command: argparse.ArgumentParser) -> None:
-    from nix_manylinux.cli.nix_options import lock_options  # noqa: PLC0415 - as above
-
-    lock_options(command)
+    common(command, "LOCKFILE", json=False)
+    output = "default: manylinux.lock.json beside LOCKFILE; '-' is standard output"
+    add_options(command.add_argument, {"-o, --output FILE": output})
+    command.add_argument(
+        "--python-version", action="append", metavar="3.N",
+        help="a Python to lock for (repeatable; default: that of .python-version beside LOCKFILE,"
+        " else of <nixpkgs>' python3, else this one's version, if LOCKFILE allows it, else one that"
+        " it allows)",
+    )  # fmt: skip
+    command.add_argument(
+        "--system", action="append", metavar="SYSTEM",
+        help="a Nix system, such as aarch64-linux, likewise (repeatable; default: this machine's)",
+    )  # fmt: skip
+    add_options(command.add_argument, {
+        "--extra NAME...": "an extra of the project",
+        "--group NAME...": "a dependency group of the project",
+        "--no-inspect": "fetch no wheel: what they need of nixpkgs and of each other is then not"
+        " known",
+        "--check": "only say whether FILE is of this LOCKFILE",
+    })  # fmt: skip
 
 
 #: Name -> summary, and what adds the options.

@@ -1,4 +1,4 @@
-"""The groups of options that several commands share."""
+"""Options as tables, and the groups of them that several commands share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,48 @@ import argparse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+DRY_RUN = {"--dry-run": "decide everything, write nothing"}
+LIBS = {"--libs DIR...": "a directory of libraries"}
+IGNORE = {
+    "--ignore-missing [FILE_GLOB:]SONAME_GLOB...":
+        "libraries that may stay missing, in the files that match",
+    "--ignore-if-missing [FILE_GLOB:]SONAME_GLOB...":
+        "the same, but an entry that no file needs is only a warning",
+}  # fmt: skip
+DAMAGED = {
+    "--damaged {fail,warn}": "fail: refuse, the default; warn: pass by files that can't be edited,"
+    " or that no loader takes",
+}
+WITNESS = {
+    "--witness": "have pyelftools, too, read back every file that was written, and refuse where it"
+    " says anything else",
+}
+GC_ROOTS = {
+    "--gc-roots DIR": "register every store path that is linked to, and the interpreter's, so that"
+    " garbage collection spares it (default: .nix-manylinux-roots of the tree, or of --output-dir,"
+    " where --nixpkgs is given or has been)",
+}
+
+
+def add_options(add: Callable[..., object], table: Mapping[str, str]) -> None:
+    """Add options with their help, each spelt as in a usage.
+
+    That is "--flag", "-o, --one WORD", "--many WORD..." for one that may be repeated, or
+    "--choice {this,that}".
+    """
+    for spelling, text in table.items():
+        names = [part.rstrip(",") for part in spelling.split()]
+        word = "" if names[-1].startswith("-") else names.pop()
+        if not word:
+            add(*names, action="store_true", help=text)
+        elif word.endswith("..."):
+            add(*names, action="append", metavar=word[:-3], help=f"{text} (repeatable)")
+        elif word.startswith("{"):
+            add(*names, choices=word[1:-1].split(","), help=text)
+        else:
+            add(*names, metavar=word, help=text)
 
 
 def common(
@@ -14,150 +55,73 @@ def common(
 ) -> None:
     """Add what all commands take: paths, the report, how much is said."""
     command.add_argument("paths", nargs="+" if many else None, metavar=metavar)
-    if json:
-        command.add_argument(
-            "--json",
-            metavar="FILE",
-            help="write the report as JSON ('-': stdout; default: no report)",
-        )
-    command.add_argument("-q", "--quiet", action="store_true", help="only warnings and errors")
-    command.add_argument("-v", "--verbose", action="store_true", help="every file")
+    report = {"--json FILE": "write the report as JSON ('-': stdout; default: no report)"}
+    add_options(command.add_argument, {
+        **(report if json else {}),
+        "-q, --quiet": "only warnings and errors",
+        "-v, --verbose": "every file",
+    })  # fmt: skip
 
 
 def target_options(command: argparse.ArgumentParser) -> None:
     """Add what chooses the target."""
     group = command.add_argument_group("what to link for")
-    group.add_argument(
-        "--python", metavar="EXE",
-        help="the interpreter: tags are checked against it, its libc is the target (default:"
-        " the virtual environment's; else the libc of NIX_BINTOOLS, or the running Python's)",
-    )  # fmt: skip
-    group.add_argument(
-        "--dynamic-linker",
-        metavar="FILE",
-        help="the target's dynamic linker (default: the interpreter's)",
-    )
-    group.add_argument(
-        "--libc", metavar="DIR", help="the directory of the target's libc (default: the linker's)"
-    )
+    add_options(group.add_argument, {
+        "--python EXE": "the interpreter: tags are checked against it, its libc is the target"
+        " (default: the virtual environment's; else the libc of NIX_BINTOOLS, or the running"
+        " Python's)",
+        "--dynamic-linker FILE": "the target's dynamic linker (default: the interpreter's)",
+        "--libc DIR": "the directory of the target's libc (default: the linker's)",
+    })  # fmt: skip
 
 
 def library_options(command: argparse.ArgumentParser) -> None:
     """Add where libraries are."""
     group = command.add_argument_group("where libraries are")
-    group.add_argument(
-        "--libs", action="append", metavar="DIR", help="a directory of libraries (repeatable)"
-    )
-    group.add_argument(
-        "--python-libs", action="append", metavar="DIR",
-        help="another wheel's site-packages (repeatable)",
-    )  # fmt: skip
-    group.add_argument(
-        "--max-size", type=size, metavar="BYTES",
-        help="unpacked size of a wheel that is still believed (default: 64 GiB)",
-    )  # fmt: skip
+    wheels = {"--python-libs DIR...": "another wheel's site-packages"}
+    add_options(group.add_argument, {**LIBS, **wheels})
+    size_option(group.add_argument)
 
 
 def rule_options(command: argparse.ArgumentParser) -> None:
     """Add how needs are resolved."""
-    group = command.add_argument_group("how to resolve")
-    add = group.add_argument
+    add = command.add_argument_group("how to resolve").add_argument
+    add_options(add, {
+        "--runtime-libs SONAME|DIR...": "for dlopen: goes on the path of the files that load it",
+        "--append-rpath DIR...": "at the end of every path",
+        "--forbid-rpath DIR...": "refuse what would search DIR or a directory in it",
+        **IGNORE,
+        "--provided-later SONAME...": "another wheel, which needs this one, brings it",
+    })  # fmt: skip
+    driver_option(add)
+    add_options(add, {
+        "--driver-dir DIR": "where the driver's libraries are at run time (default:"
+        " /run/opengl-driver/lib, on i686 /run/opengl-driver-32/lib)",
+        "--exclude GLOB...": "files to leave alone",
+        "--allow-foreign GLOB...": "files for other machines that may stay unpatched",
+        "--keep-libc": "look the libc's own libraries up like all others",
+        "--keep-execstack": "leave executable stacks as they are",
+        "--missing {fail,leaves,warn}": "fail: refuse, the default; leaves: let optional plugins,"
+        " which nothing that can be imported or started needs, stay unloadable, the default for"
+        " virtual environments; warn: patch what can be patched",
+        **DAMAGED,
+    })  # fmt: skip
+
+
+def driver_option(add: Callable[..., object]) -> None:
+    """Add what else is of the graphics driver."""
     add(
-        "--runtime-libs",
-        action="append",
-        metavar="SONAME|DIR",
-        help="for dlopen: goes on the path of the files that load it (repeatable)",
-    )
-    add(
-        "--append-rpath",
-        action="append",
-        metavar="DIR",
-        help="at the end of every path (repeatable)",
-    )
-    add(
-        "--forbid-rpath",
-        action="append",
-        metavar="DIR",
-        help="refuse what would search DIR or a directory in it (repeatable)",
-    )
-    ignore_options(add)
-    add(
-        "--provided-later",
-        action="append",
-        metavar="SONAME",
-        help="another wheel, which needs this one, brings it (repeatable)",
-    )
-    add(
-        "--driver-lib",
-        dest="driver_libs",
-        action="append",
-        metavar="SONAME",
+        "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
         help="a library of the graphics driver, besides the known ones (repeatable)",
-    )
-    add(
-        "--driver-dir",
-        metavar="DIR",
-        help="where the driver's libraries are at run time (default: /run/opengl-driver/lib,"
-        " on i686 /run/opengl-driver-32/lib)",
-    )
-    add("--exclude", action="append", metavar="GLOB", help="files to leave alone (repeatable)")
-    add(
-        "--allow-foreign",
-        action="append",
-        metavar="GLOB",
-        help="files for other machines that may stay unpatched (repeatable)",
-    )
-    add(
-        "--keep-libc",
-        action="store_true",
-        default=None,
-        help="look the libc's own libraries up like all others",
-    )
-    add(
-        "--keep-execstack",
-        action="store_true",
-        default=None,
-        help="leave executable stacks as they are",
-    )
-    missing_option(add)
-    damaged_option(add)
+    )  # fmt: skip
 
 
-def missing_option(add: Callable[..., object]) -> None:
-    """Add what may stay missing in what is written."""
+def size_option(add: Callable[..., object]) -> None:
+    """Add how large a wheel may be."""
     add(
-        "--missing",
-        choices=("fail", "leaves", "warn"),
-        help="fail: refuse, the default; leaves: let optional plugins, which nothing that can be"
-        " imported or started needs, stay unloadable, the default for virtual environments;"
-        " warn: patch what can be patched",
-    )
-
-
-def missing_to_check_option(add: Callable[..., object]) -> None:
-    """Add what may stay missing in what is only looked at."""
-    add(
-        "--missing",
-        choices=("fail", "leaves"),
-        help="fail: every file must load, the default; leaves: optional plugins, which nothing"
-        " that can be imported or started needs, need not, the default for virtual environments",
-    )
-
-
-def ignore_options(add: Callable[..., object]) -> None:
-    """Add the patterns of what may stay missing."""
-    add(
-        "--ignore-missing",
-        action="append",
-        metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="libraries that may stay missing, in the files that match (repeatable)",
-    )
-    add(
-        "--ignore-if-missing",
-        action="append",
-        metavar="[FILE_GLOB:]SONAME_GLOB",
-        help="the same, but an entry that no file needs is only a warning (repeatable)",
-    )
+        "--max-size", type=size, metavar="BYTES",
+        help="unpacked size of a wheel that is still believed (default: 64 GiB)",
+    )  # fmt: skip
 
 
 def size(text: str) -> int:
@@ -166,17 +130,3 @@ def size(text: str) -> int:
     if value <= 0:
         raise argparse.ArgumentTypeError("must be more than 0")
     return value
-
-
-def witness_option(add: Callable[..., object]) -> None:
-    """Add the second reader of what was written."""
-    add("--witness", action="store_true", default=None,
-        help="have pyelftools, too, read back every file that was written, and refuse where it"
-        " says anything else")  # fmt: skip
-
-
-def damaged_option(add: Callable[..., object]) -> None:
-    """Add what becomes of files that can't be edited."""
-    add("--damaged", choices=("fail", "warn"),
-        help="fail: refuse, the default; warn: pass by files that can't be edited, or that no"
-        " loader takes")  # fmt: skip

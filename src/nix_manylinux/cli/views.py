@@ -94,7 +94,7 @@ def show_graph(run: Run) -> int:
     text = render_graph(
         plan,
         extra.format or SUFFIXES.get(ending, "dot"),
-        detail=extra.detail,
+        detail=extra.detail or "auto",
         table=load_table() if plan.missing else None,
     )
     if output is None or output == "-":
