@@ -116,7 +116,8 @@ class FileHeader(Value, kw_only=False):
     shstrndx: int
 
 
-# Dozens of segments and sections are made for each file: these two set their own fields.
+# Dozens of segments and sections are made for each file: these two set their own fields,
+# by the signature that type checkers see.
 
 
 class Segment(Value, frozen=False, kw_only=False):
@@ -131,25 +132,13 @@ class Segment(Value, frozen=False, kw_only=False):
     memsz: int
     align: int
 
-    def __init__(  # noqa: PLR0917 - the order of the fields
-        self,
-        type: int,  # noqa: A002 - p_type
-        flags: int,
-        offset: int,
-        vaddr: int,
-        paddr: int,
-        filesz: int,
-        memsz: int,
-        align: int,
-    ) -> None:
-        self.type = type
-        self.flags = flags
-        self.offset = offset
-        self.vaddr = vaddr
-        self.paddr = paddr
-        self.filesz = filesz
-        self.memsz = memsz
-        self.align = align
+    if not TYPE_CHECKING:
+
+        def __init__(self, *fields: int) -> None:
+            (
+                self.type, self.flags, self.offset, self.vaddr,
+                self.paddr, self.filesz, self.memsz, self.align,
+            ) = fields  # fmt: skip
 
     @property
     def end(self) -> int:
@@ -187,29 +176,13 @@ class Section(Value, frozen=False, kw_only=False):
     addralign: int
     entsize: int
 
-    def __init__(  # noqa: PLR0917 - the order of the fields
-        self,
-        name: int,
-        type: int,  # noqa: A002 - sh_type
-        flags: int,
-        addr: int,
-        offset: int,
-        size: int,
-        link: int,
-        info: int,
-        addralign: int,
-        entsize: int,
-    ) -> None:
-        self.name = name
-        self.type = type
-        self.flags = flags
-        self.addr = addr
-        self.offset = offset
-        self.size = size
-        self.link = link
-        self.info = info
-        self.addralign = addralign
-        self.entsize = entsize
+    if not TYPE_CHECKING:
+
+        def __init__(self, *fields: int) -> None:
+            (
+                self.name, self.type, self.flags, self.addr, self.offset,
+                self.size, self.link, self.info, self.addralign, self.entsize,
+            ) = fields  # fmt: skip
 
     @property
     def is_loaded(self) -> bool:

@@ -62,8 +62,8 @@ def gnu_hash(image: Image) -> HashTable | None:
     chains = 16 + bloom * (image.layout.bits // 8) + buckets * 4
     if chains > min(room, 16 * MAX_SYMBOLS):
         raise BadElf("DT_GNU_HASH is longer than what is mapped there, or than any that is real")
-    heads = words(image, source.read(offset + chains - buckets * 4, buckets * 4, "DT_GNU_HASH"))
-    last = max(heads, default=0)
+    heads = source.read(offset + chains - buckets * 4, buckets * 4, "DT_GNU_HASH")
+    last = max(words(heads, image.layout.endian), default=0)
     if not last or last < first:
         return HashTable(size=chains, symbols=first, in_use=last > 0)
     place = chains + (last - first) * 4
@@ -77,10 +77,10 @@ def gnu_hash(image: Image) -> HashTable | None:
             return HashTable(size=place, symbols=first + (place - chains) // 4, in_use=True)
 
 
-def words(image: Image, data: bytes) -> array[int]:
+def words(data: bytes | bytearray, endian: str) -> array[int]:
     """Give the 32-bit words of a table."""
-    found = array("I", data)
-    if image.layout.endian != sys.byteorder:
+    found = array("I", bytes(data))
+    if endian != sys.byteorder:
         found.byteswap()
     return found
 

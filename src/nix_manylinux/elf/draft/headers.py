@@ -307,23 +307,19 @@ class Object(Image):
 
     def store(self) -> None:
         """Write headers and dynamic section to the draft."""
-        try:
-            self._store()
-        except struct.error as error:
-            raise Unproven(f"a number does not fit the field of a header: {error}") from error
-
-    def _store(self) -> None:
         layout, draft = self.layout, self.draft
         self.header = replace(self.header, phnum=len(self.segments))
         table = self.one(elf.PT_PHDR)
         if table is not None:
             table.filesz = table.memsz = layout.phdr.size * len(self.segments)
-        draft.write(elf.EI_NIDENT, layout.pack_header(self.header))
-        draft.write(self.header.phoff, b"".join(map(layout.pack_segment, self.segments)))
-        if self.shdrs:
-            draft.write(self.header.shoff, self._packed_shdrs())
-        rows = (layout.dyn.pack(tag, value) for tag, value in self.dynamic)
-        data = b"".join(rows)
+        try:
+            draft.write(elf.EI_NIDENT, layout.pack_header(self.header))
+            draft.write(self.header.phoff, b"".join(map(layout.pack_segment, self.segments)))
+            if self.shdrs:
+                draft.write(self.header.shoff, self._packed_shdrs())
+            data = b"".join([layout.dyn.pack(tag, value) for tag, value in self.dynamic])
+        except struct.error as error:
+            raise Unproven(f"a number does not fit the field of a header: {error}") from error
         draft.write(self.pt_dynamic.offset, data.ljust(self.dynamic_slots * layout.dyn.size, b"\0"))
 
     def _packed_shdrs(self) -> bytearray:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.draft.headers import Unproven
+from nix_manylinux.elf.draft.headers import Unproven, align_up
 from nix_manylinux.elf.draft.pieces import Kind, Piece
 
 TYPE_CHECKING = False
@@ -41,7 +41,6 @@ class Survey:
         self.end = max(end for end in ends if end <= obj.draft.size)
         tail = obj.draft.size - self.end
         #: Whether somebody's data is behind the ELF image.
-        self.tail, self.tail_start = b"", 0
         self.has_payload = tail > _MAX_PADDING or not is_zero(
             obj.draft.read(self.end, max(tail, 0))
         )
@@ -162,6 +161,70 @@ class Survey:
             stop = min(stop, self._starts[following])
         size = stop - piece.end
         return size if size > 0 and is_zero(self.obj.draft.read(piece.end, size)) else 0
+
+    def has_free_header(self) -> bool:
+        """Whether the bytes behind the program header table are free for one more header."""
+        obj = self.obj
+        start, end = obj.table_end, obj.table_end + obj.layout.phdr.size
+        if not any(load.holds(obj.header.phoff) and end <= load.end for load in obj.loads):
+            return False
+        if not is_zero(obj.draft.read(start, end - start)):
+            return False  # as in nearly every file: .interp or a note is there
+        owners = [(p.offset, p.end) for p in self.pieces]
+        owners += [(s.offset, s.end) for s in obj.shdrs if s.type != elf.SHT_NOBITS and s.size]
+        passing = {elf.PT_LOAD, elf.PT_PHDR}
+        owners += [(p.offset, p.end) for p in obj.segments if p.type not in passing]
+        if obj.shdrs:
+            owners.append((obj.header.shoff, obj.shdrs_end))
+        return not any(low < end and high > start for low, high in owners)
+
+    @cached_property
+    def spare_header(self) -> str:
+        """Where a program header could go as things are, by `EditPlan.room`; "" for nowhere."""
+        obj = self.obj
+        kinds = {p.type for p in obj.segments}
+        if elf.PT_NULL in kinds:
+            return "null"
+        if self.has_free_header():
+            return "free"
+        # glibc and musl use PT_PHDR for programs only.
+        unused = elf.PT_PHDR in kinds and obj.interp is None and obj.header.type == elf.ET_DYN
+        return "phdr" if unused else ""
+
+    @cached_property
+    def front(self) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
+        """What is in the way of two more headers: pieces that must go, notes that shift.
+
+        Two, not one: patchelf up to 0.18 takes the first section header that does
+        not ascend for the end of the room it has, and would write over tables.
+        Notes stay in the first page, since a core dump holds only that of a file.
+        """
+        obj = self.obj
+        home = [load for load in obj.loads if load.holds(obj.header.phoff)]
+        if not home:
+            return None
+        free = shifted = 0
+        for _ in range(8):
+            free = obj.table_end + 2 * obj.layout.phdr.size + (shifted + 16 if shifted else 0)
+            blockers = [p for p in self.inside(0, free) if p.end > obj.header.phoff]
+            notes = tuple(p for p in blockers if p.kind is Kind.NOTE)
+            size = sum(align_up(p.size, 8) + 8 for p in notes)
+            if size == shifted:
+                break
+            shifted = size
+        else:
+            return None
+        movable = {Kind.NOTE, Kind.TABLE, Kind.STRTAB, Kind.INTERP}
+        if free > home[0].end or any(p.kind not in movable for p in blockers):
+            return None
+        others = [(s.offset, s.end) for s in obj.shdrs if not s.flags & elf.SHF_ALLOC]
+        if obj.shdrs:
+            others.append((obj.header.shoff, obj.shdrs_end))
+        if any(low < free and high > obj.header.phoff for low, high in others):
+            return None
+        if not self.is_unused(obj.table_end, free):
+            return None
+        return tuple(p for p in blockers if p.kind is not Kind.NOTE), notes
 
 
 def is_zero(data: bytes) -> bool:

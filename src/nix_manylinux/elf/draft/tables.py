@@ -6,8 +6,6 @@ symbols are read in pieces and searched by the array, never symbol by symbol.
 
 from __future__ import annotations
 
-import sys
-from array import array
 from itertools import islice
 
 from nix_manylinux.base.errors import BadElf
@@ -17,6 +15,7 @@ from nix_manylinux.elf.versions import verdef, verneed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterator
 
     from nix_manylinux.elf.draft.headers import Object
@@ -59,7 +58,8 @@ def _relocated(obj: Object) -> int:
     for tag, address, size in relocations(obj):
         if tag != elf.DT_RELR and size:
             plain = elf.DT_REL in {tag, obj.tags.get(elf.DT_PLTREL) if tag == elf.DT_JMPREL else 0}
-            numbers = words(obj, obj.draft.read(obj.offset_of(address, size), size // 4 * 4))
+            data = obj.draft.read(obj.offset_of(address, size), size // 4 * 4)
+            numbers = words(data, obj.layout.endian)
             place = 2 + (obj.layout.endian == "little") if wide else 1
             step = (2 if plain else 3) * obj.word_size // 4
             last = max(last, max(numbers[place::step], default=0) >> (0 if wide else 8))
@@ -85,33 +85,30 @@ def counted_relatives_are_plain(obj: Object) -> bool:
     return True
 
 
-def relocations(obj: Object) -> Iterator[tuple[int, int, int]]:
-    """Yield tag, address and size of each table of relocations."""
-    for tag, length in (
-        (elf.DT_RELA, elf.DT_RELASZ),
-        (elf.DT_REL, elf.DT_RELSZ),
-        (elf.DT_RELR, elf.DT_RELRSZ),
-        (elf.DT_JMPREL, elf.DT_PLTRELSZ),
-    ):
-        address = obj.tags.get(tag)
-        if address is not None:
-            yield tag, address, obj.tags.get(length, 0)
+def relocations(obj: Object) -> list[tuple[int, int, int]]:
+    """List tag, address and size of each table of relocations."""
+    lengths = {
+        elf.DT_RELA: elf.DT_RELASZ,
+        elf.DT_REL: elf.DT_RELSZ,
+        elf.DT_RELR: elf.DT_RELRSZ,
+        elf.DT_JMPREL: elf.DT_PLTRELSZ,
+    }
+    tags = obj.tags
+    return [(t, tags[t], tags.get(length, 0)) for t, length in lengths.items() if t in tags]
 
 
-def extents(obj: Object) -> Iterator[tuple[int, int, int]]:
-    """Yield tag, address and size of each table as a loader reads it, whatever sections say.
+def extents(obj: Object) -> list[tuple[int, int, int]]:
+    """List tag, address and size of each table as a loader reads it, whatever sections say.
 
     `BadElf` where a table is not what it should be.
     """
-    yield from relocations(obj)
     hashes = {elf.DT_GNU_HASH: gnu_hash(obj), elf.DT_HASH: sysv_hash(obj)}
     count = _loaded_symbols(obj) or 0
     sizes = {tag: table.size for tag, table in hashes.items() if table}
     sizes[elf.DT_SYMTAB], sizes[elf.DT_VERSYM] = count * obj.symbol_size, 2 * count
     sizes[elf.DT_VERNEED], sizes[elf.DT_VERDEF] = obj.once(_needs)[2], obj.once(_definitions)[1]
-    for tag, size in sizes.items():
-        if tag in obj.tags:
-            yield tag, obj.tags[tag], size
+    others = [(tag, obj.tags[tag], size) for tag, size in sizes.items() if tag in obj.tags]
+    return relocations(obj) + others
 
 
 class NameOffsets:
@@ -149,10 +146,7 @@ class NameOffsets:
         joined = bytearray(4 * len(self._bytes[0]))
         for place, digits in enumerate(self._bytes):
             joined[place::4] = digits
-        words = array("I", bytes(joined))
-        if sys.byteorder != "little":
-            words.byteswap()
-        return words
+        return words(joined, "little")
 
 
 def symbol_names(obj: Object) -> Iterator[NameOffsets]:

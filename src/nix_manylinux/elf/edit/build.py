@@ -18,7 +18,6 @@ from nix_manylinux.elf.edit.layout import (
     EditPlan,
     NoRoom,
     dynamic_fits,
-    has_free_header,
     image_end,
     interp_fits,
 )
@@ -45,6 +44,7 @@ class Build:
         self._target: Segment | None = None
         self._limit: int | None = None
         self._interp_fits = interp_fits(survey)
+        self._interp_goes = any(piece.kind is Kind.INTERP for piece in plan.moved)
         self._dynamic_moves = not dynamic_fits(survey)
         #: Section index -> by how much its address changed.
         self._moved: dict[int, int] = {}
@@ -58,8 +58,7 @@ class Build:
         strtab = self.survey.strtab
         going = self._take(piece for piece in plan.moved if piece != strtab)
         shifting = self._take(plan.notes)
-        if plan.place == "bss":
-            fill_bss(self.survey)
+        tail = fill_bss(self.survey) if plan.place == "bss" else b""
         if plan.strings == "grow" and strtab is not None:
             self._grow_strtab(strtab)
         self._open_target()
@@ -67,8 +66,8 @@ class Build:
         self._make_header()
         self._shift_notes(shifting)
         self._set_stack()
-        if plan.place == "bss":
-            restore_tail(self.survey)
+        if tail:
+            restore_tail(self.survey, tail)
         if plan.place == "new" and self.survey.has_payload:
             self._repeat_payload()
         self._fix_symbols()
@@ -93,12 +92,12 @@ class Build:
         last = self._last_table(going)
         for piece, data in going:
             if piece.kind is Kind.INTERP and name is not None:
-                self._put_interp(name)
+                self._set_interp(name)
             elif piece is not last:
                 self._relocate(piece, data)
         if self._dynamic_moves:
             self._move_dynamic()
-        if name is not None and not any(piece.kind is Kind.INTERP for piece, _ in going):
+        if name is not None and not self._interp_goes:
             self._set_interp(name)
         self._set_strings()
         for piece, data in going:
@@ -230,31 +229,22 @@ class Build:
         obj, interp = self.obj, self.obj.interp
         if interp is None:
             return
-        piece = next((p for p in self.survey.pieces if p.kind is Kind.INTERP), None)
-        if not self._interp_fits:
-            self.draft.clear(interp.offset, interp.filesz)
-            self._put_interp(name)
-            return
-        self.draft.write(interp.offset, name.ljust(interp.filesz, b"\0"))
-        interp.filesz = interp.memsz = len(name)
-        for index in piece.sections if piece is not None else ():
-            obj.shdrs[index].size = len(name)
-
-    def _put_interp(self, name: bytes) -> None:
-        obj, interp = self.obj, self.obj.interp
-        if interp is None:
-            return
         pieces = [piece for piece in self.survey.pieces if piece.kind is Kind.INTERP]
-        # patchelf aligns it as a word.
-        offset, vaddr = self._put(name, max([1, *(piece.align for piece in pieces)]))
-        for piece in pieces:
-            self._follow(piece, offset - piece.offset, vaddr - piece.addr)
-            for index in piece.sections:
-                obj.shdrs[index].size = len(name)
-            self._give_up_segment(piece)
-        interp.offset, interp.vaddr = offset, vaddr
-        interp.paddr = vaddr if interp.paddr else 0
+        if self._interp_fits and not self._interp_goes:
+            self.draft.write(interp.offset, name.ljust(interp.filesz, b"\0"))
+        else:
+            if not self._interp_goes:
+                self.draft.clear(interp.offset, interp.filesz)
+            # patchelf aligns it as a word.
+            offset, vaddr = self._put(name, max([1, *(piece.align for piece in pieces)]))
+            for piece in pieces:
+                self._follow(piece, offset - piece.offset, vaddr - piece.addr)
+                self._give_up_segment(piece)
+            interp.offset, interp.vaddr = offset, vaddr
+            interp.paddr = vaddr if interp.paddr else 0
         interp.filesz = interp.memsz = len(name)
+        for index in [index for piece in pieces for index in piece.sections]:
+            obj.shdrs[index].size = len(name)
 
     def _give_up_segment(self, piece: Piece) -> None:
         """Turn the segment of a name that has moved into a PT_NULL, if nothing else is in it.
@@ -321,7 +311,7 @@ class Build:
             unused = next((p for p in obj.segments if p.type == elf.PT_NULL), None)
             if unused is not None:
                 obj.segments[obj.segments.index(unused)] = header
-            elif self.plan.place != "new" and has_free_header(self.survey):
+            elif self.plan.place != "new" and self.survey.has_free_header():
                 obj.add_phdr(header)
             else:
                 raise NoRoom(
@@ -344,16 +334,15 @@ class Build:
                 obj.put(at, obj.word_size, obj.get(at, obj.word_size) + delta)
 
 
-def fill_bss(survey: Survey) -> None:
+def fill_bss(survey: Survey) -> bytes:
     """Turn .bss into bytes, leaving the segment at the end of the file.
 
-    What was behind it is put back by `restore_tail` once the segment has grown.
+    Gives what was behind it, for `restore_tail` to put back once the segment has grown.
     """
     obj = survey.obj
     last = obj.loads[-1]
     end = image_end(survey)
-    survey.tail = obj.draft.read(end, survey.end - end)
-    survey.tail_start = end
+    tail = obj.draft.read(end, survey.end - end)
     obj.draft.cut(end)
     obj.draft.clear(end, last.memsz - last.filesz)
     for section in obj.shdrs:
@@ -362,18 +351,16 @@ def fill_bss(survey: Survey) -> None:
             section.type = elf.SHT_PROGBITS
             section.offset = last.offset + section.addr - last.vaddr
     last.filesz = last.memsz = end - last.offset + last.memsz - last.filesz
+    return tail
 
 
-def restore_tail(survey: Survey) -> None:
+def restore_tail(survey: Survey, tail: bytes) -> None:
     """Put what was behind the segment behind its new end, and the headers right."""
-    obj = survey.obj
-    if not survey.tail:
-        return
-    start = survey.tail_start
+    obj, start = survey.obj, survey.end - len(tail)
     # By one distance for all, a multiple of any alignment that they may have.
     aligns = [s.addralign for s in obj.shdrs if s.offset >= start and s.size]
     delta = align_up(obj.loads[-1].end - start, max([16, *aligns]))
-    obj.draft.write(start + delta, survey.tail)
+    obj.draft.write(start + delta, tail)
     for section in obj.shdrs:
         if section.offset >= start and not section.flags & elf.SHF_ALLOC and section.size:
             section.offset += delta

@@ -31,7 +31,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nix_manylinux.elf.draft.goal import Goal
     from nix_manylinux.elf.edit.patchelf import Backup
 
 _HINT = "give this user the right to write there, or free some space; nothing has changed"
@@ -169,9 +168,9 @@ def _edit(
         try:
             before = Object(Draft(source))
             sections = bool(before.shdrs)
-            found = _drafted(before, edit)
+            found = draft_edit(before, edit)
         except Nonsense:
-            found = _drafted(Object(Draft(source), sections=False), edit)
+            found = draft_edit(Object(Draft(source), sections=False), edit)
     except BadElf as error:
         # What no loader takes is damaged; what one takes is only too much for this writer.
         read_elf(path)
@@ -190,12 +189,6 @@ def _edit(
     edited = replace(untouched, how="in place", size_after=size, notes=notes, old=old)
     _carry_out(edited, before_write, lambda descriptor: _write(descriptor, edited, changes))
     return edited
-
-
-def _drafted(before: Object, edit: ElfEdit) -> tuple[list[Change], int, tuple[str, ...]] | None:
-    """Lay an edit out; None where the file is already as it should be."""
-    goal = goal_of(before, edit)
-    return draft_edit(before, edit, goal) if goal.changed else None
 
 
 def _edit_elsewhere(
@@ -223,13 +216,15 @@ def _edit_elsewhere(
     return edited
 
 
-def draft_edit(
-    before: Object, edit: ElfEdit, goal: Goal
-) -> tuple[list[Change], int, tuple[str, ...]]:
+def draft_edit(before: Object, edit: ElfEdit) -> tuple[list[Change], int, tuple[str, ...]] | None:
     """Lay an edit out on a draft and prove it; return what to write, the new size, and notes.
 
-    Raises EditFailed, with what was wrong with each layout, if none is safe.
+    None where the file is already as it should be. Raises EditFailed, with what was wrong
+    with each layout, if none is safe.
     """
+    goal = goal_of(before, edit)
+    if not goal.changed:
+        return None
     if before.header.machine not in _MACHINES:
         raise Unproven(f"machine {before.header.machine} (e_machine) is not one that we know")
     faults: list[str] = []
@@ -240,12 +235,10 @@ def draft_edit(
             build.run()
             if build.draft.size > before.draft.base.size + _MAX_GROWTH:
                 # Before anybody reads all of that.
-                raise NoRoom(f"the file would have {build.draft.size} bytes")  # noqa: TRY301
+                raise NoRoom(f"the file would have {build.draft.size} bytes")
             after = Object(build.draft, like=before)
             changes = build.draft.changes()
             wrong = differences(survey, after, edit, changes)
-        except NoRoom as error:
-            wrong = [error.what]
         except (BadElf, EditFailed) as error:
             wrong = [str(error)]
         if not wrong:

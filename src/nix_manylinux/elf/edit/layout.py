@@ -18,9 +18,8 @@ from functools import cached_property
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.draft.headers import Unproven, align_up
+from nix_manylinux.elf.draft.headers import Unproven
 from nix_manylinux.elf.draft.pieces import Kind, Piece
-from nix_manylinux.elf.draft.survey import is_zero
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,14 +117,11 @@ def plans(survey: Survey) -> Iterator[EditPlan]:
     dynamic = 0
     if not dynamic_fits(survey):
         dynamic = (len(goal.dynamic) + 1 + SPARE_ENTRIES) * obj.layout.dyn.size + obj.word_size
-    headers = _Headers(survey)
     ways: list[_Way] = []
     for strings, moved, size, spill in _string_ways(survey):
         if size <= _MAX_MOVED:
             need = size + interp + dynamic
-            way = _Way(
-                survey, headers, strings, moved, need=need, spill=spill, writable=dynamic > 0
-            )
+            way = _Way(survey, strings, moved, need=need, spill=spill, writable=dynamic > 0)
             ways.append(way)
             if way.stays is not None and way.stays.cost <= _CHEAPEST:
                 yield way.stays
@@ -169,37 +165,12 @@ def dynamic_fits(survey: Survey) -> bool:
     return len(survey.goal.dynamic) + 1 <= survey.obj.dynamic_slots
 
 
-class _Headers:
-    """Where another program header could go; looked for once, if a plan needs one."""
-
-    def __init__(self, survey: Survey) -> None:
-        self._survey = survey
-
-    @cached_property
-    def spare(self) -> str:
-        """The `EditPlan.room` of a place that is free as it is, "" for none."""
-        obj = self._survey.obj
-        if any(p.type == elf.PT_NULL for p in obj.segments):
-            return "null"
-        if has_free_header(self._survey):
-            return "free"
-        # glibc and musl use PT_PHDR for programs only.
-        has = any(p.type == elf.PT_PHDR for p in obj.segments)
-        return "phdr" if has and obj.interp is None and obj.header.type == elf.ET_DYN else ""
-
-    @cached_property
-    def front(self) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
-        """What `front_blockers` finds."""
-        return front_blockers(self._survey)
-
-
 class _Way:
     """One way to have the strings, and the places for the ``need`` bytes that move then."""
 
     def __init__(
         self,
         survey: Survey,
-        headers: _Headers,
         strings: str,
         moved: tuple[Piece, ...],
         *,
@@ -208,7 +179,6 @@ class _Way:
         writable: bool,
     ) -> None:
         self.survey = survey
-        self.headers = headers
         self.strings = strings
         self.moved = moved
         self.need = need
@@ -267,7 +237,7 @@ class _Way:
 
     def _new_segments(self, cost: int) -> Iterator[EditPlan]:
         survey, strings, moved = self.survey, self.strings, self.moved
-        room = self.headers.spare
+        room = survey.spare_header
         if room:
             # The strings may move on with the next tool's edit, and a segment
             # must not be left without a section: something else goes with them.
@@ -276,9 +246,9 @@ class _Way:
                 yield EditPlan(
                     cost + _size(anchor), strings, "new", room=room, moved=moved + anchor
                 )
-        if self.headers.front is None:
+        if survey.front is None:
             return
-        tables, notes = self.headers.front
+        tables, notes = survey.front
         if survey.strtab in tables and strings != "move":
             return
         rest = tuple(p for p in tables if p not in moved)
@@ -306,57 +276,6 @@ def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | Non
         if survey.can_leave((*going, piece)):
             return (piece,)
     return None
-
-
-def has_free_header(survey: Survey) -> bool:
-    """Whether the bytes behind the program header table are free for one more header."""
-    obj = survey.obj
-    start, end = obj.table_end, obj.table_end + obj.layout.phdr.size
-    if not any(load.holds(obj.header.phoff) and end <= load.end for load in obj.loads):
-        return False
-    if not is_zero(obj.draft.read(start, end - start)):
-        return False  # as in nearly every file: .interp or a note is there
-    owners = [(p.offset, p.end) for p in survey.pieces]
-    owners += [(s.offset, s.end) for s in obj.shdrs if s.type != elf.SHT_NOBITS and s.size]
-    owners += [(p.offset, p.end) for p in obj.segments if p.type not in {elf.PT_LOAD, elf.PT_PHDR}]
-    if obj.shdrs:
-        owners.append((obj.header.shoff, obj.shdrs_end))
-    return not any(low < end and high > start for low, high in owners)
-
-
-def front_blockers(survey: Survey) -> tuple[tuple[Piece, ...], tuple[Piece, ...]] | None:
-    """Find what is in the way of two more headers: pieces that must go, notes that shift.
-
-    Two, not one: patchelf up to 0.18 takes the first section header that does
-    not ascend for the end of the room it has, and would write over tables.
-    Notes stay in the first page, since a core dump holds only that of a file.
-    """
-    obj = survey.obj
-    home = [load for load in obj.loads if load.holds(obj.header.phoff)]
-    if not home:
-        return None
-    free = shifted = 0
-    for _ in range(8):
-        free = obj.table_end + 2 * obj.layout.phdr.size + (shifted + 16 if shifted else 0)
-        blockers = [p for p in survey.inside(0, free) if p.end > obj.header.phoff]
-        notes = tuple(p for p in blockers if p.kind is Kind.NOTE)
-        size = sum(align_up(p.size, 8) + 8 for p in notes)
-        if size == shifted:
-            break
-        shifted = size
-    else:
-        return None
-    movable = {Kind.NOTE, Kind.TABLE, Kind.STRTAB, Kind.INTERP}
-    if free > home[0].end or any(p.kind not in movable for p in blockers):
-        return None
-    others = [(s.offset, s.end) for s in obj.shdrs if not s.flags & elf.SHF_ALLOC]
-    if obj.shdrs:
-        others.append((obj.header.shoff, obj.shdrs_end))
-    if any(low < free and high > obj.header.phoff for low, high in others):
-        return None
-    if not survey.is_unused(obj.table_end, free):
-        return None
-    return tuple(p for p in blockers if p.kind is not Kind.NOTE), notes
 
 
 #: More than this is not worth it, and is kept in memory meanwhile.

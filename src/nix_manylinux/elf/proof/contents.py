@@ -270,18 +270,9 @@ def _parts_left(before: Object, piece: Piece, *, stays: bool) -> Iterator[str]:
     """
     if not stays and before.offset_of(piece.addr) != piece.offset:
         yield f"the section at {piece.addr:#x} is not where its address is"
-    for _, start, size in before.once(_relocations if stays else _extents):
+    for _, start, size in before.once(tables.relocations if stays else tables.extents):
         if piece.addr <= start < piece.addr_end < start + size:
             yield f"the table at {start:#x} goes on behind its section"
-
-
-def _relocations(obj: Object) -> list[tuple[int, int, int]]:
-    return list(tables.relocations(obj))
-
-
-def _extents(obj: Object) -> list[tuple[int, int, int]]:
-    """List tag, address and size of each table; it is read once, and where one moves."""
-    return list(tables.extents(obj))
 
 
 class _Touched:

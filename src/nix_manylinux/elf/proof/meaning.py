@@ -10,12 +10,13 @@ from nix_manylinux.elf.draft.strings import RENAMED_TAGS, STRING_TAGS, name_at
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from nix_manylinux.elf.draft.headers import Object
     from nix_manylinux.elf.facts import ElfEdit
 
 
-def meaning(obj: Object) -> dict[str, object]:
+def meaning(obj: Object) -> dict[str, Any]:
     """Tell what a loader learns from a file, names in the place of offsets."""
     strings = obj.strings
     names: dict[int, list[bytes]] = {tag: [] for tag in STRING_TAGS}
@@ -45,23 +46,20 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def wanted_meaning(before: Object, edit: ElfEdit) -> dict[str, object]:
+def wanted_meaning(before: Object, edit: ElfEdit) -> dict[str, Any]:
     """Tell what `meaning` shall be after an edit."""
     wanted = meaning(before)
     renamed = {_raw(old): _raw(new) for old, new in edit.replace_needed}
-    needed, files, names = wanted["needed"], wanted["vn_files"], wanted["names"]
-    if isinstance(needed, list) and isinstance(files, list) and isinstance(names, dict):
-        going = set(map(_raw, edit.remove_needed))
-        needed = [renamed.get(name, name) for name in needed if name not in going]
-        wanted["needed"] = needed
-        wanted["vn_files"] = [renamed.get(name, name) for name in files]
-        for tag in RENAMED_TAGS & names.keys():
-            names[tag] = [renamed.get(name, name) for name in names[tag]]
-        if edit.soname is not None:
-            names[elf.DT_SONAME] = [_raw(edit.soname)] * (len(names[elf.DT_SONAME]) or 1)
-        for name in map(_raw, edit.add_needed):
-            if name not in needed:
-                needed.append(name)
+    going = set(map(_raw, edit.remove_needed))
+    needed = [renamed.get(name, name) for name in wanted["needed"] if name not in going]
+    needed += [name for name in dict.fromkeys(map(_raw, edit.add_needed)) if name not in needed]
+    wanted["needed"] = needed
+    wanted["vn_files"] = [renamed.get(name, name) for name in wanted["vn_files"]]
+    names = wanted["names"]
+    for tag in RENAMED_TAGS & names.keys():
+        names[tag] = [renamed.get(name, name) for name in names[tag]]
+    if edit.soname is not None:
+        names[elf.DT_SONAME] = [_raw(edit.soname)] * (len(names[elf.DT_SONAME]) or 1)
     if edit.search_path is not None:
         path = [_raw(":".join(edit.search_path))] if any(edit.search_path) else []
         wanted["rpath"] = path if edit.inherited else []
@@ -76,13 +74,11 @@ def misread(
 ) -> Iterator[str]:
     """Yield what a loader would learn otherwise than was asked; ``dropped`` are tags that go."""
     wanted, found = wanted_meaning(before, edit), meaning(after)
-    values = wanted["values"]
-    if isinstance(values, list) and dropped:
-        wanted["values"] = [pair for pair in values if pair[0] not in dropped]
-    stack = wanted["stack"]
+    if dropped:
+        wanted["values"] = [pair for pair in wanted["values"] if pair[0] not in dropped]
     if edit.clear_executable_stack:
-        if isinstance(stack, int):
-            wanted["stack"] = stack & ~elf.PF_X
+        if wanted["stack"] is not None:
+            wanted["stack"] &= ~elf.PF_X
         elif found["stack"] == elf.PF_R | elf.PF_W:
             wanted["stack"] = found["stack"]  # there was room for a PT_GNU_STACK
     for key, value in wanted.items():
