@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.report.picture.model import Edge, Graph, Node, plural, rank
+from nix_manylinux.report.picture.model import TROUBLE, Edge, Graph, Node, plural, rank
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def fold(graph: Graph, *, limit: int = 80) -> Graph:
     for node in graph.nodes:
         if node.origin is Outcome.TREE:
             keys.append(("tree", _cut(node.place, depth)))
-        elif node.origin in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+        elif node.origin in TROUBLE:
             keys.append(None)
         else:
             keys.append((node.origin.value, node.place))
@@ -85,7 +85,7 @@ def _union(graph: Graph, key: tuple[str, ...], group: list[int]) -> Node:
     places = [node.name if node.members else node.place for node in nodes]
     if first.origin is Outcome.TREE:
         name, place = (f"{key[1]}/" if key[1] else "./"), plural(count, "file")
-    elif first.origin in {Outcome.MISSING, Outcome.INCOMPATIBLE} or len(set(places)) > 1:
+    elif first.origin in TROUBLE or len(set(places)) > 1:
         packages = len(set(places)) if first.origin is Outcome.LIBRARY else 0
         name, place = f"{count} libraries", f"of {packages} packages" if packages else ""
     else:

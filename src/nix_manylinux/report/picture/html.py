@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 
 from nix_manylinux.data import data_path
-from nix_manylinux.report.picture.model import ORDER, is_program
+from nix_manylinux.report.picture.model import ORDER
 from nix_manylinux.report.picture.svg import COLOURS, MARKS, PICTURE, picture, xml
 
 TYPE_CHECKING = False
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 _IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def html_text(graph: Graph, shown: Graph, *, paste: Mapping[str, str] | None = None) -> str:
+def html_text(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
     """Write the page: all of ``graph``, a picture of ``shown``, and ``paste``, texts by title.
 
     ``shown`` is ``graph`` or a folding of it. The page's policy
@@ -38,7 +41,7 @@ def html_text(graph: Graph, shown: Graph, *, paste: Mapping[str, str] | None = N
         "SUMMARY": xml(graph.summary),
         "STYLE": style,
         "PICTURE": picture(shown, heading=False) if shown.nodes else "",
-        "DATA": _data(graph, shown, paste or {}),
+        "DATA": _data(graph, shown, paste),
         "SCRIPT": script,
     }
     # In one pass: what was put in is never looked at again.
@@ -46,39 +49,23 @@ def html_text(graph: Graph, shown: Graph, *, paste: Mapping[str, str] | None = N
 
 
 def _data(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
-    import json  # noqa: PLC0415 - one format of one command wants it
-
-    value = {
+    number = {id(node): i for i, node in enumerate(graph.nodes)}
+    parts = ("name", "origin", "place", "path", "kind", "notes", "advice")
+    value = {  # an `Outcome` is text to JSON
         "title": graph.title,
         "files": graph.files,
-        "order": [origin.value for origin in ORDER],
-        "words": {origin.value: word for origin, word in graph.words.items()},
-        "marks": {origin.value: mark for origin, mark in MARKS.items()},
-        "paste": dict(paste),
-        "programs": [i for i, node in enumerate(graph.nodes) if is_program(node)],
-        "nodes": [
-            {
-                "name": node.name,
-                "origin": node.origin.value,
-                "place": node.place,
-                "path": node.path,
-                "kind": node.kind,
-                "notes": node.notes,
-                "advice": node.advice,
-            }
-            for node in graph.nodes
-        ],
+        "order": ORDER,
+        "words": graph.words,
+        "marks": MARKS,
+        "paste": paste,
+        "programs": [i for i, node in enumerate(graph.nodes) if node.is_program],
+        "nodes": [{part: getattr(node, part) for part in parts} for node in graph.nodes],
         "edges": [[edge.source, edge.target] for edge in graph.edges],
-        "folds": _folds(graph, shown),
+        # Which nodes of the whole graph each node of the picture stands for.
+        "folds": [node.folds or [number[id(node)]] for node in shown.nodes],
     }
     text = json.dumps(value, separators=(",", ":"))  # ASCII: U+2028 and U+2029 are spelt too
     return re.sub(r"[<>&]", lambda match: _IN_SCRIPT[match[0]], text)
-
-
-def _folds(graph: Graph, shown: Graph) -> list[list[int]]:
-    """Say for each node of the picture which ones of the whole graph it stands for."""
-    number = {id(node): i for i, node in enumerate(graph.nodes)}
-    return [list(node.folds) or [number[id(node)]] for node in shown.nodes]
 
 
 def _variables() -> str:
@@ -87,9 +74,6 @@ def _variables() -> str:
 
 
 def _hash(text: str) -> str:
-    from base64 import b64encode  # noqa: PLC0415 - as above
-    from hashlib import sha256  # noqa: PLC0415
-
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.report.picture.model import ORDER, is_program
+from nix_manylinux.report.picture.model import ORDER, TROUBLE
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -30,9 +30,6 @@ _COLOURS: dict[Outcome, tuple[str, str]] = {
 
 #: Told by more than colour: these borders are dashed.
 _DASHED = {Outcome.INCOMPATIBLE, Outcome.LATER, Outcome.IGNORED}
-
-#: How many names a folded node lists.
-_LISTED = 8
 
 _INK = "#1a1a1a"
 
@@ -76,19 +73,16 @@ def _dot_lines(graph: Graph) -> Iterator[str]:
 
 
 def _dot_node(node: Node) -> str:
-    lines = [node.name, *_listed(node)]
-    if _has_own_place(node):
-        lines.append(node.place)
-    shape = ", shape=component" if is_program(node) else ""
+    shape = ", shape=component" if node.is_program else ""
     tip = "; ".join(each for each in (node.path, *node.notes, node.advice) if each) or node.name
-    label = "\\n".join(_dot(line) for line in lines)
+    label = "\\n".join(map(_dot, _lines(node)))
     return f'label="{label}", tooltip="{_dot(tip)}", {_dot_style(node.origin)}{shape}'
 
 
 def _dot_style(origin: Outcome) -> str:
     border, fill = _COLOURS[origin]
     style = "filled,dashed" if origin in _DASHED else "filled"
-    width = ", penwidth=2.5" if origin in {Outcome.MISSING, Outcome.INCOMPATIBLE} else ""
+    width = ", penwidth=2.5" if origin in TROUBLE else ""
     return f'color="{border}", fillcolor="{fill}", style="{style}"{width}'
 
 
@@ -130,7 +124,7 @@ def _mermaid_lines(graph: Graph) -> Iterator[str]:
     yield "  end"
     for origin in graph.origins:
         border, fill = _COLOURS[origin]
-        width = 3 if origin in {Outcome.MISSING, Outcome.INCOMPATIBLE} else 1
+        width = 3 if origin in TROUBLE else 1
         dash = ",stroke-dasharray:5 3" if origin in _DASHED else ""
         yield (
             f"  classDef {origin.value} fill:{fill},stroke:{border},color:{_INK},"
@@ -139,11 +133,8 @@ def _mermaid_lines(graph: Graph) -> Iterator[str]:
 
 
 def _mermaid_node(node: Node, name: str) -> str:
-    lines = [node.name, *_listed(node)]
-    if _has_own_place(node):
-        lines.append(node.place)
-    text = "<br/>".join(_mermaid(line) for line in lines)
-    left, right = ("[[", "]]") if is_program(node) else ("[", "]")
+    text = "<br/>".join(map(_mermaid, _lines(node)))
+    left, right = ("[[", "]]") if node.is_program else ("[", "]")
     return f'{name}{left}"{text}"{right}:::{node.origin.value}'
 
 
@@ -163,7 +154,7 @@ def _clusters(graph: Graph) -> Iterator[tuple[Outcome, str, list[int]]]:
     """Give the nodes by the package that they share; what stands alone with an empty place."""
     groups: dict[tuple[Outcome, str], list[int]] = {}
     for i, node in enumerate(graph.nodes):
-        together = not (node.members or _has_own_place(node))
+        together = not (node.members or node.has_own_place)
         groups.setdefault((node.origin, node.place if together else ""), []).append(i)
     for origin in ORDER:
         for (of, place), members in groups.items():
@@ -171,19 +162,10 @@ def _clusters(graph: Graph) -> Iterator[tuple[Outcome, str, list[int]]]:
                 yield origin, place, members
 
 
-def _has_own_place(node: Node) -> bool:
-    """Whether the place stands in the node itself: folders would tear the layers apart."""
-    return bool(node.place) and (bool(node.members) or node.origin is Outcome.TREE)
-
-
-def _listed(node: Node) -> list[str]:
-    if node.origin is Outcome.TREE or len(node.members) < 1:
-        return []
-    more = len(node.members) - _LISTED
-    return [*node.members[:_LISTED], *([f"and {more} more"] if more > 0 else [])]
+def _lines(node: Node) -> list[str]:
+    return [node.name, *node.listed, *([node.place] if node.has_own_place else [])]
 
 
 def _legend(graph: Graph, origin: Outcome) -> str:
-    return (
-        f"{graph.words[origin]} ({graph.libc})" if origin is Outcome.LIBC else graph.words[origin]
-    )
+    libc = f" ({graph.libc})" if origin is Outcome.LIBC else ""
+    return f"{graph.words[origin]}{libc}"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: What is neither letter, mark, number, punctuation, symbol nor the plain space.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
+#: So many names are listed in a box.
+_LISTED = 8
+
 #: In every list and legend: trouble first, then outwards from the wheel.
 ORDER = (
     Outcome.MISSING,
@@ -33,6 +36,9 @@ ORDER = (
     Outcome.IGNORED,
     Outcome.LIBC,
 )
+
+#: What a picture must not let anybody miss.
+TROUBLE = frozenset({Outcome.MISSING, Outcome.INCOMPATIBLE})
 
 
 class Node(Value):
@@ -56,6 +62,23 @@ class Node(Value):
     advice: str = ""
     folds: tuple[int, ...] = ()
     members: tuple[str, ...] = ()
+
+    @property
+    def is_program(self) -> bool:
+        """Whether somebody runs the file, rather than loads it."""
+        return self.kind in {ElfKind.PROGRAM.value, ElfKind.STATIC.value}
+
+    @property
+    def has_own_place(self) -> bool:
+        """Whether the place stands in the box itself, and not around it."""
+        return bool(self.place) and (bool(self.members) or self.origin is Outcome.TREE)
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Name the libraries that it stands for, as far as a box has room; () for files."""
+        members = () if self.origin is Outcome.TREE else self.members
+        more = len(members) - _LISTED
+        return (*members[:_LISTED], *([f"and {more} more"] if more > 0 else []))
 
 
 class Edge(Value):
@@ -104,7 +127,7 @@ class Graph(Value):
         """Names of all that is missing or does not fit."""
         names: list[str] = []
         for node in self.nodes:
-            if node.origin in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+            if node.origin in TROUBLE:
                 names.extend(node.members or (node.name,))
         return tuple(names)
 
@@ -132,12 +155,6 @@ def plural(count: int, noun: str) -> str:
 def _spelt(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape carried
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def is_program(node: Node) -> bool:
-    """Whether somebody runs the file, rather than loads it."""
-    return node.kind in {ElfKind.PROGRAM.value, ElfKind.STATIC.value}
+        code -= 0xDC00
+    spelt = f"\\x{code:02x}"
+    return spelt if code < 0x100 else character.encode("ascii", "backslashreplace").decode()

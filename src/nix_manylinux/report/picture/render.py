@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.nix.advice import plan_block
+from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.picture.build import build_graph
 from nix_manylinux.report.picture.fold import fold, fold_libc
+from nix_manylinux.report.picture.html import html_text
 from nix_manylinux.report.picture.layout import columns_of
+from nix_manylinux.report.picture.markup import dot_text, mermaid_text
 from nix_manylinux.report.picture.model import visible
+from nix_manylinux.report.picture.svg import svg_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +20,8 @@ if TYPE_CHECKING:
     from nix_manylinux.report.picture.model import Graph
     from nix_manylinux.resolve.plan import Plan
 
-#: The values of ``--format``.
+#: The values of ``--format``, and of ``--detail``.
 FORMATS = ("dot", "mermaid", "svg", "html")
-#: The values of ``--detail``.
 DETAILS = ("auto", "files", "folders")
 
 #: What a file's name ends in -> its format.
@@ -52,27 +57,15 @@ def render_graph(
         raise BadOption(f"no such format: {format}", hint=f"one of {', '.join(FORMATS)}")
     if detail not in DETAILS:
         raise BadOption(f"no such detail: {detail}", hint=f"one of {', '.join(DETAILS)}")
-    graph = build_graph(plan, advice=_advice(plan, table))
+    adviser = Adviser(table, plan.trees) if table is not None and plan.missing else None
+    advice = {p.name: explain(adviser.advise(*p.names)) for p in plan.missing} if adviser else {}
+    graph = build_graph(plan, advice=advice)
     shown = _shown(graph, detail)
-    if format == "dot":
-        from nix_manylinux.report.picture.markup import dot_text  # noqa: PLC0415 - one format is asked for
-
-        return dot_text(shown)
-    if format == "mermaid":
-        from nix_manylinux.report.picture.markup import mermaid_text  # noqa: PLC0415
-
-        return mermaid_text(shown)
-    if format == "svg":
-        from nix_manylinux.report.picture.svg import svg_text  # noqa: PLC0415
-
-        return svg_text(shown)
-    from nix_manylinux.report.picture.html import html_text  # noqa: PLC0415
-
-    paste = {
-        "In an expression": _paste(plan, table, in_build=True),
-        "On the command line": _paste(plan, table, in_build=False),
-    }
-    return html_text(graph, shown, paste={name: text for name, text in paste.items() if text})
+    if format == "html":
+        titles = {"In an expression": True, "On the command line": False}
+        paste = {title: _paste(plan, adviser, in_build=nix) for title, nix in titles.items()}
+        return html_text(graph, shown, {title: text for title, text in paste.items() if text})
+    return {"dot": dot_text, "mermaid": mermaid_text, "svg": svg_text}[format](shown)
 
 
 def _shown(graph: Graph, detail: str) -> Graph:
@@ -83,23 +76,10 @@ def _shown(graph: Graph, detail: str) -> Graph:
     return calm
 
 
-def _advice(plan: Plan, table: Table | None) -> dict[str, str]:
-    if table is None:
-        return {}
-    from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415 - only with a table
-    from nix_manylinux.nix.packages import explain  # noqa: PLC0415
-
-    adviser = Adviser(table, plan.trees)
-    return {each.name: explain(adviser.advise(*each.names)) for each in plan.missing}
-
-
-def _paste(plan: Plan, table: Table | None, *, in_build: bool) -> str:
-    if table is None or not plan.missing:
+def _paste(plan: Plan, adviser: Adviser | None, *, in_build: bool) -> str:
+    if adviser is None:
         return ""
-    from nix_manylinux.nix.advice import plan_block  # noqa: PLC0415 - only with a table
-    from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
-
-    block = plan_block(plan, Adviser(table, plan.trees), in_build=in_build)
+    block = plan_block(plan, adviser, in_build=in_build)
     # Text that is pasted must be what it looks like: a name with a control
     # character in it is spelt here too, at the price of matching nothing.
     return "\n".join(visible(line) for line in block.split("\n"))

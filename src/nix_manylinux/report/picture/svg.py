@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nix_manylinux.report.picture.layout import lay_out
-from nix_manylinux.report.picture.model import is_program
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 _ADVANCE = 7.25
 _LINE = 17.0
 _LONGEST = 44
-_LISTED = 8
 _HEADLINE = 64
 _MARGIN = 28.0
 _LEGEND_ADVANCE = 7.4
@@ -165,7 +163,8 @@ def _heading(graph: Graph, keys: Sequence[float]) -> Iterator[str]:
 
 
 def _key(graph: Graph, origin: Outcome) -> str:
-    return f"{graph.words[origin]}, {graph.libc}" if origin is Outcome.LIBC else graph.words[origin]
+    libc = f", {graph.libc}" if origin is Outcome.LIBC else ""
+    return f"{graph.words[origin]}{libc}"
 
 
 def _key_widths(graph: Graph) -> list[float]:
@@ -174,14 +173,9 @@ def _key_widths(graph: Graph) -> list[float]:
 
 def _lines(node: Node) -> list[tuple[str, str]]:
     """Give the lines of a card, each with its class."""
-    lines = [("name", node.name)]
-    if node.origin is Outcome.TREE or node.members:
-        lines += [("place", node.place)] if node.place else []
-    if node.origin is not Outcome.TREE and node.members != (node.name,):
-        more = len(node.members) - _LISTED
-        lines += [("place", name) for name in node.members[:_LISTED]]
-        lines += [("place", f"and {more} more")] if more > 0 else []
-    return lines
+    lines = [node.place] if node.has_own_place else []
+    lines += node.listed if node.members != (node.name,) else ()
+    return [("name", node.name), *(("place", line) for line in lines)]
 
 
 def _size(node: Node, lines: Sequence[tuple[str, str]]) -> tuple[float, float]:
@@ -207,7 +201,7 @@ def _card(
         f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="4"/>'
         f'<rect class="bar" x="{_n(x)}" y="{_n(y)}" width="4" height="{_n(height)}" rx="2"/>'
     )
-    mark = "▶" if is_program(node) else MARKS[node.origin]
+    mark = "▶" if node.is_program else MARKS[node.origin]
     yield f'<text class="mark" x="{_n(x + 11)}" y="{_n(y + _LINE)}">{xml(mark)}</text>'
     for at, (kind, text) in enumerate(lines, 1):
         shown = _short(text, _LONGEST)
