@@ -283,13 +283,13 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
         kept = "and satisfies it" if len(verdict.claimed) == 1 else kept
     lines = [f"claims {', '.join(verdict.claimed)}; {kept}"]
     outside = [breach.library for breach in verdict.breaches if not breach.version]
-    newer = [b for b in verdict.breaches if b.version]
+    newer = [f"{b.version} of {b.library}" for b in verdict.breaches if b.version]
+    # For the libc's own libraries alone, and it may be gone in the next one.
+    private = [each for each in newer if "_PRIVATE of " in each]
     titles = {
         "not in the policy": outside,
-        "too new for it": [f"{b.version} of {b.library}" for b in newer if not _is_private(b)],
-        "private to one version of the libc": [
-            f"{b.version} of {b.library}" for b in newer if _is_private(b)
-        ],
+        "too new for it": [each for each in newer if each not in private],
+        "private to one version of the libc": private,
     }
     for title, names in titles.items():
         if names:
@@ -297,11 +297,6 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
             more = " (-v)" if len(names) > limit else ""
             lines.append(f"{title}: {some(names, limit)}{more}")
     return lines
-
-
-def _is_private(breach: Breach) -> bool:
-    """Whether a version is for the libc's own libraries alone, and may be gone in the next one."""
-    return breach.version.endswith("_PRIVATE")
 
 
 def _breach(breach: Breach) -> dict[str, Any]:
@@ -322,7 +317,8 @@ def _loads_text(
         if not everything and found.kind in {"none", "similar"}:
             continue  # most strings that look like sonames are no library of any system
         known.append(load)
-        by_provider = rows.setdefault(tuple(_named_in(load)), {})
+        named_in = tuple(f"{label} ({how})" for label, how in load.sources)
+        by_provider = rows.setdefault(named_in, {})
         by_provider.setdefault(explain(found), []).append(load.name)
     lines = []
     for sources, by_provider in rows.items():
@@ -357,7 +353,3 @@ def loadable(loads: RuntimeLoads, adviser: Adviser) -> list[str]:
 def _sure(loads: RuntimeLoads, adviser: Adviser) -> list[RuntimeLoad]:
     advised = [(each, adviser.advise(each.name)) for each in loads.loads]
     return [each for each, found in advised if found.is_loadable or found.kind == "driver"]
-
-
-def _named_in(load: RuntimeLoad) -> list[str]:
-    return [f"{label} ({how})" for label, how in load.sources]

@@ -32,8 +32,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
 
     What is wrong with files that they leave alone stays.
     """
-    edited = edited_files(patched)
-    known = _pairs((*found.missing, *found.waived, *found.incompatible))
+    edited, known, lacking = edited_files(patched), lacked([found]), lacked(patched)
 
     def is_left(label: str) -> bool:
         return label not in edited and not label.startswith("/")
@@ -44,11 +43,8 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
 
     missing = [each for p in patched for each in p.missing]
     incompatible = [each for p in patched for each in p.incompatible]
-    stays = {
-        "missing": _located(_limited(found.missing, lambda label, _: is_left(label)), found),
-        "incompatible": [*_limited(found.incompatible, lambda label, _: is_left(label))],
-    }
-    lacking = _pairs([*missing, *incompatible, *(each for p in patched for each in p.waived)])
+    missing_still = _located(limited(found.missing, lambda label, _: is_left(label)), found)
+    unfit_still = limited(found.incompatible, lambda label, _: is_left(label))
     mended: dict[str, list[Problem]] = {}
     for problem in (*found.missing, *found.incompatible):
         for label in problem.wanted_by:
@@ -59,14 +55,14 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
     return AfterPatch(
         left=replace(
             found,
-            missing=_merged([*_limited(missing, is_found), *stays["missing"]]),
-            incompatible=_merged([*_limited(incompatible, is_found), *stays["incompatible"]]),
+            missing=_merged([*limited(missing, is_found), *missing_still]),
+            incompatible=_merged([*limited(incompatible, is_found), *unfit_still]),
         ),
         mended={where: list(_merged(each)) for where, each in mended.items()},
         lacking=replace(
             found,
-            missing=_merged([*missing, *stays["missing"]]),
-            incompatible=_merged([*incompatible, *stays["incompatible"]]),
+            missing=_merged([*missing, *missing_still]),
+            incompatible=_merged([*incompatible, *unfit_still]),
         ),
     )
 
@@ -130,7 +126,7 @@ def told(found: Plan, after: AfterPatch) -> Plan:
         after.left,
         missing=_merged([*after.left.missing, *mended]),
         incompatible=found.incompatible,
-        waived=tuple(_limited(found.waived, lambda label, name: (name, label) not in missing)),
+        waived=limited(found.waived, lambda label, name: (name, label) not in missing),
     )
 
 
@@ -142,8 +138,8 @@ def of_labels(found: Plan, labels: set[str]) -> Plan:
 
     return replace(
         found,
-        missing=tuple(_limited(found.missing, is_one)),
-        incompatible=tuple(_limited(found.incompatible, is_one)),
+        missing=limited(found.missing, is_one),
+        incompatible=limited(found.incompatible, is_one),
     )
 
 
@@ -151,14 +147,21 @@ def _pairs(problems: Iterable[Problem]) -> set[tuple[str, str]]:
     return {(name, label) for each in problems for name in each.names for label in each.wanted_by}
 
 
-def _limited(problems: Iterable[Problem], is_one: Callable[[str, str], bool]) -> Iterable[Problem]:
-    """Limit problems to files of which, with the name that they want, a question holds."""
-    for each in problems:
-        labels = tuple(
-            label for label in each.wanted_by if any(is_one(label, name) for name in each.names)
+def lacked(plans: Iterable[Plan]) -> set[tuple[str, str]]:
+    """Give the names that files of plans can't have, or need not, each with the file's label."""
+    return _pairs(each for p in plans for each in (*p.missing, *p.waived, *p.incompatible))
+
+
+def limited(problems: Iterable[Problem], is_one: Callable[[str, str], bool]) -> tuple[Problem, ...]:
+    """Limit problems to files of which, by label and a name that they want, a question holds."""
+    parts = [
+        replace(
+            each,
+            wanted_by=tuple(la for la in each.wanted_by if any(is_one(la, n) for n in each.names)),
         )
-        if labels:
-            yield replace(each, wanted_by=labels)
+        for each in problems
+    ]
+    return tuple(each for each in parts if each.wanted_by)
 
 
 def _merged(problems: Iterable[Problem]) -> tuple[Problem, ...]:

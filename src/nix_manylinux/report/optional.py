@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import count
-from nix_manylinux.report.mended import edited_files, place
+from nix_manylinux.report.mended import edited_files, lacked, limited, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nix_manylinux.resolve.plan import Plan, Problem
-
 
 _NIXPKGS = "patch --nixpkgs"
 
@@ -36,14 +35,7 @@ def sort_leaves(
 
     ``patched`` is what plain patches would make of the files.
     """
-    lacking = {
-        (name, label)
-        for plan in patched
-        for each in (*plan.missing, *plan.waived, *plan.incompatible)
-        for name in each.names
-        for label in each.wanted_by
-    }
-    edited = edited_files(patched)
+    lacking, edited = lacked(patched), edited_files(patched)
 
     def reason(problem: Problem, label: str) -> str:
         """Say where a patch takes it from; "" for nowhere."""
@@ -65,21 +57,12 @@ def sort_leaves(
         replace(problem, reason=why or problem.reason, wanted_by=tuple(sorted(labels)))
         for (problem, why), labels in sorted_.items()
     ]
-    labels = {label for each in waived for label in each.wanted_by}
     return Leaves(
         waived=tuple(told),
-        linked=_of(told, labels - stuck),
-        stuck=_of(told, stuck),
+        linked=limited(told, lambda label, _: label not in stuck),
+        stuck=limited(told, lambda label, _: label in stuck),
         command=command,
     )
-
-
-def _of(problems: Sequence[Problem], labels: set[str]) -> tuple[Problem, ...]:
-    parts = [
-        replace(each, wanted_by=tuple(label for label in each.wanted_by if label in labels))
-        for each in problems
-    ]
-    return tuple(each for each in parts if each.wanted_by)
 
 
 def stuck_text(leaves: Leaves) -> str:

@@ -56,7 +56,8 @@ class SymbolTables(Value):
 
 def read_symbol_tables(plan: Plan, libraries: LibraryIndex, tags: Sequence[str]) -> SymbolTables:
     """Read the symbols of the files of a plan, and of all that they will load."""
-    return _Reader(plan, libraries, oldest_abi3(tags)).read()
+    abi3 = oldest_abi3(tags)
+    return SymbolTables(files=tuple(_Reader(plan, libraries, abi3).files()), abi3=abi3)
 
 
 def oldest_abi3(tags: Sequence[str]) -> str:
@@ -84,10 +85,7 @@ class _Reader:
     def _path(self, each: FilePlan) -> str:
         return f"{self._plan.trees[each.tree].root}/{each.file.path}"
 
-    def read(self) -> SymbolTables:
-        return SymbolTables(files=tuple(self._files()), abi3=self._abi3)
-
-    def _files(self) -> Iterator[FileSymbols]:
+    def files(self) -> Iterator[FileSymbols]:
         for each in self._plan.files:
             path, facts = self._path(each), each.file.facts
             if not facts.kind.is_linked:
@@ -144,10 +142,9 @@ def symbols_text(seen: SymbolTables, *, everything: bool) -> list[tuple[str, str
     rows: list[tuple[str, str]] = []
     strange = [each for each in seen.files if each.not_in_abi3]
     if seen.abi3 and not strange:
-        all_of_it = (
-            "nothing but" if all(each.judged for each in seen.files) else "nothing newer than"
-        )
-        rows.append(("abi3", f"uses {all_of_it} the stable ABI of Python {seen.abi3}"))
+        judged = all(each.judged for each in seen.files)
+        no_more = "nothing but" if judged else "nothing newer than"
+        rows.append(("abi3", f"uses {no_more} the stable ABI of Python {seen.abi3}"))
     for each in strange[:limit]:
         names = [f"{name} ({added or 'never in it'})" for name, added in each.not_in_abi3]
         named = some(names, len(names) if everything else _FEW_NAMES)

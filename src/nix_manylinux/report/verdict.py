@@ -20,7 +20,7 @@ from nix_manylinux.target.policy import parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.target.policy import Limits, Policies, Policy
@@ -120,8 +120,7 @@ def _judge(
 ) -> tuple[list[Breach], list[Breach]]:
     """List the sonames, and the symbol versions, that one policy does not allow."""
     allowed = {musl_soname if name == "libc.so" else name for name in policy.sonames}
-    limits = policy.limits[arch]
-    outside: dict[str, list[str]] = {}
+    outside: dict[tuple[str, str], set[str]] = {}
     needed = {name for file in files for name in file.facts.needed}
     search = _Search(files)
     for file in files:
@@ -129,13 +128,9 @@ def _judge(
         if posixpath.basename(file.path) in needed:
             continue
         for name, wanted_by in search.outside(file, allowed):
-            outside.setdefault(name, []).append(wanted_by.label)
-    return (
-        [
-            Breach(library=name, version="", wanted_by=tuple(sorted(set(labels))))
-            for name, labels in sorted(outside.items())
-        ],
-        too_new([(file.label, file.facts) for file in files], limits),
+            outside.setdefault((name, ""), set()).add(wanted_by.label)
+    return _breaches(outside), too_new(
+        [(file.label, file.facts) for file in files], policy.limits[arch]
     )
 
 
@@ -150,9 +145,14 @@ def too_new(files: Iterable[tuple[str, ElfFacts]], limits: Limits) -> list[Breac
                 allowed[version] = limits.allows(version)
             if not allowed[version] and not is_linker(need.library):
                 newer.setdefault((need.library, need.version), set()).add(label)
+    return _breaches(newer)
+
+
+def _breaches(found: Mapping[tuple[str, str], set[str]]) -> list[Breach]:
+    """Make breaches of labels by library and version."""
     return [
         Breach(library=library, version=version, wanted_by=tuple(sorted(labels)))
-        for (library, version), labels in sorted(newer.items())
+        for (library, version), labels in sorted(found.items())
     ]
 
 
