@@ -35,12 +35,9 @@ def carry_out(run: Run) -> int:
 
         nix_store_command(run)  # before anything is written
         check_writable(given.gc_roots, "--gc-roots")
-    if given.command == "patch":
-        return patch(run)
-    if given.command == "install":
-        return install(run)
-    if given.command == "check":
-        return check(run)
+    writers = {"patch": patch, "install": install, "check": check}
+    if given.command in writers:
+        return writers[given.command](run)
     if given.command == "repair":
         from nix_manylinux.cli.portable import repair  # noqa: PLC0415 - patch needs none of it
 

@@ -115,7 +115,7 @@ class Console:
         """Write one line of talk, unless it is to be quiet."""
         if not self.quiet:
             indent = text[: len(text) - len(text.lstrip())]
-            self._wrapped(text.lstrip(), first=indent, rest=f"{indent}    ")
+            self.insist(self._broken(text.lstrip(), indent, f"{indent}    "))
 
     def say_all(self, lines: Iterable[str], indent: str = "  ") -> None:
         """Write lines of talk, indented."""
@@ -125,25 +125,23 @@ class Console:
     def warn(self, text: str) -> None:
         """Write one warning, its first line, and what is to be pasted; quiet hides neither."""
         text, *commands = text.split("\n")
-        self._wrapped(text, first=f"{self.paint('warning:', 'yellow')} ", shown=len("warning: "))
+        self._titled("warning:", "yellow", text)
         self.insist(commands)
 
     def error(self, text: str) -> None:
         """Write what is wrong."""
-        self._wrapped(text, first=f"{self.paint('error:', 'red')} ", shown=len("error: "))
+        self._titled("error:", "red", text)
 
     def fail(self, error: NixManylinuxError) -> None:
         """Write an error: where, what, and what to do next."""
         where = f"{error.where}: " if error.where else ""
         self.error(f"{where}{error.what}")
         for line in error.hint.splitlines():
-            if line.startswith(_TO_PASTE):
-                self._line(self._talk, f"  {line}")
-            else:
-                self._wrapped(line, first="  ", rest="  ")
+            pasted = line.startswith(_TO_PASTE)
+            self.insist([f"  {line}"] if pasted else self._broken(line, "  "))
 
     def insist(self, lines: Iterable[str]) -> None:
-        """Write lines that belong to an error, quiet or not."""
+        """Write lines of talk as they are, quiet or not."""
         for line in lines:
             self._line(self._talk, line)
 
@@ -160,19 +158,15 @@ class Console:
         with self._answering():
             self._answer.flush()
 
-    def _wrapped(self, text: str, *, first: str, shown: int = 0, rest: str = "  ") -> None:
-        """Write talk that begins so; between words where a terminal's line ends, else in one line.
+    def _titled(self, title: str, style: str, text: str) -> None:
+        line, *others = self._broken(text, f"{title} ")
+        self.insist([f"{self.paint(title, style)}{line[len(title) :]}", *others])
 
-        ``shown`` is how long ``first`` looks, if that is not how long it is.
-        """
+    def _broken(self, text: str, first: str = "", rest: str = "  ") -> list[str]:
+        """Break talk between words where a terminal's line ends; else it is one line."""
         if not self._talk.isatty():
-            self._line(self._talk, first + text)
-            return
-        width = _columns(self._talk)
-        start = " " * (shown or len(first))
-        line, *others = wrap(text, width, first=start, rest=rest)
-        for each in (first + line[len(start) :], *others):
-            self._line(self._talk, each)
+            return [first + text]
+        return wrap(text, self.talk_width, first=first, rest=rest)
 
     def paint(self, text: str, *styles: str, answer: bool = False) -> str:
         """Return ``text`` in colour, where colour is wanted: in talk, or in an answer."""
@@ -234,14 +228,9 @@ def _escape(match: re.Match[str]) -> str:
 
 def save_file(path: str, text: str, what: str, option: str) -> None:
     """Write ``what`` was asked for to the file that ``option`` named, or raise WriteFailed."""
-    from nix_manylinux.base.errors import WriteFailed  # noqa: PLC0415
+    from nix_manylinux.base.errors import OsErrors, WriteFailed  # noqa: PLC0415
     from nix_manylinux.base.files import write_file  # noqa: PLC0415
 
-    try:
+    hint = f"give {option} a file in a folder that you may write to"
+    with OsErrors(WriteFailed, f"can't write the {what}", where=path, hint=hint):
         write_file(path, text.encode())
-    except OSError as error:
-        raise WriteFailed(
-            f"can't write the {what}: {error.strerror}",
-            where=path,
-            hint=f"give {option} a file in a folder that you may write to",
-        ) from error

@@ -61,7 +61,7 @@ class Run:
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
         given = self.arguments.target
-        venvs = [tree for tree in trees if os.path.isdir(tree) and find_pyvenv(tree)]
+        venvs = [*filter(find_pyvenv, trees)]
 
         def choose(python: str | None) -> Target:
             return choose_target(
@@ -153,7 +153,7 @@ class Run:
             or given.libc
             or given.python
             or self.environment.get("NIX_BINTOOLS")
-            or any(os.path.isdir(tree) and find_pyvenv(tree) for tree in trees)
+            or any(map(find_pyvenv, trees))
         )
         try:
             return self.target(trees) if named else None
@@ -167,22 +167,18 @@ class Run:
 
         return LibraryIndex.from_directories([*self.arguments.libs, *more])
 
-    def options(self, trees: Sequence[str] = (), promised: Sequence[str] = ()) -> Options:
+    def options(self, trees: Sequence[str] = ()) -> Options:
         """Give the options, with paths that hold in any folder.
 
         In virtual environments among ``trees`` optional plugins may stay unloadable, where
-        nothing else was asked for. What is ``promised`` counts as had.
+        nothing else was asked for.
         """
         from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
         options = self.arguments.options
         if getattr(self.arguments.extra, "missing", "") is None and any(map(find_pyvenv, trees)):
             options = replace(options, missing="leaves")
-        return replace(
-            options,
-            python_libs=tuple(os.path.abspath(d) for d in options.python_libs),
-            provided_later=(*options.provided_later, *promised),
-        )
+        return replace(options, python_libs=tuple(map(os.path.abspath, options.python_libs)))
 
     def in_build(self) -> bool:
         """Whether this is a Nix build, not a shell that only looks like one."""
@@ -190,7 +186,7 @@ class Run:
 
     def epoch(self) -> int | None:
         """Read the date that reproducible-builds.org specifies: seconds, as ``date +%s`` has it."""
-        text = self.environment.get("SOURCE_DATE_EPOCH", "")
+        text = self.environment.get("SOURCE_DATE_EPOCH")
         if not text:
             return None
         digits = text.removeprefix("-")
@@ -263,14 +259,13 @@ class Run:
         """Tell of trees in which there is nothing to look at, and of wheels in them."""
         if plan.files:
             return
+        known = any(each.distributions or each.passed_by for each in plan.trees)
         for tree in plan.trees:
             # A wheel's own scratch folder is gone by now.
             names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
             if any(name.endswith(".whl") for name in names):
                 self.warn_once(f"{tree.root} holds wheels, which are named one by one: *.whl")
-            elif os.path.isdir(tree.root) and not any(
-                each.distributions or each.passed_by for each in plan.trees
-            ):
+            elif os.path.isdir(tree.root) and not known:
                 what = "nothing is to be linked" if self.in_build() else "is it the place?"
                 self.warn_once(f"{tree.root} holds no ELF file and no package; {what}")
 
