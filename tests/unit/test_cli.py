@@ -462,7 +462,7 @@ def test_our_own_fault_is_3(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("nix_manylinux.api.patch_wheel_tree", broken)
+    monkeypatch.setattr("nix_manylinux.cli.commands.patch_wheel_tree", broken)
     assert main(["patch", str(tmp_path)]) == 3
     assert "fault of nix-manylinux" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.inspection import Inspection
-    from nix_manylinux.resolve.plan import Plan
+    from nix_manylinux.resolve.plan import Plan, Problem
     from nix_manylinux.tree.roots import NoSuchPath
 
 #: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
@@ -114,11 +114,11 @@ def _anew(damaged: Sequence[str]) -> str:
 
 def _without(plan: Plan, damaged: Sequence[str]) -> Plan:
     """Take out of a plan what is there, and damaged."""
-    kept = (
-        tuple(each for each in problems if each.name.rpartition("/")[2] not in damaged)
-        for problems in (plan.missing, plan.incompatible)
-    )
-    return replace(plan, **dict(zip(("missing", "incompatible"), kept, strict=True)))
+
+    def kept(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+        return tuple(each for each in problems if each.name.rpartition("/")[2] not in damaged)
+
+    return replace(plan, missing=kept(plan.missing), incompatible=kept(plan.incompatible))
 
 
 def _to_do_without(run: Run, lacking: Plan, adviser: Adviser) -> str:

@@ -6,12 +6,17 @@ import os
 import sys
 from contextlib import suppress
 
-from nix_manylinux.base.errors import BadTree
+from nix_manylinux.api import check_tree, patch_wheel, patch_wheel_tree, plan_paths
+from nix_manylinux.base.errors import BadOption, BadTree, NixManylinuxError
+from nix_manylinux.base.files import check_writable
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.origin import take_own_linker, tell_origin, tell_untried
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
 from nix_manylinux.cli.run import DONE, REFUSED, Run
+from nix_manylinux.report.summary import all_fine, files_text, notable, report_json, summary
+from nix_manylinux.resolve.plan import Unresolved
+from nix_manylinux.tree.roots import find_pyvenv, is_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +36,6 @@ def carry_out(run: Run) -> int:
     if "" in (*given.paths, *given.libs, *given.options.python_libs, *named):
         return run.usage("an empty path names nothing; is a variable unset?")
     if given.gc_roots and not given.dry_run:
-        from nix_manylinux.base.files import check_writable  # noqa: PLC0415 - seldom
-
         nix_store_command(run)  # before anything is written
         check_writable(given.gc_roots, "--gc-roots")
     writers = {"patch": patch, "install": install, "check": check}
@@ -112,9 +115,6 @@ def install(run: Run) -> int:
 
 def check(run: Run) -> int:
     """Say of trees whether everything in them would load."""
-    from nix_manylinux.api import check_tree  # noqa: PLC0415
-    from nix_manylinux.report.summary import all_fine, files_text, notable, report_json  # noqa: PLC0415
-    from nix_manylinux.resolve.plan import Unresolved  # noqa: PLC0415
 
     def look() -> Report:
         return check_tree(
@@ -165,10 +165,7 @@ def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
 
     What would be refused outright is left out.
     """
-    from nix_manylinux.api import plan_paths  # noqa: PLC0415
-    from nix_manylinux.base.errors import NixManylinuxError  # noqa: PLC0415
     from nix_manylinux.cli.advised import part_of  # noqa: PLC0415
-    from nix_manylinux.tree.roots import is_tree  # noqa: PLC0415
 
     paths = run.arguments.paths
     trees = [path for path in paths if is_tree(path)]
@@ -186,7 +183,6 @@ def _supply(run: Run, parts: Sequence[Sequence[str]], target: Target) -> Supply 
     """Have --nixpkgs give what parts lack; None without it. Raises what no library mends."""
     if getattr(run.arguments.extra, "nixpkgs", None) is None:
         return None
-    from nix_manylinux.api import plan_paths  # noqa: PLC0415
     from nix_manylinux.cli.supply import Supply  # noqa: PLC0415
 
     _refuse_early(run, target)
@@ -207,7 +203,6 @@ def _supply(run: Run, parts: Sequence[Sequence[str]], target: Target) -> Supply 
 
 def _refuse_early(run: Run, target: Target) -> None:
     """Raise what could only be said after a build, were it not asked before."""
-    from nix_manylinux.base.files import check_writable  # noqa: PLC0415
     from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
 
     run.epoch()
@@ -219,7 +214,6 @@ def _refuse_early(run: Run, target: Target) -> None:
 
 def _patch_one_of_them(run: Run, wheel: str, output_dir: str, supply: Supply | None) -> int:
     """Patch a wheel of several; why it is refused stands under its name."""
-    from nix_manylinux.base.errors import BadOption, NixManylinuxError  # noqa: PLC0415
     from nix_manylinux.cli.refusals import refused  # noqa: PLC0415
 
     try:
@@ -233,8 +227,6 @@ def _patch_one_of_them(run: Run, wheel: str, output_dir: str, supply: Supply | N
 
 
 def _patch_trees(run: Run) -> int:
-    from nix_manylinux.api import patch_wheel_tree  # noqa: PLC0415
-
     paths = run.arguments.paths
     target = run.target(paths)
     supply = _supply(run, [paths], target)
@@ -255,7 +247,6 @@ def _patch_trees(run: Run) -> int:
     run.warn_of_nothing(report.plan)
     if run.python is not None:
         from nix_manylinux.nix.venv import give_interpreter  # noqa: PLC0415
-        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
 
         venv = next(filter(find_pyvenv, paths))
         give_interpreter(os.path.abspath(venv), run.python)
@@ -265,8 +256,6 @@ def _patch_trees(run: Run) -> int:
 
 
 def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -> int:
-    from nix_manylinux.api import patch_wheel  # noqa: PLC0415
-
     done = patch_wheel(
         wheel,
         output_dir=output_dir,
@@ -290,8 +279,6 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -
 
 def _tell(run: Run, name: str, report: Report) -> Report:
     """Tell what was done; gives the report with what was said of what may stay unloadable."""
-    from nix_manylinux.report.summary import files_text, summary  # noqa: PLC0415 - start-up
-
     verb = "to be patched" if run.arguments.dry_run else "patched"
     run.console.say(run.console.paint(name, "bold"))
     run.console.say_all(summary(report.plan, verb=verb))
@@ -319,7 +306,5 @@ def _tell(run: Run, name: str, report: Report) -> Report:
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:
-    from nix_manylinux.report.summary import report_json  # noqa: PLC0415
-
     run.write_json(report_json(run.arguments.command, report=report, wheel=wheel))
     return DONE

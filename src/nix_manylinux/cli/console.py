@@ -7,6 +7,8 @@ import os
 import re
 import time
 
+from nix_manylinux.base.errors import OsErrors, WriteFailed
+from nix_manylinux.base.files import write_file
 from nix_manylinux.base.words import WIDTH, wrap
 
 TYPE_CHECKING = False
@@ -190,8 +192,6 @@ class Console:
         except OSError as error:
             _silence(self._answer)
             if not isinstance(error, BrokenPipeError):  # its reader has seen enough
-                from nix_manylinux.base.errors import WriteFailed  # noqa: PLC0415 - seldom
-
                 raise WriteFailed(
                     f"can't be written: {error.strerror}", where="standard output"
                 ) from error
@@ -228,9 +228,6 @@ def _escape(match: re.Match[str]) -> str:
 
 def save_file(path: str, text: str, what: str, option: str) -> None:
     """Write ``what`` was asked for to the file that ``option`` named, or raise WriteFailed."""
-    from nix_manylinux.base.errors import OsErrors, WriteFailed  # noqa: PLC0415
-    from nix_manylinux.base.files import write_file  # noqa: PLC0415
-
     hint = f"give {option} a file in a folder that you may write to"
     with OsErrors(WriteFailed, f"can't write the {what}", where=path, hint=hint):
         write_file(path, text.encode())

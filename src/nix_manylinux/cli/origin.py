@@ -97,7 +97,8 @@ def python_option(run: Run, plan: Plan) -> str:
     unfit = any(not each.name.startswith("machine ") for each in plan.incompatible)
     if not (installs or unfit or _programs(plan)):
         return ""
-    return f"--python {python_of_nix(_attribute(plan))}"
+    minors = _minors(plan.trees)  # where the tags leave it open, any
+    return f"--python {python_of_nix(f'python3{minors[0]}' if len(minors) == 1 else '')}"
 
 
 def _programs(plan: Plan) -> list[ElfFacts]:
@@ -142,12 +143,6 @@ def tell_untried(run: Run, plan: Plan) -> None:
             f"  by their tags the wheels are for CPython {versions}; --python PROGRAM holds them"
             " against one"
         )
-
-
-def _attribute(plan: Plan) -> str:
-    """Name nixpkgs' Python that the tags ask for, "" where they leave it open."""
-    minors = _minors(plan.trees)
-    return f"python3{minors[0]}" if len(minors) == 1 else ""
 
 
 def _minors(trees: Iterable[TreeFacts]) -> list[int]:

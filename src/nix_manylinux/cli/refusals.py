@@ -12,6 +12,9 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed, wrap
 from nix_manylinux.cli.advised import advice_block, continued, fetched, patch_advice, typed
 from nix_manylinux.cli.origin import tell_origin
+from nix_manylinux.nix.advice import OPTIONS, packages_block, scope
+from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.packages import explain, load_table
 from nix_manylinux.report.mended import after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.cli.run import Run
-    from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.mended import AfterPatch
     from nix_manylinux.resolve.plan import Plan
 
@@ -40,8 +42,6 @@ def fail(run: Run, error: NixManylinuxError) -> None:
 
 def _name_variables(run: Run, told: str) -> None:
     """Say how a derivation calls the options that an error names."""
-    from nix_manylinux.nix.advice import OPTIONS  # noqa: PLC0415 - seldom
-
     words = re.findall(r"--[a-z-]+", told)
     named = [f"{option} is {name}" for name, option in OPTIONS.items() if option in words]
     run.console.insist([f"  in a derivation {listed(named)}"] if named else [])
@@ -52,22 +52,22 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
 
     ``paths`` are those that it is about, if not all that were given.
     """
+    paths = paths or run.arguments.paths
     plan: Plan | None = getattr(error, "plan", None)
     if isinstance(error, NoRuntimeLibrary):
-        _refused_runtime(run, error, paths or run.arguments.paths)
+        _refused_runtime(run, error, paths)
     elif plan is None:
         fail(run, error)
     else:
-        refused_plan(run, plan, paths or run.arguments.paths)
+        adviser = run.adviser(plan)
+        _tell(run, plan, adviser, "; nothing was changed")
+        run.tell_absent(plan)
+        _advise(run, plan, _advice(run, paths, plan, adviser))
     run.write_json(report_json(run.arguments.command, error=error))
 
 
 def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) -> None:
     """Say who has libraries that are to be loaded at run time, and are nowhere."""
-    from nix_manylinux.nix.advice import packages_block, scope  # noqa: PLC0415 - start-up
-    from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
-    from nix_manylinux.nix.packages import explain, load_table  # noqa: PLC0415
-
     if run.in_build():
         error.hint = "add what has it to buildInputs"
     run.console.fail(error)
@@ -91,14 +91,6 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
         block.insert(0, f"{given.command} it with:")
         block += [f"# without {listed(nowhere)}"] if nowhere and patches else []
     run.console.insist(["", *block] if block else [])
-
-
-def refused_plan(run: Run, plan: Plan, paths: Sequence[str]) -> None:
-    """Tell all that is missing in a plan, and what to do about it."""
-    adviser = run.adviser(plan)
-    _tell(run, plan, adviser, "; nothing was changed")
-    run.tell_absent(plan)
-    _advise(run, plan, _advice(run, paths, plan, adviser))
 
 
 def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], Plan]]) -> Plan:
@@ -174,13 +166,12 @@ def _rows(run: Run, plan: Plan, adviser: Adviser, *, shorten: bool = False) -> N
 
 
 def _tell(run: Run, plan: Plan, adviser: Adviser, but: str) -> None:
-    everything = run.console.verbose
     if plan.missing:
         run.console.error(f"{headline(plan.missing)}{but}:")
         _rows(run, plan, adviser)
     if plan.incompatible:
         run.console.error(f"these do not fit{but}:")
-        text = problems_text(plan.incompatible, everything=everything)
+        text = problems_text(plan.incompatible, everything=run.console.verbose)
         run.console.insist(f"  {line}" for line in text)
     if plan.unneeded:
         run.console.fail(plan.unneeded)

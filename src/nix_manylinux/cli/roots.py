@@ -78,9 +78,10 @@ def tell_lost(run: Run) -> None:
     known = {_place(link) for link in registered_roots()}
     for path in run.arguments.paths:
         folder = os.path.join(path, GC_ROOTS)
-        links = [os.path.join(folder, name) for name in _names(folder)]
-        lost = [link for link in links if os.path.islink(link) and os.path.exists(link)]
-        lost = [link for link in lost if _place(link) not in known]
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        links = [os.path.join(folder, name) for name in names]
+        roots = [link for link in links if os.path.islink(link) and os.path.exists(link)]
+        lost = [link for link in roots if _place(link) not in known]
         if lost:
             import shlex  # noqa: PLC0415 - start-up
 
@@ -90,10 +91,6 @@ def tell_lost(run: Run) -> None:
                 " moved or copied? Garbage collection may take what is linked to. To renew them:",
                 f"  nix-manylinux patch {shlex.quote(path)}",
             )
-
-
-def _names(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def _place(link: str) -> str:

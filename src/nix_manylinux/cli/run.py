@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import os
 
+from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
+from nix_manylinux.cli.console import save_file
+from nix_manylinux.report.summary import absent_text, problems_text
+from nix_manylinux.target import environment
+from nix_manylinux.target.environment import LostInterpreter, UnusableInterpreter, refuse_lost
+from nix_manylinux.target.target import choose_target
+from nix_manylinux.tree.libraries import LibraryIndex
+from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +25,7 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.optional import Leaves
     from nix_manylinux.resolve.plan import Options, Plan
-    from nix_manylinux.target.environment import UnusableInterpreter
     from nix_manylinux.target.target import Target
-    from nix_manylinux.tree.libraries import LibraryIndex
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
@@ -56,10 +62,6 @@ class Run:
 
         ``python`` is the interpreter where neither of the first two names one.
         """
-        from nix_manylinux.target.environment import UnusableInterpreter  # noqa: PLC0415
-        from nix_manylinux.target.target import choose_target  # noqa: PLC0415
-        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
-
         given = self.arguments.target
         venvs = [*filter(find_pyvenv, trees)]
 
@@ -91,8 +93,6 @@ class Run:
 
         Raises LostInterpreter for the others, where no other target was named: then it is told.
         """
-        from nix_manylinux.target.environment import LostInterpreter, refuse_lost  # noqa: PLC0415 - start-up
-
         given, found = self.arguments.target, []
         for venv in venvs:
             try:
@@ -107,8 +107,6 @@ class Run:
 
     def _doubt_home(self, venv: str) -> None:
         """Warn where a virtual environment's Python counts on what is another one's, or gone."""
-        from nix_manylinux.target import environment  # noqa: PLC0415
-
         lost = environment.lost_home(venv)
         home = lost or environment.strange_home(venv)
         if home and not self.in_build():
@@ -144,9 +142,6 @@ class Run:
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:
         """Find the target, for those who only look; None where nothing names one, or one lost."""
-        from nix_manylinux.target.environment import LostInterpreter  # noqa: PLC0415
-        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
-
         given = self.arguments.target
         named = (
             given.dynamic_linker
@@ -163,8 +158,6 @@ class Run:
 
     def libraries(self, more: Sequence[str] = ()) -> LibraryIndex:
         """Index the directories of ``--libs``, and ``more`` behind them."""
-        from nix_manylinux.tree.libraries import LibraryIndex  # noqa: PLC0415
-
         return LibraryIndex.from_directories([*self.arguments.libs, *more])
 
     def options(self, trees: Sequence[str] = ()) -> Options:
@@ -173,8 +166,6 @@ class Run:
         In virtual environments among ``trees`` optional plugins may stay unloadable, where
         nothing else was asked for.
         """
-        from nix_manylinux.tree.roots import find_pyvenv  # noqa: PLC0415
-
         options = self.arguments.options
         if getattr(self.arguments.extra, "missing", "") is None and any(map(find_pyvenv, trees)):
             options = replace(options, missing="leaves")
@@ -191,8 +182,6 @@ class Run:
             return None
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= _EPOCH_DIGITS):
-            from nix_manylinux.base.errors import BadOption  # noqa: PLC0415
-
             raise BadOption(
                 f"is no number of seconds since 1970: {text[:40]!r}",
                 where="SOURCE_DATE_EPOCH",
@@ -238,7 +227,6 @@ class Run:
         if not leaves.waived:
             return
         from nix_manylinux.report.optional import linked_text, stuck_text  # noqa: PLC0415
-        from nix_manylinux.report.summary import problems_text  # noqa: PLC0415
 
         if leaves.linked and not counted:
             self.console.say(linked_text(leaves))
@@ -251,8 +239,6 @@ class Run:
     def tell_absent(self, plan: Plan) -> None:
         """Name what files were linked to on another machine; a build sees its inputs alone."""
         if not self.in_build():
-            from nix_manylinux.report.summary import absent_text  # noqa: PLC0415 - start-up
-
             self.console.insist(absent_text(plan, self.console.talk_width))
 
     def warn_of_nothing(self, plan: Plan) -> None:
@@ -291,8 +277,6 @@ class Run:
         if self.arguments.json == "-":
             self.console.answer(text)
             return
-        from nix_manylinux.cli.console import save_file  # noqa: PLC0415
-
         save_file(self.arguments.json, text + "\n", "report", "--json")
 
     def usage(self, text: str) -> int:

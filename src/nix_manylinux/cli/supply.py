@@ -156,7 +156,9 @@ class Supply:
         """Whether a part is refused for what it doesn't get, as far as is known."""
         had = {*self._had(part)}
         missing = part.plan.missing if part.plan else ()
-        return part.refuses_missing and any(had.isdisjoint(each.names) for each in missing)
+        return part.options.missing != "warn" and any(
+            had.isdisjoint(each.names) for each in missing
+        )
 
     def _all_lack(self, failed: Mapping[str, str]) -> bool:
         """Whether nobody is helped by the rest where these attributes can't be had."""
@@ -215,7 +217,7 @@ class _Part:
 
     def __init__(self, planning: Planning, options: Options) -> None:
         self.planning = planning
-        self._options = options
+        self.options = options
         self.plan: Plan | None = None
         self.error: NixManylinuxError | None = None
         self.wanted: dict[str, list[str]] = {}
@@ -226,12 +228,7 @@ class _Part:
         #: Libraries to be loaded at run time that Nix has yet to give.
         self.waiting: list[str] = []
 
-    @property
-    def refuses_missing(self) -> bool:
-        """Whether it is refused for what is missing."""
-        return self._options.missing != "warn"
-
     def promising(self, more: Sequence[str] = ()) -> Options:
-        later = (*self._options.provided_later, *self.promised, *more)
-        loaded = [each for each in self._options.runtime_libs if each not in self.waiting]
-        return replace(self._options, provided_later=later, runtime_libs=tuple(loaded))
+        later = (*self.options.provided_later, *self.promised, *more)
+        loaded = [each for each in self.options.runtime_libs if each not in self.waiting]
+        return replace(self.options, provided_later=later, runtime_libs=tuple(loaded))

@@ -74,16 +74,6 @@ class FoundInterpreter(Value, kw_only=False):
     facts: ElfFacts
 
 
-class _Answer(Value, kw_only=False):
-    """What an interpreter says of itself, or what its files say."""
-
-    implementation: str
-    version: tuple[int, int]
-    suffix: str
-    program: str
-    schemes: Mapping[str, Mapping[str, str]] = {}
-
-
 def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInterpreter:
     """Find out what ``python``, a path or a name on PATH, accepts.
 
@@ -100,19 +90,11 @@ def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInt
         except BadTarget:
             if not is_foreign(facts):  # a stub in the linker's place, which said what it is
                 raise
-    if answer is None:
-        answer = _read_layout(path, program, facts)
-    elif answer.program != program:
-        program, facts = find_program(answer.program)
+    interpreter, running = answer or (_read_layout(path, program, facts), program)
+    if running != program:
+        program, facts = find_program(running)
     if facts is None:
         raise BadTarget(f"runs {program}, which is no ELF program", where=path)
-    interpreter = Interpreter(
-        executable=path,
-        version=answer.version,
-        implementation=answer.implementation,
-        schemes=answer.schemes,
-        tags=interpreter_tags(answer.implementation, answer.version, abis_of_suffix(answer.suffix)),
-    )
     return FoundInterpreter(interpreter, program, facts)
 
 
@@ -209,8 +191,13 @@ def read_scheme(interpreter: Interpreter, prefix: str) -> dict[str, str]:
     return {name: os.path.normpath(folders[name].replace(_PREFIX, prefix, 1)) for name in _SCHEME}
 
 
-def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answer | None:
-    """Run the query; None where the kernel refuses the program and no answer is required."""
+def _ask(
+    path: str, environment: Mapping[str, str], *, required: bool
+) -> tuple[Interpreter, str] | None:
+    """Run the query, for what it accepts and the program that it is.
+
+    None where the kernel refuses the program and no answer is required.
+    """
     try:
         said = _run([path, "-I", "-S", "-c", _QUERY], environment)
     except OSError as error:
@@ -222,7 +209,8 @@ def _ask(path: str, environment: Mapping[str, str], *, required: bool) -> _Answe
         schemes: dict[str, dict[str, str]] = {}
         for name, key, folder in zip(folders[::3], folders[1::3], folders[2::3], strict=True):
             schemes.setdefault(name, {})[key] = folder
-        return _Answer(implementation, (int(major), int(minor)), suffix, program, schemes)
+        version = (int(major), int(minor))
+        return _interpreter(path, implementation, version, suffix, schemes), program
     except ValueError as error:
         raise _no_interpreter(path, "it said nothing of use") from error
 
@@ -258,7 +246,7 @@ def _no_interpreter(path: str, why: str) -> BadTarget:
     )
 
 
-def _read_layout(path: str, program: str, facts: ElfFacts | None) -> _Answer:
+def _read_layout(path: str, program: str, facts: ElfFacts | None) -> Interpreter:
     """Read version and ABI from the names beside an interpreter that can't be run here.
 
     The extension modules of its own standard library carry both; of several
@@ -277,7 +265,7 @@ def _read_layout(path: str, program: str, facts: ElfFacts | None) -> _Answer:
         if len(found) == 1:
             ((minor, (match, name)),) = found.items()
             implementation = match["implementation"].rstrip("-")
-            return _Answer(implementation, (3, int(minor)), name[match.start() :], program)
+            return _interpreter(path, implementation, (3, int(minor)), name[match.start() :], {})
     if facts is not None and facts.interpreter and _runs_here(facts.machine):
         raise ForeignInterpreter(program, path, facts.interpreter)
     raise BadTarget(
@@ -315,6 +303,22 @@ class Interpreter(Value):
     implementation: str
     tags: tuple[tuple[str, str], ...]
     schemes: Mapping[str, Mapping[str, str]] = field(default={}, compare=False, repr=False)
+
+
+def _interpreter(
+    path: str,
+    implementation: str,
+    version: tuple[int, int],
+    suffix: str,
+    schemes: Mapping[str, Mapping[str, str]],
+) -> Interpreter:
+    return Interpreter(
+        executable=path,
+        version=version,
+        implementation=implementation,
+        schemes=schemes,
+        tags=interpreter_tags(implementation, version, abis_of_suffix(suffix)),
+    )
 
 
 #: Short names of implementations in tags (PEP 425); the others are spelt out.

@@ -213,17 +213,16 @@ def choose_target(
         return from_bintools(environment["NIX_BINTOOLS"])
     else:
         return from_running()
-    return _with_interpreter(target, found.interpreter, found.facts) if found else target
-
-
-def _with_interpreter(target: Target, interpreter: Interpreter, facts: ElfFacts) -> Target:
-    if not target.machine.fits(facts.machine):
+    if found is None:
+        return target
+    if not target.machine.fits(found.facts.machine):
         raise BadTarget(
-            f"the interpreter is for {facts.machine}, the dynamic linker for {target.machine}",
-            where=interpreter.executable,
+            f"the interpreter is for {found.facts.machine}, the dynamic linker for"
+            f" {target.machine}",
+            where=found.interpreter.executable,
             hint="give both for one machine, or only one of them",
         )
-    return replace(target, interpreter=interpreter)
+    return replace(target, interpreter=found.interpreter)
 
 
 def _from_program(program: str, facts: ElfFacts, path: str = "") -> Target:
