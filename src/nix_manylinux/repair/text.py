@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.words import count, some
 from nix_manylinux.repair.model import KINDS
+from nix_manylinux.report.summary import error_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,14 +92,7 @@ def repaired_json(
         "schema": SCHEMA,
         "command": "repair",
         "status": "refused" if error else "done",
-        "error": {
-            "kind": type(error).__name__,
-            "what": error.what,
-            "where": error.where,
-            "hint": error.hint,
-        }
-        if error
-        else None,
+        "error": error_json(error),
         "findings": [
             {"kind": finding.kind, "what": finding.what, "where": list(finding.where)}
             for finding in getattr(error, "findings", ())

@@ -192,12 +192,11 @@ def report_json(
     `inspect` knows.
     """
     plan = report.plan if report else getattr(error, "plan", None)
-    edits = report.edits if report else ()
     return {
         "schema": SCHEMA,
         "command": command,
         "status": "refused" if error else "done",
-        "error": _error(error),
+        "error": error_json(error),
         "target": _target(plan.target) if plan else None,
         "wheel": dict(wheel) if wheel else None,
         "inspection": dict(inspection) if inspection else None,
@@ -214,7 +213,7 @@ def report_json(
                 "size_after": e.size_after,
                 "notes": list(e.notes),
             }
-            for e in edits
+            for e in (report.edits if report else ())
         ],
         "unedited": _left(report.unedited if report else ()),
         "references": list(report.references) if report else [],
@@ -226,15 +225,12 @@ def report_json(
     }
 
 
-def _error(error: NixManylinuxError | None) -> dict[str, str] | None:
+def error_json(error: NixManylinuxError | None) -> dict[str, str] | None:
+    """Return an error as JSON values; its kind is the name of its class."""
     if error is None:
         return None
-    return {
-        "kind": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "hint": error.hint,
-    }
+    texts = {"what": error.what, "where": error.where, "hint": error.hint}
+    return {"kind": type(error).__name__, **texts}
 
 
 def _target(target: Target) -> dict[str, Any]:

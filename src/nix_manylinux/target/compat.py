@@ -100,45 +100,41 @@ def _judge_platform(platform: str, target: Target) -> _Verdict:
     if (wanted is None and named == platform) or not named:
         system = {"win": "Windows", "macosx": "macOS"}.get(re.split(r"[_0-9]", platform)[0])
         reason = f"the wheel is for {system or platform}, the target is Linux on {arch}"
-        return _Verdict(0, reason, f"take the wheel for {_platform_advice(target)}")
+        return _Verdict(0, reason, _advice(target))
     if wanted is None or named != arch:
         return _Verdict(
             1,
             f"the wheel is for {named}, the target is {target.machine}",
-            f"take the wheel for {_platform_advice(target)}, or name a target of the wheel's "
-            "machine with --python or --dynamic-linker",
+            f"{_advice(target)}, or name a target of the wheel's machine with --python or"
+            " --dynamic-linker",
         )
     return _judge_libc(wanted, target)
 
 
 def _judge_libc(wanted: Floor, target: Target) -> _Verdict:
     """Judge a floor whose architecture is the target's."""
-    advice = f"take the wheel for {_platform_advice(target)}"
     have = target.libc_version[:2]
     oldest = _OLDEST_GLIBC.get(wanted.arch, _OLDEST_GLIBC_ELSEWHERE)
     if wanted.libc != target.libc:
         reason = f"the wheel is for {wanted.libc} ({wanted}), the target's libc is {target.libc}"
-        return _Verdict(2, reason, advice)
+        return _Verdict(2, reason, _advice(target))
     if wanted.version > have or (wanted.libc == "musl" and wanted.major != have[0]):
         version = _dotted(wanted.version)
         reason = f"the wheel needs {wanted.libc} {version}, the target has {_dotted(have)}"
-        return _Verdict(4, reason, f"{advice}, or link for a newer {wanted.libc}")
+        return _Verdict(4, reason, f"{_advice(target)}, or link for a newer {wanted.libc}")
     if wanted.libc == "glibc" and wanted.version < oldest:
-        reason = (
-            f"no installer takes {wanted}: for {wanted.arch}, manylinux begins with "
-            f"glibc {_dotted(oldest)}"
-        )
-        return _Verdict(3, reason, advice)
+        begins = f"for {wanted.arch}, manylinux begins with glibc {_dotted(oldest)}"
+        return _Verdict(3, f"no installer takes {wanted}: {begins}", _advice(target))
     if wanted.libc == "glibc" and wanted.arch == "armv7l" and target.machine.abi == "soft":
         reason = f"{wanted} is for hard-float ARM, the target is soft-float"
         return _Verdict(3, reason, "build the package from source")
     return _FITS
 
 
-def _platform_advice(target: Target) -> str:
+def _advice(target: Target) -> str:
     major, minor = target.libc_version[:2]
     floor = Floor(libc=target.libc, major=major, minor=minor, arch=target.machine.name)
-    return f"{floor} or older"
+    return f"take the wheel for {floor} or older"
 
 
 def _judge_python(python: str, abi: str, platform: str, interpreter: Interpreter) -> _Verdict:

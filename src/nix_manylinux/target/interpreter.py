@@ -194,10 +194,7 @@ def read_scheme(interpreter: Interpreter, prefix: str) -> dict[str, str]:
 def _ask(
     path: str, environment: Mapping[str, str], *, required: bool
 ) -> tuple[Interpreter, str] | None:
-    """Run the query, for what it accepts and the program that it is.
-
-    None where the kernel refuses the program and no answer is required.
-    """
+    """Ask what it accepts, and its program; None where the kernel refuses it, and that may be."""
     try:
         said = _run([path, "-I", "-S", "-c", _QUERY], environment)
     except OSError as error:

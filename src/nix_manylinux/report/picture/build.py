@@ -108,35 +108,24 @@ class _Builder:
         return self._named(outcome, resolution.name, resolution.reason)
 
     def _found(self, outcome: Outcome, path: str, name: str, reason: str) -> tuple[str, ...]:
-        key = ("path", outcome.value, path)
-        if key not in self.nodes:
-            match = _STORE.fullmatch(path)
-            place = match["name"] if match else os.path.dirname(path)
-            if outcome is Outcome.LIBC:
-                place = self.libc
-            elif outcome is Outcome.WHEEL and not match:
-                place = place.rpartition("/site-packages/")[2]
-            self.nodes[key] = Node(
-                name=visible(os.path.basename(path) or name) or _NAMELESS,
-                origin=outcome,
-                place=visible(place),
-                path=visible(path),
-            )
-        self._note(key, reason)
-        return key
+        match = _STORE.fullmatch(path)
+        place = match["name"] if match else os.path.dirname(path)
+        if outcome is Outcome.LIBC:
+            place = self.libc
+        elif outcome is Outcome.WHEEL and not match:
+            place = place.rpartition("/site-packages/")[2]
+        name = visible(os.path.basename(path) or name) or _NAMELESS
+        node = Node(name=name, origin=outcome, place=visible(place), path=visible(path))
+        return self._put(("path", outcome.value, path), node, reason)
 
     def _named(self, outcome: Outcome, name: str, reason: str) -> tuple[str, ...]:
-        key = ("name", outcome.value, name)
-        if key not in self.nodes:
-            libc = outcome is Outcome.LIBC
-            self.nodes[key] = Node(
-                name=visible(name) or _NAMELESS,
-                origin=outcome,
-                place=self.libc if libc else _NOWHERE.get(outcome, ""),
-                advice=visible(self.advice.get(name, "")),
-            )
-        self._note(key, reason)
-        return key
+        node = Node(
+            name=visible(name) or _NAMELESS,
+            origin=outcome,
+            place=self.libc if outcome is Outcome.LIBC else _NOWHERE.get(outcome, ""),
+            advice=visible(self.advice.get(name, "")),
+        )
+        return self._put(("name", outcome.value, name), node, reason)
 
     def _problem(self, outcome: Outcome, problem: Problem) -> None:
         """Join what only the simulated loader saw, such as a need of a library in the store."""
@@ -154,11 +143,12 @@ class _Builder:
                 return ("path", outcome.value, path)
         return self._found(Outcome.LIBRARY, path, path, "")
 
-    def _note(self, key: tuple[str, ...], reason: str) -> None:
-        node = self.nodes[key]
-        text = self._readable(reason)
+    def _put(self, key: tuple[str, ...], node: Node, reason: str) -> tuple[str, ...]:
+        """Have a node there, with one more note; gives its key."""
+        node, text = self.nodes.setdefault(key, node), self._readable(reason)
         if text and text not in node.notes:
             self.nodes[key] = replace(node, notes=(*node.notes, text))
+        return key
 
     def _readable(self, text: str) -> str:
         """Name files in the tree as the tree does; a wheel's folder has another name each time."""

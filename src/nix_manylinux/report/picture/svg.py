@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from nix_manylinux.report.picture.layout import lay_out
 from nix_manylinux.resolve.plan import Outcome
 
@@ -132,15 +134,7 @@ def xml(text: str) -> str:
 
     The graph holds no control characters, which XML couldn't say at all.
     """
-    return (
-        text.replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-        .replace('"', "&quot;")
-        .replace("'", "&#39;")
-        .encode("ascii", "xmlcharrefreplace")
-        .decode()
-    )
+    return escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _description(graph: Graph) -> str:
