@@ -156,7 +156,7 @@ def _advise(run: Run, plan: Plan, *blocks: Sequence[str]) -> None:
 def tell_missing(run: Run, plan: Plan) -> None:
     """Tell what a patch has left missing, as it was allowed to: no more than a screen, or all."""
     run.console.warn(f"{headline(plan.missing)}; left so, as --missing warn allows:")
-    _rows(run, plan, run.adviser(plan), shorten=not run.console.verbose)
+    _rows(run, plan, run.adviser(plan), shorten=True)
 
 
 def _rows(run: Run, plan: Plan, adviser: Adviser, *, shorten: bool = False) -> None:

@@ -83,9 +83,7 @@ def inspection_text(
     if missing:
         what = "tree" if seen.facts.floating is None else "wheel"
         lines += ["", paint(f"not in the {what}:", "bold")]
-        text = missing_text(
-            missing, adviser, everything=verbose, shorten=not verbose, width=width - 2
-        )
+        text = missing_text(missing, adviser, everything=verbose, shorten=True, width=width - 2)
         lines += [f"  {line}" for line in [*text, *absent_text(seen.plan, width - 2)]]
     unfit = seen.plan.incompatible
     if unfit or seen.misfits:

@@ -108,20 +108,12 @@ def told(found: Plan, after: AfterPatch) -> Plan:
 
     What only seemed to be optional, since nothing led to what wants it, is missing.
     """
-    where = {
-        (name, label): reason
-        for reason, problems in after.mended.items()
-        for each in problems
-        for name in each.names
-        for label in each.wanted_by
-    }
+    lacking, missing = _pairs(found.missing), _pairs(after.left.missing)
     mended = [
-        replace(each, wanted_by=(label,), reason=where[each.name, label])
-        for each in found.missing
-        for label in each.wanted_by
-        if (each.name, label) in where
+        replace(each, reason=where)
+        for where, problems in after.mended.items()
+        for each in limited(problems, lambda label, name: (name, label) in lacking)
     ]
-    missing = _pairs(after.left.missing)
     return replace(
         after.left,
         missing=_merged([*after.left.missing, *mended]),

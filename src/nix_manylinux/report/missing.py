@@ -48,7 +48,7 @@ def missing_text(
 ) -> list[str]:
     """Give one row for each provider: its libraries, and who wants them, most wanted first.
 
-    ``shorten`` is for those who only look: no more than a screen.
+    ``shorten`` is for those who only look: no more than a screen, unless it is to be everything.
     """
     rows: dict[str, list[Problem]] = {}
     for problem in problems:

@@ -42,23 +42,16 @@ def check_compatible(filename_tags: Iterable[str], target: Target, *, where: str
     and ABI only where the target has an interpreter. Of several tags, the
     error tells about the one that comes nearest.
     """
-    tags = tuple(filename_tags)
-    verdicts = [_judge(tag, target) for tag in tags]
-    if any(not verdict.reason for verdict in verdicts):
-        return
-    if not verdicts:
-        raise IncompatibleWheel("the wheel has no tag at all", where=where)
-    best = max(verdicts, key=lambda verdict: verdict.rank)
-    raise IncompatibleWheel(best.reason, where=where, hint=best.hint)
+    mismatch = tag_mismatch(filename_tags, target)
+    if mismatch:
+        raise IncompatibleWheel(mismatch[0], where=where, hint=mismatch[1])
 
 
 def tag_mismatch(filename_tags: Iterable[str], target: Target) -> tuple[str, str] | None:
     """Give what `check_compatible` would refuse the tags for, and its hint; None where they fit."""
-    try:
-        check_compatible(filename_tags, target)
-    except IncompatibleWheel as error:
-        return error.what, error.hint
-    return None
+    verdicts = [_judge(tag, target) for tag in filename_tags]
+    best = max(verdicts, key=lambda verdict: verdict.rank, default=_NO_TAG)
+    return (best.reason, best.hint) if best.reason else None
 
 
 def _judge(tag: str, target: Target) -> _Verdict:
@@ -88,7 +81,7 @@ def _takes(interpreter: Interpreter, python: str, abi: str, platform: str) -> bo
     return python.startswith("py") or bare_pypy or interpreter.implementation == "cpython"
 
 
-_FITS = _Verdict(9, "")
+_FITS, _NO_TAG = _Verdict(9, ""), _Verdict(0, "the wheel has no tag at all")
 
 
 def _judge_platform(platform: str, target: Target) -> _Verdict:
