@@ -26,7 +26,7 @@ from nix_manylinux.nix.expression.places import expression_places
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.nixpkgs import Nixpkgs
-from nix_manylinux.nix.pip import NoPip, pip_command
+from nix_manylinux.nix.pip import NoPip, pip_command, wheels_of
 from nix_manylinux.resolve.loads import RuntimeLoad
 from nix_manylinux.target import policy
 from nix_manylinux.target.place import Place, platforms_of
@@ -814,6 +814,9 @@ def test_a_python_without_the_gil(tmp_path: Path) -> None:
         pip=pip,
     )
     assert os.path.basename(found) == "demo-1.0-x.whl"
+    # `lock`, too, which left abi3t out.
+    words = wheels_of(Place(python="3.14t", system="x86_64-linux"))
+    assert "cp314t --abi abi3t --platform linux_x86_64" in " ".join(words)
 
 
 def test_with_and_without_the_gil(tmp_path: Path) -> None:

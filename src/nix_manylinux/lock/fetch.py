@@ -15,7 +15,7 @@ from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File
 from nix_manylinux.nix.origin import Origin, find_origins
-from nix_manylinux.nix.pip import pip_command
+from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -176,24 +176,16 @@ def _fetch(
         with open(listing, "w", encoding="utf-8") as stream:
             stream.writelines(f"--extra-index-url {url}\n" for url in indexes)
             stream.writelines(_requirement(*each) for each in wanted)
-        downloads = os.path.join(folder, "files")
-        python = place.python.rstrip("t")
-        log = os.path.join(folder, "log")
-        command = [*pip, "download", "--no-deps", "--require-hashes", "--log", log]
-        command += ["--only-binary", ":all:", "--disable-pip-version-check", "--quiet"]
-        command += ["--implementation", "cp", "--python-version", python, "--dest", downloads]
-        if place.python.endswith("t"):
-            command += ["--abi", f"cp{python.replace('.', '')}t", "--abi", "none"]
-        for platform in place.platforms():
-            command += ["--platform", platform]
-        done = run_program([*command, "-r", listing], environment)
+        downloads, log = os.path.join(folder, "files"), os.path.join(folder, "log")
+        command = [*pip, "download", "--no-deps", "--require-hashes", "--quiet", "--log", log]
+        command += [*wheels_of(place), "--dest", downloads, "-r", listing]
+        done = run_program(command, environment)
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace")
             (package, _), *others = wanted
             # Where the lock names no files, only the index knows whether one is a wheel.
             if not others and not package.wheels and _is_source(package, pip, environment):
                 return _NO_WHEEL
-            return _complaint(said)
+            return complaint(done.stderr)
         paths = [os.path.join(downloads, name) for name in sorted(os.listdir(downloads))]
         origins = find_origins(log, paths, pip=pip, environment=environment)
         by_digest = {sha256_of(path).hex(): path for path in paths}
@@ -228,15 +220,6 @@ def _requirement(package: Package, digests: Sequence[str]) -> str:
     url = next((file.url for file in package.wheels if file.url and package.local), "")
     source = f"{package.name} @ {url}" if url else f"{package.name}=={package.version}"
     return f"{source}{''.join(f' --hash=sha256:{digest}' for digest in digests)}\n"
-
-
-def _complaint(said: str) -> str:
-    """Give the line that tells most of what pip says where it fails."""
-    lines = said.strip().splitlines()
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
-    errors = [line for line in errors if not line.startswith("ResolutionImpossible")]
-    limits = [line.strip() for line in lines if "(constraint)" in line]
-    return (limits or errors or lines or ["pip said nothing"])[-1]
 
 
 def _keep(path: str, cache: str, digest: str) -> str:

@@ -1,4 +1,4 @@
-"""The ordinary client for wheels: which command is pip here."""
+"""The ordinary client for wheels: which command is pip here, how it is asked, what it says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from nix_manylinux.base.errors import NixManylinuxError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from nix_manylinux.target.place import Place
 
 
 class NoPip(NixManylinuxError):
@@ -42,3 +44,21 @@ def pip_command(environment: Mapping[str, str]) -> list[str]:
         "wheels are fetched by pip, and there is none",
         hint="install pip or uv, so that one of them is on PATH: nix-shell -p uv",
     )
+
+
+def wheels_of(place: Place) -> list[str]:
+    """Give the options that let pip take a place's wheels, and nothing else."""
+    words = ["--only-binary", ":all:", "--disable-pip-version-check"]
+    words += ["--implementation", "cp", "--python-version", place.python.rstrip("t")]
+    if place.python.endswith("t"):  # whose ABI tags are its own (PEP 703, PEP 803)
+        words += ["--abi", f"cp{place.python.replace('.', '')}", "--abi", "abi3t"]
+    return words + [word for each in place.platforms() for word in ("--platform", each)]
+
+
+def complaint(said: bytes) -> str:
+    """Give the line that tells most of what pip says where it fails."""
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
+    errors = [line for line in errors if not line.startswith("ResolutionImpossible")]
+    limits = [line.strip() for line in lines if "(constraint)" in line]
+    return (limits or errors or lines or ["pip said nothing"])[-1]

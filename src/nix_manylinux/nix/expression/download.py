@@ -9,17 +9,16 @@ import sys
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.nix.origin import find_origins, read_log
-from nix_manylinux.nix.pip import pip_command
-from nix_manylinux.target.place import platforms_of
+from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
+from nix_manylinux.target.place import Place
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import parse_wheel_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nix_manylinux.nix.origin import Origin
-    from nix_manylinux.target.place import Place
 
 #: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -31,7 +30,7 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lzm
 #: Where a wheel has what goes to site-packages, if not at the top.
 _DATA = re.compile(r"^[^/]+\.data/(?:pure|plat)lib/")
 
-#: With "t" one without the GIL, whose ABI tags are its own (PEP 703, PEP 803).
+#: With "t" one without the GIL.
 _PYTHON = re.compile(r"3\.[0-9]+t?")
 
 
@@ -46,7 +45,6 @@ def download_wheels(
     systems: Sequence[str],
     into: str,
     environment: Mapping[str, str],
-    glibc: tuple[int, int] = (2, 41),
     progress: bool = False,
     pip: Sequence[str] = (),
 ) -> dict[str, Origin]:
@@ -78,9 +76,10 @@ def download_wheels(
             folder = os.path.join(into, system, python)
             log = os.path.join(into, f"{system}-{python}.log")
             os.makedirs(folder, exist_ok=True)
-            words = _arguments([requirement], python, platforms_of(system, glibc=glibc), folder)
-            what = f"{requirement} for Python {python} on {system}"
-            _download([*command, *words], environment, what, progress=progress, log=log)
+            place = Place(python=python, system=system)
+            words = ["download", "--no-deps", "--log", log, *wheels_of(place), "--dest", folder]
+            what = f"{requirement} for {place}"
+            _ask([*command, *words], [requirement], environment, what, progress=progress)
             paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
             origins = find_origins(log, paths, pip=command, environment=environment)
             found |= {os.path.basename(path): (path, origins[path]) for path in paths}
@@ -115,9 +114,8 @@ def files_of_required(
 
     folder = os.path.join(into, "required")
     os.makedirs(folder, exist_ok=True)
-    words = _arguments(requirements, place.python, place.platforms(), folder, alone=False)
-    command = [*(pip or pip_command(environment)), *words]
-    _download(command, environment, ", ".join(requirements), progress=progress)
+    command = [*(pip or pip_command(environment)), "download", *wheels_of(place), "--dest", folder]
+    _ask(command, requirements, environment, ", ".join(requirements), progress=progress)
     found = {}
     for name in sorted(os.listdir(folder)):
         with zipfile.ZipFile(os.path.join(folder, name)) as archive:
@@ -142,11 +140,9 @@ def release_that_fits(
     the client's own words.
     """
     report = os.path.join(into, "report.json")
-    _, *words = _arguments([requirement], place.python, place.platforms(), into)
-    words[words.index("--dest")] = "--target"
     command = [*(pip or pip_command(environment)), "install", "--dry-run", "--ignore-installed"]
-    command += ["--report", report, *words]
-    _download(command, environment, requirement, progress=False)
+    command += ["--report", report, "--no-deps", *wheels_of(place), "--target", into]
+    _ask(command, [requirement], environment, requirement)
     try:
         with open(report, encoding="utf-8") as stream:
             metadata = json.load(stream)["install"][0]["metadata"]
@@ -155,41 +151,20 @@ def release_that_fits(
         raise NoSuchWheel("pip's report can't be read", where=requirement) from error
 
 
-def _arguments(
-    requirements: Sequence[str],
-    python: str,
-    platforms: Iterable[str],
-    folder: str,
-    *,
-    alone: bool = True,
-) -> list[str]:
-    command = ["download", *(["--no-deps"] if alone else [])]
-    command += ["--only-binary", ":all:", "--disable-pip-version-check"]
-    command += ["--implementation", "cp", "--python-version", python.rstrip("t")]
-    command += ["--dest", folder]
-    if python.endswith("t"):
-        command += ["--abi", f"cp{python.replace('.', '')}", "--abi", "abi3t"]
-    for platform in platforms:
-        command += ["--platform", platform]
-    return [*command, "--", *requirements]
-
-
-def _download(
+def _ask(
     command: Sequence[str],
+    requirements: Sequence[str],
     environment: Mapping[str, str],
     what: str,
     *,
-    progress: bool,
-    log: str = "",
+    progress: bool = False,
 ) -> None:
     import subprocess  # noqa: PLC0415 (start-up)
 
-    end = command.index("--")
-    options = ["--progress-bar", "on" if progress else "off", *(["--log", log] if log else [])]
-    command = [*command[:end], *options, *command[end:]]
+    bar = ["--progress-bar", "on" if progress else "off"]
     try:
         done = subprocess.run(
-            command,
+            [*command, *bar, "--", *requirements],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr if progress else subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -199,12 +174,9 @@ def _download(
     except OSError as error:
         raise NoSuchWheel(f"can't be run: {error.strerror}", where=command[0]) from error
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").splitlines()
-        lines = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
-        reason = lines[-1] if lines else (said[-1] if said else "pip said nothing")
         hint = (
             "it may have no wheel but a source archive, or wheels for other Pythons and systems:"
             " its page on the index lists the files; --python-version and --system choose others,"
             " and PIP_EXTRA_INDEX_URL another index"
         )
-        raise NoSuchWheel(reason, where=what, hint=hint)
+        raise NoSuchWheel(complaint(done.stderr), where=what, hint=hint)
