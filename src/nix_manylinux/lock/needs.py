@@ -6,8 +6,8 @@ from nix_manylinux.base.values import Value, replace
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
+from nix_manylinux.nix.expression.places import format_of
 from nix_manylinux.nix.packages import of_wheel
-from nix_manylinux.target.policy import LEGACY_NAMES, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,17 +45,15 @@ def find_needs(
     the environment comes after it, as in the rules of resolution.
     """
     closures = {name: _closure(name, dependencies) for name in wheels}
-    providers: dict[str, dict[str, None]] = {}
+    providers: dict[str, list[str]] = {}
     for name, wheel in sorted(wheels.items()):
-        for file in wheel.facts.files:
-            bases = {path.rpartition("/")[2] for path in file.names}
-            for soname in {*bases, file.facts.soname or ""} - {""}:
-                providers.setdefault(soname, {})[name] = None
+        for soname in wheel.facts.brought:
+            providers.setdefault(soname, []).append(name)
     found = {}
     for name, wheel in sorted(wheels.items()):
         lists: dict[str, set[str]] = {"nixpkgs": set(), "wheels": set()}
         lists |= {"drivers": set(), "unknown": set()}
-        known = known_libraries(style_of(wheel), table, policies)
+        known = known_libraries(format_of([wheel]), table, policies)
         adviser = Adviser(table, [wheel.facts], at_hand=wheels)
         for soname in sorted(_wanted(wheel, known, providers, adviser)):
             owners = [owner for owner in providers.get(soname, ()) if owner != name]
@@ -81,9 +79,7 @@ def find_loads(wheels: Mapping[str, DescribedWheel], table: Table) -> dict[str, 
 
     What a wheel of the environment brings is left out, and so are wheels that load nothing else.
     """
-    files = [file for wheel in wheels.values() for file in wheel.facts.files]
-    brought = {file.facts.soname for file in files}
-    brought |= {path.rpartition("/")[2] for file in files for path in file.names}
+    brought = {name for wheel in wheels.values() for name in wheel.facts.brought}
     found = {}
     for name, wheel in sorted(wheels.items()):
         adviser = Adviser(table, [wheel.facts], at_hand=wheels)
@@ -109,16 +105,6 @@ def _wanted(
         lacking.setdefault(file.path, []).append(soname)
     left = {path for choice in find_choices(lacking, advise) for path in choice.left}
     return {soname for path, names in lacking.items() if path not in left for soname in names}
-
-
-def style_of(wheel: DescribedWheel) -> str:
-    """Name the format of buildPythonPackage for a wheel: the lowest floor that it has."""
-    floors = [floor for tag in wheel.name.tags if (floor := parse_floor(tag.split("-")[2]))]
-    if not floors:
-        return "wheel"
-    lowest = min(floors, key=lambda floor: (floor.libc != "glibc", floor.version))
-    plain = str(replace(lowest, arch=""))
-    return LEGACY_NAMES.get(lowest.version, plain) if lowest.libc == "glibc" else plain
 
 
 def _closure(name: str, dependencies: Mapping[str, Iterable[str]]) -> set[str]:

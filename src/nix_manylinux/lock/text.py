@@ -9,7 +9,8 @@ import re
 import shlex
 
 from nix_manylinux.lock.model import BadLock
-from nix_manylinux.lock.needs import WheelNeeds, style_of
+from nix_manylinux.lock.needs import WheelNeeds
+from nix_manylinux.nix.expression.places import format_of
 from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
 TYPE_CHECKING = False
@@ -147,7 +148,7 @@ def _environment(
         entry |= _file(chosen.wheel)
         if name in described:
             found = needs.get(name, WheelNeeds())
-            entry["format"] = style_of(described[name])
+            entry["format"] = format_of([described[name]])
             entry["needs"] = {
                 "drivers": list(found.drivers),
                 "nixpkgs": list(found.nixpkgs),

@@ -11,14 +11,13 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
-from nix_manylinux.nix.packages import Suggestion, of_wheel, package_set, suggest
+from nix_manylinux.nix.packages import Suggestion, letters, of_wheel, package_set, suggest
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from nix_manylinux.data import Sibling
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -65,16 +64,14 @@ class Adviser:
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
         self._own = own
         self.cuda = cuda or table.names.cuda
-        rows = [table.rows.get(file.facts.soname or "") for tree in trees for file in tree.files]
+        files_of_trees = [file for tree in trees for file in tree.files]
+        rows = [table.rows.get(file.facts.soname or "") for file in files_of_trees]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
         self._brought = {name for row in rows if row and (name := package_set(row.attr))}
         #: Stems of needed names that come with a wheel, and attributes that have them -> wheels
         self._siblings: dict[str, tuple[str, ...]] = {}
-        files_of_trees = [file for tree in trees for file in tree.files]
         needed = {name for file in files_of_trees for name in file.facts.needed}
-        needed -= {file.facts.soname for file in files_of_trees}
-        needed -= {path.rpartition("/")[2] for file in files_of_trees for path in file.names}
-        for name in sorted(needed):
+        for name in sorted(needed.difference(*(tree.brought for tree in trees))):
             found = suggest(name, table)
             wheels = self._by_name(name) or found.wheels
             if wheels:
@@ -102,11 +99,8 @@ class Adviser:
         """Say which of the wheels whose files are known have a library; None for none of them."""
         having = tuple(sorted(name for name, files in self._files.items() if soname in files))
         note = f"in the required wheel {' or '.join(having)}"
-        return (
-            Suggestion(soname=soname, kind="wheel", wheels=having, notes=(note,))
-            if having
-            else None
-        )
+        found = Suggestion(soname=soname, kind="wheel", wheels=having, notes=(note,))
+        return found if having else None
 
     def _of_family(self, soname: str) -> Suggestion | None:
         """Say which wheel of a family has a library, of which the trees or what they require are.
@@ -119,7 +113,8 @@ class Adviser:
                 continue
             exact = any(soname in wheel.brings for wheel in family.values())
             for name, wheel in family.items():
-                has = soname in wheel.brings if exact else _stem(soname) in _stems(wheel)
+                # Versions change with the wheel's.
+                has = soname in wheel.brings if exact else _stem(soname) in map(_stem, wheel.brings)
                 if not has or name in self._there | self._files.keys():
                     continue
                 later = not self._own.isdisjoint(wheel.builds_on)
@@ -144,17 +139,14 @@ class Adviser:
     def is_undeclared(self, wheel: str) -> bool:
         """Whether a wheel is known to be needed, and none is required that could require it."""
         families = [family for family in self._table.families if wheel in family]
-        return bool(families) and all(
-            family.keys().isdisjoint(self._required) for family in families
-        )
+        return bool(families) and all(each.keys().isdisjoint(self._required) for each in families)
 
     def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
         """Say which wheels may have a library, or should and don't; None for no wheel's."""
         wheels = self._wheels(soname, found)
-        looked_into = self._there | self._files.keys()
-        absent = tuple(name for name in wheels if name not in looked_into)
         if not wheels:
             return None
+        absent = tuple(name for name in wheels if name not in self._there | self._files.keys())
         if not absent:
             note = f"missing in {listed(wheels)}, which is at hand"
             return Suggestion(soname=soname, kind="none", notes=(note,))
@@ -193,9 +185,9 @@ class Adviser:
 
     def _by_name(self, soname: str) -> tuple[str, ...]:
         """Name the required wheels that are called like a library."""
-        letters = _letters(_stem(soname))
+        called = letters(_stem(soname))
         return tuple(
-            name for name in self._required if any(map(letters.startswith, _name_words(name)))
+            name for name in self._required if any(map(called.startswith, _name_words(name)))
         )
 
 
@@ -209,15 +201,6 @@ def distribution_names(folders: Iterable[str]) -> Iterator[str]:
 
 def _stem(soname: str) -> str:
     return soname.partition(".so")[0]
-
-
-def _stems(wheel: Sibling) -> set[str]:
-    """Give the names of what a wheel brings, whose versions change with the wheel's."""
-    return {*map(_stem, wheel.brings)}
-
-
-def _letters(stem: str) -> str:
-    return re.sub(r"[^a-z0-9+]", "", stem.lower().removeprefix("lib"))
 
 
 def _name_words(project: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 #: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
 _SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")
@@ -145,9 +145,12 @@ def suggest(soname: str, table: Table) -> Suggestion:
         return of_wheel(soname, package)
     if soname in _NAMESAKES:
         return Suggestion(soname=soname, kind="none", notes=(_NAMESAKES[soname],))
-    for each in (row, *_also_at(row)) if row and row.attr else ():
-        if not _is_borrowed(each, table):
-            return _from_row(soname, each, "exact", table)
+    if row and row.attr:
+        others = [attr for attr in row.others if not _OF_A_LANGUAGE.fullmatch(attr)]
+        plain = [replace(row, attr=attr, output="out", others=(), note="") for attr in others]
+        for each in (row, *plain):
+            if not _is_borrowed(each, table):
+                return _from_row(soname, each, "exact", table)
     return _by_family(soname, table)
 
 
@@ -164,8 +167,7 @@ def _python_package(row: SonameRow) -> str:
     A name without a version is no interface for others: where a Python package has it as
     well, a wheel means that one (libtorch.so).
     """
-    attributes = [row.attr, *(row.others if row.soname.endswith(".so") else ())]
-    for attribute in attributes:
+    for attribute in (row.attr, *(row.others if row.soname.endswith(".so") else ())):
         if attribute.startswith("python") and _OF_A_LANGUAGE.fullmatch(attribute):
             return normalise_name(attribute.rpartition(".")[2])
     return ""
@@ -185,26 +187,20 @@ def package_set(attribute: str) -> str:
 #: How one gets what nixpkgs doesn't give unasked.
 _UNFREE = ", which wants config.allowUnfree, or NIXPKGS_ALLOW_UNFREE=1"
 _INSECURE = ", which wants config.permittedInsecurePackages, or NIXPKGS_ALLOW_INSECURE=1"
+_WANTED = {"unfree": [f"unfree{_UNFREE}"], "insecure": [f"marked insecure{_INSECURE}"]}
 
 
 def explain(suggestion: Suggestion) -> str:
     """Say in one line who provides a library, and what is to be minded about it, in short."""
     parts = []
     if suggestion.is_sure:
-        parts.append(f"{nix_path(suggestion.attribute)}")
+        parts.append(nix_path(suggestion.attribute))
         if suggestion.old_attribute:
             parts.append(f"{nix_path(suggestion.old_attribute)} in older nixpkgs")
-    parts.extend(n.removesuffix(_UNFREE).removesuffix(_INSECURE) for n in suggestion.notes)
+    parts += [n.removesuffix(_UNFREE).removesuffix(_INSECURE) for n in suggestion.notes]
     if suggestion.similar:
         parts.append(f"similar names: {', '.join(suggestion.similar)}")
     return "; ".join(parts)
-
-
-def _also_at(row: SonameRow) -> Iterator[SonameRow]:
-    """Give the rows that a library's other packages would have."""
-    for attr in row.others:
-        if not _OF_A_LANGUAGE.fullmatch(attr):
-            yield replace(row, attr=attr, output="out", others=(), note="")
 
 
 def _is_borrowed(row: SonameRow, table: Table) -> bool:
@@ -220,8 +216,7 @@ def _is_borrowed(row: SonameRow, table: Table) -> bool:
     match = _SONAME.fullmatch(row.soname)
     stem = match["stem"] if match else row.soname
     package = _without_version(row.attr)
-    maker = package in _OTHER_MAKERS
-    if stem == "libc" or maker or _is_called_like(stem, row.attr):
+    if stem == "libc" or package in _OTHER_MAKERS or _is_called_like(stem, row.attr):
         return False
     if package in _BRING_OTHERS:
         return True
@@ -251,7 +246,6 @@ _BRING_OTHERS = frozenset(
     }
 )
 
-
 #: Packages that make a library of their own under a name that others made known.
 _OTHER_MAKERS = frozenset({"e2fsprogs", "glibc", "heimdal", "libressl", "mvapich", "systemdLibs"})
 
@@ -268,7 +262,7 @@ def _purposes(table: Table) -> frozenset[str]:
 
 
 def _is_called_like(stem: str, attribute: str) -> bool:
-    library, package = _letters(stem), _letters(_without_version(attribute))
+    library, package = letters(stem), letters(_without_version(attribute))
     if len(library) < 3:  # "z" is in many a name
         return package in {library, f"{library}lib"}
     return bool(package) and (
@@ -278,73 +272,67 @@ def _is_called_like(stem: str, attribute: str) -> bool:
 
 def _is_variant(attribute: str, other: str) -> bool:
     """Whether a package is another one with something behind its name: qgis-ltr is qgis."""
-    base = _letters(_without_version(other))
-    return bool(base) and _letters(_without_version(attribute)).startswith(base)
+    base = letters(_without_version(other))
+    return bool(base) and letters(_without_version(attribute)).startswith(base)
 
 
 def _without_version(attribute: str) -> str:
     return re.sub(r"[-_]?[0-9]+(?:[._-][0-9]+)*$", "", attribute.rpartition(".")[2])
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
     """Give what of a library's or a package's name is worth comparing."""
     return re.sub(r"[^a-z0-9+]", "", name.lower().removeprefix("lib"))
 
 
-def _versioned(family: Sequence[SonameRow]) -> tuple[SonameRow, ...]:
-    return tuple(row for row in family if not row.soname.endswith(".so"))
-
-
 def _by_family(soname: str, table: Table) -> Suggestion:
     """Look up a soname that has no row of its own, by its name without the version."""
-    nobody = ("nowhere in nixpkgs",)
+    nowhere = Suggestion(soname=soname, kind="none", notes=("nowhere in nixpkgs",))
     match = _SONAME.fullmatch(soname)
-    family = table.stems.get(match["stem"], ()) if match else ()
-    family = tuple(row for row in family if not _is_borrowed(row, table))
-    family = _versioned(family) or family
+    if match is None:
+        return nowhere
+    family = [row for row in table.stems.get(match["stem"], ()) if not _is_borrowed(row, table)]
+    # A name without a version promises no file with one.
+    versioned = [row for row in family if not row.soname.endswith(".so")]
+    family = versioned or family
     packages = {_python_package(row) for row in family} - {""}
-    if match and packages:
+    if packages:
         return of_wheel(soname, *sorted(packages))
-    for known in _versioned(family):  # a name without a version promises no file with one
+    for known in versioned:
         if soname.startswith(f"{known.soname}."):
             note = f"the name of a file, whose soname is {known.soname}"
             return _from_row(soname, known, "file", table, note)
-    if match and family and match["version"] is None:
+    if family and match["version"] is None:
         likely = max(family, key=_likelihood)
         note = f"in nixpkgs it is {likely.soname}"
         return _from_row(soname, likely, "file", table, note)
-    if match and family:
-        nearest = _nearest(match["version"] or "", family)
+    if family:
+        nearest = _nearest(match["version"], family)
         note = (
             f"nixpkgs has only {nearest.soname} ({nix_path(nearest.attr)}): another ABI, which "
             "will not load in its place"
         )
         return _from_row(soname, nearest, "other version", table, note)
-    similar = _similar(match["stem"], table) if match else ()
-    kind = "similar" if similar else "none"
-    return Suggestion(soname=soname, kind=kind, similar=similar, notes=nobody)
+    similar = _similar(match["stem"], table)
+    return replace(nowhere, kind="similar", similar=similar) if similar else nowhere
 
 
 def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = "") -> Suggestion:
     plain = soname.endswith(".so")  # of no version in particular
     name = row.attr if plain else table.names.versioned.get(row.attr, row.attr)
-    attribute = name if row.output == "out" else f"{name}.{row.output}"
-    old = table.renames.get(row.attr, "")
-    if old and row.output != "out":
-        old = f"{old}.{row.output}"
+    output = "" if row.output == "out" else f".{row.output}"
+    old = table.renames.get(row.attr)
     notes = [note] if note else []
-    if row.note == "unfree" and kind != "other version":  # which nobody is advised to build
-        notes.append(f"unfree{_UNFREE}")
-    if row.note == "insecure" and kind != "other version":
-        notes.append(f"marked insecure{_INSECURE}")
+    if kind != "other version":  # which nobody is advised to build
+        notes += _WANTED.get(row.note, ())
     if _OF_A_LANGUAGE.fullmatch(row.attr):
         notes.append("a package of another language: a weak hint")
     return Suggestion(
         soname=soname,
         kind=kind,
-        attribute=attribute,
+        attribute=f"{name}{output}",
         output=row.output,
-        old_attribute=old,
+        old_attribute=f"{old}{output}" if old else "",
         others=row.others,
         doubtful=len(notes) > bool(note),
         notes=tuple(notes),
@@ -357,7 +345,7 @@ def _likelihood(row: SonameRow) -> tuple[bool, bool, int, tuple[int, ...]]:
     openssl comes before libressl and openssl_1_1, netcdf before what bundles it.
     """
     library, _, version = row.soname.partition(".so")
-    alike = _letters(library).startswith(_letters(row.attr))
+    alike = letters(library).startswith(letters(row.attr))
     return alike, not row.attr[-1:].isdigit(), -len(row.attr), _numbers(version)
 
 

@@ -53,9 +53,7 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
     file needs anyway, and the libc. ``labels`` gives the Python files' names by path.
     """
     found: dict[str, set[tuple[str, str]]] = {}
-    own = {name.rpartition("/")[2] for file in facts.files for name in file.names}
-    own |= {file.facts.soname for file in facts.files if file.facts.soname}
-    own |= read_libraries().glibc
+    own = facts.brought | read_libraries().glibc
     for file in facts.files:
         if not file.facts.kind.is_linked:
             continue

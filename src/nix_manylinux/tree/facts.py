@@ -67,3 +67,9 @@ class TreeFacts(Value):
     passed_by: tuple[str, ...] = ()
     folded: tuple[str, ...] = ()
     scripts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def brought(self) -> set[str]:
+        """The names that a loader finds its ELF files by: those of the files, and sonames."""
+        names = {name.rpartition("/")[2] for file in self.files for name in file.names}
+        return names | {file.facts.soname for file in self.files if file.facts.soname}

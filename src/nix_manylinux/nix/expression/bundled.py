@@ -6,7 +6,6 @@ import re
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.cuda import loader_among
-from nix_manylinux.nix.expression.outside import own_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +46,6 @@ def bundled_cuda(wheels: Iterable[DescribedWheel], required: Collection[str]) ->
 
 
 def _brought(wheels: Iterable[DescribedWheel]) -> set[tuple[str, str]]:
-    names = {name for wheel in wheels for name in own_names(wheel.facts)}
+    names = {name for wheel in wheels for name in wheel.facts.brought}
     matches = (_LIBRARY.fullmatch(name) for name in names)
     return {(match["stem"], match["version"] or "") for match in matches if match}

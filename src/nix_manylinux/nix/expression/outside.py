@@ -99,7 +99,7 @@ def outside_libraries(
     led = [(want, each) for want, each in rest if want.folder and not each.may_be_taken]
     rest = [pair for pair in rest if pair not in led]
     absent = [(want, each) for want, each in rest if not each.is_sure]
-    own = {name for wheel in wheels for name in own_names(wheel.facts)}
+    own = {name for wheel in wheels for name in wheel.facts.brought}
     asked = [adviser.advise(name) for name in sorted({*runtime_libs} - own - known)]
     found: dict[str, Suggestion] = {}
     wanting: dict[str, set[int]] = {}
@@ -160,7 +160,7 @@ def _wanted(
         choices.append(chosen)
         left = {path for choice in chosen for path in choice.left}
         kept = [(each, file) for each, file in names if file.path not in left]
-        must = _must_load(wheel)
+        must = led_to(wheel.facts, wheel.entries)
         by_names: dict[tuple[str, ...], list[TreeFile]] = {}
         for each, file in [*_noted(wheel, known), *kept]:
             by_names.setdefault(each, []).append(file)
@@ -179,11 +179,6 @@ def _wanted(
                 wheels=(old.wheels if old else frozenset()) | {number},
             )
     return [wants[names] for names in sorted(wants)], tuple(choices)
-
-
-def _must_load(wheel: DescribedWheel) -> set[str]:
-    """Give the paths of programs and modules, and of what those lead to in the wheel."""
-    return led_to(wheel.facts, wheel.entries)
 
 
 def led_to(facts: TreeFacts, paths: Iterable[str]) -> set[str]:
@@ -205,17 +200,11 @@ def led_to(facts: TreeFacts, paths: Iterable[str]) -> set[str]:
 
 def _noted(wheel: DescribedWheel, known: set[str]) -> Iterable[tuple[tuple[str, ...], TreeFile]]:
     """Yield the alternatives of each dlopen note that is required and not met by the wheel."""
+    there = wheel.facts.brought | known
     for file in wheel.facts.files:
         for note in file.facts.dlopen:
-            own = own_names(wheel.facts)
-            if note.priority == "required" and not set(note.sonames) & (own | known):
+            if note.priority == "required" and there.isdisjoint(note.sonames):
                 yield note.sonames, file
-
-
-def own_names(facts: TreeFacts) -> set[str]:
-    """Give the file names and sonames of what a wheel brings."""
-    own = {posixpath.basename(name) for file in facts.files for name in file.names}
-    return own | {file.facts.soname for file in facts.files if file.facts.soname}
 
 
 def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
@@ -243,7 +232,7 @@ def brought_packages(style: str, adviser: Adviser, policies: Policies) -> set[st
 
 def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, TreeFile]]:
     """Yield the needed names that are neither known nor in the wheel, with the file that needs."""
-    own = own_names(facts)
+    own = facts.brought
     for file in facts.files:
         if file.facts.kind.is_linked:
             for name in file.facts.needed:

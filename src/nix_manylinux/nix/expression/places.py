@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.errors import BadWheel
+from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import python_attribute
 from nix_manylinux.target.place import Place
-from nix_manylinux.target.policy import LEGACY_FLOORS, Floor, parse_floor
+from nix_manylinux.target.policy import LEGACY_NAMES, parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.target.policy import Floor
 
 #: A Python of our day, and the commonest system.
 PYTHON, SYSTEM = "3.12", "x86_64-linux"
@@ -56,10 +58,8 @@ def format_of(wheels: Iterable[DescribedWheel]) -> str:
     if not floors:
         return "wheel"
     highest = max(floors, key=lambda floor: (floor.libc == "glibc", floor.version))
-    for name, version in LEGACY_FLOORS.items():
-        if highest.libc == "glibc" and highest.version == version:
-            return name
-    return str(Floor(libc=highest.libc, major=highest.major, minor=highest.minor))
+    plain = str(replace(highest, arch=""))
+    return LEGACY_NAMES.get(highest.version, plain) if highest.libc == "glibc" else plain
 
 
 def disabled_text(
