@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 
+from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.needs import WheelNeeds
 from nix_manylinux.nix.expression.places import format_of
@@ -87,19 +88,19 @@ def how_to_use(written: str, path: str, python: str) -> list[str]:
 def check_fresh(written: str, path: str) -> None:
     """Raise BadLock unless ``written`` is a lock of ours, made from the file at ``path``."""
     words = ["nix-manylinux", "lock", path, "-o", written]
-    try:
+    with OsErrors(BadLock, "can't be read", where=path, named=True):
         with open(path, "rb") as file:
             sha256 = hashlib.sha256(file.read()).hexdigest()
-        with open(written, encoding="utf-8") as file:
-            value = json.load(file)
+        with open(written, "rb") as file:
+            data = file.read()
+    try:
+        value = json.loads(data)
         made_from = value["lock"]["sha256"] if value["schema"] == SCHEMA else None
         if made_from != sha256:
             words += _options_of(value)
-    except OSError as cause:
-        raise BadLock(f"can't be read: {cause.strerror}", where=cause.filename) from cause
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = shlex.join(words)
-        raise BadLock("is no lock of nix-manylinux", where=written, hint=hint) from error
+        what, hint = "is no lock of nix-manylinux", shlex.join(words)
+        raise BadLock(what, where=written, hint=hint) from error
     if made_from != sha256:
         what = f"is stale: {path} has changed since"
         raise BadLock(what, where=written, hint=shlex.join(words))

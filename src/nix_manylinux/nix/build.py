@@ -187,11 +187,14 @@ class NixBuilds:
             places = {name: path for name, path in found.items() if os.path.exists(path)}
             why = f"of {self.reference} could not be built"
             failed |= {name: f"{name} {why}" for name in asked if name not in places}
-        folders = {name: os.path.join(path, "lib") for name, path in places.items()}
         return Taken(
-            folders={name: folder for name, folder in folders.items() if os.path.isdir(folder)},
+            folders={
+                name: folder
+                for name, path in places.items()
+                if os.path.isdir(folder := os.path.join(path, "lib"))
+            },
             failed=failed,
-            last_words=call.last_words if call.status and asked else (),
+            last_words=tuple(call.last) if call.status and asked else (),
         )
 
     def unusable(self, attributes: Sequence[str]) -> dict[str, str]:
@@ -219,15 +222,12 @@ class NixBuilds:
         import json  # noqa: PLC0415 (start-up)
 
         command = [self._find("nix"), "--extra-experimental-features", "nix-command flakes"]
-        done = self._quietly([*command, "flake", "metadata", "--json"], self.reference)
+        _, told, said = self._quietly([*command, "flake", "metadata", "--json"], self.reference)
         try:
-            url = json.loads(done[1])["url"]
+            url = json.loads(told)["url"]
         except (ValueError, LookupError, TypeError):
-            raise CantAsk(
-                f"Nix can't read it: {_reason(done[2])}",
-                where=self.reference,
-                hint="a flake reference is github:NixOS/nixpkgs/nixos-24.05, say, or path:FOLDER",
-            ) from None
+            hint = "a flake reference is github:NixOS/nixpkgs/nixos-24.05, say, or path:FOLDER"
+            raise self._cant_ask(said, hint) from None
         packages = (
             f"let flake = builtins.getFlake {nix_string(url)}; s = builtins.currentSystem;"
             " in (flake.legacyPackages.${s} or { }) // (flake.packages.${s} or { })"
@@ -243,12 +243,12 @@ class NixBuilds:
         if _NO_SUCH.search(said) or _IS_NULL.search(said):
             return "", f"{self.reference} has no {attribute}"
         if _UNREADABLE.search(said):
-            raise CantAsk(
-                f"Nix can't read it: {_reason(said)}",
-                where=self.reference,
-                hint="give --nixpkgs a path of a nixpkgs, or a flake reference: flake:nixpkgs",
-            )
+            hint = "give --nixpkgs a path of a nixpkgs, or a flake reference: flake:nixpkgs"
+            raise self._cant_ask(said, hint)
         return "", f"{self.reference} has no {attribute} that can be built: {_reason(said)}"
+
+    def _cant_ask(self, said: str, hint: str) -> CantAsk:
+        return CantAsk(f"Nix can't read it: {_reason(said)}", where=self.reference, hint=hint)
 
     def _quietly(self, command: Sequence[str], last: str) -> tuple[int, str, str]:
         done = run_program([*command, last], self._environment)
@@ -263,14 +263,14 @@ class NixBuilds:
         *,
         dry_run: bool = False,
         listener: Listener | None = None,
-    ) -> _Call:
+    ) -> _Listening:
         """Run nix-build once, and have its words heard while it runs."""
         import subprocess  # noqa: PLC0415 (start-up)
 
         command = [self._build, *self._source, "--no-out-link", "--keep-going"]
         command += [word for name in attributes for word in ("-A", name)]
         command += ["--dry-run"] if dry_run else []
-        listening = _Listening(listener or self._listener)
+        call = _Listening(listener or self._listener)
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -281,30 +281,21 @@ class NixBuilds:
             errors="replace",
         ) as process:
             for line in process.stderr or ():
-                listening.hear(_ESCAPES.sub("", line.rstrip("\n")))
+                call.hear(_ESCAPES.sub("", line.rstrip("\n")))
             # They are few and short: the pipe held them.
-            paths = process.stdout.read().split() if process.stdout else []
-        listening.tell_work()
-        return _Call(
-            status=process.returncode,
-            paths=tuple(paths),
-            last_words=tuple(listening.last),
-            work=listening.work,
-        )
-
-
-class _Call(Value):
-    status: int
-    paths: tuple[str, ...]
-    last_words: tuple[str, ...]
-    work: Work
+            call.paths = process.stdout.read().split() if process.stdout else []
+        call.tell_work()
+        call.status = process.returncode
+        return call
 
 
 class _Listening:
-    """Picks out of what one call of Nix says what it is going to do."""
+    """One call of nix-build: picks out of what Nix says what it is going to do."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self.status = 0
+        self.paths: list[str] = []
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
         self.work = Work()
         self._told = False

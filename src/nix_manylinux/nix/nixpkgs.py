@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field
@@ -98,16 +99,13 @@ def find_unusable(
             return {} if _NOT_BUILT in said else {name: said}
 
     names = [*names]
-    try:
-        return ask(names) if names else {}
-    except _Failed:
+    with suppress(*_NOT_AT_HAND):
         try:
+            return ask(names) if names else {}
+        except _Failed:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 return {k: v for found in pool.map(ask_alone, names) for k, v in found.items()}
-        except _NOT_AT_HAND:
-            return {}
-    except _NOT_AT_HAND:
-        return {}
+    return {}
 
 
 class _Failed(Exception):

@@ -6,7 +6,8 @@ import os
 import re
 from contextlib import suppress
 
-from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.errors import NixManylinuxError, OsErrors
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.store import HASH, roots_folder, store_path, store_paths_on_the_way
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.target.environment import pyvenv_settings
@@ -15,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.plan import Plan
 
 #: Where Nix's own installers put its commands, where PATH doesn't say.
@@ -40,8 +42,7 @@ def plan_references(
     for each in plan.files:
         if (each.skipped and not skipped) or tree not in {None, each.tree}:
             continue
-        facts = planned_facts(each.file.facts, each.edit)
-        texts.update(facts.search_path, facts.needed, [facts.interpreter or ""])
+        texts.update(led_to(planned_facts(each.file.facts, each.edit)))
     matches = (re.match(_STORE_PATH, text) for text in texts if not text.startswith(roots))
     return tuple(sorted({match.group() for match in matches if match}))
 
@@ -53,10 +54,13 @@ def absent_references(plan: Plan) -> tuple[str, ...]:
     found = set()
     for each in plan.files:
         if each.file.label in lacking:
-            facts = each.file.facts
-            texts = (*facts.search_path, *facts.needed, facts.interpreter or "")
-            found |= {store_path(text) for text in texts}
+            found |= {store_path(text) for text in led_to(each.file.facts)}
     return tuple(sorted(path for path in found - {""} if not os.path.lexists(path)))
+
+
+def led_to(facts: ElfFacts) -> tuple[str, ...]:
+    """Give all that an ELF file leads to by a path, or may: folders, libraries, the interpreter."""
+    return (*facts.search_path, *facts.needed, facts.interpreter or "")
 
 
 def find_nix(command: str, environment: Mapping[str, str], *, option: str, hint: str) -> str:
@@ -121,30 +125,21 @@ def register_gc_roots(references: Iterable[str], folder: str, tool: str) -> None
 
     ``tool`` is the path of nix-store. Raises `NixManylinuxError` where it says no.
     """
-    import subprocess  # noqa: PLC0415 - start-up
-
-    try:
+    hint = "give --gc-roots a folder that you may write to"
+    with OsErrors(
+        NixManylinuxError, "can't make the folder for the roots", where=folder, hint=hint
+    ):
         os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise NixManylinuxError(
-            f"can't make the folder for the roots: {error.strerror}",
-            where=folder,
-            hint="give --gc-roots a folder that you may write to",
-        ) from error
     known = registered_roots()
     for reference in references:
         link = os.path.join(os.path.abspath(folder), os.path.basename(reference))
         if known.get(link) == reference:
             continue  # an earlier run's
-        done = subprocess.run(
-            [tool, "--realise", reference, "--add-root", link],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run_program([tool, "--realise", reference, "--add-root", link], os.environ)
         if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip()
             raise NixManylinuxError(
-                f"nix-store could not make a root: {done.stderr.strip()}",
+                f"nix-store could not make a root: {said}",
                 where=reference,
                 hint=f"nix-store --realise {reference} --add-root {link}",
             )

@@ -7,6 +7,7 @@ import os
 from nix_manylinux.base.store import store_path
 from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import some
+from nix_manylinux.nix.references import led_to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def stored_packages(plan: Plan, labels: Iterable[str]) -> tuple[StoredPackage, .
         tree = plan.trees[each.tree]
         if f"{each.file.path}/".startswith(tuple(f"{name}/" for name in tree.passed_by)):
             path = store_path(os.path.realpath(os.path.join(tree.root, each.file.path)))
-            facts = each.file.facts
-            texts = (*facts.search_path, *facts.needed, facts.interpreter or "")
-            linked = any(map(store_path, texts))
+            linked = any(map(store_path, led_to(each.file.facts)))
             found.setdefault(path, []).append((each.file.label, linked))
     return tuple(
         StoredPackage(path=path, labels=theirs, files=len(files), linked=any(x for _, x in files))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from nix_manylinux.base.errors import WriteFailed
+from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.files import replace_file, temporary_beside
 
 _SETTING = re.compile(r"^(home|executable)([ \t]*=[ \t]*).*$", re.MULTILINE)
@@ -20,7 +20,7 @@ def give_interpreter(venv: str, python: str) -> None:
     """
     folder, settings = os.path.join(venv, "bin"), os.path.join(venv, "pyvenv.cfg")
     values = {"home": os.path.dirname(python), "executable": python}
-    try:
+    with OsErrors(WriteFailed, "can't be given another interpreter", where=venv, named=True):
         old = os.path.realpath(os.path.join(folder, "python"))
         with open(settings, encoding="utf-8", errors="surrogateescape") as stream:
             text = stream.read()
@@ -28,15 +28,8 @@ def give_interpreter(venv: str, python: str) -> None:
         replace_file(settings, text.encode("utf-8", "surrogateescape"), os.stat(settings))
         for name in sorted(os.listdir(folder), reverse=True):
             path = os.path.join(folder, name)
-            if (
-                os.path.islink(path)
-                and os.sep in os.readlink(path)
-                and os.path.realpath(path) == old
-            ):
+            leads_out = os.path.islink(path) and os.sep in os.readlink(path)
+            if leads_out and os.path.realpath(path) == old:
                 link = temporary_beside(path)
                 os.symlink(python, link)
                 os.replace(link, path)
-    except OSError as error:
-        raise WriteFailed(
-            f"can't be given another interpreter: {error.strerror}", where=error.filename or venv
-        ) from error

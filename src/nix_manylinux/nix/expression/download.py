@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.errors import BadOption, NixManylinuxError, OsErrors
 from nix_manylinux.nix.origin import find_origins, read_log
 from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
 from nix_manylinux.target.place import Place
@@ -162,7 +162,7 @@ def _ask(
     import subprocess  # noqa: PLC0415 (start-up)
 
     bar = ["--progress-bar", "on" if progress else "off"]
-    try:
+    with OsErrors(NoSuchWheel, "can't be run", where=command[0]):
         done = subprocess.run(
             [*command, *bar, "--", *requirements],
             stdin=subprocess.DEVNULL,
@@ -171,8 +171,6 @@ def _ask(
             env=dict(environment),
             check=False,
         )
-    except OSError as error:
-        raise NoSuchWheel(f"can't be run: {error.strerror}", where=command[0]) from error
     if done.returncode != 0:
         hint = (
             "it may have no wheel but a source archive, or wheels for other Pythons and systems:"
