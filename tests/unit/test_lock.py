@@ -188,6 +188,16 @@ def test_hostile_locks(kind: str, text: str, error: str, tmp_path: Path) -> None
     assert kind in str(caught.value)
 
 
+def test_a_requirement_of_a_url(tmp_path: Path) -> None:
+    """Its file is the URL's, as a local version is spelt in one."""
+    url = "https://example.org/torch-2.1.0%2Bcu118-cp312-cp312-linux_x86_64.whl"
+    line = f"torch @ {url}#sha256={'0' * 64} --hash=sha256:{'0' * 64}"
+    (package,) = read_lock(write(tmp_path, "requirements.txt", line)).packages
+    assert package.version == "2.1.0+cu118"
+    (file,) = package.wheels
+    assert (file.name, file.url) == ("torch-2.1.0+cu118-cp312-cp312-linux_x86_64.whl", url)
+
+
 def test_too_large_a_circle(tmp_path: Path) -> None:
     """A circle is one derivation, and each of it names all: one of thousands is nobody's."""
     count = MAX_CIRCLE + 1
@@ -196,7 +206,7 @@ def test_too_large_a_circle(tmp_path: Path) -> None:
     )
     lock = read_lock(write(tmp_path, "uv.lock", uv_lock(ring)))
     with pytest.raises(BadLock, match="501 packages require each other in a circle"):
-        lock_json(lock, [choose(lock, PLACE)], {}, {}, {})
+        lock_json(lock, [choose(lock, PLACE)], {}, {})
 
 
 def test_too_many_packages(tmp_path: Path) -> None:
@@ -242,7 +252,7 @@ def test_the_text_is_stable(kind: str, tmp_path: Path) -> None:
     texts = []
     for project in (PROJECT, PROJECT[::-1]):
         lock = read_lock(write(tmp_path, kind, KINDS[kind](project)))
-        value = lock_json(lock, [choose(lock, PLACE)], {}, {}, {})
+        value = lock_json(lock, [choose(lock, PLACE)], {}, {})
         jsonschema.validate(value, SCHEMA)
         value["lock"]["sha256"] = ""
         texts.append(write_json(value))

@@ -46,10 +46,10 @@ def choose(
     for each in lock.packages:
         if holds(each.marker, each.name):
             by_name.setdefault(each.name, []).append(each)
-    edges: dict[str, dict[str, None]] = {}
+    edges: dict[str, set[str]] = {}
     taken: dict[str, Package] = {}
     wanted: dict[str, set[str]] = {}
-    roots: dict[str, None] = {}
+    roots: set[str] = set()
     queue: list[tuple[str, Dependency]] = [("", edge) for edge in lock.roots]
     while queue:
         parent, edge = queue.pop()
@@ -65,9 +65,9 @@ def choose(
                 where=f"{lock.kind}: {place}",
             )
         if parent:
-            edges.setdefault(parent, {})[package.name] = None
+            edges.setdefault(parent, set()).add(package.name)
         else:
-            roots[package.name] = None
+            roots.add(package.name)
         new = package.name not in wanted
         more = {*edge.extras} - wanted.setdefault(package.name, set())
         wanted[package.name] |= more
@@ -81,7 +81,7 @@ def choose(
             name: Chosen(
                 package=package,
                 wheel=best_wheel(package.wheels, order),
-                dependencies=tuple(sorted(edges.get(name, {}).keys() - {name})),
+                dependencies=tuple(sorted(edges.get(name, set()) - {name})),
             )
             for name, package in sorted(taken.items())
         },
@@ -116,10 +116,8 @@ def supported_tags(place: Place) -> list[Tag]:
     interpreter = f"cp3{version[1]}"
     abi = interpreter + ("t" if place.python.endswith("t") else "")
     platforms = place.platforms()
-    return [
-        *tags.cpython_tags(version, [abi], platforms),
-        *tags.compatible_tags(version, interpreter, platforms),
-    ]
+    own = tags.cpython_tags(version, [abi], platforms)
+    return [*own, *tags.compatible_tags(version, interpreter, platforms)]
 
 
 def _package(

@@ -138,27 +138,16 @@ def _chosen(wanted: Wanted, place: Place, cache: str) -> str:
 def _kept(cache: str, digest: str) -> Fetched | None:
     """Give a file that was fetched before, if it still has its digest, and is known from where."""
     folder = os.path.join(cache, digest)
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return None
-    origin = _known_origin(folder)
-    for name in names if origin else ():
-        path = os.path.join(folder, name)
-        if origin and name.endswith(".whl") and sha256_of(path).hex() == digest:
-            return Fetched(File(name=name, sha256=digest, url=origin.url), path, origin)
-    return None
-
-
-def _known_origin(folder: str) -> Origin | None:
-    try:
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         with open(os.path.join(folder, _ORIGIN), encoding="utf-8") as stream:
-            value = json.load(stream)
-        return Origin(
-            url=str(value["url"]), path=str(value["path"]), kept_back=bool(value["kept_back"])
-        )
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+            told = json.load(stream)
+        url, path, kept_back = str(told["url"]), str(told["path"]), bool(told["kept_back"])
+        for name in sorted(os.listdir(folder)):
+            file = os.path.join(folder, name)
+            if name.endswith(".whl") and sha256_of(file).hex() == digest:
+                origin = Origin(url=url, path=path, kept_back=kept_back)
+                return Fetched(File(name=name, sha256=digest, url=url), file, origin)
+    return None
 
 
 def _fetch(

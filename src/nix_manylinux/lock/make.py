@@ -72,7 +72,7 @@ def make_lock(
             where=path,
             hint="leave --no-inspect out, or lock into pylock.toml: uv export --format pylock.toml",
         )
-    choices, described, needs = [], {}, {}
+    choices, needs = [], {}
     loads: dict[str, tuple[str, ...]] = {}
     warnings: list[str] = []
     for place in places:
@@ -80,7 +80,6 @@ def make_lock(
         if inspect:
             wheels, choice, unread = _inspect(lock, choice, cache, environment, progress)
             warnings += unread
-            described[key_of(choice)] = wheels
             edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
             needs[key_of(choice)] = find_needs(
                 wheels, edges, table=load_table(), policies=load_policies()
@@ -89,7 +88,7 @@ def make_lock(
         choices.append(choice)
         warnings += _warnings(choice)
     return MadeLock(
-        value=lock_json(lock, choices, described, needs, {"extras": extras, "groups": groups}),
+        value=lock_json(lock, choices, needs, {"extras": extras, "groups": groups}),
         warnings=tuple(dict.fromkeys(warnings)),
         projects=lock.projects,
         loads=loads,
@@ -119,18 +118,15 @@ def _inspect(
     nameless = dict(lock.nameless)
     wanted = []
     for name, chosen in choice.packages.items():
-        digests = nameless.get((name, chosen.package.version))
-        if digests or chosen.wheel is not None:
-            wanted.append(
-                (chosen.package, digests or ((chosen.wheel.sha256,) if chosen.wheel else ()))
-            )
+        own = (chosen.wheel.sha256,) if chosen.wheel else ()
+        if digests := nameless.get((name, chosen.package.version)) or own:
+            wanted.append((chosen.package, digests))
     files = fetch_wheels(
         wanted, choice.place, cache=cache, environment=environment, progress=progress
     )
     order = {tag: rank for rank, tag in enumerate(supported_tags(choice.place))}
-    wheels, unread = {}, []
-    packages = dict(choice.packages)
-    unread += _about_origins(files, packages)
+    wheels, packages = {}, dict(choice.packages)
+    unread = _about_origins(files, packages)
     for name, (file, path, _) in with_progress(sorted(files.items()), progress, "reading"):
         chosen = packages[name]
         if chosen.wheel is None:

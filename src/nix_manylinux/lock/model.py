@@ -6,6 +6,7 @@ import re
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.values import Value
+from nix_manylinux.wheel.metadata import normalise_name
 
 #: What a file's name may be: it becomes a name in the Nix store and in Nix code.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,210}")
@@ -21,9 +22,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: Lock files with more are no project's: a hostile one must not keep us busy.
 MAX_PACKAGES = 20_000
 
+MAX_BYTES = 256 * 2**20
+
 #: Characters of a value in a message.
 _LONGEST_SHOWN = 100
-MAX_BYTES = 256 * 2**20
 
 
 class BadLock(NixManylinuxError):
@@ -99,8 +101,6 @@ def file_of(url: str) -> str:
 
 def checked_name(name: object, where: str) -> str:
     """Give a project's normalised name, or raise BadLock."""
-    from nix_manylinux.wheel.metadata import normalise_name  # noqa: PLC0415 - one definition
-
     normal = normalise_name(name) if isinstance(name, str) else ""
     if len(normal) > 200 or not _NAME.fullmatch(normal):
         raise BadLock(f"{shown(name)} is no project's name", where=where)

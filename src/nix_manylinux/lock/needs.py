@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 class WheelNeeds(Value):
     """What one wheel wants that is not its own, its libc's or its policy's; all sorted.
 
-    ``nixpkgs`` are attributes, ``wheels`` names of packages of the environment, ``drivers``
-    and ``unknown`` sonames; the last are those that nobody is known to have.
+    ``format`` is buildPythonPackage's for the wheel, ``nixpkgs`` are attributes, ``wheels`` names
+    of packages of the environment, ``drivers`` and ``unknown`` sonames; the last are those that
+    nobody is known to have.
     """
 
-    nixpkgs: tuple[str, ...] = ()
-    wheels: tuple[str, ...] = ()
-    drivers: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
+    format: str
+    nixpkgs: tuple[str, ...]
+    wheels: tuple[str, ...]
+    drivers: tuple[str, ...]
+    unknown: tuple[str, ...]
 
 
 def find_needs(
@@ -51,9 +53,11 @@ def find_needs(
             providers.setdefault(soname, []).append(name)
     found = {}
     for name, wheel in sorted(wheels.items()):
-        lists: dict[str, set[str]] = {"nixpkgs": set(), "wheels": set()}
-        lists |= {"drivers": set(), "unknown": set()}
-        known = known_libraries(format_of([wheel]), table, policies)
+        lists: dict[str, set[str]] = {
+            kind: set() for kind in ("nixpkgs", "wheels", "drivers", "unknown")
+        }
+        style = format_of([wheel])
+        known = known_libraries(style, table, policies)
         adviser = Adviser(table, [wheel.facts], at_hand=wheels)
         for soname in sorted(_wanted(wheel, known, providers, adviser)):
             owners = [owner for owner in providers.get(soname, ()) if owner != name]
@@ -70,7 +74,9 @@ def find_needs(
                 lists["wheels"].add(owners[0])
             else:
                 lists["unknown"].add(soname)
-        found[name] = WheelNeeds(**{key: tuple(sorted(value)) for key, value in lists.items()})
+        found[name] = WheelNeeds(
+            format=style, **{kind: tuple(sorted(each)) for kind, each in lists.items()}
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    file_of,
     web_addresses,
 )
 
@@ -42,8 +43,7 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
 
     packages: list[Package] = []
     nameless: dict[tuple[str, str], tuple[str, ...]] = {}
-    loose = []
-    indexes: list[str] = []
+    loose, indexes = list[str](), list[str]()
     for number, line in _lines(text):
         place = f"{where}: line {number}"
         if _SETTINGS.fullmatch(line):
@@ -72,7 +72,7 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
             continue
         wheels: tuple[File, ...] = ()
         if requirement.url:
-            file = requirement.url.partition("#")[0].rpartition("/")[2]
+            file = file_of(requirement.url)
             wheels = (checked_file(file, digests[0], requirement.url.partition("#")[0], place),)
             pins = [file.split("-")[1] if file.count("-") > 1 else "0"]
         package = Package(
@@ -102,7 +102,7 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Join continued lines, leave comments out; number of the first line, and the text."""
     start, parts = 0, list[str]()
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate([*text.splitlines(), ""], 1):  # the last may be continued, too
         line = re.sub(r"(?:^|\s)#.*$", "", raw).rstrip()
         start = start or number
         parts.append(line.removesuffix("\\"))
@@ -112,6 +112,3 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         if joined:
             yield start, joined
         start, parts = 0, []
-    joined = " ".join(parts).strip()
-    if joined:
-        yield start, joined

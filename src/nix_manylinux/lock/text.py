@@ -10,8 +10,6 @@ import shlex
 
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.lock.model import BadLock
-from nix_manylinux.lock.needs import WheelNeeds
-from nix_manylinux.nix.expression.places import format_of
 from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
 TYPE_CHECKING = False
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.lock.choose import Chosen, Selection
     from nix_manylinux.lock.model import File, Lock
-    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.lock.needs import WheelNeeds
 
 #: Each package of a circle names all of it, and all of it is one derivation.
 MAX_CIRCLE = 500
@@ -33,14 +31,13 @@ SCHEMA = 1
 def lock_json(
     lock: Lock,
     choices: Sequence[Selection],
-    described: Mapping[str, Mapping[str, DescribedWheel]],
     needs: Mapping[str, Mapping[str, WheelNeeds]],
     wanted: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Give the JSON's values.
 
-    ``described`` and ``needs`` are by environment (`key_of`) and package, and empty where
-    the wheels were not looked into. ``wanted`` are the project's "extras" and "groups".
+    ``needs`` are by environment (`key_of`) and package, and empty where the wheels were not
+    looked into. ``wanted`` are the project's "extras" and "groups".
     """
     return {
         "schema": SCHEMA,
@@ -50,9 +47,7 @@ def lock_json(
             **{kind: sorted({*names}) for kind, names in wanted.items() if names},
         },
         "environments": {
-            key: _environment(choice, described.get(key, {}), needs.get(key, {}))
-            for choice in choices
-            for key in [key_of(choice)]
+            key_of(each): _environment(each, needs.get(key_of(each), {})) for each in choices
         },
     }
 
@@ -121,11 +116,9 @@ def _options_of(value: Mapping[str, Any]) -> list[str]:
     return [*words, "--no-inspect"] if unseen else words
 
 
-def _environment(
-    choice: Selection, described: Mapping[str, DescribedWheel], needs: Mapping[str, WheelNeeds]
-) -> dict[str, Any]:
+def _environment(choice: Selection, needs: Mapping[str, WheelNeeds]) -> dict[str, Any]:
     edges = {
-        name: sorted({*chosen.dependencies, *needs.get(name, WheelNeeds()).wheels})
+        name: sorted({*chosen.dependencies, *(needs[name].wheels if name in needs else ())})
         for name, chosen in choice.packages.items()
     }
     groups = circles_of(edges)
@@ -147,9 +140,8 @@ def _environment(
             sources[name] = entry | _source(chosen)
             continue
         entry |= _file(chosen.wheel)
-        if name in described:
-            found = needs.get(name, WheelNeeds())
-            entry["format"] = format_of([described[name]])
+        if found := needs.get(name):
+            entry["format"] = found.format
             entry["needs"] = {
                 "drivers": list(found.drivers),
                 "nixpkgs": list(found.nixpkgs),
@@ -165,9 +157,8 @@ def _file(file: File) -> dict[str, str]:
 
 
 def _source(chosen: Chosen) -> dict[str, Any]:
-    sdist = chosen.package.sdist
-    found: dict[str, Any] = {"sdist": _file(sdist)} if sdist else {}
-    return {**found, **({"local": chosen.package.local} if chosen.package.local else {})}
+    sdist, local = chosen.package.sdist, chosen.package.local
+    return ({"sdist": _file(sdist)} if sdist else {}) | ({"local": local} if local else {})
 
 
 def circles_of(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
