@@ -45,11 +45,14 @@ def carry_out(run: Run) -> int:
         from nix_manylinux.cli.portable import repair  # noqa: PLC0415 - patch needs none of it
 
         return repair(run)
-    from nix_manylinux.cli import expression, views  # noqa: PLC0415 - patch needs none of these
+    if given.command == "expr":
+        from nix_manylinux.cli.expression import show_expression  # noqa: PLC0415 - as above
+
+        return show_expression(run)
+    from nix_manylinux.cli import views  # noqa: PLC0415 - as above
 
     return {
         "inspect": views.show_inspection,
-        "expr": expression.show_expression,
         "graph": views.show_graph,
         "lock": views.write_lock,
     }[given.command](run)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 
+import nix_manylinux.nix.nixpkgs as at_hand
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.cli.run import DONE
+from nix_manylinux.data import read_nixpkgs_names
+from nix_manylinux.nix.expression import download
+from nix_manylinux.nix.expression import places as for_whom
+from nix_manylinux.nix.expression.cuda import cuda_required_by_loader
+from nix_manylinux.nix.expression.dependencies import requirements_in
+from nix_manylinux.nix.expression.offered import offered_places, take_all
+from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
+from nix_manylinux.target.policy import load_policies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +37,6 @@ if TYPE_CHECKING:
 
 def show_expression(run: Run) -> int:
     """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
-    from nix_manylinux.nix.expression.places import named_pythons  # noqa: PLC0415
-    from nix_manylinux.nix.expression.write import build_expression  # noqa: PLC0415
-    from nix_manylinux.nix.nixpkgs import ask_nixpkgs, find_unusable  # noqa: PLC0415
-    from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
-
     extra = run.arguments.extra
     (wheel,) = run.arguments.paths
     fetched = not wheel.endswith(".whl")
@@ -40,35 +47,32 @@ def show_expression(run: Run) -> int:
         )
     if extra.for_nixpkgs and extra.local:
         raise BadOption("--for-nixpkgs fetches the wheel: without --local")
-    nixpkgs = None if extra.for_nixpkgs else ask_nixpkgs(run.environment)
+    nixpkgs = None if extra.for_nixpkgs else at_hand.ask_nixpkgs(run.environment)
     wheels, places, beside, cuda, logs = _read(run, wheel, nixpkgs, fetched=fetched)
 
-    def build(nixpkgs: Nixpkgs | None) -> Expression:
-        return build_expression(
-            wheels,
-            places=places,
-            table=load_table(),
-            policies=load_policies(),
-            runtime_libs=extra.runtime_libs or (),
-            beside=beside,
-            cuda=cuda,
-            nixpkgs=nixpkgs,
-            local=extra.local,
-            for_nixpkgs=extra.for_nixpkgs,
-        )
-
-    expression = build(nixpkgs)
+    build = partial(
+        build_expression,
+        wheels,
+        places=places,
+        table=load_table(),
+        policies=load_policies(),
+        runtime_libs=extra.runtime_libs or (),
+        beside=beside,
+        cuda=cuda,
+        local=extra.local,
+        for_nixpkgs=extra.for_nixpkgs,
+    )
+    expression = build(nixpkgs=nixpkgs)
     if nixpkgs and expression.named:
-        unusable = find_unusable(expression.named, places[0].python, run.environment)
-        expression = build(replace(nixpkgs, unusable=unusable))
+        unusable = at_hand.find_unusable(expression.named, places[0].python, run.environment)
+        expression = build(nixpkgs=replace(nixpkgs, unusable=unusable))
     if fetched:
         _tell_of_choice(run, wheel, wheels, places, nixpkgs)
         _tell_of_offer(run, wheels, places, logs)
-    elif not extra.python_version and not named_pythons(wheels):
+    elif not extra.python_version and not for_whom.named_pythons(wheels):
         _tell_of_python(run, places, nixpkgs)
-    if not run.console.answers_on_terminal:
-        for sentence in expression.lacking:
-            run.console.warn(sentence)
+    for sentence in () if run.console.answers_on_terminal else expression.lacking:
+        run.console.warn(sentence)
     if not extra.local:
         _tell_of_source(run, wheels, at_hand=not fetched)
     _tell_of_use(run, expression, wheels, places)
@@ -85,16 +89,10 @@ def _read(
 
     And the client's words about what it has seen.
     """
-    from nix_manylinux.base.scratch import scratch_folder  # noqa: PLC0415
-    from nix_manylinux.nix.expression import download, places  # noqa: PLC0415
-    from nix_manylinux.nix.expression.cuda import cuda_required_by_loader  # noqa: PLC0415 - start-up
-    from nix_manylinux.nix.expression.dependencies import requirements_in  # noqa: PLC0415
-    from nix_manylinux.nix.expression.wheel import describe_wheel  # noqa: PLC0415
-
     extra = run.arguments.extra
     pythons, systems = extra.python_version or (), extra.system or ()
-    python = nixpkgs.python if nixpkgs else places.PYTHON
-    own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else places.SYSTEM
+    python = nixpkgs.python if nixpkgs else for_whom.PYTHON
+    own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else for_whom.SYSTEM
     with scratch_folder() as folder:
         paths = {wheel: DEFAULT_INDEX}
         if fetched:
@@ -110,26 +108,26 @@ def _read(
             describe_wheel(path, look_for_loads=True, origin=origin)
             for path, origin in paths.items()
         ]
-        found = places.expression_places(
-            wheels, python_versions=pythons, systems=systems, python=python
+        first, places = (
+            wheels[0],
+            for_whom.expression_places(
+                wheels, python_versions=pythons, systems=systems, python=python
+            ),
         )
-        required = requirements_in(wheels[0].headers, found[0]) if extra.fetch_required else []
-        beside = {}
-        if required:
+        beside, cuda = {}, None
+        if extra.fetch_required and (required := requirements_in(first.headers, places[0])):
             beside = download.files_of_required(
                 required,
-                found[0],
+                places[0],
                 into=folder,
                 environment=run.environment,
                 progress=run.console.on_terminal,
             )
-        cuda = None
         if fetched or extra.fetch_required:
             cuda = cuda_required_by_loader(
-                wheels[0], found[0], into=folder, environment=run.environment
+                first, places[0], into=folder, environment=run.environment
             )
-        logs = download.read_logs(folder)
-    return wheels, found, beside, cuda, logs
+        return wheels, places, beside, cuda, download.read_logs(folder)
 
 
 def _tell_of_choice(
@@ -154,10 +152,8 @@ def _tell_of_offer(
     run: Run, wheels: Sequence[DescribedWheel], places: Sequence[Place], logs: Sequence[str]
 ) -> None:
     """Say how all are had for which the release has wheels, where nobody has chosen among them."""
-    from nix_manylinux.nix.expression.offered import offered_places, take_all  # noqa: PLC0415 - start-up
-
     extra, release = run.arguments.extra, wheels[0].name
-    offer = offered_places(logs, release, places[0].python, load_table().names.pythons)
+    offer = offered_places(logs, release, places[0].python, read_nixpkgs_names().pythons)
     options = {"--python-version": extra.python_version, "--system": extra.system}
     options["--runtime-libs"] = extra.runtime_libs
     words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
@@ -168,11 +164,9 @@ def _tell_of_use(
     run: Run, expression: Expression, wheels: Sequence[DescribedWheel], places: Sequence[Place]
 ) -> None:
     """Say where it goes: without the overlay Nix knows no such format."""
-    from nix_manylinux.nix.expression.places import how_to_build  # noqa: PLC0415 - start-up
-
     if not run.arguments.extra.for_nixpkgs:
-        lines = how_to_build(wheels[0], places[0], local=run.arguments.extra.local)
-        run.console.say_all(lines, indent="")
+        how = for_whom.how_to_build(wheels[0], places[0], local=run.arguments.extra.local)
+        run.console.say_all(how, indent="")
     for note in expression.notes:
         run.console.say_all(note.split("\n"), indent="")
 

@@ -18,10 +18,9 @@ _KEYWORDS = frozenset({"assert", "else", "if", "in", "inherit", "let", "or", "re
 
 #: Lower-case names that mean something else: keywords, and what is in scope everywhere
 #: (Nix manual, "Built-in Constants" and "Built-in Functions"), which `with` does not hide.
-NOT_AN_ARGUMENT = _KEYWORDS | {
-    *("abort", "break", "builtins", "derivation", "false", "import", "map", "null", "throw"),
-    "true",
-}
+NOT_AN_ARGUMENT = _KEYWORDS.union(
+    ("abort", "break", "builtins", "derivation", "false", "import", "map", "null", "throw", "true")
+)
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "$": "\\$"}
 

@@ -38,7 +38,7 @@ def read_dependencies(
 
     Raises BadWheel for a requirement that can't be read.
     """
-    requirements = [_parse(text) for text in headers.get("requires-dist", ())]
+    requirements = _requirements(headers)
     own = normalise_name(next(iter(headers.get("name", ())), ""))
 
     def wanted(place: Place, extra: str) -> dict[str, None]:
@@ -94,42 +94,37 @@ def package_names(wanted: Iterable[str]) -> list[str]:
 
 def requirements_in(headers: Mapping[str, Sequence[str]], place: Place) -> list[str]:
     """Give the requirements that hold in a place, without any extra, as an installer takes them."""
-    found = [_parse(text) for text in headers.get("requires-dist", ())]
-    return [
-        f"{each.name}{f'[{chr(44).join(sorted(each.extras))}]' if each.extras else ''}"
-        f"{each.specifier}"
-        for each in found
-        if _applies(each, place, "")
-    ]
+    found = [each for each in _requirements(headers) if _applies(each, place, "")]
+    for each in found:
+        each.marker = None
+    return [*map(str, found)]
 
 
-def cuda_required(requirements: Iterable[str]) -> str:
+def cuda_required(requirements: Sequence[str]) -> str:
     """Give the version of CUDA that a Requires-Dist names, "13"; "" for none or several.
 
     Those are nvidia-...-cu12, and cuda-toolkit and nvidia-cuda-runtime of some version.
     """
     found = set()
-    for text in requirements:
-        requirement = _parse(text)
+    for requirement in _requirements({"requires-dist": requirements}):
         name = normalise_name(requirement.name)
         by_name = re.fullmatch(r"nvidia-.*-cu([0-9]+)", name)
         if by_name:
             found.add(by_name[1])
         elif name in {"cuda-toolkit", "nvidia-cuda-runtime"}:
-            versions = [each.version for each in requirement.specifier if each.operator == "=="]
-            found |= {version.partition(".")[0] for version in versions}
+            exact = (each.version for each in requirement.specifier if each.operator == "==")
+            found |= {version.partition(".")[0] for version in exact}
     return found.pop() if len(found) == 1 else ""
 
 
 def exact_versions(headers: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Give the versions that are required exactly, by normalised name."""
-    found = {}
-    for text in headers.get("requires-dist", ()):
-        requirement = _parse(text)
-        for each in requirement.specifier:
-            if each.operator in {"==", "==="} and not each.version.endswith("*"):
-                found[normalise_name(requirement.name)] = each.version
-    return found
+    return {
+        normalise_name(requirement.name): each.version
+        for requirement in _requirements(headers)
+        for each in requirement.specifier
+        if each.operator in {"==", "==="} and not each.version.endswith("*")
+    }
 
 
 def is_for_developers(extra: str) -> bool:
@@ -147,11 +142,12 @@ _FOR_DEVELOPERS = frozenset(
 )
 
 
+def _requirements(headers: Mapping[str, Sequence[str]]) -> list[Requirement]:
+    return [_parse(text) for text in headers.get("requires-dist", ())]
+
+
 def _parse(text: str) -> Requirement:
-    from packaging.requirements import (  # noqa: PLC0415 (start-up)
-        InvalidRequirement,
-        Requirement,
-    )
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (start-up)
 
     try:
         return Requirement(text)

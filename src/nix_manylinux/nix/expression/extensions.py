@@ -64,7 +64,8 @@ def unloaded_extensions(
     }
     if not paths:
         return ()
-    files = dict(_sources(facts))
+    sites = [os.path.join(facts.root, site) for site in _sites(facts)]
+    files = {path: text for site in sites for path, text in python_sources(site)}
     sources = {_module(path): text for path, text in files.items()}
     packages = {_module(path) for path in files if path.endswith("/__init__.py")}
     loaded = {module: _loaded(module, paths, sources, packages) for module in modules}
@@ -77,8 +78,10 @@ def unloaded_extensions(
         and not any(loaded[module] for module in _above(name, loaded))
         and _is_of_packages(name, packages, modules)
     ]
-    words = [frozenset(_WORD.findall(text)) for text in sources.values()] if missed else []
-    wanted = _wanted(facts.root, paths) if missed else {}
+    if not missed:
+        return ()
+    words = [frozenset(_WORD.findall(text)) for text in sources.values()]
+    wanted = _wanted(facts.root, paths)
     return tuple(
         Extension(
             name=name,
@@ -97,8 +100,8 @@ def _wanted(root: str, paths: Mapping[str, str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for own, path in paths.items():
         with open(os.path.join(root, path), "rb") as file:
-            texts = {text.decode("ascii") for text in dotted.findall(file.read())}
-        names = {name for text in texts for name in _and_above(text)}
+            texts = {*dotted.findall(file.read())}
+        names = {name for text in texts for name in _and_above(text.decode("ascii"))}
         for name in names & (paths.keys() - {own}):
             found[name] = found.get(name, 0) + 1
     return found
@@ -143,12 +146,6 @@ def _sites(facts: TreeFacts) -> list[str]:
     """Give site-packages, without those inside of it: no .pth counts where a build imports."""
     every = facts.site_packages
     return [site for site in every if not any(site.startswith(f"{other}/") for other in every)]
-
-
-def _sources(facts: TreeFacts) -> Iterator[tuple[str, bytes]]:
-    """Give the Python files by their paths in site-packages."""
-    for site in _sites(facts):
-        yield from python_sources(os.path.join(facts.root, site))
 
 
 def _module(path: str) -> str:

@@ -6,10 +6,10 @@ import re
 import shlex
 
 from nix_manylinux.base.patterns import exact_pattern
-from nix_manylinux.base.words import grouped, listed, some
+from nix_manylinux.base.words import capital, grouped, listed, some
 from nix_manylinux.nix.expression.choosing import choices
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
-from nix_manylinux.nix.expression.layout import block, concatenated, remark, remarks
+from nix_manylinux.nix.expression.layout import block, concatenated, paragraph, remark, remarks
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
 from nix_manylinux.wheel.metadata import normalise_name
@@ -56,8 +56,7 @@ def inputs(
     if libraries.elsewhere:
         told = _sentences(libraries.elsewhere)
         told += _not_from_source(libraries.wheels, pins, names)
-        lines = names.author(told)
-        yield from ["", *lines] if lines else []
+        yield from paragraph(names.author(told))
     if libraries.later:
         yield ""
         yield from remarks(_about(libraries.later, names))
@@ -67,8 +66,7 @@ def inputs(
     if runtime_libs:
         yield ""
         yield from names.author(_sentences(libraries.runtime))
-        names_of_them = [nix_string(soname) for soname in sorted({*runtime_libs})]
-        yield from block("manylinuxRuntimeLibs", names_of_them)
+        yield from block("manylinuxRuntimeLibs", map(nix_string, sorted({*runtime_libs})))
 
 
 def _inputs(
@@ -76,7 +74,7 @@ def _inputs(
 ) -> Iterator[str]:
     """Write buildInputs, those of some wheels alone by themselves."""
     found = [each for each in libraries.found if names.has(each)]
-    absent = [each for each in libraries.found if not names.has(each)]
+    absent = [each for each in libraries.found if each not in found]
     yield from remarks(libraries.reasons)
     yield from names.author(_about(found, names))
     if absent:
@@ -123,12 +121,13 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
     if not libraries.nobody and not libraries.needed:
         return
     yield ""
-    yield from remarks(_about([*libraries.nobody, *(each for each, _ in libraries.needed)], names))
+    needed = [each for each, _ in libraries.needed]
+    yield from remarks(_about([*libraries.nobody, *needed], names))
     optional = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
-    strict = [nix_string(exact_pattern(each.soname)) for each, _ in libraries.needed]
+    strict = [nix_string(exact_pattern(each.soname)) for each in needed]
     if strict:
         files = sorted({label for _, labels in libraries.needed for label in labels})
-        sonames = [each.soname for each, _ in libraries.needed]
+        sonames = [each.soname for each in needed]
         yield from remark(
             f"{some(files, _FEW)}: can be imported, or is all that there is, and wants"
             f" {some(sonames, _FEW)}. The build stops until buildInputs or dependencies bring"
@@ -170,19 +169,17 @@ def runtime_loads(
         elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
     release = f"{normalise_name(wheels[0].name.name)}=={wheels[0].name.version}"
-    pythons, systems = dict.fromkeys(p.python for p in places), {p.system for p in places}
-    release += "".join(f" --python-version {each}" for each in pythons)
-    release += "".join(f" --system {each}" for each in sorted(systems))
-    lines = _by_name(providers, files, names, release) if providers else []
-    yield from ["", *lines] if lines else []
+    release += "".join(dict.fromkeys(f" --python-version {each.python}" for each in places))
+    release += "".join(sorted({f" --system {each.system}" for each in places}))
+    if providers:
+        yield from paragraph(_by_name(providers, files, names, release))
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
         said = (
             f"Loaded from Python, where no search path of the wheel counts: {', '.join(python)}. If"
             " you need that, write its path into the source (substituteInPlace)."
         )
-        lines = names.author([said])
-        yield from ["", *lines] if lines else []
+        yield from paragraph(names.author([said]))
 
 
 def _is_newer(one: str, other: str) -> bool:
@@ -229,16 +226,15 @@ def _about(suggestions: Iterable[Suggestion], names: Names) -> list[str]:
 
     In a file of nixpkgs without these, where it is of a list that has them.
     """
-    pairs = [(each.soname, note) for each in suggestions for note in _notes(each)]
+    pairs = [
+        (each.soname, note)
+        for each in suggestions
+        for note in (each.notes if each.is_sure else [explain(each)])
+    ]
     notes = {note for _, note in pairs}
     if names.for_nixpkgs and len(notes) == 1 and not any(each.is_sure for each in suggestions):
-        (note,) = notes
-        return [f"{note[:1].upper()}{note[1:]}."]
+        return [f"{capital(*notes)}."]
     return _sentences(pairs)
-
-
-def _notes(suggestion: Suggestion) -> Sequence[str]:
-    return suggestion.notes if suggestion.is_sure else [explain(suggestion)]
 
 
 def _sentences(notes: Iterable[tuple[str, str]]) -> list[str]:

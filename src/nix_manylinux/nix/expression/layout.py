@@ -23,6 +23,11 @@ def remarks(sentences: Iterable[str]) -> Iterator[str]:
         yield from remark(sentence)
 
 
+def paragraph(lines: Sequence[str]) -> list[str]:
+    """Put an empty line before some, where there are any."""
+    return ["", *lines] if lines else []
+
+
 def block(name: str, items: Iterable[str]) -> list[str]:
     """Write a binding to a list, one item a line where there are several, as nixfmt does."""
     items = list(items)

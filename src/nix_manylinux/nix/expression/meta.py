@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.expression.chosen import chosen_extensions
 from nix_manylinux.nix.expression.extensions import is_for_users
 from nix_manylinux.nix.expression.layout import block, remark
@@ -61,23 +61,16 @@ def _in_a_prefix(wheel: DescribedWheel) -> str:
 def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names) -> Iterator[str]:
     """Write the block of that name; for nixpkgs with a line for those who will be asked."""
     first = wheels[0]
-    yield ""
-    yield "meta = {"
+    yield from ("", "meta = {")
     summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
-    if summary:
-        yield f"  description = {nix_string(summary[:1].upper() + summary[1:])};"
-    homepage = _line(_homepage(first))
-    if homepage:
-        yield f"  homepage = {nix_string(homepage)};"
-    changelog = _line(_labelled(first, _CHANGELOG))
-    if changelog:
-        yield f"  changelog = {nix_string(changelog)};"
+    told = {"description": capital(summary), "homepage": _line(_homepage(first))}
+    told["changelog"] = _line(_labelled(first, _CHANGELOG))
+    yield from (f"  {name} = {nix_string(text)};" for name, text in told.items() if text)
     yield from (f"  {line}" for line in _license(first, names))
     if names.for_nixpkgs:
         names.author(["maintainers waits for you, as maintainers/maintainer-list.nix has you."])
         yield "  maintainers = with lib.maintainers; [ ];"
-    native = any(wheel.facts.files for wheel in wheels)
-    if native:
+    if any(wheel.facts.files for wheel in wheels):
         yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"
         systems = sorted({place.system for place in places})
         yield from (f"  {line}" for line in block("platforms", map(nix_string, systems)))

@@ -36,8 +36,6 @@ _BOUND = frozenset(
     }
 )
 
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
-
 
 class Names:
     """Names packages, and remembers which arguments the function must have for it.
@@ -91,12 +89,10 @@ class Names:
 
     def _named(self, path: str) -> str:
         first = path.partition(".")[0]
-        hidden = first not in _USES and (
-            first in self.known.hidden
-            or first in self._packages
-            or (self._nixpkgs is not None and first in self._nixpkgs.packages)
-        )
-        if hidden and self.for_nixpkgs and first not in self._packages:
+        others = self._nixpkgs.packages if self._nixpkgs else ()
+        of_python = first in self._packages
+        hidden = first not in _USES and (first in self.known.hidden or of_python or first in others)
+        if hidden and self.for_nixpkgs and not of_python:
             hidden = False
             self.inherited[first] = None
         if hidden or not self._can_be_argument(first):
@@ -188,7 +184,4 @@ class Names:
         return [*own, *named, *sorted(self._python)]
 
     def _can_be_argument(self, attribute: str) -> bool:
-        return (
-            attribute not in NOT_AN_ARGUMENT | _BOUND
-            and _IDENTIFIER.fullmatch(attribute) is not None
-        )
+        return attribute not in NOT_AN_ARGUMENT | _BOUND and nix_name(attribute) == attribute

@@ -65,10 +65,10 @@ class _Want(NamedTuple):
     """
 
     names: tuple[str, ...]
-    files: tuple[str, ...]
-    folder: str
-    needed: bool
-    wheels: frozenset[int]
+    files: tuple[str, ...] = ()
+    folder: str = ""
+    needed: bool = False
+    wheels: frozenset[int] = frozenset()
 
 
 def outside_libraries(
@@ -91,10 +91,9 @@ def outside_libraries(
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
     drivers = {name for want, each in advised if each.kind == "driver" for name in want.names}
-    advised = [(want, each) for want, each in advised if each.kind != "driver"]
     later = [each for _, each in advised if each.later]
     of_wheels = [each for _, each in advised if each.kind == "wheel" and not each.later]
-    rest = [(want, each) for want, each in advised if each.kind != "wheel"]
+    rest = [(want, each) for want, each in advised if each.kind not in {"wheel", "driver"}]
     # Unfree, insecure, of another language: then the other wheel is meant.
     led = [(want, each) for want, each in rest if want.folder and not each.may_be_taken]
     rest = [pair for pair in rest if pair not in led]
@@ -153,32 +152,31 @@ def _wanted(
     wants: dict[tuple[str, ...], _Want] = {}
     for number, wheel in enumerate(wheels):
         lacking: dict[str, list[str]] = {}
-        names = [((name,), file) for name, file in outside_names(wheel.facts, known)]
-        for (name,), file in names:
+        names = [*outside_names(wheel.facts, known)]
+        for name, file in names:
             lacking.setdefault(file.path, []).append(name)
         chosen = find_choices(lacking, adviser.advise, prefer=adviser.cuda)
         choices.append(chosen)
         left = {path for choice in chosen for path in choice.left}
-        kept = [(each, file) for each, file in names if file.path not in left]
+        kept = [((name,), file) for name, file in names if file.path not in left]
         must = led_to(wheel.facts, wheel.entries)
         by_names: dict[tuple[str, ...], list[TreeFile]] = {}
         for each, file in [*_noted(wheel, known), *kept]:
             by_names.setdefault(each, []).append(file)
         linked = [f for f in wheel.facts.files if f.facts.kind.is_linked and f.path not in left]
         for each, files in by_names.items():
-            old = wants.get(each)
+            old = wants.get(each, _Want(each))
             # A file that has to load is what a reader is told first.
             strict = [file.label for file in files if file.path in must]
-            needed = bool(strict) or len(files) == len(linked)
             folders = (_foreign_folder(file, wheel.facts) for file in files)
             wants[each] = _Want(
                 names=each,
-                files=(old and old.files) or tuple(strict or [file.label for file in files]),
-                folder=(old and old.folder) or next(filter(None, folders), ""),
-                needed=(old is not None and old.needed) or needed,
-                wheels=(old.wheels if old else frozenset()) | {number},
+                files=old.files or tuple(strict or [file.label for file in files]),
+                folder=old.folder or next(filter(None, folders), ""),
+                needed=old.needed or bool(strict) or len(files) == len(linked),
+                wheels=old.wheels | {number},
             )
-    return [wants[names] for names in sorted(wants)], tuple(choices)
+    return sorted(wants.values()), tuple(choices)
 
 
 def led_to(facts: TreeFacts, paths: Iterable[str]) -> set[str]:
@@ -209,14 +207,14 @@ def _noted(wheel: DescribedWheel, known: set[str]) -> Iterable[tuple[tuple[str, 
 
 def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
     """Give the sonames that a target has anyway: its libc's, and those of the format's policy."""
-    libc = {
+    known = {
         name
         for name in read_libraries().glibc
         # Some have left glibc, and have a package of their own now: libcrypt.so.1.
         if name not in table.rows or table.rows[name].attr == "glibc"
     }
-    known = libc | set(policies.musl_sonames.values())
-    return known | policy_for(style, policies).sonames if parse_floor(style) else known
+    promised = policy_for(style, policies).sonames if parse_floor(style) else ()
+    return known.union(policies.musl_sonames.values(), promised)
 
 
 def brought_packages(style: str, adviser: Adviser, policies: Policies) -> set[str]:
@@ -242,13 +240,10 @@ def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, Tree
 
 def _foreign_folder(file: TreeFile, facts: TreeFacts) -> str:
     """Name the folder of site-packages, not of this wheel, that a file's search path leads to."""
-    for site in facts.site_packages:
-        for entry in file.facts.search_path:
-            if not file.path.startswith(f"{site}/") or not entry.startswith(_ORIGINS):
-                continue
-            path = posixpath.normpath(
-                posixpath.join(posixpath.dirname(file.path), entry.partition("/")[2])
-            )
+    entries = [each for each in file.facts.search_path if each.startswith(_ORIGINS)]
+    for site in (each for each in facts.site_packages if file.path.startswith(f"{each}/")):
+        for entry in entries:
+            path = posixpath.normpath(f"{posixpath.dirname(file.path)}/{entry.partition('/')[2]}")
             ours = any(name.startswith(f"{path}/") for each in facts.files for name in each.names)
             if path.startswith(f"{site}/") and not ours:
                 return path[len(site) + 1 :]

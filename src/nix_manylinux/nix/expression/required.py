@@ -5,7 +5,7 @@ from __future__ import annotations
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import package_names
-from nix_manylinux.nix.expression.layout import concatenated, remark
+from nix_manylinux.nix.expression.layout import concatenated, paragraph, remark
 from nix_manylinux.nix.syntax import nix_list, nix_name, nix_string
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -32,11 +32,9 @@ def required_packages(
     ``minded`` are comments on them. Which versions are wanted is for who writes a file of nixpkgs.
     """
     if names.for_nixpkgs and dependencies.versions:
-        said = (
-            f"METADATA wants {', '.join(dependencies.versions)}: hold nixpkgs' versions against"
-            " that, for the check that it makes of what it builds is not made of wheels"
-        )
-        names.author([said])
+        wants = f"METADATA wants {', '.join(dependencies.versions)}: hold nixpkgs' versions against"
+        why = "for the check that it makes of what it builds is not made of wheels"
+        names.author([f"{wants} that, {why}"])
     if not (dependencies.always or dependencies.sometimes or undeclared):
         return
     yield ""
@@ -51,13 +49,10 @@ def required_packages(
         when = in_brackets(where_of(where, places))
         parts += [f"lib.optionals {when} {_argument(part)}" for part in _lists(members, names)]
     required = [*dependencies.always, *dependencies.sometimes, *undeclared]
-    lacking = names.lacking(package_names(required))
-    if lacking:
-        yield from remark(
-            names.tell(f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}")
-        )
-    unusable = names.unusable("python.pkgs.")
-    if unusable:
+    if lacking := names.lacking(package_names(required)):
+        said = f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}"
+        yield from remark(names.tell(said))
+    if unusable := names.unusable("python.pkgs."):
         yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
     yield from concatenated("dependencies", parts)
 
@@ -109,12 +104,8 @@ def optional_packages(
     if names.for_nixpkgs and lines:
         there = [name for name in wanted if name not in later]
         said.append(f"Leave out of the extras what nixpkgs has not, of {listed(there)}.")
-    said = names.author(said)
-    if lines or said:
-        yield ""
-    yield from said
-    if lines:
-        yield from ("optional-dependencies = {", *lines, "};")
+    bound = ["optional-dependencies = {", *lines, "};"] if lines else []
+    yield from paragraph([*names.author(said), *bound])
 
 
 def _lists(

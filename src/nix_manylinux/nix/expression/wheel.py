@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from contextlib import suppress
 
 from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.scratch import scratch_folder
@@ -24,7 +25,7 @@ from nix_manylinux.wheel.open import open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from nix_manylinux.resolve.loads import RuntimeLoad
     from nix_manylinux.tree.facts import TreeFacts
@@ -87,16 +88,17 @@ def describe_wheel(
     with scratch_folder() as folder, open_wheel(path) as wheel:
         unpacked = wheel.unpack(folder, also=also)
         facts = scan_tree(unpacked.root, labels=unpacked.labels)
-        headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
-        modules = _modules(_site_paths(wheel))
         entries = _entries(facts)
+        places = [wheel.location(each.name) for each in wheel.members if not each.is_folder]
+        site = wheel.location("")
+        modules = _modules({path[len(site) :] for path in places if path.startswith(site)})
         return DescribedWheel(
             file=wheel.file_name,
-            sri=_sri(path),
+            sri=f"sha256-{base64.b64encode(sha256_of(path)).decode('ascii')}",
             name=parse_wheel_name(wheel.file_name),
-            headers=headers,
+            headers=read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"]),
             modules=modules,
-            programs=_programs(wheel),
+            programs=_programs(wheel, places),
             entries=entries,
             loads=find_runtime_loads(facts, unpacked.labels).loads,
             extensions=unloaded_extensions(facts, entries, modules) if look_for_loads else (),
@@ -131,27 +133,16 @@ def _entries(facts: TreeFacts) -> frozenset[str]:
     )
 
 
-def _sri(path: str) -> str:
-    return f"sha256-{base64.b64encode(sha256_of(path)).decode('ascii')}"
-
-
-def _site_paths(wheel: Wheel) -> list[str]:
-    """List what lands in site-packages, by its path there."""
-    prefix = wheel.location("")
-    locations = (wheel.location(member.name) for member in wheel.members if not member.is_folder)
-    return [place[len(prefix) :] for place in locations if place.startswith(prefix)]
-
-
-def _modules(paths: Iterable[str]) -> tuple[str, ...]:
+def _modules(paths: Collection[str]) -> tuple[str, ...]:
     """List the packages and modules worth importing; namespace packages are gone into.
 
-    Of private ones only where there are no others (argon2-cffi-bindings), in namespaces
-    only extension modules: other files may lie there (PyQt5.sip).
+    ``paths`` are of site-packages. Of private ones only where there are no others
+    (argon2-cffi-bindings), in namespaces only extension modules: other files may lie there
+    (PyQt5.sip).
     """
     found = set()
-    known = set(paths)
-    packages = {os.path.dirname(path) for path in known if _name(path) == "__init__"}
-    for path in known:
+    packages = {os.path.dirname(path) for path in paths if _name(path) == "__init__"}
+    for path in paths:
         parts = path.split("/")
         if parts[0].endswith((".dist-info", ".data", ".libs")):
             continue
@@ -164,7 +155,7 @@ def _modules(paths: Iterable[str]) -> tuple[str, ...]:
             if name and (len(parts) == 1 or TAGGED_MODULE.fullmatch(parts[-1])):
                 found.add(".".join([*parts[:-1], name]))
     named = [name for name in found if _is_worth_importing(name)]
-    return tuple(sorted(filter(_is_public, named)) or sorted(named))
+    return tuple(sorted([name for name in named if "._" not in f".{name}"] or named))
 
 
 def _name(path: str) -> str:
@@ -181,29 +172,16 @@ def _is_worth_importing(module: str) -> bool:
     return not tests and all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) for part in parts)
 
 
-def _is_public(module: str) -> bool:
-    return not any(part.startswith("_") for part in module.split("."))
-
-
-def _programs(wheel: Wheel) -> tuple[str, ...]:
+def _programs(wheel: Wheel, places: Iterable[str]) -> tuple[str, ...]:
     """List the console scripts of entry_points.txt, and the files in ``.data/scripts``."""
-    places = (wheel.location(member.name) for member in wheel.members if not member.is_folder)
-    names = {place.removeprefix("bin/") for place in places if place.startswith("bin/")}
-    text = _entry_points(wheel)
-    names.update(_console_scripts(text.splitlines()))
-    return tuple(sorted(names))
-
-
-def _entry_points(wheel: Wheel) -> str:
     import zipfile  # noqa: PLC0415 (start-up: only expressions need it)
 
-    with zipfile.ZipFile(wheel.path) as archive:
-        try:
-            with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
-                data = file.read(MAX_METADATA)
-        except KeyError:
-            return ""
-    return data.decode("utf-8", "replace")
+    names = {place.removeprefix("bin/") for place in places if place.startswith("bin/")}
+    with zipfile.ZipFile(wheel.path) as archive, suppress(KeyError):
+        with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
+            text = file.read(MAX_METADATA).decode("utf-8", "replace")
+        names.update(_console_scripts(text.splitlines()))
+    return tuple(sorted(names))
 
 
 def _console_scripts(lines: Iterable[str]) -> Iterator[str]:

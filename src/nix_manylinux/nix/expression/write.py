@@ -17,7 +17,7 @@ from nix_manylinux.nix.expression.dependencies import (
     read_dependencies,
 )
 from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
-from nix_manylinux.nix.expression.layout import block, remark, remarks
+from nix_manylinux.nix.expression.layout import block, paragraph, remark, remarks
 from nix_manylinux.nix.expression.meta import imports_check, meta
 from nix_manylinux.nix.expression.names import Names
 from nix_manylinux.nix.expression.outside import (
@@ -101,13 +101,16 @@ def build_expression(
     dependencies = read_dependencies(first.headers, places)
     styles = formats(wheels)
     required = package_names([*dependencies.always, *dependencies.sometimes])
-    facts = [wheel.facts for wheel in wheels]
     files = beside or {}
     cuda = cuda_in_files(files) or cuda
     if for_nixpkgs:  # which has CUDA from no wheel
         files = {name: each for name, each in files.items() if not name.startswith("nvidia-")}
     adviser = Adviser(
-        table, facts, required=required, files=files, cuda=cuda.package_set if cuda else ""
+        table,
+        (wheel.facts for wheel in wheels),
+        required=required,
+        files=files,
+        cuda=cuda.package_set if cuda else "",
     )
     known = set.intersection(*(known_libraries(each, table, policies) for each in styles))
     brought = set.intersection(*(brought_packages(each, adviser, policies) for each in styles))
@@ -154,13 +157,8 @@ def build_expression(
         *meta(wheels, places, names),
     ]
     recursive = "rec " if any(_VERSION in line for line in source) else ""
-    text = "\n".join(
-        [
-            f"buildPythonPackage {recursive}{{",
-            *(f"  {line}" if line else "" for line in body),
-            "}",
-        ]
-    )
+    inner = "".join(f"  {line}\n" if line else "\n" for line in body)
+    text = f"buildPythonPackage {recursive}{{\n{inner}}}"
     if for_nixpkgs and "lib.licenses.unfree" not in text:
         names.author(unfree_libraries(wheels, table))
     head = "".join(f"  {name},\n" for name in names.arguments(text))
@@ -207,24 +205,18 @@ def _source(wheels: Sequence[DescribedWheel], version: str, *, local: bool) -> I
     if local:
         yield f"src = {nix_beside(wheels[0].file)};"
         return
-    if len(wheels) == 1:
-        yield from _about_origin(wheels)
-        yield "src = fetchPypi {"
-        yield from (f"  {line}" for line in _fetched(wheels[0], version))
-        yield "};"
-        return
     yield from _about_origin(wheels)
     yield "src = fetchPypi {"
-    yield "  pythonVersion = python.version;"
-    abis = {tag.split("-")[1] for wheel in wheels for tag in wheel.name.tags}
-    if any(is_free_threaded(abi) for abi in abis):
-        yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
-    yield "  files = ["
-    for wheel in sorted(wheels, key=lambda wheel: wheel.file):
-        yield "    {"
-        yield from (f"      {line}" for line in _fetched(wheel, version))
-        yield "    }"
-    yield "  ];"
+    if len(wheels) == 1:
+        yield from (f"  {line}" for line in _fetched(wheels[0], version))
+    else:
+        yield "  pythonVersion = python.version;"
+        if any(is_free_threaded(tag.split("-")[1]) for each in wheels for tag in each.name.tags):
+            yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
+        yield "  files = ["
+        for wheel in sorted(wheels, key=lambda wheel: wheel.file):
+            yield from ("    {", *(f"      {line}" for line in _fetched(wheel, version)), "    }")
+        yield "  ];"
     yield "};"
 
 
@@ -265,23 +257,21 @@ def _file(wheel: DescribedWheel, version: str) -> str:
 def _hook(wheels: Iterable[DescribedWheel], styles: Collection[str]) -> Iterator[str]:
     """Ask for the hook where the format doesn't: a wheel for any platform that has libraries."""
     if "wheel" in styles and any(_linked(wheel) for wheel in wheels):
-        yield ""
-        yield "nativeBuildInputs = [ manylinuxFixupHook ];"
+        yield from ("", "nativeBuildInputs = [ manylinuxFixupHook ];")
 
 
-def _scripts(wheels: Iterable[DescribedWheel]) -> Iterator[str]:
+def _scripts(wheels: Iterable[DescribedWheel]) -> list[str]:
     """Name the scripts that Nix can't start as they are."""
     strange: dict[str, list[str]] = {}
     for name, interpreter in sorted({each for wheel in wheels for each in wheel.facts.scripts}):
         if is_strange_to_nix(interpreter, "/nix/store"):
             strange.setdefault(interpreter, []).append(name.rpartition("/")[2])
-    if strange:
-        yield ""
-        yield from remarks(
-            f"{listed(names)}: begins with #!{interpreter}, which patchShebangs mends where the"
-            " package that has it is a build input."
-            for interpreter, names in strange.items()
-        )
+    said = remarks(
+        f"{listed(names)}: begins with #!{interpreter}, which patchShebangs mends where the"
+        " package that has it is a build input."
+        for interpreter, names in strange.items()
+    )
+    return paragraph([*said])
 
 
 def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Iterator[str]:
@@ -289,14 +279,12 @@ def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Itera
     paths: dict[str, None] = {}
     for wheel in wheels:
         floor = floor_of(wheel)
-        systems = {nix_cpu(floor.arch)} if floor else {p.system.partition("-")[0] for p in places}
-        for file in _linked(wheel):
-            if systems - {nix_cpu(file.facts.machine.name)}:
-                paths[file.path] = None
+        cpus = {nix_cpu(floor.arch)} if floor else {p.system.partition("-")[0] for p in places}
+        linked = _linked(wheel)
+        paths |= {f.path: None for f in linked if cpus - {nix_cpu(f.facts.machine.name)}}
     if paths:
-        yield ""
         globs = sorted(map(nix_string, exact_globs(tuple(paths))))
-        yield from block("manylinuxAllowForeign", globs)
+        yield from ("", *block("manylinuxAllowForeign", globs))
 
 
 def _linked(wheel: DescribedWheel) -> list[TreeFile]:
