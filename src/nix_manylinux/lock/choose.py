@@ -6,6 +6,15 @@ first in its order (`packaging.tags`), then the highest build tag (PEP 427).
 
 from __future__ import annotations
 
+from packaging import tags
+from packaging.markers import (
+    InvalidMarker,
+    Marker,
+    UndefinedComparison,
+    UndefinedEnvironmentName,
+)
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.lock.model import BadLock, File, Lock, Package
 from nix_manylinux.lock.python import check_python
@@ -13,8 +22,6 @@ from nix_manylinux.lock.python import check_python
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from packaging.tags import Tag
 
     from nix_manylinux.lock.model import Dependency
     from nix_manylinux.target.place import Place
@@ -89,18 +96,16 @@ def choose(
     )
 
 
-def best_wheel(wheels: Iterable[File], order: Mapping[Tag, int]) -> File | None:
+def best_wheel(wheels: Iterable[File], order: Mapping[tags.Tag, int]) -> File | None:
     """Give the wheel that pip would take, None where none fits."""
-    from packaging.utils import InvalidWheelFilename, parse_wheel_filename  # noqa: PLC0415
-
     best: tuple[int, tuple[int, str]] | None = None
     found = None
     for file in wheels:
         try:
-            _, _, build, tags = parse_wheel_filename(file.name)
+            _, _, build, fitting = parse_wheel_filename(file.name)
         except InvalidWheelFilename:
             continue  # as pip passes by what it can't read
-        ranks = [order[tag] for tag in tags if tag in order]
+        ranks = [order[tag] for tag in fitting if tag in order]
         if ranks:
             rank = -min(ranks), build or (-1, "")
             if best is None or rank > best:
@@ -108,10 +113,8 @@ def best_wheel(wheels: Iterable[File], order: Mapping[Tag, int]) -> File | None:
     return found
 
 
-def supported_tags(place: Place) -> list[Tag]:
+def supported_tags(place: Place) -> list[tags.Tag]:
     """List the tags of an interpreter that is not at hand, best first, as pip does."""
-    from packaging import tags  # noqa: PLC0415 (start-up)
-
     version = (3, int(place.python.rstrip("t").split(".")[1]))
     interpreter = f"cp3{version[1]}"
     abi = interpreter + ("t" if place.python.endswith("t") else "")
@@ -155,13 +158,6 @@ class _Markers:
         return found
 
     def _evaluate(self, text: str, whose: str) -> bool:
-        from packaging.markers import (  # noqa: PLC0415 (start-up)
-            InvalidMarker,
-            Marker,
-            UndefinedComparison,
-            UndefinedEnvironmentName,
-        )
-
         if len(text) > _LONGEST_MARKER:
             raise BadLock(
                 f"has a marker of {len(text)} characters", where=f"{self._where}: {whose}"

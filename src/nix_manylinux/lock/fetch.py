@@ -6,6 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.base.digest import sha256_of
@@ -73,9 +76,6 @@ def fetch_wheels(
     left = [each for each in wanted if each[0].name not in found]
     failures: list[str] = []
     if left:
-        import threading  # noqa: PLC0415 - only where something is fetched
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
-
         pip = pip_command(environment)
         lock = threading.Lock()
         count = len(wanted) - len(left)
@@ -213,8 +213,6 @@ def _requirement(package: Package, digests: Sequence[str]) -> str:
 
 def _keep(path: str, cache: str, digest: str) -> str:
     """Move a file into the cache, whole or not at all."""
-    import shutil  # noqa: PLC0415 (start-up)
-
     folder = os.path.join(cache, digest)
     name = os.path.basename(path)
     hint = "make room there, or set XDG_CACHE_HOME to a folder that has it"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import Value, field, replace
@@ -179,8 +181,6 @@ def _required(wheel: DescribedWheel, choice: Selection, locked: Sequence[str]) -
 
     Requirements for extras are the lock's: only it knows which were asked for.
     """
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (start-up)
-
     found = set(locked)
     values = choice.place.environment("")
     for text in wheel.headers.get("requires-dist", ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.values import Value
@@ -94,8 +95,6 @@ def shown(value: object) -> str:
 
 def file_of(url: str) -> str:
     """Give the name of the file that a URL, or a path, leads to; any text has one, or ""."""
-    from urllib.parse import unquote  # noqa: PLC0415 (start-up)
-
     return unquote(re.split("[?#]", url, maxsplit=1)[0].rpartition("/")[2])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from nix_manylinux.lock.model import BadLock
 
 TYPE_CHECKING = False
@@ -55,8 +57,6 @@ def check_python(lock: Lock, place: Place) -> None:
 
 
 def _fits(lock: Lock, version: str) -> bool:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 (start-up)
-
     try:
         allowed = SpecifierSet(lock.requires_python)
     except InvalidSpecifier as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from nix_manylinux.base.values import replace
 from nix_manylinux.lock.model import (
     BadLock,
@@ -39,8 +41,6 @@ _INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[= ]\s*(?P<url>\S+)")
 
 def read_requirements(text: str, sha256: str, where: str) -> Lock:
     """Read a requirements file. Every line whose marker holds is wanted. Raises BadLock."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - only this kind of lock needs it
-
     packages: list[Package] = []
     nameless: dict[tuple[str, str], tuple[str, ...]] = {}
     loose, indexes = list[str](), list[str]()

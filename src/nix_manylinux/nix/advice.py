@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import replace
@@ -235,8 +236,6 @@ _FEW = 4
 
 
 def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
-    import shlex  # noqa: PLC0415 (start-up: only advice needs it)
-
     # A folder's glob leaves out what is whole, too: it stands for many files only.
     globs = [*map(exact_glob, labels)] if len(labels) <= _FEW else exact_globs(labels)
     if in_build:
@@ -272,8 +271,6 @@ def _written(
             if items
             for line in f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};".split("\n")
         ]
-    import shlex  # noqa: PLC0415 (start-up: only advice needs it)
-
     # What has a NUL in place of a space stays on one line.
     words = []
     if found:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 from collections import deque
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
@@ -219,8 +221,6 @@ class NixBuilds:
 
     def _flake(self) -> tuple[str, ...]:
         """Give an expression for a flake's packages, which is fetched, or copied, only once."""
-        import json  # noqa: PLC0415 (start-up)
-
         command = [self._find("nix"), "--extra-experimental-features", "nix-command flakes"]
         _, told, said = self._quietly([*command, "flake", "metadata", "--json"], self.reference)
         try:
@@ -265,8 +265,6 @@ class NixBuilds:
         listener: Listener | None = None,
     ) -> _Listening:
         """Run nix-build once, and have its words heard while it runs."""
-        import subprocess  # noqa: PLC0415 (start-up)
-
         command = [self._build, *self._source, "--no-out-link", "--keep-going"]
         command += [word for name in attributes for word in ("-A", name)]
         command += ["--dry-run"] if dry_run else []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from nix_manylinux.base.programs import run_program
@@ -82,7 +84,6 @@ def find_unusable(
     ``names`` are as Nix spells them, in terms of ``pkgs`` and ``python``, which is the one of
     that version where there is one.
     """
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up
 
     def ask(asked: Iterable[str]) -> dict[str, str]:
         lines = " ".join(f"{nix_string(name)} = why ({name});" for name in asked)
@@ -114,8 +115,6 @@ class _Failed(Exception):
 
 def _evaluate(expression: str, environment: Mapping[str, str]) -> bytes:
     """Give a value as JSON. Raises `_Failed`, or one of `_NOT_AT_HAND`."""
-    import subprocess  # noqa: PLC0415 - start-up
-
     tool = find_nix("nix-instantiate", environment, option="", hint="")
     try:
         command = [tool, "--eval", "--strict", "--json", "-E", expression]

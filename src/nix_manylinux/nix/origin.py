@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.programs import run_program
@@ -55,8 +56,6 @@ def find_origins(
     looking = _LOOKING.findall(text)
     if not looking:
         return dict.fromkeys(paths, DEFAULT_INDEX)
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (start-up)
-
     guarded = set()
     for kind, places in looking:
         if kind == "indexes":
@@ -75,8 +74,6 @@ def find_origins(
 
 def _origin(path: str, links: Sequence[tuple[str, str]], default: str, guarded: set[str]) -> Origin:
     """Choose among the links to files of one name; of equal ones pip takes the last."""
-    from urllib.parse import unquote, urlsplit, urlunsplit  # noqa: PLC0415 (start-up)
-
     if any(_SHA256.search(link) for link, _ in links):
         digest = sha256_of(path).hex()
         # An index may tell no digest.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+from shutil import which
 
 from nix_manylinux.base.errors import NixManylinuxError
 
@@ -25,10 +27,7 @@ def pip_command(environment: Mapping[str, str]) -> list[str]:
     fetches and runs (``uv tool run``): `uv tool install` and Nix make environments without
     pip. Raises NoPip with what to install.
     """
-    from importlib.util import find_spec  # noqa: PLC0415 (start-up)
-    from shutil import which  # noqa: PLC0415 (start-up)
-
-    own = find_spec("pip")
+    own = importlib.util.find_spec("pip")
     if own is not None and own.origin is not None:
         # By its folder: what a wrapper put on sys.path, another process doesn't have.
         return [sys.executable, os.path.dirname(own.origin)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import Value
 from nix_manylinux.wheel.metadata import normalise_name
@@ -11,8 +13,6 @@ from nix_manylinux.wheel.metadata import normalise_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from packaging.requirements import Requirement
 
     from nix_manylinux.target.place import Place
 
@@ -147,8 +147,6 @@ def _requirements(headers: Mapping[str, Sequence[str]]) -> list[Requirement]:
 
 
 def _parse(text: str) -> Requirement:
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (start-up)
-
     try:
         return Requirement(text)
     except InvalidRequirement as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
+import zipfile
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError, OsErrors
 from nix_manylinux.nix.origin import find_origins, read_log
@@ -110,8 +112,6 @@ def files_of_required(
     Among the names are the paths in site-packages of each ``__init__.py``.
     Raises NoPip, NoSuchWheel with the client's own words.
     """
-    import zipfile  # noqa: PLC0415 (start-up: seldom asked for)
-
     folder = os.path.join(into, "required")
     os.makedirs(folder, exist_ok=True)
     command = [*(pip or pip_command(environment)), "download", *wheels_of(place), "--dest", folder]
@@ -159,8 +159,6 @@ def _ask(
     *,
     progress: bool = False,
 ) -> None:
-    import subprocess  # noqa: PLC0415 (start-up)
-
     bar = ["--progress-bar", "on" if progress else "off"]
     with OsErrors(NoSuchWheel, "can't be run", where=command[0]):
         done = subprocess.run(

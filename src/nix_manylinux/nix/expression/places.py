@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import python_attribute
@@ -88,8 +90,6 @@ def disabled_text(
 
 
 def _is_allowed(minor: int, wanted: str) -> bool:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415 (start-up)
-
     try:
         specifiers = SpecifierSet(wanted)
     except InvalidSpecifier as error:

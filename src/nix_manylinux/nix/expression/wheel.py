@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import zipfile
 from contextlib import suppress
 
 from nix_manylinux.base.digest import sha256_of
@@ -174,8 +175,6 @@ def _is_worth_importing(module: str) -> bool:
 
 def _programs(wheel: Wheel, places: Iterable[str]) -> tuple[str, ...]:
     """List the console scripts of entry_points.txt, and the files in ``.data/scripts``."""
-    import zipfile  # noqa: PLC0415 (start-up: only expressions need it)
-
     names = {place.removeprefix("bin/") for place in places if place.startswith("bin/")}
     with zipfile.ZipFile(wheel.path) as archive, suppress(KeyError):
         with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
