@@ -95,6 +95,7 @@ def paste_block(
     it is built. With ``named`` everybody has read already who has which library. ``runtime``
     are sonames that are to be loaded by dlopen; those of the graphics driver have no package.
     """
+    by_wheels = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
     theirs = [
         line
         for package in stored
@@ -118,9 +119,7 @@ def paste_block(
         "manylinuxExclude": {exact_glob(file) for choice in choices for file in choice.left},
         "manylinuxRuntimeLibs": {*runtime},
     }
-    lines = _written(
-        found, {k: sorted(v) for k, v in lists.items()}, in_build=in_build, width=width
-    )
+    lines = _written(found, lists, in_build=in_build, width=width)
     comments = [*choice_text(choices, "Taken"), *in_place_text(choices)]
     old = [
         f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
@@ -135,17 +134,17 @@ def paste_block(
     if not named:
         comments += grouped((each.soname, explain(each)) for each in wheels)
     if any(not each.later for each in wheels):
-        how = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
-        comments.append(f"Wheels are given by {how}.")
+        comments.append(f"Wheels are given by {by_wheels}.")
     if not named:
         comments += grouped((problem.name, explain(each)) for problem, each in nobody)
-    comments += _plugins(problem for problem, _ in nobody)
+    plugins = [p.name for p, _ in nobody if p.wanted_by and all(map(is_plugin, p.wanted_by))]
+    if plugins:  # which are done without most easily
+        comments.append(f"wanted only by plugins: {listed(plugins)}")
     if nobody:
-        wheel = "dependencies" if in_build else "--python-libs SITE_PACKAGES"
         later = "manylinuxProvidedLater" if in_build else "--provided-later SONAME"
         comments.append(
             "Ignore only what you will not use. Where another wheel brings the library, add that"
-            f" wheel ({wheel}), or where that one needs this one, name the library in {later}."
+            f" wheel ({by_wheels}), or where that one needs this one, name the library in {later}."
         )
     if outside:
         ignore = "manylinuxIgnoreMissingDeps" if in_build else "--ignore-missing SONAME"
@@ -256,15 +255,15 @@ def packages_block(found: Iterable[Suggestion], *, in_build: bool, width: int = 
 
 def _written(
     found: Sequence[Suggestion],
-    more: Mapping[str, Sequence[str]],
+    more: Mapping[str, Iterable[str]],
     *,
     in_build: bool,
     width: int,
 ) -> list[str]:
-    """Write packages, and lists by the name of the hook's variable, as Nix or as options."""
+    """Write packages, and sets by the name of the hook's variable, as Nix or as options."""
     if in_build:
         lists = {"buildInputs": [nix_path(each.attribute) for each in found]}
-        lists |= {name: [*map(nix_string, texts)] for name, texts in more.items()}
+        lists |= {name: [*map(nix_string, sorted(texts))] for name, texts in more.items()}
         return [
             line
             for name, items in lists.items()
@@ -279,12 +278,13 @@ def _written(
         words += [f"-A\0{shlex.quote(nix_path(each.installable))}" for each in found]
         words.append("|\0sed\0's:.*:--libs=&/lib:')")
     words += [
-        f"{OPTIONS[name]}\0{shlex.quote(text)}" for name, texts in more.items() for text in texts
+        f"{OPTIONS[name]}\0{shlex.quote(text)}"
+        for name, texts in more.items()
+        for text in sorted(texts)
     ]
     lines = wrap(" ".join(words), width - 4)  # " \\" follows, and two for who indents it
-    return [f"{line} \\".replace("\0", " ") for line in lines[:-1]] + [
-        line.replace("\0", " ") for line in lines[-1:] if line
-    ]
+    lines = [line.replace("\0", " ") for line in lines]
+    return [*(f"{line} \\" for line in lines[:-1]), *filter(None, lines[-1:])]
 
 
 def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
@@ -295,15 +295,7 @@ def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:
     return list(attributes.values())
 
 
-def _plugins(problems: Iterable[Problem]) -> list[str]:
-    """Say which libraries only plugins want: those can be done without most easily."""
-    names = [p.name for p in problems if p.wanted_by and all(map(is_plugin, p.wanted_by))]
-    return [f"wanted only by plugins: {listed(names)}"] if names else []
-
-
 def is_plugin(label: str) -> bool:
     """Whether a file lies where frameworks keep what they load only if it works."""
-    return (
-        re.search(r"(?:^|/)[^/]*(?:plugins?|drivers?|providers?)/", label, re.IGNORECASE)
-        is not None
-    )
+    pattern = r"(?:^|/)[^/]*(?:plugins?|drivers?|providers?)/"
+    return re.search(pattern, label, re.IGNORECASE) is not None
