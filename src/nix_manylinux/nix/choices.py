@@ -113,10 +113,7 @@ def _choose(
         attributes = tuple(sorted({each.attribute for each in found if each.is_sure}))
         lacking = tuple(sorted({each.soname for each in found if not each.is_sure}))
         options.setdefault((attributes, lacking), []).append(label)
-    alternatives = [
-        Alternative(tuple(sorted(files)), attributes, lacking)
-        for (attributes, lacking), files in options.items()
-    ]
+    alternatives = [Alternative(tuple(sorted(files)), *key) for key, files in options.items()]
     alternatives.sort(key=lambda each: _order(each, prefer))
     return Choice(alternatives[0], tuple(alternatives[1:])) if len(alternatives) > 1 else None
 
@@ -131,17 +128,19 @@ def _order(each: Alternative, prefer: str) -> tuple[object, ...]:
 def choice_text(choices: Iterable[Choice], verb: str) -> list[str]:
     """Say what was chosen; ``verb`` is what came of it: "Taken", "Kept"."""
     sentences = []
-    for choice in choices:
-        why = f", for {_packages(choice.taken)}" if choice.taken.attributes else ""
-        files = _files(choice.taken.files)
-        sentences.append(f"Built several times, and one loads. {verb}{why}: {files}.")
+    for taken, _ in choices:
+        why = f", for {_packages(taken)}" if taken.attributes else ""
+        names = [label.rpartition("/")[2] for label in taken.files]
+        few = [names[0], count(len(names) - 1, "other")] if len(names) > 3 else names
+        sentences.append(f"Built several times, and one loads. {verb}{why}: {listed(few)}.")
     return sentences
 
 
 def in_place_text(choices: Iterable[Choice]) -> list[str]:
     """Say, in a sentence or in none, what could have been taken."""
-    others = {_packages(each) for one in choices for each in one.others if not each.lacking}
-    return [f"In its place: {'; '.join(sorted(others - {''}))}."] if others - {""} else []
+    every = [each for _, others in choices for each in others if not each.lacking]
+    named = sorted({*map(_packages, every)} - {""})
+    return [f"In its place: {'; '.join(named)}."] if named else []
 
 
 def _packages(alternative: Alternative) -> str:
@@ -150,13 +149,6 @@ def _packages(alternative: Alternative) -> str:
     if len(sets) == 1 and len(alternative.attributes) > 1:
         return nix_path(*sets)
     return listed(nix_path(name.removesuffix(".lib")) for name in alternative.attributes)
-
-
-def _files(labels: Iterable[str]) -> str:
-    names = [label.rpartition("/")[2] for label in labels]
-    if len(names) <= 3:
-        return listed(names)
-    return f"{names[0]} and {count(len(names) - 1, 'other')}"
 
 
 def _conflict(one: Iterable[str], other: Iterable[str]) -> bool:

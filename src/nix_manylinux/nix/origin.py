@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from nix_manylinux.base.digest import sha256_of
@@ -107,8 +108,6 @@ def _default_index(pip: Sequence[str], environment: Mapping[str, str]) -> str:
 
 def read_log(path: str) -> str:
     """Give what `--log` wrote; "" for nothing."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:  # a client that writes no log
-        return ""
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+    return ""  # of a client that writes no log

@@ -46,18 +46,14 @@ def choices(
     parts: dict[tuple[int, ...], list[str]] = {}
     for path, numbers in sorted(having.items()):
         parts.setdefault(tuple(sorted(numbers)), []).append(path)
-    texts = []
+    lines: list[str] = []
     for having_them, paths in parts.items():
         when = condition(wheels, having_them)
         # A file that is gone in the next release is to be noticed, where it can't be another's.
         sure = bool(when) or len(having_them) == len(wheels)
-        lines = ["''", *_removed(paths, "rm" if sure else "rm -f"), "''"]
-        if when:
-            lines[0] = f"lib.optionalString {in_brackets(when)} ''"
-        texts.append(lines)
-    lines = [f"postInstall = {texts[0][0]}", *texts[0][1:]]
-    for more in texts[1:]:
-        lines += [f"+ {more[0]}", *more[1:]]
+        before = f"lib.optionalString {in_brackets(when)} " if when else ""
+        lines.append(f"{'+' if lines else 'postInstall ='} {before}''")
+        lines += [*_removed(paths, "rm" if sure else "rm -f"), "''"]
     lines[-1] += ";"
     yield from lines
 

@@ -71,27 +71,25 @@ def cuda_required_by_loader(
     return None
 
 
-def loader_of(packages: Collection[str], attributes: Iterable[str]) -> str:
-    """Name the Python package whose CUDA these attributes of nixpkgs have to be; "" for none."""
-    return loader_among(packages) if any(map(_is_cuda, attributes)) else ""
-
-
 def loader_among(packages: Collection[str]) -> str:
     """Name the Python package that loads CUDA, and these into its process; "" for none."""
     return next((name for name in _LOADERS if name in packages), "")
 
 
 def about_cuda(
-    attributes: Iterable[str], loader: str, cuda: Cuda | None, adviser: Adviser
-) -> tuple[str]:
-    """Say why this CUDA was taken, and what it has to agree with."""
-    taken = min(name.partition(".")[0] for name in attributes if _is_cuda(name))
+    attributes: Iterable[str], packages: Collection[str], cuda: Cuda | None, adviser: Adviser
+) -> tuple[str, tuple[str, ...]]:
+    """Name the Python package whose CUDA these attributes of nixpkgs have to be; "" for none.
+
+    And say why this CUDA was taken, and what it has to agree with.
+    """
+    sets = [name.partition(".")[0] for name in attributes if name.startswith("cudaPackages")]
+    loader = loader_among(packages) if sets else ""
+    if not loader:
+        return "", ()
+    taken = min(sets)
     if cuda and taken == cuda.package_set:
         why = f"{cuda.said} {cuda.version}"
     else:
         why = "nixpkgs' usual one is taken" if taken == adviser.cuda else f"the wheel wants {taken}"
-    return (f"Must be {loader}'s CUDA: {why}.",)
-
-
-def _is_cuda(attribute: str) -> bool:
-    return attribute.startswith("cudaPackages")
+    return loader, (f"Must be {loader}'s CUDA: {why}.",)

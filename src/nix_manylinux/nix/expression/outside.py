@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
 from nix_manylinux.nix.choices import find_choices
-from nix_manylinux.nix.expression.cuda import about_cuda, loader_of
+from nix_manylinux.nix.expression.cuda import about_cuda
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.target.policy import parse_floor, policy_for
 
@@ -109,11 +109,11 @@ def outside_libraries(
             found.setdefault(each.attribute, each)
             wanting.setdefault(each.attribute, set()).update(numbers)
     names = tuple(sorted({name for each in of_wheels for name in each.wheels}))
-    loader = loader_of({*required, *names}, found)
+    loader, reasons = about_cuda(found, {*required, *names}, cuda, adviser)
     return OutsideLibraries(
         found=tuple(sorted(found.values(), key=lambda each: each.attribute.lower())),
         wanting={name: numbers for name, numbers in wanting.items() if numbers != every},
-        reasons=about_cuda(found, loader, cuda, adviser) if loader else (),
+        reasons=reasons,
         cuda_of=loader,
         nobody=tuple(each for want, each in absent if not want.needed),
         needed=tuple((each, want.files) for want, each in absent if want.needed),

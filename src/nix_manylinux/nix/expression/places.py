@@ -45,13 +45,15 @@ def expression_places(
 
 def named_pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
     """List the versions of Python that the wheels' tags name; abi3 is for later ones, too."""
+    named = {minor for minor, abi in _pythons(wheels) if not abi.startswith("abi3")}
+    return [f"3.{minor}" for minor in sorted(named)]
+
+
+def _pythons(wheels: Iterable[DescribedWheel]) -> list[tuple[int, str]]:
+    """Give the minor versions of CPython 3 in the wheels' tags, each with its ABI."""
     tags = [tag.split("-") for wheel in wheels for tag in wheel.name.tags]
-    named = {
-        match[1]
-        for python, abi, *_ in tags
-        if not abi.startswith("abi3") and (match := re.fullmatch(r"cp3([0-9]+)", python))
-    }
-    return [f"3.{minor}" for minor in sorted(named, key=int)]
+    found = [(re.fullmatch(r"cp3([0-9]+)", python), abi) for python, abi, *_ in tags]
+    return [(int(match[1]), abi) for match, abi in found if match]
 
 
 def format_of(wheels: Iterable[DescribedWheel]) -> str:
@@ -77,9 +79,8 @@ def disabled_text(
     allowed = [minor for minor in range(first, last + 1) if _is_allowed(minor, wanted)]
     to_come = last
     if by_tags:
-        tags = [tag.split("-") for wheel in wheels for tag in wheel.name.tags]
-        lowest = {int(m[1]) for tag in tags if (m := re.fullmatch(r"cp3([0-9]+)", tag[0]))}
-        exact = lowest and not any(tag[1].startswith("abi3") for tag in tags)
+        lowest = {minor for minor, _ in _pythons(wheels)}
+        exact = lowest and not any(abi.startswith("abi3") for _, abi in _pythons(wheels))
         allowed = [x for x in allowed if x in lowest or (not exact and x >= min(lowest, default=0))]
         to_come += bool(exact)
     if not allowed:
