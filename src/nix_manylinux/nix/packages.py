@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import listed
@@ -107,8 +107,9 @@ class Suggestion(Value):
         return f"{self.attribute}.out"
 
 
+@cache  # two equal ones would be compared whole by whatever is remembered of one
 def load_table() -> Table:
-    """Read the tables of ``data/``; some 50 ms, so only where advice is wanted."""
+    """Read the tables of ``data/``, once; some 50 ms, so only where advice is wanted."""
     rows = read_sonames()
     stems: dict[str, list[SonameRow]] = {}
     for row in rows.values():
