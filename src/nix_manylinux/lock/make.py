@@ -14,7 +14,7 @@ from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
 from nix_manylinux.lock.fetch import fetch_wheels
 from nix_manylinux.lock.model import BadLock
-from nix_manylinux.lock.needs import find_loads, find_needs
+from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
 from nix_manylinux.nix.expression.wheel import describe_wheel
@@ -83,10 +83,9 @@ def make_lock(
             wheels, choice, unread = _inspect(lock, choice, cache, environment, progress)
             warnings += unread
             edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
-            needs[key_of(choice)] = find_needs(
-                wheels, edges, table=load_table(), policies=load_policies()
-            )
-            loads |= find_loads(wheels, load_table())
+            found = find_needs(wheels, edges, table=load_table(), policies=load_policies())
+            loads |= {name: each.loads for name, each in found.items() if each.loads}
+            needs[key_of(choice)] = found
         choices.append(choice)
         warnings += _warnings(choice)
     return MadeLock(

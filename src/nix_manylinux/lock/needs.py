@@ -23,7 +23,8 @@ class WheelNeeds(Value):
 
     ``format`` is buildPythonPackage's for the wheel, ``nixpkgs`` are attributes, ``wheels`` names
     of packages of the environment, ``drivers`` and ``unknown`` sonames; the last are those that
-    nobody is known to have.
+    nobody is known to have. ``loads`` are what nixpkgs has of the libraries that it may load at
+    run time, and that no wheel of the environment brings.
     """
 
     format: str
@@ -31,6 +32,7 @@ class WheelNeeds(Value):
     wheels: tuple[str, ...]
     drivers: tuple[str, ...]
     unknown: tuple[str, ...]
+    loads: tuple[str, ...]
 
 
 def find_needs(
@@ -54,7 +56,7 @@ def find_needs(
     found = {}
     for name, wheel in sorted(wheels.items()):
         lists: dict[str, set[str]] = {
-            kind: set() for kind in ("nixpkgs", "wheels", "drivers", "unknown")
+            kind: set() for kind in ("nixpkgs", "wheels", "drivers", "unknown", "loads")
         }
         style = format_of([wheel])
         known = known_libraries(style, table, policies)
@@ -74,24 +76,12 @@ def find_needs(
                 lists["wheels"].add(owners[0])
             else:
                 lists["unknown"].add(soname)
+        loads = {load.name for load in wheel.loads} - providers.keys()
+        lists["loads"] = {each for each in loads if adviser.advise(each).is_loadable}
         found[name] = WheelNeeds(
             format=style, **{kind: tuple(sorted(each)) for kind, each in lists.items()}
         )
     return found
-
-
-def find_loads(wheels: Mapping[str, DescribedWheel], table: Table) -> dict[str, tuple[str, ...]]:
-    """Give what nixpkgs has of the libraries that files of each wheel may load at run time.
-
-    What a wheel of the environment brings is left out, and so are wheels that load nothing else.
-    """
-    brought = {name for wheel in wheels.values() for name in wheel.facts.brought}
-    found = {}
-    for name, wheel in sorted(wheels.items()):
-        adviser = Adviser(table, [wheel.facts], at_hand=wheels)
-        loads = [each.name for each in wheel.loads if each.name not in brought]
-        found[name] = tuple(each for each in loads if adviser.advise(each).is_loadable)
-    return {name: loads for name, loads in found.items() if loads}
 
 
 def _wanted(
