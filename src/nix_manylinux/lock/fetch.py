@@ -64,7 +64,7 @@ def fetch_wheels(
     Files are kept in ``cache``, by digest; what is there isn't fetched again. Of several
     digests, those of a release's files, pip chooses, and its choice is kept by place. pip
     goes by its own settings (indexes, proxies) and is told the digests; where they don't do,
-    the indexes that the lock names are asked, too. A release whose files
+    the indexes that the lock names are asked, too, or a file's own URL. A release whose files
     the lock doesn't name, and of which the index has no wheel that fits, is left out. Raises
     BadLock with pip's own words for all that could not be had, NoPip, WriteFailed.
     """
@@ -83,9 +83,9 @@ def fetch_wheels(
         def fetch(some: Sequence[Wanted]) -> None:
             nonlocal count
             results = _fetch(some, place, cache, pip, environment)
-            if isinstance(results, str) and len(some) == 1 and some[0][0].indexes:
+            if isinstance(results, str) and len(some) == 1 and _told(some[0][0]):
                 # pip's settings come first: they may name a mirror, and hold a password.
-                again = _fetch(some, place, cache, pip, environment, indexes=some[0][0].indexes)
+                again = _fetch(some, place, cache, pip, environment, as_told=True)
                 results = results if isinstance(again, str) else again
             if isinstance(results, str) and len(some) > 1:  # then whose fault it is
                 for each in some:
@@ -157,14 +157,19 @@ def _fetch(
     pip: Sequence[str],
     environment: Mapping[str, str],
     *,
-    indexes: Sequence[str] = (),
+    as_told: bool = False,
 ) -> dict[str, Fetched] | str:
-    """Fetch some wheels, by their packages' names; gives what pip said where that fails."""
+    """Fetch some wheels, by their packages' names; gives what pip said where that fails.
+
+    From where the lock tells that they are, if ``as_told``.
+    """
     with scratch_folder() as folder:
         listing = os.path.join(folder, "requirements.txt")
         with open(listing, "w", encoding="utf-8") as stream:
-            stream.writelines(f"--extra-index-url {url}\n" for url in indexes)
-            stream.writelines(_requirement(*each) for each in wanted)
+            for package, digests in wanted:
+                hashes = "".join(f" --hash=sha256:{digest}" for digest in digests)
+                source = _told(package) if as_told else ""
+                stream.write(f"{source or f'{package.name}=={package.version}'}{hashes}\n")
         downloads, log = os.path.join(folder, "files"), os.path.join(folder, "log")
         command = [*pip, "download", "--no-deps", "--require-hashes", "--quiet", "--log", log]
         command += [*wheels_of(place), "--dest", downloads, "-r", listing]
@@ -204,11 +209,12 @@ def _is_source(package: Package, pip: Sequence[str], environment: Mapping[str, s
     return package.version in versions.partition("\n")[0].split(", ")
 
 
-def _requirement(package: Package, digests: Sequence[str]) -> str:
-    """Write a line for pip."""
-    url = next((file.url for file in package.wheels if file.url and package.local), "")
-    source = f"{package.name} @ {url}" if url else f"{package.name}=={package.version}"
-    return f"{source}{''.join(f' --hash=sha256:{digest}' for digest in digests)}\n"
+def _told(package: Package) -> str:
+    """Write for pip where the lock has a package from: indexes, else the file's own URL."""
+    indexes = "".join(f"--extra-index-url {url}\n" for url in package.indexes)
+    if indexes:
+        return f"{indexes}{package.name}=={package.version}"
+    return next((f"{package.name} @ {file.url}" for file in package.wheels if file.url), "")
 
 
 def _keep(path: str, cache: str, digest: str) -> str:

@@ -93,7 +93,7 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
     return Lock(
         kind="requirements.txt",
         sha256=sha256,
-        packages=tuple(replace(each, indexes=tuple(indexes)) for each in packages),
+        packages=tuple(p if p.wheels else replace(p, indexes=tuple(indexes)) for p in packages),
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         nameless=tuple(sorted(nameless.items())),
     )
