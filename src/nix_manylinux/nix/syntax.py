@@ -73,15 +73,13 @@ def python_attribute(python: str) -> str:
     return f"python{python.rstrip('t').replace('.', '')}{free}"
 
 
-def nix_list(items: Iterable[str], *, indent: int = 0, used: int = 0, width: int = 80) -> str:
+def nix_list(items: Iterable[str], *, used: int = 0, width: int = 80) -> str:
     """Write a list of expressions that are ready: on one line if it fits, else one a line.
 
-    ``indent`` is the column of the line that the list is on, ``used`` what
-    else is on that line, both in characters.
+    ``used`` are the characters that stand on that line already.
     """
     items = list(items)
     line = f"[ {' '.join(items)} ]" if items else "[ ]"
-    if indent + used + len(line) <= width:
+    if used + len(line) <= width:
         return line
-    space = " " * indent
-    return "\n".join(["[", *(f"{space}  {item}" for item in items), f"{space}]"])
+    return "\n".join(["[", *(f"  {item}" for item in items), "]"])
