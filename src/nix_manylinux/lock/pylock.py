@@ -18,11 +18,10 @@ from nix_manylinux.wheel.name import without_variant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from packaging.pylock import Package as LockedPackage
-    from packaging.pylock import PackageSdist, PackageWheel
 
 
 def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
@@ -35,14 +34,15 @@ def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
             where=where,
             hint="install a newer packaging beside nix-manylinux",
         ) from error
-    values, variants = _without_variants(values)
+    plain = dict(values)
+    if isinstance(values.get("packages"), list):
+        plain["packages"] = [*map(_without_variants, values["packages"])]
     try:
-        lock = Pylock.from_dict(values)
+        lock = Pylock.from_dict(plain)
     except (PylockValidationError, PylockUnsupportedVersionError) as error:
         raise BadLock(f"is no lock of PEP 751: {error}", where=where) from error
-    packages = tuple(
-        _package(each, where, variants.get(number, ())) for number, each in enumerate(lock.packages)
-    )
+    pairs = zip(lock.packages, values["packages"], strict=True)
+    packages = tuple(_package(each, row, where) for each, row in pairs)
     return Lock(
         kind="pylock.toml",
         sha256=sha256,
@@ -52,36 +52,19 @@ def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
     )
 
 
-def _without_variants(
-    values: Mapping[str, Any],
-) -> tuple[Mapping[str, Any], dict[int, list[dict[str, Any]]]]:
-    """Take the wheels of variants out (PEP 825), which packaging has no names for; by package."""
-    packages = values.get("packages")
-    if not isinstance(packages, list):
-        return values, {}
-    found: dict[int, list[dict[str, Any]]] = {}
-    kept = []
-    for number, package in enumerate(packages):
-        wheels = package.get("wheels") if isinstance(package, dict) else None
-        rows = wheels if isinstance(wheels, list) else []
-        of_variants = [r for r in rows if isinstance(r, dict) and without_variant(_name(r))[1]]
-        if not of_variants:
-            kept.append(package)
-            continue
-        found[number] = of_variants
-        others = [row for row in rows if row not in of_variants]
-        rest = {key: value for key, value in package.items() if key != "wheels"}
-        kept.append({**rest, **({"wheels": others} if others else {})})
-    return {**values, "packages": kept}, found
+def _without_variants(package: Any) -> Any:  # noqa: ANN401 - whatever the lock has
+    """Take the wheels of variants out (PEP 825), which packaging has no names for."""
+    wheels = package.get("wheels") if isinstance(package, dict) else None
+    if not isinstance(wheels, list):
+        return package
+    kept = [w for w in wheels if not isinstance(w, dict) or not without_variant(_name(w))[1]]
+    if len(kept) == len(wheels):
+        return package
+    rest = {key: value for key, value in package.items() if key != "wheels"}
+    return {**rest, "wheels": kept} if kept else rest
 
 
-def _name(wheel: Mapping[str, Any]) -> str:
-    given = [wheel.get(key) for key in ("name", "url", "path")]
-    text = next((each for each in given if isinstance(each, str)), "")
-    return file_of(text)
-
-
-def _package(each: LockedPackage, where: str, variants: Iterable[dict[str, Any]]) -> Package:
+def _package(each: LockedPackage, row: Mapping[str, Any], where: str) -> Package:
     name = checked_name(each.name, where)
     place = f"{where}: {name}"
     return Package(
@@ -89,11 +72,8 @@ def _package(each: LockedPackage, where: str, variants: Iterable[dict[str, Any]]
         version=checked_version(str(each.version or "0"), place),
         marker=str(each.marker or ""),
         dependencies=tuple(_edges(each, place)),
-        wheels=(
-            *(_file(wheel, place) for wheel in each.wheels or ()),
-            *(_variant(wheel, place) for wheel in variants),
-        ),
-        sdist=_file(each.sdist, place) if each.sdist else None,
+        wheels=tuple(_file(wheel, place) for wheel in row.get("wheels", ())),
+        sdist=_file(row["sdist"], place) if each.sdist else None,
         local=_local(each),
         indexes=web_addresses(str(each.index or "")),
     )
@@ -108,15 +88,16 @@ def _edges(each: LockedPackage, where: str) -> Iterator[Dependency]:
         )
 
 
-def _file(each: PackageWheel | PackageSdist, where: str) -> File:
-    last = file_of(each.url or each.path or "")
-    return checked_file(last or each.name, each.hashes.get("sha256"), each.url, where)
+def _name(file: Mapping[str, Any]) -> str:
+    given = [file.get(key) for key in ("url", "path", "name")]
+    return next((last for each in given if isinstance(each, str) and (last := file_of(each))), "")
 
 
-def _variant(wheel: Mapping[str, Any], where: str) -> File:
-    hashes, url = wheel.get("hashes"), wheel.get("url")
+def _file(file: Mapping[str, Any], where: str) -> File:
+    """Read what packaging has looked at, or the wheel of a variant, which it has not."""
+    hashes, url = file.get("hashes"), file.get("url")
     digest = hashes.get("sha256") if isinstance(hashes, dict) else None
-    return checked_file(_name(wheel), digest, url if isinstance(url, str) else None, where)
+    return checked_file(_name(file), digest, url, where)
 
 
 def _local(each: LockedPackage) -> str:
