@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
+from itertools import zip_longest
 
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import listed
@@ -354,13 +355,10 @@ def _nearest(version: str, family: Sequence[SonameRow]) -> SonameRow:
     """Choose the version that lies nearest to the wanted one, the newer of two."""
     wanted = _numbers(version)
 
-    def distance(row: SonameRow) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        numbers = _numbers(row.soname.partition(".so")[2].lstrip("."))
-        width = max(len(numbers), len(wanted))
-        ours = numbers + (0,) * (width - len(numbers))
-        theirs = wanted + (0,) * (width - len(wanted))
-        apart = tuple(abs(a - b) for a, b in zip(ours, theirs, strict=True))
-        return apart, tuple(-number for number in ours)
+    def distance(row: SonameRow) -> tuple[list[int], list[int]]:
+        ours = _numbers(row.soname.partition(".so")[2])
+        pairs = [*zip_longest(ours, wanted, fillvalue=0)]
+        return [abs(a - b) for a, b in pairs], [-a for a, _ in pairs]
 
     return min(family, key=distance)
 
@@ -373,16 +371,6 @@ def _similar(stem: str, table: Table) -> tuple[str, ...]:
     """Name up to three libraries whose names look like a slip of the pen away."""
     from difflib import get_close_matches  # noqa: PLC0415 (start-up: only advice needs it)
 
-    lengths = range(len(stem) - 2, len(stem) + 3)
-    near = [name for length in lengths for name in _by_length(table).get(length, ())]
-    by_case = {name.lower(): name for name in near}
+    by_case = {name.lower(): name for name in table.stems if abs(len(name) - len(stem)) <= 2}
     found = get_close_matches(stem.lower(), by_case, n=3, cutoff=0.88)
     return tuple(table.stems[by_case[name]][0].soname for name in found)
-
-
-@lru_cache(maxsize=1)
-def _by_length(table: Table) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    for stem in table.stems:
-        found.setdefault(len(stem), []).append(stem)
-    return found

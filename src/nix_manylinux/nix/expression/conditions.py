@@ -94,5 +94,5 @@ def _among(what: str, values: Iterable[str]) -> str:
 
 
 def in_brackets(text: str) -> str:
-    """Write a condition as an argument."""
-    return f"({text})" if " " in text else text
+    """Write an expression as an argument; a list is one as it stands."""
+    return f"({text})" if " " in text and not text.startswith("[") else text

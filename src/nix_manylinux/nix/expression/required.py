@@ -47,7 +47,7 @@ def required_packages(
         groups.setdefault(where, []).append(name)
     for where, members in groups.items():
         when = in_brackets(where_of(where, places))
-        parts += [f"lib.optionals {when} {_argument(part)}" for part in _lists(members, names)]
+        parts += [f"lib.optionals {when} {in_brackets(part)}" for part in _lists(members, names)]
     required = [*dependencies.always, *dependencies.sometimes, *undeclared]
     if lacking := names.lacking(package_names(required)):
         said = f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}"
@@ -124,10 +124,6 @@ def _lists(
             # Nixpkgs doesn't have each extra of each package, and not in each of its releases.
             parts.append(text if names.for_nixpkgs else f"{text} or [ ]")
     return parts
-
-
-def _argument(part: str) -> str:
-    return part if part.startswith("[") else in_brackets(part)
 
 
 def _made_too(number: int) -> str:
