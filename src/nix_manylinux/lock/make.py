@@ -17,6 +17,7 @@ from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
+from nix_manylinux.nix.expression.dependencies import applies
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.origin import KEPT_BACK
 from nix_manylinux.nix.packages import load_table
@@ -181,16 +182,12 @@ def _required(wheel: DescribedWheel, choice: Selection, locked: Sequence[str]) -
     Requirements for extras are the lock's: only it knows which were asked for.
     """
     found = set(locked)
-    values = choice.place.environment("")
     for text in wheel.headers.get("requires-dist", ()):
         with contextlib.suppress(InvalidRequirement):  # pip installs wheels that have such lines
             requirement = Requirement(text)
-            name = normalise_name(requirement.name)
-            if name in choice.packages and (
-                requirement.marker is None or requirement.marker.evaluate(values)
-            ):
-                found.add(name)
-    return tuple(sorted(found - {normalise_name(wheel.name.name)}))
+            if applies(requirement, choice.place):
+                found.add(normalise_name(requirement.name))
+    return tuple(sorted(found & choice.packages.keys() - {normalise_name(wheel.name.name)}))
 
 
 def _warnings(choice: Selection) -> list[str]:

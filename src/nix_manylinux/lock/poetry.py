@@ -57,6 +57,7 @@ def read_poetry(
     for row in table.tables("package"):
         name = checked_name(row.value("name"), row.where)
         rows = row.tables("files") if row.has("files") else elsewhere.tables(name)
+        kind, url = (row.table("source").string(key) for key in ("type", "url"))
         files = [checked_file(f.value("file"), f.value("hash"), "", f.where) for f in rows]
         package = Package(
             name=name,
@@ -66,8 +67,8 @@ def read_poetry(
             extras=tuple(_extras(row)),
             wheels=tuple(file for file in files if file.name.endswith(".whl")),
             sdist=next((file for file in files if not file.name.endswith(".whl")), None),
-            local=_local(row.table("source")),
-            indexes=_indexes(row.table("source")),
+            local=f"{kind} {url}" if kind not in {"", "legacy", "pypi"} else "",
+            indexes=web_addresses(url) if kind == "legacy" else (),
         )
         packages.append(package)
         present = set(row.strings("groups")) if row.has("groups") else {"main"}
@@ -89,13 +90,11 @@ def _marker(row: TomlTable, groups: set[str]) -> str:
 
 def _edges(table: TomlTable) -> Iterator[Dependency]:
     for key in table.names():
-        name = checked_name(key, table.where)
-        value = table.value(key)
+        name, value = checked_name(key, table.where), table.value(key)
         if isinstance(value, str):
             yield Dependency(name=name)
             continue
-        rows = [table.table(key)] if isinstance(value, dict) else table.tables(key)
-        for row in rows:
+        for row in [table.table(key)] if isinstance(value, dict) else table.tables(key):
             if not row.flag("optional"):
                 yield Dependency(
                     name=name, marker=row.string("markers"), extras=row.strings("extras")
@@ -108,12 +107,3 @@ def _extras(row: TomlTable) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
     for extra in table.names():
         names = [text.partition(" ")[0].partition("[")[0] for text in table.strings(extra)]
         yield extra, tuple(Dependency(name=checked_name(n, table.where)) for n in names)
-
-
-def _local(source: TomlTable) -> str:
-    kind = source.string("type")
-    return f"{kind} {source.string('url')}" if kind and kind not in {"legacy", "pypi"} else ""
-
-
-def _indexes(source: TomlTable) -> tuple[str, ...]:
-    return web_addresses(source.string("url")) if source.string("type") == "legacy" else ()

@@ -56,11 +56,8 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
                 where=place,
                 hint="lock into one file: uv pip compile --generate-hashes",
             )
-        digests = tuple(
-            match["digest"].lower()
-            for match in _HASH.finditer(line)
-            if match["algorithm"] == "sha256"
-        )
+        found = _HASH.finditer(line)
+        digests = tuple(x["digest"].lower() for x in found if x["algorithm"] == "sha256")
         try:
             requirement = Requirement(_HASH.sub("", line).strip())
         except InvalidRequirement as error:
@@ -75,15 +72,10 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
             file = file_of(requirement.url)
             wheels = (checked_file(file, digests[0], requirement.url.partition("#")[0], place),)
             pins = [file.split("-")[1] if file.count("-") > 1 else "0"]
-        package = Package(
-            name=name,
-            version=checked_version(pins[0], place),
-            marker=str(requirement.marker or ""),
-            wheels=wheels,
-        )
-        packages.append(package)
+        version, marker = checked_version(pins[0], place), str(requirement.marker or "")
+        packages.append(Package(name=name, version=version, marker=marker, wheels=wheels))
         if not wheels:
-            nameless[name, package.version] = digests
+            nameless[name, version] = digests
     if loose:
         raise BadLock(
             f"does not pin these by version and sha256: {', '.join(loose)}",

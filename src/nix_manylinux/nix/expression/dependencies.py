@@ -46,7 +46,7 @@ def read_dependencies(
         asked = [extra]
         for each in asked:
             for requirement in requirements:
-                if _applies(requirement, place, each):
+                if applies(requirement, place, each):
                     name = normalise_name(requirement.name)
                     extras = sorted(map(normalise_name, requirement.extras))
                     if name == own:  # "all" often requires the package itself, with other extras
@@ -81,7 +81,7 @@ def read_dependencies(
                 for extra in ("", *(each for each in extras if not is_for_developers(each)))
                 for requirement in requirements
                 for place in places
-                if requirement.specifier and _applies(requirement, place, extra)
+                if requirement.specifier and applies(requirement, place, extra)
             )
         ),
     )
@@ -94,7 +94,7 @@ def package_names(wanted: Iterable[str]) -> list[str]:
 
 def requirements_in(headers: Mapping[str, Sequence[str]], place: Place) -> list[str]:
     """Give the requirements that hold in a place, without any extra, as an installer takes them."""
-    found = [each for each in _requirements(headers) if _applies(each, place, "")]
+    found = [each for each in _requirements(headers) if applies(each, place)]
     for each in found:
         each.marker = None
     return [*map(str, found)]
@@ -159,5 +159,6 @@ def _versions(requirement: Requirement) -> str:
     return ",".join(map(str, found))
 
 
-def _applies(requirement: Requirement, place: Place, extra: str) -> bool:
+def applies(requirement: Requirement, place: Place, extra: str = "") -> bool:
+    """Whether a requirement holds in a place, for what was asked for with an extra."""
     return requirement.marker is None or requirement.marker.evaluate(place.environment(extra))
