@@ -198,6 +198,18 @@ def test_a_requirement_of_a_url(tmp_path: Path) -> None:
     assert (file.name, file.url) == ("torch-2.1.0+cu118-cp312-cp312-linux_x86_64.whl", url)
 
 
+def test_poetry_s_wheel_of_a_url(tmp_path: Path) -> None:
+    """The file is had from there, and from no index."""
+    url = "https://example.org/bb-1.0-py3-none-any.whl"
+    text = (
+        '[[package]]\nname = "bb"\nversion = "1.0"\noptional = false\n'
+        f'files = [{{file = "bb-1.0-py3-none-any.whl", hash = "sha256:{"0" * 64}"}}]\n'
+        f'[package.source]\ntype = "url"\nurl = "{url}"\n[metadata]\nlock-version = "2.0"\n'
+    )
+    (package,) = read_lock(write(tmp_path, "poetry.lock", text)).packages
+    assert [file.url for file in package.wheels] == [url]
+
+
 def test_too_large_a_circle(tmp_path: Path) -> None:
     """A circle is one derivation, and each of it names all: one of thousands is nobody's."""
     count = MAX_CIRCLE + 1

@@ -39,7 +39,7 @@ def read_poetry(
             where=table.where,
             hint="lock again with a newer poetry",
         )
-    # Before lock version 1.? files stood in the metadata, by package.
+    # Before lock version 2.0 files stood in the metadata, by package.
     elsewhere = metadata.table("files")
     wanted_groups = {"main", *groups}
     offered = table.table("extras")
@@ -58,7 +58,8 @@ def read_poetry(
         name = checked_name(row.value("name"), row.where)
         rows = row.tables("files") if row.has("files") else elsewhere.tables(name)
         kind, url = (row.table("source").string(key) for key in ("type", "url"))
-        files = [checked_file(f.value("file"), f.value("hash"), "", f.where) for f in rows]
+        own = url if kind == "url" else ""
+        files = [checked_file(f.value("file"), f.value("hash"), own, f.where) for f in rows]
         package = Package(
             name=name,
             version=checked_version(row.value("version"), row.where),
