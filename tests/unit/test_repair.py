@@ -12,11 +12,12 @@ from tests.support.elf_matrix import bare as without_sections
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.elf.symbols import dynamic_strings, has_symbols, needed_isa, wanted_symbols
+from nix_manylinux.elf.tokens import origin_entry
 from nix_manylinux.repair.grafts import graft_name
 from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.leftovers import store_paths
 from nix_manylinux.repair.model import RepairOptions
-from nix_manylinux.repair.paths import from_to, kept_entries
+from nix_manylinux.repair.paths import kept_entries
 from nix_manylinux.repair.scripts import launcher, portable_shebang
 from nix_manylinux.repair.system import is_libpython, promised_names
 from nix_manylinux.repair.tags import renamed, retagged
@@ -111,9 +112,9 @@ def test_tags() -> None:
 
 def test_search_paths_lead_from_file_to_folder() -> None:
     """As the loader reads them: from the folder that the file is in."""
-    assert from_to("a.so", "made.libs") == "$ORIGIN/made.libs"
-    assert from_to("made/sub/a.so", "made.libs") == "$ORIGIN/../../made.libs"
-    assert from_to("made.libs/x", "made.libs") == "$ORIGIN"
+    assert origin_entry("", "made.libs") == "$ORIGIN/made.libs"
+    assert origin_entry("made/sub", "made.libs") == "$ORIGIN/../../made.libs"
+    assert origin_entry("made.libs", "made.libs") == "$ORIGIN"
 
 
 def test_entries_that_hold_anywhere_are_kept() -> None:

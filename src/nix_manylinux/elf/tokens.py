@@ -6,9 +6,9 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from nix_manylinux.elf.facts import ElfFacts
+    from nix_manylinux.elf.facts import Machine
 
 
 def expand_tokens(text: str, tokens: Mapping[str, str]) -> str | None:
@@ -29,20 +29,29 @@ def expand_tokens(text: str, tokens: Mapping[str, str]) -> str | None:
     return "".join(out)
 
 
-def origin_entries(facts: ElfFacts, path: str) -> list[str]:
-    """Return the directories of the file's own `$ORIGIN` entries, absolute and normalised.
+def origin_entries(entries: Iterable[str], path: str, machine: Machine) -> list[str]:
+    """Return the directories of a file's `$ORIGIN` entries, absolute and normalised.
 
     An entry with ``$LIB`` or ``$PLATFORM`` stands for the spellings that a
     builder can have meant.
     """
     origin = path.rpartition("/")[0]
     found = []
-    for entry in facts.search_path:
+    for entry in entries:
         if "$ORIGIN" not in entry and "${ORIGIN}" not in entry:
             continue
         for lib in ("lib", "lib64") if "LIB" in entry else ("",):
-            tokens = {"ORIGIN": origin, "LIB": lib, "PLATFORM": facts.machine.name}
+            tokens = {"ORIGIN": origin, "LIB": lib, "PLATFORM": machine.name}
             text = expand_tokens(entry, tokens)
             if text:
                 found.append(os.path.normpath(text))
     return list(dict.fromkeys(found))
+
+
+def origin_entry(folder: str, directory: str) -> str:
+    """Return the `$ORIGIN` entry that leads from a file's folder to a directory.
+
+    Both are absolute, or relative to one place.
+    """
+    way = os.path.relpath(directory, folder or ".")
+    return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
+from functools import partial
+
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.symbols import dynamic_strings, needed_isa, wanted_symbols
+from nix_manylinux.elf.tokens import origin_entry
 from nix_manylinux.repair.model import Finding, NotPortable
 from nix_manylinux.repair.needs import walk
-from nix_manylinux.repair.paths import from_to, search_path
 from nix_manylinux.repair.system import (
     embeds_python,
     is_libpython,
@@ -202,11 +205,7 @@ class Chooser:
         tree = TreeIndex((self.facts,))
         by_label = {file.label: file for file in self.files}
         newest = self.known[-1]
-        names = promised_names(newest, self.policies, self.arch)
-
-        def promises(name: str) -> bool:
-            return is_promised(names, self.libc, name)
-
+        promises = partial(is_promised, promised_names(newest, self.policies, self.arch), self.libc)
         machine, disk = self.files[0].facts.machine, self.libraries.disk
         while True:
             loaders = loaders_of(disk, self.facts.root, machine, newest, promises)
@@ -224,13 +223,12 @@ class Chooser:
         if not near:
             return False
         inner = near[0].rpartition("/")[0][len(self.facts.root) + 1 :]
-        entries = search_path(self._led.get(path, ()), [from_to(file.path, inner)])
-        if entries == self._led.get(path):
+        known, entry = self._led.get(path, ()), origin_entry(posixpath.dirname(file.path), inner)
+        if entry in known:
             return False
-        self._led[path] = entries
-        raw = ":".join((*file.facts.search_path, *entries))
-        facts = replace(file.facts, rpath=raw, runpath=None)
-        self.libraries.disk.learn(path, facts)
+        self._led[path] = (*known, entry)
+        raw = ":".join((*file.facts.search_path, *known, entry))
+        self.libraries.disk.learn(path, replace(file.facts, rpath=raw, runpath=None))
         return True
 
     def _needs(self, policy: Policy) -> tuple[Needs, frozenset[str]]:
@@ -242,10 +240,7 @@ class Chooser:
             if promised & asked == names & asked:
                 return known
         excludes, taken = self.options.excludes, set[str]()
-
-        def promises(name: str) -> bool:
-            return is_promised(names, self.libc, name)
-
+        promises = partial(is_promised, names, self.libc)
         loaders = loaders_of(
             self.libraries.disk,
             self.facts.root,

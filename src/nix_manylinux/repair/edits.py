@@ -6,9 +6,10 @@ import posixpath
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
+from nix_manylinux.elf.tokens import origin_entry
 from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.model import Finding
-from nix_manylinux.repair.paths import from_to, kept_entries, search_path
+from nix_manylinux.repair.paths import kept_entries, search_path
 from nix_manylinux.repair.system import embeds_python, is_libpython
 from nix_manylinux.wheel.open import SITE_PACKAGES
 
@@ -78,8 +79,9 @@ class Editor:
         names = self._new_names(links)
         # No entry leads from the folder of scripts to site-packages, or the other way.
         kept = kept_entries(facts, self._root, file.path) if path == file.path else []
-        led = self.choice.led.get(f"{self._root}/{file.path}", ())
-        more = [*led, *([from_to(path, self._folder)] if self._goes_to_grafts(file) else [])]
+        more = [*self.choice.led.get(f"{self._root}/{file.path}", ())]
+        if self._goes_to_grafts(file):
+            more.append(origin_entry(posixpath.dirname(path), self._folder))
         entries = search_path(kept, more)
         inherited = bool(more) or facts.runpath is None
         stays = entries == facts.search_path and inherited == (facts.runpath is None)
@@ -108,7 +110,7 @@ class Editor:
                 folders.append("$ORIGIN")
             elif got.startswith(f"{self._root}/"):
                 inner = posixpath.dirname(got[len(self._root) + 1 :])
-                folders.append(from_to(f"{self._folder}/x", inner))
+                folders.append(origin_entry(self._folder, inner))
         return ElfEdit(
             search_path=search_path((), sorted(folders)) or None,
             inherited=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 
-from nix_manylinux.base.values import replace
 from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.wheel.open import SITE_PACKAGES
 
@@ -13,12 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nix_manylinux.elf.facts import ElfFacts
-
-
-def from_to(path: str, folder: str) -> str:
-    """Give the entry that leads from a file to a folder, both relative to one place."""
-    relative = posixpath.relpath(folder, posixpath.dirname(path) or ".")
-    return "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
 
 
 def kept_entries(facts: ElfFacts, root: str, path: str) -> list[str]:
@@ -32,7 +25,7 @@ def kept_entries(facts: ElfFacts, root: str, path: str) -> list[str]:
     kept = []
     inside = home if place.startswith(f"{home}/") else root
     for entry in facts.search_path:
-        led = origin_entries(replace(facts, rpath=entry, runpath=None), place)
+        led = origin_entries([entry], place, facts.machine)
         if entry.startswith(("$ORIGIN", "${ORIGIN}")) and all(
             f"{each}/".startswith(f"{inside}/") for each in led
         ):

@@ -69,11 +69,13 @@ def verify(
     files = [file for file in files if file.label in known or file.label not in others]
     names = promised_names(choice.policy, policies, choice.arch)
 
-    def promised(soname: str) -> bool:
-        return is_promised(names, choice.policy.libc, soname) or options.excludes(soname)
-
-    machine = choice.files[0].facts.machine
-    loaders = loaders_of(Disk(), facts.root, machine, choice.policy, promised)
+    loaders = loaders_of(
+        Disk(),
+        facts.root,
+        choice.files[0].facts.machine,
+        choice.policy,
+        lambda soname: is_promised(names, choice.policy.libc, soname) or options.excludes(soname),
+    )
     needs = walk(loaders, facts.root, files)
     wrong = [
         f"{name} is missing: {', '.join(labels)}" for (name, _), labels in needs.missing.items()

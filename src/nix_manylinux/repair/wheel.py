@@ -9,7 +9,6 @@ from functools import partial
 from nix_manylinux.base.errors import BadOption, BadWheel, OsErrors, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
-from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.symbols import has_symbols
 from nix_manylinux.repair.choose import Chooser
 from nix_manylinux.repair.edits import Editor
@@ -41,14 +40,6 @@ if TYPE_CHECKING:
     from nix_manylinux.wheel.open import UnpackedWheel, Wheel
 
 _TO = "give --output-dir a folder that you may write to"
-
-
-class _Members(Value, frozen=False):
-    """What the new wheel holds that the old one didn't: files by their members' names."""
-
-    changed: dict[str, str] = field(default_factory=dict)
-    extra: dict[str, str | bytes] = field(default_factory=dict)
-    allowed: set[str] = field(default_factory=set)
 
 
 def repair_wheel(
@@ -119,10 +110,10 @@ def repair_wheel(
             own = f"{opened.dist_info}/WHEEL"
             fresh = retagged(opened.texts[own], file_name, platforms)
             if fresh != opened.texts[own]:
-                work.members.extra[own] = fresh
+                work.extra[own] = fresh
             work.document(file_name)
         output = os.path.join(os.fspath(output_dir), file_name)
-        found, members = work.loads() if loads else (), work.members
+        found = work.loads() if loads else ()
         digest = ""
 
         def check(written: str) -> None:
@@ -135,7 +126,7 @@ def repair_wheel(
                     folder,
                     wheel=opened,
                     before=facts,
-                    contents={**members.changed, **members.extra},
+                    contents={**work.changed, **work.extra},
                     choice=choice,
                     policies=policies,
                     options=options,
@@ -147,14 +138,14 @@ def repair_wheel(
             os.mkdir(parts)
             digest = write_wheel(
                 opened,
-                members.changed,
+                work.changed,
                 output_path=output,
-                extra=dict(sorted(members.extra.items())),
-                allowed=members.allowed,
+                extra=dict(sorted(work.extra.items())),
+                allowed=work.allowed,
                 source_date_epoch=source_date_epoch,
                 compression=options.compression,
                 scratch=parts,
-                check=check if members.changed or members.extra else None,
+                check=check if work.changed or work.extra else None,
                 sha256=sha256,
                 progress=progress,
             )
@@ -163,7 +154,7 @@ def repair_wheel(
             sha256=digest,
             platforms=tuple(platforms),
             grafts=tuple(work.grafts),
-            edited=tuple(sorted(members.changed)),
+            edited=tuple(sorted(work.changed)),
             left=choice.left if choice else (),
             loads=found,
             warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
@@ -208,7 +199,10 @@ class _Work:
     ) -> None:
         self._wheel, self._facts, self._unpacked = wheel, facts, unpacked
         self._options, self._scratch, self._strip = options, scratch, strip
-        self.members = _Members()
+        #: What the new wheel holds that the old one didn't: files by their members' names.
+        self.changed: dict[str, str] = {}
+        self.extra: dict[str, str | bytes] = {}
+        self.allowed: set[str] = set()
         self.grafts: list[Graft] = []
         self.warnings: list[str] = []
         self._findings: list[Finding] = []
@@ -246,7 +240,7 @@ class _Work:
             member = f"{folder}/{each.name}"
             path = self._place(member)
             os.replace(each.path, path)
-            self.members.extra[member] = path
+            self.extra[member] = path
             self.grafts.append(
                 Graft(
                     source=source,
@@ -272,16 +266,16 @@ class _Work:
                 path = f"{root}/{file.path}"
                 if has_symbols(path):
                     strip_file(self._strip, path, file.label)
-                    self.members.changed[file.label] = path
+                    self.changed[file.label] = path
         for each in editor.files():
             label, path = each.file.label, f"{root}/{each.file.path}"
-            self.members.changed[label] = path
+            self.changed[label] = path
             if each.moved:
                 place = self._place(each.moved)
                 os.rename(path, place)
                 write_file(path, launcher(*posixpath.split(each.moved)))
-                self.members.extra[each.moved] = path = place
-                self.members.allowed |= {each.moved, label}
+                self.extra[each.moved] = path = place
+                self.allowed |= {each.moved, label}
             if each.edit:
                 edit(path, each.edit, label=label)
 
@@ -310,7 +304,7 @@ class _Work:
                 rest = file.read() if new is not None else b""
             if new is not None:
                 write_file(path, new + line[len(line.rstrip(b"\r\n")) :] + rest)
-                self.members.changed[label] = path
+                self.changed[label] = path
 
     def refuse(self) -> None:
         """Raise `NotPortable` where anything of the new wheel still depends on this machine."""
@@ -319,8 +313,8 @@ class _Work:
             raise NotPortable(findings, where=self._wheel.file_name)
 
     def _left(self) -> Iterator[Finding]:
-        extra = [(name, path) for name, path in self.members.extra.items() if isinstance(path, str)]
-        asked = {*self._unpacked.marked, *self.members.changed}
+        extra = [(name, path) for name, path in self.extra.items() if isinstance(path, str)]
+        asked = {*self._unpacked.marked, *self.changed}
         places = self._unpacked.labels.items()
         own = ((label, f"{self._facts.root}/{place}") for place, label in places if label in asked)
         for label, path in sorted([*own, *extra]):
@@ -332,14 +326,14 @@ class _Work:
         asked, folder = self._options.sbom, f"{self._wheel.dist_info}/sboms"
         if asked == "cyclonedx":
             if self.grafts:
-                self.members.extra[f"{folder}/nix-manylinux.cdx.json"] = cyclonedx(
+                self.extra[f"{folder}/nix-manylinux.cdx.json"] = cyclonedx(
                     self._wheel.distribution, file_name, self.grafts, self._options.packages
                 )
         elif asked is not None:
             hint = "name a file for --sbom"
             unread = OsErrors(BadOption, "can't be read", where=asked, hint=hint)
             with unread, open(asked, "rb") as file:
-                self.members.extra[f"{folder}/{os.path.basename(asked)}"] = file.read()
+                self.extra[f"{folder}/{os.path.basename(asked)}"] = file.read()
 
     def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Give the names of libraries that may be loaded at run time, with who names them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.errors import BadElf, BadTarget
-from nix_manylinux.base.patterns import IgnoreList, file_matches
+from nix_manylinux.base.patterns import IgnoreList
 from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
@@ -108,8 +108,7 @@ class _Checker:
             file.facts
             for tree in self.trees
             for file in tree.files
-            if file.facts.kind.is_linked
-            and not any(file_matches(file.label, pattern) for pattern in self.options.exclude)
+            if file.facts.kind.is_linked and not self.options.excludes(file.label)
         ]
         if linked and not any(facts.machine.fits(self.target.machine) for facts in linked):
             machines = sorted({str(facts.machine) for facts in linked})
@@ -120,24 +119,27 @@ class _Checker:
             )
 
     def _check(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
+        skipped = self._skipped(file)
+        resolutions = () if skipped else self._open(f"{tree.root}/{file.path}", file)
+        return FilePlan(tree=position, file=file, resolutions=resolutions, skipped=skipped)
+
+    def _skipped(self, file: TreeFile) -> str:
+        """Why a file is not opened, or nothing."""
         facts = file.facts
         if not facts.kind.is_linked:
-            return FilePlan(tree=position, file=file, skipped=facts.kind.value)
-        for pattern in self.options.exclude:
-            if file_matches(file.label, pattern):
-                return FilePlan(tree=position, file=file, skipped=f"excluded by {pattern!r}")
+            return facts.kind.value
+        if pattern := self.options.excludes(file.label):
+            return f"excluded by {pattern!r}"
         if not facts.machine.fits(self.target.machine):
-            skipped = f"for another machine ({facts.machine})"
-            return FilePlan(tree=position, file=file, skipped=skipped)
+            return f"for another machine ({facts.machine})"
         if facts.refused and self.target.libc == "glibc":
             self._refused(file)
-            return FilePlan(tree=position, file=file, skipped=REFUSED_BY_GLIBC)
-        return self._open(position, tree, file)
+            return REFUSED_BY_GLIBC
+        return ""
 
-    def _open(self, position: int, tree: TreeFacts, file: TreeFile) -> FilePlan:
+    def _open(self, path: str, file: TreeFile) -> tuple[Resolution, ...]:
         """Open one file as the loader would, and tell what it would complain of."""
         facts = file.facts
-        path = f"{tree.root}/{file.path}"
         process = self.loader.open(path)
         resolutions = tuple(
             self._resolution(path, file, name, process) for name in self.target.looks_for(facts)
@@ -154,7 +156,7 @@ class _Checker:
         if self.target.libc == "musl" and facts.kind is ElfKind.LIBRARY:
             unmet = [n for n in facts.dlopen if not set(n.sonames) & set(facts.needed)]
             self.warnings |= {musl_warning(file.label, n.sonames[0]): None for n in unmet}
-        return FilePlan(tree=position, file=file, resolutions=resolutions)
+        return resolutions
 
     def _refused(self, file: TreeFile) -> None:
         """Tell of a file that only musl could load."""
@@ -223,9 +225,7 @@ class _Checker:
         self.problems.add(Outcome.MISSING, fault.name, label, reason)
 
     def _exists(self, path: str | None) -> bool:
-        if path is None:
-            return False
         try:
-            return self.disk.facts(path) is not None
+            return path is not None and self.disk.facts(path) is not None
         except BadElf:
             return False

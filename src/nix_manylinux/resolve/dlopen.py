@@ -57,26 +57,23 @@ class RuntimeLibraries:
         self._libraries = libraries
         self._wheels = wheels
         self._drivers = drivers
-        everywhere: list[str] = []
-        scoped: dict[str, list[str]] = {}
+        self._everywhere: list[str] = []
+        self._scoped: dict[str, list[str]] = {}
         self._sonames: dict[str, list[str]] = {}
         self._unscoped: list[str] = []
         folders = {value: self._directory(value) for value in values}
         nowhere = [value for value, folder in folders.items() if not folder]
         if nowhere:
             raise NoRuntimeLibrary(nowhere)
+        mentions = libraries.disk.mentions
         for value in values:
-            folder = folders[value]
-            users = [] if "/" in value else self._users(value, files)
-            if users:
-                for path in users:
-                    scoped.setdefault(path, []).append(folder)
-                    self._sonames.setdefault(path, []).append(value)
-            else:
-                everywhere.append(folder)
+            users = [path for path in files if "/" not in value and mentions(path, value)]
+            for path in users:
+                self._scoped.setdefault(path, []).append(folders[value])
+                self._sonames.setdefault(path, []).append(value)
+            if not users:
+                self._everywhere.append(folders[value])
                 self._unscoped.append(value)
-        self._everywhere = everywhere
-        self._scoped = scoped
 
     def directories(self, path: str) -> list[str]:
         """Directories to put on the search path of the file at ``path``."""
@@ -110,9 +107,6 @@ class RuntimeLibraries:
     def sonames(self, path: str) -> list[str]:
         """Sonames that the file at ``path`` holds, and loads by them."""
         return [*dict.fromkeys(self._sonames.get(path, ()))]
-
-    def _users(self, soname: str, files: Sequence[str]) -> list[str]:
-        return [path for path in files if self._libraries.disk.mentions(path, soname)]
 
     def _directory(self, value: str) -> str:
         if "/" in value:

@@ -48,11 +48,7 @@ def waive_leaves(plan: Plan, disk: Disk) -> Plan:
 
 def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
     """Give the labels, of those that want something, of what has to load."""
-    by_path = {
-        disk.real(f"{plan.trees[each.tree].root}/{name}"): each
-        for each in plan.files
-        for name in each.file.names
-    }
+    by_path = {disk.real(path): each for path, each in plan.by_path().items()}
     queue = [each for each in plan.files if _is_entry(plan, each, disk, wanting)]
     reached = _follow(queue, by_path, disk)
     for variants in _variants(plan):

@@ -92,20 +92,19 @@ class Loader:
         process.objects.append(root)
         process.by_file[self.files.real(path)] = root
         process.known.update(dict.fromkeys(root.names, root))
-        if facts.kind is not ElfKind.PROGRAM:
-            for name in self.always_loaded():
-                self._add(process, self.target.libc_sonames[name], name, None)
+        opened, glibc = facts.kind is not ElfKind.PROGRAM, self.target.libc == "glibc"
+        for name in self.always_loaded() if opened else ():
+            self._add(process, self.target.libc_sonames[name], name, None)
         # Breadth first, in the order of DT_NEEDED, as _dl_map_object_deps does.
         for current in process.objects:
             for name in self.target.looks_for(current.facts):
                 self._need(process, current, name)
-        opened = facts.kind is not ElfKind.PROGRAM
-        if self.target.libc == "glibc":
+        if glibc:
             process.faults.extend(version_faults(process, self.target.libc_version))
             process.faults.extend(relocation_faults(process, self.target.libc_version))
         if opened:
             process.faults.extend(tls_faults(process, self.target.libc))
-        if opened and self.target.libc == "glibc":
+        if opened and glibc:
             process.faults.extend(stack_faults(process, self.target.libc_version))
         return process
 

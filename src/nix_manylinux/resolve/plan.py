@@ -43,9 +43,12 @@ class Options(Value):
     max_size: int = MAX_WHEEL
     witness: bool = False
 
-    def excludes(self, label: str) -> bool:
-        """Whether a user has excluded the file of that label: it may be damaged, and stays."""
-        return any(file_matches(label, pattern) for pattern in self.exclude)
+    def excludes(self, label: str) -> str:
+        """Give the glob by which a user has excluded the file of that label, "" for none.
+
+        The file may be damaged, and stays.
+        """
+        return next((glob for glob in self.exclude if file_matches(label, glob)), "")
 
     def idle_excludes(self, trees: Sequence[TreeFacts]) -> list[str]:
         """Give the globs of ``exclude`` to which no ELF file answers, no damaged one either."""
@@ -151,6 +154,14 @@ class Plan(Value):
     waived: tuple[Problem, ...] = ()
     unneeded: UnneededIgnore | None = None
 
+    def by_path(self) -> dict[str, FilePlan]:
+        """Give the files by all of their absolute paths."""
+        return {
+            f"{self.trees[each.tree].root}/{name}": each
+            for each in self.files
+            for name in each.file.names
+        }
+
 
 class EditRecord(Value):
     """What became of one file: sizes in bytes, and how it was done.
@@ -209,14 +220,11 @@ class Unresolved(NixManylinuxError):
     ) -> None:
         self.missing = tuple(missing)
         self.incompatible = tuple(incompatible)
-        parts = []
-        if self.missing:
-            parts.append(f"{len(self.missing)} missing: " + ", ".join(p.name for p in self.missing))
-        if self.incompatible:
-            parts.append(
-                f"{len(self.incompatible)} incompatible: "
-                + ", ".join(p.name for p in self.incompatible)
-            )
+        parts = [
+            f"{len(problems)} {what}: {', '.join(each.name for each in problems)}"
+            for what, problems in (("missing", self.missing), ("incompatible", self.incompatible))
+            if problems
+        ]
         super().__init__("; ".join(parts) or "unresolved libraries", where=where, hint=hint)
 
 

@@ -69,9 +69,8 @@ def plan_trees(
         if again is None:
             break
         other = again.plan(progress)
-        if len(other.incompatible) + len(other.missing) >= len(plan.incompatible) + len(
-            plan.missing
-        ):
+        after, before = ([*each.incompatible, *each.missing] for each in (other, plan))
+        if len(after) >= len(before):
             break
         planner, plan = again, other
     if planner.options.missing != "leaves":
@@ -213,17 +212,11 @@ class _Planner:
             # A name that is needed and wished for has the outcome of the stronger claim.
             if r.name not in by_name or by_name[r.name].outcome is Outcome.IGNORED:
                 by_name[r.name] = r
-        resolutions = list(by_name.values())
-        for r in resolutions:
+        found = tuple(by_name.values())
+        for r in found:
             if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
                 self.problems.add(r.outcome, r.name, file.label, r.reason, r.alternatives)
-        return FilePlan(
-            tree=tree,
-            file=file,
-            resolutions=tuple(resolutions),
-            notes=notes,
-            executable=allow,
-        )
+        return FilePlan(tree=tree, file=file, resolutions=found, notes=notes, executable=allow)
 
     def _allow(self, tree: int, file: TreeFile, skipped: str) -> bool:
         """Whether a program is given the right to be executed; warns of one that isn't."""
@@ -237,9 +230,8 @@ class _Planner:
     def _skipped(self, file: TreeFile) -> str:
         """Why ``file`` is left alone, or nothing."""
         facts = file.facts
-        for pattern in self.options.exclude:
-            if file_matches(file.label, pattern):
-                return f"excluded by {pattern!r}"
+        if pattern := self.options.excludes(file.label):
+            return f"excluded by {pattern!r}"
         if not facts.machine.fits(self.target.machine):
             if any(file_matches(file.label, p) for p in self.options.allow_foreign):
                 return f"for another machine ({facts.machine})"
@@ -301,6 +293,7 @@ class _Planner:
         if draft.skipped:
             return draft
         tree = self.trees[draft.tree]
+        place = f"{tree.root}/{file.path}"
         last = [*self.options.append_rpath]
         last += [entry for entry in file.facts.search_path if entry in self.driver_dirs]
         if any(r.outcome is Outcome.DRIVER for r in draft.resolutions):
@@ -311,9 +304,9 @@ class _Planner:
             order=self.order,
             last=dict.fromkeys(last),  # type: ignore[arg-type]  # ordered, without repeats
         )
-        loads = self.runtime.directories(f"{tree.root}/{file.path}")
+        loads = self.runtime.directories(place)
         path = composer.compose(file, draft.resolutions, loads)
-        if path.dropped and (still := self.runtime.still(f"{tree.root}/{file.path}", path)):
+        if path.dropped and (still := self.runtime.still(place, path)):
             path = composer.compose(file, draft.resolutions, [*loads, *still])
         for directory in path.dropped:
             self.dropped.setdefault(directory, []).append(file.label)
@@ -321,16 +314,20 @@ class _Planner:
             self.problems.add(
                 Outcome.INCOMPATIBLE, name, file.label, "no search path of this file can lead to it"
             )
-        edit, notes = self._edit(file, path, inherit=f"{tree.root}/{file.path}" in inherited)
+        edit, notes = self._edit(file, path, inherit=place in inherited)
         if self.target.libc == "musl" and file.facts.kind is ElfKind.LIBRARY:
-            sonames = self.runtime.sonames(f"{tree.root}/{file.path}")
+            sonames = self.runtime.sonames(place)
             more, warnings = needed_by_name(file, draft.resolutions, sonames)
             edit = replace(edit, add_needed=more)
             notes += [f"{name} is needed from now on, so that dlopen finds it" for name in more]
             self.warnings += warnings
-        planned = planned_facts(file.facts, edit)
-        self.libraries.disk.learn(f"{tree.root}/{file.path}", planned)
-        self._warn(file, draft.resolutions)
+        self.libraries.disk.learn(place, planned_facts(file.facts, edit))
+        # Nothing but its name speaks for where it came from.
+        self.warnings += [
+            f"{file.label}: {r.name} is taken from {r.path}: {r.reason}"
+            for r in draft.resolutions
+            if r.reason == OTHER_WHEEL
+        ]
         return replace(draft, edit=edit, notes=(*draft.notes, *notes))
 
     def _edit(
@@ -381,9 +378,3 @@ class _Planner:
             or name in self.options.provided_later
             or self.ignore.ignores(label, name) is not None
         )
-
-    def _warn(self, file: TreeFile, resolutions: Iterable[Resolution]) -> None:
-        """Say of a library that nothing but its name speaks for where it came from."""
-        for r in resolutions:
-            if r.reason == OTHER_WHEEL:
-                self.warnings.append(f"{file.label}: {r.name} is taken from {r.path}: {r.reason}")

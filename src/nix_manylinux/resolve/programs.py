@@ -9,6 +9,7 @@ mode that it came with for good.
 from __future__ import annotations
 
 from nix_manylinux.base.files import EXECUTE
+from nix_manylinux.base.words import some
 from nix_manylinux.elf.facts import ElfKind
 
 TYPE_CHECKING = False
@@ -43,8 +44,8 @@ def barred_warning(labels: list[str]) -> list[str]:
     """Say in one line, or none, which programs will never start (torch has 160 of them)."""
     if not labels:
         return []
-    more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
-    names = ", ".join(labels[:3]) + more
     what = "is a program" if len(labels) == 1 else "are programs"
     hint = "what is to be started needs that right before it is in the store: chmod +x"
-    return [f"{names} {what} that may not be executed, and no installer allows it; {hint}"]
+    return [
+        f"{some(labels, 3)} {what} that may not be executed, and no installer allows it; {hint}"
+    ]

@@ -27,11 +27,7 @@ def unloadable_providers(plan: Plan) -> frozenset[str]:
     Absolute paths. What nobody takes is not among them: an extension module that can't
     be loaded is a reason to refuse.
     """
-    paths = {
-        f"{plan.trees[each.tree].root}/{name}": each
-        for each in plan.files
-        for name in each.file.names
-    }
+    paths = plan.by_path()
     taken = {
         r.path
         for each in plan.files

@@ -142,7 +142,7 @@ class Resolver:
         facts = self.trees.trees[tree]
         path = f"{facts.root}/{file.path}"
         if self._own[0] != path:
-            entries = origin_entries(file.facts, path)
+            entries = origin_entries(file.facts.search_path, path, file.facts.machine)
             within = [d for d in entries if inside(d, facts.root) and self.disk.names(d)]
             self._own = path, entries, within
         _, entries, within = self._own

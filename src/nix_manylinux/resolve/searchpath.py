@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.store import in_store
-from nix_manylinux.base.values import Value, replace
+from nix_manylinux.base.values import Value
+from nix_manylinux.base.words import some
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.elf.tokens import expand_tokens, origin_entries
+from nix_manylinux.elf.tokens import expand_tokens, origin_entries, origin_entry
 from nix_manylinux.resolve.plan import Outcome
 from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
 from nix_manylinux.tree.index import inside
@@ -132,7 +133,7 @@ class Composer:
                 )
                 if there or (keep_absent and inside(directory, home)):
                     plain = raw.startswith("$ORIGIN") and expand_tokens(raw, {"ORIGIN": origin})
-                    text = raw if plain else relative(origin, directory)
+                    text = raw if plain else origin_entry(origin, directory)
                     kept.setdefault(directory, Entry(text, directory))
         return list(kept.values())
 
@@ -140,7 +141,7 @@ class Composer:
     def _meanings(file: TreeFile, raw: str, path: str) -> list[str]:
         if raw.startswith("/") and "$" not in raw:
             return [os.path.normpath(raw)]
-        return origin_entries(replace(file.facts, rpath=None, runpath=raw), path)
+        return origin_entries([raw], path, file.facts.machine)
 
     def _with(
         self,
@@ -158,7 +159,7 @@ class Composer:
             if r.outcome is Outcome.TREE and inside(folder, self.tree.root):
                 for origin in () if self._floating(file, r) else origins:
                     if folder not in {_expand(e, origin) for e in entries}:
-                        entries.append(Entry(relative(origin, folder), folder))
+                        entries.append(Entry(origin_entry(origin, folder), folder))
         tail = [r for r in found if r.reason != OTHER_WHEEL]
         by_rule = sorted(tail, key=self._rank) + [r for r in found if r.reason == OTHER_WHEEL]
         folders = [(r.path or "").rpartition("/")[0] for r in by_rule]
@@ -242,7 +243,7 @@ class Composer:
             return base  # in the tree under its own file name: the path leads there
         if self.loader.target.libc == "musl" or len(file.names) > 1:
             return None
-        return f"{relative(self._folder(file.path), folder)}/{base}"
+        return f"{origin_entry(self._folder(file.path), folder)}/{base}"
 
     def _floating(self, file: TreeFile, r: Resolution) -> bool:
         """Whether the way to ``r``'s file crosses into a folder whose place isn't known."""
@@ -258,18 +259,11 @@ class Composer:
 def dropped_warning(dropped: Mapping[str, Sequence[str]]) -> list[str]:
     """Say, a line for each directory, which ones files had and don't have any more, and why."""
     return [
-        f"{directory} is off the search path of {labels[0]}"
-        + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
-        + ": nothing that is needed lies there; for what is loaded by name at run time there is"
-        " --runtime-libs (manylinuxRuntimeLibs in Nix)"
+        f"{directory} is off the search path of {some(labels, 1)}: nothing that is needed lies"
+        " there; for what is loaded by name at run time there is --runtime-libs"
+        " (manylinuxRuntimeLibs in Nix)"
         for directory, labels in dropped.items()
     ]
-
-
-def relative(origin: str, directory: str) -> str:
-    """Return the `$ORIGIN` entry that leads from one directory to the other."""
-    way = os.path.relpath(directory, origin)
-    return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
 
 
 def _expand(entry: Entry, origin: str) -> str:

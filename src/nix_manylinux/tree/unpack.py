@@ -37,7 +37,8 @@ def scan_unpacked(unpacked: UnpackedWheel, *, progress: Progress | None = None) 
     facts = scan_tree(unpacked.root, labels=unpacked.labels, floating=FLOATING, progress=progress)
     # What a file's own search path names is there, even if it holds nothing that is loaded.
     for file in facts.files:
-        unpacked.make_folders(origin_entries(file.facts, f"{facts.root}/{file.path}"))
+        path, entries = f"{facts.root}/{file.path}", file.facts.search_path
+        unpacked.make_folders(origin_entries(entries, path, file.facts.machine))
     return facts
 
 

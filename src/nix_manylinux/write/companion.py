@@ -56,16 +56,11 @@ class Companion:
         )
         # Which entries say nothing is known of the trees.
         refuse(replace(self.plan, unneeded=None), options)
-        edits = {
-            f"{self._beside.trees[each.tree].root}/{name}": each.edit
-            for each in self._beside.files
-            for name in each.file.names
-        }
+        edits = {path: each.edit for path, each in self._beside.by_path().items()}
         for each in self.plan.files:
             label, path = each.file.label, f"{facts.root}/{each.file.path}"
-            if label not in sources.taken or each.file.aliases:
-                self._ours += (each,)
-            elif not each.edit or edits.get(self._places[label]) == each.edit:
+            same = not each.edit or edits.get(self._places.get(label, "")) == each.edit
+            if same and label in sources.taken and not each.file.aliases:
                 # The tree's is what ours is to be, or stays; it must have no other name then.
                 os.unlink(path)
                 self._theirs[label] = self._places[label]
