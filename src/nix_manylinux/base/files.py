@@ -87,6 +87,19 @@ def copy_owner_and_mode(descriptor: int, like: os.stat_result) -> None:
     os.fchmod(descriptor, mode)
 
 
+def read_regular(path: str, most: int, *, flags: int = 0) -> tuple[bytes, os.stat_result] | None:
+    """Read a file of at most ``most`` bytes, and its status; None for what is larger, or no file.
+
+    ``flags`` are more of open(2)'s. A name may be a FIFO by now: it isn't waited for.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_size <= most:
+            return file.read(), status
+    return None
+
+
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write every byte: write(2) may take fewer than it is given."""
     while (count := os.write(descriptor, data)) < len(data):

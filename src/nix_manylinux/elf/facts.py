@@ -180,20 +180,18 @@ def planned_facts(facts: ElfFacts, edit: ElfEdit) -> ElfFacts:
     if edit.search_path is not None:
         text = ":".join(edit.search_path) or None
         rpath, runpath = (text, None) if edit.inherited else (None, text)
-    planned = replace(
+    needs = facts.needs
+    if renamed:
+        needs = tuple(replace(n, library=renamed.get(n.library, n.library)) for n in needs)
+    return replace(
         facts,
         soname=facts.soname if edit.soname is None else edit.soname,
         rpath=rpath,
         runpath=runpath,
         interpreter=edit.interpreter or facts.interpreter,
         needed=(*(renamed.get(n, n) for n in kept), *edit.add_needed),
-        executable_stack=facts.executable_stack and not edit.clear_executable_stack,
-    )
-    if not renamed:
-        return planned
-    return replace(
-        planned,
         filters=tuple(renamed.get(n, n) for n in facts.filters),
         auxiliary=tuple(renamed.get(n, n) for n in facts.auxiliary),
-        needs=tuple(replace(n, library=renamed.get(n.library, n.library)) for n in facts.needs),
+        needs=needs,
+        executable_stack=facts.executable_stack and not edit.clear_executable_stack,
     )

@@ -299,9 +299,7 @@ class Chooser:
             )
             table = dynamic_strings(path)
             mentioned = [name for name in names if f"{name}\0".encode() in table]
-            known = frozenset()
-            if mentioned:
-                known = wanted_symbols(path, mentioned)
+            known = wanted_symbols(path, mentioned) if mentioned else frozenset()
             self._symbols[path] = known
         return known
 

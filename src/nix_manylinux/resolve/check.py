@@ -90,8 +90,8 @@ class _Checker:
             target=self.target,
             trees=self.trees,
             files=files,
-            missing=self.problems.missing(),
-            incompatible=self.problems.incompatible(),
+            missing=self.problems.of(Outcome.MISSING),
+            incompatible=self.problems.of(Outcome.INCOMPATIBLE),
             warnings=(*self.warnings, *self.ignore.warnings()),
         )
         plan = waive_leaves(plan, self.disk) if self.options.missing == "leaves" else plan

@@ -157,8 +157,8 @@ class _Planner:
             target=self.target,
             trees=self.trees,
             files=plans,
-            missing=self.problems.missing(),
-            incompatible=self.problems.incompatible(),
+            missing=self.problems.of(Outcome.MISSING),
+            incompatible=self.problems.of(Outcome.INCOMPATIBLE),
             warnings=(
                 *self._reasons,
                 *self.warnings,

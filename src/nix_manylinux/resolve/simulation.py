@@ -129,15 +129,8 @@ class Problems:
         """Whether it is known already that ``wanted_by`` can't have ``name``."""
         return any(key[1] == name and wanted_by in who for key, who in self._wanted.items())
 
-    def missing(self) -> tuple[Problem, ...]:
-        """All libraries that nothing provides, sorted by name."""
-        return self._of(Outcome.MISSING)
-
-    def incompatible(self) -> tuple[Problem, ...]:
-        """All libraries that are there and don't fit, sorted by name."""
-        return self._of(Outcome.INCOMPATIBLE)
-
-    def _of(self, outcome: Outcome) -> tuple[Problem, ...]:
+    def of(self, outcome: Outcome) -> tuple[Problem, ...]:
+        """All libraries of one outcome, missing or incompatible, sorted by name."""
         return tuple(
             Problem(
                 name=name, wanted_by=tuple(sorted(who)), reason=reason, alternatives=alternatives

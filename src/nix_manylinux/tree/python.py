@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import stat
+
+from nix_manylinux.base.files import read_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +43,7 @@ def python_sources(root: str) -> Iterator[tuple[str, bytes]]:
 
 def _read(path: str) -> bytes:
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_SOURCE:
-            return b""
-        with open(path, "rb") as file:
-            return file.read(_MAX_SOURCE)
+        found = read_regular(path, _MAX_SOURCE)
     except OSError:
         return b""
+    return found[0] if found else b""

@@ -62,12 +62,7 @@ def hold(new: Wheel, old: Wheel, contents: Mapping[str, str | bytes]) -> None:
 
 def _is_copy(new: Wheel, member: Member, old: Wheel, known: Member, look: Look) -> bool:
     """Whether two members are the same packed bytes."""
-    if (member.method, member.crc, member.size, member.packed) != (
-        known.method,
-        known.crc,
-        known.size,
-        known.packed,
-    ):
+    if len({(each.method, each.crc, each.size, each.packed) for each in (member, known)}) > 1:
         return False
     for start in range(0, member.packed, PIECE):
         look()

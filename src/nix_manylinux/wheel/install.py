@@ -64,10 +64,8 @@ class Installation:
         self.wheel = wheel
         self._signed = signed
         self.warnings: list[str] = []
-        self._places = _Places(
-            {**scheme, "headers": f"{scheme['include']}/{wheel.distribution.name}"}, prefix, staging
-        )
-        self._destination = _Destination(self._places, interpreter)
+        folders = {**scheme, "headers": f"{scheme['include']}/{wheel.distribution.name}"}
+        self._destination = _Destination(folders, prefix, staging, interpreter)
         self.modules: list[str] = []
         #: Member name -> absolute path in the staging folder, of what is installed.
         self.files = dict(self._members())
@@ -82,7 +80,7 @@ class Installation:
                 self.warnings.append(f"{member.name} is left out, as installers do: they compile")
                 continue
             scheme, path = self.wheel.scheme_of(member.name)
-            place = self._places.of(scheme or root, path)
+            place = self._destination.place(scheme or root, path)
             if scheme in {"", "purelib", "platlib"} and place.endswith(".py"):
                 self.modules.append(place)
             yield member.name, place
@@ -133,20 +131,6 @@ class Installation:
         self._destination.write_record(changed)
 
 
-class _Places:
-    """Where the files of each scheme are in the staging folder."""
-
-    def __init__(self, scheme: dict[str, str], prefix: str, staging: str) -> None:
-        self.scheme, self._prefix, self._staging = scheme, prefix, staging
-
-    def of(self, scheme: str, path: str) -> str:
-        """Give a place; BadWheel where it isn't below the prefix."""
-        final = os.path.normpath(f"{self.scheme[scheme]}/{path}")
-        if not final.startswith(f"{self._prefix}/"):
-            raise bad(f"is installed to {final}, which is not below {self._prefix}", path)
-        return self._staging + final[len(self._prefix) :]
-
-
 class _Source(WheelSource):
     """A wheel of ours in the words of `installer`: checked already, its files in place."""
 
@@ -182,12 +166,19 @@ class _Source(WheelSource):
 class _Destination(SchemeDictionaryDestination):
     """Where everything is already: it writes what `installer` makes, and RECORD in the end."""
 
-    def __init__(self, places: _Places, interpreter: str) -> None:
-        super().__init__(places.scheme, interpreter, "posix")
-        self._places = places
+    def __init__(self, scheme: dict[str, str], prefix: str, staging: str, interpreter: str) -> None:
+        super().__init__(scheme, interpreter, "posix")
+        self._prefix, self._staging = prefix, staging
         #: Digest and size of each file that is in place.
         self.rows: dict[str, tuple[str, int]] = {}
         self._record: tuple[Scheme, str, list[tuple[Scheme, RecordEntry]]]
+
+    def place(self, scheme: str, path: str) -> str:
+        """Give a place in the staging folder; BadWheel where it isn't below the prefix."""
+        final = os.path.normpath(f"{self.scheme_dict[scheme]}/{path}")
+        if not final.startswith(f"{self._prefix}/"):
+            raise bad(f"is installed to {final}, which is not below {self._prefix}", path)
+        return self._staging + final[len(self._prefix) :]
 
     def write_file(
         self,
@@ -198,7 +189,7 @@ class _Destination(SchemeDictionaryDestination):
     ) -> RecordEntry:
         """Give the row of a file that is there; a script may need its interpreter."""
         name = os.fspath(path)
-        place = self._places.of(scheme, name)
+        place = self.place(scheme, name)
         if place not in self.rows:
             return self.write_to_fs(scheme, name, stream, is_executable)
         if scheme == "scripts":
@@ -215,7 +206,7 @@ class _Destination(SchemeDictionaryDestination):
         is_executable: bool,  # noqa: FBT001 - installer's signature
     ) -> RecordEntry:
         """Write a file of `installer`'s making."""
-        place = self._places.of(scheme, path)
+        place = self.place(scheme, path)
         make_folder(os.path.dirname(place), hint=_ROOM)
         data = stream.read()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -227,7 +218,7 @@ class _Destination(SchemeDictionaryDestination):
         return self._hashed(place, path)
 
     def _path_with_destdir(self, scheme: Scheme, path: str) -> Path:
-        return Path(self._places.of(scheme, path))
+        return Path(self.place(scheme, path))
 
     def finalize_installation(
         self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]
@@ -240,7 +231,7 @@ class _Destination(SchemeDictionaryDestination):
         root, path, entries = self._record
         renewed = []
         for scheme, entry in entries:
-            place = self._places.of(scheme, entry.path)
+            place = self.place(scheme, entry.path)
             if place in changed and (scheme, entry.path) != (root, path):
                 renewed.append((scheme, self._hashed(place, entry.path)))
             else:

@@ -16,6 +16,7 @@ import io
 import os
 import posixpath
 import re
+from functools import partial
 
 from nix_manylinux.base.digest import STRONG_HASHES, encode_digest, new_hash
 from nix_manylinux.base.values import Value
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.errors import NixManylinuxError
 
+    #: Makes an error of what is wrong.
+    Refusal = Callable[[str], NixManylinuxError]
 
 #: Bytes. torch's, with 12,000 rows, has 1.3 million.
 MAX_RECORD_SIZE = 256 * 2**20
@@ -96,43 +99,36 @@ def parse_record(
     ``strict`` wants UTF-8, as the format says; without it other bytes in
     names are kept (surrogateescape), for trees whose files have such names.
     """
+    refusal = partial(error, where=where, hint=REBUILD)
     try:
         text = data.decode("utf-8", "strict" if strict else "surrogateescape")
     except UnicodeDecodeError as cause:
-        raise error(f"is not UTF-8 at byte {cause.start}", where=where, hint=REBUILD) from cause
+        raise refusal(f"is not UTF-8 at byte {cause.start}") from cause
     if "\0" in text:
-        raise error("holds a NUL byte", where=where, hint=REBUILD)
+        raise refusal("holds a NUL byte")
 
     rows: list[Row] = []
-    for number, fields, spelling in (_quoted if '"' in text else _plain)(text, error, where):
+    for number, fields, spelling in (_quoted if '"' in text else _plain)(text, refusal):
         if len(fields) != 3 or not fields[0]:
-            raise error(
-                f"line {number} has {len(fields)} fields, not a path, a hash and a size",
-                where=where,
-                hint=REBUILD,
-            )
+            raise refusal(f"line {number} has {len(fields)} fields, not a path, a hash and a size")
         path, hash_, size = fields
         rows.append(Row(path, hash_, size, spelling))
     crlf = bool(rows) and rows[0].text.endswith("\r\n")
     return Record(rows=tuple(rows), line_end="\r\n" if crlf else "\n")
 
 
-def _plain(
-    text: str, error: type[NixManylinuxError], where: str
-) -> Iterator[tuple[int, list[str], str]]:
+def _plain(text: str, refusal: Refusal) -> Iterator[tuple[int, list[str], str]]:
     """Read rows of which none is quoted: line, fields and spelling, as `_quoted` gives them."""
     # newline="" cuts at \n, \r and \r\n only, and keeps them.
     for number, line in enumerate(io.StringIO(text, newline=""), 1):
         if len(line) > _MAX_LINE:
-            raise error(f"line {number} is not CSV: no path is so long", where=where, hint=REBUILD)
+            raise refusal(f"line {number} is not CSV: no path is so long")
         fields = line.rstrip("\r\n").split(",")
         if fields != [""]:
             yield number, fields, line
 
 
-def _quoted(
-    text: str, error: type[NixManylinuxError], where: str
-) -> Iterator[tuple[int, list[str], str]]:
+def _quoted(text: str, refusal: Refusal) -> Iterator[tuple[int, list[str], str]]:
     import csv  # noqa: PLC0415 - few RECORDs need it
 
     spelling: list[str] = []
@@ -149,9 +145,7 @@ def _quoted(
                 yield reader.line_num, fields, "".join(spelling)
             spelling.clear()
     except csv.Error as cause:
-        raise error(
-            f"line {reader.line_num} is not CSV: {cause}", where=where, hint=REBUILD
-        ) from cause
+        raise refusal(f"line {reader.line_num} is not CSV: {cause}") from cause
 
 
 #: What to do about a RECORD that can't be read.

@@ -255,9 +255,9 @@ class _Run:
             return None
 
     def _edit(self, path: str, file_plan: FilePlan) -> EditRecord:
-        log = self._logs[self._plan.trees[file_plan.tree].root]
+        root = self._plan.trees[file_plan.tree].root
+        log = self._logs[root]
         with _os_errors(file_plan.file.label, "edited"):
-            root = self._plan.trees[file_plan.tree].root
             linked = [os.path.join(root, name) for name in file_plan.file.linked]
             status = os.stat(path, follow_symlinks=bool(linked))
             names = [*hard_links(self._paths(file_plan), status), *linked]

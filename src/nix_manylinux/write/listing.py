@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.files import read_regular
 from nix_manylinux.base.values import Value
 from nix_manylinux.tree.scan import unreadable
 from nix_manylinux.wheel.record import (
@@ -75,11 +75,15 @@ def _read_listing(root: str, dist_info: str) -> Listing | None:
     where = os.path.join(dist_info, "RECORD")
     file = os.path.join(root, where)
     try:
-        data, status = _read_record(file, where)
+        found = read_regular(file, MAX_RECORD_SIZE)
     except FileNotFoundError:
         return None
     except OSError as cause:
         raise unreadable(cause, where) from cause
+    if found is None:
+        what = f"is no regular file of at most {MAX_RECORD_SIZE} bytes"
+        raise BadTree(what, where=where, hint=REBUILD)
+    data, status = found
     as_read = parse_record(data, error=BadTree, where=where, strict=False)
     base = os.path.join(root, os.path.dirname(dist_info), "")
     rows: list[Row] = []
@@ -114,17 +118,6 @@ def _merged(record: Record, one: Row, other: Row) -> Row:
     chosen = one if one.hash else other
     plain = plain_path(chosen.path)
     return chosen if chosen.path == plain else record.row(plain, chosen.hash, chosen.size)
-
-
-def _read_record(path: str, where: str) -> tuple[bytes, os.stat_result]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RECORD_SIZE:
-            raise BadTree(
-                f"is no regular file of at most {MAX_RECORD_SIZE} bytes", where=where, hint=REBUILD
-            )
-        return file.read(), status
 
 
 def _place(path: str, root: str, base: str) -> str | None:

@@ -67,15 +67,7 @@ class Replacement:
         ``before_rename`` is called when every name's old inode has its entry
         in ``backups``, and all names still lead to it.
         """
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            copy_owner_and_mode(descriptor, self._status)
-            if self._allow:
-                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-                os.fchmod(descriptor, executable(mode))
-            _copy_attributes(self._source, descriptor)
-        finally:
-            os.close(descriptor)
+        self._dress(self.path, self._source, allow=self._allow)
         for name, backup in zip(self.names, self.backups, strict=True):
             with writable_folder(os.path.dirname(name)):
                 self._keep(name, backup)
@@ -84,6 +76,16 @@ class Replacement:
             os.replace(self.path, self.names[0])
         for name in self.names[1:]:
             _link_over(self.names[0], name)
+
+    def _dress(self, copy: str, like: str, *, allow: bool = False) -> None:
+        descriptor = os.open(copy, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            copy_owner_and_mode(descriptor, self._status)
+            if allow:
+                os.fchmod(descriptor, executable(stat.S_IMODE(os.fstat(descriptor).st_mode)))
+            _copy_attributes(like, descriptor)
+        finally:
+            os.close(descriptor)
 
     def _keep(self, name: str, backup: str) -> None:
         """Keep a name for the old inode; where links are forbidden, keep a copy of it."""
@@ -100,12 +102,7 @@ class Replacement:
             copy = Replacement((name,))
             copy.path = backup
             copy.begin()
-            descriptor = os.open(backup, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                copy_owner_and_mode(descriptor, self._status)
-                _copy_attributes(name, descriptor)
-            finally:
-                os.close(descriptor)
+            self._dress(backup, name)
             os.utime(backup, ns=(self._status.st_atime_ns, self._status.st_mtime_ns))
 
     def undo(self) -> None:

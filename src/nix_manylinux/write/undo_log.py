@@ -16,7 +16,6 @@ A last record that is cut short belongs to an edit that had not begun.
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import zlib
 
@@ -24,6 +23,7 @@ from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.base.files import (
     UNDO_LOG,
     is_temporary,
+    read_regular,
     writable_folder,
     write_all,
     write_all_at,
@@ -107,20 +107,13 @@ def recover_tree(root: str) -> int:
         return 0
     hint = "give this user the right to write there, or unpack the tree again"
     with OsErrors(BadTree, "an interrupted patch can't be undone", where=root, hint=hint):
-        data = _read_log(path)
-        restored = sum([_restore(root, record) for record in reversed(list(_records(data)))])
+        log = read_regular(path, _MAX_LOG, flags=os.O_NOFOLLOW)
+        if log is None:
+            raise _no_log()
+        restored = sum([_restore(root, record) for record in reversed(list(_records(log[0])))])
         with writable_folder(root):
             os.unlink(path)
     return restored
-
-
-def _read_log(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_LOG:
-            raise _no_log()
-        return file.read()
 
 
 def _no_log() -> BadTree:

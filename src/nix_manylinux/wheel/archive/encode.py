@@ -54,19 +54,12 @@ def local_header(member: Member) -> bytes:
     """Give what is between ``start`` and ``data``."""
     extra = _local_extra(member)
     name = _encode_name(member)
+    date, time = divmod(member.moment, 1 << 16)
+    sizes = (_FULL32, _FULL32) if extra else (member.packed, member.size)
     header = LOCAL.pack(
-        b"PK\3\4",
-        45 if extra else 20,
-        UTF8_FLAG if member.utf8 else 0,
-        member.method,
-        member.moment & _FULL16,
-        member.moment >> 16,
-        member.crc,
-        _FULL32 if extra else member.packed,
-        _FULL32 if extra else member.size,
-        len(name),
-        len(extra),
-    )
+        b"PK\3\4", 45 if extra else 20, UTF8_FLAG if member.utf8 else 0, member.method,
+        time, date, member.crc, *sizes, len(name), len(extra),
+    )  # fmt: skip
     return header + name + extra
 
 
@@ -81,17 +74,8 @@ def directory(members: Sequence[Member]) -> bytes:
         values = (0, 0, count, count, length, start)
         end64 = END64.pack(b"PK\6\6", END64.size - 12, 3 << 8 | 45, 45, *values)
         wide = end64 + LOCATOR64.pack(b"PK\6\7", 0, start + length, 1)
-    end = END.pack(
-        b"PK\5\6",
-        0,
-        0,
-        _FULL16 if wide else count,
-        _FULL16 if wide else count,
-        _FULL32 if wide else length,
-        _FULL32 if wide else start,
-        0,
-    )
-    return headers + wide + end
+    shown = (_FULL16, _FULL16, _FULL32, _FULL32) if wide else (count, count, length, start)
+    return headers + wide + END.pack(b"PK\5\6", 0, 0, *shown, 0)
 
 
 def _encode_name(member: Member) -> bytes:
@@ -112,23 +96,10 @@ def _central(member: Member) -> bytes:
     version = 45 if wide else 20
     name = _encode_name(member)
     size, packed, start = (_FULL32 if value >= WIDE_VALUE else value for value in values)
+    date, time = divmod(member.moment, 1 << 16)
     header = CENTRAL.pack(
-        b"PK\1\2",
-        member.system << 8 | version,
-        version,
-        UTF8_FLAG if member.utf8 else 0,
-        member.method,
-        member.moment & _FULL16,
-        member.moment >> 16,
-        member.crc,
-        packed,
-        size,
-        len(name),
-        len(extra),
-        0,
-        0,
-        0,
-        member.attributes,
-        start,
-    )
+        b"PK\1\2", member.system << 8 | version, version, UTF8_FLAG if member.utf8 else 0,
+        member.method, time, date, member.crc, packed, size,
+        len(name), len(extra), 0, 0, 0, member.attributes, start,
+    )  # fmt: skip
     return header + name + extra
