@@ -165,6 +165,11 @@ class Image:
         )
 
     @cached_property
+    def names(self) -> Strings:
+        """The dynamic string table; `BadElf` where nothing leads to one."""
+        return Strings(self)
+
+    @cached_property
     def tags(self) -> dict[int, int]:
         """The value of each d_tag: of several entries the last counts, as for glibc."""
         return dict(self.dynamic)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.files import is_called_library
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
-from nix_manylinux.elf.image import MIN_PAGE, Image, Strings
+from nix_manylinux.elf.image import MIN_PAGE, Image
 from nix_manylinux.elf.notes import dlopen_notes
 from nix_manylinux.elf.source import Source
 from nix_manylinux.elf.versions import read_versions
@@ -102,9 +102,10 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         raise BadElf("e_type says program or library, but it has no PT_LOAD (e_phnum)")
     image.check_segments()
 
-    text = _Names(image)
-    soname = text.soname()
-    needed = text.all("DT_NEEDED", elf.DT_NEEDED)
+    soname = None
+    with suppress(BadElf):  # loaders look at it only for other files' sake
+        soname = _name(image, "DT_SONAME", elf.DT_SONAME)
+    needed = _names(image, "DT_NEEDED", elf.DT_NEEDED)
     interpreter = _interpreter(image)
     tags = image.tags
     stack = image.last(elf.PT_GNU_STACK)
@@ -112,23 +113,29 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         image,
         runs=interpreter is not None,
         is_library=soname is not None or any(map(is_called_library, names)),
-        standalone=not needed and soname is None,
+        standalone=not any(needed) and soname is None,
     )
-    versions = read_versions(image, lambda: text.strings)
+    versions = read_versions(image)
+    rpath = _name(image, "DT_RPATH", elf.DT_RPATH)
+    runpath = _name(image, "DT_RUNPATH", elf.DT_RUNPATH)
+    auxiliary = _names(image, "DT_AUXILIARY", elf.DT_AUXILIARY)
+    filters = _names(image, "DT_FILTER", elf.DT_FILTER)
+    emptied = "" in needed or "" in auxiliary or "" in filters
     return ElfFacts(
         machine=machine,
         kind=kind,
         soname=soname,
-        needed=needed,
-        rpath=text.one("DT_RPATH", elf.DT_RPATH),
-        runpath=text.one("DT_RUNPATH", elf.DT_RUNPATH),
+        # An empty name is the program's own, which is there.
+        needed=tuple(filter(None, needed)),
+        rpath=rpath,
+        runpath=runpath,
         interpreter=interpreter,
         needs=versions.needs,
         defines=versions.defines,
         versioned=elf.DT_VERSYM in tags,
         dlopen=dlopen_notes(image),
-        auxiliary=text.all("DT_AUXILIARY", elf.DT_AUXILIARY),
-        filters=text.all("DT_FILTER", elf.DT_FILTER),
+        auxiliary=tuple(filter(None, auxiliary)),
+        filters=tuple(filter(None, filters)),
         executable_stack=machine.number in elf.EXECUTABLE_STACK_MACHINES
         if stack is None
         else bool(stack.flags & elf.PF_X),
@@ -136,62 +143,34 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         relative_relocations=elf.DT_RELR in tags,
         static_tls=_static_tls(image),
         refused=versions.refused
-        or text.complaint()
+        or (_lost_names(image) if emptied else "")
         or _odd_relocations(image)
         or (next(_glibc_complaints(image), "") if kind is ElfKind.LIBRARY else ""),
     )
 
 
-class _Names:
-    """Names that dynamic entries point at; the string table is read when first needed."""
+def _name(image: Image, field: str, tag: int) -> str | None:
+    value = image.tags.get(tag)
+    return None if value is None else image.names.get(field, value)
 
-    __slots__ = ("_emptied", "_image", "_strings")
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        self._emptied = False
-        self._strings: Strings | None = None
+def _names(image: Image, field: str, tag: int) -> list[str]:
+    if tag not in image.tags:
+        return []
+    get = image.names.get
+    return [get(field, value) for kind, value in image.dynamic if kind == tag]
 
-    @property
-    def strings(self) -> Strings:
-        if self._strings is None:
-            self._strings = Strings(self._image)
-        return self._strings
 
-    def one(self, field: str, tag: int) -> str | None:
-        value = self._image.tags.get(tag)
-        return None if value is None else self.strings.get(field, value)
+def _lost_names(image: Image) -> str:
+    """Say that the names are gone, and not only one that is the program's own."""
+    from nix_manylinux.elf.tables import has_lost_names  # noqa: PLC0415  rarely asked for
 
-    def soname(self) -> str | None:
-        """Read DT_SONAME, which loaders look at only for other files' sake."""
-        try:
-            return self.one("DT_SONAME", elf.DT_SONAME)
-        except BadElf:
-            return None
-
-    def all(self, field: str, tag: int) -> tuple[str, ...]:
-        if tag not in self._image.tags:
-            return ()
-        get = self.strings.get
-        names = [get(field, value) for kind, value in self._image.dynamic if kind == tag]
-        if "" not in names:
-            return tuple(names)
-        self._emptied = True
-        # An empty name is the program's own, which is there.
-        return tuple(filter(None, names))
-
-    def complaint(self) -> str:
-        """Say that the names are gone, and not only one that is the program's own."""
-        if not self._emptied:
-            return ""
-        from nix_manylinux.elf.tables import has_lost_names  # noqa: PLC0415  rarely asked for
-
-        if not has_lost_names(self._image, self.strings):
-            return ""
-        return (
-            "the names of its symbols and of the libraries that it needs are gone: DT_STRTAB leads"
-            " to no text, as where strip ran on an edited file; take the file as it was before"
-        )
+    if not has_lost_names(image):
+        return ""
+    return (
+        "the names of its symbols and of the libraries that it needs are gone: DT_STRTAB leads"
+        " to no text, as where strip ran on an edited file; take the file as it was before"
+    )
 
 
 def _machine(image: Image) -> Machine:

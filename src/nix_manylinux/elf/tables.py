@@ -11,7 +11,7 @@ from nix_manylinux.elf import format as elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.elf.image import Image, Strings
+    from nix_manylinux.elf.image import Image
 
 #: Bounds that no linked file comes near (torch has 200,000 symbols); a hostile
 #: one may claim billions in a sparse file.
@@ -89,7 +89,7 @@ def words(data: bytes | bytearray, endian: str) -> array[int]:
 _SOME_SYMBOLS = 64
 
 
-def has_lost_names(image: Image, strings: Strings) -> bool:
+def has_lost_names(image: Image) -> bool:
     """Whether symbols are wanted from others, and every one of them has the name "".
 
     So a file ends up whose string table was moved while DT_STRTAB stayed: GNU strip does
@@ -106,7 +106,7 @@ def has_lost_names(image: Image, strings: Strings) -> bool:
         offset, room = image.locate("DT_SYMTAB", address)
         table = image.source.read(offset, min(room, count * size), "DT_SYMTAB")
         names = {
-            strings.get("st_name", start)
+            image.names.get("st_name", start)
             for place in range(size, len(table) - size + 1, size)
             if (start := int.from_bytes(table[place : place + 4], order))
             and not any(table[place + section : place + section + 2])

@@ -16,10 +16,10 @@ from nix_manylinux.elf.facts import VersionNeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from struct import Struct
 
-    from nix_manylinux.elf.image import Image, Strings
+    from nix_manylinux.elf.image import Image
 
     #: The file offset of a record, and its fields.
     Record = tuple[int, tuple[int, ...]]
@@ -99,7 +99,7 @@ class Versions(Value):
     refused: str = ""
 
 
-def read_versions(image: Image, strings: Callable[[], Strings]) -> Versions:
+def read_versions(image: Image) -> Versions:
     """Read what is needed in the file's order, and what is defined without the base version.
 
     What glibc can't follow ends in ``refused``, not in an error: musl reads neither
@@ -109,12 +109,12 @@ def read_versions(image: Image, strings: Callable[[], Strings]) -> Versions:
     defines: list[str] = []
     refused = ""
     try:
-        needs.extend(_needs(image, strings))
+        needs.extend(_needs(image))
     except BadElf as error:
         refused = error.what
     # Of its own definitions a file's loading reads no name.
     with suppress(BadElf):
-        defines.extend(_definitions(image, strings))
+        defines.extend(_definitions(image))
     return Versions(needs=tuple(needs), defines=tuple(defines), refused=refused)
 
 
@@ -122,20 +122,20 @@ def read_versions(image: Image, strings: Callable[[], Strings]) -> Versions:
 _version_need = lru_cache(1 << 12)(VersionNeed)
 
 
-def _needs(image: Image, strings: Callable[[], Strings]) -> Iterator[VersionNeed]:
+def _needs(image: Image) -> Iterator[VersionNeed]:
     first = True
     for (offset, fields), versions in verneed(image):
         if first and fields[0] != 1:
             raise BadElf(f"vn_version is {fields[0]} at {offset:#x}; only 1 is known")
         first = False
-        get = strings().get
+        get = image.names.get
         library = get("vn_file", fields[2])
         for _, (_, flags, _, name, _) in versions:
             weak = bool(flags & elf.VER_FLG_WEAK)
             yield _version_need(library, get("vna_name", name), weak)
 
 
-def _definitions(image: Image, strings: Callable[[], Strings]) -> Iterator[str]:
+def _definitions(image: Image) -> Iterator[str]:
     """Those from a record of an unknown revision on are left out: glibc refuses who wants one."""
     for (_, (revision, flags, *_)), names in verdef(image):
         if revision != 1:
@@ -143,4 +143,4 @@ def _definitions(image: Image, strings: Callable[[], Strings]) -> Iterator[str]:
         if not flags & elf.VER_FLG_BASE:
             # The first name is the version itself, the others are those it inherits from.
             _, (name, _) = next(names)
-            yield strings().get("vda_name", name)
+            yield image.names.get("vda_name", name)

@@ -53,6 +53,8 @@ def differences(before: Survey, after: Object, edit: ElfEdit, changes: list[Chan
     ]
 
 
+#: Bytes of the string table that are looked at more closely if one is another.
+_PART = 1 << 13
 #: Makes 0xFF of every byte but zero.
 _IN_USE = bytes([0, *[0xFF] * 255])
 
@@ -66,21 +68,12 @@ def _strings(after: Object, goal: Goal) -> Iterator[str]:
         yield "the string table became shorter"
     elif not new.startswith(old):
         # Bytes may appear only where there were zero bytes.
-        for start, data in _differing(old, new, 1 << 16):
-            for at, part in _differing(data, new[start : start + len(data)], 1 << 10):
-                first = start + at
-                kept = _without(goal.released, part, first)
-                if _is_overwritten(kept, new[first : first + len(part)]):
-                    yield "a string that was in use was written over"
-                    return
-
-
-def _differing(old: bytes, new: bytes, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the parts of ``old``, ``size`` bytes each, that are others in ``new``, and where."""
-    for start in range(0, len(old), size):
-        part = old[start : start + size]
-        if part != new[start : start + len(part)]:
-            yield start, part
+        for start in range(0, len(old), _PART):
+            part = old[start : start + _PART]
+            fresh = new[start : start + len(part)]
+            if part != fresh and _is_overwritten(_without(goal.released, part, start), fresh):
+                yield "a string that was in use was written over"
+                return
 
 
 def _without(ranges: list[tuple[int, int]], data: bytes, start: int) -> bytearray:
