@@ -133,11 +133,10 @@ class Image:
 
     def last(self, kind: int) -> Segment | None:
         """Return the last program header of a kind: of several, glibc and musl take that."""
-        found = None
-        for segment in self.segments:
+        for segment in reversed(self.segments):
             if segment.type == kind:
-                found = segment
-        return found
+                return segment
+        return None
 
     def locate(self, field: str, address: int) -> tuple[int, int]:
         """Map an address to its file offset and the bytes that are mapped on from there.

@@ -295,9 +295,7 @@ def _interpreter(image: Image) -> str | None:
     """
     for segment in image.segments:
         if segment.type == elf.PT_INTERP:
-            if not 2 <= segment.filesz <= _MAX_INTERPRETER:
-                return None
-            if segment.offset + segment.filesz > image.source.size:
+            if not 2 <= segment.filesz <= _MAX_INTERPRETER or segment.end > image.source.size:
                 return None
             raw = image.source.read(segment.offset, segment.filesz, "PT_INTERP")
             path = raw.partition(b"\0")[0]

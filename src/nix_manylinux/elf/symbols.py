@@ -72,8 +72,7 @@ def _contents(file: Any, section: Any) -> bytes:  # noqa: ANN401 - untyped
     if section["sh_type"] == "SHT_NOBITS" or size > _MAX_TABLE or start + size > file.stream_len:
         return b""
     file.stream.seek(start)
-    found: bytes = file.stream.read(size)
-    return found
+    return bytes(file.stream.read(size))
 
 
 def read_symbols(path: Path) -> Symbols:
@@ -148,8 +147,7 @@ def section_at(path: Path, offset: int) -> str:
         for each in sections:
             inside = 0 <= offset - each["sh_offset"] < each["sh_size"]
             if inside and each["sh_type"] not in {"SHT_NOBITS", "SHT_NULL"}:
-                name: str = each.name
-                return name
+                return str(each.name)
     return ""
 
 

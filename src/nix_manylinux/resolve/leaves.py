@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE
+from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE, python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nix_manylinux.resolve.plan import FilePlan, Plan
     from nix_manylinux.tree.disk import Disk
 
@@ -56,9 +59,9 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
         if all(not wanting.isdisjoint(labels) for labels in leading):
             reached = reached.union(*leading)
     if not wanting <= reached:
-        sources = _Sources(plan)
-        named = [e for e in plan.files if e.file.label not in reached and sources.name(e)]
-        reached |= _follow(named, by_path, disk)
+        words = cache(_words)
+        others = [each for each in plan.files if each.file.label not in reached]
+        reached |= _follow([e for e in others if _is_named(plan, e, words)], by_path, disk)
     # Libraries outside of the trees are labelled with their paths: somebody led to them.
     labels = {each.file.label for each in plan.files}
     return reached | {label for label in wanting if label not in labels}
@@ -88,39 +91,28 @@ def _variants(plan: Plan) -> list[list[FilePlan]]:
     return list(found.values())
 
 
-class _Sources:
-    """The words of the Python files around the libraries, each package read once."""
+def _is_named(plan: Plan, each: FilePlan, words: Callable[[str], set[bytes]]) -> bool:
+    """Whether the Python files of its package name a file, by what it is called there."""
+    tree = plan.trees[each.tree]
+    for name in each.file.names:
+        for site in tree.site_packages:
+            inner = name.removeprefix(f"{site}/")
+            if inner == name or "/" not in inner:
+                continue
+            # What auditwheel has put into NAME.libs may be NAME's (rtree's libspatialindex).
+            package = inner.partition("/")[0].removesuffix(".libs")
+            base = os.fsencode(inner.rpartition("/")[2])
+            stem = _GRAFTED.sub(b"", base.partition(b".so")[0])
+            # find_library takes names without "lib" (pypdfium2's pdfium).
+            called = (base, stem, stem.removeprefix(b"lib"))
+            if not words(f"{tree.root}/{site}/{package}").isdisjoint(called):
+                return True
+    return False
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._words: dict[str, set[bytes]] = {}
 
-    def name(self, each: FilePlan) -> bool:
-        """Whether the Python files of its package name a file, by what it is called there."""
-        tree = self._plan.trees[each.tree]
-        for name in each.file.names:
-            for site in tree.site_packages:
-                inner = name.removeprefix(f"{site}/")
-                if inner == name or "/" not in inner:
-                    continue
-                # What auditwheel has put into NAME.libs may be NAME's (rtree's libspatialindex).
-                package = inner.partition("/")[0].removesuffix(".libs")
-                words = self._of(f"{tree.root}/{site}/{package}")
-                base = os.fsencode(inner.rpartition("/")[2])
-                stem = _GRAFTED.sub(b"", base.partition(b".so")[0])
-                # find_library takes names without "lib" (pypdfium2's pdfium).
-                if not words.isdisjoint((base, stem, stem.removeprefix(b"lib"))):
-                    return True
-        return False
-
-    def _of(self, package: str) -> set[bytes]:
-        from nix_manylinux.tree.python import python_sources  # noqa: PLC0415  rarely needed
-
-        if package not in self._words:
-            words = self._words[package] = set()
-            for _, source in python_sources(package):
-                words.update(_WORD.findall(source))
-        return self._words[package]
+def _words(package: str) -> set[bytes]:
+    """Give all words of the Python files of a package."""
+    return {word for _, source in python_sources(package) for word in _WORD.findall(source)}
 
 
 def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool:

@@ -7,6 +7,7 @@ wins, and what did not fit is reported when nothing did.
 from __future__ import annotations
 
 import os
+from functools import cache
 from itertools import chain
 
 from nix_manylinux.base.errors import BadElf
@@ -68,7 +69,8 @@ class Resolver:
         #: Libraries of the trees that are taken only where there is no other one.
         self._last_resort = last_resort
         self._store_faults: dict[str, str] = {}
-        self._closures: dict[frozenset[str], list[str]] = {}
+        #: What is required, directly or by others; the nearest first.
+        self._required = cache(lambda direct: wheels.required(sorted(direct)))
         #: The path of the file that was asked about last, and where its own search path leads.
         self._own: tuple[str, list[str], list[str]] = ("", [], [])
 
@@ -188,7 +190,8 @@ class Resolver:
                     found = self.disk.find(site + directory[len(home or "") :], name)
                     if found is not None:
                         yield found
-        for dist in self._required({each for d in facts.distributions for each in d.requires}):
+        direct = frozenset(each for d in facts.distributions for each in d.requires)
+        for dist in self._required(direct):
             yield from self._of_distribution(dist, name)
 
     def _of_distribution(self, dist: str, name: str) -> Iterator[str]:
@@ -197,13 +200,6 @@ class Resolver:
             for found in self.wheels.named(name, site) if dist in owners else ():
                 if len(owners) == 1 or _lists(owners[dist], found[len(site) + 1 :]):
                     yield found
-
-    def _required(self, direct: set[str]) -> list[str]:
-        """Give what is required, directly or by others; the nearest first."""
-        key = frozenset(direct)
-        if key not in self._closures:
-            self._closures[key] = self.wheels.required(sorted(direct))
-        return self._closures[key]
 
     def _absolute(self, tree: int, file: TreeFile, name: str) -> Resolution | None:
         """Judge a needed name with a slash: kept if it leads to where we look anyway."""

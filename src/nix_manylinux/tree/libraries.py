@@ -144,10 +144,9 @@ class WheelIndex:
     def _by_name(self, site_packages: str) -> dict[str, list[str]]:
         files = self._files.get(site_packages)
         if files is None:
-            files = {}
+            files = self._files[site_packages] = {}
             for path in self.disk.libraries_below(site_packages):
                 files.setdefault(path.rpartition("/")[2], []).append(path)
-            self._files[site_packages] = files
         return files
 
 

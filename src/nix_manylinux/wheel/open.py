@@ -312,12 +312,10 @@ def open_wheel(path: str, *, max_size: int = MAX_WHEEL) -> Wheel:
         ) from cause
     try:
         return _open(descriptor, path, max_size)
-    except BadWheel as error:
+    except BaseException as error:
         os.close(descriptor)
-        error.at(path)
-        raise
-    except BaseException:
-        os.close(descriptor)
+        if isinstance(error, BadWheel):
+            error.at(path)
         raise
 
 

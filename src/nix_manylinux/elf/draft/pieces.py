@@ -170,13 +170,9 @@ def _orphans(obj: Object, pieces: list[Piece]) -> list[Piece]:
         load = next((p for p in obj.loads if 0 <= address - p.vaddr < p.filesz), None)
         if load is None:
             continue
-        ends = [
-            address + size,
-            load.vaddr + load.filesz,
-            *(a for a, _ in starts[index : index + 1]),
-        ]
+        following = [first for first, _ in starts[index : index + 1]]
         start = load.offset + address - load.vaddr
-        end = start + min(ends) - address
+        end = start + min([address + size, load.vaddr + load.filesz, *following]) - address
         # patchelf has let the table grow over notes that it moved, and left their header.
         if obj.header.phoff <= start < obj.table_end:
             start = obj.table_end
