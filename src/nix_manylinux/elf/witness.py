@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import EditFailed
 from nix_manylinux.base.values import field_names, replace
-from nix_manylinux.elf.facts import VersionNeed
+from nix_manylinux.elf.facts import ElfFacts, VersionNeed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any, Literal
 
-    from nix_manylinux.elf.facts import ElfFacts
 
 _HINT = (
     "nothing has changed; please report it with the file: either that is read wrongly by"

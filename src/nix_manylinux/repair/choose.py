@@ -7,11 +7,11 @@ from functools import partial
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value, replace
-from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.symbols import dynamic_strings, needed_isa, wanted_symbols
 from nix_manylinux.elf.tokens import origin_entry
-from nix_manylinux.repair.model import Finding, NotPortable
-from nix_manylinux.repair.needs import walk
+from nix_manylinux.repair.model import Finding, NotPortable, RepairOptions
+from nix_manylinux.repair.needs import Needs, walk
 from nix_manylinux.repair.system import (
     embeds_python,
     is_libpython,
@@ -19,19 +19,14 @@ from nix_manylinux.repair.system import (
     loaders_of,
     promised_names,
 )
-from nix_manylinux.report.verdict import architecture, libc_needed, libc_of, too_new
-from nix_manylinux.target.policy import floor, policy_for
+from nix_manylinux.report.verdict import Breach, architecture, libc_needed, libc_of, too_new
+from nix_manylinux.target.policy import Policies, Policy, floor, policy_for
 from nix_manylinux.tree.index import TreeIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from nix_manylinux.elf.facts import ElfFacts
-    from nix_manylinux.repair.model import RepairOptions
-    from nix_manylinux.repair.needs import Needs
-    from nix_manylinux.report.verdict import Breach
-    from nix_manylinux.target.policy import Policies, Policy
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex
 

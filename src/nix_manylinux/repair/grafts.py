@@ -14,7 +14,7 @@ from nix_manylinux.base.files import PIECE, write_all
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
-from nix_manylinux.elf.facts import ElfEdit, planned_facts
+from nix_manylinux.elf.facts import ElfEdit, ElfFacts, planned_facts
 from nix_manylinux.repair.interpreter import portable_interpreter
 from nix_manylinux.repair.system import is_libpython
 from nix_manylinux.wheel.contents import ROOM
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from nix_manylinux.base.parallel import Look
-    from nix_manylinux.elf.facts import ElfFacts
 
 #: Characters of a hash in a name; auditwheel's names have as many.
 _HASH = 8

@@ -10,16 +10,14 @@ import re
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.store import HASH
-from nix_manylinux.repair.model import SbomPackage
-from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.repair.model import Graft, SbomPackage
+from nix_manylinux.wheel.metadata import Distribution, normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from nix_manylinux.repair.model import Graft
-    from nix_manylinux.wheel.metadata import Distribution
 
 #: A store path's name: "openssl-3.0.14-lib" is version 3.0.14 of openssl.
 _STORE_NAME = rf"/{HASH}(?P<name>.+?)(?:-(?P<version>[0-9][^-/]*))?(?:-[a-z]+)?/"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.words import count, some
-from nix_manylinux.repair.model import KINDS
+from nix_manylinux.repair.model import KINDS, NotPortable, RepairedWheel
 from nix_manylinux.report.summary import error_json
 
 TYPE_CHECKING = False
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
-    from nix_manylinux.repair.model import NotPortable, RepairedWheel
 
 #: Version of the JSON's shape, raised whenever a reader could break.
 SCHEMA = 1

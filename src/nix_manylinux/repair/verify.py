@@ -12,7 +12,7 @@ from nix_manylinux.report.verdict import too_new
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.compare import hold
-from nix_manylinux.wheel.open import UnpackedWheel, open_wheel
+from nix_manylinux.wheel.open import UnpackedWheel, Wheel, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nix_manylinux.repair.model import RepairOptions
     from nix_manylinux.target.policy import Policies
     from nix_manylinux.tree.facts import TreeFacts
-    from nix_manylinux.wheel.open import Wheel
 
 _HINT = "nothing was written; please report it, with the wheel if you can share it"
 

@@ -10,9 +10,9 @@ from nix_manylinux.base.errors import BadOption, BadWheel, OsErrors, WriteFailed
 from nix_manylinux.base.files import make_folder, write_file
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.symbols import has_symbols
-from nix_manylinux.repair.choose import Chooser
+from nix_manylinux.repair.choose import Chooser, PolicyChoice
 from nix_manylinux.repair.edits import Editor
-from nix_manylinux.repair.grafts import copy_grafts, edit, finish_grafts, strip_file
+from nix_manylinux.repair.grafts import Copied, copy_grafts, edit, finish_grafts, strip_file
 from nix_manylinux.repair.leftovers import store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_of
@@ -25,7 +25,7 @@ from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name
-from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.open import UnpackedWheel, Wheel, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 
 TYPE_CHECKING = False
@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.repair.choose import PolicyChoice
-    from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.tree.libraries import LibraryIndex
-    from nix_manylinux.wheel.open import UnpackedWheel, Wheel
 
 _TO = "give --output-dir a folder that you may write to"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.patterns import refuse_wildcards
-from nix_manylinux.tree.libraries import usable_directory
+from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, usable_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nix_manylinux.resolve.plan import Resolution
     from nix_manylinux.resolve.searchpath import SearchPath
     from nix_manylinux.tree.facts import TreeFile
-    from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
 
 class NoRuntimeLibrary(NixManylinuxError):

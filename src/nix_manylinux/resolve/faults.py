@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from nix_manylinux.resolve.process import Fault
+from nix_manylinux.resolve.process import Fault, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nix_manylinux.elf.facts import ElfFacts, VersionNeed
-    from nix_manylinux.resolve.process import Process
 
 #: It asks no version of a library without any, and gives no library an executable stack.
 _2_41 = (2, 41)

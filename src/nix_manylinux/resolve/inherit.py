@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.resolve.plan import FilePlan, Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.resolve.plan import FilePlan
     from nix_manylinux.tree.index import TreeIndex
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.values import Value
 from nix_manylinux.data import Libraries, read_libraries
-from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import expand_tokens
 from nix_manylinux.resolve.faults import (
     relocation_faults,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Protocol
 
-    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from nix_manylinux.base.errors import BadTree, NixManylinuxError
+from nix_manylinux.base.errors import BadTree, NixManylinuxError, UnneededIgnore
 from nix_manylinux.base.patterns import file_matches
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf.facts import ElfEdit, planned_facts
@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.base.errors import UnneededIgnore
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 

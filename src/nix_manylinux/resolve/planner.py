@@ -29,7 +29,7 @@ from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable
 from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
 from nix_manylinux.resolve.scripts import script_warnings
 from nix_manylinux.resolve.searchpath import Composer, SearchPath, dropped_warning
-from nix_manylinux.resolve.simulation import Problems, Simulation
+from nix_manylinux.resolve.simulation import Problems, Simulation, VersionFault
 from nix_manylinux.tree.index import TreeIndex
 from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, refuse_unwritable
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.resolve.simulation import VersionFault
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
 

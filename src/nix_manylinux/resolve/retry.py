@@ -9,14 +9,13 @@ as a candidate, or with the other directory before its own.
 from __future__ import annotations
 
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan
 from nix_manylinux.tree.libraries import LibraryIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from nix_manylinux.resolve.plan import FilePlan, Plan
     from nix_manylinux.resolve.simulation import VersionFault
     from nix_manylinux.tree.facts import TreeFacts
 

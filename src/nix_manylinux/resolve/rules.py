@@ -12,25 +12,22 @@ from itertools import chain
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.store import in_store
-from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.faults import version_reason
-from nix_manylinux.resolve.plan import Outcome, Resolution
+from nix_manylinux.resolve.plan import Options, Outcome, Resolution
 from nix_manylinux.target.policy import version_number
-from nix_manylinux.tree.index import inside
+from nix_manylinux.tree.index import TreeIndex, inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nix_manylinux.base.patterns import IgnoreList
-    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.loader import Loader
-    from nix_manylinux.resolve.plan import Options
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.disk import Disk
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
-    from nix_manylinux.tree.index import TreeIndex
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
 #: Said of a library that rule 7 found: nothing but its name speaks for it.

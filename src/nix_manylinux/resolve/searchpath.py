@@ -15,7 +15,7 @@ from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import some
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries, origin_entry
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.resolve.plan import Outcome, Resolution
 from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
 from nix_manylinux.tree.index import inside
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nix_manylinux.resolve.loader import Loader
-    from nix_manylinux.resolve.plan import Resolution
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
 
 _FOUND = frozenset({Outcome.TREE, Outcome.WHEEL, Outcome.LIBRARY})

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.values import Value
-from nix_manylinux.resolve.plan import Outcome, Problem
+from nix_manylinux.resolve.plan import FilePlan, Outcome, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nix_manylinux.resolve.loader import Loader
-    from nix_manylinux.resolve.plan import FilePlan
     from nix_manylinux.resolve.process import Fault, Process
     from nix_manylinux.tree.index import TreeIndex
 

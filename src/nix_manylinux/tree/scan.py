@@ -17,7 +17,7 @@ from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, UNDO_LOG, is_tempor
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.format import ELF_MAGIC
 from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.elf.facts import ElfFacts
 
 #: A name may be a FIFO or a link by now: neither is waited for nor followed.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -6,7 +6,7 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.scan import scan_tree
-from nix_manylinux.wheel.open import FLOATING, open_wheel
+from nix_manylinux.wheel.open import FLOATING, UnpackedWheel, Wheel, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.contents import MemberFiles
-    from nix_manylinux.wheel.open import UnpackedWheel, Wheel
 
 
 def unpack_and_scan(

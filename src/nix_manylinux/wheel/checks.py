@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.digest import STRONG_HASHES, digest_of
-from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, bad
+from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad
 from nix_manylinux.wheel.archive.read import stream
 from nix_manylinux.wheel.metadata import (
     Distribution,
@@ -13,14 +13,11 @@ from nix_manylinux.wheel.metadata import (
     required_names,
 )
 from nix_manylinux.wheel.name import without_variant
-from nix_manylinux.wheel.record import Record, plain_hash, plain_path, plain_size
+from nix_manylinux.wheel.record import Record, Row, plain_hash, plain_path, plain_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from nix_manylinux.wheel.archive.format import Member
-    from nix_manylinux.wheel.record import Row
 
 
 def split_file_name(file_name: str) -> tuple[tuple[str, str], str]:

@@ -22,7 +22,7 @@ from installer.utils import construct_record_file, fix_shebang
 
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.files import EXECUTE, make_folder, write_all
-from nix_manylinux.wheel.archive.format import bad
+from nix_manylinux.wheel.archive.format import Member, bad
 from nix_manylinux.wheel.record import hash_descriptor
 
 TYPE_CHECKING = False
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from installer.utils import Scheme
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.wheel.archive.format import Member
     from nix_manylinux.wheel.open import Wheel
 
 #: What the dist-info folder says of who has installed it (PEP 376).

@@ -17,7 +17,7 @@ from nix_manylinux.base.files import PIECE, SMALLEST_ELF, is_called_library, mak
 from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, bad
+from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad
 from nix_manylinux.wheel.archive.read import read_directory, stream
 from nix_manylinux.wheel.checks import (
     check_identity,
@@ -28,9 +28,9 @@ from nix_manylinux.wheel.checks import (
     split_file_name,
 )
 from nix_manylinux.wheel.contents import ROOM, MemberFiles, Output, Search
-from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, read_headers
+from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, Distribution, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
-from nix_manylinux.wheel.record import MAX_RECORD_SIZE, parse_record
+from nix_manylinux.wheel.record import MAX_RECORD_SIZE, Record, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.parallel import Look
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.wheel.archive.format import Member
-    from nix_manylinux.wheel.metadata import Distribution
-    from nix_manylinux.wheel.record import Record
 
 #: Where site-packages is in an unpacked wheel: the interpreter is not known yet,
 #: so what is above it is the tree's ``floating`` folder.

@@ -14,7 +14,7 @@ from nix_manylinux.base.signals import signals_held
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
 from nix_manylinux.wheel.archive.write import Content, deflate, fill
-from nix_manylinux.wheel.record import Record, parse_record
+from nix_manylinux.wheel.record import Record, Row, parse_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.wheel.archive.format import Member
     from nix_manylinux.wheel.open import Wheel
-    from nix_manylinux.wheel.record import Row
 
 #: The member of the dist-info folder that names the store paths, one a line.
 #: Nix scans a build's output for them and can't look into packed members:

@@ -16,11 +16,11 @@ from nix_manylinux.base.errors import BadTree, EditFailed
 from nix_manylinux.base.files import writable_folder
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import replace
-from nix_manylinux.resolve.plan import EditRecord
+from nix_manylinux.resolve.plan import EditRecord, FilePlan, Plan
 from nix_manylinux.tree.facts import Damage
 from nix_manylinux.write.inuse import FilesInUse
 from nix_manylinux.write.journal import Journal
-from nix_manylinux.write.records import RecordUpdates
+from nix_manylinux.write.records import RecordUpdate, RecordUpdates
 from nix_manylinux.write.replacement import Replacement, hard_links
 from nix_manylinux.write.undo_log import UndoLog
 from nix_manylinux.write.unfold import delete_links, unfoldings
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.elf.edit.edit import Edited
     from nix_manylinux.elf.facts import ElfEdit
-    from nix_manylinux.resolve.plan import FilePlan, Plan
-    from nix_manylinux.write.records import RecordUpdate
 
     #: Edits the inode at a path, as `edit_file` does.
     EditFile = Callable[..., Edited]

@@ -11,11 +11,11 @@ import os
 
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
-from nix_manylinux.resolve.plan import refuse
+from nix_manylinux.resolve.plan import FilePlan, Options, Plan, Problem, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.unpack import unpack_and_scan
 from nix_manylinux.wheel.contents import MemberFiles
-from nix_manylinux.wheel.open import FLOATING, open_wheel
+from nix_manylinux.wheel.open import FLOATING, Wheel, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 from nix_manylinux.write.verify import carry_out
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import Any
 
-    from nix_manylinux.resolve.plan import FilePlan, Options, Plan, Problem
     from nix_manylinux.tree.libraries import LibraryIndex
-    from nix_manylinux.wheel.open import Wheel
 
 
 class Companion:

@@ -13,14 +13,13 @@ from nix_manylinux.base.parallel import Crew
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.tree.scan import unreadable
 from nix_manylinux.wheel.record import Record, Row, hash_descriptor
-from nix_manylinux.write.listing import carried_files, read_listings
+from nix_manylinux.write.listing import Listing, carried_files, read_listings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from nix_manylinux.base.parallel import Key
-    from nix_manylinux.write.listing import Listing
 
 
 class RecordUpdate(Value):

@@ -12,11 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from nix_manylinux.base.values import Value
-from nix_manylinux.elf.source import past_end
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from nix_manylinux.elf.source import Source
+from nix_manylinux.elf.source import Source, past_end
 
 
 class Change(Value, kw_only=False):

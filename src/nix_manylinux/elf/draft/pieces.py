@@ -16,11 +16,10 @@ from itertools import pairwise
 
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft import tables
-from nix_manylinux.elf.draft.headers import Nonsense, Unproven
+from nix_manylinux.elf.draft.headers import Nonsense, Object, Unproven
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.elf.draft.headers import Object
     from nix_manylinux.elf.format import Segment
 
 #: Dynamic entries whose value is the address of a table that has no other name.

@@ -8,14 +8,13 @@ from functools import cached_property
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.elf import format as elf
-from nix_manylinux.elf.draft.headers import Unproven, align_up
+from nix_manylinux.elf.draft.headers import Object, Unproven, align_up
 from nix_manylinux.elf.draft.pieces import Kind, Piece
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nix_manylinux.elf.draft.bytes import Draft
     from nix_manylinux.elf.draft.goal import Goal
-    from nix_manylinux.elf.draft.headers import Object
     from nix_manylinux.elf.format import Segment
 
 #: Slack is looked for no further than this behind a segment.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.wheel.archive.format import bad
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from nix_manylinux.wheel.archive.format import Member
+from nix_manylinux.wheel.archive.format import Member, bad
 
 _EVASIVE = frozenset({"", ".", ".."})
 #: What every folder's parents cost is paid for each name: this bounds it.

@@ -16,7 +16,7 @@ from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.progress import shared
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import local_header
-from nix_manylinux.wheel.archive.format import DEFLATED, STORED, bad, read_exactly
+from nix_manylinux.wheel.archive.format import DEFLATED, STORED, Member, bad, read_exactly
 from nix_manylinux.wheel.archive.read import packed_pieces
 
 TYPE_CHECKING = False
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.parallel import Look
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.wheel.archive.format import Member
 
     #: A member as it is in the old archive, and as it is placed in the new one.
     Pair = tuple[Member, Member]
