@@ -145,7 +145,7 @@ def check(run: Run) -> int:
         from nix_manylinux.cli.refusals import refused_check  # noqa: PLC0415
 
         plan = refused_check(run, plan, patched)
-        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
+        error = Unresolved(plan)
     else:
         leaves = run.leaves(plan, [made for _, made in patched])
         # One sentence says what loads, and what need not.

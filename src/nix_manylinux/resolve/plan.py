@@ -207,24 +207,15 @@ class Unresolved(NixManylinuxError):
     each with every file that wants it; ``plan`` is the plan that was refused.
     """
 
-    plan: Plan | None = None
-
-    def __init__(
-        self,
-        *,
-        missing: Sequence[Problem] = (),
-        incompatible: Sequence[Problem] = (),
-        where: str = "",
-        hint: str = "",
-    ) -> None:
-        self.missing = tuple(missing)
-        self.incompatible = tuple(incompatible)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.missing, self.incompatible = plan.missing, plan.incompatible
         parts = [
             f"{len(problems)} {what}: {', '.join(each.name for each in problems)}"
             for what, problems in (("missing", self.missing), ("incompatible", self.incompatible))
             if problems
         ]
-        super().__init__("; ".join(parts) or "unresolved libraries", where=where, hint=hint)
+        super().__init__("; ".join(parts))
 
 
 def refuse(plan: Plan, options: Options) -> None:
@@ -237,9 +228,7 @@ def refuse(plan: Plan, options: Options) -> None:
     """
     missing = () if options.missing == "warn" else plan.missing
     if missing or plan.incompatible:
-        error = Unresolved(missing=plan.missing, incompatible=plan.incompatible)
-        error.plan = plan
-        raise error
+        raise Unresolved(plan)
     if plan.unneeded and options.missing != "warn":
         raise plan.unneeded
     forbidden = tuple(f"{folder}/" for folder in options.forbid_rpath)
