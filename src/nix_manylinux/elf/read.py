@@ -115,7 +115,7 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         is_library=soname is not None or any(map(is_called_library, names)),
         standalone=not any(needed) and soname is None,
     )
-    versions = read_versions(image)
+    needs, defines, refused = read_versions(image)
     rpath = _name(image, "DT_RPATH", elf.DT_RPATH)
     runpath = _name(image, "DT_RUNPATH", elf.DT_RUNPATH)
     auxiliary = _names(image, "DT_AUXILIARY", elf.DT_AUXILIARY)
@@ -130,8 +130,8 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         rpath=rpath,
         runpath=runpath,
         interpreter=interpreter,
-        needs=versions.needs,
-        defines=versions.defines,
+        needs=needs,
+        defines=defines,
         versioned=elf.DT_VERSYM in tags,
         dlopen=dlopen_notes(image),
         auxiliary=tuple(filter(None, auxiliary)),
@@ -142,7 +142,7 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         no_default_path=bool(tags.get(elf.DT_FLAGS_1, 0) & elf.DF_1_NODEFLIB),
         relative_relocations=elf.DT_RELR in tags,
         static_tls=_static_tls(image),
-        refused=versions.refused
+        refused=refused
         or (_lost_names(image) if emptied else "")
         or _odd_relocations(image)
         or (next(_glibc_complaints(image), "") if kind is ElfKind.LIBRARY else ""),

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import lru_cache
 
 from nix_manylinux.base.errors import BadElf
-from nix_manylinux.base.values import Value
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import VersionNeed
 
@@ -91,18 +90,10 @@ def verdef(image: Image) -> Iterator[tuple[Record, Iterator[Record]]]:
             yield record, chain.follow(image.layout.verdaux, record[0] + record[1][5])
 
 
-class Versions(Value):
-    """What a file needs and defines; ``refused`` says why glibc could not read on."""
-
-    needs: tuple[VersionNeed, ...] = ()
-    defines: tuple[str, ...] = ()
-    refused: str = ""
-
-
-def read_versions(image: Image) -> Versions:
+def read_versions(image: Image) -> tuple[tuple[VersionNeed, ...], tuple[str, ...], str]:
     """Read what is needed in the file's order, and what is defined without the base version.
 
-    What glibc can't follow ends in ``refused``, not in an error: musl reads neither
+    What glibc can't follow is told by the third value, not by an error: musl reads neither
     table for a file's own sake.
     """
     needs: list[VersionNeed] = []
@@ -115,7 +106,7 @@ def read_versions(image: Image) -> Versions:
     # Of its own definitions a file's loading reads no name.
     with suppress(BadElf):
         defines.extend(_definitions(image))
-    return Versions(needs=tuple(needs), defines=tuple(defines), refused=refused)
+    return tuple(needs), tuple(defines), refused
 
 
 #: The files of a tree want the same few versions, again and again.

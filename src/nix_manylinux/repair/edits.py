@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 
-from nix_manylinux.base.values import Value
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.elf.tokens import origin_entry
 from nix_manylinux.repair.interpreter import portable_interpreter
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFile
-
-
-class FileEdit(Value):
-    """One file of the wheel, its edit, and where it goes: ``moved`` is a path in site-packages."""
-
-    file: TreeFile
-    edit: ElfEdit
-    moved: str = ""
 
 
 class Editor:
@@ -48,14 +39,14 @@ class Editor:
         self._scripts = f"{name}.scripts"
         self._plain = plain
 
-    def files(self) -> Iterator[FileEdit]:
-        """Give the files of the wheel that have to change."""
+    def files(self) -> Iterator[tuple[TreeFile, ElfEdit, str]]:
+        """Give the files of the wheel that have to change, and where in site-packages some go."""
         for file in self.choice.files:
             moved = self._moved(file)
             path = f"{SITE_PACKAGES}/{moved}" if moved else file.path
             edit = self._edit(file, path)
             if edit or moved:
-                yield FileEdit(file=file, edit=edit, moved=moved)
+                yield file, edit, moved
 
     def _moved(self, file: TreeFile) -> str:
         """Say where in site-packages a program must be, to find its grafts; "" for where it is.

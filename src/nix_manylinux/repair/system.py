@@ -44,13 +44,10 @@ class System:
         *,
         python: bool,
     ) -> None:
-        self._disk = disk
+        self._disk, self._inside, self._machine = disk, f"{root}/", machine
+        self._promised, self._taken = promised, taken
         #: Whether a Python is there already, as for all that it loads.
         self._python = python
-        self._inside = f"{root}/"
-        self._machine = machine
-        self._promised = promised
-        self._taken = taken
 
     def find(self, directory: str, name: str) -> str | None:
         """Return the path of ``name`` in ``directory``, None where it can't be opened."""

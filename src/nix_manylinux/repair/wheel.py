@@ -264,17 +264,17 @@ class _Work:
                 if has_symbols(path):
                     strip_file(self._strip, path, file.label)
                     self.changed[file.label] = path
-        for each in editor.files():
-            label, path = each.file.label, f"{root}/{each.file.path}"
+        for file, changes, moved in editor.files():
+            label, path = file.label, f"{root}/{file.path}"
             self.changed[label] = path
-            if each.moved:
-                place = self._place(each.moved)
+            if moved:
+                place = self._place(moved)
                 os.rename(path, place)
-                write_file(path, launcher(*posixpath.split(each.moved)))
-                self.extra[each.moved] = path = place
-                self.allowed |= {each.moved, label}
-            if each.edit:
-                edit(path, each.edit, label=label)
+                write_file(path, launcher(*posixpath.split(moved)))
+                self.extra[moved] = path = place
+                self.allowed |= {moved, label}
+            if changes:
+                edit(path, changes, label=label)
 
     @staticmethod
     def _wanting(choice: PolicyChoice, copied: Mapping[str, Copied]) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from nix_manylinux.base.patterns import IgnoreList
     from nix_manylinux.resolve.loader import Loader
     from nix_manylinux.target.target import Target
-    from nix_manylinux.tree.disk import Disk
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
 
@@ -53,16 +52,10 @@ class Resolver:
         reserved: tuple[str, ...],
         last_resort: frozenset[str] = frozenset(),
     ) -> None:
-        self.target = target
-        self.trees = trees
-        self.libraries = libraries
-        self.wheels = wheels
-        self.disk: Disk = libraries.disk
-        self.loader = loader
-        self.options = options
-        self.ignore = ignore
-        self.drivers = drivers
-        self._reserved = reserved
+        self.target, self.loader, self.trees = target, loader, trees
+        self.libraries, self.wheels, self.disk = libraries, wheels, libraries.disk
+        self.options, self.ignore = options, ignore
+        self.drivers, self._reserved = drivers, reserved
         #: Libraries of the trees that are taken only where there is no other one.
         self._last_resort = last_resort
         self._store_faults: dict[str, str] = {}

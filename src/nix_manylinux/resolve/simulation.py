@@ -40,10 +40,8 @@ class Simulation:
         problems: Problems,
         forgiven: Callable[[str, str], bool],
     ) -> None:
-        self._trees = trees
-        self._loader = loader
-        self._problems = problems
-        self._forgiven = forgiven
+        self._trees, self._loader = trees, loader
+        self._problems, self._forgiven = problems, forgiven
         #: What was found of libraries outside of the trees.
         self.version_faults: list[VersionFault] = []
         #: What is worth a warning, though it may be meant so.

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """What the loader would see of the file system, each thing read at most once.
-
-    What was read is shared with every `overlay`; what one learns is its own.
-    """
+    """What was read is shared with every `overlay`; what one learns is its own."""
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}

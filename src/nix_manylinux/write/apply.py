@@ -150,11 +150,8 @@ class _Run:
     ) -> None:
         self.edits: tuple[EditRecord, ...] = ()
         self.unfolded: tuple[str, ...] = ()
-        self._plan = plan
-        self._journal = journal
-        self._edit_file = edit_file
-        self._progress = progress
-        self._left = left
+        self._plan, self._journal = plan, journal
+        self._edit_file, self._left, self._progress = edit_file, left, progress
         self._in_use = FilesInUse()
         self._changed: set[str] = set()
         self._logs = {tree.root: UndoLog(tree.root) for tree in plan.trees}

@@ -75,14 +75,9 @@ class Piece:
         align: int,
         sections: tuple[int, ...] = (),
     ) -> None:
-        self.kind = kind
-        self.addr = addr
-        self.addr_end = addr + size
-        self.offset = offset
-        self.end = offset + size
-        self.size = size
-        self.align = align
-        self.sections = sections
+        self.kind, self.align, self.sections = kind, align, sections
+        self.addr, self.addr_end = addr, addr + size
+        self.offset, self.end, self.size = offset, offset + size, size
 
 
 def pieces_of(obj: Object) -> list[Piece]:

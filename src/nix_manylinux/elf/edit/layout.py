@@ -178,12 +178,8 @@ class _Way:
         spill: int,
         writable: bool,
     ) -> None:
-        self.survey = survey
-        self.strings = strings
-        self.moved = moved
-        self.need = need
-        self.spill = spill
-        self.writable = writable
+        self.survey, self.strings, self.moved = survey, strings, moved
+        self.need, self.spill, self.writable = need, spill, writable
         self.home = survey.load_of(survey.strtab) if survey.strtab else None
         spills = spill and self.home is not None and survey.ends_file(self.home)
         #: By how much the file grows with the string table, wherever the rest goes.

@@ -35,7 +35,7 @@ from nix_manylinux.wheel.archive.names import SeenNames, check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     #: A central header: its member, and the name's bytes and the flags for the local one.
     Entry = tuple[Member, bytes, int]
@@ -135,7 +135,6 @@ def _read_entries(directory: bytes, count: int) -> list[Entry]:
             system=made_by >> 8,
             attributes=attributes,
             start=start,
-            data=0,
         )
         _check_member(member, flags)
         seen.add(member)
@@ -150,11 +149,10 @@ def _decode_name(raw: bytes, flags: int) -> str:
     if raw.isascii():  # then all encodings agree
         return raw.decode("ascii")
     try:
-        name = raw.decode("utf-8" if flags & UTF8_FLAG else "cp437")
+        return raw.decode("utf-8" if flags & UTF8_FLAG else "cp437")
     except UnicodeDecodeError as cause:
         name = raw.decode("utf-8", "backslashreplace")
         raise bad("has a name that is not UTF-8", name) from cause
-    return name
 
 
 def _extras(name: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
@@ -170,7 +168,7 @@ def _extras(name: str, extra: bytes) -> Iterator[tuple[int, bytes]]:
         raise bad("has a damaged extra field", name)
 
 
-def _widen(name: str, extra: bytes, narrow: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _widen(name: str, extra: bytes, narrow: Sequence[int]) -> Sequence[int]:
     """Take the zip64 field's values for those that the header has no room for.
 
     They are the unpacked size, the packed size, the start and the disk, in
@@ -196,8 +194,7 @@ def _widen(name: str, extra: bytes, narrow: tuple[int, int, int, int]) -> tuple[
             (number,) = struct.unpack_from(form, wide, at)
             at += struct.calcsize(form)
         full.append(number)
-    size, packed, start, disk = full
-    return size, packed, start, disk
+    return full
 
 
 def _check_member(member: Member, flags: int) -> None:
