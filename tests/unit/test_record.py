@@ -255,7 +255,7 @@ def test_plain_rows_are_what_csv_reads(pieces: list[str]) -> None:
     """A RECORD without quotes is read without csv: the same rows, the same refusals."""
 
     def told(read: Callable[..., Iterable[tuple[int, list[str], str]]]) -> list[object]:
-        return list(read("".join(pieces), BadWheel, "RECORD"))
+        return list(read("".join(pieces), BadWheel))
 
     assert told(_plain) == told(_quoted)
 
