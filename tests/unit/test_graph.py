@@ -37,9 +37,8 @@ from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.picture.build import build_graph
 from nix_manylinux.report.picture.fold import fold, fold_libc
 from nix_manylinux.report.picture.layout import lay_out
-from nix_manylinux.report.picture.model import visible
+from nix_manylinux.report.picture.model import LOOKS, visible
 from nix_manylinux.report.picture.render import DETAILS, FORMATS, SUFFIXES, render_graph
-from nix_manylinux.report.picture.svg import MARKS
 from nix_manylinux.resolve.plan import Outcome, Plan, Problem, Resolution
 
 if TYPE_CHECKING:
@@ -604,5 +603,14 @@ def test_the_picture_in_the_documentation_is_fresh() -> None:
 def test_the_documentation_knows_every_mark_and_ending() -> None:
     """Each mark, format and ending stands in `docs/graph.md`."""
     text = (DOCS / "graph.md").read_text(encoding="utf-8")
-    for word in (*MARKS.values(), *FORMATS, *DETAILS[1:], ".html", ".svg", ".dot", ".gv", ".mmd"):
+    for word in (
+        *(look.mark for look in LOOKS.values()),
+        *FORMATS,
+        *DETAILS[1:],
+        ".html",
+        ".svg",
+        ".dot",
+        ".gv",
+        ".mmd",
+    ):
         assert word in text

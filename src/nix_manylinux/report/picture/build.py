@@ -7,7 +7,7 @@ import re
 
 from nix_manylinux.base.store import HASH
 from nix_manylinux.base.values import replace
-from nix_manylinux.report.picture.model import Edge, Graph, Node, rank, visible
+from nix_manylinux.report.picture.model import LOOKS, Edge, Graph, Node, rank, visible
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -18,28 +18,6 @@ if TYPE_CHECKING:
 
 #: A file in a store: its package's name, without the hash.
 _STORE = re.compile(rf".*?/{HASH}(?P<name>[^/]+)(?:/.*)?", re.DOTALL)
-
-#: What people call it, where nothing better is known of the plan.
-_WORDS: dict[Outcome, str] = {
-    Outcome.MISSING: "missing",
-    Outcome.INCOMPATIBLE: "does not fit",
-    Outcome.WHEEL: "another wheel",
-    Outcome.TREE: "in the tree",
-    Outcome.LIBRARY: "library folder",
-    Outcome.DRIVER: "graphics driver",
-    Outcome.LATER: "comes later",
-    Outcome.IGNORED: "ignored",
-    Outcome.LIBC: "libc",
-}
-
-#: The place of what has no path.
-_NOWHERE: dict[Outcome, str] = {
-    Outcome.MISSING: "nothing provides it",
-    Outcome.INCOMPATIBLE: "found, but unfit",
-    Outcome.DRIVER: "of the host",
-    Outcome.LATER: "declared",
-    Outcome.IGNORED: "on request",
-}
 
 #: A needed name may be the empty string; something must stand there.
 _NAMELESS = "(no name)"
@@ -122,7 +100,7 @@ class _Builder:
         node = Node(
             name=visible(name) or _NAMELESS,
             origin=outcome,
-            place=self.libc if outcome is Outcome.LIBC else _NOWHERE.get(outcome, ""),
+            place=self.libc if outcome is Outcome.LIBC else LOOKS[outcome].nowhere,
             advice=visible(self.advice.get(name, "")),
         )
         return self._put(("name", outcome.value, name), node, reason)
@@ -172,7 +150,7 @@ class _Builder:
 
     def _words(self) -> dict[Outcome, str]:
         """Call a wheel a wheel, and what is all from a store by that name."""
-        words = dict(_WORDS)
+        words = {outcome: look.word for outcome, look in LOOKS.items()}
         if len(self.plan.trees) == 1 and self.plan.trees[0].floating is not None:
             words[Outcome.TREE] = "in the wheel"
         found = [node for node in self.nodes.values() if node.origin is Outcome.LIBRARY]

@@ -8,8 +8,8 @@ from base64 import b64encode
 from hashlib import sha256
 
 from nix_manylinux.data import data_path
-from nix_manylinux.report.picture.model import ORDER
-from nix_manylinux.report.picture.svg import COLOURS, MARKS, PICTURE, picture, xml
+from nix_manylinux.report.picture.model import LOOKS, ORDER
+from nix_manylinux.report.picture.svg import COLOURS, PICTURE, picture, xml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _data(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
         "files": graph.files,
         "order": ORDER,
         "words": graph.words,
-        "marks": MARKS,
+        "marks": {outcome: look.mark for outcome, look in LOOKS.items()},
         "paste": paste,
         "programs": [i for i, node in enumerate(graph.nodes) if node.is_program],
         "nodes": [{part: getattr(node, part) for part in parts} for node in graph.nodes],

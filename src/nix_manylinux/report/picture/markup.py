@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.report.picture.model import ORDER, TROUBLE
+from nix_manylinux.report.picture.model import LOOKS, ORDER, TROUBLE
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -12,24 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nix_manylinux.report.picture.model import Graph, Node
-
-#: Border and fill by origin. Both pictures stand on pages whose own colours
-#: are not known, so the ink inside is always dark on a light fill. The hues
-#: are Okabe and Ito's for colour-blind readers (jfly.uni-koeln.de/color/).
-_COLOURS: dict[Outcome, tuple[str, str]] = {
-    Outcome.MISSING: ("#b34700", "#ffe1d0"),
-    Outcome.INCOMPATIBLE: ("#b34700", "#fff1cc"),
-    Outcome.TREE: ("#0072b2", "#e1f0fa"),
-    Outcome.WHEEL: ("#a8487f", "#f9e6f0"),
-    Outcome.LIBRARY: ("#00805e", "#dcf5ec"),
-    Outcome.DRIVER: ("#8f6400", "#fbeecb"),
-    Outcome.LATER: ("#3b7fa8", "#eef7fc"),
-    Outcome.IGNORED: ("#767676", "#f4f4f4"),
-    Outcome.LIBC: ("#5c5c5c", "#ececec"),
-}
-
-#: Told by more than colour: these borders are dashed.
-_DASHED = {Outcome.INCOMPATIBLE, Outcome.LATER, Outcome.IGNORED}
 
 _INK = "#1a1a1a"
 
@@ -53,7 +35,7 @@ def _dot_lines(graph: Graph) -> Iterator[str]:
     for number, (origin, place, members) in enumerate(_clusters(graph)):
         indent = "  "
         if place:
-            border = _COLOURS[origin][0]
+            border = LOOKS[origin].border
             yield f"  subgraph cluster_{number} {{"
             yield f'    label="{_dot(place)}"; color="{border}"; fontcolor="{border}";'
             indent = "    "
@@ -62,7 +44,7 @@ def _dot_lines(graph: Graph) -> Iterator[str]:
         if place:
             yield "  }"
     for edge in graph.edges:
-        colour = _COLOURS[graph.nodes[edge.target].origin][0]
+        colour = LOOKS[graph.nodes[edge.target].origin].border
         extra = f', label="{edge.count}"' if edge.count > 1 else ""
         yield f'  n{edge.source} -> n{edge.target} [color="{colour}"{extra}];'
     yield '  subgraph cluster_legend { label="where it comes from"; color="#808080";'
@@ -80,10 +62,10 @@ def _dot_node(node: Node) -> str:
 
 
 def _dot_style(origin: Outcome) -> str:
-    border, fill = _COLOURS[origin]
-    style = "filled,dashed" if origin in _DASHED else "filled"
+    look = LOOKS[origin]
+    style = "filled,dashed" if look.dashed else "filled"
     width = ", penwidth=2.5" if origin in TROUBLE else ""
-    return f'color="{border}", fillcolor="{fill}", style="{style}"{width}'
+    return f'color="{look.border}", fillcolor="{look.fill}", style="{style}"{width}'
 
 
 def _dot(text: str) -> str:
@@ -123,11 +105,11 @@ def _mermaid_lines(graph: Graph) -> Iterator[str]:
         yield f'    legend{i}["{_mermaid(_legend(graph, origin))}"]:::{origin.value}'
     yield "  end"
     for origin in graph.origins:
-        border, fill = _COLOURS[origin]
+        look = LOOKS[origin]
         width = 3 if origin in TROUBLE else 1
-        dash = ",stroke-dasharray:5 3" if origin in _DASHED else ""
+        dash = ",stroke-dasharray:5 3" if look.dashed else ""
         yield (
-            f"  classDef {origin.value} fill:{fill},stroke:{border},color:{_INK},"
+            f"  classDef {origin.value} fill:{look.fill},stroke:{look.border},color:{_INK},"
             f"stroke-width:{width}px{dash}"
         )
 

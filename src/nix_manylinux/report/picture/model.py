@@ -24,18 +24,39 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 #: So many names are listed in a box.
 _LISTED = 8
 
-#: In every list and legend: trouble first, then outwards from the wheel.
-ORDER = (
-    Outcome.MISSING,
-    Outcome.INCOMPATIBLE,
-    Outcome.TREE,
-    Outcome.WHEEL,
-    Outcome.LIBRARY,
-    Outcome.DRIVER,
-    Outcome.LATER,
-    Outcome.IGNORED,
-    Outcome.LIBC,
-)
+
+class Look(Value, kw_only=False):
+    """How an outcome is shown, by more than colour.
+
+    ``word`` is what people call it, where nothing better is known of the plan; ``nowhere`` the
+    place of what has no path; ``mark`` stands beside the name. ``border`` and ``fill`` are for
+    pages whose own colours are not known: the ink inside is dark.
+    """
+
+    word: str
+    nowhere: str
+    mark: str
+    border: str
+    fill: str
+    dashed: bool = False
+
+
+#: In the order of every list and legend: trouble first, then outwards from the wheel. The hues
+#: are Okabe and Ito's for colour-blind readers (jfly.uni-koeln.de/color/).
+LOOKS = {
+    Outcome.MISSING: Look("missing", "nothing provides it", "✕", "#b34700", "#ffe1d0"),
+    Outcome.INCOMPATIBLE: Look(
+        "does not fit", "found, but unfit", "≠", "#b34700", "#fff1cc", dashed=True
+    ),
+    Outcome.TREE: Look("in the tree", "", "▪", "#0072b2", "#e1f0fa"),
+    Outcome.WHEEL: Look("another wheel", "", "◉", "#a8487f", "#f9e6f0"),
+    Outcome.LIBRARY: Look("library folder", "", "◆", "#00805e", "#dcf5ec"),
+    Outcome.DRIVER: Look("graphics driver", "of the host", "▲", "#8f6400", "#fbeecb"),
+    Outcome.LATER: Look("comes later", "declared", "◷", "#3b7fa8", "#eef7fc", dashed=True),
+    Outcome.IGNORED: Look("ignored", "on request", "-", "#767676", "#f4f4f4", dashed=True),
+    Outcome.LIBC: Look("libc", "", "○", "#5c5c5c", "#ececec"),
+}
+ORDER = tuple(LOOKS)
 
 #: What a picture must not let anybody miss.
 TROUBLE = frozenset({Outcome.MISSING, Outcome.INCOMPATIBLE})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from nix_manylinux.report.picture.layout import lay_out
+from nix_manylinux.report.picture.model import LOOKS
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
@@ -20,19 +21,6 @@ _LONGEST = 44
 _HEADLINE = 64
 _MARGIN = 28.0
 _LEGEND_ADVANCE = 7.4
-
-#: Marks beside the name, so that the origin shows without colour too.
-MARKS: dict[Outcome, str] = {
-    Outcome.MISSING: "✕",
-    Outcome.INCOMPATIBLE: "≠",
-    Outcome.TREE: "▪",
-    Outcome.WHEEL: "◉",
-    Outcome.LIBRARY: "◆",
-    Outcome.DRIVER: "▲",
-    Outcome.LATER: "◷",
-    Outcome.IGNORED: "-",
-    Outcome.LIBC: "○",
-}
 
 #: Colours as variables: hue for lines, bars and marks. Okabe and Ito's hues
 #: (jfly.uni-koeln.de/color/), darker on white and lighter on black until
@@ -150,7 +138,7 @@ def _heading(graph: Graph, keys: Sequence[float]) -> Iterator[str]:
     for origin, width in zip(graph.origins, keys, strict=True):
         yield (
             f'<g class="{origin.value}">'
-            f'<text class="mark" x="{_n(x)}" y="92">{xml(MARKS[origin])}</text>'
+            f'<text class="mark" x="{_n(x)}" y="92">{xml(LOOKS[origin].mark)}</text>'
             f'<text class="key" x="{_n(x + 16)}" y="92">{xml(_key(graph, origin))}</text></g>'
         )
         x += width
@@ -195,7 +183,7 @@ def _card(
         f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="4"/>'
         f'<rect class="bar" x="{_n(x)}" y="{_n(y)}" width="4" height="{_n(height)}" rx="2"/>'
     )
-    mark = "▶" if node.is_program else MARKS[node.origin]
+    mark = "▶" if node.is_program else LOOKS[node.origin].mark
     yield f'<text class="mark" x="{_n(x + 11)}" y="{_n(y + _LINE)}">{xml(mark)}</text>'
     for at, (kind, text) in enumerate(lines, 1):
         shown = _short(text, _LONGEST)
