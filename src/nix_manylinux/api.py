@@ -10,7 +10,7 @@ from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
-from nix_manylinux.report.left import left_alone, passed_by, unfolded
+from nix_manylinux.report.summary import left_alone, passed_by, unfolded
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts

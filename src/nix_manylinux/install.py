@@ -121,7 +121,7 @@ def _link(  # noqa: PLR0917 - the stages' own arguments
 ) -> Report:
     """Link what is in a staging folder; paths with other contents go into ``changed``."""
     from nix_manylinux.nix.references import plan_references  # noqa: PLC0415 - a patch may come later
-    from nix_manylinux.report.left import left_alone  # noqa: PLC0415
+    from nix_manylinux.report.summary import left_alone  # noqa: PLC0415
     from nix_manylinux.resolve.planner import plan_trees  # noqa: PLC0415
     from nix_manylinux.tree.scan import scan_tree  # noqa: PLC0415
     from nix_manylinux.write.verify import carry_out  # noqa: PLC0415

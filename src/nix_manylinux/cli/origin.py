@@ -10,8 +10,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.references import plan_references
-from nix_manylinux.target.environment import made_again, python_of_nix
-from nix_manylinux.target.foreign import is_linker
+from nix_manylinux.target.environment import is_linker, made_again, python_of_nix
 from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nix_manylinux.base.words import WIDTH, count, wrap
+from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.report.optional import Leaves
     from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, Report
     from nix_manylinux.target.target import Target
-    from nix_manylinux.tree.facts import Damage
+    from nix_manylinux.tree.facts import Damage, TreeFacts
 
 #: Version of report.schema.json.
 SCHEMA = 1
@@ -105,6 +105,31 @@ def absent_text(plan: Plan, width: int = WIDTH) -> list[str]:
         f" this one, or fetch {them} from a cache (nix-copy-closure --from HOST: from a machine)"
     )
     return [*wrap(text, width, rest="  "), f"  nix-store --realise {' '.join(paths)}"]
+
+
+def left_alone(left: Sequence[Damage]) -> tuple[str, ...]:
+    """Say of each file that no edit of it could be proved safe."""
+    return tuple(f"{each.label} can't be edited, and stays as it is: {each.what}" for each in left)
+
+
+def unfolded(names: Sequence[str]) -> tuple[str, ...]:
+    """Say which links to folders elsewhere are folders by now."""
+    if not names:
+        return ()
+    links = count(len(names), "link to a folder", "links to folders")
+    are = "is a folder" if len(names) == 1 else "are folders"
+    what = f"{links} elsewhere {are} of links now, so that files in them can change"
+    return (f"{what}: {some(names, 3)}",)
+
+
+def passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
+    """Say which links lead to files that are somebody else's."""
+    names = [name for tree in trees for name in tree.passed_by]
+    if not names:
+        return ()
+    stay = "stays what it is" if len(names) == 1 else "stay what they are"
+    links = count(len(names), "link")
+    return (f"{links} into a Nix store or another tree {stay}: {some(names, 3)}",)
 
 
 def _skipped(plan: Plan) -> Counter[str]:

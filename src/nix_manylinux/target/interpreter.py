@@ -15,8 +15,12 @@ from nix_manylinux.base.errors import BadTarget, OsErrors
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.target.environment import LostInterpreter, lost_home
-from nix_manylinux.target.foreign import ForeignInterpreter, is_foreign
+from nix_manylinux.target.environment import (
+    ForeignInterpreter,
+    LostInterpreter,
+    is_foreign,
+    lost_home,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from nix_manylinux.base.errors import BadElf, BadTarget, OsErrors
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.read import read_elf
-from nix_manylinux.target.environment import refuse_lost
-from nix_manylinux.target.foreign import ForeignInterpreter, is_linker
+from nix_manylinux.target.environment import ForeignInterpreter, is_linker, refuse_lost
 from nix_manylinux.target.interpreter import find_program, read_interpreter
 from nix_manylinux.target.libc import (
     GLIBC_LOADERS,
