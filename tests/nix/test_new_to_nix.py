@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.nix.test_guides import WHEEL, place, wheels
+from tests.nix.test_guides import PROJECT, WHEEL, place, wheels
 from tests.support.guides import commands, take
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.nix.test_guides import Place
 
 pytestmark = pytest.mark.nix
@@ -16,7 +19,7 @@ __all__ = ["place", "wheels"]
 
 GUIDE = "docs/new-to-nix.md"
 take(GUIDE, *(command.text for command in commands(GUIDE)))
-PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, *BACK = (
+PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, SYNC, ROOTS, *BACK = (
     command.text for command in commands(GUIDE)
 )
 
@@ -30,14 +33,20 @@ def test_an_environment(place: Place) -> None:
     place.imports(f"{venv}/bin/python", venv)
 
 
-def test_back_again(place: Place) -> None:
+@pytest.mark.parametrize("kind", ["environment", "project"])
+def test_back_again(place: Place, wheels: Path, kind: str) -> None:
     """What is installed anew is as its wheel has it, and nothing of ours is left."""
     venv = place.folder / ".venv"
-    place.run(PYTHON, MAKE, INSTALL)
+    install, back = (INSTALL, BACK) if kind == "environment" else ("uv sync", [SYNC, ROOTS])
+    if kind == "project":
+        (place.folder / "pyproject.toml").write_text(PROJECT)
+        shutil.copytree(wheels, place.folder / "wheels", dirs_exist_ok=True)
+    place.run(PYTHON, MAKE, install)
     before = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
     place.run(PATCH)
     assert any(path.read_bytes() != data for path, data in before.items())
-    place.run(*BACK)
+    place.run(*back)
+    assert not (place.folder / "installed.txt").exists()
     after = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
     assert {p for p, data in before.items() if after[p] != data} == set()
     assert {path.name for path in after.keys() - before.keys()} <= {"REQUESTED"}

@@ -11,6 +11,7 @@ from nix_manylinux.resolve.dlopen import musl_warning
 from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.resolve.requirements import requirement_warnings
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.scripts import script_warnings
 from nix_manylinux.resolve.simulation import Problems
@@ -67,6 +68,7 @@ class _Checker:
                 name = damage.label.rpartition("/")[2]
                 self.problems.add(Outcome.INCOMPATIBLE, name, damage.label, damage.what)
         self.warnings |= dict.fromkeys(script_warnings(trees, target, options))
+        self.warnings |= dict.fromkeys(requirement_warnings(trees, options.python_libs))
         for path, (_, file) in self.index.files.items():
             self.disk.learn(path, file.facts)
 

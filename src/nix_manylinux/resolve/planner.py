@@ -32,6 +32,7 @@ from nix_manylinux.resolve.searchpath import Composer, SearchPath, dropped_warni
 from nix_manylinux.resolve.simulation import Problems, Simulation, VersionFault
 from nix_manylinux.tree.index import TreeIndex
 from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, refuse_unwritable
+from nix_manylinux.tree.roots import is_package_of_nix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class _Planner:
         self.dropped: dict[str, list[str]] = {}
         self.warnings = [options.tell_damage(each) for tree in trees for each in tree.damaged]
         self.warnings += script_warnings(trees, target, options, moved_only=True)
+        if packages := [tree for tree in trees if is_package_of_nix(tree.root)]:
+            from nix_manylinux.resolve.requirements import requirement_warnings  # noqa: PLC0415 - in builds
+
+            self.warnings += requirement_warnings(packages, options.python_libs)
         disk = libraries.disk
         for path, (_, file) in self.index.files.items():
             disk.learn(path, file.facts)

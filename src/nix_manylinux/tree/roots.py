@@ -18,6 +18,9 @@ _REQUIREMENT = re.compile(
     r"(?P<versions>(?:\s*[=<>~!][^/]+)?)"
 )
 
+#: Where stdenv writes which packages come with one.
+PROPAGATED = "nix-support/propagated-build-inputs"
+
 
 class NoSuchPath(BadTree):
     """A path that is not there.
@@ -99,3 +102,11 @@ def find_pyvenv(root: str) -> str | None:
     if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):
         return None
     return os.path.join(os.path.abspath(root), "bin", "python")
+
+
+def is_package_of_nix(root: str) -> bool:
+    """Whether stdenv makes a tree, or made it, as a package that others come with.
+
+    Every Python package of nixpkgs is one: its Python comes with it.
+    """
+    return os.path.isfile(os.path.join(root, PROPAGATED))

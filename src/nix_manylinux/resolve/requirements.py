@@ -1,0 +1,119 @@
+"""Distributions that others require and that are not there: all loads, and an import fails."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import shlex
+
+from nix_manylinux.base.words import listed
+from nix_manylinux.target.environment import pyvenv_settings
+from nix_manylinux.target.place import Place, own_system
+from nix_manylinux.tree.roots import PROPAGATED, find_pyvenv, is_package_of_nix
+from nix_manylinux.wheel.metadata import (
+    MAX_METADATA,
+    normalise_name,
+    read_headers,
+    required_names,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nix_manylinux.tree.facts import TreeFacts
+    from nix_manylinux.wheel.metadata import Distribution
+
+
+def requirement_warnings(
+    trees: Sequence[TreeFacts], site_packages: Sequence[str] = ()
+) -> Iterator[str]:
+    """Warn of requirements that nothing meets, where all that a tree can import is known.
+
+    That is so of a virtual environment, and of a package of Nix, whose nix-support names
+    what comes with it; ``site_packages`` are more folders that it is given. What only an extra
+    asks for doesn't count: nobody knows whether it was asked for.
+    """
+    for tree in trees:
+        sites = [os.path.join(tree.root, site) for site in tree.site_packages]
+        if is_package_of_nix(tree.root):
+            sites += [*site_packages, *_propagated(tree.root)]
+            where, advice = "among its inputs", "dependencies = [ {} ];"
+        elif find_pyvenv(tree.root):
+            settings = pyvenv_settings(tree.root)
+            if settings.get("include-system-site-packages", "").lower() == "true":
+                continue
+            place = shlex.quote(tree.root)
+            pip = (
+                f"uv pip install --python {place}"
+                if "uv" in settings
+                else (f"{place}/bin/python -m pip install")
+            )
+            where, advice = "in this environment", f"{pip} {{}}"
+        else:
+            continue
+        there = {name for site in sites for name in _installed(site)}
+        for dist in tree.distributions:
+            lacks = [each for each in dist.requires if each not in there]
+            if lacks and (lacks := _unmet(tree.root, dist, lacks)):
+                are = "is" if len(lacks) == 1 else "are"
+                yield (
+                    f"{dist.name} requires {listed(lacks)}, which {are} not {where}: importing it"
+                    f" may fail; to add: {advice.format(' '.join(lacks))}"
+                )
+
+
+def _propagated(package: str) -> Iterator[str]:
+    """Give the site-packages of all that comes with a package, directly or by others."""
+    seen, queue = set(), [package]
+    while queue:
+        at = queue.pop()
+        with contextlib.suppress(OSError), open(f"{at}/{PROPAGATED}", encoding="utf-8") as file:
+            queue += (each for each in file.read(1 << 20).split() if each not in seen)
+        if at not in seen and at != package:
+            yield from glob.glob(f"{glob.escape(at)}/lib/py*/site-packages")
+        seen.add(at)
+
+
+def _installed(site_packages: str) -> Iterator[str]:
+    """Give the normalised names of the distributions that a folder holds."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(site_packages):
+            stem, dot, kind = entry.rpartition(".")
+            if dot and kind in {"dist-info", "egg-info", "egg-link"}:
+                yield normalise_name(stem.partition("-")[0])
+
+
+def _unmet(root: str, dist: Distribution, lacks: Sequence[str]) -> list[str]:
+    """Take those of the lacking names that are required here, whatever the extras."""
+    found: dict[str, None] = {}
+    with contextlib.suppress(OSError), open(f"{root}/{dist.folder}/METADATA", "rb") as file:
+        for text in read_headers(file.read(MAX_METADATA)).get("requires-dist", ()):
+            _, _, marker = text.partition(";")
+            for name in required_names([text]):
+                if name in lacks and name not in found and _holds(marker.strip(), dist.folder):
+                    found[name] = None
+    return [*found]
+
+
+def _holds(marker: str, folder: str) -> bool:
+    """Whether a requirement's marker holds for the Python whose site-packages has ``folder``."""
+    if not marker:
+        return True
+    if re.search(r"\bextra\b", marker):
+        return False
+    from packaging.markers import (  # noqa: PLC0415 - few lack anything
+        InvalidMarker,
+        Marker,
+        UndefinedComparison,
+        UndefinedEnvironmentName,
+    )
+
+    version = re.search(r"lib/(?:python|pypy)(3\.[0-9]+)t?/", f"/{folder}")
+    place = Place(python=version[1] if version else "3.12", system=own_system())
+    try:
+        return Marker(marker).evaluate(place.environment(""))
+    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, RecursionError):
+        return False
