@@ -67,6 +67,20 @@ def test_a_name_at_any_place_of_a_large_file_is_found(elf_files: ElfBuilder) -> 
     assert read_only_sonames(path) == tuple(f"libn{i:04}.so.1" for i in range(count))
 
 
+def test_names_without_an_end_are_found_where_they_are_known(elf_files: ElfBuilder) -> None:
+    """As Rust lays constants down: one behind the other, in front of whatever comes next."""
+    text = (
+        "usr/lib/liblibXi.so.6libX11-xcb.so.1libX11-xcb.soXOpenlibEGL.so.1libEGL.soegl"
+        "libGL.so.12 files of /opt/libpath.so.1X and Library libtext.so.1 is lost, libodd.so.1odd"
+    )
+    known = {"libXi.so.6", "libX11-xcb.so.1", "libEGL.so.1", "libGL.so.1", "libpath.so.1"}
+    known |= {"libtext.so.1", "libXi.so", "libX11-xcb.so"}
+    path = elf_files.library(source=f'const char text[] = "{text}";')
+    assert read_only_sonames(path) == ()
+    names = ("libEGL.so.1", "libGL.so.1", "libX11-xcb.so.1", "libXi.so.6")
+    assert read_only_sonames(path, known.__contains__) == names
+
+
 def test_what_is_not_linked_has_none(elf_files: ElfBuilder, tmp_path: Path) -> None:
     """Objects and other files are not searched; a damaged library is an error."""
     assert read_only_sonames(elf_files.object(source=LIKE_VTK)) == ()

@@ -12,7 +12,7 @@ from nix_manylinux.report.summary import absent_text, problems_text
 from nix_manylinux.target import environment
 from nix_manylinux.target.environment import LostInterpreter, UnusableInterpreter, refuse_lost
 from nix_manylinux.target.target import choose_target
-from nix_manylinux.tree.libraries import LibraryIndex
+from nix_manylinux.tree.libraries import LibraryIndex, distribution_names
 from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
@@ -257,7 +257,7 @@ class Run:
 
     def adviser(self, plan: Plan) -> Adviser:
         """Make an adviser on what a plan lacks; other wheels that are given are at hand."""
-        from nix_manylinux.nix.adviser import Adviser, distribution_names  # noqa: PLC0415
+        from nix_manylinux.nix.adviser import Adviser  # noqa: PLC0415
         from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
         at_hand = distribution_names(self.arguments.options.python_libs)

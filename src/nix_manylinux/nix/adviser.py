@@ -6,7 +6,6 @@ with the wheel that requires it. Two copies in one process seldom do.
 
 from __future__ import annotations
 
-import os
 import re
 
 from nix_manylinux.base.values import replace
@@ -189,14 +188,6 @@ class Adviser:
         return tuple(
             name for name in self._required if any(map(called.startswith, _name_words(name)))
         )
-
-
-def distribution_names(folders: Iterable[str]) -> Iterator[str]:
-    """Give the normalised names of what is installed in folders of site-packages."""
-    for folder in folders:
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
-            if name.endswith(".dist-info"):
-                yield normalise_name(name.removesuffix(".dist-info").partition("-")[0])
 
 
 def _stem(soname: str) -> str:

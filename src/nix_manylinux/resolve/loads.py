@@ -9,9 +9,10 @@ put together at run time is in none of them.
 from __future__ import annotations
 
 import ast
+from functools import cache
 
 from nix_manylinux.base.values import Value
-from nix_manylinux.data import read_libraries
+from nix_manylinux.data import read_libraries, read_sonames
 from nix_manylinux.elf.strings import read_only_sonames
 from nix_manylinux.tree.python import python_sources
 
@@ -54,6 +55,7 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
     """
     found: dict[str, set[tuple[str, str]]] = {}
     own = facts.brought | read_libraries().glibc
+    known = cache(lambda: read_libraries().driver | read_sonames().keys())
     for file in facts.files:
         if not file.facts.kind.is_linked:
             continue
@@ -61,7 +63,7 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
             for soname in note.sonames:
                 found.setdefault(soname, set()).add((file.label, f"dlopen note, {note.priority}"))
         needed = {*file.facts.needed, *file.facts.auxiliary, *file.facts.filters}
-        for name in read_only_sonames(f"{facts.root}/{file.path}"):
+        for name in read_only_sonames(f"{facts.root}/{file.path}", lambda name: name in known()):
             if name not in needed:
                 found.setdefault(name, set()).add((file.label, "string"))
     unparsed = []

@@ -11,10 +11,10 @@ import shlex
 from nix_manylinux.base.words import listed
 from nix_manylinux.target.environment import pyvenv_settings
 from nix_manylinux.target.place import Place, own_system
+from nix_manylinux.tree.libraries import distribution_names
 from nix_manylinux.tree.roots import PROPAGATED, find_pyvenv, is_package_of_nix
 from nix_manylinux.wheel.metadata import (
     MAX_METADATA,
-    normalise_name,
     read_headers,
     required_names,
 )
@@ -54,7 +54,7 @@ def requirement_warnings(
             where, advice = "in this environment", f"{pip} {{}}"
         else:
             continue
-        there = {name for site in sites for name in _installed(site)}
+        there = {*distribution_names(sites)}
         for dist in tree.distributions:
             lacks = [each for each in dist.requires if each not in there]
             if lacks and (lacks := _unmet(tree.root, dist, lacks)):
@@ -75,15 +75,6 @@ def _propagated(package: str) -> Iterator[str]:
         if at not in seen and at != package:
             yield from glob.glob(f"{glob.escape(at)}/lib/py*/site-packages")
         seen.add(at)
-
-
-def _installed(site_packages: str) -> Iterator[str]:
-    """Give the normalised names of the distributions that a folder holds."""
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(site_packages):
-            stem, dot, kind = entry.rpartition(".")
-            if dot and kind in {"dist-info", "egg-info", "egg-link"}:
-                yield normalise_name(stem.partition("-")[0])
 
 
 def _unmet(root: str, dist: Distribution, lacks: Sequence[str]) -> list[str]:

@@ -181,3 +181,12 @@ def refuse_unwritable(directory: str) -> None:
             where=directory,
             hint="give the directory by a link whose name has no ':', '$' or newline",
         )
+
+
+def distribution_names(folders: Iterable[str]) -> Iterator[str]:
+    """Give the normalised names of what is installed in folders, there or not, by any installer."""
+    for folder in folders:
+        for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+            stem, dot, kind = entry.rpartition(".")
+            if dot and kind in {"dist-info", "egg-info", "egg-link"}:
+                yield normalise_name(stem.partition("-")[0])
