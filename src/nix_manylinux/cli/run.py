@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.arguments import Arguments
     from nix_manylinux.cli.console import Console
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.report.optional import Leaves
+    from nix_manylinux.report.mended import Leaves
     from nix_manylinux.resolve.plan import Options, Plan
     from nix_manylinux.target.target import Target
 
@@ -206,7 +206,7 @@ class Run:
 
         In a build, and in a Nix store, nothing is taken of a nixpkgs afterwards.
         """
-        from nix_manylinux.report.optional import Leaves, sort_leaves  # noqa: PLC0415
+        from nix_manylinux.report.mended import Leaves, sort_leaves  # noqa: PLC0415
 
         if not plan.waived:
             return Leaves()
@@ -226,7 +226,7 @@ class Run:
         """Count what may stay unloadable; name it where every detail is asked for."""
         if not leaves.waived:
             return
-        from nix_manylinux.report.optional import linked_text, stuck_text  # noqa: PLC0415
+        from nix_manylinux.report.mended import linked_text, stuck_text  # noqa: PLC0415
 
         if leaves.linked and not counted:
             self.console.say(linked_text(leaves))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
-    from nix_manylinux.report.optional import Leaves
+    from nix_manylinux.report.mended import Leaves
     from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, Report
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage, TreeFacts
@@ -79,7 +79,7 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     """Say that all loads, as far as no warning doubts it, and what does not or was not seen."""
     if not plan.files:
         return "no ELF file: there is nothing to load"
-    from nix_manylinux.report.optional import linked_text, stuck_text  # noqa: PLC0415 - for `check`
+    from nix_manylinux.report.mended import linked_text, stuck_text  # noqa: PLC0415 - for `check`
 
     skipped = _skipped(plan)
     ignored = any(r.outcome is Outcome.IGNORED for each in plan.files for r in each.resolutions)
