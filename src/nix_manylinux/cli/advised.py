@@ -78,7 +78,7 @@ def patch_advice(
     wanted += map(adviser.advise, runtime)
     if end and not installs and all(each.may_be_taken for each in wanted if each.is_sure):
         rest = others.removeprefix(" \\").strip().splitlines()
-        if getattr(run.arguments.extra, "nixpkgs", None) is not None:
+        if run.arguments.nixpkgs is not None:
             return [*lines, *continued(command, rest, python), *comments]
         lines += continued(f"{command} --nixpkgs", rest, python)
         if runtime:
@@ -279,19 +279,18 @@ def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str
         ("dynamic-linker", given.target.dynamic_linker),
         ("libc", given.target.libc),
         ("gc-roots", given.gc_roots),
-        ("prefix", extra.get("prefix")),
+        ("prefix", given.prefix),
     ):
         words += [f"--{name}", value] if value else []
-    words += [f"--dist={wheel}" for wheel in extra.get("dist") or ()]
+    words += [f"--dist={wheel}" for wheel in given.dist]
     words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
     words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []
     words += [f"--libs={folder}" for folder in given.libs]
     options = part_of(given.options, paths, given.paths)
     loads = tuple(each for each in options.runtime_libs if each not in without)
     words += _options(replace(options, runtime_libs=loads))
-    nixpkgs = extra.get("nixpkgs")
-    if nixpkgs:
-        words += ["--nixpkgs"] if nixpkgs == "<nixpkgs>" else ["--nixpkgs", nixpkgs]
+    if given.nixpkgs:
+        words += ["--nixpkgs"] if given.nixpkgs == "<nixpkgs>" else ["--nixpkgs", given.nixpkgs]
     return " ".join(map(shlex.quote, words))
 
 

@@ -68,6 +68,9 @@ class Arguments(Value):
     options: Options
     libs: tuple[str, ...] = ()
     output_dir: str | None = None
+    prefix: str | None = None
+    dist: tuple[str, ...] = ()
+    nixpkgs: str | None = None
     gc_roots: str | None = None
     dry_run: bool = False
     json: str | None = None

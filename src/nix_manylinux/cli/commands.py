@@ -32,7 +32,7 @@ def carry_out(run: Run) -> int:
     given = run.arguments
     target = given.target
     named = [target.python, target.dynamic_linker, target.libc, given.gc_roots, given.output_dir]
-    named += [getattr(given.extra, name, None) for name in ("nixpkgs", "prefix")]
+    named += [given.nixpkgs, given.prefix]
     if "" in (*given.paths, *given.libs, *given.options.python_libs, *named):
         return run.usage("an empty path names nothing; is a variable unset?")
     if given.gc_roots and not given.dry_run:
@@ -62,7 +62,7 @@ def patch(run: Run) -> int:
     """Patch trees in place, or write patched wheels."""
     given = run.arguments.paths
     wheels = [path for path in given if path.endswith(".whl") and not os.path.isdir(path)]
-    if wheels and (len(wheels) < len(given) or run.arguments.extra.dist):
+    if wheels and (len(wheels) < len(given) or run.arguments.dist):
         return run.usage(
             "patch takes trees or wheels, not both at once; --dist is for wheels that lie"
             " beside what was installed from them"
@@ -184,11 +184,17 @@ def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
 
 def _supply(run: Run, parts: Sequence[Sequence[str]], target: Target) -> Supply | None:
     """Have --nixpkgs give what parts lack; None without it. Raises what no library mends."""
-    if getattr(run.arguments.extra, "nixpkgs", None) is None:
+    if run.arguments.nixpkgs is None:
         return None
     from nix_manylinux.cli.supply import Supply  # noqa: PLC0415
+    from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
 
-    _refuse_early(run, target)
+    # What could only be said after a build, were it not asked before.
+    run.epoch()
+    for wheel in run.arguments.dist:
+        check_wheel_tags(wheel, target)
+    if run.arguments.output_dir is not None and not run.arguments.dry_run:
+        check_writable(run.arguments.output_dir, "--output-dir")
 
     def plans(paths: Sequence[str]) -> Planning:
         return lambda libraries, options: plan_paths(
@@ -202,17 +208,6 @@ def _supply(run: Run, parts: Sequence[Sequence[str]], target: Target) -> Supply 
     supply = Supply(run)
     supply.gather({part[0]: (plans(part), run.options(part)) for part in parts})
     return supply
-
-
-def _refuse_early(run: Run, target: Target) -> None:
-    """Raise what could only be said after a build, were it not asked before."""
-    from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
-
-    run.epoch()
-    for wheel in run.arguments.extra.dist or ():
-        check_wheel_tags(wheel, target)
-    if run.arguments.output_dir is not None and not run.arguments.dry_run:
-        check_writable(run.arguments.output_dir, "--output-dir")
 
 
 def _patch_one_of_them(run: Run, wheel: str, output_dir: str, supply: Supply | None) -> int:
@@ -239,8 +234,8 @@ def _patch_trees(run: Run) -> int:
         libraries=supply.libraries(paths[0]) if supply else run.libraries(),
         options=supply.options(paths[0]) if supply else run.options(paths),
         dry_run=run.arguments.dry_run,
-        wheels=run.arguments.extra.dist or (),
-        source_date_epoch=run.epoch() if run.arguments.extra.dist else None,
+        wheels=run.arguments.dist,
+        source_date_epoch=run.epoch() if run.arguments.dist else None,
         sync=not run.in_build(),  # what a build has left unfinished is no output of it
         progress=run.console.progress,
     )

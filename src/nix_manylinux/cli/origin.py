@@ -41,15 +41,14 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     unchosen = _is_unchosen(run, plan)
     if not (unchosen or python_failed):
         return
-    extra, python = run.arguments.extra, plan.target.interpreter
-    nixpkgs = getattr(extra, "nixpkgs", None)
+    nixpkgs, python = run.arguments.nixpkgs, plan.target.interpreter
     libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
     of_nix = nixpkgs or libraries or any(map(in_store, plan_references(plan)))
     if of_nix and python_failed:
         _tell_failed(run, "--python", _PYTHON, [python_failed[0]])
     if not unchosen:
         return
-    places = [getattr(extra, "prefix", None) or "", *run.arguments.paths]
+    places = [run.arguments.prefix or "", *run.arguments.paths]
     environment = next(filter(find_pyvenv, filter(None, places)), None)
     advised = any("nix-build" in line or "--nixpkgs" in line for line in advice)
     if environment and python and (of_nix or (advised and os.path.isdir(nix_store()))):

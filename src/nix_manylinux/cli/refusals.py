@@ -86,7 +86,7 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
         command = words if patches else f"nix-manylinux {words}"
         block = continued(command, block)
         takes = all(each.may_be_taken for each in sure) and given.command == "patch"
-        if takes and given.extra.nixpkgs is None:
+        if takes and given.nixpkgs is None:
             block = [f"{command} --nixpkgs", "or, with packages of your choice:", *block]
         block.insert(0, f"{given.command} it with:")
         block += [f"# without {listed(nowhere)}"] if nowhere and patches else []

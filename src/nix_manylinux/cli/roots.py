@@ -45,7 +45,7 @@ def keep(run: Run, report: Report) -> None:
     nothing keeps it, if nothing does.
     """
     given = run.arguments
-    asked = bool(given.gc_roots or getattr(given.extra, "nixpkgs", None))
+    asked = bool(given.gc_roots or given.nixpkgs)
     if given.dry_run or (run.in_build() and not asked):
         return
     left: list[_Kept] = []
@@ -111,7 +111,7 @@ def _parts(run: Run, report: Report) -> list[_Kept]:
     venvs = {path: python for path in given.paths if (python := find_pyvenv(path))}
     also = interpreter_references(chosen) if chosen and chosen not in venvs.values() else set()
     everything = {*report.references}
-    into = given.output_dir or getattr(given.extra, "prefix", None)
+    into = given.output_dir or given.prefix
     if into and not given.gc_roots:
         return [_Kept(os.path.join(into, GC_ROOTS), everything, also)]
     pythons = {path: interpreter_references(python) | also for path, python in venvs.items()}

@@ -122,7 +122,7 @@ class Run:
 
         Raises the error itself where that wasn't asked for, or can't be done.
         """
-        nixpkgs = getattr(self.arguments.extra, "nixpkgs", None)
+        nixpkgs = self.arguments.nixpkgs
         linked = os.path.islink(os.path.join(venv, "bin", "python"))
         if nixpkgs is None or not error.attribute or not linked:
             raise error

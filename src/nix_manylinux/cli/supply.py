@@ -33,7 +33,7 @@ class Supply:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._nixpkgs: str = run.arguments.extra.nixpkgs
+        self._nixpkgs = run.arguments.nixpkgs or ""
         self._taking = Taking(
             self._nixpkgs, run.console, run.environment, dry_run=run.arguments.dry_run
         )
