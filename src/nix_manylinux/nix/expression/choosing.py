@@ -33,7 +33,6 @@ def choices(
     flat = [choice for each in found for choice in each]
     if not flat:
         return
-    yield ""
     yield from remarks(choice_text(flat, "Kept"))
     yield from names.author(in_place_text(flat))
     several = len(wheels) > 1

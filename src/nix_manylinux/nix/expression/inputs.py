@@ -49,24 +49,18 @@ def inputs(
     runtime_libs: Sequence[str],
 ) -> Iterator[str]:
     """Write where the libraries come from. ``pins`` are versions that are required exactly."""
-    if libraries.found:
-        yield ""
-        yield from _inputs(wheels, libraries, names)
-    yield from choices(wheels, libraries.choices, names)
-    if libraries.elsewhere:
-        told = _sentences(libraries.elsewhere)
-        told += _not_from_source(libraries.wheels, pins, names)
-        yield from paragraph(names.author(told))
+    yield from paragraph(_inputs(wheels, libraries, names))
+    yield from paragraph(choices(wheels, libraries.choices, names))
+    other = _not_from_source(libraries.wheels, pins, names)
+    yield from paragraph(names.author([*_sentences(libraries.elsewhere), *other]))
     if libraries.later:
-        yield ""
-        yield from remarks(_about(libraries.later, names))
         later = sorted({each.soname for each in libraries.later})
-        yield from block("manylinuxProvidedLater", map(nix_string, later))
-    yield from _ignored(libraries, names)
+        lines = block("manylinuxProvidedLater", map(nix_string, later))
+        yield from paragraph([*remarks(_about(libraries.later, names)), *lines])
+    yield from paragraph(_ignored(libraries, names))
     if runtime_libs:
-        yield ""
-        yield from names.author(_sentences(libraries.runtime))
-        yield from block("manylinuxRuntimeLibs", map(nix_string, sorted({*runtime_libs})))
+        lines = block("manylinuxRuntimeLibs", map(nix_string, sorted({*runtime_libs})))
+        yield from paragraph([*names.author(_sentences(libraries.runtime)), *lines])
 
 
 def _inputs(
@@ -120,7 +114,6 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
     """Ignore what only optional files want; what others want stops the build, and is said."""
     if not libraries.nobody and not libraries.needed:
         return
-    yield ""
     needed = [each for each, _ in libraries.needed]
     yield from remarks(_about([*libraries.nobody, *needed], names))
     optional = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]

@@ -23,8 +23,9 @@ def remarks(sentences: Iterable[str]) -> Iterator[str]:
         yield from remark(sentence)
 
 
-def paragraph(lines: Sequence[str]) -> list[str]:
+def paragraph(lines: Iterable[str]) -> list[str]:
     """Put an empty line before some, where there are any."""
+    lines = [*lines]
     return ["", *lines] if lines else []
 
 

@@ -27,16 +27,14 @@ _CHANGELOG = ("changelog", "changes", "whatsnew", "releasenotes", "history", "ne
 _ENOUGH = 70
 
 
-def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> Iterator[str]:
+def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> list[str]:
     """Write pythonImportsCheck, or why there is none. ``unmet`` are libraries that lack."""
     modules = sorted(set.intersection(*(set(wheel.modules) for wheel in wheels)))[:8]
     modules += sorted({*chosen_extensions(wheels, unmet)}.difference(modules))
-    yield ""
     if modules:
-        yield from block("pythonImportsCheck", map(nix_string, modules))
-    else:
-        why = _in_a_prefix(wheels[0]) or "site-packages gets no module from this wheel"
-        yield from remark(f"No pythonImportsCheck: {why}.")
+        return block("pythonImportsCheck", map(nix_string, modules))
+    why = _in_a_prefix(wheels[0]) or "site-packages gets no module from this wheel"
+    return remark(f"No pythonImportsCheck: {why}.")
 
 
 def _in_a_prefix(wheel: DescribedWheel) -> str:
@@ -61,7 +59,7 @@ def _in_a_prefix(wheel: DescribedWheel) -> str:
 def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names) -> Iterator[str]:
     """Write the block of that name; for nixpkgs with a line for those who will be asked."""
     first = wheels[0]
-    yield from ("", "meta = {")
+    yield "meta = {"
     summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
     told = {"description": capital(summary), "homepage": _line(_homepage(first))}
     told["changelog"] = _line(_labelled(first, _CHANGELOG))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import package_names
-from nix_manylinux.nix.expression.layout import concatenated, paragraph, remark
+from nix_manylinux.nix.expression.layout import concatenated, remark
 from nix_manylinux.nix.syntax import nix_list, nix_name, nix_string
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -37,7 +37,6 @@ def required_packages(
         names.author([f"{wants} that, {why}"])
     if not (dependencies.always or dependencies.sometimes or undeclared):
         return
-    yield ""
     if undeclared:
         yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
     yield from minded
@@ -87,7 +86,7 @@ def hidden_packages(
 
 def optional_packages(
     extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names
-) -> Iterator[str]:
+) -> list[str]:
     """Write optional-dependencies, without the packages that can't be there."""
     wanted = package_names(name for each in extras.values() for name in each)
     lacking = names.lacking(wanted)
@@ -105,7 +104,7 @@ def optional_packages(
         there = [name for name in wanted if name not in later]
         said.append(f"Leave out of the extras what nixpkgs has not, of {listed(there)}.")
     bound = ["optional-dependencies = {", *lines, "};"] if lines else []
-    yield from paragraph([*names.author(said), *bound])
+    return [*names.author(said), *bound]
 
 
 def _lists(

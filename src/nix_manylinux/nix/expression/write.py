@@ -144,17 +144,16 @@ def build_expression(
         f"version = {nix_string(version)};",
         f"format = {format_text(styles)};",
         *([f"disabled = {disabled};"] if disabled else []),
-        "",
-        *source,
-        *required_packages(dependencies, libraries.undeclared, places, names, minded),
-        *optional_packages(extras, adviser, names),
-        *_hook(wheels, styles),
+        *paragraph(source),
+        *paragraph(required_packages(dependencies, libraries.undeclared, places, names, minded)),
+        *paragraph(optional_packages(extras, adviser, names)),
+        *paragraph(_hook(wheels, styles)),
         *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
         *runtime_loads(wheels, places, adviser, names, runtime_libs),
-        *_scripts(wheels),
-        *_foreign(wheels, places),
-        *imports_check(wheels, _not_there(libraries, names)),
-        *meta(wheels, places, names),
+        *paragraph(_scripts(wheels)),
+        *paragraph(_foreign(wheels, places)),
+        *paragraph(imports_check(wheels, _not_there(libraries, names))),
+        *paragraph(meta(wheels, places, names)),
     ]
     recursive = "rec " if any(_VERSION in line for line in source) else ""
     inner = "".join(f"  {line}\n" if line else "\n" for line in body)
@@ -257,24 +256,23 @@ def _file(wheel: DescribedWheel, version: str) -> str:
 def _hook(wheels: Iterable[DescribedWheel], styles: Collection[str]) -> Iterator[str]:
     """Ask for the hook where the format doesn't: a wheel for any platform that has libraries."""
     if "wheel" in styles and any(_linked(wheel) for wheel in wheels):
-        yield from ("", "nativeBuildInputs = [ manylinuxFixupHook ];")
+        yield "nativeBuildInputs = [ manylinuxFixupHook ];"
 
 
-def _scripts(wheels: Iterable[DescribedWheel]) -> list[str]:
+def _scripts(wheels: Iterable[DescribedWheel]) -> Iterator[str]:
     """Name the scripts that Nix can't start as they are."""
     strange: dict[str, list[str]] = {}
     for name, interpreter in sorted({each for wheel in wheels for each in wheel.facts.scripts}):
         if is_strange_to_nix(interpreter, "/nix/store"):
             strange.setdefault(interpreter, []).append(name.rpartition("/")[2])
-    said = remarks(
+    return remarks(
         f"{listed(names)}: begins with #!{interpreter}, which patchShebangs mends where the"
         " package that has it is a build input."
         for interpreter, names in strange.items()
     )
-    return paragraph([*said])
 
 
-def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Iterator[str]:
+def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> list[str]:
     """Allow the files that are for another machine than the one that a wheel is built on."""
     paths: dict[str, None] = {}
     for wheel in wheels:
@@ -282,9 +280,8 @@ def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> Itera
         cpus = {nix_cpu(floor.arch)} if floor else {p.system.partition("-")[0] for p in places}
         linked = _linked(wheel)
         paths |= {f.path: None for f in linked if cpus - {nix_cpu(f.facts.machine.name)}}
-    if paths:
-        globs = sorted(map(nix_string, exact_globs(tuple(paths))))
-        yield from ("", *block("manylinuxAllowForeign", globs))
+    globs = sorted(map(nix_string, exact_globs(tuple(paths))))
+    return block("manylinuxAllowForeign", globs) if paths else []
 
 
 def _linked(wheel: DescribedWheel) -> list[TreeFile]:
