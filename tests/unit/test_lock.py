@@ -210,6 +210,21 @@ def test_poetry_s_wheel_of_a_url(tmp_path: Path) -> None:
     assert [file.url for file in package.wheels] == [url]
 
 
+@pytest.mark.parametrize("python", ["foo", "3", "3.", "2.7", "", "3.x"])
+def test_what_is_no_python(python: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused as such by each command that takes one; a lock may be for a release."""
+    path = write(tmp_path, "requirements.txt", f"a==1 --hash=sha256:{'0' * 64}")
+    wheel = MadeWheel(name="demo", tag="py3-none-any", files={"demo.py": b""}).write(tmp_path)
+    for words in (["lock", path], ["expr", wheel]):
+        assert main([*words, "--python-version", python, "--system", "x86_64-linux"]) == 2
+        assert f"{python!r} is no version of Python" in capsys.readouterr().err
+    assert main(["expr", wheel, "--python-version", "3.12", "--system", "foo"]) == 2
+    assert "'foo' is no system" in capsys.readouterr().err
+    lock = write(tmp_path, "uv.lock", uv_lock())
+    words = ["lock", lock, "--python-version", "3.12.4", "--no-inspect", "--output", "-"]
+    assert main([*words, "--system", "x86_64-linux"]) == 0
+
+
 def test_too_large_a_circle(tmp_path: Path) -> None:
     """A circle is one derivation, and each of it names all: one of thousands is nobody's."""
     count = MAX_CIRCLE + 1

@@ -110,7 +110,7 @@ def write_lock(run: Run) -> int:
     """Write what a lock file asks for, for Nix; or say whether that is still true."""
     from nix_manylinux.lock.make import cache_folder, make_lock  # noqa: PLC0415
     from nix_manylinux.lock.text import check_fresh, how_to_use, write_json  # noqa: PLC0415
-    from nix_manylinux.target.place import Place, own_system  # noqa: PLC0415
+    from nix_manylinux.target.place import own_system, places_of  # noqa: PLC0415
 
     extra = run.arguments.extra
     (path,) = run.arguments.paths
@@ -123,7 +123,7 @@ def write_lock(run: Run) -> int:
     systems = extra.system or [own_system()]
     made = make_lock(
         path,
-        [Place(python=python, system=system) for python in versions for system in systems],
+        places_of(versions, systems, releases=True),
         extras=extra.extra or (),
         groups=extra.group or (),
         inspect=not extra.no_inspect,

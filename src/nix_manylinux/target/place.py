@@ -9,6 +9,10 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value
 from nix_manylinux.target.policy import LEGACY_NAMES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Place(Value):
     """Where a package may be installed: a Python, "3.11", and a Nix system, "x86_64-linux"."""
@@ -46,6 +50,25 @@ class Place(Value):
             "python_version": ".".join(self.python.rstrip("t").split(".")[:2]),
             "sys_platform": "linux",
         }
+
+
+#: CPython's, "3.12"; with "t" one without the GIL. A release, "3.12.4", where that counts.
+_PYTHON = re.compile(r"3\.[0-9]{1,3}(?P<release>\.[0-9]{1,3})?t?")
+
+
+def places_of(
+    pythons: Iterable[str], systems: Iterable[str], *, releases: bool = False
+) -> list[Place]:
+    """Give a place for each Python and system. Raises BadOption for what is none of these."""
+    places = [Place(python=python, system=system) for python in pythons for system in systems]
+    for place in places:
+        match = _PYTHON.fullmatch(place.python)
+        if match is None or (match["release"] and not releases):
+            raise BadOption(
+                f"{place.python!r} is no version of Python", hint="write 3.11, 3.14t or the like"
+            )
+        place.platforms()
+    return places
 
 
 _SYSTEM = re.compile(r"(?P<cpu>[a-z0-9_]+)-linux")

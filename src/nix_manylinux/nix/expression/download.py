@@ -12,7 +12,7 @@ import zipfile
 from nix_manylinux.base.errors import BadOption, NixManylinuxError, OsErrors
 from nix_manylinux.nix.origin import find_origins, read_log
 from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
-from nix_manylinux.target.place import Place
+from nix_manylinux.target.place import places_of
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import parse_wheel_name
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nix_manylinux.nix.origin import Origin
+    from nix_manylinux.target.place import Place
 
 #: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -31,9 +32,6 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lzm
 
 #: Where a wheel has what goes to site-packages, if not at the top.
 _DATA = re.compile(r"^[^/]+\.data/(?:pure|plat)lib/")
-
-#: With "t" one without the GIL.
-_PYTHON = re.compile(r"3\.[0-9]+t?")
 
 
 class NoSuchWheel(NixManylinuxError):
@@ -66,28 +64,22 @@ def download_wheels(
             hint="give the path of a wheel, or a release, as in numpy==1.26.4; which there"
             f" are says: pip index versions {name[0] if name else 'NAME'}",
         )
-    for python in python_versions:
-        if not _PYTHON.fullmatch(python):
-            raise BadOption(
-                f"{python!r} is no version of Python", hint="write 3.11, 3.14t or the like"
-            )
+    places = places_of(python_versions, systems)
     command = [*(pip or pip_command(environment))]
     found: dict[str, tuple[str, Origin]] = {}
-    for system in systems:
-        for python in python_versions:
-            folder = os.path.join(into, system, python)
-            log = os.path.join(into, f"{system}-{python}.log")
-            os.makedirs(folder, exist_ok=True)
-            place = Place(python=python, system=system)
-            words = ["download", "--no-deps", "--log", log, *wheels_of(place), "--dest", folder]
-            what = f"{requirement} for {place}"
-            _ask([*command, *words], [requirement], environment, what, progress=progress)
-            paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-            origins = find_origins(log, paths, pip=command, environment=environment)
-            found |= {os.path.basename(path): (path, origins[path]) for path in paths}
-            if "==" not in requirement and paths:
-                version = parse_wheel_name(os.path.basename(paths[0])).version
-                requirement = f"{requirement}=={version}"
+    for place in places:
+        folder = os.path.join(into, place.system, place.python)
+        log = os.path.join(into, f"{place.system}-{place.python}.log")
+        os.makedirs(folder, exist_ok=True)
+        words = ["download", "--no-deps", "--log", log, *wheels_of(place), "--dest", folder]
+        what = f"{requirement} for {place}"
+        _ask([*command, *words], [requirement], environment, what, progress=progress)
+        paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+        origins = find_origins(log, paths, pip=command, environment=environment)
+        found |= {os.path.basename(path): (path, origins[path]) for path in paths}
+        if "==" not in requirement and paths:
+            version = parse_wheel_name(os.path.basename(paths[0])).version
+            requirement = f"{requirement}=={version}"
     # The same abi3 or py3 wheel serves several Pythons.
     return dict(found[name] for name in sorted(found))
 

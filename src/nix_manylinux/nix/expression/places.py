@@ -9,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import python_attribute
-from nix_manylinux.target.place import Place
+from nix_manylinux.target.place import places_of
 from nix_manylinux.target.policy import LEGACY_NAMES, parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.target.place import Place
     from nix_manylinux.target.policy import Floor
 
 #: A Python of our day, and the commonest system.
@@ -34,13 +35,11 @@ def expression_places(
     """Give the places that an expression is for: "3.11" or "3.14t", and "x86_64-linux".
 
     Where they are not given, the wheels' tags tell; where those don't, it is ``python``,
-    and the commonest system.
+    and the commonest system. Raises BadOption for what is no Python, or no system.
     """
-    return [
-        Place(python=version, system=system)
-        for version in python_versions or named_pythons(wheels) or [python]
-        for system in systems or _systems(wheels)
-    ]
+    return places_of(
+        python_versions or named_pythons(wheels) or [python], systems or _systems(wheels)
+    )
 
 
 def named_pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
