@@ -96,10 +96,9 @@ class Adviser:
 
     def _of_files(self, soname: str) -> Suggestion | None:
         """Say which of the wheels whose files are known have a library; None for none of them."""
-        having = tuple(sorted(name for name, files in self._files.items() if soname in files))
+        having = sorted(name for name, files in self._files.items() if soname in files)
         note = f"in the required wheel {' or '.join(having)}"
-        found = Suggestion(soname=soname, kind="wheel", wheels=having, notes=(note,))
-        return found if having else None
+        return of_wheel(soname, *having, note=note) if having else None
 
     def _of_family(self, soname: str) -> Suggestion | None:
         """Say which wheel of a family has a library, of which the trees or what they require are.
@@ -119,9 +118,7 @@ class Adviser:
                 later = not self._own.isdisjoint(wheel.builds_on)
                 required = "required " if name in self._required and not later else ""
                 note = f"in the {required}wheel {name}{', which needs this one' if later else ''}"
-                return Suggestion(
-                    soname=soname, kind="wheel", wheels=(name,), later=later, notes=(note,)
-                )
+                return of_wheel(soname, name, note=note, later=later)
         return None
 
     def comes_later(self, wheel: str) -> bool:
@@ -152,7 +149,7 @@ class Adviser:
         if not set(absent) & set(self._required):
             return of_wheel(soname, *absent)
         note = f"expected from the required wheel {' or '.join(absent)}"
-        return Suggestion(soname=soname, kind="wheel", wheels=absent, notes=(note,))
+        return of_wheel(soname, *absent, note=note)
 
     def _of_nixpkgs(self, found: Suggestion) -> Suggestion:
         if found.installable in self._unbuilt:

@@ -156,11 +156,11 @@ def suggest(soname: str, table: Table) -> Suggestion:
     return _by_family(soname, table)
 
 
-def of_wheel(soname: str, *wheels: str) -> Suggestion:
+def of_wheel(soname: str, *wheels: str, note: str = "", later: bool = False) -> Suggestion:
     """Suggest the wheels of Python packages: none of nixpkgs has a library for them."""
     packages, its = ("package", "its wheel,") if len(wheels) == 1 else ("packages", "their wheels,")
-    note = f"of the Python {packages} {listed(wheels)}: take {its} too"
-    return Suggestion(soname=soname, kind="wheel", wheels=wheels, notes=(note,))
+    note = note or f"of the Python {packages} {listed(wheels)}: take {its} too"
+    return Suggestion(soname=soname, kind="wheel", wheels=wheels, later=later, notes=(note,))
 
 
 def _python_package(row: SonameRow) -> str:
