@@ -93,19 +93,16 @@ def repair_wheel(
             scratch=scratch,
             strip=strip if options.strip else None,
         )
-        if chooser.is_pure:
-            work.fix_scripts()
-            work.refuse()
-            platforms, choice, file_name = [], None, opened.file_name
-        else:
-            choice = chooser.choose(opened.file_name)
+        choice, file_name = None, opened.file_name
+        if not chooser.is_pure:
+            choice = chooser.choose(file_name)
             work.graft(choice, name.name, chooser)
-            work.fix_scripts()
-            work.refuse()
-            platforms = list(choice.platforms)
-            file_name = renamed(opened.file_name, platforms)
+        work.fix_scripts()
+        work.refuse()
+        if choice is not None:
+            file_name = renamed(file_name, choice.platforms)
             own = f"{opened.dist_info}/WHEEL"
-            fresh = retagged(opened.texts[own], file_name, platforms)
+            fresh = retagged(opened.texts[own], file_name, choice.platforms)
             if fresh != opened.texts[own]:
                 work.extra[own] = fresh
             work.document(file_name)
@@ -149,7 +146,7 @@ def repair_wheel(
         return RepairedWheel(
             path=output,
             sha256=digest,
-            platforms=tuple(platforms),
+            platforms=choice.platforms if choice else (),
             grafts=tuple(work.grafts),
             edited=tuple(sorted(work.changed)),
             left=choice.left if choice else (),

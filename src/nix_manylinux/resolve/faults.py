@@ -6,7 +6,7 @@ from nix_manylinux.resolve.process import Fault, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from nix_manylinux.elf.facts import ElfFacts, VersionNeed
 
@@ -55,13 +55,12 @@ def version_reason(
     return ""
 
 
-def relocation_faults(process: Process, version: tuple[int, ...]) -> list[Fault]:
+def relocation_faults(process: Process, version: tuple[int, ...]) -> Iterator[Fault]:
     """Find files with DT_RELR that this glibc can't relocate, or refuses to.
 
     glibc 2.36 and newer want the version need GLIBC_ABI_DT_RELR of a file that
     needs the libc (elf/dl-version.c); older ones know no such relocations.
     """
-    faults = []
     for current in process.objects:
         facts = current.facts
         if not facts.relative_relocations:
@@ -70,14 +69,13 @@ def relocation_faults(process: Process, version: tuple[int, ...]) -> list[Fault]
         marked = any(need.version == "GLIBC_ABI_DT_RELR" for need in facts.needs)
         if version < (2, 36):
             reason = "it has DT_RELR, which glibc knows from 2.36 on"
-            faults.append(Fault("refused", libc or "DT_RELR", current.path, reason))
+            yield Fault("refused", libc or "DT_RELR", current.path, reason)
         elif libc and facts.needs and not marked:
             reason = (
                 "it has DT_RELR without the version need GLIBC_ABI_DT_RELR, and glibc 2.36 and"
                 " newer refuse that: link it with -z pack-relative-relocs"
             )
-            faults.append(Fault("refused", libc, current.path, reason))
-    return faults
+            yield Fault("refused", libc, current.path, reason)
 
 
 #: Bytes of static thread-local storage that glibc keeps for what dlopen brings in:
@@ -85,12 +83,11 @@ def relocation_faults(process: Process, version: tuple[int, ...]) -> list[Fault]
 _STATIC_TLS = 1728
 
 
-def tls_faults(process: Process, libc: str) -> list[Fault]:
+def tls_faults(process: Process, libc: str) -> Iterator[Fault]:
     """Find libraries that want more static thread-local storage than dlopen can give.
 
     musl gives none: it "resolves to dynamic definition" and refuses.
     """
-    faults = []
     room = _STATIC_TLS if libc == "glibc" else 0
     for current in process.objects:
         wanted = current.facts.static_tls
@@ -102,23 +99,18 @@ def tls_faults(process: Process, libc: str) -> list[Fault]:
                 f"it wants {wanted} bytes of static thread-local storage (DF_STATIC_TLS), more"
                 " than dlopen has left: only a program that needs or preloads it can load it"
             )
-            faults.append(Fault("dlopen", current.path.rpartition("/")[2], current.path, reason))
-    return faults
+            yield Fault("dlopen", current.path.rpartition("/")[2], current.path, reason)
 
 
-def stack_faults(process: Process, version: tuple[int, ...]) -> list[Fault]:
+def stack_faults(process: Process, version: tuple[int, ...]) -> Iterator[Fault]:
     """Find libraries that ask for an executable stack, which dlopen gives to none from 2.41 on.
 
     A program that needs them gets it from its start (elf/dl-load.c, dl_stack_flags).
     """
-    if version < _2_41:
-        return []
     reason = (
         "it asks for an executable stack, and dlopen of glibc 2.41 and newer refuses that: only"
         " a program that needs or preloads it can load it"
     )
-    return [
-        Fault("dlopen", each.path.rpartition("/")[2], each.path, reason)
-        for each in process.objects
-        if each.facts.executable_stack
-    ]
+    for each in process.objects if version >= _2_41 else ():
+        if each.facts.executable_stack:
+            yield Fault("dlopen", each.path.rpartition("/")[2], each.path, reason)
