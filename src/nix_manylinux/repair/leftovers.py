@@ -24,20 +24,11 @@ _FEW = 3
 
 def store_paths(path: str, label: str, stores: Sequence[str]) -> Iterator[Finding]:
     """Find what a file still says of stores: the first few paths, each with its section."""
-    raws = [os.fsencode(store) + b"/" for store in stores]
-    pattern = b"(?:" + b"|".join(re.escape(raw[:-1]) for raw in raws) + b")" + _STORE_PATH
     found: dict[tuple[str, bytes], None] = {}
     with open(path, "rb", buffering=0) as file:
-        elf, size = is_elf(file.read(4)), os.fstat(file.fileno()).st_size
-        for start, data in _pieces(file.fileno()):
-            if any(data.find(raw) >= 0 for raw in raws):
-                for match in re.finditer(pattern, data):
-                    if match.end() == len(data) and start + len(data) < size:
-                        continue  # it goes on, and is in the next piece as a whole
-                    section = section_at(path, start + match.start()) if elf else ""
-                    found[section, match[0]] = None
-                    if len(found) == _FEW:
-                        break
+        elf = is_elf(file.read(4))
+        for place, text in _spelt(file.fileno(), [os.fsencode(store) for store in stores]):
+            found[section_at(path, place) if elf else "", text] = None
             if len(found) == _FEW:
                 break
     for section, text in found:
@@ -46,11 +37,15 @@ def store_paths(path: str, label: str, stores: Sequence[str]) -> Iterator[Findin
         yield Finding("debug path" if debug else "store path", f"{text.decode()}{where}", (label,))
 
 
-def _pieces(descriptor: int) -> Iterator[tuple[int, bytes]]:
-    """Read a file in pieces, each with the end of the one before it, as no path is longer."""
-    start, kept = 0, b""
-    while piece := os.pread(descriptor, _PIECE, start):
-        data = kept + piece
-        yield start - len(kept), data
-        start += len(piece)
-        kept = data[-_LONGEST:]
+def _spelt(descriptor: int, stores: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Give the paths of stores in a file, and where: some twice, since pieces overlap."""
+    pattern = b"(?:" + b"|".join(map(re.escape, stores)) + b")" + _STORE_PATH
+    end, data, size = 0, b"", os.fstat(descriptor).st_size
+    while piece := os.pread(descriptor, _PIECE, end):
+        # With the end of the piece before it, as no path is longer.
+        data = data[-_LONGEST:] + piece
+        end += len(piece)
+        if any(store + b"/" in data for store in stores):
+            for match in re.finditer(pattern, data):
+                if match.end() < len(data) or end >= size:  # else the next piece has it as a whole
+                    yield end - len(data) + match.start(), match[0]
