@@ -17,7 +17,7 @@ from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.faults import version_reason
 from nix_manylinux.resolve.plan import Options, Outcome, Resolution
 from nix_manylinux.target.policy import version_number
-from nix_manylinux.tree.index import TreeIndex, inside
+from nix_manylinux.tree.index import TreeIndex, inside, site_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,12 +172,11 @@ class Resolver:
         What a required wheel requires in turn counts, too: cmeel's wheels use the
         libraries of those that theirs depend on.
         """
-        places = [f"{facts.root}/{site}" if site else facts.root for site in facts.site_packages]
-        home = max((place for place in places if inside(path, place)), key=len, default=None)
-        for directory in entries if home is not None else ():
-            if inside(directory, home or ""):
+        home = site_of(facts, path)
+        for directory in entries:
+            if home is not None and inside(directory, home):
                 for site in self.wheels.site_packages:
-                    found = self.disk.find(site + directory[len(home or "") :], name)
+                    found = self.disk.find(site + directory[len(home) :], name)
                     if found is not None:
                         yield found
         direct = frozenset(each for d in facts.distributions for each in d.requires)

@@ -17,7 +17,7 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries, origin_entry
 from nix_manylinux.resolve.plan import Outcome, Resolution
 from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
-from nix_manylinux.tree.index import inside
+from nix_manylinux.tree.index import inside, site_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,18 +119,14 @@ class Composer:
         """Return the file's own entries that lead inside the tree, in their order."""
         path = f"{self.tree.root}/{file.path}"
         origin = path.rpartition("/")[0]
-        home = self.tree.root
-        for site in self.tree.site_packages:
-            folder = f"{self.tree.root}/{site}" if site else self.tree.root
-            if inside(path, folder):
-                home = folder
+        home = site_of(self.tree, path) or self.tree.root if keep_absent else None
         kept: dict[str, Entry] = {}
         for raw in file.facts.search_path:
             for directory in self._meanings(file, raw, path):
                 there = inside(directory, self.tree.root) and self.loader.files.is_directory(
                     directory
                 )
-                if there or (keep_absent and inside(directory, home)):
+                if there or (home is not None and inside(directory, home)):
                     plain = raw.startswith("$ORIGIN") and expand_tokens(raw, {"ORIGIN": origin})
                     text = raw if plain else origin_entry(origin, directory)
                     kept.setdefault(directory, Entry(text, directory))

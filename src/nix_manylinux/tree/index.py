@@ -78,6 +78,12 @@ def inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
 
 
+def site_of(tree: TreeFacts, path: str) -> str | None:
+    """Give the innermost site-packages that a path lies in, both absolute; None outside of all."""
+    sites = (f"{tree.root}/{site}" if site else tree.root for site in tree.site_packages)
+    return max((site for site in sites if inside(path, site)), key=len, default=None)
+
+
 def _steps(one: str, other: str) -> int:
     """How many folders lie between two folders, up and down."""
     a, b = one.split("/"), other.split("/")
