@@ -12,8 +12,8 @@ from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import some, wrap
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import is_plugin, plan_block, without_choices
-from nix_manylinux.report.inspection import loadable
-from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options
+from nix_manylinux.report.inspection import Inspection, loadable
+from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem
 from nix_manylinux.target.target import ASSUMED
 
 TYPE_CHECKING = False
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.report.inspection import Inspection
-    from nix_manylinux.resolve.plan import Plan, Problem
     from nix_manylinux.tree.roots import NoSuchPath
 
 #: Ends what `nix.advice` writes to have Nix build libraries and name their folders.

@@ -15,7 +15,7 @@ from nix_manylinux.cli.origin import take_own_linker, tell_origin, tell_untried
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
 from nix_manylinux.cli.run import DONE, REFUSED, Run
 from nix_manylinux.report.summary import all_fine, files_text, notable, report_json, summary
-from nix_manylinux.resolve.plan import Unresolved
+from nix_manylinux.resolve.plan import Plan, Report, Unresolved
 from nix_manylinux.tree.roots import find_pyvenv, is_tree
 
 TYPE_CHECKING = False
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nix_manylinux.cli.supply import Planning, Supply
-    from nix_manylinux.resolve.plan import Plan, Report
     from nix_manylinux.target.target import Target
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import time
 
-from nix_manylinux.base.errors import OsErrors, WriteFailed
+from nix_manylinux.base.errors import NixManylinuxError, OsErrors, WriteFailed
 from nix_manylinux.base.files import write_file
 from nix_manylinux.base.words import WIDTH, wrap
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
-    from nix_manylinux.base.errors import NixManylinuxError
 
 #: Control characters: a file's name must not move the cursor or begin a line of its own.
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"

@@ -8,7 +8,7 @@ import re
 from nix_manylinux.base.store import in_store, nix_store
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
-from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.target.environment import is_linker, made_again, python_of_nix
 from nix_manylinux.tree.roots import find_pyvenv
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nix_manylinux.cli.run import Run
-    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.tree.facts import TreeFacts
 

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 
-from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed, wrap
@@ -15,7 +15,7 @@ from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.nix.advice import OPTIONS, packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import explain, load_table
-from nix_manylinux.report.mended import after_patch, of_labels, told
+from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
@@ -25,9 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.cli.run import Run
-    from nix_manylinux.report.mended import AfterPatch
     from nix_manylinux.resolve.plan import Plan
 
 

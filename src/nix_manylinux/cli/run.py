@@ -7,11 +7,11 @@ import os
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
-from nix_manylinux.cli.console import save_file
+from nix_manylinux.cli.console import Console, save_file
 from nix_manylinux.report.summary import absent_text, problems_text
 from nix_manylinux.target import environment
 from nix_manylinux.target.environment import LostInterpreter, UnusableInterpreter, refuse_lost
-from nix_manylinux.target.target import choose_target
+from nix_manylinux.target.target import Target, choose_target
 from nix_manylinux.tree.libraries import LibraryIndex, distribution_names
 from nix_manylinux.tree.roots import find_pyvenv
 
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.cli.arguments import Arguments
-    from nix_manylinux.cli.console import Console
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.mended import Leaves
     from nix_manylinux.resolve.plan import Options, Plan
-    from nix_manylinux.target.target import Target
 
 DONE, REFUSED, USAGE = 0, 1, 2
 

@@ -10,14 +10,13 @@ from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.build import runtime_attributes, wanted_attributes
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
-from nix_manylinux.resolve.plan import Outcome, refuse
+from nix_manylinux.resolve.plan import Options, Outcome, Plan, refuse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from nix_manylinux.cli.run import Run
-    from nix_manylinux.resolve.plan import Options, Plan
     from nix_manylinux.tree.libraries import LibraryIndex
 
     #: Plans with libraries and options, and writes nothing.

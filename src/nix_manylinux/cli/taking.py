@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.words import count
-from nix_manylinux.nix.build import Listener, NixBuilds
+from nix_manylinux.nix.build import Listener, NixBuilds, Taken, Work
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from nix_manylinux.cli.console import Console
-    from nix_manylinux.nix.build import Taken, Work
 
 
 class Taking:

@@ -10,7 +10,7 @@ from collections import Counter
 
 from nix_manylinux.base.errors import BadTarget
 from nix_manylinux.data import read_libraries
-from nix_manylinux.elf.facts import ElfFacts, ElfKind
+from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.report.verdict import libc_of
 from nix_manylinux.target.libc import GLIBC_LOADERS, is_loader_name, musl_names
 from nix_manylinux.target.policy import load_policies
@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from nix_manylinux.elf.facts import Machine
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.tree.libraries import LibraryIndex
 

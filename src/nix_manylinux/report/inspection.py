@@ -9,8 +9,8 @@ from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.missing import headline, missing_text
 from nix_manylinux.report.summary import absent_text, files_text, problems_text, summary
-from nix_manylinux.report.symbols import marks_text, symbols_text
-from nix_manylinux.report.verdict import leads_into_store
+from nix_manylinux.report.symbols import SymbolTables, marks_text, symbols_text
+from nix_manylinux.report.verdict import Breach, Verdict, leads_into_store
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
 from nix_manylinux.target.target import ASSUMED
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.report.symbols import SymbolTables
-    from nix_manylinux.report.verdict import Breach, Verdict
     from nix_manylinux.resolve.loads import RuntimeLoad, RuntimeLoads
     from nix_manylinux.resolve.plan import Plan
     from nix_manylinux.tree.facts import TreeFacts

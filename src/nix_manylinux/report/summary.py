@@ -11,7 +11,7 @@ from collections import Counter
 from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Problem, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.errors import NixManylinuxError
     from nix_manylinux.report.mended import Leaves
-    from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, Report
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage, TreeFacts
 

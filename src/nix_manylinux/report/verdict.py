@@ -16,14 +16,13 @@ from collections import Counter
 
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value
-from nix_manylinux.target.policy import parse_floor
+from nix_manylinux.target.policy import Limits, Policies, Policy, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.elf.facts import ElfFacts
-    from nix_manylinux.target.policy import Limits, Policies, Policy
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
 
 #: ".cpython-312-aarch64-linux-musl.so"

@@ -11,14 +11,13 @@ import re
 
 from nix_manylinux.base.errors import IncompatibleWheel
 from nix_manylinux.base.values import Value
-from nix_manylinux.target.interpreter import SHORT_NAMES, is_free_threaded
+from nix_manylinux.target.interpreter import SHORT_NAMES, Interpreter, is_free_threaded
 from nix_manylinux.target.policy import Floor, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nix_manylinux.target.interpreter import Interpreter
     from nix_manylinux.target.target import Target
 
 

@@ -14,7 +14,7 @@ from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.target.environment import ForeignInterpreter, is_linker, refuse_lost
-from nix_manylinux.target.interpreter import find_program, read_interpreter
+from nix_manylinux.target.interpreter import Interpreter, find_program, read_interpreter
 from nix_manylinux.target.libc import (
     GLIBC_LOADERS,
     glibc_version,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nix_manylinux.elf.facts import ElfFacts, Machine
-    from nix_manylinux.target.interpreter import Interpreter
 
 _LINKER_HINT = (
     "give the file that programs of the target name as their interpreter, such as "

@@ -8,14 +8,13 @@ from base64 import b64encode
 from hashlib import sha256
 
 from nix_manylinux.data import data_path
-from nix_manylinux.report.picture.model import LOOKS, ORDER
+from nix_manylinux.report.picture.model import LOOKS, ORDER, Graph
 from nix_manylinux.report.picture.svg import COLOURS, PICTURE, picture, xml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nix_manylinux.report.picture.model import Graph
 
 #: What HTML or a reader of the page's source could take for markup, as JSON spells it.
 _IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}

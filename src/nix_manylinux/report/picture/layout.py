@@ -11,14 +11,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.report.picture.model import ORDER
+from nix_manylinux.report.picture.model import ORDER, Graph
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.report.picture.model import Graph
 
 #: What a line needs where it passes between nodes, in pixels.
 _LANE = 5.0

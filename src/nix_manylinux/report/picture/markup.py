@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.report.picture.model import LOOKS, ORDER, TROUBLE
+from nix_manylinux.report.picture.model import LOOKS, ORDER, TROUBLE, Graph, Node
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nix_manylinux.report.picture.model import Graph, Node
 
 _INK = "#1a1a1a"
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.packages import explain
+from nix_manylinux.nix.packages import Table, explain
 from nix_manylinux.report.picture.build import build_graph
 from nix_manylinux.report.picture.fold import fold, fold_libc
 from nix_manylinux.report.picture.html import html_text
 from nix_manylinux.report.picture.layout import columns_of
 from nix_manylinux.report.picture.markup import dot_text, mermaid_text
-from nix_manylinux.report.picture.model import visible
+from nix_manylinux.report.picture.model import Graph, visible
 from nix_manylinux.report.picture.svg import svg_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nix_manylinux.nix.packages import Table
-    from nix_manylinux.report.picture.model import Graph
     from nix_manylinux.resolve.plan import Plan
 
 #: The values of ``--format``, and of ``--detail``.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from html import escape
 
 from nix_manylinux.report.picture.layout import lay_out
-from nix_manylinux.report.picture.model import LOOKS
+from nix_manylinux.report.picture.model import LOOKS, Graph, Node
 from nix_manylinux.resolve.plan import Outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nix_manylinux.report.picture.model import Graph, Node
 
 #: 12 px of a monospaced face: every such face is near 0.6 em wide.
 _ADVANCE = 7.25
