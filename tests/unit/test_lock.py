@@ -245,6 +245,25 @@ def test_too_many_packages(tmp_path: Path) -> None:
         read_lock(write(tmp_path, "uv.lock", text + line.format("x")))
 
 
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("Pipfile.lock", "pipenv requirements --hash"),
+        ("pdm.lock", "pdm export --format pylock"),
+        ("pyproject.toml", "uv lock"),
+        ("environment.yml", "uv pip compile --generate-hashes"),
+    ],
+)
+def test_what_other_tools_write(name: str, way: str, tmp_path: Path) -> None:
+    """The way from there to a lock that is known; a path that isn't there is told as ever."""
+    with pytest.raises(BadLock, match="can't be read"):
+        read_lock(str(tmp_path / name))
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(BadLock, match="no lock file of a kind that is known") as told:
+        read_lock(str(tmp_path / name))
+    assert way in (told.value.hint or "")
+
+
 def test_what_can_not_be_read(tmp_path: Path) -> None:
     """A missing file, a folder, bytes that are no text."""
     with pytest.raises(BadLock, match="can't be read"):

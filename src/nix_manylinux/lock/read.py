@@ -17,6 +17,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_CONDA = "conda's packages are no wheels; lock wheels: uv pip compile --generate-hashes"
+
+#: What other tools write, by name or its end -> how to come from there to a lock that is known.
+_OTHERS = {
+    "Pipfile.lock": "pipenv requirements --hash > requirements.txt, and name that",
+    "pdm.lock": "pdm export --format pylock --output pylock.toml, and name that",
+    "pyproject.toml": "lock the project first (uv lock, poetry lock, pip lock), and name the lock",
+    "pixi.lock": _CONDA,
+    ".yml": _CONDA,
+    ".yaml": _CONDA,
+}
+
 
 def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = ()) -> Lock:
     """Read uv.lock, pylock.toml, poetry.lock, or a requirements file with hashes.
@@ -25,11 +37,14 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
     """
     where = os.path.basename(path)
     hint = "name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes"
+    other = next((_OTHERS[end] for end in _OTHERS if where.endswith(end)), "")
     with OsErrors(BadLock, "can't be read", where=path, hint=hint):
         if os.path.getsize(path) > MAX_BYTES:
             raise BadLock(f"has more than {MAX_BYTES} bytes", where=path)
         with open(path, "rb") as file:
             data = file.read()
+    if other:
+        raise BadLock("is no lock file of a kind that is known", where=path, hint=other)
     sha256 = hashlib.sha256(data).hexdigest()
     if not where.endswith((".toml", ".lock")):
         try:
