@@ -11,6 +11,7 @@ import pytest
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.cli.console import Console
 from nix_manylinux.cli.main import main
+from nix_manylinux.target import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,21 @@ def test_commands_are_not_broken_on_a_terminal() -> None:
     talk = Terminal()
     console = Console(talk, io.StringIO(), environment={"TERM": "dumb"})
     command, sentence = f"nix-manylinux check {'a ' * 60}b", "word " * 30 + "end"
-    console.fail(BadTree("it is wrong", hint=f"{command}\n{sentence}"))
+    other = f'  --python "$(nix-build -A {"a" * 60} --no-out-link)/bin/python3"'
+    console.fail(BadTree("it is wrong", hint=f"{command}\n{other}\n{sentence}"))
     lines = talk.getvalue().splitlines()
-    assert lines[:2] == ["error: it is wrong", f"  {command}"]
-    assert len(lines) == 4
+    assert lines[:3] == ["error: it is wrong", f"  {command}", f"  {other}"]
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize("name", ["LostInterpreter", "ForeignInterpreter"])
+def test_commands_for_interpreters_have_lines_of_their_own(name: str, tmp_path: Path) -> None:
+    """What is to be pasted to get another Python is indented, and so never broken."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to(f"/nix/store/{'a' * 32}-python3-3.12.1/bin/python3.12")
+    given = [str(tmp_path)] if name == "LostInterpreter" else [str(python), str(python), "/ld.so"]
+    hint = getattr(environment, name)(*given).hint
+    pasted = [line for line in hint.splitlines() if "nix-build" in line or "--realise" in line]
+    assert pasted
+    assert all(line.startswith("  ") for line in pasted), hint

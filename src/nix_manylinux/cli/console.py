@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 #: The same, but for the colours that `Console.paint` makes.
 _UNPAINTED = r"\x1b(?!\[(?:[0-2]|3[1-3])(?:;[0-2]|;3[1-3])*m)|[\x00-\x1a\x1c-\x1f\x7f-\x9f]"
-#: Begins a line of a hint that is a command: broken, it would be two.
+#: Begins a line of a hint that is a command, as an indented one is: broken, it would be two.
 _TO_PASTE = ("nix-manylinux ", "nix-store ", "pip download ", "python3 ", "uv venv ")
 _CODES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
@@ -138,7 +138,7 @@ class Console:
         where = f"{error.where}: " if error.where else ""
         self.error(f"{where}{error.what}")
         for line in error.hint.splitlines():
-            pasted = line.startswith(_TO_PASTE)
+            pasted = line.startswith((" ", *_TO_PASTE))
             self.insist([f"  {line}"] if pasted else self._broken(line, "  "))
 
     def insist(self, lines: Iterable[str]) -> None:

@@ -43,7 +43,7 @@ class LostInterpreter(UnusableInterpreter):
         hint = give_python(environment, self.attribute, by_patch=linked)
         lost = store_path(home or end)
         if linked and lost:
-            hint += f"\nor bring that one back, where a cache has it: nix-store --realise {lost}"
+            hint += f"\nor bring that one back, where a cache has it:\n  nix-store --realise {lost}"
         what = f"bin/python{f' leads to {end}, which' if linked else ''} is not there"
         if home:
             what = (
@@ -66,7 +66,9 @@ class ForeignInterpreter(UnusableInterpreter):
             hint = give_python(home, self.attribute, by_patch=linked)
         else:
             python = python_of_nix(self.attribute)
-            hint = f"link for a Python of Nix's: --python {python}\n  or name the dynamic linker of"
+            hint = (
+                f"link for a Python of Nix's:\n  --python {python}\nor name the dynamic linker of"
+            )
             hint += " its system with --dynamic-linker"
         why = "can't be started" if in_store(linker) else "was built for other systems"
         super().__init__(f"{why}: its dynamic linker {linker} {state}", where=program, hint=hint)
