@@ -103,11 +103,15 @@ def outside_libraries(
     found: dict[str, Suggestion] = {}
     wanting: dict[str, set[int]] = {}
     every = frozenset(range(len(wheels)))
-    by_all = ((each, every) for each in asked)
-    for each, numbers in (*((each, want.wheels) for want, each in rest), *by_all):
+    by_numbers = [(each, want.wheels) for want, each in rest] + [(each, every) for each in asked]
+    for each, numbers in by_numbers:
         if each.is_sure and each.attribute not in brought:
             found.setdefault(each.attribute, each)
             wanting.setdefault(each.attribute, set()).update(numbers)
+    # What to do about it is said of all of them at once.
+    elsewhere = [(each.soname, each.notes[0].partition(": take ")[0]) for each in of_wheels]
+    there = "looked for in {}, another wheel's: see dependencies"
+    elsewhere += [(each.soname, there.format(want.folder)) for want, each in led]
     names = tuple(sorted({name for each in of_wheels for name in each.wheels}))
     loader, reasons = about_cuda(found, {*required, *names}, cuda, adviser)
     return OutsideLibraries(
@@ -117,14 +121,7 @@ def outside_libraries(
         cuda_of=loader,
         nobody=tuple(each for want, each in absent if not want.needed),
         needed=tuple((each, want.files) for want, each in absent if want.needed),
-        elsewhere=(
-            # What to do about it is said of all of them at once.
-            *((each.soname, each.notes[0].partition(": take ")[0]) for each in of_wheels),
-            *(
-                (each.soname, f"looked for in {want.folder}, another wheel's: see dependencies")
-                for want, each in led
-            ),
-        ),
+        elsewhere=tuple(elsewhere),
         wheels=tuple(sorted(adviser.of_their_families(names, required).union(names))),
         later=tuple(later),
         runtime=tuple(
