@@ -273,9 +273,9 @@ def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str
     if verb == "patch" and any(path.endswith(".whl") and os.path.isfile(path) for path in paths):
         words += ["--output-dir", given.output_dir or "patched"]
     for name, value in (
-        ("python", given.target.python),
-        ("dynamic-linker", given.target.dynamic_linker),
-        ("libc", given.target.libc),
+        ("python", given.python),
+        ("dynamic-linker", given.dynamic_linker),
+        ("libc", given.libc),
         ("gc-roots", given.gc_roots),
         ("prefix", given.prefix),
     ):

@@ -51,21 +51,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} --help\n")
 
 
-class TargetArguments(Value):
-    """The options that choose the target, as they were given."""
-
-    python: str | None = None
-    dynamic_linker: str | None = None
-    libc: str | None = None
-
-
 class Arguments(Value):
     """One parsed command line. ``extra`` holds what only one command knows."""
 
     command: str
     paths: tuple[str, ...]
-    target: TargetArguments
     options: Options
+    python: str | None = None
+    dynamic_linker: str | None = None
+    libc: str | None = None
     libs: tuple[str, ...] = ()
     output_dir: str | None = None
     prefix: str | None = None
@@ -284,7 +278,6 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
     return Arguments(**{
         **given_of(Arguments, space),
         "paths": tuple(space.paths) if isinstance(space.paths, list) else (space.paths,),
-        "target": TargetArguments(**given_of(TargetArguments, space)),
         "options": Options(**given_of(Options, space)),
         "extra": space,
     })  # fmt: skip

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 def carry_out(run: Run) -> int:
     """Carry a command out; gives the exit status, raises what the API raises."""
     given = run.arguments
-    target = given.target
-    named = [target.python, target.dynamic_linker, target.libc, given.gc_roots, given.output_dir]
+    named = [given.python, given.dynamic_linker, given.libc, given.gc_roots, given.output_dir]
     named += [given.nixpkgs, given.prefix]
     if "" in (*given.paths, *given.libs, *given.options.python_libs, *named):
         return run.usage("an empty path names nothing; is a variable unset?")

@@ -36,7 +36,7 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     if run.in_build():
         return
     _tell_failed(run, "--libs", r"/lib(?:32|64)?/?", run.arguments.libs)
-    python_failed = re.fullmatch(_PYTHON, run.arguments.target.python or "")
+    python_failed = re.fullmatch(_PYTHON, run.arguments.python or "")
     unchosen = _is_unchosen(run, plan)
     if not (unchosen or python_failed):
         return
@@ -113,15 +113,14 @@ def take_own_linker(run: Run, plan: Plan) -> bool:
     named = {facts.interpreter or "" for facts in _programs(plan)}
     if len(named) != 1 or not in_store(linker := named.pop()) or not is_linker(linker):
         return False
-    given = replace(run.arguments.target, dynamic_linker=linker)
-    run.arguments = replace(run.arguments, target=given)
+    run.arguments = replace(run.arguments, dynamic_linker=linker)
     run.console.say(f"for {linker}, which its programs are linked for:")
     return True
 
 
 def _is_unchosen(run: Run, plan: Plan) -> bool:
     """Whether the target is this system's, and nobody has said that it is to be."""
-    given = run.arguments.target
+    given = run.arguments
     chosen = given.dynamic_linker or given.libc or given.python or run.python
     linker = os.path.realpath(plan.target.dynamic_linker)
     return not (chosen or run.in_build() or in_store(linker))

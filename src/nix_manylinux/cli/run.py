@@ -60,7 +60,7 @@ class Run:
 
         ``python`` is the interpreter where neither of the first two names one.
         """
-        given = self.arguments.target
+        given = self.arguments
         venvs = [*filter(find_pyvenv, trees)]
 
         def choose(python: str | None) -> Target:
@@ -91,7 +91,7 @@ class Run:
 
         Raises LostInterpreter for the others, where no other target was named: then it is told.
         """
-        given, found = self.arguments.target, []
+        given, found = self.arguments, []
         for venv in venvs:
             try:
                 refuse_lost(venv)
@@ -140,7 +140,7 @@ class Run:
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:
         """Find the target, for those who only look; None where nothing names one, or one lost."""
-        given = self.arguments.target
+        given = self.arguments
         named = (
             given.dynamic_linker
             or given.libc

@@ -70,16 +70,10 @@ _SCHEME = ("purelib", "platlib", "scripts", "data", "include")
 _UNWANTED = ("PYTHON", "LD_", "NIX_PYTHON", "__PYVENV")
 
 
-class FoundInterpreter(Value, kw_only=False):
-    """An interpreter, and the ELF program behind it: its path and facts."""
-
-    interpreter: Interpreter
-    program: str
-    facts: ElfFacts
-
-
-def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInterpreter:
-    """Find out what ``python``, a path or a name on PATH, accepts.
+def read_interpreter(
+    python: str, *, environment: Mapping[str, str]
+) -> tuple[Interpreter, str, ElfFacts]:
+    """Find out what ``python``, a path or a name on PATH, accepts, and the ELF program behind it.
 
     It is run, isolated and without the variables that would change it, where
     this machine can run it; else version and ABI are read from the names of
@@ -99,7 +93,7 @@ def read_interpreter(python: str, *, environment: Mapping[str, str]) -> FoundInt
         program, facts = find_program(running)
     if facts is None:
         raise BadTarget(f"runs {program}, which is no ELF program", where=path)
-    return FoundInterpreter(interpreter, program, facts)
+    return interpreter, program, facts
 
 
 def find_program(path: str) -> tuple[str, ElfFacts | None]:

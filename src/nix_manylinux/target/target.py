@@ -108,9 +108,8 @@ class Target(Value):
 
         ``environment`` is what the interpreter is asked in; empty by default.
         """
-        found = read_interpreter(os.fspath(python), environment=environment or {})
-        target = _from_program(found.program, found.facts)
-        return replace(target, interpreter=found.interpreter)
+        found, program, facts = read_interpreter(os.fspath(python), environment=environment or {})
+        return replace(_from_program(program, facts), interpreter=found)
 
     def looks_for(self, facts: ElfFacts) -> tuple[str, ...]:
         """Names without which the target's loader loads no such file, each once.
@@ -200,27 +199,26 @@ def choose_target(
         if not (dynamic_linker or libc_directory):
             refuse_lost(virtual_environment)
         python = own if os.path.exists(own) else None
-    found = read_interpreter(python, environment=environment) if python else None
+    found, program, facts = None, "", None
+    if python:
+        found, program, facts = read_interpreter(python, environment=environment)
     if dynamic_linker:
         target = Target.from_dynamic_linker(dynamic_linker, libc_directory=libc_directory)
     elif libc_directory:
         target = from_libc_directory(libc_directory)
-    elif found:
-        target = _from_program(found.program, found.facts, python or "")
+    elif facts:
+        target = _from_program(program, facts, python or "")
     elif environment.get("NIX_BINTOOLS"):
         return from_bintools(environment["NIX_BINTOOLS"])
     else:
         return from_running()
-    if found is None:
-        return target
-    if not target.machine.fits(found.facts.machine):
+    if found and facts and not target.machine.fits(facts.machine):
         raise BadTarget(
-            f"the interpreter is for {found.facts.machine}, the dynamic linker for"
-            f" {target.machine}",
-            where=found.interpreter.executable,
+            f"the interpreter is for {facts.machine}, the dynamic linker for {target.machine}",
+            where=found.executable,
             hint="give both for one machine, or only one of them",
         )
-    return replace(target, interpreter=found.interpreter)
+    return replace(target, interpreter=found)
 
 
 def _from_program(program: str, facts: ElfFacts, path: str = "") -> Target:
