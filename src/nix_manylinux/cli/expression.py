@@ -11,13 +11,13 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
-from nix_manylinux.cli.run import DONE
+from nix_manylinux.cli.run import DONE, Run
 from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression import places as for_whom
-from nix_manylinux.nix.expression.cuda import cuda_required_by_loader
+from nix_manylinux.nix.expression.cuda import Cuda, cuda_required_by_loader
 from nix_manylinux.nix.expression.dependencies import requirements_in
 from nix_manylinux.nix.expression.offered import offered_places, take_all
-from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
@@ -26,9 +26,6 @@ from nix_manylinux.target.policy import load_policies
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.cli.run import Run
-    from nix_manylinux.nix.expression.cuda import Cuda
-    from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.target.place import Place
 

@@ -16,14 +16,13 @@ from packaging.markers import (
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.lock.model import BadLock, File, Lock, Package
+from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package
 from nix_manylinux.lock.python import check_python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from nix_manylinux.lock.model import Dependency
     from nix_manylinux.target.place import Place
 
 

@@ -16,7 +16,7 @@ from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.files import write_file
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.scratch import scratch_folder
-from nix_manylinux.lock.model import BadLock, File
+from nix_manylinux.lock.model import BadLock, File, Package
 from nix_manylinux.nix.origin import Origin, find_origins
 from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.lock.model import Package
     from nix_manylinux.target.place import Place
 
     #: A package, and the digests one of which its file must have.

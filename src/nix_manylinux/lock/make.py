@@ -11,14 +11,14 @@ from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import count, some
-from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
-from nix_manylinux.lock.fetch import fetch_wheels
-from nix_manylinux.lock.model import BadLock
+from nix_manylinux.lock.choose import Chosen, Selection, best_wheel, choose, supported_tags
+from nix_manylinux.lock.fetch import Fetched, fetch_wheels
+from nix_manylinux.lock.model import BadLock, Lock
 from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
 from nix_manylinux.nix.expression.dependencies import applies
-from nix_manylinux.nix.expression.wheel import describe_wheel
+from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.origin import KEPT_BACK
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.base.progress import Progress
-    from nix_manylinux.lock.choose import Chosen, Selection
-    from nix_manylinux.lock.fetch import Fetched
-    from nix_manylinux.lock.model import Lock
-    from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place
 
 

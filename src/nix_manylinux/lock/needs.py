@@ -7,14 +7,13 @@ from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
 from nix_manylinux.nix.expression.places import format_of
-from nix_manylinux.nix.packages import of_wheel
+from nix_manylinux.nix.packages import Suggestion, Table, of_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.nix.packages import Suggestion, Table
     from nix_manylinux.target.policy import Policies
 
 

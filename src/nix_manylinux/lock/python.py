@@ -7,13 +7,12 @@ import re
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from nix_manylinux.lock.model import BadLock
+from nix_manylinux.lock.model import BadLock, Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nix_manylinux.lock.model import Lock
     from nix_manylinux.target.place import Place
 
 #: Those that nixpkgs may have, the likeliest first.

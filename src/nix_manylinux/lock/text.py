@@ -9,7 +9,7 @@ import re
 import shlex
 
 from nix_manylinux.base.errors import OsErrors
-from nix_manylinux.lock.model import BadLock
+from nix_manylinux.lock.model import BadLock, File, Lock
 from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nix_manylinux.lock.choose import Chosen, Selection
-    from nix_manylinux.lock.model import File, Lock
     from nix_manylinux.lock.needs import WheelNeeds
 
 #: Each package of a circle names all of it, and all of it is one derivation.

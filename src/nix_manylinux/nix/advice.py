@@ -8,9 +8,9 @@ import shlex
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import WIDTH, grouped, listed, wrap
-from nix_manylinux.nix.choices import choice_text, find_choices, in_place_text
-from nix_manylinux.nix.packages import explain
-from nix_manylinux.nix.stored import stored_packages
+from nix_manylinux.nix.choices import Choice, choice_text, find_choices, in_place_text
+from nix_manylinux.nix.packages import Suggestion, explain
+from nix_manylinux.nix.stored import StoredPackage, stored_packages
 from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
 
 TYPE_CHECKING = False
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.nix.choices import Choice
-    from nix_manylinux.nix.packages import Suggestion
-    from nix_manylinux.nix.stored import StoredPackage
     from nix_manylinux.resolve.plan import Plan, Problem
 
 #: The hook's variables, and the options that say the same.

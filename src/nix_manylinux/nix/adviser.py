@@ -10,14 +10,13 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
-from nix_manylinux.nix.packages import Suggestion, letters, of_wheel, package_set, suggest
+from nix_manylinux.nix.packages import Suggestion, Table, letters, of_wheel, package_set, suggest
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from nix_manylinux.nix.packages import Table
     from nix_manylinux.tree.facts import TreeFacts
 
 #: Words in the names of projects that say nothing of their libraries.

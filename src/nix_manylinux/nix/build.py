@@ -15,7 +15,7 @@ from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.references import find_nix
 from nix_manylinux.nix.syntax import nix_string
-from nix_manylinux.resolve.plan import Problem
+from nix_manylinux.resolve.plan import Plan, Problem
 from nix_manylinux.resolve.rules import KEPT
 
 TYPE_CHECKING = False
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.packages import Table
-    from nix_manylinux.resolve.plan import Plan
 
 #: So many of Nix's last lines are kept for when it fails.
 _LAST_LINES = 15

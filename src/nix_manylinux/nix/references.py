@@ -9,14 +9,13 @@ from contextlib import suppress
 from nix_manylinux.base.errors import NixManylinuxError, OsErrors
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.store import HASH, roots_folder, store_path, store_paths_on_the_way
-from nix_manylinux.elf.facts import planned_facts
+from nix_manylinux.elf.facts import ElfFacts, planned_facts
 from nix_manylinux.target.environment import pyvenv_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.resolve.plan import Plan
 
 #: Where Nix's own installers put its commands, where PATH doesn't say.

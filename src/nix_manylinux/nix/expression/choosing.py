@@ -6,7 +6,7 @@ import re
 import shlex
 from os.path import commonprefix
 
-from nix_manylinux.nix.choices import choice_text, in_place_text
+from nix_manylinux.nix.choices import Choice, choice_text, in_place_text
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import remarks
 
@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from nix_manylinux.nix.choices import Choice
     from nix_manylinux.nix.expression.names import Names
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 

@@ -10,9 +10,9 @@ import sys
 import zipfile
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError, OsErrors
-from nix_manylinux.nix.origin import find_origins, read_log
+from nix_manylinux.nix.origin import Origin, find_origins, read_log
 from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
-from nix_manylinux.target.place import places_of
+from nix_manylinux.target.place import Place, places_of
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import parse_wheel_name
 
@@ -20,8 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nix_manylinux.nix.origin import Origin
-    from nix_manylinux.target.place import Place
 
 #: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")

@@ -10,7 +10,7 @@ from nix_manylinux.base.words import capital, grouped, listed, some
 from nix_manylinux.nix.expression.choosing import choices
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import block, concatenated, paragraph, remark, remarks
-from nix_manylinux.nix.packages import explain
+from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.expression.names import Names
     from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.nix.packages import Suggestion
     from nix_manylinux.target.place import Place
 
 #: How `find_runtime_loads` calls a note that is obeyed.

@@ -11,13 +11,12 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.places import nix_cpu
 from nix_manylinux.target.policy import parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
-from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.name import WheelName, parse_wheel_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nix_manylinux.target.place import Place
-    from nix_manylinux.wheel.name import WheelName
 
 _FILE = re.compile(r"/([^/\s#?]+\.whl)\b")
 

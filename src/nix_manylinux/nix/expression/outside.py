@@ -6,20 +6,16 @@ import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
-from nix_manylinux.nix.choices import find_choices
-from nix_manylinux.nix.expression.cuda import about_cuda
-from nix_manylinux.nix.packages import explain
-from nix_manylinux.target.policy import parse_floor, policy_for
+from nix_manylinux.nix.choices import Choice, find_choices
+from nix_manylinux.nix.expression.cuda import Cuda, about_cuda
+from nix_manylinux.nix.packages import Suggestion, Table, explain
+from nix_manylinux.target.policy import Policies, parse_floor, policy_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.nix.choices import Choice
-    from nix_manylinux.nix.expression.cuda import Cuda
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.nix.packages import Suggestion, Table
-    from nix_manylinux.target.policy import Policies
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
 
 _ORIGINS = ("$ORIGIN/", "${ORIGIN}/")

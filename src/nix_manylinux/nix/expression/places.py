@@ -9,8 +9,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import python_attribute
-from nix_manylinux.target.place import places_of
-from nix_manylinux.target.policy import LEGACY_NAMES, parse_floor
+from nix_manylinux.target.place import Place, places_of
+from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.target.place import Place
-    from nix_manylinux.target.policy import Floor
 
 #: A Python of our day, and the commonest system.
 PYTHON, SYSTEM = "3.12", "x86_64-linux"

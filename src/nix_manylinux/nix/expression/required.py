@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
-from nix_manylinux.nix.expression.dependencies import package_names
+from nix_manylinux.nix.expression.dependencies import Dependencies, package_names
 from nix_manylinux.nix.expression.layout import concatenated, remark
 from nix_manylinux.nix.syntax import nix_list, nix_name, nix_string
 from nix_manylinux.wheel.metadata import normalise_name
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.nix.expression.dependencies import Dependencies
     from nix_manylinux.nix.expression.names import Names
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.target.place import Place

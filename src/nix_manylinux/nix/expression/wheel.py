@@ -15,23 +15,20 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
-from nix_manylinux.resolve.loads import find_runtime_loads
+from nix_manylinux.resolve.loads import RuntimeLoad, find_runtime_loads
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.python import TAGGED_MODULE, python_source
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.tree.unpack import is_script
 from nix_manylinux.wheel.metadata import MAX_METADATA, read_headers
-from nix_manylinux.wheel.name import parse_wheel_name
-from nix_manylinux.wheel.open import open_wheel
+from nix_manylinux.wheel.name import WheelName, parse_wheel_name
+from nix_manylinux.wheel.open import Wheel, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from nix_manylinux.resolve.loads import RuntimeLoad
     from nix_manylinux.tree.facts import TreeFacts
-    from nix_manylinux.wheel.name import WheelName
-    from nix_manylinux.wheel.open import Wheel
 
 #: Folders that projects put beside their package, and that nobody means to import.
 _NOT_IMPORTED = frozenset(

@@ -9,7 +9,7 @@ from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.bundled import bundled_cuda, unfree_libraries
 from nix_manylinux.nix.expression.conditions import format_text, formats
-from nix_manylinux.nix.expression.cuda import cuda_in_files
+from nix_manylinux.nix.expression.cuda import Cuda, cuda_in_files
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
     is_for_developers,
@@ -46,7 +46,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from nix_manylinux.nix.expression.cuda import Cuda
     from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
