@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 
+from nix_manylinux.api import inspect, plan_paths
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.words import count, listed, some
+from nix_manylinux.cli.advised import loads_advice, look_advice
 from nix_manylinux.cli.console import save_file
-from nix_manylinux.cli.run import DONE, REFUSED
+from nix_manylinux.cli.origin import tell_origin
+from nix_manylinux.cli.refusals import fail
+from nix_manylinux.cli.run import DONE, REFUSED, Run
 from nix_manylinux.nix.packages import load_table
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from nix_manylinux.cli.run import Run
+from nix_manylinux.report.inspection import inspection_json, inspection_text
+from nix_manylinux.report.summary import report_json
+from nix_manylinux.resolve.plan import Report
 
 
 def show_inspection(run: Run) -> int:
@@ -30,21 +33,12 @@ def show_inspection(run: Run) -> int:
         except NixManylinuxError as error:
             if len(paths) == 1 or isinstance(error, BadOption):
                 raise
-            from nix_manylinux.cli.refusals import fail  # noqa: PLC0415 - seldom
-
             fail(run, error)
             status = REFUSED
     return status
 
 
 def _show_one(run: Run, path: str) -> None:
-    from nix_manylinux.api import inspect  # noqa: PLC0415
-    from nix_manylinux.cli.advised import loads_advice, look_advice  # noqa: PLC0415 - start-up
-    from nix_manylinux.cli.origin import tell_origin  # noqa: PLC0415
-    from nix_manylinux.report.inspection import inspection_json, inspection_text  # noqa: PLC0415
-    from nix_manylinux.report.summary import report_json  # noqa: PLC0415
-    from nix_manylinux.resolve.plan import Report  # noqa: PLC0415
-
     seen = inspect(
         path,
         target=run.target_to_look((path,)),
@@ -74,7 +68,6 @@ def _show_one(run: Run, path: str) -> None:
 
 def show_graph(run: Run) -> int:
     """Print or save a picture of who needs what."""
-    from nix_manylinux.api import plan_paths  # noqa: PLC0415
     from nix_manylinux.report.picture.render import SUFFIXES, render_graph  # noqa: PLC0415
 
     extra = run.arguments.extra
