@@ -46,6 +46,13 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(others[1:])} and {last}" if len(others) > 1 else last
 
 
+def shell(*words: str) -> str:
+    """Write words of a command so that a shell takes them as they are: a line to paste."""
+    import shlex  # noqa: PLC0415 - a 200th of a small tree's time, and seldom asked for
+
+    return shlex.join(words)
+
+
 def capital(text: str) -> str:
     """Begin a sentence."""
     return text[:1].upper() + text[1:]

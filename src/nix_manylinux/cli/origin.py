@@ -7,7 +7,7 @@ import re
 
 from nix_manylinux.base.store import in_store, nix_store
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import listed, shell
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.target.environment import is_linker, made_again, python_of_nix
@@ -53,15 +53,13 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     if environment and python and (of_nix or (advised and os.path.isdir(nix_store()))):
         real = os.path.realpath(python.executable)
         option = ["--nixpkgs", nixpkgs] if nixpkgs not in {None, "<nixpkgs>"} else ["--nixpkgs"]
-        import shlex  # noqa: PLC0415 - start-up
-
         words = ["nix-manylinux", "patch", environment, *option]
         attribute = "python{}{}".format(*python.version)
         run.warn_once(
             f"the Python of {environment} is {real}, not Nix's: where only Nix is, as on NixOS,"
             " it doesn't start. To make it again with Nix's:",
             f"  {made_again(environment, attribute)}",
-            *([] if advised else [f"  {shlex.join(words)}"]),
+            *([] if advised else [f"  {shell(*words)}"]),
         )
     elif of_nix and not advised and (choice := python_option(run, plan)):
         does = "checked against" if run.arguments.command == "check" else "linked for"

@@ -8,7 +8,7 @@ from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.files import GC_ROOTS
 from nix_manylinux.base.store import in_store, roots_folder
 from nix_manylinux.base.values import Value
-from nix_manylinux.base.words import count
+from nix_manylinux.base.words import count, shell
 from nix_manylinux.nix.references import (
     drop_gc_roots,
     find_nix,
@@ -83,13 +83,11 @@ def tell_lost(run: Run) -> None:
         roots = [link for link in links if os.path.islink(link) and os.path.exists(link)]
         lost = [link for link in roots if _place(link) not in known]
         if lost:
-            import shlex  # noqa: PLC0415 - start-up
-
             what = "is no root" if len(lost) == 1 else "are no roots"
             run.warn_once(
                 f"{path}: {count(len(lost), 'link')} in {GC_ROOTS} {what} that Nix knows: was it"
                 " moved or copied? Garbage collection may take what is linked to. To renew them:",
-                f"  nix-manylinux patch {shlex.quote(path)}",
+                f"  nix-manylinux patch {shell(path)}",
             )
 
 
@@ -146,9 +144,7 @@ def _warn(run: Run, parts: list[_Kept]) -> None:
     loose = {*filter(in_store, loose)}
     if not loose:
         return
-    import shlex  # noqa: PLC0415 - start-up
-
     run.warned_of_garbage = True
     what = f"{count(len(loose), 'store path')} that {'is' if len(loose) == 1 else 'are'} linked to"
-    folder = shlex.quote(linked[0].folder)
+    folder = shell(linked[0].folder)
     run.warn_once(f"garbage collection may take {what}; --gc-roots {folder} prevents that")

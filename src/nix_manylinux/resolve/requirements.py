@@ -6,9 +6,8 @@ import contextlib
 import glob
 import os
 import re
-import shlex
 
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import listed, shell
 from nix_manylinux.target.environment import pyvenv_settings
 from nix_manylinux.target.place import Place, own_system
 from nix_manylinux.tree.libraries import distribution_names
@@ -45,7 +44,7 @@ def requirement_warnings(
             settings = pyvenv_settings(tree.root)
             if settings.get("include-system-site-packages", "").lower() == "true":
                 continue
-            place = shlex.quote(tree.root)
+            place = shell(tree.root)
             pip = (
                 f"uv pip install --python {place}"
                 if "uv" in settings

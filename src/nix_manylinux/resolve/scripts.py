@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 
 from nix_manylinux.base.store import nix_store
-from nix_manylinux.base.words import some
+from nix_manylinux.base.words import shell, some
 from nix_manylinux.tree.roots import find_pyvenv
 from nix_manylinux.tree.scripts import FIRST_BYTES, is_strange_to_nix
 
@@ -72,7 +71,7 @@ def _mended(root: str, by: str) -> str:
     if not (named and find_pyvenv(root) and os.path.lexists(own)):
         return ""
     if not all(map(_PLAIN.fullmatch, (place, own))) or len(f"#!{own}\n") >= FIRST_BYTES // 2:
-        python = f"--python {shlex.quote(root)}"
+        python = f"--python {shell(root)}"
         return (
             " The environment was moved or copied to where no first line can lead; to install its"
             " packages anew, before a patch:\n"

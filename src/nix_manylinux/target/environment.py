@@ -7,6 +7,7 @@ import re
 
 from nix_manylinux.base.errors import BadElf, BadTarget
 from nix_manylinux.base.store import in_store, nix_store, store_path
+from nix_manylinux.base.words import shell
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.target.libc import is_loader_name, musl_version
 
@@ -137,12 +138,10 @@ def made_again(environment: str, attribute: str) -> str:
 
     With a Python of Nix's, where there is a Nix store.
     """
-    import shlex  # noqa: PLC0415 (start-up)
-
     python = python_of_nix(attribute)
     if attribute and not os.path.isdir(nix_store()):
         python = attribute.replace("python3", "3.")
-    return f"uv venv --allow-existing --python {python} {shlex.quote(environment)}"
+    return f"uv venv --allow-existing --python {python} {shell(environment)}"
 
 
 def give_python(environment: str, attribute: str, *, by_patch: bool) -> str:

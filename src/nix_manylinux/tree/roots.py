@@ -6,6 +6,7 @@ import os
 import re
 
 from nix_manylinux.base.errors import BadTree
+from nix_manylinux.base.words import shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def _no_such_path(path: str) -> NoSuchPath:
     hint = "check the spelling"
     read = None if path.endswith(".whl") else _REQUIREMENT.fullmatch(path)
     if read and read["versions"]:
-        import shlex  # noqa: PLC0415 - seldom
-
-        hint = f"fetch it, and name the wheel: pip download --no-deps {shlex.quote(path)}"
+        hint = f"fetch it, and name the wheel: pip download --no-deps {shell(path)}"
     elif "*" in path and not os.path.exists(os.path.dirname(path) or "."):
         hint = f"there is no folder {os.path.dirname(path)}"
     elif "*" in path:
