@@ -16,7 +16,7 @@
     in
     {
       packages = forEachSystem (system: {
-        # environment.nix is what `nix-manylinux lock` ends with.
+        # environment.nix is what `nix-manylinux lock` writes to standard output.
         default = import ./environment.nix {
           pkgs = nixpkgs.legacyPackages.${system}.extend nix-manylinux.overlays.default;
         };

@@ -48,7 +48,6 @@ def lock_here(place: Place, *, after: str = "") -> None:
 def test_from_a_lock(place: Place) -> None:
     """A project that uv has locked, two commands, an environment."""
     lock_here(place)
-    (place.folder / "environment.nix").write_text(blocks(ENVIRONMENTS, "nix")[0])
     place.run(BUILD)
     place.imports(f"{os.path.realpath(place.folder / 'result')}/bin/python3")
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from packaging import tags as reference
 from tests.support import locks
 from tests.support.elf import ElfBuilder
+from tests.support.guides import blocks
 from tests.support.locks import KINDS, PROJECT, Release, digest_of, poetry_lock, pylock, uv_lock
 from tests.support.wheels import MadeWheel, tiny_library
 
@@ -560,17 +561,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(words) == 0
     written = tmp_path / "manylinux.lock.json"
     before = written.read_text()
-    use = (
-        "  (pkgs.manylinuxLockedPackages {\n    lock = ./manylinux.lock.json;\n"
-        "    lockFile = ./uv.lock;\n    python = pkgs.python312;\n  }).env\n"
-    )
-    err = capsys.readouterr().err
-    assert use in err
+    # Standard output is a whole file, the guide's, and every word about it is elsewhere.
+    out, err = capsys.readouterr()
+    assert out == re.sub(" # evaluation.*", "", blocks("docs/environments.md", "nix")[0])
+    assert f"> {tmp_path}/environment.nix keeps it\n" in err
+    assert "a checkout of this tool, or a link to one: ln -s PATH nix-manylinux\n" in err
+    (tmp_path / "nix-manylinux").mkdir()
+    assert main(words) == 0
+    assert "ln -s" not in capsys.readouterr().err
     assert main([*words, "-o", "-"]) == 0
     assert capsys.readouterr().out == before
     assert "4 wheels, 1 without one" in err
     assert "no wheel fits for no-wheel" in err
     assert main(["lock", path, "--check"]) == 0
+    assert capsys.readouterr() == ("", f"{written} is up to date with {path}\n")
     write(tmp_path, "uv.lock", uv_lock() + "# changed\n")
     assert main(["lock", path, "--check"]) == 1
     assert "is stale" in capsys.readouterr().err

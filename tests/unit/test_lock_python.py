@@ -62,12 +62,12 @@ def test_the_python_of_a_lock(
     path.write_text(re.sub("(?m)^requires-python = .*$", line, uv_lock()))
     if pinned is not None:
         (tmp_path / ".python-version").write_text(pinned, encoding="latin-1")
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
+    said, expression = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(expression):
         assert main(["lock", str(path), "--no-inspect", "--system", "x86_64-linux"]) == 0
     err = said.getvalue()
     assert f"for Python {told}; --python-version chooses another one\n" in err
-    assert f"python = pkgs.{python_attribute(told.partition(',')[0])};" in err
+    assert f"python = pkgs.{python_attribute(told.partition(',')[0])};" in expression.getvalue()
 
 
 def test_a_hint_names_a_python_that_fits() -> None:

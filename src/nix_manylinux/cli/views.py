@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from nix_manylinux.api import inspect, plan_paths
@@ -110,7 +111,7 @@ def write_lock(run: Run) -> int:
     output = extra.output or os.path.join(os.path.dirname(path), "manylinux.lock.json")
     if extra.check:
         check_fresh(output, path)
-        run.console.say(f"{output} is of {path}")
+        run.console.say(f"{output} is up to date with {path}")
         return DONE
     versions = extra.python_version or [_python_of(run, path)]
     systems = extra.system or [own_system()]
@@ -148,12 +149,18 @@ def write_lock(run: Run) -> int:
             f"{key}: {count(len(found['packages']), 'wheel')}, {len(found['sources'])} without one"
         )
     run.console.say(f"wrote {output}")
+    folder = os.path.dirname(output) or "."
     run.console.say(
-        "as environment.nix, for nix-build environment.nix; ./nix-manylinux is a checkout of this"
-        " tool, or a link to one (ln -s PATH nix-manylinux); that and nixpkgs are pinned as"
-        " docs/environments.md, For a colleague, has it:"
+        "on standard output: the expression of it for nix-build; > "
+        f"{shlex.quote(os.path.normpath(os.path.join(folder, 'environment.nix')))} keeps it"
     )
-    run.console.say_all(how_to_use(output, path, versions[0]))
+    if not os.path.exists(os.path.join(folder, "nix-manylinux")):
+        run.console.say(
+            "./nix-manylinux in it: a checkout of this tool, or a link to one: ln -s PATH"
+            " nix-manylinux"
+        )
+    run.console.say("to pin that and nixpkgs: docs/environments.md, For a colleague")
+    run.console.answer(how_to_use(output, path, versions[0]))
     return DONE
 
 

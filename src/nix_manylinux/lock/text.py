@@ -61,13 +61,13 @@ def write_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
 
 
-def how_to_use(written: str, path: str, python: str) -> list[str]:
+def how_to_use(written: str, path: str, python: str) -> str:
     """Write a file for nix-build that makes the environment of a lock, which is from ``path``."""
     folder = os.path.dirname(os.path.abspath(written))
     beside = folder == os.path.dirname(os.path.abspath(path))
     # Elsewhere there may be no way to it from here that Nix could take.
     files = [f"  lockFile = {nix_beside(os.path.basename(path))};"] if beside else []
-    return [
+    return "\n".join([
         "{",
         "  pkgs ? import <nixpkgs> { overlays = [ (import ./nix-manylinux/nix/overlay.nix) ]; },",
         "}:",
@@ -76,7 +76,7 @@ def how_to_use(written: str, path: str, python: str) -> list[str]:
         *files,
         f"  python = pkgs.{python_attribute(python)};",
         "}).env",
-    ]
+    ])  # fmt: skip
 
 
 def check_fresh(written: str, path: str) -> None:
