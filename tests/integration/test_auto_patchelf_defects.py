@@ -19,7 +19,15 @@ from tests.support.auto_patchelf import VARIABLE
 from tests.support.elf import without_sections
 from tests.support.installed import command, target_options
 from tests.support.isolation import sandbox
-from tests.support.scene import SITE, Scene, call, environment_without_tools, run_path
+from tests.support.scene import (
+    SITE,
+    Scene,
+    call,
+    calls,
+    environment_without_tools,
+    returns,
+    run_path,
+)
 from tests.support.store import host_store
 
 if TYPE_CHECKING:
@@ -43,18 +51,6 @@ int demo(void)
 def scene(tmp_path: Path) -> Scene:
     """Make an empty scene on a store that has a libc and zlib."""
     return Scene(home=tmp_path, store=host_store(["libz.so.1", "libstdc++.so.6"]))
-
-
-def returns(name: str, value: int) -> str:
-    """Write a function that returns a number."""
-    return f"int {name}(void) {{ return {value}; }}\n"
-
-
-def calls(*names: str) -> str:
-    """Write demo() as a sum of other libraries' functions."""
-    return "".join(f"int {name}(void);\n" for name in names) + (
-        f"int demo(void) {{ return {' + '.join(f'{name}()' for name in names)}; }}\n"
-    )
 
 
 def note(*entries: dict[str, Any]) -> str:

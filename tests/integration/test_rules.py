@@ -13,7 +13,7 @@ from tests.support.installed import command, library_options, site_packages, tar
 from tests.support.isolation import sandbox
 from tests.support.loading import open_libraries, start_program
 from tests.support.machines import MUSL_LINKER, musl_sandbox
-from tests.support.scene import SITE, Patched, Scene, call, run_path
+from tests.support.scene import SITE, Patched, Scene, call, calls, returns, run_path
 from tests.support.store import host_store
 from tests.support.wheels import MadeWheel
 
@@ -22,18 +22,6 @@ from tests.support.wheels import MadeWheel
 def scene(tmp_path: Path) -> Scene:
     """Make an empty scene on a store that has a libc and zlib."""
     return Scene(home=tmp_path, store=host_store(["libz.so.1", "libstdc++.so.6"]))
-
-
-def returns(name: str, value: int) -> str:
-    """Write a function that returns a number."""
-    return f"int {name}(void) {{ return {value}; }}\n"
-
-
-def calls(*names: str) -> str:
-    """Write demo() as a sum of other libraries' functions."""
-    return "".join(f"int {name}(void);\n" for name in names) + (
-        f"int demo(void) {{ return {' + '.join(f'{name}()' for name in names)}; }}\n"
-    )
 
 
 def foo(scene: Scene, value: int = 7, *, soname: str | None = "libfoo.so.1") -> Path:

@@ -130,6 +130,18 @@ def call(scene: Scene, path: str, function: str = "demo") -> str:
     return ran.stdout.strip() or f"status {ran.returncode}: {ran.stderr.strip()}"
 
 
+def returns(name: str, value: int) -> str:
+    """Write a function that returns a number."""
+    return f"int {name}(void) {{ return {value}; }}\n"
+
+
+def calls(*names: str) -> str:
+    """Write demo() as a sum of other libraries' functions."""
+    return "".join(f"int {name}(void);\n" for name in names) + (
+        f"int demo(void) {{ return {' + '.join(f'{name}()' for name in names)}; }}\n"
+    )
+
+
 def run_path(path: Path) -> str:
     """Read DT_RPATH or DT_RUNPATH as readelf sees it, with its tag: "RUNPATH a:b"; "" for none."""
     output = subprocess.run(
