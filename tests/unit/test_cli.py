@@ -355,14 +355,29 @@ def test_a_wheel_without_elf_files_is_looked_at(
     assert capsys.readouterr().err == ""
 
 
-def test_a_folder_of_wheels_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Wheels inside a tree are not looked into, and that is said; `check` takes them by name."""
-    wheel = MadeWheel().write(tmp_path)
-    for command in ("patch", "check", "inspect"):
-        assert main([command, str(tmp_path)]) == 0
-        assert f"warning: {tmp_path} holds wheels, which are named one by one" in (
-            capsys.readouterr().err
+def test_a_folder_of_wheels_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks into them, so nothing is said to load; what to type is ready to paste."""
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    wheel = MadeWheel().write(tmp_path / "a b")
+    one = shlex.quote(os.path.relpath(wheel))
+    for command, more in (("patch", " --output-dir patched"), ("check", ""), ("inspect", "")):
+        assert main([command, "a b", "--json", "report"]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == (
+            "error: a b: holds wheels, and nothing that is installed\n"
+            f"  name them:\n  nix-manylinux {command} {one} --json report{more}\n"
         )
+        assert json.loads(Path("report").read_text())["error"]["kind"] == "BadTree"
+    MadeWheel(name="second").write(tmp_path / "a b")
+    for command, wheels in (("check", "'a b'/*.whl"), ("graph", one)):
+        assert main([command, "a b/"]) == 1
+        assert capsys.readouterr().err.endswith(f"\n  nix-manylinux {command} {wheels}\n")
+    assert main(["patch", "a b", "-o", "out"]) == 2
+    assert "named one by one (a b/*.whl)" in capsys.readouterr().err
     assert main(["check", wheel]) == 0
     assert capsys.readouterr().err == "no ELF file: there is nothing to load\n"
     lacking = MadeWheel(name="b", files={"b/x.so": tiny_library("x.so", "libz.so.1")}).write(

@@ -196,10 +196,7 @@ def fetched(run: Run, error: NoSuchPath) -> str:
         lines = ["check the spelling; or, if it is a package, fetch its wheel first:"]
     folder = f"{project}-wheel"
     lines.append(shlex.join(["pip", "download", "--no-deps", "--dest", folder, given]))
-    words = [f"{folder}/*.whl" if word == given else shlex.quote(word) for word in run.words]
-    if run.arguments.command == "patch" and run.arguments.output_dir is None:
-        words += ["--output-dir", "patched"]
-    lines.append(" ".join(["nix-manylinux", *words]))
+    lines.append(run.retyped(given, f"{folder}/*.whl"))
     exact = re.fullmatch(r"==\s*([^*,;\s]+)", versions)
     release = exact[1] if exact else "VERSION"
     lines += ["or have an expression for Nix written:", f"nix-manylinux expr {project}=={release}"]

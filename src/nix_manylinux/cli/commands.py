@@ -74,7 +74,7 @@ def patch(run: Run) -> int:
             raise BadTree("a Nix store is never changed", where=stored[0], hint=hint)
         if run.arguments.output_dir is not None and all(map(os.path.isdir, given)):
             return run.usage(
-                "--output-dir is for wheels, named one by one (*.whl);"
+                f"--output-dir is for wheels, named one by one ({given[0].rstrip('/')}/*.whl);"
                 " a tree is patched where it is"
             )
         return _patch_trees(run)
@@ -129,6 +129,7 @@ def check(run: Run) -> int:
     if take_own_linker(run, report.plan):
         report = look()
     plan = report.plan
+    run.refuse_unread(plan)
     broken = bool(plan.missing or plan.incompatible)
     error = None
     if run.arguments.json != "-":
@@ -239,6 +240,7 @@ def _patch_trees(run: Run) -> int:
     )
     if supply:
         report = replace(report, plan=supply.told(paths[0], report.plan))
+    run.refuse_unread(report.plan)
     report = _tell(run, " ".join(paths), report)
     run.warn_of_nothing(report.plan)
     if run.python is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.errors import BadOption, BadTree
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import shell
 from nix_manylinux.cli.console import Console, save_file
 from nix_manylinux.report.summary import absent_text, problems_text
 from nix_manylinux.target import environment
@@ -194,7 +195,7 @@ class Run:
             self.console.warn(self._warned[text])
 
     def warn(self, plan: Plan) -> None:
-        """Tell the warnings of a plan, and of trees that hold nothing but unread wheels."""
+        """Tell the warnings of a plan, and of trees that hold nothing to look at."""
         for warning in plan.warnings:
             self.console.warn(warning)
         self.warn_of_nothing(plan)
@@ -240,18 +241,46 @@ class Run:
             self.console.insist(absent_text(plan, self.console.talk_width))
 
     def warn_of_nothing(self, plan: Plan) -> None:
-        """Tell of trees in which there is nothing to look at, and of wheels in them."""
+        """Tell of trees in which there is nothing to look at."""
         if plan.files:
             return
         known = any(each.distributions or each.passed_by for each in plan.trees)
         for tree in plan.trees:
             # A wheel's own scratch folder is gone by now.
-            names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
-            if any(name.endswith(".whl") for name in names):
-                self.warn_once(f"{tree.root} holds wheels, which are named one by one: *.whl")
-            elif os.path.isdir(tree.root) and not known:
+            if os.path.isdir(tree.root) and not known:
                 what = "nothing is to be linked" if self.in_build() else "is it the place?"
                 self.warn_once(f"{tree.root} holds no ELF file and no package; {what}")
+
+    def refuse_unread(self, plan: Plan) -> None:
+        """Raise BadTree for a tree of wheels alone: nobody has looked into them."""
+        read = {each.tree for each in plan.files}
+        for position, tree in enumerate(plan.trees):
+            if self.in_build() or position in read or tree.distributions or tree.passed_by:
+                continue
+            # A wheel's own scratch folder is gone by now.
+            names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
+            wheels = sorted(name for name in names if name.endswith(".whl"))
+            if wheels:
+                raise self._of_wheels(tree.root, wheels)
+
+    def _of_wheels(self, root: str, names: Sequence[str]) -> BadTree:
+        paths = self.arguments.paths
+        given = next(each for each in paths if os.path.realpath(each) == os.path.realpath(root))
+        wheels = f"{shell(given.rstrip('/'))}/*.whl"
+        if len(names) == 1 or self.arguments.command == "graph":  # which takes no more
+            wheels = shell(os.path.join(given, names[0]))
+        return BadTree(
+            "holds wheels, and nothing that is installed",
+            where=given.rstrip("/"),
+            hint=f"name them:\n{self.retyped(given, wheels)}",
+        )
+
+    def retyped(self, given: str, wheels: str) -> str:
+        """Write the command line as it was typed, but for wheels in place of what was given."""
+        words = [wheels if word == given else shell(word) for word in self.words]
+        if self.arguments.command == "patch" and self.arguments.output_dir is None:
+            words += ["--output-dir", "patched"]
+        return " ".join(["nix-manylinux", *words])
 
     def adviser(self, plan: Plan) -> Adviser:
         """Make an adviser on what a plan lacks; other wheels that are given are at hand."""

@@ -46,6 +46,7 @@ def _show_one(run: Run, path: str) -> None:
         libraries=run.libraries(),
         options=run.options(),
     )
+    run.refuse_unread(seen.plan)
     adviser = run.adviser(seen.plan)
     advice = look_advice(run, path, seen, adviser)
     run.warn(seen.plan)  # what is to be done stands last
@@ -85,6 +86,7 @@ def show_graph(run: Run) -> int:
         options=run.options(),
         to_look=True,
     )
+    run.refuse_unread(plan)
     text = render_graph(
         plan,
         extra.format or SUFFIXES.get(ending, "dot"),
