@@ -254,6 +254,34 @@ def test_a_tree_in_a_store_is_built_anew(
     assert main(["patch", str(result), "--missing", "warn"]) == 0
 
 
+def test_only_trees_that_lack_something_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a store and elsewhere; a tree that only has what another lacks is patched with it."""
+    monkeypatch.setenv("NIX_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    lacks = {"a.so": tiny_library("a.so", "libz.so.1")}
+    for place in ("store", "."):
+        # Both have a file of one name.
+        put(tmp_path / place / "ill", lacks)
+        put(tmp_path / place / "well", {"a.so": tiny_library("a.so")})
+    put(tmp_path / "user", {"b.so": tiny_library("b.so", "libowner.so")})
+    put(tmp_path / "owner", {"libowner.so": tiny_library("libowner.so")})
+    assert main(["check", "store/well", "store/ill"]) == 1
+    told = capsys.readouterr().err
+    assert "\n\nstore/ill: a Nix store is never patched" in told
+    assert "store/well" not in told
+    assert main(["check", "well", "ill"]) == 1
+    assert "\nnix-manylinux patch ill --nixpkgs\n" in capsys.readouterr().err
+    assert main(["check", "well", "user", "owner"]) == 1
+    assert "\nnix-manylinux patch user owner\n" in capsys.readouterr().err
+    wheel = MadeWheel(files={"c/c.so": tiny_library("c.so", "libz.so.1")}).write(tmp_path)
+    assert main(["check", "well", wheel, "ill"]) == 1
+    told = capsys.readouterr().err
+    assert "\nnix-manylinux patch ill --nixpkgs\n" in told
+    assert f"\nnix-manylinux patch {wheel} --output-dir patched" in told
+
+
 def test_what_is_left_missing_is_told_with_who_has_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

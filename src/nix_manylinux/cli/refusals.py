@@ -19,6 +19,7 @@ from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
+from nix_manylinux.resolve.plan import Outcome
 from nix_manylinux.tree.roots import NoSuchPath, is_tree
 
 TYPE_CHECKING = False
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from nix_manylinux.cli.run import Run
     from nix_manylinux.resolve.plan import Plan
+
+_LACKING = {Outcome.MISSING, Outcome.INCOMPATIBLE}
 
 
 def fail(run: Run, error: NixManylinuxError) -> None:
@@ -116,12 +119,15 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
         run.console.insist(f"  {line}" for line in rows)
     run.tell_absent(found)
     parts: list[tuple[Sequence[str], AfterPatch]] = [(run.arguments.paths, after)]
-    if len(patched) > 1:
+    if len(patched) == 1:
+        parts = [(_ill(*patched[0], found, after), after)]
+    elif patched:
         parts = []
         for paths, plan in patched:
             labels = {each.file.label for each in plan.files}
             part = after_patch(of_labels(found, labels), [plan])
-            parts += [(paths, part)] if part.mended or part.lacking.missing else []
+            if part.mended or part.lacking.missing:
+                parts.append((_ill(paths, plan, found, part), part))
     advice = [
         _advice(run, paths, part.lacking, adviser, linked=bool(part.mended))
         for paths, part in parts
@@ -132,6 +138,33 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
     run.warn(plan)
     _advise(run, found, *advice)
     return replace(plan, waived=leaves.waived)
+
+
+def _ill(paths: Sequence[str], plan: Plan, found: Plan, after: AfterPatch) -> Sequence[str]:
+    """Give those of trees that are patched together that lack something, or have what others lack.
+
+    ``plan`` is that patch. It is all of them where it isn't known who lacks it.
+    """
+    if len(paths) < 2:
+        return paths
+    problems = [*after.lacking.missing, *after.lacking.incompatible]
+    problems += [each for row in after.mended.values() for each in row]
+    labels = {label for each in problems for label in each.wanted_by}
+    wanting = [each for each in found.files if each.file.label in labels]
+    # Trees may have files of one name, not all of which lack something.
+    lacking = [each for each in wanting if any(r.outcome in _LACKING for r in each.resolutions)]
+    told = {each.file.label for each in lacking}
+    lacking += [each for each in wanting if each.file.label not in told]
+    roots = {found.trees[each.tree].root for each in lacking}
+    used = [
+        r.path
+        for each in plan.files
+        for r in each.resolutions
+        if r.path and plan.trees[each.tree].root in roots
+    ]
+    roots |= {t.root for t in plan.trees if any(path.startswith(f"{t.root}/") for path in used)}
+    real = {*map(os.path.realpath, roots)}
+    return [path for path in paths if os.path.realpath(path) in real] or paths
 
 
 def _advice(
