@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import zipfile
 from json import loads
 from typing import TYPE_CHECKING
 
@@ -238,17 +239,41 @@ def test_a_tree_in_a_store_is_built_anew(
         " ".join(told.split())
     )
     names = (
-        "# Names are arguments of the expression; where it has only pkgs:"
+        "  # Names are arguments of the expression; where it has only pkgs:"
         " buildInputs = with pkgs; [ ... ];\n"
     )
-    assert told.endswith(f"buildInputs = [ zlib ];\n{names}")
+    assert told.endswith(f"  buildInputs = [ zlib ];\n{names}")
     assert main(["patch", str(result), "--missing", "warn"]) == 1
     assert capsys.readouterr().err == (
         f"error: {result}: a Nix store is never changed\n"
-        "  build its package anew, with our overlay (nix-manylinux/nix/overlay.nix) and a format"
-        " like manylinux_2_28, or manylinuxFixupHook among its nativeBuildInputs, and with:\n"
-        f"  buildInputs = [ zlib ];\n  {names}"
+        "  build its package anew, with our overlay (./nix-manylinux is a checkout, or a link to"
+        " one):\n"
+        "    overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];\n"
+        "  and with the hook:\n"
+        "    nativeBuildInputs = [ manylinuxFixupHook ];\n"
+        f"    buildInputs = [ zlib ];\n  {names}"
     )
+    # What the format of a wheel brings by its policy is no input beside it.
+    made = MadeWheel(files={"b/b.so": tiny_library("b.so", "libz.so.1", "libfribidi.so.0")})
+    with zipfile.ZipFile(made.write(tmp_path)) as archive:
+        archive.extractall(tmp_path / "store/package/lib/python3.11/site-packages")
+    (tmp_path / "store/package/lib/a.so").unlink()
+    assert main(["check", str(result)]) == 1
+    told = capsys.readouterr().err
+    assert (
+        '  format = "manylinux2014";\n  buildInputs = [ fribidi ];\nor else with the hook:\n'
+        "  nativeBuildInputs = [ manylinuxFixupHook ];\n  buildInputs = [ fribidi zlib ];\n"
+    ) in told
+    put(tmp_path / "store/package/lib", {"a.so": tiny_library("a.so", runpath=str(result.parent))})
+    assert main(["check", str(result)]) == 1
+    assert "overlay" in capsys.readouterr().err
+    # The next is linked already.
+    path = f"{tmp_path}/store/package/lib"
+    put(tmp_path / "store/package/lib", {"a.so": tiny_library("a.so", runpath=path)})
+    assert main(["check", str(result)]) == 1
+    told = capsys.readouterr().err
+    assert "anew, with:\n  buildInputs = [ fribidi zlib ];\n" in told.replace("\nwith:", " with:")
+    assert "overlay" not in told
     monkeypatch.setenv("NIX_BUILD_TOP", str(tmp_path))
     monkeypatch.delenv("IN_NIX_SHELL", raising=False)
     assert main(["patch", str(result), "--missing", "warn"]) == 0

@@ -12,8 +12,11 @@ from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import some, wrap
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import is_plugin, plan_block, without_choices
+from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
+from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem
+from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import ASSUMED
 
 TYPE_CHECKING = False
@@ -26,12 +29,6 @@ if TYPE_CHECKING:
 
 #: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
 _END_OF_BUILD = "/lib:')"
-
-#: What links a package of Nix's.
-_LINKING = (
-    "our overlay (nix-manylinux/nix/overlay.nix) and a format like manylinux_2_28, or"
-    " manylinuxFixupHook among its nativeBuildInputs"
-)
 
 #: With so many lines of options a command isn't told twice.
 _FEW_LINES = 3
@@ -59,7 +56,9 @@ def patch_advice(
         block = advice_block(run, lacking, adviser, in_build=True, runtime=runtime, width=width)
         if in_build:
             return ["to add:", *block] if block else []
-        return [*_built_anew(run, paths, more=bool(block)), *block]
+        title = f"{', '.join(stored_trees(paths))}: a Nix store is never patched. Build the package"
+        title, *lines = _built_anew(run, title, lacking, block, runtime)
+        return [*wrap(title, width or run.console.talk_width), *lines]
     block = advice_block(run, lacking, adviser, in_build=False, runtime=runtime, width=width)
     # A library that is given to `check` alone is on no file's search path.
     options = [line for line in block if not line.startswith("#")]
@@ -245,17 +244,36 @@ def anew_in_store(run: Run, path: str) -> str:
     except NixManylinuxError as error:
         plan = getattr(error, "plan", None)
     block = advice_block(run, plan, run.adviser(plan), in_build=True) if plan else []
-    end = ", and with:" if block else ""
-    return "\n".join([f"build its package anew, with {_LINKING}{end}", *block])
+    return "\n".join(_built_anew(run, "build its package", plan, block))
 
 
-def _built_anew(run: Run, paths: Sequence[str], *, more: bool) -> list[str]:
-    names = ", ".join(stored_trees(paths))
-    return wrap(
-        f"{names}: a Nix store is never patched. Build the package anew, with {_LINKING}"
-        f"{', and with:' if more else '.'}",
-        run.console.talk_width,
-    )
+def _built_anew(
+    run: Run, title: str, lacking: Plan | None, block: Sequence[str], runtime: Sequence[str] = ()
+) -> list[str]:
+    """Say with what a package of Nix's is linked; ``block`` is what the hook lacks for it."""
+    from nix_manylinux.nix.expression.outside import known_libraries  # noqa: PLC0415 - a refusal
+    from nix_manylinux.nix.expression.places import format_of_tags  # noqa: PLC0415 - likewise
+
+    trees = lacking.trees if lacking else ()
+    block = [f"  {line}" for line in block]
+    if block and any(leads_into_store(file.facts) for tree in trees for file in tree.files):
+        return [f"{title} anew, with:", *block]
+    lines = [
+        f"{title} anew, with our overlay (./nix-manylinux is a checkout, or a link to one):",
+        "  overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];",
+    ]
+    style = format_of_tags(each.tags for tree in trees for each in tree.distributions)
+    if lacking and style != "wheel":
+        known = known_libraries(style, load_table(), load_policies())
+        missing = [each for each in lacking.missing if known.isdisjoint(each.names)]
+        rest = replace(lacking, missing=tuple(missing))
+        more = advice_block(run, rest, run.adviser(rest), in_build=True, runtime=runtime)
+        lines += ["and, where it is built from its wheel, with that one's format:"]
+        lines += [f'  format = "{style}";', *(f"  {line}" for line in more if line[:1] != "#")]
+        lines += ["or else with the hook:"]
+    else:
+        lines += ["and with the hook:"]
+    return [*lines, "  nativeBuildInputs = [ manylinuxFixupHook ];", *block]
 
 
 def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str:

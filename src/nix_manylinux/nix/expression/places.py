@@ -55,7 +55,12 @@ def _pythons(wheels: Iterable[DescribedWheel]) -> list[tuple[int, str]]:
 
 def format_of(wheels: Iterable[DescribedWheel]) -> str:
     """Name the format that allows all the wheels: the highest of their floors."""
-    floors = [floor for wheel in wheels if (floor := floor_of(wheel))]
+    return format_of_tags(wheel.name.tags for wheel in wheels)
+
+
+def format_of_tags(wheels: Iterable[Iterable[str]]) -> str:
+    """Name the format that allows wheels with these tags, "wheel" where they ask for no policy."""
+    floors = [floor for tags in wheels if (floor := _lowest_floor(tags))]
     if not floors:
         return "wheel"
     highest = max(floors, key=lambda floor: (floor.libc == "glibc", floor.version))
@@ -97,7 +102,11 @@ def _is_allowed(minor: int, wanted: str) -> bool:
 
 def floor_of(wheel: DescribedWheel) -> Floor | None:
     """Give the lowest floor among a wheel's tags, of glibc before musl."""
-    floors = [floor for tag in wheel.name.tags if (floor := parse_floor(tag.rpartition("-")[2]))]
+    return _lowest_floor(wheel.name.tags)
+
+
+def _lowest_floor(tags: Iterable[str]) -> Floor | None:
+    floors = [floor for tag in tags if (floor := parse_floor(tag.rpartition("-")[2]))]
     return min(floors, key=lambda floor: (floor.libc != "glibc", floor.version), default=None)
 
 
