@@ -55,7 +55,7 @@ def test_without_an_exact_version(
     capsys: pytest.CaptureFixture[str], given: str, tmp_path: Path
 ) -> None:
     """A bare name may be a path with a typing error, too; text and JSON say the same."""
-    assert main(["check", given, "--json", "report"]) == 1
+    assert main(["inspect", given, "--json", "report"]) == 1
     told = capsys.readouterr().err
     project = given.partition("[")[0].partition(" ")[0]
     assert told.splitlines()[-1] == f"  nix-manylinux expr {project}==VERSION"
@@ -73,6 +73,7 @@ def test_without_an_exact_version(
         ("wheels/numpy", "check the spelling"),
         ("numpy-*.whl", "no file has a name like that"),
         ("wheels/*.whl", "there is no folder wheels"),
+        ("result-a", "check the spelling"),
     ],
 )
 def test_what_is_meant_for_a_path(
@@ -83,6 +84,22 @@ def test_what_is_meant_for_a_path(
     assert capsys.readouterr().err == (
         f"error: {given}: there is no such file or directory\n  {hint}\n"
     )
+
+
+def test_a_path_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What is patched or checked is hardly a package's name; what is called alike is named."""
+    (tmp_path / "result-1").mkdir()
+    (tmp_path / "sub/opencv").mkdir(parents=True)
+    for command, given, near in (
+        ("inspect", "result-a", "; there is result-1"),
+        ("check", "result-a", "; there is result-1"),
+        ("check", "sub/opencw", "; there is sub/opencv"),
+        ("patch", "opencv-python", ""),
+    ):
+        assert main([command, given]) == 1
+        assert capsys.readouterr().err == (
+            f"error: {given}: there is no such file or directory\n  check the spelling{near}\n"
+        )
 
 
 def test_one_of_several_that_are_inspected(capsys: pytest.CaptureFixture[str]) -> None:

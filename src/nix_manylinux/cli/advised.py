@@ -188,11 +188,13 @@ def loads_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> lis
 def fetched(run: Run, error: NoSuchPath) -> str:
     """Say how to go on with what is no path and reads like a requirement; "" if it does not."""
     given, project, versions = error.where, error.project, error.versions
-    if not project:
+    # What is patched or checked is a path of one's own, and nix-build leaves "result".
+    paths = run.arguments.command in {"check", "patch"} or project.startswith("result")
+    if not project or (paths and not versions):
         return ""
     lines = ["fetch its wheel first:"]
     if not versions:
-        lines = ["check the spelling; or, if it is a package, fetch its wheel first:"]
+        lines = [f"{error.hint}; or, if it is a package, fetch its wheel first:"]
     folder = f"{project}-wheel"
     lines.append(shlex.join(["pip", "download", "--no-deps", "--dest", folder, given]))
     lines.append(run.retyped(given, f"{folder}/*.whl"))

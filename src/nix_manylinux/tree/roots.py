@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.words import shell
@@ -21,6 +22,9 @@ _REQUIREMENT = re.compile(
 
 #: Where stdenv writes which packages come with one.
 PROPAGATED = "nix-support/propagated-build-inputs"
+
+#: Of a folder, to be compared with one that isn't there.
+_MOST_NAMES = 1000
 
 
 class NoSuchPath(BadTree):
@@ -62,7 +66,7 @@ def tree_root(root: str | os.PathLike[str]) -> str:
 
 def _no_such_path(path: str) -> NoSuchPath:
     """Say what may have been meant by a path that isn't there: a requirement, of which a wheel."""
-    hint = "check the spelling"
+    hint = f"check the spelling{_near(path)}"
     read = None if path.endswith(".whl") else _REQUIREMENT.fullmatch(path)
     if read and read["versions"]:
         hint = f"fetch it, and name the wheel: pip download --no-deps {shell(path)}"
@@ -74,6 +78,18 @@ def _no_such_path(path: str) -> NoSuchPath:
     if read:
         error.project, error.versions = read["project"], read["versions"].strip()
     return error
+
+
+def _near(path: str) -> str:
+    """Name what is called almost alike beside a path that isn't there; "" for nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - seldom
+
+    folder, name = os.path.split(path)
+    with suppress(OSError):
+        names = sorted(os.listdir(folder or "."))
+        for near in get_close_matches(name, names[:_MOST_NAMES], 1):
+            return f"; there is {os.path.join(folder, near)}"
+    return ""
 
 
 def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
