@@ -190,7 +190,7 @@ def test_environments(scene: Scene) -> None:
     (site / "pkg").mkdir()
     shutil.copy(scene.files.library("z.so", needed=["libz.so.1"]), site / "pkg/z.abi3.so")
     python = f"\"$(nix-build '<nixpkgs>' -A python3{MINOR} --no-out-link)/bin/python3\""
-    again = f"  uv venv --allow-existing --python {python} '{venv}'\n"
+    again = f"  rm -f '{venv}'/bin/python* && {python} -m venv '{venv}'\n"
     for verb in ("check", "patch", "inspect"):
         done = run(scene, verb, str(venv))
         first, _, rest = done.stderr.partition(again)
@@ -205,9 +205,19 @@ def test_environments(scene: Scene) -> None:
         assert done.status == 0, done.stderr
         lines = done.stderr.splitlines()
         start = f"warning: the Python of {venv} is {os.path.realpath(sys.executable)}, not Nix's"
-        (at,) = (n for n, line in enumerate(lines) if line.startswith(start))
-        python = f"\"$(nix-build '<nixpkgs>' -A python3{MINOR} --no-out-link)/bin/python3\""
-        assert lines[at + 1 : at + 3] == [
-            f"  uv venv --allow-existing --python {python} '{venv}'",
-            f"  nix-manylinux patch '{venv}' --nixpkgs",
-        ]
+        # What is still to be done stands last.
+        assert lines[-3].startswith(start)
+        assert lines[-2:] == [again.rstrip(), f"  nix-manylinux patch '{venv}' --nixpkgs"]
+    with (venv / "pyvenv.cfg").open("a") as settings:
+        settings.write("uv = 0.9.1\n")
+    again = f"  uv venv --allow-existing --python {python} '{venv}'"
+    assert run(scene, "check", str(venv)).stderr.splitlines()[-2] == again
+    (venv / ".nix-manylinux-roots").mkdir()
+    command = scene.home / "bin/nix-store"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    done = run(scene, "patch", str(venv), PATH=f"{command.parent}:{os.environ['PATH']}")
+    lines = done.stderr.splitlines()
+    assert (done.status, lines[-2]) == (0, again), done.stderr
+    assert f" in {venv}/.nix-manylinux-roots" in lines[-4]

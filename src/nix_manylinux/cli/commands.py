@@ -153,9 +153,9 @@ def check(run: Run) -> int:
         run.tell_leaves(leaves, counted=True)
         run.tell_absent(plan)
         run.warn(plan)
-        tell_origin(run, plan)
         tell_untried(run, plan)
         tell_lost(run)  # where all loads: a patch renews the roots
+        tell_origin(run, plan)
         plan = replace(plan, waived=leaves.waived)
     report = replace(report, plan=plan)
     run.write_json(report_json("check", report=report, error=error))
@@ -298,11 +298,11 @@ def _tell(run: Run, name: str, report: Report) -> Report:
         leaves = run.leaves(report.plan, [report.plan])
         run.tell_leaves(leaves)
         report = replace(report, plan=replace(report.plan, waived=leaves.waived))
-    tell_origin(run, report.plan)
     tell_untried(run, report.plan)
     return report
 
 
 def _done(run: Run, report: Report, wheel: Mapping[str, str] | None = None) -> int:
+    tell_origin(run, report.plan)  # last, since it is what is still to be done
     run.write_json(report_json(run.arguments.command, report=report, wheel=wheel))
     return DONE

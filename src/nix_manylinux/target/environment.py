@@ -136,12 +136,15 @@ def python_of_nix(attribute: str) -> str:
 def made_again(environment: str, attribute: str) -> str:
     """Give the command that makes an environment again; what is installed in it stays.
 
-    With a Python of Nix's, where there is a Nix store.
+    With a Python of Nix's, where there is a Nix store; with uv, where that has made it.
     """
-    python = python_of_nix(attribute)
+    python, folder = python_of_nix(attribute), shell(environment)
     if attribute and not os.path.isdir(nix_store()):
-        python = attribute.replace("python3", "3.")
-    return f"uv venv --allow-existing --python {python} {shell(environment)}"
+        python = attribute.replace("python3", "python3.")
+    if "uv" in pyvenv_settings(environment):
+        python = python.removeprefix("python")  # a version, which uv has somewhere
+        return f"uv venv --allow-existing --python {python} {folder}"
+    return f"rm -f {folder}/bin/python* && {python} -m venv {folder}"  # which keeps old links
 
 
 def give_python(environment: str, attribute: str, *, by_patch: bool) -> str:
