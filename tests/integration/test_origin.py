@@ -140,12 +140,16 @@ def test_programs_that_are_linked_already(scene: Scene) -> None:
 def test_trees_and_refusals(scene: Scene) -> None:
     """Said where a file doesn't fit, since it may be for that; not where Nix is out of the game."""
     tree = str(scene.home / "tree")
-    newer, uses = "int late(void) { return 0; }", "int late(void); int m(void) { return late(); }"
-    library = scene.files.library(
-        "libone.so.1", source=newer, soname="libone.so.1", versions="V9 { late; };"
-    )
-    late = scene.files.library("late.so", source=uses, needs=[library])
-    scene.put("pkg/late.so", late)
+    old, new = (
+        scene.files.library(
+            "libtwo.so.1", source="int late(void) { return 0; }", soname="libtwo.so.1",
+            versions=f"{version} {{ late; }};",
+        )
+        for version in ("V1", "V9")
+    )  # fmt: skip
+    uses = "int late(void); int m(void) { return late(); }"
+    scene.put("pkg/late.so", scene.files.library("late.so", source=uses, needs=[new]))
+    scene.library("two", old)
     done = run(scene, "patch", tree, *library_options(scene.libraries))
     assert done.status == 1
     assert UNCHOSEN in done.stderr, done.stderr
