@@ -10,7 +10,7 @@ from nix_manylinux.base.files import make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
-from nix_manylinux.report.summary import left_alone, passed_by, unfolded
+from nix_manylinux.report.summary import left_alone, passed_by, put_back, unfolded
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import TreeFacts
@@ -195,14 +195,15 @@ def patch_wheel_tree(
     """
     options = options or Options()
     roots = outermost(_several(root))
-    with nullcontext() if dry_run else locked_trees(roots), ExitStack() as stack:
+    lock = nullcontext(0) if dry_run else locked_trees(roots)
+    with lock as restored, ExitStack() as stack:
         trees = scan_to_write(roots, progress)
         odd = _check_tags(trees, target)
         plan = plan_trees(
             trees, target=target, libraries=libraries, options=options, progress=progress
         )
         refuse(plan, options)
-        warnings = (*passed_by(trees), *odd)
+        warnings = (*put_back(restored), *passed_by(trees), *odd)
         report = Report(plan=plan, references=plan_references(plan), warnings=warnings)
         if dry_run:
             return report

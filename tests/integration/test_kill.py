@@ -19,7 +19,8 @@ from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import MadeWheel, row, tiny_library
 
 from nix_manylinux.base.errors import BadTree, NixManylinuxError
-from nix_manylinux.base.files import UNDO_LOG
+from nix_manylinux.base.files import UNDO_LOG, is_temporary
+from nix_manylinux.cli.main import main
 from nix_manylinux.wheel import record as record_module
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.rewrite import write_wheel
@@ -44,13 +45,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def make_tree(root: Path, library: bytes) -> None:
-    """Make a tree with a file to edit in place, a shared one to copy, and a RECORD of both."""
+    """Make a tree with a file to edit in place, two shared ones to copy, and a RECORD of all."""
     (root / RECORD).parent.mkdir(parents=True)
-    (root / f"{SITE}/a.so").write_bytes(library)
-    (root / f"{SITE}/b.so").write_bytes(library)
+    names = ("a.so", "b.so", "c.so")
+    for name in names:
+        (root / SITE / name).write_bytes(library)
     os.link(root / f"{SITE}/b.so", root / f"{SITE}/b-again.so")
     os.link(root / f"{SITE}/b.so", root.parent / "cache.so")
-    (root / RECORD).write_text(row("a.so", library) + "\n" + row("b.so", library) + "\n")
+    os.link(root / f"{SITE}/c.so", root.parent / "cache-of-c.so")
+    (root / RECORD).write_text("".join(row(name, library) + "\n" for name in names))
 
 
 def patch(root: Path) -> None:
@@ -65,8 +68,12 @@ def contents(root: Path) -> dict[str, object]:
 
 
 def test_a_killed_patch_of_a_tree(library: bytes, tmp_path: Path) -> None:
-    """Killed at any call, the next patch gives the very tree that an undisturbed one gives."""
+    """Killed at any call, the next patch gives the very tree that an undisturbed one gives.
+
+    One that is refused leaves it as it was before the first, or as that has made it.
+    """
     make_tree(tmp_path / "calm/tree", library)
+    before = contents(tmp_path / "calm/tree")
     patch(tmp_path / "calm/tree")
     expected = contents(tmp_path / "calm/tree")
     assert expected[f"{SITE}/a.so"] != (0o100644, library)
@@ -78,10 +85,15 @@ def test_a_killed_patch_of_a_tree(library: bytes, tmp_path: Path) -> None:
         if os.path.lexists(folder / "tree" / UNDO_LOG):
             with pytest.raises(BadTree, match="was killed"):
                 plan_all(folder / "tree")
+        with locked_trees([str(folder / "tree")]):  # and then it is refused
+            found = contents(folder / "tree")
+        left = {name: of for name, of in found.items() if not is_temporary(os.path.basename(name))}
+        assert left in [before, expected], f"killed at call {number}"
         patch(folder / "tree")
         assert contents(folder / "tree") == expected, f"killed at call {number}"
-        assert (folder / "cache.so").read_bytes() == library
-        assert sorted(os.listdir(folder)) == ["cache.so", "tree"]
+        for cached in ("cache.so", "cache-of-c.so"):
+            assert (folder / cached).read_bytes() == library
+        assert sorted(os.listdir(folder)) == ["cache-of-c.so", "cache.so", "tree"]
         shutil.rmtree(folder)
         if ended:
             break
@@ -155,10 +167,10 @@ def test_a_fault_while_other_threads_hash(
         return record_module.hash_descriptor(*given)
 
     monkeypatch.setattr(record_update, "hash_descriptor", hash_descriptor)
-    for at in range(1, 13):
+    for at in range(1, 14):
         calls = itertools.count(1)
         shutil.copytree(tmp_path / "old", tmp_path / "tree")
-        if at == 12:  # there are eleven rows with a hash
+        if at == 13:  # there are twelve rows with a hash
             patch(tmp_path / "tree")
             assert contents(tmp_path / "tree") != before
         else:
@@ -256,7 +268,7 @@ def test_a_log_touches_no_other_file(change: str, library: bytes, tmp_path: Path
             recover_tree(str(tree))
         assert file.read_bytes().startswith(edited)
     else:
-        assert recover_tree(str(tree)) == 1  # b.so, whose two names get their old inode back
+        assert recover_tree(str(tree)) == 3  # b.so and c.so under all their names, and RECORD
         assert not file.exists() or file.read_bytes() == b"another"
 
 
@@ -284,3 +296,22 @@ def test_a_log_that_asks_for_more(damage: str, tmp_path: Path) -> None:
         recover_tree(str(tmp_path))
     assert file.read_bytes() == b"contents"
     assert log.exists()
+
+
+def test_what_was_put_back_is_told(
+    library: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once: by the patch that did it."""
+    tree = tmp_path / "tree"
+    make_tree(tree, library)
+
+    def die_late() -> None:
+        with apply_plan(plan_all(tree, search_path=PATH)):
+            os._exit(0)
+
+    assert not killed(die_late, 10**6)
+    assert main(["patch", str(tree), "--dry-run"]) == 1
+    for number in (1, 2):
+        assert main(["patch", str(tree)]) == 0
+        said = "a patch that was killed is undone: 4 files were put back" in capsys.readouterr().err
+        assert said == (number == 1)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, tiny_library
 
-from nix_manylinux.cli.arguments import parse_arguments
+from nix_manylinux.cli.advised import typed
+from nix_manylinux.cli.arguments import make_parser, parse_arguments
 from nix_manylinux.cli.main import main
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nix_manylinux.cli.run import Run
 
 BUILD = "$(nix-build '<nixpkgs>' --no-out-link -A zlib.out | sed 's:.*:--libs=&/lib:')"
 OTHERS = "or, with packages of your choice:"
@@ -194,3 +198,33 @@ def test_many_options_are_told_once(place: Path, capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().err
     assert told.count("nix-manylinux patch tree") == 2
     assert OTHERS in told
+
+
+#: What a command to paste is given anew or doesn't need: what was to be seen, and where.
+NOT_REPEATED = {
+    *("--help", "--json", "--quiet", "--verbose", "--dry-run", "--output-dir"),
+    *("--no-link", "--witness"),
+}
+
+
+@pytest.mark.parametrize("command", ["patch", "install"])
+def test_every_option_is_repeated(command: str, place: Path) -> None:
+    """A command to paste does what was asked for: no option that was typed is lost in it."""
+    (place / "a").mkdir()
+    parser = make_parser("")
+    choices = [a.choices for a in parser._actions if isinstance(a.choices, dict)]  # noqa: SLF001 - argparse has no other way
+    actions = [a for a in choices[0][command]._actions if a.option_strings]  # noqa: SLF001 - as above
+    assert len(actions) > 20
+    needed = ["--prefix", "p"] if command == "install" else []
+    for action in actions:
+        option = max(action.option_strings, key=len)
+        if option in NOT_REPEATED:
+            continue
+        value = str([*action.choices][-1]) if action.choices else "7"
+        if option == "--ignore-missing" or option.startswith("--ignore"):
+            value = "libx.so"
+        others = () if option == "--prefix" else needed
+        words = [command, "a", *others, option, *([] if action.nargs == 0 else [value])]
+        run = SimpleNamespace(arguments=parse_arguments("", words))
+        again = typed(cast("Run", run), ["a"])
+        assert option in again.replace("=", " ").split(), again

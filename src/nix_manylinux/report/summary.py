@@ -121,6 +121,12 @@ def unfolded(names: Sequence[str]) -> tuple[str, ...]:
     return (f"{what}: {some(names, 3)}",)
 
 
+def put_back(restored: int) -> tuple[str, ...]:
+    """Say that a killed patch was undone, where there was one."""
+    was = f"{count(restored, 'file')} {'was' if restored == 1 else 'were'}"
+    return (f"a patch that was killed is undone: {was} put back",) if restored else ()
+
+
 def passed_by(trees: Sequence[TreeFacts]) -> tuple[str, ...]:
     """Say which links lead to files that are somebody else's."""
     names = [name for tree in trees for name in tree.passed_by]

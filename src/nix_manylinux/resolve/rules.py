@@ -150,7 +150,7 @@ class Resolver:
         for lookup in (self.wheels.named, self.wheels.with_soname):  # rule 7
             for site in self.wheels.site_packages:
                 yield from ((Outcome.WHEEL, found, OTHER_WHEEL) for found in lookup(name, site))
-        if name not in self.options.provided_later:
+        if name not in self.options.provided_later:  # behind rule 7
             under_others = self.libraries.with_soname(name)
             yield from ((Outcome.LIBRARY, found, "") for found in under_others)
         yield from ((Outcome.LIBRARY, found, KEPT) for found in self._linked(path, file, name))  # 8

@@ -106,10 +106,10 @@ def apply_plan(
     A file is edited in place, or, where its inode has links beyond the tree, is
     there by a link out of it, is in use or is read-only, as a copy that takes its
     place under all its names. The caller holds the locks of the trees
-    (`locked_trees`). Old bytes are logged
-    in each, so that `recover_tree` can undo a run that was killed. ``check`` is
-    called when all files are edited. A file for which no edit can be proved safe stays
-    as it is and is put into ``left``, if there is one. Whatever it or anything else raises, and on
+    (`locked_trees`). The way back, of files and RECORDs, is logged in each tree's root,
+    so that `recover_tree` can undo a run that was killed. ``check`` is called when all
+    files are edited. A file for which no edit can be proved safe stays as it is and is
+    put into ``left``, if there is one. Whatever it or anything else raises, and on
     SIGINT, SIGTERM and SIGHUP, every byte is put back first. Raises BadTree where
     a tree can't be read or changed since it was, EditFailed, BadElf.
     """
@@ -227,12 +227,17 @@ class _Run:
         records.finish()
         self._journal.interrupts.hold()
         updates = []
-        for update in records.write(self._changed):
+        for update in records.write(self._changed, self._write_down):
             self._journal.undo_steps.append(update.undo)
             self._journal.close_steps.append(update.close)
             updates.append(update)
             self._journal.interrupts.check()
         return updates
+
+    def _write_down(self, backup: str, path: str) -> None:
+        """Log which name holds what a path held, in the innermost of the trees around it."""
+        root = max((root for root in self._logs if path.startswith(f"{root}/")), key=len)
+        self._logs[root].add_names([backup], [path])
 
     def _paths(self, file_plan: FilePlan) -> list[str]:
         root = self._plan.trees[file_plan.tree].root
@@ -321,8 +326,7 @@ class _Run:
             for backup, name in zip(copy.backups, names, strict=True):  # each an inode of its own
                 log.add_names([backup], [name])
 
-        # One name changes hands in one step; several could be caught half-way.
-        copy.finish(write_down if len(names) > 1 else lambda: None)
+        copy.finish(write_down)
         return record
 
 

@@ -19,14 +19,15 @@ _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.E
 
 
 @contextlib.contextmanager
-def locked_trees(roots: Iterable[str]) -> Iterator[None]:
+def locked_trees(roots: Iterable[str]) -> Iterator[int]:
     """Keep other runs out of all trees while the block runs, each first recovered.
 
-    Whoever patches holds the locks from before the trees are read until nothing
-    can be undone any more, so what is planned is what is written to. Where a file
-    system has no locks, nobody is kept out. Raises BadTree where another run holds a
-    tree, where one can't be opened, and what `recover_tree` raises.
+    Gives how many files and RECORDs that was. Whoever patches holds the locks from before
+    the trees are read until nothing can be undone any more, so what is planned is what is
+    written to. Where a file system has no locks, nobody is kept out. Raises BadTree where
+    another run holds a tree, where one can't be opened, and what `recover_tree` raises.
     """
+    restored = 0
     with contextlib.ExitStack() as stack:
         # In one order for all runs: two that want the same two trees can't wait for each other.
         for root in sorted(set(map(os.path.realpath, roots))):
@@ -44,5 +45,5 @@ def locked_trees(roots: Iterable[str]) -> Iterator[None]:
             except OSError as cause:
                 if cause.errno not in _NO_LOCKS:
                     raise BadTree(f"can't be locked: {cause.strerror}", where=root) from cause
-            recover_tree(root)
-        yield
+            restored += recover_tree(root)
+        yield restored

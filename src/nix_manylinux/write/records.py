@@ -104,12 +104,14 @@ class RecordUpdates:
         """Let go of the other processors: what isn't known by now isn't wanted."""
         self._crew.stop()
 
-    def write(self, changed: Collection[str]) -> Iterator[RecordUpdate]:
+    def write(
+        self, changed: Collection[str], write_down: Callable[[str, str], None] = lambda *_: None
+    ) -> Iterator[RecordUpdate]:
         """Write each RECORD that changes, by a rename: a link is replaced, not followed.
 
-        Rows of the paths ``changed`` (absolute) don't count as stale. A RECORD that a
-        distribution carries as a file stays what it is unless it has rows of them.
-        Raises BadTree.
+        ``write_down`` is told before which name holds what, and of which path. Rows of the
+        paths ``changed`` (absolute) don't count as stale. A RECORD that a distribution
+        carries as a file stays what it is unless it has rows of them. Raises BadTree.
         """
         rewritten: set[str] = set()
         # A distribution may carry others, RECORDs and all (ray): the innermost first, for
@@ -122,7 +124,7 @@ class RecordUpdates:
             done = {*changed, *rewritten}
             if listing.file in self._carried and done.isdisjoint(listing.paths):
                 continue
-            update = _write_listing(listing, done)
+            update = _write_listing(listing, done, write_down)
             if update.written:
                 rewritten.add(listing.file)
             yield update
@@ -192,7 +194,9 @@ def _true_row(
     return record.row(row.path, hash_, count if row.size else "")
 
 
-def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
+def _write_listing(
+    listing: Listing, changed: Collection[str], write_down: Callable[[str, str], None]
+) -> RecordUpdate:
     record, path = listing.record, listing.file
     kept: list[Row] = []
     stale = dropped = 0
@@ -225,6 +229,7 @@ def _write_listing(listing: Listing, changed: Collection[str]) -> RecordUpdate:
             # A name more: going back to it needs no room, which a full disk doesn't have.
             with writable_folder(os.path.dirname(path)):
                 os.link(path, backup, follow_symlinks=False)
+            write_down(backup, path)
             replace_file(path, fresh, listing.status)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):

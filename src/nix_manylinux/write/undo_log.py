@@ -1,8 +1,9 @@
 """The way back on disk: what a run that is killed leaves for the next one.
 
 Before a file is edited in place its old bytes are appended to a log in the
-tree's root; the log is deleted when the run is done. Whoever patches the tree
-next puts the old bytes back first. A process that is killed loses nothing; a
+tree's root, and before a copy or a new RECORD takes a name, which other name holds
+what was there; the log is deleted when the run is done. Whoever patches the tree
+next puts all of it back first. A process that is killed loses nothing; a
 machine that loses power may (nothing is synced).
 
 A log is a first line and records. A record is its own CRC-32 and length, then

@@ -3,7 +3,7 @@
 Nothing here knows how the edit was laid out. A draft passes if the loader
 would read what was meant (`misread`), every byte that somebody points at is
 what it was (`_contents`), segments only grew (`_segments`), and no rule of
-`sound` is broken that was kept before.
+`rules.faults` is broken that was kept before.
 """
 
 from __future__ import annotations
