@@ -385,6 +385,39 @@ def test_wheels_are_checked_each_as_it_is_patched(
         assert number > 1 or "can be dropped" not in capsys.readouterr().err
 
 
+def test_wheels_that_lack_alike_are_patched_together(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command names all that need nothing but --nixpkgs; each may be a package as well."""
+    monkeypatch.chdir(tmp_path)
+    needs = {"a": ["libz.so.1"], "b": ["libfribidi.so.0"], "c": ["libnone.so.3"], "d": []}
+    for name, libraries in needs.items():
+        files = {f"{name}/{name}.abi3.so": tiny_library("x.so", *libraries)}
+        MadeWheel(name=name, tag="py3-none-any", files=files).write(tmp_path)
+    wheels = [f"{name}-1.0-py3-none-any.whl" for name in needs]
+    assert main(["check", *wheels]) == 1
+    told = capsys.readouterr().err
+    command = f"nix-manylinux patch {wheels[0]} {wheels[1]} --output-dir patched"
+    assert f"\n\npatch them with:\n{command} --nixpkgs\nor, with" in told
+    assert told.count("patch it with:") == 1  # c has words of its own
+    assert told.endswith(
+        "\n\nor, each as a package:\n"
+        + "".join(f"nix-manylinux expr {wheels[n]}\n" for n in (2, 0, 1))
+    )
+    assert main(["check", *wheels[:2]]) == 1
+    assert capsys.readouterr().err.count("nix-manylinux patch") == 2  # with, and without Nix's help
+    assert main(["check", wheels[0]]) == 1
+    expr = f"nix-manylinux expr {wheels[0]}"
+    assert capsys.readouterr().err.endswith(f":--libs=&/lib:')\nor, as a package:\n{expr}\n")
+    for name in "efgh":
+        files = {f"{name}/{name}.abi3.so": tiny_library("x.so", "libz.so.1")}
+        wheels.append(MadeWheel(name=name, tag="py3-none-any", files=files).write(tmp_path))
+    assert main(["check", *wheels[3:]]) == 1
+    told = capsys.readouterr().err
+    assert told.count("patch them with:") == 1
+    assert told.endswith("\n# and so of each of the others\n")
+
+
 def test_a_missing_file_is_not_who_wants_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

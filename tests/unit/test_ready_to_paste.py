@@ -73,6 +73,8 @@ def test_a_wheel(capsys: pytest.CaptureFixture[str], command: str) -> None:
             "or, as a package:",
             f"  nix-manylinux expr {path}",
         ]
+    elif command == "check":
+        expected += ["or, as a package:", f"nix-manylinux expr {path}"]
     assert lines == expected
     commands(lines)
 

@@ -67,7 +67,8 @@ def patch_advice(
     installs = run.arguments.command == "install"
     without = "" if runtime else _anew(damaged) + _to_do_without(run, lacking, adviser)
     if without or not title:
-        title = f"{without}{'install' if installs else 'patch'} it with:"
+        them = "it" if len(paths) == 1 else "them"
+        title = f"{without}{'install' if installs else 'patch'} {them} with:"
     lines = wrap(title, width or run.console.talk_width)
     text = "\n".join(options)
     _, end, others = text.partition(_END_OF_BUILD)
@@ -92,6 +93,26 @@ def patch_advice(
     if not all(each.may_be_taken for each in wanted) and run.arguments.options.missing != "warn":
         comments.append("# To link all the rest and leave these: --missing warn")
     return [*lines, *comments]
+
+
+def is_taken(run: Run, lacking: Plan, adviser: Adviser) -> bool:
+    """Whether --nixpkgs alone gives a patch all that it lacks: it wants no other option."""
+    block = advice_block(run, lacking, adviser, in_build=False)
+    text = "\n".join(line for line in block if not line.startswith("#"))
+    _, end, others = text.partition(_END_OF_BUILD)
+    wanted = [adviser.advise(*each.names) for each in lacking.missing]
+    alone = not (others.strip() if end else text or _damaged(lacking) or lacking.incompatible)
+    return alone and all(each.may_be_taken for each in wanted)
+
+
+def as_packages(run: Run, wheels: Sequence[str]) -> list[str]:
+    """Say how expressions of wheels are written; [] for none, and in a build."""
+    if not wheels or run.in_build():
+        return []
+    lines = [f"nix-manylinux expr {shlex.quote(path)}" for path in wheels[:_FEW_LINES]]
+    rest = ["# and so of each of the others"] if len(wheels) > _FEW_LINES else []
+    each = "each " if len(wheels) > 1 else ""
+    return [f"or, {each}as a package:", *lines, *rest]
 
 
 def _damaged(plan: Plan) -> tuple[str, ...]:

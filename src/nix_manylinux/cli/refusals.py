@@ -10,7 +10,15 @@ from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed, wrap
-from nix_manylinux.cli.advised import advice_block, continued, fetched, patch_advice, typed
+from nix_manylinux.cli.advised import (
+    advice_block,
+    as_packages,
+    continued,
+    fetched,
+    is_taken,
+    patch_advice,
+    typed,
+)
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.nix.advice import OPTIONS, packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
@@ -118,26 +126,46 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
         rows = rows_text(after.mended, everything=everything, width=width)
         run.console.insist(f"  {line}" for line in rows)
     run.tell_absent(found)
-    parts: list[tuple[Sequence[str], AfterPatch]] = [(run.arguments.paths, after)]
-    if len(patched) == 1:
-        parts = [(_ill(*patched[0], found, after), after)]
-    elif patched:
-        parts = []
-        for paths, plan in patched:
-            labels = {each.file.label for each in plan.files}
-            part = after_patch(of_labels(found, labels), [plan])
-            if part.mended or part.lacking.missing:
-                parts.append((_ill(paths, plan, found, part), part))
+    parts = _parts(run, found, patched, adviser)
     advice = [
         _advice(run, paths, part.lacking, adviser, linked=bool(part.mended))
-        for paths, part in parts
+        for paths, part in parts or [(run.arguments.paths, after)]
     ]
+    packages = as_packages(run, [p for paths, _ in parts for p in paths if not is_tree(p)])
+    advice = [[*advice[0], *packages]] if len(advice) == 1 else [*advice, packages]
     plan = told(found, after)
     leaves = run.leaves(plan, [made for _, made in patched])
     run.tell_leaves(leaves)
     run.warn(plan)
     _advise(run, found, *advice)
     return replace(plan, waived=leaves.waived)
+
+
+def _parts(
+    run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], Plan]], adviser: Adviser
+) -> list[tuple[Sequence[str], AfterPatch]]:
+    """Sort what patches mend by the commands that do it: trees together, and each wheel.
+
+    But wheels that need nothing but --nixpkgs have one command in common, the last.
+    """
+
+    def after(*plans: Plan) -> AfterPatch:
+        labels = {each.file.label for plan in plans for each in plan.files}
+        return after_patch(of_labels(found, labels), plans)
+
+    parts: list[tuple[Sequence[str], AfterPatch]] = []
+    alike: list[tuple[str, Plan]] = []
+    for paths, plan in patched:
+        part = after(plan) if len(patched) > 1 else after_patch(found, [plan])
+        if not (part.mended or part.lacking.missing):
+            continue
+        if not is_tree(paths[0]) and is_taken(run, part.lacking, adviser):
+            alike.append((paths[0], plan))
+        else:
+            parts.append((_ill(paths, plan, found, part), part))
+    if alike:
+        parts.append(([path for path, _ in alike], after(*(plan for _, plan in alike))))
+    return parts
 
 
 def _ill(paths: Sequence[str], plan: Plan, found: Plan, after: AfterPatch) -> Sequence[str]:
@@ -180,7 +208,7 @@ def _advice(
 def _advise(run: Run, plan: Plan, *blocks: Sequence[str]) -> None:
     """Print what to paste, behind what is to be known of the target first."""
     tell_origin(run, plan, [line for block in blocks for line in block])
-    for block in blocks:
+    for block in filter(None, blocks):
         run.console.insist(["", *block])
 
 
