@@ -89,7 +89,7 @@ def python_option(run: Run, plan: Plan) -> str:
     if not _is_unchosen(run, plan) or any(map(find_pyvenv, run.arguments.paths)):
         return ""
     installs = run.arguments.command == "install"
-    unfit = any(not each.name.startswith("machine ") for each in plan.incompatible)
+    unfit = any(not each.is_foreign for each in plan.incompatible)
     if not (installs or unfit or _programs(plan)):
         return ""
     minors = _minors(plan.trees)  # where the tags leave it open, any

@@ -108,7 +108,7 @@ def paste_block(
     loaded = map(adviser.advise, runtime)
     found = _by_attribute(each for each in (*suggestions, *loaded) if each.is_sure)
     nobody = [pair for pair in pairs if pair[1].is_nowhere]
-    foreign = [each for each in unfit if each.name.startswith("machine ")]
+    foreign = [each for each in unfit if each.is_foreign]
     lists = {
         "manylinuxProvidedLater": {each.soname for each in suggestions if each.later},
         "manylinuxIgnoreMissingDeps": {exact_pattern(p.name, p.wanted_by) for p, _ in nobody},

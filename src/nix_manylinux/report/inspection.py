@@ -90,7 +90,7 @@ def inspection_text(
             lines += _indented([what], "  ", width, rest="    ")
             lines += _indented([hint], "    ", width, rest="    ")
         # Tags that don't fit say all that the machines of files could.
-        rest = [each for each in unfit if not seen.misfits or not each.name.startswith("machine ")]
+        rest = [each for each in unfit if not seen.misfits or not each.is_foreign]
         lines += _indented(problems_text(rest, everything=verbose), "  ", width)
     loads = _loads_text(seen.loads, adviser, everything=verbose, width=width)
     if loads:

@@ -119,6 +119,10 @@ class FilePlan(Value):
         return self.executable or self.promised or bool(self.edit)
 
 
+#: Begins the name of a problem that is a file's own: it is for another machine.
+FOREIGN = "machine "
+
+
 class Problem(Value):
     """A needed name that can't be had, with every file that wants it.
 
@@ -135,6 +139,11 @@ class Problem(Value):
     def names(self) -> tuple[str, ...]:
         """All names any of which would do."""
         return (self.name, *self.alternatives)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether nothing is needed: the files are for another machine than the target's."""
+        return self.name.startswith(FOREIGN)
 
 
 class Plan(Value):

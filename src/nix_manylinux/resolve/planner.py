@@ -17,6 +17,7 @@ from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
 from nix_manylinux.resolve.inherit import inheriting
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import (
+    FOREIGN,
     REFUSED_BY_GLIBC,
     FilePlan,
     Options,
@@ -242,7 +243,7 @@ class _Planner:
             if facts.kind.is_linked:
                 self.problems.add(
                     Outcome.INCOMPATIBLE,
-                    f"machine {facts.machine}",
+                    f"{FOREIGN}{facts.machine}",
                     file.label,
                     f"it is for {facts.machine}, the target is {self.target.machine};"
                     " --allow-foreign leaves it unpatched",
