@@ -79,10 +79,17 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     """Say who has libraries that are to be loaded at run time, and are nowhere."""
     if run.in_build():
         error.hint = "add what has it to buildInputs"
-    run.console.fail(error)
     adviser = Adviser(load_table(), unbuilt=run.unbuilt)
     found = [adviser.advise(soname) for soname in error.sonames]
-    run.console.insist(f"  {each.soname}: {explain(each)}" for each in found)
+    whys = {each.soname: [w for w in run.unbuilt.values() if w in each.notes] for each in found}
+    failed = [soname for soname, why in whys.items() if why]
+    if failed:  # that is why no directory has it
+        error.where = ", ".join(failed)
+        error.what = "; ".join(dict.fromkeys(why for each in whys.values() for why in each))
+        error.hint = f"another nixpkgs may have it (--nixpkgs REF); or {error.hint}"
+    run.console.fail(error)
+    rest = [each for each in found if each.soname not in failed]
+    run.console.insist(f"  {each.soname}: {explain(each)}" for each in rest)
     sure = [each for each in found if each.is_sure]
     given, width = run.arguments, run.console.talk_width - 2
     block = packages_block(sure, in_build=run.in_build(), width=width)

@@ -62,6 +62,7 @@ class _Told(Listener):
     def __init__(self, console: Console, *, dry_run: bool) -> None:
         self._console = console
         self._dry_run = dry_run
+        self._warned = dry_run
 
     def line(self, text: str) -> None:
         if self._console.verbose:
@@ -76,6 +77,12 @@ class _Told(Listener):
             parts.append(f"fetch {count(work.fetched, 'path')}{size}")
         what = " and ".join(parts)
         self._console.say(f"  Nix {'would' if self._dry_run else 'has to'} {what}")
+        if work.built and not self._warned:
+            self._warned = True
+            self._console.say(
+                "  building may take long; to interrupt it does no harm, and --dry-run says"
+                " beforehand what it would be"
+            )
 
     def progress(self, begun: int, total: int, what: str, said: str) -> None:
         self._console.progress(what, begun, total, said)
