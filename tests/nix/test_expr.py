@@ -17,10 +17,13 @@ from tests.wheels import corpus
 from nix_manylinux.nix.expression.download import download_wheels
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.origin import DEFAULT_INDEX
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.support.rings import Nix
 
 pytestmark = [pytest.mark.nix, pytest.mark.wheels]
@@ -52,11 +55,11 @@ FOR_PANDAS = {
 
 
 @cache
-def expression(path: str) -> str:
-    """Write the expression for one wheel."""
-    return build_expression(
-        [describe_wheel(path, look_for_loads=True)], table=load_table(), policies=load_policies()
-    ).text
+def expression(path: str, *beside: str) -> str:
+    """Write the expression for one wheel, and those that are one package with it."""
+    others = dict.fromkeys(beside, DEFAULT_INDEX)
+    wheel = describe_wheel(path, look_for_loads=True, beside=others)
+    return build_expression([wheel], table=load_table(), policies=load_policies()).text
 
 
 @pytest.mark.parametrize("start", WHEELS)
@@ -67,18 +70,20 @@ def test_parses(start: str, tmp_path: Path) -> None:
     assert "buildPythonPackage" in run_nix("nix-instantiate", "--parse", str(file))
 
 
-def build(nix: Nix, folder: Path, name: str, wheels: dict[str, str]) -> str:
+def build(
+    nix: Nix, folder: Path, name: str, wheels: dict[str, str], beside: Sequence[str] = ()
+) -> str:
     """Build one of several packages; the wheels are in the store already, nothing is fetched."""
     files = {}
     for package, path in wheels.items():
         subprocess.run(
-            ["nix-store", "--add-fixed", "sha256", path],
+            ["nix-store", "--add-fixed", "sha256", path, *beside],
             env=nix.environment,
             capture_output=True,
             check=True,
         )
         files[package] = str(folder / f"{package}.nix")
-        (folder / f"{package}.nix").write_text(expression(path), encoding="utf-8")
+        (folder / f"{package}.nix").write_text(expression(path, *beside), encoding="utf-8")
     return nix.build(name, "expr.nix", expressions=json.dumps(files)).path
 
 
@@ -113,8 +118,8 @@ def test_pandas_builds(nix: Nix, tmp_path: Path) -> None:
     """Pandas builds on packages that are fetched by name, each from an expression of its own."""
     wheels = {"pandas": corpus.wheel("pandas")}
     for name, requirement in FOR_PANDAS.items():
-        (wheels[name],) = download_wheels(
-            requirement,
+        ((wheels[name],),) = download_wheels(
+            [requirement],
             python_versions=["3.11"],
             systems=["x86_64-linux"],
             into=str(tmp_path / name),
@@ -139,3 +144,26 @@ def test_one_of_several_is_installed(nix: Nix, tmp_path: Path) -> None:
     assert "rm $out/" in (tmp_path / "demo.nix").read_text(encoding="utf-8")
     (libraries,) = Path(built).rglob("of $*")
     assert sorted(each.name for each in libraries.iterdir()) == ["libcore2.so", "libops2.so"]
+
+
+@pytest.mark.slow
+def test_two_parts_of_a_package(nix: Nix, tmp_path: Path) -> None:
+    """Wheels that bring one regular package are installed at once, and linked to one another."""
+    tag = "py3-none-manylinux1_x86_64"
+    parts = {
+        "base": {"demo/libdemo.so.1": tiny_library("libdemo.so.1", "libexpat.so.1")},
+        "more": {"demo/libmore.so.1": tiny_library("libmore.so.1", "libdemo.so.1")},
+    }
+    base, more = (
+        str(
+            MadeWheel(
+                name=f"demo_{name}", version="1.0", tag=tag, files={"demo/__init__.py": b"", **own}
+            ).write(tmp_path)
+        )
+        for name, own in parts.items()
+    )
+    built = Path(build(nix, tmp_path, "demo", {"demo": base}, [more]))
+    (package,) = built.rglob("demo")
+    assert {each.name for each in package.iterdir()} >= {"libdemo.so.1", "libmore.so.1"}
+    there = sorted(each.name for each in package.parent.glob("*.dist-info"))
+    assert there == ["demo_base-1.0.dist-info", "demo_more-1.0.dist-info"]

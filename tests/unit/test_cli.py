@@ -658,8 +658,11 @@ def test_expr_says_what_it_took_for_granted(
     assert capsys.readouterr().err == source + how_to_build("python311")
 
 
-def test_expr_of_the_file_itself(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_expr_of_the_file_itself(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--local` is for a wheel at hand."""
+    monkeypatch.chdir(tmp_path)
     wheel = MadeWheel().write(tmp_path)
     assert main(["expr", wheel, "--local"]) == 0
     assert f"  src = ./{os.path.basename(wheel)};\n" in capsys.readouterr().out

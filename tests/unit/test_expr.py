@@ -65,7 +65,7 @@ def write(
     runtime_libs: Sequence[str] = (),
     beside: Mapping[str, Collection[str]] | None = None,
     nixpkgs: Nixpkgs | None = None,
-    local: bool = False,
+    local: Mapping[str, str] | None = None,
     python_versions: Sequence[str] = (),
     systems: Sequence[str] = (),
 ) -> str:
@@ -259,8 +259,8 @@ def test_the_version_stands_once(tmp_path: Path) -> None:
 
 def test_the_file_itself(tmp_path: Path) -> None:
     """A wheel that no index has is taken from beside the expression."""
-    text = write(made(tmp_path), local=True)
     name = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    text = write(made(tmp_path), local={name: name})
     assert f"\n  src = ./{name};\n" in text
     assert "fetchPypi" not in text
     assert "rec {" not in text
@@ -684,16 +684,17 @@ def test_download(tmp_path: Path) -> None:
         "open(os.path.join(dest, name), 'w').close()",
     )
     found = download_wheels(
-        "demo==1.0",
+        ["demo==1.0"],
         python_versions=["3.9", "3.11", "3.12"],
         systems=["x86_64-linux"],
         into=str(tmp_path / "into"),
         environment=os.environ,
         pip=pip,
     )
-    names = [os.path.basename(path) for path in found]
+    paths = [path for each in found for path in each]
+    names = [os.path.basename(path) for path in paths]
     assert names == ["demo-1.0-cp310-abi3-x.whl", "demo-1.0-cp39-cp39-x.whl"]
-    assert all(os.path.isfile(path) for path in found)
+    assert all(os.path.isfile(path) for path in paths)
 
 
 def test_the_release_that_pip_picks(tmp_path: Path) -> None:
@@ -706,14 +707,15 @@ def test_the_release_that_pip_picks(tmp_path: Path) -> None:
         "open(os.path.join(dest, f'demo-2.0-{tag}-{tag}-linux_x86_64.whl'), 'w').close()",
     )
     found = download_wheels(
-        "demo",
+        ["demo"],
         python_versions=["3.11", "3.12"],
         systems=["x86_64-linux"],
         into=str(tmp_path / "into"),
         environment=os.environ,
         pip=pip,
     )
-    assert [os.path.basename(path)[:15] for path in found] == ["demo-2.0-cp311-", "demo-2.0-cp312-"]
+    names = [os.path.basename(path)[:15] for each in found for path in each]
+    assert names == ["demo-2.0-cp311-", "demo-2.0-cp312-"]
 
 
 def test_what_the_format_brings_is_no_input(tmp_path: Path) -> None:
@@ -805,8 +807,8 @@ def test_a_python_without_the_gil(tmp_path: Path) -> None:
         "assert abis == ['cp314t', 'abi3t'], words\n"
         "open(os.path.join(words[words.index('--dest') + 1], 'demo-1.0-x.whl'), 'w').close()",
     )
-    (found,) = download_wheels(
-        "demo==1.0",
+    ((found,),) = download_wheels(
+        ["demo==1.0"],
         python_versions=["3.14t"],
         systems=["x86_64-linux"],
         into=str(tmp_path / "into"),
@@ -842,7 +844,7 @@ def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
     """Only NAME and NAME==VERSION get to the client: no option, no archive that it would build."""
     with pytest.raises(BadOption, match="neither a wheel nor NAME nor NAME==VERSION") as caught:
         download_wheels(
-            requirement,
+            [requirement],
             python_versions=["3.11"],
             systems=["x86_64-linux"],
             into=str(tmp_path),
@@ -858,7 +860,7 @@ def test_download_fails(tmp_path: Path) -> None:
     pip = stub(tmp_path, "sys.exit('ERROR: No matching distribution found for demo==1.0')")
     with pytest.raises(NoSuchWheel, match="No matching distribution") as caught:
         download_wheels(
-            "demo==1.0",
+            ["demo==1.0"],
             python_versions=["3.11"],
             systems=["x86_64-linux"],
             into=str(tmp_path),

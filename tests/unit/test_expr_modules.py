@@ -240,7 +240,7 @@ def test_one_package_hides_another(
 ) -> None:
     """Whose regular package is a required wheel's, too, is told so: Python takes one folder."""
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
-    metadata += "Requires-Dist: PySide6-Essentials\nRequires-Dist: other\n"
+    metadata += "Requires-Dist: PySide6-Essentials==1\nRequires-Dist: other\n"
     made = MadeWheel(
         name=name, version="1", tag="py3-none-any", files={"PySide6/__init__.py": source},
         metadata=metadata.encode(),
@@ -253,7 +253,12 @@ def test_one_package_hides_another(
     notes = [note for note in found.notes if "hides the other" in note]
     begin = f"PySide6/__init__.py is in {told}, too: on Python's path one folder hides the other, "
     assert [note.startswith(begin) for note in notes] == ([True] if told else [])
+    own = f"{name.lower().replace('_', '-')}==1"
+    command = f"pyside6-essentials==1 {own}" if "Addons" in name else f"one {own}"
     if told:
-        assert notes[0].endswith(' with pythonNamespaces = [ "PySide6" ]; here.')
+        assert notes[0].endswith(
+            f" Make one package of them: nix-manylinux expr --for-nixpkgs {command}. nixpkgs builds"
+            " pyside6 from source."
+        )
         text = build_expression([wheel], table=table, policies=policies, beside=beside).text
         assert f"  # PySide6/__init__.py is in {told}, too: on Python's path" in text

@@ -54,7 +54,7 @@ def log(*tags: str, version: str = "1.0%2Bx") -> str:
 )
 def test_offer(logs: list[str], offer: Offer) -> None:
     """Each of the Pythons is had on each of the systems: one that is not stops the whole."""
-    assert offered_places(logs, RELEASE, "3.12", ("3.11", "3.15")) == offer
+    assert offered_places(logs, [RELEASE], "3.12", ("3.11", "3.15")) == offer
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_told(
     tags = [f"cp3{minor}-cp3{minor}-manylinux_2_28_{cpu}" for minor in (12, 13) for cpu in
             ("x86_64", "aarch64")]  # fmt: skip
 
-    def fetched(_: str, *, into: str, **__: object) -> dict[str, Origin]:
+    def fetched(_: object, *, into: str, **__: object) -> list[dict[str, Origin]]:
         with open(f"{into}/x86_64-linux-3.12.log", "w", encoding="utf-8") as file:
             file.write(log(*tags, version="1.0").replace("demo_it", "demo"))
-        return {shutil.copy(made, into): DEFAULT_INDEX}
+        return [{shutil.copy(made, into): DEFAULT_INDEX}]
 
     monkeypatch.setattr("nix_manylinux.nix.expression.download.download_wheels", fetched)
     assert main(["expr", "--for-nixpkgs", "demo", *words]) == 0

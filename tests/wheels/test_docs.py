@@ -19,6 +19,7 @@ WHEELS = {
     "opencv-python": "opencv_python-",
     "pin": "pin-",
     "pygame-ce": "pygame_ce-",
+    "pyside6": "pyside6_essentials- pyside6_addons- shiboken6-",
     "pyside6-addons": "pyside6_addons-",
     "pyside6-essentials": "pyside6_essentials-",
     "torchcodec": "torchcodec-",
@@ -26,11 +27,14 @@ WHEELS = {
 }
 #: Each by the beginning of its records' names, and those of the wheels that stand for a reviewer.
 COMMANDS = {"inspect": ["inspect"], "expr": ["expr"], "nixpkgs": ["expr", "--for-nixpkgs"]}
-FOR_NIXPKGS = ("bitsandbytes", "pin", "pygame-ce", "pyside6-addons", "torchcodec", "torchvision")
+FOR_NIXPKGS = (
+    *("bitsandbytes", "pin", "pygame-ce", "pyside6", "pyside6-addons", "torchcodec"),
+    "torchvision",
+)
 SHOWN = [
     (command, name)
     for command in COMMANDS
-    for name in (FOR_NIXPKGS if command == "nixpkgs" else sorted(WHEELS))
+    for name in (FOR_NIXPKGS if command == "nixpkgs" else sorted({*WHEELS} - {"pyside6"}))
 ]
 
 
@@ -43,9 +47,9 @@ def test_output(
     for variable in ("NIX_BUILD_TOP", "NIX_BINTOOLS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: None)
-    folder, wheel = os.path.split(corpus.wheel_if_here(WHEELS[name]))
-    monkeypatch.chdir(folder)  # commands to paste name it as it was named
-    assert main([*COMMANDS[command], wheel]) == 0
+    paths = [corpus.wheel_if_here(each) for each in WHEELS[name].split()]
+    monkeypatch.chdir(os.path.dirname(paths[0]))  # commands to paste name it as it was named
+    assert main([*COMMANDS[command], *map(os.path.basename, paths)]) == 0
     assert capsys.readouterr().out == (RECORDED / f"{command}-{name}.txt").read_text()
 
 
@@ -76,9 +80,9 @@ def record() -> None:
     """Write what the commands print now."""
     for command, name in SHOWN:
         with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect_stdout(file):
-            folder, wheel = os.path.split(corpus.wheel(WHEELS[name]))
-            os.chdir(folder)
-            main([*COMMANDS[command], wheel])
+            paths = [corpus.wheel(each) for each in WHEELS[name].split()]
+            os.chdir(os.path.dirname(paths[0]))
+            main([*COMMANDS[command], *map(os.path.basename, paths)])
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ complete -c nix-manylinux -n '_shtab_nix_manylinux_using; and test $_shtab_nix_m
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -s h -l help -d 'show this help message and exit'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l python-version -x -d 'a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what the tags say, else that of <nixpkgs>'"'"' python3, else 3.12)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l system -x -d 'a Nix system, likewise (repeatable; default: what the tags say, else Nix'"'"'s own, else x86_64-linux)'
-complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l local -d 'the source is WHEEL itself, beside the expression: for one that is on no index, or on one where Nix can'"'"'t fetch it (a password)'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l local -d 'the source is WHEEL itself, by its path from here: for one that is on no index, or on one where Nix can'"'"'t fetch it (a password)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l for-nixpkgs -d 'write it for nixpkgs itself: <nixpkgs> is not asked, nothing of this machine is in it, and what only its author needs (the file'"'"'s place, the line for python-packages.nix) is on standard error'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l fetch-required -d 'fetch the wheels that it requires, large ones too, to know which libraries they have, and which CUDA'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l runtime-libs -x -d 'a library that is loaded by dlopen: its package becomes a build input too (repeatable)'

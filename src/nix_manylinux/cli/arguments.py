@@ -195,7 +195,11 @@ def _graph(command: argparse.ArgumentParser) -> None:
 
 
 def _expr(command: argparse.ArgumentParser) -> None:
-    command.add_argument("paths", metavar="WHEEL|NAME[==VERSION]")
+    command.add_argument(
+        "paths", nargs="+", metavar="WHEEL|NAME[==VERSION]",
+        help="several are one package: wheels whose files lie in the same folders (PySide6's); the"
+        " first names it",
+    )  # fmt: skip
     command.add_argument(
         "--python-version", action="append", metavar="3.N",
         help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
@@ -207,7 +211,7 @@ def _expr(command: argparse.ArgumentParser) -> None:
         " x86_64-linux)",
     )  # fmt: skip
     add_options(command.add_argument, {
-        "--local": "the source is WHEEL itself, beside the expression: for one that is on no index,"
+        "--local": "the source is WHEEL itself, by its path from here: for one that is on no index,"
         " or on one where Nix can't fetch it (a password)",
         "--for-nixpkgs": "write it for nixpkgs itself: <nixpkgs> is not asked, nothing of this"
         " machine is in it, and what only its author needs (the file's place, the line for"

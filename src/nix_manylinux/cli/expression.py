@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ from nix_manylinux.nix.expression import places as for_whom
 from nix_manylinux.nix.expression.cuda import Cuda, cuda_required_by_loader
 from nix_manylinux.nix.expression.dependencies import requirements_in
 from nix_manylinux.nix.expression.offered import offered_places, take_all
-from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
+from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
@@ -45,18 +46,10 @@ class _Found(NamedTuple):
 
 def show_expression(run: Run) -> int:
     """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
-    extra = run.arguments.extra
-    (wheel,) = run.arguments.paths
-    fetched = not wheel.endswith(".whl")
-    if fetched and extra.local:
-        raise BadOption(
-            f"--local is for a wheel at hand, and {wheel!r} is none",
-            hint=f"pip download --no-deps {wheel}, then give the path of the wheel",
-        )
-    if extra.for_nixpkgs and extra.local:
-        raise BadOption("--for-nixpkgs fetches the wheel: without --local")
+    extra, asked = run.arguments.extra, run.arguments.paths
+    fetched = _is_fetched(run)
     nixpkgs = None if extra.for_nixpkgs else at_hand.ask_nixpkgs(run.environment)
-    found = _read(run, wheel, nixpkgs, fetched=fetched)
+    found = _read(run, nixpkgs, fetched=fetched)
 
     build = partial(
         build_expression,
@@ -67,7 +60,7 @@ def show_expression(run: Run) -> int:
         runtime_libs=extra.runtime_libs or (),
         beside=found.beside,
         cuda=found.cuda,
-        local=extra.local,
+        local={os.path.basename(each): _from_here(each) for each in asked} if extra.local else None,
         for_nixpkgs=extra.for_nixpkgs,
     )
     expression = build(nixpkgs=nixpkgs)
@@ -75,7 +68,7 @@ def show_expression(run: Run) -> int:
         unusable = at_hand.find_unusable(expression.named, found.places[0].python, run.environment)
         expression = build(nixpkgs=replace(nixpkgs, unusable=unusable))
     if fetched:
-        _tell_of_choice(run, wheel, found, nixpkgs)
+        _tell_of_choice(run, found, nixpkgs)
         _tell_of_offer(run, found)
     elif not extra.python_version and not for_whom.named_pythons(found.wheels):
         _tell_of_python(run, found.places, nixpkgs)
@@ -92,16 +85,38 @@ def show_expression(run: Run) -> int:
     return DONE
 
 
-def _read(run: Run, wheel: str, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
-    extra = run.arguments.extra
+def _is_fetched(run: Run) -> bool:
+    """Whether releases were asked for, and no wheels at hand. Raises BadOption for both."""
+    extra, asked = run.arguments.extra, run.arguments.paths
+    names = [each for each in asked if not each.endswith(".whl")]
+    if names and extra.local:
+        raise BadOption(
+            f"--local is for a wheel at hand, and {names[0]!r} is none",
+            hint=f"pip download --no-deps {names[0]}, then give the path of the wheel",
+        )
+    if names and len(names) < len(asked):
+        raise BadOption("one package is made of wheels at hand, or of NAME==VERSION: not of both")
+    if extra.for_nixpkgs and extra.local:
+        raise BadOption("--for-nixpkgs fetches the wheel: without --local")
+    return bool(names)
+
+
+def _from_here(path: str) -> str:
+    """Spell a path from this folder, where that is below it: the expression is saved here."""
+    inner = os.path.relpath(path)
+    return os.path.abspath(path) if os.path.isabs(path) and inner.startswith("..") else inner
+
+
+def _read(run: Run, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
+    extra, asked = run.arguments.extra, run.arguments.paths
     pythons, systems = extra.python_version or (), extra.system or ()
     python = nixpkgs.python if nixpkgs else for_whom.PYTHON
     own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else for_whom.SYSTEM
     with scratch_folder() as folder:
-        paths = {wheel: DEFAULT_INDEX}
+        found = [dict.fromkeys(asked, DEFAULT_INDEX)]
         if fetched:
-            paths = download.download_wheels(
-                wheel,
+            found = download.download_wheels(
+                asked,
                 python_versions=pythons or [python],
                 systems=systems or [own],
                 into=folder,
@@ -109,8 +124,8 @@ def _read(run: Run, wheel: str, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _F
                 progress=run.console.on_terminal,
             )
         wheels = [
-            describe_wheel(path, look_for_loads=True, origin=origin)
-            for path, origin in paths.items()
+            describe_wheel(first, look_for_loads=True, origin=origin, beside=dict(others))
+            for (first, origin), *others in (each.items() for each in found)
         ]
         places = for_whom.expression_places(
             wheels, python_versions=pythons, systems=systems, python=python
@@ -130,11 +145,12 @@ def _read(run: Run, wheel: str, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _F
         return _Found(wheels, places, beside, cuda, download.read_logs(folder))
 
 
-def _tell_of_choice(run: Run, asked: str, found: _Found, nixpkgs: Nixpkgs | None) -> None:
+def _tell_of_choice(run: Run, found: _Found, nixpkgs: Nixpkgs | None) -> None:
     """Say which release, Python and system were taken where nobody named one."""
-    if "==" not in asked:
-        version = found.wheels[0].name.version
-        run.console.say(f"{asked} {version}, which pip picks; {asked}==VERSION takes another one")
+    for asked, name in zip(run.arguments.paths, found.wheels[0].names, strict=True):
+        if "==" not in asked:
+            taken = f"{asked} {name.version}, which pip picks"
+            run.console.say(f"{taken}; {asked}==VERSION takes another one")
     if not run.arguments.extra.python_version:
         _tell_of_python(run, found.places, nixpkgs)
     if not run.arguments.extra.system:
@@ -144,12 +160,12 @@ def _tell_of_choice(run: Run, asked: str, found: _Found, nixpkgs: Nixpkgs | None
 
 def _tell_of_offer(run: Run, found: _Found) -> None:
     """Say how all are had for which the release has wheels, where nobody has chosen among them."""
-    extra, release, places = run.arguments.extra, found.wheels[0].name, found.places
-    offer = offered_places(found.logs, release, places[0].python, load_table().names.pythons)
+    extra, first, places = run.arguments.extra, found.wheels[0], found.places
+    offer = offered_places(found.logs, first.names, places[0].python, load_table().names.pythons)
     options = {"--python-version": extra.python_version, "--system": extra.system}
     options["--runtime-libs"] = extra.runtime_libs
     words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
-    run.console.say_all(take_all(offer, release, places, words, options), indent="")
+    run.console.say_all(take_all(offer, first.releases, places, words, options), indent="")
 
 
 def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:
@@ -164,13 +180,15 @@ def _tell_of_source(run: Run, wheels: Sequence[DescribedWheel], *, at_hand: bool
     """Say where Nix may not get a wheel from the place that the expression names."""
     if at_hand:
         run.console.say("src is the file of that name on the default index; --local takes this one")
-    if guarded := [wheel.file for wheel in wheels if wheel.origin.kept_back]:
-        release = f"{wheels[0].name.name}=={wheels[0].name.version}"
+    files: list[DescribedWheel | WheelFile] = [*wheels]
+    files += [each for wheel in wheels for each in wheel.beside]
+    if guarded := [each.file for each in files if each.origin.kept_back]:
+        releases = " ".join(wheels[0].releases)
         run.console.warn(
             f"{listed(guarded)}: {KEPT_BACK}; where Nix can't fetch without:"
-            f" pip download --no-deps {release}, then nix-manylinux expr WHEEL --local"
+            f" pip download --no-deps {releases}, then nix-manylinux expr WHEEL --local"
         )
-    for wheel in wheels:
+    for wheel in files:
         if wheel.origin.path:
             run.console.warn(
                 f"{wheel.file}: from a folder, and src is the file of that name on the default"

@@ -61,10 +61,11 @@ def nix_path(attribute: str) -> str:
 
 
 def nix_beside(name: str) -> str:
-    """Write the path of a file that lies beside the expression: literals have fewer characters."""
-    if re.fullmatch(r"[A-Za-z0-9._+-]+", name):
-        return f"./{name}"
-    return f"./. + {nix_string(f'/{name}')}"
+    """Write the path of a file, from where the expression is: literals have fewer characters."""
+    begin, inner = ("/", name[1:]) if name.startswith("/") else ("./", name)
+    if re.fullmatch(r"[A-Za-z0-9._+-]+(?:/[A-Za-z0-9._+-]+)*", inner):
+        return f"{begin}{inner}"
+    return f"{begin}. + {nix_string(f'/{inner}')}"
 
 
 def python_attribute(python: str) -> str:

@@ -7,7 +7,7 @@ from nix_manylinux.wheel.metadata import normalise_name, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from nix_manylinux.nix.expression.extensions import Extension
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -50,15 +50,28 @@ def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) 
         chosen.append(best.name)
         covered |= leads[best]
         rest.remove(best)
-    return chosen
+    return [*chosen, *_of_each(first, leads, chosen)]
+
+
+def _of_each(
+    wheel: DescribedWheel, leads: Iterable[Extension], chosen: Collection[str]
+) -> Iterator[str]:
+    """Name a module of each of several wheels that are one package, where it has none yet."""
+    parts: dict[frozenset[str] | None, list[Extension]] = {}
+    for each in leads if wheel.beside else ():
+        places = next((one.places for one in wheel.beside if each.path in one.places), None)
+        parts.setdefault(places, []).append(each)
+    for own in parts.values():
+        if not any(each.name in chosen for each in own):
+            public = [each for each in own if "._" not in f".{each.name}"] or own
+            yield min(public, key=lambda e: (e.name.count("."), -e.mentions, e.name)).name
 
 
 def _is_shared(package: str, wheel: DescribedWheel) -> bool:
-    """Whether a package is in several wheels by their names: PySide6's, of PySide6-Addons."""
+    """Whether a required wheel has the package, too, by its name: PySide6's, of PySide6-Addons."""
     top = normalise_name(package)
     if normalise_name(wheel.name.name) == top:
         return False
-    return any(
-        f"{each}-".startswith(f"{top}-")
-        for each in required_names(wheel.headers.get("requires-dist", []))
-    )
+    texts = wheel.headers.get("requires-dist", [])
+    always = [text for text in texts if "extra" not in text.partition(";")[2]]
+    return any(f"{each}-".startswith(f"{top}-") for each in required_names(always))

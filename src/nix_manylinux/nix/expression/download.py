@@ -37,7 +37,7 @@ class NoSuchWheel(NixManylinuxError):
 
 
 def download_wheels(
-    requirement: str,
+    requirements: Sequence[str],
     *,
     python_versions: Sequence[str],
     systems: Sequence[str],
@@ -45,41 +45,47 @@ def download_wheels(
     environment: Mapping[str, str],
     progress: bool = False,
     pip: Sequence[str] = (),
-) -> dict[str, Origin]:
-    """Fetch the wheel of NAME==VERSION for every Python and system; paths, each once, sorted.
+) -> list[dict[str, Origin]]:
+    """Fetch the wheels of NAME==VERSION for every Python and system; their paths, by file name.
 
-    Of NAME alone it is the release that the client takes for the first of them. ``into`` is a
-    folder for the files; each is given with where the client has it from. With ``progress``
+    Those for one place are in one dict, in the order of the requirements, and no two dicts are of
+    the same files. Of NAME alone it is the release that the client takes for the first place.
+    ``into`` is a folder for the files; each is given with where the client has it from. With
+    ``progress``
     the client draws its bar on standard error. ``pip`` is the client's command, the one of
     `pip_command` where it is not given. Raises BadOption for other requirements,
     NoPip, NoSuchWheel with the client's own words.
     """
-    release = _RELEASE.fullmatch(requirement)
-    if release is None or (not release["version"] and requirement.lower().endswith(_ARCHIVES)):
-        name = _NAME.match(requirement)
-        raise BadOption(
-            f"{requirement!r} is neither a wheel nor NAME nor NAME==VERSION",
-            hint="give the path of a wheel, or a release, as in numpy==1.26.4; which there"
-            f" are says: pip index versions {name[0] if name else 'NAME'}",
-        )
+    for requirement in requirements:
+        release = _RELEASE.fullmatch(requirement)
+        if release is None or (not release["version"] and requirement.lower().endswith(_ARCHIVES)):
+            name = _NAME.match(requirement)
+            raise BadOption(
+                f"{requirement!r} is neither a wheel nor NAME nor NAME==VERSION",
+                hint="give the path of a wheel, or a release, as in numpy==1.26.4; which there"
+                f" are says: pip index versions {name[0] if name else 'NAME'}",
+            )
     places = places_of(python_versions, systems)
     command = [*(pip or pip_command(environment))]
-    found: dict[str, tuple[str, Origin]] = {}
+    releases = [*requirements]
+    found: dict[tuple[str, ...], dict[str, Origin]] = {}
     for place in places:
-        folder = os.path.join(into, place.system, place.python)
-        log = os.path.join(into, f"{place.system}-{place.python}.log")
-        os.makedirs(folder, exist_ok=True)
-        words = ["download", "--no-deps", "--log", log, *wheels_of(place), "--dest", folder]
-        what = f"{requirement} for {place}"
-        _ask([*command, *words], [requirement], environment, what, progress=progress)
-        paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-        origins = find_origins(log, paths, pip=command, environment=environment)
-        found |= {os.path.basename(path): (path, origins[path]) for path in paths}
-        if "==" not in requirement and paths:
-            version = parse_wheel_name(os.path.basename(paths[0])).version
-            requirement = f"{requirement}=={version}"
-    # The same abi3 or py3 wheel serves several Pythons.
-    return dict(found[name] for name in sorted(found))
+        together: dict[str, Origin] = {}
+        for number, requirement in enumerate(releases):
+            folder = os.path.join(into, place.system, place.python, str(number))
+            log = os.path.join(into, f"{place.system}-{place.python}-{number}.log")
+            os.makedirs(folder, exist_ok=True)
+            words = ["download", "--no-deps", "--log", log, *wheels_of(place), "--dest", folder]
+            what = f"{requirement} for {place}"
+            _ask([*command, *words], [requirement], environment, what, progress=progress)
+            paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+            together |= find_origins(log, paths, pip=command, environment=environment)
+            if "==" not in requirement and paths:
+                version = parse_wheel_name(os.path.basename(paths[0])).version
+                releases[number] = f"{requirement}=={version}"
+        # The same abi3 or py3 wheel serves several Pythons.
+        found[tuple(map(os.path.basename, together))] = together
+    return [found[names] for names in sorted(found)]
 
 
 def read_logs(folder: str) -> list[str]:

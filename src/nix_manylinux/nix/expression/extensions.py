@@ -68,7 +68,10 @@ def unloaded_extensions(
     files = {path: text for site in sites for path, text in python_sources(site)}
     sources = {_module(path): text for path, text in files.items()}
     packages = {_module(path) for path in files if path.endswith("/__init__.py")}
-    loaded = {module: _loaded(module, paths, sources, packages) for module in modules}
+    loaded = {}
+    for module in modules:
+        theirs = {name for name in paths if module in _above(name, modules)}
+        loaded[module] = _loaded(module, theirs, sources, packages)
     missed = [
         name
         for name in paths
@@ -113,7 +116,7 @@ def _and_above(name: str) -> list[str]:
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-def _above(name: str, modules: Mapping[str, object]) -> list[str]:
+def _above(name: str, modules: Iterable[str]) -> list[str]:
     """Give the modules that a module is of; of none, it counts to all of them."""
     found = [each for each in modules if name == each or name.startswith(f"{each}.")]
     return found or list(modules)
@@ -159,7 +162,7 @@ def is_for_users(name: str) -> bool:
 
 def _loaded(
     module: str,
-    extensions: Mapping[str, str],
+    extensions: Collection[str],
     sources: Mapping[str, bytes],
     packages: Iterable[str],
 ) -> str:

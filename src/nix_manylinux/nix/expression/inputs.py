@@ -12,7 +12,6 @@ from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import block, concatenated, paragraph, remark, remarks
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
-from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def runtime_loads(
             files.update(native)
         elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
-    release = f"{normalise_name(wheels[0].name.name)}=={wheels[0].name.version}"
+    release = " ".join(wheels[0].releases)
     release += "".join(dict.fromkeys(f" --python-version {each.python}" for each in places))
     release += "".join(sorted({f" --system {each.system}" for each in places}))
     if providers:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 #: The expression's own arguments, and what in its text shows that it uses one.
 _USES = {
-    "lib": r"\blib\.(?:licenses|sourceTypes|optional\w+|elem|hasSuffix|getLib|maintainers)\b",
+    "lib": r"\blib\.(?:licenses|sourceTypes|optional\w+|concatMapStrings|elem|hasSuffix|getLib"
+    r"|maintainers)\b",
     "stdenv": r"(?<!pkgs\.)(?<!python\.)\bstdenv\.",
     "buildPythonPackage": r"\bbuildPythonPackage\b",
     "fetchPypi": r"\bfetchPypi\b",
@@ -32,7 +33,7 @@ _USES = {
 _BOUND = frozenset(
     {
         *("buildInputs", "dependencies", "format", "meta", "nativeBuildInputs", "pname", "src"),
-        "version",
+        *("version", "wheels"),
     }
 )
 

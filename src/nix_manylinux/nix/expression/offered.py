@@ -32,12 +32,23 @@ class Offer(NamedTuple):
 
 
 def offered_places(
-    logs: Iterable[str], release: WheelName, python: str, known: tuple[str, str]
+    logs: Sequence[str], releases: Sequence[WheelName], python: str, known: tuple[str, str]
 ) -> Offer:
-    """Say for what a release has wheels of glibc: the systems of ``python``, and what these share.
+    """Say for what releases have wheels of glibc: the systems of ``python``, and what these share.
 
     ``logs`` are the client's words, ``known`` the first and the last Python that are of interest.
     """
+    offers = [_offered(logs, each, python, known) for each in releases]
+    return Offer(_shared([e.pythons for e in offers]), _shared([e.systems for e in offers]))
+
+
+def _shared(offers: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Give what all have that are for some only."""
+    some = [*filter(None, offers)]
+    return tuple(x for x in some[0] if all(x in each for each in some)) if some else ()
+
+
+def _offered(logs: Iterable[str], release: WheelName, python: str, known: tuple[str, str]) -> Offer:
     by_system: dict[str, set[str]] = {}
     for name in {unquote(each) for log in logs for each in _FILE.findall(log)}:
         project, version, *_ = (*name.split("-"), "")
@@ -64,7 +75,7 @@ def offered_places(
 
 def take_all(
     offer: Offer,
-    release: WheelName,
+    releases: Sequence[str],
     places: Iterable[Place],
     words: Sequence[str],
     options: Mapping[str, Sequence[str] | None],
@@ -82,7 +93,7 @@ def take_all(
         return []
     pythons, systems = (asked.get(option, ()) for option in ("--python-version", "--system"))
     parts = [f"Python {listed(pythons)}" if pythons else "", listed(systems)]
-    command = [*words, f"{normalise_name(release.name)}=={release.version}"]
+    command = [*words, *releases]
     for option, values in options.items():
         command += [word for value in asked.get(option, values) or () for word in (option, value)]
     has = ", on ".join(filter(None, parts))

@@ -47,9 +47,21 @@ def named_pythons(wheels: Iterable[DescribedWheel]) -> list[str]:
 
 
 def _pythons(wheels: Iterable[DescribedWheel]) -> list[tuple[int, str]]:
-    """Give the minor versions of CPython 3 in the wheels' tags, each with its ABI."""
-    tags = [tag.split("-") for wheel in wheels for tag in wheel.name.tags]
-    found = [(re.fullmatch(r"cp3([0-9]+)", python), abi) for python, abi, *_ in tags]
+    """Give the minor versions of CPython 3 in the wheels' tags, each with its ABI.
+
+    Of those that are one package it is the one for fewer Pythons that tells.
+    """
+    found: list[tuple[int, str]] = []
+    for wheel in wheels:
+        own = [_of_tags(name.tags) for name in wheel.names]
+        exact = [each for each in own if each and not any(a.startswith("abi3") for _, a in each)]
+        found += next(iter(exact), max(own, key=lambda each: min(each, default=(0, ""))))
+    return found
+
+
+def _of_tags(tags: Iterable[str]) -> list[tuple[int, str]]:
+    parts = (tag.split("-") for tag in tags)
+    found = [(re.fullmatch(r"cp3([0-9]+)", python), abi) for python, abi, *_ in parts]
     return [(int(match[1]), abi) for match, abi in found if match]
 
 
@@ -101,8 +113,9 @@ def _is_allowed(minor: int, wanted: str) -> bool:
 
 
 def floor_of(wheel: DescribedWheel) -> Floor | None:
-    """Give the lowest floor among a wheel's tags, of glibc before musl."""
-    return _lowest_floor(wheel.name.tags)
+    """Give the lowest floor among a wheel's tags, of glibc before musl; of several the highest."""
+    floors = (_lowest_floor(name.tags) for name in wheel.names)
+    return max(filter(None, floors), key=lambda floor: floor.version, default=None)
 
 
 def _lowest_floor(tags: Iterable[str]) -> Floor | None:
@@ -122,11 +135,14 @@ def nix_cpu(arch: str) -> str:
 
 
 def how_to_build(wheel: DescribedWheel, place: Place, *, local: bool) -> list[str]:
-    """Say how nix-build makes the package of an expression, which is saved by the wheel's name."""
+    """Say how nix-build makes the package of an expression, which is saved by the wheel's name.
+
+    With ``local`` that has to be here, from where the expression has its paths.
+    """
     name = normalise_name(wheel.name.name)
     package = f"{python_attribute(place.python)}.pkgs.callPackage ./{name}.nix {{ }}"
     overlays = "overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];"
-    beside = ", beside the wheel" if local else ""
+    beside = ", in this folder" if local else ""
     return [
         f"to build it as {name}.nix{beside} (./nix-manylinux is a checkout, or a link to one):",
         f"  nix-build -E 'with import <nixpkgs> {{ {overlays} }}; {package}'",

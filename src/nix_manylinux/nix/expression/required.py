@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
-from nix_manylinux.nix.expression.dependencies import Dependencies, package_names
+from nix_manylinux.nix.expression.dependencies import Dependencies, exact_versions, package_names
+from nix_manylinux.nix.expression.joined import command_for
 from nix_manylinux.nix.expression.layout import concatenated, remark
-from nix_manylinux.nix.syntax import nix_list, nix_name, nix_string
+from nix_manylinux.nix.syntax import nix_list, nix_name
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -60,27 +61,40 @@ def hidden_packages(
     required: Iterable[str],
     files: Mapping[str, Collection[str]],
     families: Iterable[Mapping[str, object]],
+    *,
+    linked: Collection[str],
+    names: Names,
 ) -> Iterator[str]:
     """Say which regular packages required wheels have, too: on Python's path one hides the other.
 
-    Their ``files`` tell, and of others of the wheel's family the names: PySide6-Essentials.
+    Their ``files`` tell, and of others of the wheel's family the names: PySide6-Essentials. The
+    command that makes one package of them takes what is ``linked`` to as well.
     """
     own = normalise_name(wheel.name.name)
-    siblings = {name for family in families if own in family for name in family} - files.keys()
+    siblings = {name for each in families if own in each for name in each} - files.keys()
     for path in wheel.inits:
         module = path.removesuffix("/__init__.py").replace("/", ".")
         begin = f"{normalise_name(module)}-"
         having = [name for name, each in files.items() if path in each]
         if own.startswith(begin):
             having += [name for name in required if name in siblings and name.startswith(begin)]
-        if having:
-            yield (
-                f"{path} is in {listed(sorted(having))}, too: on Python's path one folder hides the"
-                " other, and nothing that is in the hidden one can be imported. Packages that bring"
-                " the same file should be one derivation, of all their wheels; else they work only"
-                " in environments that merge them (python3.withPackages), with pythonNamespaces ="
-                f" [ {nix_string(module)} ]; here."
-            )
+        if not having:
+            continue
+        pins = exact_versions(wheel.headers)
+        # A family is released as one, and not all of it is required by each.
+        one = all(pins.get(name) == wheel.name.version for name in having)
+        its = wheel.name.version if one else ""
+        members = dict.fromkeys([*sorted(having), own, *sorted(linked)])
+        versions = {**dict.fromkeys(members, its), **pins, own: wheel.name.version}
+        releases = [f"{name}=={versions[name]}" if versions[name] else name for name in members]
+        built = normalise_name(module)
+        instead = f" nixpkgs builds {built} from source." if names.is_built_too(built) else ""
+        yield (
+            f"{path} is in {listed(sorted(having))}, too: on Python's path one folder hides the"
+            " other, and nothing that is in the hidden one can be imported. Make one package of"
+            f" them: {command_for(releases, for_nixpkgs=names.for_nixpkgs)}{'.' if instead else ''}"
+            f"{instead}"
+        )
 
 
 def optional_packages(

@@ -6,13 +6,15 @@ import base64
 import os
 import re
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions
+from nix_manylinux.nix.expression.joined import join_headers, join_trees
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import RuntimeLoad, find_runtime_loads
@@ -20,13 +22,12 @@ from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.python import TAGGED_MODULE, python_source
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.tree.unpack import is_script
-from nix_manylinux.wheel.metadata import MAX_METADATA, read_headers
+from nix_manylinux.wheel.metadata import MAX_METADATA, normalise_name, read_headers
 from nix_manylinux.wheel.name import WheelName, parse_wheel_name
 from nix_manylinux.wheel.open import Wheel, open_wheel
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -41,6 +42,19 @@ _MODULE = re.compile(
 )
 
 
+class WheelFile(NamedTuple):
+    """A wheel as it is fetched, and the ``places`` of its files in the tree that it was put into.
+
+    The rest is as in `DescribedWheel`.
+    """
+
+    file: str
+    sri: str
+    name: WheelName
+    origin: Origin
+    places: frozenset[str]
+
+
 class DescribedWheel(Value):
     """One wheel, as far as an expression for it must know it.
 
@@ -51,6 +65,7 @@ class DescribedWheel(Value):
     ``extensions`` what importing ``modules`` does not load (`unloaded_extensions`), where that
     was looked for. ``inits`` are the outermost ``__init__.py`` in site-packages that shut other
     folders of that name out, where the same was looked for. ``origin`` is where the file is from.
+    ``beside`` are others that are one package with it: all but the first three is of them, too.
     """
 
     file: str
@@ -65,6 +80,17 @@ class DescribedWheel(Value):
     inits: tuple[str, ...] = ()
     facts: TreeFacts
     origin: Origin = DEFAULT_INDEX
+    beside: tuple[WheelFile, ...] = ()
+
+    @property
+    def names(self) -> tuple[WheelName, ...]:
+        """What its file name says, and those of the wheels beside it."""
+        return (self.name, *(each.name for each in self.beside))
+
+    @property
+    def releases(self) -> list[str]:
+        """NAME==VERSION of all that it is made of."""
+        return [f"{normalise_name(name.name)}=={name.version}" for name in self.names]
 
     def header(self, name: str) -> str:
         """Give a header's first value, or "" where there is none (or only UNKNOWN)."""
@@ -73,37 +99,63 @@ class DescribedWheel(Value):
 
 
 def describe_wheel(
-    path: str, *, look_for_loads: bool = False, origin: Origin = DEFAULT_INDEX
+    path: str,
+    *,
+    look_for_loads: bool = False,
+    origin: Origin = DEFAULT_INDEX,
+    beside: Mapping[str, Origin] | None = None,
 ) -> DescribedWheel:
     """Read a wheel; its ELF files are unpacked into a folder of the moment. Raises BadWheel.
 
-    With ``look_for_loads`` its Python files are read, too, for what they load.
+    With ``look_for_loads`` its Python files are read, too, for what they load. ``beside`` are
+    paths of wheels that are one package with it. Raises BadOption for those that can't be.
     """
+    origins = {path: origin, **(beside or {})}
 
     def also(name: str) -> bool:
         return is_script(name) or (look_for_loads and python_source(name))
 
-    with scratch_folder() as folder, open_wheel(path) as wheel:
-        unpacked = wheel.unpack(folder, also=also)
-        facts = scan_tree(unpacked.root, labels=unpacked.labels)
+    with scratch_folder() as folder, ExitStack() as stack:
+        wheels = [stack.enter_context(open_wheel(each)) for each in origins]
+        files = [_file(wheel, origins[wheel.path]) for wheel in wheels]
+        headers = [read_headers(each.texts[f"{each.dist_info}/METADATA"]) for each in wheels]
+        joined = join_headers(headers, [each.name for each in files])
+        unpacked = [
+            wheel.unpack(os.path.join(folder, str(number)), also=also)
+            for number, wheel in enumerate(wheels)
+        ]
+        labels = {place: label for each in unpacked for place, label in each.labels.items()}
+        facts = scan_tree(join_trees([each.root for each in unpacked]), labels=labels)
         entries = _entries(facts)
-        places = [wheel.location(each.name) for each in wheel.members if not each.is_folder]
-        site = wheel.location("")
-        modules = _modules({path[len(site) :] for path in places if path.startswith(site)})
+        site = wheels[0].location("")
+        every = frozenset[str]().union(*(each.places for each in files))
+        modules = _modules({path[len(site) :] for path in every if path.startswith(site)})
+        first, *others = files
         return DescribedWheel(
-            file=wheel.file_name,
-            sri=f"sha256-{base64.b64encode(sha256_of(path)).decode('ascii')}",
-            name=parse_wheel_name(wheel.file_name),
-            headers=read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"]),
+            file=first.file,
+            sri=first.sri,
+            name=first.name,
+            headers=joined,
             modules=modules,
-            programs=_programs(wheel, places),
+            programs=_programs(wheels, every),
             entries=entries,
-            loads=find_runtime_loads(facts, unpacked.labels).loads,
+            loads=find_runtime_loads(facts, labels).loads,
             extensions=unloaded_extensions(facts, entries, modules) if look_for_loads else (),
             inits=_inits(facts, modules),
             facts=facts,
             origin=origin,
+            beside=tuple(others),
         )
+
+
+def _file(wheel: Wheel, origin: Origin) -> WheelFile:
+    return WheelFile(
+        file=wheel.file_name,
+        sri=f"sha256-{base64.b64encode(sha256_of(wheel.path)).decode('ascii')}",
+        name=parse_wheel_name(wheel.file_name),
+        origin=origin,
+        places=frozenset(wheel.location(e.name) for e in wheel.members if not e.is_folder),
+    )
 
 
 def _inits(facts: TreeFacts, modules: Iterable[str]) -> tuple[str, ...]:
@@ -170,13 +222,14 @@ def _is_worth_importing(module: str) -> bool:
     return not tests and all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) for part in parts)
 
 
-def _programs(wheel: Wheel, places: Iterable[str]) -> tuple[str, ...]:
+def _programs(wheels: Sequence[Wheel], places: Iterable[str]) -> tuple[str, ...]:
     """List the console scripts of entry_points.txt, and the files in ``.data/scripts``."""
     names = {place.removeprefix("bin/") for place in places if place.startswith("bin/")}
-    with zipfile.ZipFile(wheel.path) as archive, suppress(KeyError):
-        with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
-            text = file.read(MAX_METADATA).decode("utf-8", "replace")
-        names.update(_console_scripts(text.splitlines()))
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel.path) as archive, suppress(KeyError):
+            with archive.open(f"{wheel.dist_info}/entry_points.txt") as file:
+                text = file.read(MAX_METADATA).decode("utf-8", "replace")
+            names.update(_console_scripts(text.splitlines()))
     return tuple(sorted(names))
 
 

@@ -8,7 +8,7 @@ from nix_manylinux.base.values import Value
 from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.bundled import bundled_cuda, unfree_libraries
-from nix_manylinux.nix.expression.conditions import format_text, formats
+from nix_manylinux.nix.expression.conditions import format_text, formats, in_brackets
 from nix_manylinux.nix.expression.cuda import Cuda, cuda_in_files
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.expression.outside import OutsideLibraries
-    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.target.place import Place
@@ -78,7 +78,7 @@ def build_expression(
     beside: Mapping[str, Collection[str]] | None = None,
     cuda: Cuda | None = None,
     nixpkgs: Nixpkgs | None = None,
-    local: bool = False,
+    local: Mapping[str, str] | None = None,
     for_nixpkgs: bool = False,
 ) -> Expression:
     """Write the expression for the wheels of one release, one for each Python and platform.
@@ -87,9 +87,10 @@ def build_expression(
     ``beside`` are the file names of required wheels, as far as they are known, ``cuda`` is the
     version that they are built for.
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. ``nixpkgs`` is the one at hand:
-    what it lacks is said. With ``local`` the source is the wheel's file, beside the
-    expression. With ``for_nixpkgs`` it is as a file of nixpkgs has it: with a line for
-    maintainers, and what its line in python-packages.nix must be. The text is a function for
+    what it lacks is said. ``local`` are paths of wheels from where the expression is, by their
+    file names: these are the source. With ``for_nixpkgs`` it is as a file of nixpkgs has it: with
+    a line for maintainers, and what its line in python-packages.nix must be. The text is a
+    function for
     ``python3Packages.callPackage``, in the format of nixfmt. Raises BadOption for no wheels,
     or wheels of several releases.
     """
@@ -133,7 +134,11 @@ def build_expression(
     pname = normalise_name(first.header("name") or first.name.name)
     version = first.header("version") or first.name.version
     minded = [
-        *names.author(hidden_packages(first, required, files, table.families)),
+        *names.author(
+            hidden_packages(
+                first, required, files, table.families, linked=libraries.wheels, names=names
+            )
+        ),
         *remarks(bundled_cuda(wheels, required)),
     ]
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
@@ -144,6 +149,7 @@ def build_expression(
         f"format = {format_text(styles)};",
         *([f"disabled = {disabled};"] if disabled else []),
         *paragraph(source),
+        *paragraph(_beside(wheels, version, local=local)),
         *paragraph(required_packages(dependencies, libraries.undeclared, places, names, minded)),
         *paragraph(optional_packages(extras, adviser, names)),
         *paragraph(_hook(wheels, styles)),
@@ -154,7 +160,7 @@ def build_expression(
         *paragraph(imports_check(wheels, _not_there(libraries, names))),
         *paragraph(meta(wheels, places, names)),
     ]
-    recursive = "rec " if any(_VERSION in line for line in source) else ""
+    recursive = "rec " if first.beside or any(_VERSION in line for line in source) else ""
     inner = "".join(f"  {line}\n" if line else "\n" for line in body)
     text = f"buildPythonPackage {recursive}{{\n{inner}}}"
     if for_nixpkgs and "lib.licenses.unfree" not in text:
@@ -198,34 +204,68 @@ def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
 _VERSION = "${version}"
 
 
-def _source(wheels: Sequence[DescribedWheel], version: str, *, local: bool) -> Iterator[str]:
+def _source(
+    wheels: Sequence[DescribedWheel], version: str, *, local: Mapping[str, str] | None
+) -> Iterator[str]:
     """Write src: one file by its name, or the list that fetchPypi chooses from."""
     if local:
-        yield f"src = {nix_beside(wheels[0].file)};"
+        yield f"src = {nix_beside(local[wheels[0].file])};"
         return
-    yield from _about_origin(wheels)
-    yield "src = fetchPypi {"
-    if len(wheels) == 1:
-        yield from (f"  {line}" for line in _fetched(wheels[0], version))
-    else:
-        yield "  pythonVersion = python.version;"
-        if any(is_free_threaded(tag.split("-")[1]) for each in wheels for tag in each.name.tags):
-            yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
-        yield "  files = ["
-        for wheel in sorted(wheels, key=lambda wheel: wheel.file):
-            yield from ("    {", *(f"      {line}" for line in _fetched(wheel, version)), "    }")
-        yield "  ];"
+    yield from _about_origin([*wheels, *(each for wheel in wheels for each in wheel.beside)])
+    first, *lines = _fetch(wheels, version)
+    yield f"src = {first}"
+    yield from lines
     yield "};"
 
 
-def _fetched(wheel: DescribedWheel, version: str) -> Iterator[str]:
+def _beside(
+    wheels: Sequence[DescribedWheel], version: str, *, local: Mapping[str, str] | None
+) -> Iterator[str]:
+    """Write the wheels that are one package with the first one, and how they come to it."""
+    if not wheels[0].beside:
+        return
+    yield from remark(
+        "The other wheels of this one package: their files lie in the same folders. None of them"
+        " can be linked alone, which is why the output dist keeps none."
+    )
+    yield "wheels = ["
+    for several in zip(*(wheel.beside for wheel in wheels), strict=True):
+        if local:
+            yield f"  {in_brackets(nix_beside(local[several[0].file]))}"
+        else:
+            first, *lines = _fetch(several, version)
+            yield from (f"  ({first}", *(f"  {line}" for line in lines), "  })")
+    yield "];"
+    name = "baseNameOf wheel" if local else "wheel.name"
+    into = f'(wheel: "ln -s ${{wheel}} dist/${{{name}}}\\n")'
+    yield f"preInstall = lib.concatMapStrings {into} wheels;"
+    yield 'preFixup = "rm $dist/*.whl";'
+
+
+def _fetch(several: Sequence[DescribedWheel | WheelFile], version: str) -> Iterator[str]:
+    """Write the call of fetchPypi, up to its last bracket."""
+    wheels = sorted({wheel.file: wheel for wheel in several}.items())
+    yield "fetchPypi {"
+    if len(wheels) == 1:
+        yield from (f"  {line}" for line in _fetched(wheels[0][1], version))
+    else:
+        yield "  pythonVersion = python.version;"
+        if any(is_free_threaded(tag.split("-")[1]) for _, each in wheels for tag in each.name.tags):
+            yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
+        yield "  files = ["
+        for _, wheel in wheels:
+            yield from ("    {", *(f"      {line}" for line in _fetched(wheel, version)), "    }")
+        yield "  ];"
+
+
+def _fetched(wheel: DescribedWheel | WheelFile, version: str) -> Iterator[str]:
     """Write how one file is fetched: by its name from the default index, else by its URL."""
     url = wheel.origin.url
     yield f"url = {nix_string(url)};" if url else f"file = {_file(wheel, version)};"
     yield f"hash = {nix_string(wheel.sri)};"
 
 
-def _about_origin(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
+def _about_origin(wheels: Sequence[DescribedWheel | WheelFile]) -> Iterator[str]:
     """Say where a source may not be fetched as it stands there."""
     origins = [wheel.origin for wheel in wheels]
     if any(origin.kept_back for origin in origins):
@@ -244,7 +284,7 @@ def _about_origin(wheels: Sequence[DescribedWheel]) -> Iterator[str]:
         )
 
 
-def _file(wheel: DescribedWheel, version: str) -> str:
+def _file(wheel: DescribedWheel | WheelFile, version: str) -> str:
     """Write a file's name, with the package's version by its name where it is the same."""
     name, second, rest = (*wheel.file.split("-", 2), "", "")[:3]
     if second != version:
