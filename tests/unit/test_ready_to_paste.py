@@ -121,6 +121,20 @@ def test_libraries_that_are_loaded_at_run_time(
     ]
 
 
+def test_what_is_tried_and_not_there(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    """Where nixpkgs lacks what a file names, a stranger hears that this is no fault."""
+    (place / "tree").mkdir()
+    calm = "what nixpkgs has not, most programs do without: they try several names"
+    for names, told in (['"libz.so.1"'], False), (['"libz.so.1"', '"libsepol.so.1"'], True):
+        source = f"const char *const made[] = {{{', '.join(names)}}};"
+        built = ElfBuilder(place / "built").library("a.so", source=source)
+        (place / "tree/a.so").write_bytes(built.read_bytes())
+        assert main(["inspect", "tree"]) == 0
+        out = capsys.readouterr().out
+        assert ("libsepol.so.1: nixpkgs has only libsepol.so.2" in out) is told
+        assert (calm in " ".join(out.split())) is told
+
+
 def test_options_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     """What was asked for is asked for again, in each of the commands."""
     path = wheel("libz.so.1", "liby.so.1")

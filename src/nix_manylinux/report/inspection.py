@@ -327,6 +327,12 @@ def _loads_text(
     rest = len(loads.loads) - len(known)
     if rest:
         lines.append(f"  and {count(rest, 'name')} that nixpkgs does not know (-v shows them)")
+    if any(adviser.advise(each.name).is_nowhere for each in known):
+        text = (
+            "what nixpkgs has not, most programs do without: they try several names, and go on"
+            " where a library is not there"
+        )
+        lines += wrap(text, width, first="  ", rest="  ")
     native = {*loadable(loads, adviser)}
     python = [each.name for each in _sure(loads, adviser) if each.name not in native]
     if python:
