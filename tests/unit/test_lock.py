@@ -24,6 +24,7 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
+from nix_manylinux.lock import make
 from nix_manylinux.lock.choose import best_wheel, choose, supported_tags
 from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.model import MAX_PACKAGES, BadLock, File
@@ -420,6 +421,11 @@ def test_wheels_are_fetched_read_and_kept(tmp_path: Path) -> None:
         file.unlink()
     again = make_lock(path, [PLACE], cache=cache, environment=environment)
     assert again == first
+    # What several environments take is read once.
+    make.described.cache_clear()
+    places = [PLACE, Place(python="3.13", system="x86_64-linux")]
+    make_lock(path, places, cache=cache, environment=environment)
+    assert make.described.cache_info().misses == 2
     with pytest.raises(BadLock, match="names no files"):
         make_lock(path, [PLACE], inspect=False, cache=cache, environment=environment)
 

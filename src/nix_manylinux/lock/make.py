@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.target.place import Place
+
+#: A wheel is one of several environments', and its place names its digest.
+described = lru_cache(maxsize=1 << 10)(describe_wheel)
 
 
 class MadeLock(Value):
@@ -133,7 +137,7 @@ def _inspect(
             chosen = replace(chosen, wheel=replace(chosen.wheel, url=file.url))
         packages[name] = chosen
         try:
-            wheels[name] = describe_wheel(path)
+            wheels[name] = described(path)
         except BadWheel as error:
             where = error.where.replace(f"{os.path.dirname(path)}/", "")
             unread.append(
