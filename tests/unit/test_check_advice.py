@@ -494,11 +494,20 @@ def test_what_a_policy_leaves_to_the_system(
         assert main(["check", wheel]) == 1
         err = " ".join(capsys.readouterr().err.split())
         said = (
-            f"made-1.0-py3-none-{platform}.whl: its policy, manylinux_2_31, leaves libz.so.1 to the"
+            f"made-1.0-py3-none-{platform}.whl: the policy manylinux_2_31 leaves libz.so.1 to the"
             " system: other systems have what a policy names, Nix brings none of it patch it with:"
         )
         assert (said in err) is told
-        assert ("its policy" in err) is told
+        assert ("the policy" in err) is told
+    # The same of several is said once.
+    more = [
+        MadeWheel(name=name, files=files, tag="py3-none-manylinux_2_31_x86_64") for name in "bc"
+    ]
+    assert main(["check", *(each.write(tmp_path) for each in more)]) == 1
+    err = " ".join(capsys.readouterr().err.split())
+    assert err.count("leaves libz.so.1") == 1
+    names = [f"{name}-1.0-py3-none-manylinux_2_31_x86_64.whl" for name in "bc"]
+    assert f"{names[0]}, {names[1]}: the policy" in err
 
 
 def test_scripts_that_can_not_start(

@@ -9,7 +9,7 @@ import shlex
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import listed, wrap
+from nix_manylinux.base.words import listed, some, wrap
 from nix_manylinux.cli.advised import (
     advice_block,
     as_packages,
@@ -117,11 +117,7 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
     after = after_patch(found, [plan for _, plan in patched])
     left, adviser = after.left, run.adviser(found)
     _tell(run, left, adviser, "")
-    for paths, plan in patched:
-        if plan.missing and not is_tree(paths[0]):
-            name = os.path.basename(paths[0])
-            said = left_to_system(name, plan.missing)
-            run.console.insist(wrap(f"{name}: {said}", run.console.talk_width) if said else [])
+    _tell_policies(run, patched)
     if after.mended:
         stored = stored_trees(run.arguments.paths) and not run.in_build()
         mends = f"{'building it anew' if stored else 'a patch'} will mend:"
@@ -146,6 +142,17 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
     run.warn(plan)
     _advise(run, found, *advice)
     return replace(plan, waived=leaves.waived)
+
+
+def _tell_policies(run: Run, patched: Sequence[tuple[Sequence[str], Plan]]) -> None:
+    """Say of wheels that lack something what their policies leave to the system."""
+    found: dict[str, list[str]] = {}
+    for paths, plan in patched:
+        name = os.path.basename(paths[0])
+        if not is_tree(paths[0]) and (said := left_to_system(name, plan.missing)):
+            found.setdefault(said, []).append(name)
+    for said, names in found.items():
+        run.console.insist(wrap(f"{some(names, 2)}: {said}", run.console.talk_width))
 
 
 def _parts(

@@ -153,7 +153,7 @@ def write_lock(run: Run) -> int:
     run.console.say(f"wrote {output}")
     folder = os.path.dirname(output) or "."
     run.console.say(
-        "on standard output: the expression of it for nix-build; > "
+        "its expression for nix-build is on standard output: > "
         f"{shlex.quote(os.path.normpath(os.path.join(folder, 'environment.nix')))} keeps it"
     )
     if not os.path.exists(os.path.join(folder, "nix-manylinux")):

@@ -109,7 +109,7 @@ def left_to_system(wheel: str, problems: Sequence[Problem]) -> str:
             policy = policy_for(floor, policies)
             names = [each.name for each in problems if each.name in policy.sonames]
             if names:
-                whose = f"its policy, {policy.name}, leaves {listed(names)} to the system"
+                whose = f"the policy {policy.name} leaves {listed(names)} to the system"
                 return f"{whose}: other systems have what a policy names, Nix brings none of it"
     return ""
 
