@@ -81,12 +81,22 @@ def test_a_home_that_is_gone(venv: Path) -> None:
     """The interpreter may start all the same; where it doesn't, that is why, and it is said."""
     settings = venv / "pyvenv.cfg"
     settings.write_text(f"home = /no/such/bin\nuv = 0.9\nversion_info = 3.{MINOR}.1\n")
-    again = command("check", str(venv))
-    first, second, *_ = again.stderr.splitlines()
     told = "pyvenv.cfg names a Python in /no/such/bin, which is not there"
-    assert again.status == 0
-    assert first.startswith(f"warning: {venv}/{told}: it may not find its own standard library")
-    assert second.startswith("  uv venv --allow-existing --python")
+    for verb in ("check", "patch", "inspect", "graph"):
+        again = command(verb, str(venv))
+        assert again.status == 0
+        # What a person has to do stands last, but for what to paste.
+        first, second = again.stderr.splitlines()[-2:]
+        assert first.startswith(f"warning: {venv}/{told}: it may not find its own standard library")
+        assert second.startswith("  uv venv --allow-existing --python")
+    (venv / f"lib/python3.{MINOR}/site-packages/a.so").write_bytes(
+        tiny_library("a.abi3.so", "libz.so.1")
+    )
+    for verb in ("check", "patch"):
+        found = command(verb, str(venv), "--missing", "fail").stderr
+        assert found.index("1 library missing") < found.index("patch it with")
+        assert found.count("its own standard library") == 1
+        assert found.index("its own standard library") < found.index("patch it with")
     lead_away(venv, str(venv.parent / "stuck"))
     (venv.parent / "stuck").write_text("#!/bin/sh\necho '<no Python frame>' >&2\nexit 1\n")
     (venv.parent / "stuck").chmod(0o755)

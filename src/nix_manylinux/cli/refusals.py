@@ -62,6 +62,7 @@ def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = No
     ``paths`` are those that it is about, if not all that were given.
     """
     paths = paths or run.arguments.paths
+    run.tell_doubts()
     plan: Plan | None = getattr(error, "plan", None)
     if isinstance(error, NoRuntimeLibrary):
         _refused_runtime(run, error, paths)
@@ -221,6 +222,7 @@ def _advice(
 
 def _advise(run: Run, plan: Plan, *blocks: Sequence[str]) -> None:
     """Print what to paste, behind what is to be known of the target first."""
+    run.tell_doubts()
     tell_origin(run, plan, [line for block in blocks for line in block])
     for block in filter(None, blocks):
         run.console.insist(["", *block])

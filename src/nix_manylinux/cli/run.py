@@ -53,6 +53,8 @@ class Run:
         self.warned_of_garbage = False
         #: Warnings that were told, with what to paste, by their text.
         self._warned: dict[str, str] = {}
+        #: Warnings of environments' Pythons, see `tell_doubts`.
+        self._doubts: list[tuple[str, str]] = []
         #: Attributes that --nixpkgs was asked for and doesn't have, and what was said of it.
         self.unbuilt: dict[str, str] = {}
 
@@ -105,16 +107,22 @@ class Run:
         return found
 
     def _doubt_home(self, venv: str) -> None:
-        """Warn where a virtual environment's Python counts on what is another one's, or gone."""
+        """Note where a virtual environment's Python counts on what is another one's, or gone."""
         lost = environment.lost_home(venv)
         home = lost or environment.strange_home(venv)
         if home and not self.in_build():
             but = "which is not there" if lost else "and bin/python leads to Nix's"
-            self.warn_once(
+            text = (
                 f"{venv}/pyvenv.cfg names a Python in {home}, {but}: it may not find its own"
-                " standard library. To have it of one Python, then patch it:",
-                f"  {environment.made_again(venv, environment.attribute_of(venv))}",
+                " standard library. To have it of one Python, then patch it:"
             )
+            command = environment.made_again(venv, environment.attribute_of(venv))
+            self._doubts.append((text, f"  {command}"))
+
+    def tell_doubts(self) -> None:
+        """Warn of Pythons that may not start: behind what was done, before what to paste."""
+        for text, command in self._doubts:
+            self.warn_once(text, command)
 
     def _python_of_nixpkgs(self, venv: str, error: UnusableInterpreter) -> str:
         """Have Nix build a Python for a virtual environment whose own is gone or starts nothing.
@@ -295,6 +303,7 @@ class Run:
 
         Its warnings are the plan's, and what else was warned of.
         """
+        self.tell_doubts()
         if self.arguments.json is None:
             return
         import json  # noqa: PLC0415 - only --json wants it

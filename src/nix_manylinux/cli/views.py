@@ -50,6 +50,7 @@ def _show_one(run: Run, path: str) -> None:
     adviser = run.adviser(seen.plan)
     advice = look_advice(run, path, seen, adviser)
     run.warn(seen.plan)  # what is to be done stands last
+    run.tell_doubts()
     if advice:
         tell_origin(run, seen.plan, advice)
     if run.arguments.json != "-":
@@ -99,6 +100,7 @@ def show_graph(run: Run) -> int:
         save_file(output, text, "picture", "--output")
         run.console.say(f"wrote {output}")
     run.warn(plan)
+    run.tell_doubts()
     return DONE
 
 
