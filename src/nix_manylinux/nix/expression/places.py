@@ -67,7 +67,7 @@ def _of_tags(tags: Iterable[str]) -> list[tuple[int, str]]:
 
 def format_of(wheels: Iterable[DescribedWheel]) -> str:
     """Name the format that allows all the wheels: the highest of their floors."""
-    return format_of_tags(wheel.name.tags for wheel in wheels)
+    return format_of_tags(name.tags for wheel in wheels for name in wheel.names)
 
 
 def format_of_tags(wheels: Iterable[Iterable[str]]) -> str:
