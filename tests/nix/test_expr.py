@@ -17,6 +17,7 @@ from tests.wheels import corpus
 from nix_manylinux.nix.expression.download import download_wheels
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.nixpkgs import ask_cuda
 from nix_manylinux.nix.origin import DEFAULT_INDEX
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
@@ -167,3 +168,19 @@ def test_two_parts_of_a_package(nix: Nix, tmp_path: Path) -> None:
     assert {each.name for each in package.iterdir()} >= {"libdemo.so.1", "libmore.so.1"}
     there = sorted(each.name for each in package.parent.glob("*.dist-info"))
     assert there == ["demo_base-1.0.dist-info", "demo_more-1.0.dist-info"]
+
+
+@pytest.mark.parametrize(
+    ("torch", "cuda"),
+    [
+        ('{ buildInputs = [ { } { pname = "cuda_cudart"; version = "12.8"; } ]; }', "12"),
+        ("{ }", "13"),
+        ('throw "none"', ""),
+    ],
+)
+def test_the_cuda_of_torch(torch: str, cuda: str, tmp_path: Path) -> None:
+    """What torch is linked to is asked, else the usual one; it may be that there is no torch."""
+    bound = f'python3.pkgs.torch-bin = {torch}; cudaPackages.cuda_cudart.version = "13.0.1";'
+    (tmp_path / "default.nix").write_text(f"{{ ... }}: {{ {bound} }}", encoding="utf-8")
+    environment = {**os.environ, "NIX_PATH": f"nixpkgs={tmp_path}"}
+    assert ask_cuda("torch-bin", environment) == cuda

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
+from nix_manylinux.cli.main import main
 from nix_manylinux.nix.expression.choosing import braces
-from nix_manylinux.nix.expression.cuda import cuda_required_by_loader
+from nix_manylinux.nix.expression.cuda import cuda_required_by_loader, loader_of_cuda
 from nix_manylinux.nix.expression.dependencies import cuda_required
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
+from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.place import Place
 from nix_manylinux.target.policy import load_policies
@@ -191,16 +193,50 @@ def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
     )
     pip = [sys.executable, str(tmp_path / "pip.py")]
     asked = partial(cuda_required_by_loader, into=str(tmp_path), environment=os.environ)
-    cuda = asked(wheel, place, pip=pip)
-    assert cuda == ("13", "torch 2.14.1 requires")
+    assert loader_of_cuda(wheel, place) == "torch"
+    cuda = asked("torch", place, pip=pip)
+    assert cuda == ("13", "torch 2.14.1 requires", False)
     text = build_expression([wheel], table=TABLE, policies=POLICIES, cuda=cuda).text
     assert "  # Must be torch's CUDA: torch 2.14.1 requires 13.\n" in text
     assert "[ cudaPackages_13.cuda_cudart ]" in text
-    assert asked(wheel, place, pip=[sys.executable, "-c", "exit(1)"]) is None
+    assert asked("torch", place, pip=[sys.executable, "-c", "exit(1)"]) is None
     (tmp_path / "pip.py").write_text("")
-    assert asked(wheel, place, pip=pip, into=str(tmp_path / "new")) is None
+    assert asked("torch", place, pip=pip, into=str(tmp_path / "new")) is None
     other = MadeWheel(name="other", tag="py3-none-any", files={"o.py": b""}).write(tmp_path)
-    assert asked(describe_wheel(other), place, pip=["/nowhere"]) is None
+    assert loader_of_cuda(describe_wheel(other), place) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "why"),
+    [
+        ([], "torch-bin", "nixpkgs' torch-bin has 12"),
+        (["--cuda", "13"], "torch-bin", "asked for is 13"),
+        ([], "torch", "nixpkgs' usual one is taken"),
+    ],
+)
+def test_the_cuda_of_nixpkgs(
+    words: list[str],
+    package: str,
+    why: str,
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What counts is nixpkgs' own torch; where that can't be asked, the author is told how."""
+    at_hand = Nixpkgs(
+        python="3.13", system="x86_64-linux", packages=frozenset({package}), attributes=frozenset()
+    )
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: at_hand)
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_cuda", lambda *_: "12")
+    for_cudas(tmp_path)
+    (wheel,) = map(str, tmp_path.glob("*.whl"))
+    assert main(["expr", "--for-nixpkgs", wheel, *words]) == 0
+    said = capsys.readouterr()
+    assert f"Must be torch's CUDA: {why}.\n" in said.out
+    assert f"[ cudaPackages_{words[1] if words else 12}.cuda_cudart ]" in said.out
+    check = "cudaPackages_12 has to be what nixpkgs' torch-bin has; where it is not, the same"
+    assert (check in said.err) == ("usual" in why)
 
 
 def test_each_system_has_its_format(tmp_path: Path) -> None:

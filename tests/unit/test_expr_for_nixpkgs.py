@@ -67,15 +67,14 @@ def written(
 def test_text(
     wheel: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """<nixpkgs> is not asked; libraries are arguments, which python-packages.nix passes on.
+    """No word of <nixpkgs> is in it; libraries are arguments, which python-packages.nix passes on.
 
     Where it goes, and what the author is still to write, stands beside the file.
     """
-
-    def ask(_: object) -> None:
-        raise AssertionError("<nixpkgs> was asked")
-
-    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", ask)
+    nixpkgs = Nixpkgs(
+        python="3.9", system="x86_64-linux", packages=frozenset(), attributes=frozenset()
+    )
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: nixpkgs)
     assert main(["expr", "--for-nixpkgs", wheel]) == 0
     said = capsys.readouterr()
     assert (
@@ -124,7 +123,10 @@ def test_the_wheel_that_nixpkgs_has(tmp_path: Path) -> None:
         " pkgs/top-level/python-packages.nix write:\n  torchaudio-bin ="
         " callPackage ../development/python-modules/torchaudio/bin.nix { };"
     ) in found.notes
-    assert "nixpkgs has torchaudio-bin already, from its wheel: this replaces it" in found.notes
+    assert any(
+        note.startswith("nixpkgs has torchaudio-bin already, from its wheel: bump")
+        for note in found.notes
+    )
     assert not any("Take the wheel" in note for note in found.notes)
     # The nixpkgs at hand is believed.
     packages = frozenset({"torch", "torchvision"})
@@ -143,10 +145,23 @@ def test_the_wheel_that_nixpkgs_has(tmp_path: Path) -> None:
 
 def test_why_it_is_not_the_first(tmp_path: Path) -> None:
     """Of what nixpkgs builds from source the wheel is a second package, and the author is told."""
-    said = "in bin.nix, since nixpkgs builds ruff from source already"
-    assert said in written(made(tmp_path, name="ruff")).notes
-    notes = written(made(tmp_path, name="demo")).notes
-    assert "where nixpkgs builds demo from source already: demo-bin, in bin.nix beside it" in notes
+    said = "in bin.nix, since nixpkgs builds {} from source already"
+    assert said.format("ruff") in written(made(tmp_path, name="ruff")).notes
+    wheel = made(tmp_path, name="some")
+    maybe = (
+        "default.nix may be there, with some from source: look first; beside it this is some-bin,"
+        " in bin.nix"
+    )
+    assert maybe in written(wheel).notes
+    packages = frozenset({"some", "demo"})
+    at_hand = Nixpkgs(
+        python="3.13", system="x86_64-linux", packages=packages, attributes=frozenset()
+    )
+    notes = written(wheel, nixpkgs=at_hand).notes
+    assert said.format("some") in notes
+    assert "imported as demo: nixpkgs builds demo from source, which may be the same" in notes
+    notes = written(wheel, nixpkgs=replace(at_hand, packages=frozenset())).notes
+    assert maybe not in notes
     assert not any(note.startswith("in bin.nix") for note in notes)
 
 
@@ -169,6 +184,13 @@ def test_extras_are_arguments(tmp_path: Path) -> None:
     assert "  gdown,\n" in found.text
     assert "No extra, since it needs this one: pyside6-webengine." in found.notes
     assert "Leave out of the extras what nixpkgs has not, of gdown." in found.notes
+    at_hand = Nixpkgs(
+        python="3.13", system="x86_64-linux", packages=frozenset(), attributes=frozenset()
+    )
+    notes = written(wheel, nixpkgs=at_hand).notes
+    assert "Leave out of the extras what <nixpkgs> has not: gdown." in notes
+    notes = written(wheel, nixpkgs=replace(at_hand, packages=frozenset({"gdown"}))).notes
+    assert not any("the extras" in note for note in notes)
     text = written(wheel, for_nixpkgs=False).text
     assert "# No extra, since" in text
     # Where nobody knows whether it is there, the package works without.
@@ -264,14 +286,19 @@ def test_a_prefix_of_a_family(tmp_path: Path) -> None:
     )  # fmt: skip
     found = written(describe_wheel(wheel.write(tmp_path)))
     assert (
-        "Take the wheels of cmeel, cmeel-boost==1.90 and coal, too (nix-manylinux expr NAME writes"
-        " each): what nixpkgs may build from source under these names has libraries of its own."
+        "Take the wheels of cmeel, cmeel-boost==1.90 and coal, too (nix-manylinux expr"
+        " --for-nixpkgs NAME writes each): what nixpkgs may build from source under these names has"
+        " libraries of its own."
     ) in found.notes
     assert (
-        "  # No pythonImportsCheck: cmeel.prefix/lib/python3.11/site-packages has pinocchio, and"
-        " the .pth\n  # file of cmeel leads there: in an environment (python3.withPackages), not"
-        " from the PYTHONPATH of\n  # a build.\n"
+        "  # No pythonImportsCheck: cmeel.prefix/${python.sitePackages} has pinocchio, and the .pth"
+        " file of\n  # cmeel leads there: in an environment (python3.withPackages), not from the"
+        " PYTHONPATH of a build.\n"
     ) in found.text
+    # What nixpkgs builds of that name has libraries of its own.
+    assert "  dependencies = [\n    cmeel\n    cmeel-boost\n    coal-bin\n    numpy\n" in found.text
+    said = "imported as pinocchio: nixpkgs builds pinocchio from source, which may be the same"
+    assert said in found.notes
 
 
 def test_loaded_at_run_time(tmp_path: Path) -> None:

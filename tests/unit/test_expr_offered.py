@@ -63,20 +63,20 @@ def test_offer(logs: list[str], offer: Offer) -> None:
         (
             [],
             (
-                "it has wheels for Python 3.12 and 3.13, on aarch64-linux and x86_64-linux; for all"
-                " of them:\n  nix-manylinux expr --for-nixpkgs demo==1.0 --python-version 3.12"
-                " --python-version 3.13 --system aarch64-linux --system x86_64-linux\n"
+                "it has wheels for Python 3.13 and 3.14, on aarch64-linux and x86_64-linux; for all"
+                " of them:\n  nix-manylinux expr --for-nixpkgs demo==1.0 --python-version 3.13"
+                " --python-version 3.14 --system aarch64-linux --system x86_64-linux\n"
             ),
         ),
         (
-            ["--python-version", "3.12", "--runtime-libs", "libz.so.1"],
+            ["--python-version", "3.13", "--runtime-libs", "libz.so.1"],
             (
                 "it has wheels for aarch64-linux and x86_64-linux; for all of them:\n "
-                " nix-manylinux expr --for-nixpkgs demo==1.0 --python-version 3.12 --system"
+                " nix-manylinux expr --for-nixpkgs demo==1.0 --python-version 3.13 --system"
                 " aarch64-linux --system x86_64-linux --runtime-libs libz.so.1\n"
             ),
         ),
-        (["--python-version", "3.12", "--system", "x86_64-linux"], ""),
+        (["--python-version", "3.13", "--system", "x86_64-linux"], ""),
     ],
 )
 def test_told(
@@ -86,15 +86,15 @@ def test_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Who has named neither is given the command; it keeps what was named."""
+    """Who has named neither is given the command, for what nixpkgs builds; what was named stays."""
     files = {"demo/__init__.py": b"", "demo/fast.so": tiny_library("fast.so")}
-    tag = "cp312-cp312-manylinux_2_28_x86_64"
+    tag = "cp313-cp313-manylinux_2_28_x86_64"
     made = MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(tmp_path)
-    tags = [f"cp3{minor}-cp3{minor}-manylinux_2_28_{cpu}" for minor in (12, 13) for cpu in
-            ("x86_64", "aarch64")]  # fmt: skip
+    tags = [f"cp3{minor}-cp3{minor}-manylinux_2_28_{cpu}" for minor in (12, 13, 14) for cpu
+            in ("x86_64", "aarch64", "i686")]  # fmt: skip
 
     def fetched(_: object, *, into: str, **__: object) -> list[dict[str, Origin]]:
-        with open(f"{into}/x86_64-linux-3.12.log", "w", encoding="utf-8") as file:
+        with open(f"{into}/x86_64-linux-3.13.log", "w", encoding="utf-8") as file:
             file.write(log(*tags, version="1.0").replace("demo_it", "demo"))
         return [{shutil.copy(made, into): DEFAULT_INDEX}]
 

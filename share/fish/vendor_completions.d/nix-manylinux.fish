@@ -51,7 +51,7 @@ function _shtab_nix_manylinux_using
 end
 
 set -g _shtab_nix_manylinux_commands patch install repair check inspect expr lock graph
-set -g _shtab_nix_manylinux_opts_with_value --allow-foreign --allow-isa --allow-store-paths --also-tags --append-rpath --compile-bytecode --compression --damaged --detail --dist --driver-dir --driver-lib --dynamic-linker --exclude --extra --forbid-rpath --format --gc-roots --graft --group --ignore-if-missing --ignore-missing --json --lib-dir --libc --libs --max-size --missing --nixpkgs --output --output-dir --packages --policy --prefix --provided-later --python --python-libs --python-version --runtime-libs --sbom --system -o
+set -g _shtab_nix_manylinux_opts_with_value --allow-foreign --allow-isa --allow-store-paths --also-tags --append-rpath --compile-bytecode --compression --cuda --damaged --detail --dist --driver-dir --driver-lib --dynamic-linker --exclude --extra --forbid-rpath --format --gc-roots --graft --group --ignore-if-missing --ignore-missing --json --lib-dir --libc --libs --max-size --missing --nixpkgs --output --output-dir --packages --policy --prefix --provided-later --python --python-libs --python-version --runtime-libs --sbom --system -o
 
 complete -c nix-manylinux -e
 complete -c nix-manylinux -f
@@ -180,8 +180,9 @@ complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -s h -l help -d '
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l python-version -x -d 'a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what the tags say, else that of <nixpkgs>'"'"' python3, else 3.12)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l system -x -d 'a Nix system, likewise (repeatable; default: what the tags say, else Nix'"'"'s own, else x86_64-linux)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l local -d 'the source is WHEEL itself, by its path from here: for one that is on no index, or on one where Nix can'"'"'t fetch it (a password)'
-complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l for-nixpkgs -d 'write it for nixpkgs itself: <nixpkgs> is not asked, nothing of this machine is in it, and what only its author needs (the file'"'"'s place, the line for python-packages.nix) is on standard error'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l for-nixpkgs -d 'write it for nixpkgs itself: of <nixpkgs> only whom it has already is asked, and its CUDA; what only its author needs (the file'"'"'s place, the line for python-packages.nix) is on standard error'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l fetch-required -d 'fetch the wheels that it requires, large ones too, to know which libraries they have, and which CUDA'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l cuda -x -d 'of files for several versions of CUDA those for this one, 12 (default: that of whom the wheel is loaded into)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using expr' -l runtime-libs -x -d 'a library that is loaded by dlopen: its package becomes a build input too (repeatable)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using; and test $_shtab_nix_manylinux_npos -eq 0' -a lock -d 'Write what an environment'"'"'s lock file asks for, for Nix'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -s h -l help -d 'show this help message and exit'

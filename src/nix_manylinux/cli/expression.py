@@ -15,7 +15,12 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.cli.run import DONE, Run
 from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression import places as for_whom
-from nix_manylinux.nix.expression.cuda import Cuda, cuda_required_by_loader
+from nix_manylinux.nix.expression.cuda import (
+    Cuda,
+    cuda_of_nixpkgs,
+    cuda_required_by_loader,
+    loader_of_cuda,
+)
 from nix_manylinux.nix.expression.dependencies import requirements_in
 from nix_manylinux.nix.expression.offered import offered_places, take_all
 from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, describe_wheel
@@ -48,7 +53,7 @@ def show_expression(run: Run) -> int:
     """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
     extra, asked = run.arguments.extra, run.arguments.paths
     fetched = _is_fetched(run)
-    nixpkgs = None if extra.for_nixpkgs else at_hand.ask_nixpkgs(run.environment)
+    nixpkgs = at_hand.ask_nixpkgs(run.environment)
     found = _read(run, nixpkgs, fetched=fetched)
 
     build = partial(
@@ -64,7 +69,7 @@ def show_expression(run: Run) -> int:
         for_nixpkgs=extra.for_nixpkgs,
     )
     expression = build(nixpkgs=nixpkgs)
-    if nixpkgs and expression.named:
+    if nixpkgs and expression.named and not extra.for_nixpkgs:
         unusable = at_hand.find_unusable(expression.named, found.places[0].python, run.environment)
         expression = build(nixpkgs=replace(nixpkgs, unusable=unusable))
     if fetched:
@@ -110,7 +115,8 @@ def _from_here(path: str) -> str:
 def _read(run: Run, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
     extra, asked = run.arguments.extra, run.arguments.paths
     pythons, systems = extra.python_version or (), extra.system or ()
-    python = nixpkgs.python if nixpkgs else for_whom.PYTHON
+    usual = load_table().names.built_for[0] if extra.for_nixpkgs else for_whom.PYTHON
+    python = nixpkgs.python if nixpkgs else usual
     own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else for_whom.SYSTEM
     with scratch_folder() as folder:
         found = [dict.fromkeys(asked, DEFAULT_INDEX)]
@@ -140,8 +146,14 @@ def _read(run: Run, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
                 environment=run.environment,
                 progress=run.console.on_terminal,
             )
-        if fetched or extra.fetch_required:
-            cuda = cuda_required_by_loader(first, place, into=folder, environment=run.environment)
+        if extra.cuda:
+            cuda = Cuda(extra.cuda, "asked for is", sure=True)
+        elif loader := loader_of_cuda(first, place):
+            cuda = cuda_of_nixpkgs(loader, nixpkgs, run.environment)
+            if not cuda and (fetched or extra.fetch_required):
+                cuda = cuda_required_by_loader(
+                    loader, place, into=folder, environment=run.environment
+                )
         return _Found(wheels, places, beside, cuda, download.read_logs(folder))
 
 
@@ -161,9 +173,17 @@ def _tell_of_choice(run: Run, found: _Found, nixpkgs: Nixpkgs | None) -> None:
 def _tell_of_offer(run: Run, found: _Found) -> None:
     """Say how all are had for which the release has wheels, where nobody has chosen among them."""
     extra, first, places = run.arguments.extra, found.wheels[0], found.places
-    offer = offered_places(found.logs, first.names, places[0].python, load_table().names.pythons)
+    known = load_table().names
+    pythons = known.built_for if extra.for_nixpkgs else known.pythons
+    offer = offered_places(found.logs, first.names, places[0].python, pythons)
+    if extra.for_nixpkgs:
+        systems = tuple(each for each in offer.systems if each in for_whom.BUILT_ON)
+        offer = offer._replace(systems=systems)
     options = {"--python-version": extra.python_version, "--system": extra.system}
-    options["--runtime-libs"] = extra.runtime_libs
+    options |= {
+        "--runtime-libs": extra.runtime_libs,
+        "--cuda": [extra.cuda] if extra.cuda else None,
+    }
     words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
     run.console.say_all(take_all(offer, first.releases, places, words, options), indent="")
 
@@ -171,8 +191,6 @@ def _tell_of_offer(run: Run, found: _Found) -> None:
 def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:
     pythons = listed(dict.fromkeys(place.python for place in places))
     why = "as <nixpkgs> has it" if nixpkgs else "since there is no <nixpkgs> to ask"
-    if run.arguments.extra.for_nixpkgs:
-        why = "no <nixpkgs> asked"
     run.console.say(f"for Python {pythons}, {why}; --python-version chooses another one")
 
 

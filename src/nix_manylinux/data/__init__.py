@@ -59,7 +59,8 @@ class NixpkgsNames(Value):
     nixpkgs has from source and, as NAME-bin, from a wheel, ``built`` some that it has from source
     alone, ``hidden`` libraries that its Python set has packages called like; ``spdx`` and
     ``licenses`` give attributes of lib.licenses by identifiers and by other words; ``cuda`` is
-    what cudaPackages is; ``pythons`` are the first and the last Python that have packages.
+    what cudaPackages is; ``pythons`` are the first and the last Python that have packages, and
+    ``built_for`` of these for which nixpkgs builds all of them, its own one first.
     """
 
     versioned: dict[str, str] = field(hash=False)
@@ -70,6 +71,7 @@ class NixpkgsNames(Value):
     licenses: dict[str, str] = field(hash=False)
     cuda: str
     pythons: tuple[str, str]
+    built_for: tuple[str, str]
 
 
 class Sibling(Value):
@@ -138,6 +140,7 @@ def read_nixpkgs_names() -> NixpkgsNames:
     """Read ``nixpkgs-names.json``."""
     raw = _read_json("nixpkgs-names.json")
     first, last = raw["pythons"]
+    own, newest = raw["built_for"]
     return NixpkgsNames(
         versioned=raw["versioned"],
         wheels=frozenset(raw["wheels"]),
@@ -147,6 +150,7 @@ def read_nixpkgs_names() -> NixpkgsNames:
         licenses=raw["licenses"],
         cuda=raw["cuda"],
         pythons=(first, last),
+        built_for=(own, newest),
     )
 
 

@@ -59,6 +59,30 @@ def ask_nixpkgs(environment: Mapping[str, str]) -> Nixpkgs | None:
         return None
 
 
+#: Of a library that a package is linked to, or of the set that is taken by default.
+_CUDA = """
+let
+  pkgs = import <nixpkgs> { config = { allowUnfree = true; }; };
+  inputs = pkgs.python3.pkgs.%(package)s.buildInputs or [ ];
+  found = builtins.filter (each: each.pname or "" == "cuda_cudart") inputs;
+in if found == [ ] then pkgs.cudaPackages.cuda_cudart.version else (builtins.head found).version
+"""
+
+
+def ask_cuda(package: str, environment: Mapping[str, str]) -> str:
+    """Give the major version of the CUDA that a package of Python's set has there, or ""."""
+    try:
+        told = json.loads(_evaluate(cuda_question(package), environment))
+        return str(told).partition(".")[0]
+    except (*_NOT_AT_HAND, _Failed):
+        return ""
+
+
+def cuda_question(package: str) -> str:
+    """Spell the expression that evaluates to that version, on one line."""
+    return " ".join((_CUDA % {"package": package}).split())
+
+
 #: Names have to be evaluated one by one where one of them fails: `tryEval` catches what
 #: nixpkgs throws, and nothing else.
 _USABLE = """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+import nix_manylinux.nix.nixpkgs as at_hand
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.nix.expression.dependencies import cuda_required, requirements_in
 from nix_manylinux.nix.expression.download import release_that_fits
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.target.place import Place
 
 #: Python packages that load CUDA, and others into the same process.
@@ -22,10 +25,14 @@ _LOADERS = ("torch", "tensorflow", "jaxlib", "cupy", "paddlepaddle")
 
 
 class Cuda(NamedTuple):
-    """A version of CUDA, "13", and who says that it has to be this one: "torch 2.14.1 requires"."""
+    """A version of CUDA, "13", and who says that it has to be this one: "torch 2.14.1 requires".
+
+    ``sure`` is whether that is nixpkgs, or who asks for it.
+    """
 
     version: str
     said: str
+    sure: bool = False
 
     @property
     def package_set(self) -> str:
@@ -43,32 +50,53 @@ def cuda_in_files(files: Mapping[str, Collection[str]]) -> Cuda | None:
     return None
 
 
+def loader_of_cuda(wheel: DescribedWheel, place: Place) -> str:
+    """Give the requirement of whom a wheel with CUDA loads into; "" for none."""
+    needed = {name for file in wheel.facts.files for name in file.facts.needed}
+    if not any(name.startswith("libcudart.so") for name in needed):
+        return ""
+    found = requirements_in(wheel.headers, place)
+    return next((each for each in found if required_names([each])[0] in _LOADERS), "")
+
+
+def cuda_of_nixpkgs(
+    requirement: str, nixpkgs: Nixpkgs | None, environment: Mapping[str, str]
+) -> Cuda | None:
+    """Ask for the CUDA of whom a wheel loads into, where nixpkgs has that from its wheel."""
+    package = f"{required_names([requirement])[0]}-bin"
+    if nixpkgs is None or package not in nixpkgs.packages:
+        return None
+    version = at_hand.ask_cuda(package, environment)
+    return Cuda(version, f"nixpkgs' {package} has", sure=True) if version else None
+
+
 def cuda_required_by_loader(
-    wheel: DescribedWheel,
+    requirement: str,
     place: Place,
     *,
     into: str,
     environment: Mapping[str, str],
     pip: Sequence[str] = (),
 ) -> Cuda | None:
-    """Ask the client for METADATA of whom a wheel with CUDA loads into; None where that fails."""
-    if not any(
-        name.startswith("libcudart.so") for f in wheel.facts.files for name in f.facts.needed
-    ):
+    """Ask the client for METADATA of whom a wheel loads into; None where that fails."""
+    try:
+        version, requires = release_that_fits(
+            requirement, place, into=into, environment=environment, pip=pip
+        )
+        found = cuda_required(requirements_in({"requires-dist": requires}, place))
+    except NixManylinuxError:
         return None
-    for requirement in requirements_in(wheel.headers, place):
-        (name,) = required_names([requirement])
-        if name not in _LOADERS:
-            continue
-        try:
-            version, requires = release_that_fits(
-                requirement, place, into=into, environment=environment, pip=pip
-            )
-            found = cuda_required(requirements_in({"requires-dist": requires}, place))
-        except NixManylinuxError:
-            return None
-        return Cuda(found, f"{name} {version} requires") if found else None
-    return None
+    said = f"{required_names([requirement])[0]} {version} requires"
+    return Cuda(found, said) if found else None
+
+
+def how_to_check(loader: str, taken: str, *, several: bool) -> str:
+    """Say how the CUDA that was taken is held against that of nixpkgs' wheel of the loader."""
+    question = f"nix-instantiate --eval -E {shlex.quote(at_hand.cuda_question(f'{loader}-bin'))}"
+    other = "the same command with --cuda VERSION" if several else "another release of the wheel"
+    return (
+        f"{taken} has to be what nixpkgs' {loader}-bin has; where it is not, {other}:\n  {question}"
+    )
 
 
 def loader_among(packages: Collection[str]) -> str:

@@ -96,11 +96,12 @@ def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str], names: Name
     if not wheels:
         return
     releases = [f"{each}=={pins[each]}" if each in pins else each for each in wheels]
+    command = f"nix-manylinux expr{' --for-nixpkgs' if names.for_nixpkgs else ''}"
     if len(wheels) == 1:
         release = f"{wheels[0]}=={pins.get(wheels[0], 'VERSION')}"
-        wheel, called = f"wheel of {wheels[0]}, too (nix-manylinux expr {release})", "that name"
+        wheel, called = f"wheel of {wheels[0]}, too ({command} {release})", "that name"
     else:
-        wheel = f"wheels of {listed(releases)}, too (nix-manylinux expr NAME writes each)"
+        wheel = f"wheels of {listed(releases)}, too ({command} NAME writes each)"
         called = "these names"
     yield (
         f"Take the {wheel}: what nixpkgs may build from source under {called} has libraries of its"

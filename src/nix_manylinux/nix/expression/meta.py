@@ -33,27 +33,39 @@ def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> l
     modules += sorted({*chosen_extensions(wheels, unmet)}.difference(modules))
     if modules:
         return block("pythonImportsCheck", map(nix_string, modules))
-    why = _in_a_prefix(wheels[0]) or "site-packages gets no module from this wheel"
+    why = _only_by_pth(wheels[0]) or "site-packages gets no module from this wheel"
     return remark(f"No pythonImportsCheck: {why}.")
 
 
-def _in_a_prefix(wheel: DescribedWheel) -> str:
+def _only_by_pth(wheel: DescribedWheel) -> str:
     """Say where modules are that only a .pth file leads to, and whose; "" for none."""
+    site, modules = _in_a_prefix(wheel)
+    if not modules:
+        return ""
+    owner = normalise_name(site.partition(".")[0])
+    required = required_names(wheel.headers.get("requires-dist", []))
+    whose = f"the .pth file of {owner}" if owner in required else "a .pth file"
+    folder = re.sub(r"lib/python3\.[0-9]+t?/site-packages$", "${python.sitePackages}", site)
+    return (
+        f"{folder} has {listed(modules)}, and {whose} leads there: in an environment"
+        " (python3.withPackages), not from the PYTHONPATH of a build"
+    )
+
+
+def _in_a_prefix(wheel: DescribedWheel) -> tuple[str, list[str]]:
+    """Give a folder of modules that is inside of site-packages, and these; no modules for none."""
     outer, *inner = wheel.facts.site_packages or ("",)
     paths = [file.path for file in wheel.facts.files]
     for site in (each for each in inner if each.startswith(f"{outer}/")):
         names = [path[len(site) + 1 :] for path in paths if path.startswith(f"{site}/")]
-        modules = sorted({re.split(r"[/.]", name)[0] for name in names})
-        if modules:
-            folder = site[len(outer) + 1 :]
-            owner = normalise_name(folder.partition(".")[0])
-            required = required_names(wheel.headers.get("requires-dist", []))
-            whose = f"the .pth file of {owner}" if owner in required else "a .pth file"
-            return (
-                f"{folder} has {listed(modules)}, and {whose} leads there: in an environment"
-                " (python3.withPackages), not from the PYTHONPATH of a build"
-            )
-    return ""
+        if names:
+            return site[len(outer) + 1 :], sorted({re.split(r"[/.]", name)[0] for name in names})
+    return "", []
+
+
+def imported_as(wheel: DescribedWheel) -> list[str]:
+    """Name what is imported of a wheel, at the top: "pinocchio" of pin."""
+    return [name for name in wheel.modules if "." not in name] or _in_a_prefix(wheel)[1]
 
 
 def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names) -> Iterator[str]:

@@ -43,9 +43,9 @@ class Names:
 
     ``packages`` are the Python packages that the expression names, ``nixpkgs`` what is
     known of the one that is at hand, and ``table`` of any; ``linked`` are Python packages whose
-    libraries are needed. With ``for_nixpkgs`` libraries that Python's set hides are
-    arguments all the same, for who passes those on: they are in ``inherited``; and what only the
-    author has to know is in ``aside``, in place of comments.
+    libraries are needed. With ``for_nixpkgs`` the one at hand only adds to the table;
+    libraries that Python's set hides are arguments all the same, for who passes those on: they are
+    in ``inherited``; and what only the author has to know is in ``aside``, in place of comments.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Names:
         for_nixpkgs: bool = False,
     ) -> None:
         self._packages = packages
-        self._nixpkgs = nixpkgs
+        self._nixpkgs = None if for_nixpkgs else nixpkgs
+        self._asked = nixpkgs
         self.known = table
         self._linked = linked
         self.for_nixpkgs = for_nixpkgs
@@ -132,7 +133,9 @@ class Names:
         Where nixpkgs is at hand, and has it under an older spelling only, that one. Where the
         wheel's libraries are linked to, that of the wheel, if nixpkgs has it.
         """
-        if name in self._linked and self.has_wheel(name):
+        if name in self._linked and (
+            self.has_wheel(name) or (self.for_nixpkgs and self.is_built_too(name))
+        ):
             return f"{name}-bin"
         if name[0].isdigit() or name in _USES:
             return f"_{name}"
@@ -142,13 +145,22 @@ class Names:
 
     def has_wheel(self, name: str) -> bool:
         """Whether nixpkgs has a Python package from its wheel, beside the one from source."""
-        if self._nixpkgs is None:
-            return self.for_nixpkgs and name in self.known.wheels
-        return f"{name}-bin" in self._nixpkgs.packages
+        asked = self._asked is not None and f"{name}-bin" in self._asked.packages
+        return asked or (self.for_nixpkgs and name in self.known.wheels)
 
     def is_built_too(self, name: str) -> bool:
         """Whether nixpkgs surely has a Python package of that name already, from source."""
-        return name in self.known.wheels | self.known.built | self.known.hidden
+        asked = self._asked is not None and name in self._asked.packages
+        return asked or name in self.known.wheels | self.known.built | self.known.hidden
+
+    def is_told(self) -> bool:
+        """Whether there was a nixpkgs to ask."""
+        return self._asked is not None
+
+    def may_lack(self, names: Iterable[str]) -> list[str]:
+        """Give those Python packages that the nixpkgs at hand has not; without one, all."""
+        there = self._asked.packages if self._asked else ()
+        return [name for name in names if self.attribute(name) not in there]
 
     def lacking(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand is known not to have."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: A Python of our day, and the commonest system.
 PYTHON, SYSTEM = "3.12", "x86_64-linux"
 
+#: For what nixpkgs builds its packages, of Linux.
+BUILT_ON = ("x86_64-linux", "aarch64-linux")
+
 
 def expression_places(
     wheels: Sequence[DescribedWheel],

@@ -88,7 +88,9 @@ def hidden_packages(
         versions = {**dict.fromkeys(members, its), **pins, own: wheel.name.version}
         releases = [f"{name}=={versions[name]}" if versions[name] else name for name in members]
         built = normalise_name(module)
-        instead = f" nixpkgs builds {built} from source." if names.is_built_too(built) else ""
+        instead = ""
+        if names.is_built_too(built) and not names.for_nixpkgs:
+            instead = f" nixpkgs builds {built} from source."
         yield (
             f"{path} is in {listed(sorted(having))}, too: on Python's path one folder hides the"
             " other, and nothing that is in the hidden one can be imported. Make one package of"
@@ -114,8 +116,9 @@ def optional_packages(
     said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
     said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
     if names.for_nixpkgs and lines:
-        there = [name for name in wanted if name not in later]
-        said.append(f"Leave out of the extras what nixpkgs has not, of {listed(there)}.")
+        there = names.may_lack(name for name in wanted if name not in later)
+        which = "<nixpkgs> has not:" if names.is_told() else "nixpkgs has not, of"
+        said += [f"Leave out of the extras what {which} {listed(there)}."] if there else []
     bound = ["optional-dependencies = {", *lines, "};"] if lines else []
     return [*names.author(said), *bound]
 

@@ -9,7 +9,7 @@ from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.bundled import bundled_cuda, unfree_libraries
 from nix_manylinux.nix.expression.conditions import format_text, formats, in_brackets
-from nix_manylinux.nix.expression.cuda import Cuda, cuda_in_files
+from nix_manylinux.nix.expression.cuda import Cuda, cuda_in_files, how_to_check
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
     is_for_developers,
@@ -18,7 +18,7 @@ from nix_manylinux.nix.expression.dependencies import (
 )
 from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
 from nix_manylinux.nix.expression.layout import block, paragraph, remark, remarks
-from nix_manylinux.nix.expression.meta import imports_check, meta
+from nix_manylinux.nix.expression.meta import imported_as, imports_check, meta
 from nix_manylinux.nix.expression.names import Names
 from nix_manylinux.nix.expression.outside import (
     brought_packages,
@@ -141,6 +141,12 @@ def build_expression(
         ),
         *remarks(bundled_cuda(wheels, required)),
     ]
+    if for_nixpkgs and libraries.cuda_of and not (cuda and cuda.sure):
+        sets = [each.attribute for each in libraries.found if each.attribute.startswith("cudaP")]
+        taken = min(sets).partition(".")[0]
+        chosen = (choice.taken for each in libraries.choices for choice in each)
+        several = any(name.startswith("cudaP") for each in chosen for name in each.attributes)
+        names.author([how_to_check(libraries.cuda_of, taken, several=several)])
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     source = list(_source(wheels, version, local=local))
     body = [
@@ -166,7 +172,7 @@ def build_expression(
     if for_nixpkgs and "lib.licenses.unfree" not in text:
         names.author(unfree_libraries(wheels, table))
     head = "".join(f"  {name},\n" for name in names.arguments(text))
-    where = _place(pname, names) if for_nixpkgs else ()
+    where = _place(pname, first, names) if for_nixpkgs else ()
     return Expression(
         text=f"{{\n{head}}}:\n{text}\n",
         lacking=tuple(names.said),
@@ -175,7 +181,7 @@ def build_expression(
     )
 
 
-def _place(pname: str, names: Names) -> Iterator[str]:
+def _place(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
     """Say where in nixpkgs the file is, and what calls it: what Python's set hides is passed on."""
     given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
     folder, attribute = f"development/python-modules/{pname}", names.attribute(pname)
@@ -186,11 +192,21 @@ def _place(pname: str, names: Names) -> Iterator[str]:
     path = f"pkgs/{folder}{file or '/default.nix'}"
     yield f"save it as {path}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
     if names.has_wheel(pname):
-        yield f"nixpkgs has {attribute} already, from its wheel: this replaces it"
+        yield (
+            f"nixpkgs has {attribute} already, from its wheel: bump version and hashes there, and"
+            " take of this what is new; that one may be for more systems"
+        )
     elif file:
         yield f"in bin.nix, since nixpkgs builds {pname} from source already"
-    else:
-        yield f"where nixpkgs builds {pname} from source already: {pname}-bin, in bin.nix beside it"
+    elif not names.is_told():
+        yield (
+            f"default.nix may be there, with {pname} from source: look first; beside it this is"
+            f" {pname}-bin, in bin.nix"
+        )
+    for module in imported_as(wheel):
+        other = normalise_name(module)
+        if other != pname and names.is_built_too(other):
+            yield f"imported as {module}: nixpkgs builds {other} from source, which may be the same"
 
 
 def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
