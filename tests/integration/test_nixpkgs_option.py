@@ -507,7 +507,7 @@ def test_what_nix_says_is_shown_to_whoever_asks(scene: Scene) -> None:
     assert "    these 2 derivations will be built:\n" in done.stderr
     done = command(*words(scene), environment=environment())
     assert done.status == 0, done.stderr
-    assert "  Nix has to build 2 packages\n  building may take long; to inter" in done.stderr
+    assert "  Nix has to build 2 packages\n  building may take long; inter" in done.stderr
     assert "building '" not in done.stderr
     # All is there now: it is said what is linked, and nothing of building.
     done = command(*words(scene), environment=environment())

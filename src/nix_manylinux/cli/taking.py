@@ -80,7 +80,7 @@ class _Told(Listener):
         if work.built and not self._warned:
             self._warned = True
             self._console.say(
-                "  building may take long; to interrupt it does no harm, and --dry-run says"
+                "  building may take long; interrupting it does no harm, and --dry-run says"
                 " beforehand what it would be"
             )
 
