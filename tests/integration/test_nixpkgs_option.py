@@ -136,7 +136,7 @@ def foreign(scene: Scene) -> Path:
     (tree / "bin").mkdir()
     (tree / "bin/python").symlink_to(elsewhere)
     (tree / "bin/python3").symlink_to("python")
-    (tree / "pyvenv.cfg").write_text(f"home = {elsewhere.parent}\nversion = 3\n")
+    (tree / "pyvenv.cfg").write_text(f"home = {elsewhere.parent}\nuv = 0.9\nversion = 3\n")
     attribute = version.replace(".", "")
     package = f"""{attribute} = derivation {{
       name = "python3"; system = builtins.currentSystem; builder = "/bin/sh"; PATH = "/bin";
@@ -166,7 +166,7 @@ def test_a_python_that_starts_nothing(scene: Scene, foreign: Path) -> None:
     assert os.path.realpath(python) == os.path.realpath(scene.store.python)
     assert os.readlink(foreign / "bin/python3") == "python"
     settings = (foreign / "pyvenv.cfg").read_text()
-    assert settings == f"home = {os.path.dirname(python)}\nversion = 3\n"
+    assert settings == f"home = {os.path.dirname(python)}\nuv = 0.9\nversion = 3\n"
     assert any(root.endswith("-python3") for root in os.listdir(foreign / ".nix-manylinux-roots"))
     assert command("check", str(foreign)).status == 0
     # What can't be built leaves the environment as it is, and the message is the first one.
