@@ -306,6 +306,19 @@ def test_loaded_at_run_time(tmp_path: Path) -> None:
     names = ("libXcursor.so.1", "libudev.so.0", "libudev.so.1", "libcuda.so.1")
     found = written(replace(made(tmp_path), loads=loaded(*names)))
     assert "libudev" not in found.text
+    # That the driver is found costs no input.
+    assert (
+        "  # Of the graphics driver, opened by name.\n"
+        '  manylinuxRuntimeLibs = [ "libcuda.so.1" ];\n'
+    ) in found.text
+    versions = loaded("libcuda.so", "libcuda.so.1", "libnvcuvid.so.1")
+    text = build_expression(
+        [replace(made(tmp_path), loads=versions)], table=TABLE, policies=POLICIES,
+        runtime_libs=["libcuda.so.1", "libz.so.1"],
+    ).text  # fmt: skip
+    assert "  # Of the graphics driver, opened by name: libnvcuvid.so.1.\n" in text
+    listed = text.partition("manylinuxRuntimeLibs = [")[2].partition("]")[0].split()
+    assert listed == ['"libcuda.so.1"', '"libnvcuvid.so.1"', '"libz.so.1"']
     said = (
         "Loaded at run time if it is there, by demo/fast.so; to have it linked, this without what"
     )

@@ -56,9 +56,13 @@ def inputs(
         lines = block("manylinuxProvidedLater", map(nix_string, later))
         yield from paragraph([*remarks(_about(libraries.later, names)), *lines])
     yield from paragraph(_ignored(libraries, names))
-    if runtime_libs:
-        lines = block("manylinuxRuntimeLibs", map(nix_string, sorted({*runtime_libs})))
-        yield from paragraph([*names.author(_sentences(libraries.runtime)), *lines])
+    opened = libraries.opened.difference(runtime_libs)
+    if runtime_libs or opened:
+        lines = block("manylinuxRuntimeLibs", map(nix_string, sorted(opened.union(runtime_libs))))
+        which = f": {listed(sorted(opened))}" if runtime_libs else ""
+        said = [f"Of the graphics driver, opened by name{which}."] if opened else []
+        runtime = names.author(_sentences(libraries.runtime))
+        yield from paragraph([*remarks(said), *runtime, *lines])
 
 
 def _inputs(

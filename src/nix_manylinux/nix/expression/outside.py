@@ -12,7 +12,7 @@ from nix_manylinux.nix.packages import Suggestion, Table, explain
 from nix_manylinux.target.policy import Policies, parse_floor, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -35,7 +35,8 @@ class OutsideLibraries(NamedTuple):
     ``choices`` are files that are alternatives, for each of the wheels: what those want that are
     left alone is in none of these. ``undeclared`` are Python packages that have some of
     ``elsewhere``, and that nothing required can bring. ``unmet`` are sonames that a build surely
-    lacks: of drivers, of nobody, of what comes later.
+    lacks: of drivers, of nobody, of what comes later. ``opened`` are sonames of drivers that files
+    open by name: that costs no input.
     """
 
     found: tuple[Suggestion, ...]
@@ -51,6 +52,7 @@ class OutsideLibraries(NamedTuple):
     choices: tuple[tuple[Choice, ...], ...]
     undeclared: tuple[str, ...]
     unmet: frozenset[str]
+    opened: frozenset[str]
 
 
 class _Want(NamedTuple):
@@ -131,7 +133,22 @@ def outside_libraries(
         unmet=frozenset(
             drivers.union((each.soname for each in later), *(want.names for want, each in absent))
         ),
+        opened=frozenset(
+            name
+            for wheel, each in zip(wheels, choices, strict=True)
+            for name in _opened(wheel, each)
+        ),
     )
+
+
+def _opened(wheel: DescribedWheel, choices: Iterable[Choice]) -> Iterator[str]:
+    """Name the drivers' libraries whose names stand in files that stay, of each its version."""
+    left = {path for choice in choices for path in choice.left}
+    kept = {file.label for file in wheel.facts.files if file.path not in left}
+    named = {load.name for load in wheel.loads if any(f in kept for f, _ in load.sources)}
+    for name in named & read_libraries().driver:
+        if not any(other.startswith(f"{name}.") for other in named):
+            yield name
 
 
 def _wanted(
