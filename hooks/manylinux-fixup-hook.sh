@@ -206,7 +206,7 @@ manylinuxFixup() {
     esac
     shift
   done
-  if ((!$#)); then
+  if (($# == 0)); then
     echo "manylinuxFixup: ERROR: no path given" >&2
     return 2
   fi
@@ -240,7 +240,7 @@ manylinuxFixup() {
     _manylinuxFixupCall patch "${arguments[@]}" "--output-dir=$work" -- "$path" &&
       mv -f -- "$work/${path##*/}" "$path" || status=$?
     rm -rf -- "$work"
-    ((!status)) || return "$status"
+    ((status == 0)) || return "$status"
   done
 }
 
@@ -378,7 +378,7 @@ _manylinuxFixupPostFixup() {
       echo "manylinuxFixup: where a file is called damaged or not sound: strip ran before, and it damages files of wheels." >&2
       echo "  Drop dontStrip = false, or say what was compiled here: $_manylinuxFixupStripsOwn" >&2
     fi
-    ((!status)) || return "$status"
+    ((status == 0)) || return "$status"
     # Of a package whose source is a wheel nothing was compiled here.
     if [[ -n $_manylinuxFixupKeepsSymbols && ${src-} != *.whl && -n $(find "${paths[@]}" -newer "$stamp" -print -quit) ]]; then
       echo "manylinuxFixup: nothing was stripped; what was compiled here may be: dontStrip = false; $_manylinuxFixupStripsOwn"

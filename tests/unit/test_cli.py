@@ -376,6 +376,11 @@ def test_a_folder_of_wheels_is_refused(
     for command, wheels in (("check", "'a b'/*.whl"), ("graph", one)):
         assert main([command, "a b/"]) == 1
         assert capsys.readouterr().err.endswith(f"\n  nix-manylinux {command} {wheels}\n")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/x.so").write_bytes(tiny_library("x.so"))
+    for command, status in (("patch", 0), ("check", 1)):  # nothing is refused that was done
+        assert main([command, "tree", "a b"]) == status
+        assert "holds wheels, " in capsys.readouterr().err
     assert main(["patch", "a b", "-o", "out"]) == 2
     assert "named one by one (a b/*.whl)" in capsys.readouterr().err
     assert main(["check", wheel]) == 0

@@ -260,7 +260,10 @@ class Run:
                 self.warn_once(f"{tree.root} holds no ELF file and no package; {what}")
 
     def refuse_unread(self, plan: Plan) -> None:
-        """Raise BadTree for a tree of wheels alone: nobody has looked into them."""
+        """Raise BadTree for a tree of wheels alone: nobody has looked into them.
+
+        Beside trees that a patch has changed it is a warning.
+        """
         read = {each.tree for each in plan.files}
         for position, tree in enumerate(plan.trees):
             if self.in_build() or position in read or tree.distributions or tree.passed_by:
@@ -268,7 +271,9 @@ class Run:
             # A wheel's own scratch folder is gone by now.
             names = os.listdir(tree.root) if os.path.isdir(tree.root) else ()
             wheels = sorted(name for name in names if name.endswith(".whl"))
-            if wheels:
+            if wheels and read and self.arguments.command == "patch":
+                self.warn_once(f"{tree.root} holds wheels, which are named one by one: *.whl")
+            elif wheels:
                 raise self._of_wheels(tree.root, wheels)
 
     def _of_wheels(self, root: str, names: Sequence[str]) -> BadTree:

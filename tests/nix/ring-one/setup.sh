@@ -53,7 +53,7 @@ runHook() {
 _exitHandler() {
   local status=$?
   set +e
-  if ((!status)); then
+  if ((status == 0)); then
     runHook exitHook
   fi
   return "$status"
