@@ -634,14 +634,15 @@ def test_expr_says_what_it_took_for_granted(
 ) -> None:
     """A wheel for any Python 3 says nothing of a Python: the one that markers are for is told."""
     source = "src is the file of that name on the default index; --local takes this one\n"
-    chooses = f"--python-version chooses another one\n{source}"
+    chooses = "--python-version chooses another one\n"
     wheel = MadeWheel(tag="py3-none-manylinux_2_17_x86_64").write(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("nix_manylinux.nix.references._PLACES", ())
     assert main(["expr", wheel]) == 0
-    unknown = f"for Python 3.12, since there is no <nixpkgs> to ask; {chooses}"
+    unknown = f"{source}for Python 3.12, since there is no <nixpkgs> to ask; {chooses}"
     unknown += how_to_build("python312")
-    of_nixpkgs = f"for Python 3.14, as <nixpkgs> has it; {chooses}{how_to_build('python314')}"
+    of_nixpkgs = f"{source}for Python 3.14, as <nixpkgs> has it; {chooses}"
+    of_nixpkgs += how_to_build("python314")
     assert capsys.readouterr().err == unknown
     told = '{"python": "3.14", "system": "aarch64-linux", "packages": [], "attributes": []}'
     nix = tmp_path / "nix-instantiate"

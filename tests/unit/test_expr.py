@@ -14,6 +14,7 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.errors import BadOption, BadWheel
 from nix_manylinux.base.values import replace
+from nix_manylinux.cli.main import main
 from nix_manylinux.nix import packages as nixpkgs
 from nix_manylinux.nix.expression.dependencies import read_dependencies, requirements_in
 from nix_manylinux.nix.expression.download import (
@@ -215,8 +216,8 @@ def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
         "{\n  lib,\n  buildPythonPackage,\n  fetchPypi,\n  pkgs,\n  libxcursor,\n"
         "  cmeel,\n  numpy,\n  typing_extensions,\n  zope-interface,\n}:\n"
     )
-    said = "cmeel. nix-manylinux expr NAME writes such packages, too."
-    assert f"  # Not in this nixpkgs: {said}\n  dependencies = [\n    cmeel\n" in text
+    # What Nix is given is there: no comment says that it is not.
+    assert "\n\n  dependencies = [\n    cmeel\n" in text
     assert "  # Not in this nixpkgs, and only for extras: gdown and other.\n" in text
     assert "  optional-dependencies = {\n    web = [ zope-interface ];\n  };\n" in text
     # Python's set has one of that name, too, which an argument would mean.
@@ -753,20 +754,35 @@ def test_what_is_required_is_not_for_extras(tmp_path: Path) -> None:
         "Requires-Dist: narwhals>=1\nRequires-Dist: narwhals>=2; extra == 'frames'\n"
         "Requires-Dist: polars; extra == 'frames'\nProvides-Extra: frames"
     )
-    text = write(made(tmp_path, headers=headers), nixpkgs=at_hand)
-    assert "# Not in this nixpkgs: narwhals. nix" in text
-    assert "only for extras: polars.\n" in text
+    found = build_expression(
+        [made(tmp_path, headers=headers)], table=TABLE, policies=POLICIES, nixpkgs=at_hand
+    )
+    assert found.absent == ("narwhals",)
+    assert "only for extras: polars.\n" in found.text
 
 
-def test_many_that_a_nixpkgs_lacks_come_of_a_lock(tmp_path: Path) -> None:
-    """To write them one by one, with what they require, is no way to go on."""
+def test_what_a_nixpkgs_lacks_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that builds it gives it what is absent; many of those come of a lock."""
     at_hand = Nixpkgs(
         python="3.12", system="x86_64-linux", packages=frozenset(), attributes=frozenset()
     )
-    headers = "Requires-Dist: narwhals>=1\nRequires-Dist: scipy"
-    text = write(made(tmp_path, headers=headers), nixpkgs=at_hand)
-    said = "Not in this nixpkgs: narwhals and scipy. nix-manylinux lock LOCKFILE has all"
-    assert said in flat(text)
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: at_hand)
+    metadata = b"Metadata-Version: 2.1\nName: demo\nVersion: 1\nRequires-Dist: narwhals>=1\n"
+    files = {"demo/__init__.py": b""}
+    wheel = MadeWheel(name="demo", version="1", files=files, metadata=metadata)
+    assert main(["expr", wheel.write(tmp_path)]) == 0
+    said = capsys.readouterr()
+    one = "warning: Not in this nixpkgs: narwhals. nix-manylinux expr NAME writes such packages"
+    assert one in said.err
+    given = "narwhals = python311.pkgs.callPackage ./narwhals.nix { };"
+    assert f"python311.pkgs.callPackage ./demo.nix {{ {given} }}'" in said.err
+    assert "# Not in" not in said.out
+    wheel.metadata = metadata + b"Requires-Dist: x\n"
+    assert main(["expr", wheel.write(tmp_path)]) == 0
+    many = "Not in this nixpkgs: narwhals and x. nix-manylinux lock LOCKFILE has all"
+    assert many in capsys.readouterr().err
 
 
 def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
@@ -784,11 +800,11 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     found = build_expression([wheel], table=TABLE, policies=POLICIES, nixpkgs=at_hand)
     written = "nix-manylinux expr NAME writes such packages, too."
     assert found.lacking == (
-        f"Not in this nixpkgs: scipy. {written}",
         f"Not to be had of this nixpkgs: numpy (no libc). {written}",
         "Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).",
         "Not to be had of this nixpkgs: gfortran.cc (it is null there).",
     )
+    assert found.absent == ("scipy",)
     assert all(sentence in flat(found.text) for sentence in found.lacking)
     assert found.named == (
         "python.pkgs.numpy",

@@ -134,7 +134,8 @@ def test_each_system_by_itself(tmp_path: Path) -> None:
     assert 'format = "manylinux_2_28";\n' in text
     assert (
         "  buildInputs = [ (lib.getLib gfortran.cc) ]\n"
-        "  ++ lib.optionals stdenv.hostPlatform.isx86_64 [ ffmpeg_8 onetbb ];\n"
+        "  ++ lib.optionals stdenv.hostPlatform.isx86_64 [\n    ffmpeg_8\n    onetbb\n"
+        "  ];\n"
     ) in text
     assert (
         "  postInstall = lib.optionalString stdenv.hostPlatform.isx86_64 ''\n"

@@ -224,6 +224,14 @@ def test_extras_of_the_required(tmp_path: Path) -> None:
     assert "(dask.optional-dependencies.array or [ ])" in text
 
 
+def test_a_description_that_names_the_package(tmp_path: Path) -> None:
+    """A reviewer asks for one that doesn't; what it says else nobody can tell."""
+    said = "description begins with the package's name, which nixpkgs doesn't take"
+    for summary, told in (("Some-Thing is fast", True), ("Demo", True), ("Some", False)):
+        wheel = made(tmp_path, name="some_thing", headers=f"Summary: {summary}")
+        assert (said in written(wheel).notes) == told
+
+
 def test_required_versions(tmp_path: Path) -> None:
     """Nixpkgs has one version of each, and doesn't hold it against a wheel's METADATA."""
     headers = (
@@ -235,8 +243,9 @@ def test_required_versions(tmp_path: Path) -> None:
     wheel = made(tmp_path, headers=headers)
     found = written(wheel)
     assert (
-        "METADATA wants torch>=2.4,<3,!=2.5, numpy>=1.17, tornado~=6.0: hold nixpkgs' versions"
-        " against that, for the check that it makes of what it builds is not made of wheels"
+        "METADATA wants torch>=2.4,<3,!=2.5, numpy>=1.17, tornado~=6.0 (extra web): hold"
+        " nixpkgs' versions against that, for the check that it makes of what it builds is not made"
+        " of wheels"
     ) in found.notes
     assert "METADATA wants" not in found.text
     assert "METADATA wants" not in written(wheel, for_nixpkgs=False).text

@@ -22,7 +22,8 @@ from nix_manylinux.nix.expression.cuda import (
     loader_of_cuda,
 )
 from nix_manylinux.nix.expression.dependencies import requirements_in
-from nix_manylinux.nix.expression.offered import offered_places, take_all
+from nix_manylinux.nix.expression.offered import offered_places, spelt, take_all
+from nix_manylinux.nix.expression.required import absent_text
 from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
@@ -72,17 +73,22 @@ def show_expression(run: Run) -> int:
     if nixpkgs and expression.named and not extra.for_nixpkgs:
         unusable = at_hand.find_unusable(expression.named, found.places[0].python, run.environment)
         expression = build(nixpkgs=replace(nixpkgs, unusable=unusable))
+    if not fetched and not extra.local:
+        run.console.say("src is the file of that name on the default index; --local takes this one")
     if fetched:
         _tell_of_choice(run, found, nixpkgs)
         _tell_of_offer(run, found)
     elif not extra.python_version and not for_whom.named_pythons(found.wheels):
         _tell_of_python(run, found.places, nixpkgs)
+    if expression.absent:
+        run.console.warn(absent_text(expression.absent))
     for sentence in () if run.console.answers_on_terminal else expression.lacking:
         run.console.warn(sentence)
     if not extra.local:
-        _tell_of_source(run, found.wheels, at_hand=not fetched)
+        _tell_of_source(run, found.wheels)
     if not extra.for_nixpkgs:  # without the overlay Nix knows no such format
-        how = for_whom.how_to_build(found.wheels[0], found.places[0], local=extra.local)
+        absent = expression.absent
+        how = for_whom.how_to_build(found.wheels[0], found.places[0], absent, local=extra.local)
         run.console.say_all(how, indent="")
     for note in expression.notes:
         run.console.say_all(note.split("\n"), indent="")
@@ -185,7 +191,14 @@ def _tell_of_offer(run: Run, found: _Found) -> None:
         "--cuda": [extra.cuda] if extra.cuda else None,
     }
     words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
-    run.console.say_all(take_all(offer, first.releases, places, words, options), indent="")
+    lines = take_all(offer, first.releases, places, words, options)
+    if extra.for_nixpkgs and not lines:
+        own = [place.python for place in places if for_whom.named_pythons(found.wheels)]
+        options["--python-version"] = [*dict.fromkeys(own)]
+        options["--system"] = [*dict.fromkeys(place.system for place in places)]
+        names = [release.partition("==")[0] for release in first.releases]
+        lines = ["for the next release, hashes and all:", f"  {spelt(words, names, options)}"]
+    run.console.say_all(lines, indent="")
 
 
 def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:
@@ -194,10 +207,8 @@ def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) 
     run.console.say(f"for Python {pythons}, {why}; --python-version chooses another one")
 
 
-def _tell_of_source(run: Run, wheels: Sequence[DescribedWheel], *, at_hand: bool) -> None:
+def _tell_of_source(run: Run, wheels: Sequence[DescribedWheel]) -> None:
     """Say where Nix may not get a wheel from the place that the expression names."""
-    if at_hand:
-        run.console.say("src is the file of that name on the default index; --local takes this one")
     files: list[DescribedWheel | WheelFile] = [*wheels]
     files += [each for wheel in wheels for each in wheel.beside]
     if guarded := [each.file for each in files if each.origin.kept_back]:

@@ -75,16 +75,21 @@ def read_dependencies(
             name: tuple(found) for name, found in sorted(where.items()) if name not in always
         },
         extras=extras,
-        versions=tuple(
-            dict.fromkeys(
-                f"{requirement.name}{_versions(requirement)}"
-                for extra in ("", *(each for each in extras if not is_for_developers(each)))
-                for requirement in requirements
-                for place in places
-                if requirement.specifier and applies(requirement, place, extra)
-            )
-        ),
+        versions=_wanted_versions(requirements, places, extras),
     )
+
+
+def _wanted_versions(
+    requirements: Sequence[Requirement], places: Sequence[Place], extras: Iterable[str]
+) -> tuple[str, ...]:
+    """Spell requirements that name versions, each with the extra that alone wants it."""
+    found: dict[str, str] = {}
+    for extra in ("", *(each for each in extras if not is_for_developers(each))):
+        for each in requirements:
+            if each.specifier and any(applies(each, place, extra) for place in places):
+                text = f"{each.name}{_versions(each)}"
+                found.setdefault(text, f"{text} (extra {extra})" if extra else text)
+    return tuple(found.values())
 
 
 def package_names(wanted: Iterable[str]) -> list[str]:

@@ -9,9 +9,16 @@ from nix_manylinux.base.patterns import exact_pattern
 from nix_manylinux.base.words import capital, grouped, listed, some
 from nix_manylinux.nix.expression.choosing import choices
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
-from nix_manylinux.nix.expression.layout import block, concatenated, paragraph, remark, remarks
+from nix_manylinux.nix.expression.layout import (
+    block,
+    concatenated,
+    items_list,
+    paragraph,
+    remark,
+    remarks,
+)
 from nix_manylinux.nix.packages import Suggestion, explain
-from nix_manylinux.nix.syntax import nix_comment, nix_list, nix_path, nix_string
+from nix_manylinux.nix.syntax import nix_comment, nix_path, nix_string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,10 +93,9 @@ def _inputs(
     if unusable := names.unusable("pkgs."):
         yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}."))
     always = parts.pop("")
-    lists = [nix_list(always, width=0 if len(always) > 1 else 200)] if always else []
+    lists = [items_list(always)] if always else []
     lists += [
-        f"lib.optionals {in_brackets(when)} {nix_list(each, width=60)}"
-        for when, each in parts.items()
+        f"lib.optionals {in_brackets(when)} {items_list(each)}" for when, each in parts.items()
     ]
     yield from concatenated("buildInputs", lists)
 

@@ -31,8 +31,12 @@ def paragraph(lines: Iterable[str]) -> list[str]:
 
 def block(name: str, items: Iterable[str]) -> list[str]:
     """Write a binding to a list, one item a line where there are several, as nixfmt does."""
-    items = list(items)
-    return f"{name} = {nix_list(items, width=200 if len(items) < 2 else 0)};".split("\n")
+    return f"{name} = {items_list([*items])};".split("\n")
+
+
+def items_list(items: Sequence[str]) -> str:
+    """Write a list, one item a line where there are several."""
+    return nix_list(items, width=200 if len(items) < 2 else 0)
 
 
 def concatenated(name: str, parts: Sequence[str]) -> list[str]:

@@ -73,6 +73,12 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
     first = wheels[0]
     yield "meta = {"
     summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
+    word = normalise_name(summary.partition(" ")[0])
+    if names.for_nixpkgs and word in {
+        normalise_name(first.name.name),
+        *map(normalise_name, imported_as(first)),
+    }:
+        names.author(["description begins with the package's name, which nixpkgs doesn't take"])
     told = {"description": capital(summary), "homepage": _line(_homepage(first))}
     told["changelog"] = _line(_labelled(first, _CHANGELOG))
     yield from (f"  {name} = {nix_string(text)};" for name, text in told.items() if text)

@@ -69,6 +69,8 @@ class Names:
         self._python: dict[str, None] = {}
         #: What was taken from nixpkgs, as Nix spells it.
         self.named: dict[str, None] = {}
+        #: Python packages that are required, and that the nixpkgs at hand has not.
+        self.absent: list[str] = []
         #: Sentences about what nixpkgs lacks.
         self.said: list[str] = []
 

@@ -93,8 +93,16 @@ def take_all(
         return []
     pythons, systems = (asked.get(option, ()) for option in ("--python-version", "--system"))
     parts = [f"Python {listed(pythons)}" if pythons else "", listed(systems)]
+    has = ", on ".join(filter(None, parts))
+    command = spelt(words, releases, {**options, **asked})
+    return [f"it has wheels for {has}; for all of them:", f"  {command}"]
+
+
+def spelt(
+    words: Sequence[str], releases: Sequence[str], options: Mapping[str, Sequence[str] | None]
+) -> str:
+    """Spell a command for releases, each option once for each of its values."""
     command = [*words, *releases]
     for option, values in options.items():
-        command += [word for value in asked.get(option, values) or () for word in (option, value)]
-    has = ", on ".join(filter(None, parts))
-    return [f"it has wheels for {has}; for all of them:", f"  {shlex.join(command)}"]
+        command += [word for value in values or () for word in (option, value)]
+    return shlex.join(command)

@@ -8,7 +8,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import replace
-from nix_manylinux.nix.syntax import python_attribute
+from nix_manylinux.nix.syntax import nix_name, python_attribute
 from nix_manylinux.target.place import Place, places_of
 from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
@@ -137,13 +137,17 @@ def nix_cpu(arch: str) -> str:
     return {"ppc64le": "powerpc64le", "ppc64": "powerpc64"}.get(arch, arch)
 
 
-def how_to_build(wheel: DescribedWheel, place: Place, *, local: bool) -> list[str]:
+def how_to_build(
+    wheel: DescribedWheel, place: Place, absent: Sequence[str], *, local: bool
+) -> list[str]:
     """Say how nix-build makes the package of an expression, which is saved by the wheel's name.
 
     With ``local`` that has to be here, from where the expression has its paths.
     """
     name = normalise_name(wheel.name.name)
-    package = f"{python_attribute(place.python)}.pkgs.callPackage ./{name}.nix {{ }}"
+    call = f"{python_attribute(place.python)}.pkgs.callPackage"
+    given = "".join(f"{nix_name(each)} = {call} ./{each}.nix {{ }}; " for each in absent)
+    package = f"{call} ./{name}.nix {{ {given}}}"
     overlays = "overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];"
     beside = ", in this folder" if local else ""
     return [

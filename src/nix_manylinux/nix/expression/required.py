@@ -6,8 +6,8 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import Dependencies, exact_versions, package_names
 from nix_manylinux.nix.expression.joined import command_for
-from nix_manylinux.nix.expression.layout import concatenated, remark
-from nix_manylinux.nix.syntax import nix_list, nix_name
+from nix_manylinux.nix.expression.layout import concatenated, items_list, remark
+from nix_manylinux.nix.syntax import nix_name
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -40,17 +40,16 @@ def required_packages(
     if undeclared:
         yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
     yield from minded
-    parts = _lists({*dependencies.always, *undeclared}, names, width=0)
+    parts = _lists({*dependencies.always, *undeclared}, names)
     groups: dict[tuple[Place, ...], list[str]] = {}
     for name, where in dependencies.sometimes.items():
         groups.setdefault(where, []).append(name)
     for where, members in groups.items():
         when = in_brackets(where_of(where, places))
-        parts += [f"lib.optionals {when} {in_brackets(part)}" for part in _lists(members, names)]
+        lists = _lists(members, names)
+        parts += [f"lib.optionals {when} {in_brackets(part)}" for part in lists]
     required = [*dependencies.always, *dependencies.sometimes, *undeclared]
-    if lacking := names.lacking(package_names(required)):
-        said = f"Not in this nixpkgs: {listed(lacking)}. {_made_too(len(lacking))}"
-        yield from remark(names.tell(said))
+    names.absent += names.lacking(package_names(required))
     if unusable := names.unusable("python.pkgs."):
         yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
     yield from concatenated("dependencies", parts)
@@ -110,7 +109,7 @@ def optional_packages(
     for extra, packages in extras.items():
         out = {*lacking, *later}
         kept = [name for name in packages if name.partition("[")[0] not in out]
-        parts = _lists(kept, names, width=0, can_lack=True)
+        parts = _lists(kept, names, can_lack=True)
         if parts:
             lines += [f"  {line}" for line in concatenated(nix_name(extra), parts)]
     said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
@@ -123,14 +122,12 @@ def optional_packages(
     return [*names.author(said), *bound]
 
 
-def _lists(
-    wanted: Iterable[str], names: Names, *, width: int = 60, can_lack: bool = False
-) -> list[str]:
+def _lists(wanted: Iterable[str], names: Names, *, can_lack: bool = False) -> list[str]:
     """Write lists that together are the packages, and what extras of those add."""
     wanted = sorted(wanted)
     plain = package_names(wanted)
     items = [names.package(name, can_lack=can_lack) for name in plain]
-    parts = [nix_list(items, width=width if len(items) > 1 else 200)] if items else []
+    parts = [items_list(items)] if items else []
     for each in wanted:
         name, _, extra = each.removesuffix("]").partition("[")
         if extra:
@@ -139,6 +136,11 @@ def _lists(
             # Nixpkgs doesn't have each extra of each package, and not in each of its releases.
             parts.append(text if names.for_nixpkgs else f"{text} or [ ]")
     return parts
+
+
+def absent_text(absent: Sequence[str]) -> str:
+    """Say which Python packages the nixpkgs at hand has not, and what helps."""
+    return f"Not in this nixpkgs: {listed(absent)}. {_made_too(len(absent))}"
 
 
 def _made_too(number: int) -> str:

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 class Expression(Value):
     """The text, and ``lacking``: sentences in it that say what the nixpkgs at hand has not.
 
+    ``absent`` are required Python packages that it has not, which Nix is to be given.
+
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
     ``notes`` are for who writes a file of nixpkgs, and belong beside it.
     """
@@ -66,6 +68,7 @@ class Expression(Value):
     lacking: tuple[str, ...]
     named: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def build_expression(
@@ -178,6 +181,7 @@ def build_expression(
         lacking=tuple(names.said),
         named=tuple(names.named),
         notes=(*where, *names.aside),
+        absent=tuple(names.absent),
     )
 
 
