@@ -184,7 +184,7 @@ def test_what_is_to_be_pasted_is_harmless(number: int) -> None:
         Problem(name=name, wanted_by=(f"plugins/{text}.so",))
         for name in (text, f"libreal{text}.so.1")
     ]
-    block = paste_block(problems, Adviser(nixpkgs.load_table()), in_build=True)
+    block = str(paste_block(problems, Adviser(nixpkgs.load_table()), in_build=True))
     found = evaluate(f"{{\n{block}\n}}")
     assert set(found) <= {"buildInputs", "manylinuxIgnoreMissingDeps"}
     for problem in problems:

@@ -184,7 +184,7 @@ WANTED = [
 
 def test_paste_in_a_build(table: nixpkgs.Table) -> None:
     """In a build: attributes once each, what nobody has to be ignored, the rest as comments."""
-    lines = paste_block(WANTED, Adviser(table), in_build=True).splitlines()
+    lines = str(paste_block(WANTED, Adviser(table), in_build=True)).splitlines()
     assert lines[:6] == [
         "buildInputs = [ libx11 zlib ];",
         "manylinuxIgnoreMissingDeps = [",
@@ -199,7 +199,7 @@ def test_paste_in_a_build(table: nixpkgs.Table) -> None:
 
 def test_paste_outside_a_build(table: nixpkgs.Table) -> None:
     """Outside a build: options that a shell splits as they are meant, outputs spelt."""
-    text = paste_block(WANTED, Adviser(table), in_build=False)
+    text = str(paste_block(WANTED, Adviser(table), in_build=False))
     build = 'nix-build() { from=$1; shift 3; for a; do [ "$a" = -A ] || echo "/$from-$a"; done; }'
     script = f"{build}\nset -- {text}\nprintf '%s\\n' \"$@\""
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
@@ -220,11 +220,11 @@ def test_paste_what_does_not_fit(table: nixpkgs.Table) -> None:
         Problem(name="libcrypto.so.3", wanted_by=("a.so",), reason="has no version OPENSSL_3.4.0"),
         Problem(name="machine aarch64", wanted_by=labels, reason="it is for aarch64"),
     ]
-    nix = paste_block([], Adviser(table), in_build=True, unfit=unfit)
+    nix = str(paste_block([], Adviser(table), in_build=True, unfit=unfit))
     assert nix.startswith('manylinuxAllowForeign = [ "a/*" "q/[[]1].so" "z.so" ];\n# ')
     assert "newer nixpkgs" in nix
     assert "manylinuxExclude" in nix
-    shell = paste_block([], Adviser(table), in_build=False, unfit=unfit[1:])
+    shell = str(paste_block([], Adviser(table), in_build=False, unfit=unfit[1:]))
     assert shell.startswith("--allow-foreign 'a/*' --allow-foreign 'q/[[]1].so' --allow-foreign z")
     assert "newer nixpkgs" not in shell
 
@@ -235,12 +235,12 @@ def test_paste_nothing_for_libraries_outside(table: nixpkgs.Table) -> None:
         Problem(name="libexpat.so.1", wanted_by=("/usr/lib/libfontconfig.so.1",), reason="no path"),
         Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16",)),
     ]
-    text = paste_block(beyond, Adviser(table), in_build=False)
+    text = str(paste_block(beyond, Adviser(table), in_build=False))
     assert text.startswith("# wanted only outside of the tree: libexpat.so.1, libz.so.1. Libraries")
     assert "--ignore-missing SONAME" in text
     assert "nix-build" not in text
     both = Problem(name="libz.so.1", wanted_by=("/usr/lib/libpng16.so.16", "a.so"))
-    assert "-A zlib.out" in paste_block([both], Adviser(table), in_build=False)
+    assert "-A zlib.out" in str(paste_block([both], Adviser(table), in_build=False))
 
 
 def test_paste_what_comes_later(table: nixpkgs.Table) -> None:
@@ -249,14 +249,14 @@ def test_paste_what_comes_later(table: nixpkgs.Table) -> None:
     own = Distribution(folder="x-1.dist-info", name="PySide6_Essentials", version="1")
     adviser = Adviser(table, [replace(facts, distributions=(own,))])
     wanted = [Problem(name="libQt6Multimedia.so.6", wanted_by=("plugin.so",))]
-    text = paste_block(wanted, adviser, in_build=True)
+    text = str(paste_block(wanted, adviser, in_build=True))
     assert text.startswith('manylinuxProvidedLater = [ "libQt6Multimedia.so.6" ];\n')
     assert "# libQt6Multimedia.so.6: in the wheel pyside6-addons, which needs this one" in text
     assert "Wheels are given by" not in text
-    options = paste_block(wanted, adviser, in_build=False)
+    options = str(paste_block(wanted, adviser, in_build=False))
     assert options.startswith("--provided-later libQt6Multimedia.so.6")
     at_hand = Adviser(table, [replace(facts, distributions=(own,))], at_hand=["pyside6-addons"])
-    assert "ProvidedLater" not in paste_block(wanted, at_hand, in_build=True).split("\n")[0]
+    assert "ProvidedLater" not in str(paste_block(wanted, at_hand, in_build=True)).split("\n")[0]
 
 
 def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
@@ -269,16 +269,16 @@ def test_paste_no_second_copy(table: nixpkgs.Table) -> None:
         Problem(name=name, wanted_by=("Qt/qml/libpdf.so",))
         for name in ("libQt6Pdf.so.6", "libQt6PdfQuick.so.6", "libz.so.1")
     ]
-    text = paste_block(wanted, Adviser(table, [facts]), in_build=False)
+    text = str(paste_block(wanted, Adviser(table, [facts]), in_build=False))
     assert "kdePackages.qtwebengine" not in text
     assert "-A zlib.out" in text
     assert "--ignore-missing Qt/qml/libpdf.so:libQt6Pdf.so.6" in text
     said = "# libQt6Pdf.so.6, libQt6PdfQuick.so.6: in nixpkgs only with the other libraries of"
     assert text.count(said) == 1
-    assert "kdePackages.qtwebengine" in paste_block(wanted, Adviser(table), in_build=False)
+    assert "kdePackages.qtwebengine" in str(paste_block(wanted, Adviser(table), in_build=False))
     cuda = tree({"libcusparse.so.12": elf("libnvJitLink.so.12", soname="libcusparse.so.12")})
     wanted = [Problem(name="libnvJitLink.so.12", wanted_by=("libcusparse.so.12",))]
-    assert "libnvjitlink" in paste_block(wanted, Adviser(table, [cuda]), in_build=True)
+    assert "libnvjitlink" in str(paste_block(wanted, Adviser(table, [cuda]), in_build=True))
 
 
 def test_paste_wheels(table: nixpkgs.Table) -> None:
@@ -286,10 +286,10 @@ def test_paste_wheels(table: nixpkgs.Table) -> None:
     facts = tree({"t/x.so": elf("libtorch_cuda.so", "libz.so.1")})
     facts = replace(facts, distributions=(replace(facts.distributions[0], requires=("torch",)),))
     wanted = [Problem(name="libtorch_cuda.so", wanted_by=("t/x.so",))]
-    text = paste_block(wanted, Adviser(table, [facts]), in_build=False)
+    text = str(paste_block(wanted, Adviser(table, [facts]), in_build=False))
     assert "--ignore-missing" not in text
     assert "# libtorch_cuda.so: expected from the required wheel torch\n" in text
-    there = paste_block(wanted, Adviser(table, [facts], at_hand=["torch"]), in_build=False)
+    there = str(paste_block(wanted, Adviser(table, [facts], at_hand=["torch"]), in_build=False))
     assert "--ignore-missing t/x.so:libtorch_cuda.so" in there
 
 
@@ -299,12 +299,12 @@ def test_paste_one_of_several(table: nixpkgs.Table) -> None:
         Problem(name=f"libcublas.so.{version}", wanted_by=(f"b/libb_cuda{version}.so",))
         for version in (12, 13)
     ]
-    nix = paste_block(wanted, Adviser(table), in_build=True)
+    nix = str(paste_block(wanted, Adviser(table), in_build=True))
     assert nix.startswith(
         "buildInputs = [ cudaPackages_12.libcublas.lib ];\n"
         'manylinuxExclude = [ "b/libb_cuda13.so" ];\n# Built several times, and one loads. Taken'
     )
-    shell = paste_block(wanted, Adviser(table), in_build=False)
+    shell = str(paste_block(wanted, Adviser(table), in_build=False))
     assert "cudaPackages_13" not in shell.partition("#")[0]
     assert "--exclude b/libb_cuda13.so" in shell
 
@@ -312,13 +312,13 @@ def test_paste_one_of_several(table: nixpkgs.Table) -> None:
 def test_paste_for_dlopen(table: nixpkgs.Table) -> None:
     """What is loaded at run time: each package once, each name, a driver's without a package."""
     names = ["libX11-xcb.so.1", "libX11.so.6", "libcuda.so.1"]
-    assert paste_block(
-        [], Adviser(table), in_build=True, named=True, runtime=names
+    assert str(
+        paste_block([], Adviser(table), in_build=True, named=True, runtime=names)
     ).splitlines() == [
         "buildInputs = [ libx11 ];",
         'manylinuxRuntimeLibs = [ "libX11-xcb.so.1" "libX11.so.6" "libcuda.so.1" ];',
     ]
-    options = paste_block([], Adviser(table), in_build=False, named=True, runtime=names)
+    options = str(paste_block([], Adviser(table), in_build=False, named=True, runtime=names))
     assert options.count("-A libx11.out") == 1
     assert options.endswith(
         "--runtime-libs libX11-xcb.so.1 --runtime-libs libX11.so.6 --runtime-libs libcuda.so.1"
@@ -329,9 +329,9 @@ def test_paste_for_dlopen(table: nixpkgs.Table) -> None:
 
 def test_paste_nothing(table: nixpkgs.Table) -> None:
     """Nothing is missing: nothing is to be pasted; a driver's library is nobody's to provide."""
-    assert paste_block([], Adviser(table), in_build=True) == ""
+    assert str(paste_block([], Adviser(table), in_build=True)) == ""
     driver = [Problem(name="libcuda.so.1", wanted_by=("a.so",))]
-    assert paste_block(driver, Adviser(table), in_build=True) == ""
+    assert str(paste_block(driver, Adviser(table), in_build=True)) == ""
 
 
 def test_long_list(table: nixpkgs.Table) -> None:
@@ -339,7 +339,7 @@ def test_long_list(table: nixpkgs.Table) -> None:
     names = ["libz.so.1", "libX11.so.6", "libXext.so.6", "libGL.so.1", "libstdc++.so.6"]
     names += ["libglib-2.0.so.0", "libSM.so.6", "libICE.so.6", "libxcb.so.1", "libdbus-1.so.3"]
     problems = [Problem(name=name, wanted_by=("a.so",)) for name in names]
-    lines = paste_block(problems, Adviser(table), in_build=True).splitlines()
+    lines = str(paste_block(problems, Adviser(table), in_build=True)).splitlines()
     assert lines[0] == "buildInputs = ["
     assert "  stdenv.cc.cc.lib" in lines
     assert "];" in lines
@@ -348,7 +348,7 @@ def test_long_list(table: nixpkgs.Table) -> None:
 def test_pattern_matches_itself_only(table: nixpkgs.Table) -> None:
     """A soname with a pattern's characters is written so that it matches only itself."""
     odd = [Problem(name="lib[a]*.so", wanted_by=("a?.so",))]
-    block = paste_block(odd, Adviser(table), in_build=True)
+    block = str(paste_block(odd, Adviser(table), in_build=True))
     assert '"a[?].so:lib[[]a][*].so"' in block
 
 

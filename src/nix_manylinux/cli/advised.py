@@ -11,7 +11,7 @@ from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import field_names, replace
 from nix_manylinux.base.words import some, wrap
 from nix_manylinux.cli.origin import python_option
-from nix_manylinux.nix.advice import is_plugin, plan_block, without_choices
+from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
 from nix_manylinux.report.verdict import leads_into_store
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.tree.roots import NoSuchPath
-
-#: Ends what `nix.advice` writes to have Nix build libraries and name their folders.
-_END_OF_BUILD = "/lib:')"
 
 #: With so many lines of options a command isn't told twice.
 _FEW_LINES = 3
@@ -55,14 +52,13 @@ def patch_advice(
     if in_build or stored_trees(paths):
         block = advice_block(run, lacking, adviser, in_build=True, runtime=runtime, width=width)
         if in_build:
-            return ["to add:", *block] if block else []
+            return to_add(block)
         title = f"{', '.join(stored_trees(paths))}: a Nix store is never patched. Build the package"
         title, *lines = _built_anew(run, title, lacking, block, runtime)
         return [*wrap(title, width or run.console.talk_width), *lines]
     block = advice_block(run, lacking, adviser, in_build=False, runtime=runtime, width=width)
     # A library that is given to `check` alone is on no file's search path.
-    options = [line for line in block if not line.startswith("#")]
-    comments = [line for line in block if line.startswith("#")]
+    options, comments = block.lines, [*block.comments]
     command, python = typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
     without = "" if runtime else _anew(damaged) + _to_do_without(run, lacking, adviser)
@@ -70,12 +66,11 @@ def patch_advice(
         them = "it" if len(paths) == 1 else "them"
         title = f"{without}{'install' if installs else 'patch'} {them} with:"
     lines = wrap(title, width or run.console.talk_width)
-    text = "\n".join(options)
-    _, end, others = text.partition(_END_OF_BUILD)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
     wanted += map(adviser.advise, runtime)
-    if end and not installs and all(each.may_be_taken for each in wanted if each.is_sure):
-        rest = others.removeprefix(" \\").strip().splitlines()
+    taken = all(each.may_be_taken for each in wanted if each.is_sure)
+    if block.packages and not installs and taken:
+        rest = block.option_lines
         if run.arguments.nixpkgs is not None:
             return [*lines, *continued(command, rest, python), *comments]
         lines += continued(f"{command} --nixpkgs", rest, python)
@@ -98,11 +93,9 @@ def patch_advice(
 def is_taken(run: Run, lacking: Plan, adviser: Adviser) -> bool:
     """Whether --nixpkgs alone gives a patch all that it lacks: it wants no other option."""
     block = advice_block(run, lacking, adviser, in_build=False)
-    text = "\n".join(line for line in block if not line.startswith("#"))
-    _, end, others = text.partition(_END_OF_BUILD)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
-    alone = not (others.strip() if end else text or _damaged(lacking) or lacking.incompatible)
-    return alone and all(each.may_be_taken for each in wanted)
+    mended = block.packages or not (_damaged(lacking) or lacking.incompatible)
+    return bool(mended) and not block.option_lines and all(each.may_be_taken for each in wanted)
 
 
 def as_packages(run: Run, wheels: Sequence[str]) -> list[str]:
@@ -173,14 +166,14 @@ def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list
     width = run.console.width - 2
     block = advice_block(run, plan, adviser, width=width)
     if run.in_build():
-        return ["to add:", *block] if block else []
+        return to_add(block)
     wanting = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
     fails = "it does not load as it is; " if wanting - seen.optional else ""
     lines = []
     if plan.target.libc_directory == ASSUMED:  # no patch is for this machine
         title = f"{fails}as a package:"
-    elif block and all(line.startswith("#") for line in block):  # there are only words
-        title, lines = "or, as a package:", [f"{fails}there is nothing to add:", *block]
+    elif block.comments and not block.lines:
+        title, lines = "or, as a package:", [f"{fails}there is nothing to add:", *block.comments]
     else:
         title = f"{fails}patch it with:"
         lines = patch_advice(run, [path], plan, adviser, title=title, width=width)
@@ -196,7 +189,7 @@ def loads_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> lis
     is_wheel, width = seen.facts.floating is not None, run.console.width - 2
     if run.in_build():
         block = advice_block(run, seen.plan, adviser, runtime=names, width=width)
-        return ["if you need them:", *block]
+        return ["if you need them:", *str(block).splitlines()]
     if seen.plan.target.libc_directory == ASSUMED:  # no patch is for this machine
         words = ["nix-manylinux", "expr", path, *(f"--runtime-libs={name}" for name in names)]
         return ["if you need them, as a package:", shlex.join(words)] if is_wheel else []
@@ -233,9 +226,9 @@ def advice_block(
     in_build: bool | None = None,
     runtime: Sequence[str] = (),
     width: int | None = None,
-) -> list[str]:
+) -> Block:
     """Give what is to be added for what a plan lacks, as Nix or as options; words as comments."""
-    text = plan_block(
+    return plan_block(
         plan,
         adviser,
         in_build=run.in_build() if in_build is None else in_build,
@@ -243,7 +236,12 @@ def advice_block(
         runtime=runtime,
         width=width or run.console.talk_width,
     )
-    return text.splitlines()
+
+
+def to_add(block: Block) -> list[str]:
+    """Say in a build what its expression lacks; [] for nothing."""
+    lines = str(block).splitlines()
+    return ["to add:", *lines] if lines else []
 
 
 def continued(command: str, options: Sequence[str], first: str = "") -> list[str]:
@@ -266,21 +264,21 @@ def anew_in_store(run: Run, path: str) -> str:
         ).plan
     except NixManylinuxError as error:
         plan = getattr(error, "plan", None)
-    block = advice_block(run, plan, run.adviser(plan), in_build=True) if plan else []
+    block = advice_block(run, plan, run.adviser(plan), in_build=True) if plan else Block()
     return "\n".join(_built_anew(run, "build its package", plan, block))
 
 
 def _built_anew(
-    run: Run, title: str, lacking: Plan | None, block: Sequence[str], runtime: Sequence[str] = ()
+    run: Run, title: str, lacking: Plan | None, block: Block, runtime: Sequence[str] = ()
 ) -> list[str]:
     """Say with what a package of Nix's is linked; ``block`` is what the hook lacks for it."""
     from nix_manylinux.nix.expression.outside import known_libraries  # noqa: PLC0415 - a refusal
     from nix_manylinux.nix.expression.places import format_of_tags  # noqa: PLC0415 - likewise
 
     trees = lacking.trees if lacking else ()
-    block = [f"  {line}" for line in block]
-    if block and any(leads_into_store(file.facts) for tree in trees for file in tree.files):
-        return [f"{title} anew, with:", *block]
+    inputs = [f"  {line}" for line in str(block).splitlines()]
+    if inputs and any(leads_into_store(file.facts) for tree in trees for file in tree.files):
+        return [f"{title} anew, with:", *inputs]
     lines = [
         f"{title} anew, with our overlay (./nix-manylinux is a checkout, or a link to one):",
         "  overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];",
@@ -292,11 +290,11 @@ def _built_anew(
         rest = replace(lacking, missing=tuple(missing))
         more = advice_block(run, rest, run.adviser(rest), in_build=True, runtime=runtime)
         lines += ["and, where it is built from its wheel, with that one's format:"]
-        lines += [f'  format = "{style}";', *(f"  {line}" for line in more if line[:1] != "#")]
+        lines += [f'  format = "{style}";', *(f"  {line}" for line in more.lines)]
         lines += ["or else with the hook:"]
     else:
         lines += ["and with the hook:"]
-    return [*lines, "  nativeBuildInputs = [ manylinuxFixupHook ];", *block]
+    return [*lines, "  nativeBuildInputs = [ manylinuxFixupHook ];", *inputs]
 
 
 def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str:

@@ -95,7 +95,7 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     given, width = run.arguments, run.console.talk_width - 2
     block = packages_block(sure, in_build=run.in_build(), width=width)
     if block and run.in_build():
-        block.append(scope(width))
+        block += scope(width)
     elif block:
         nowhere = [each.soname for each in found if not each.is_sure]
         patches = given.command in {"patch", "install"}
@@ -215,9 +215,9 @@ def _advice(
 ) -> list[str]:
     """Give what to paste; where only words are to be had, and no patch mends anything, these."""
     block = advice_block(run, lacking, adviser)
-    if linked or not all(line.startswith("#") for line in block):
-        block = patch_advice(run, paths, lacking, adviser)
-    return block
+    if linked or block.lines:
+        return patch_advice(run, paths, lacking, adviser)
+    return [*block.comments]
 
 
 def _advise(run: Run, plan: Plan, *blocks: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import re
 import shlex
 
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
-from nix_manylinux.base.values import replace
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import WIDTH, grouped, listed, wrap
 from nix_manylinux.nix.choices import Choice, choice_text, find_choices, in_place_text
 from nix_manylinux.nix.packages import Suggestion, explain
@@ -32,6 +32,40 @@ OPTIONS = {
 }
 
 
+class Block(Value):
+    """What is to be added for what is missing; its text is what to paste.
+
+    ``nix`` are lines of an expression. Outside of a build there are ``packages`` and ``options``
+    in place of it, words of the command: those that have Nix build packages and name their folders
+    of libraries, and all others. What has a NUL for a space stays on one line. ``comments``
+    are lines, of ``width`` columns at most as all others.
+    """
+
+    nix: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
+    width: int = WIDTH
+
+    @property
+    def lines(self) -> list[str]:
+        """What is to be typed: no comments."""
+        return [*self.nix, *self._wrapped((*self.packages, *self.options))]
+
+    @property
+    def option_lines(self) -> list[str]:
+        """What is to be typed where Nix has been told of the packages in another way."""
+        return [*self.nix, *self._wrapped(self.options)]
+
+    def _wrapped(self, words: Sequence[str]) -> list[str]:
+        lines = wrap(" ".join(words), self.width - 4)  # " \\" follows, and two for who indents it
+        lines = [line.replace("\0", " ") for line in lines]
+        return [*(f"{line} \\" for line in lines[:-1]), *filter(None, lines[-1:])]
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines, *self.comments])
+
+
 def plan_block(
     plan: Plan,
     adviser: Adviser,
@@ -40,13 +74,13 @@ def plan_block(
     named: bool = False,
     runtime: Sequence[str] = (),
     width: int = WIDTH,
-) -> str:
-    """Write what to paste for all that stands in a plan's way; see `paste_block`.
+) -> Block:
+    """Give what to paste for all that stands in a plan's way; see `paste_block`.
 
     Behind ``buildInputs`` stands what its names are.
     """
     labels = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
-    text = paste_block(
+    block = paste_block(
         plan.missing,
         adviser,
         in_build=in_build,
@@ -56,16 +90,18 @@ def plan_block(
         runtime=runtime,
         width=width,
     )
-    return f"{text}\n{scope(width)}" if "buildInputs = [" in text else text
+    if any(line.startswith("buildInputs = [") for line in block.nix):
+        return replace(block, comments=(*block.comments, *scope(width)))
+    return block
 
 
-def scope(width: int = WIDTH) -> str:
+def scope(width: int = WIDTH) -> list[str]:
     """Say in comments what the names in ``buildInputs`` are, and how else they are written."""
     said = (
         "Names are arguments of the expression; where it has only pkgs:"
         " buildInputs = with pkgs; [ ... ];"
     )
-    return "\n".join(nix_comments(said, width=width))
+    return nix_comments(said, width=width)
 
 
 def paste_block(
@@ -78,8 +114,8 @@ def paste_block(
     named: bool = False,
     runtime: Sequence[str] = (),
     width: int = WIDTH,
-) -> str:
-    """Write what to paste for libraries that are missing; empty where nothing is.
+) -> Block:
+    """Give what to paste for libraries that are missing; its text is empty where nothing is.
 
     In a build: ``buildInputs`` with every attribute that provides one of
     them, and ``manylinuxIgnoreMissingDeps`` for what nobody provides, each
@@ -116,7 +152,6 @@ def paste_block(
         "manylinuxExclude": {exact_glob(file) for choice in choices for file in choice.left},
         "manylinuxRuntimeLibs": {*runtime},
     }
-    lines = _written(found, lists, in_build=in_build, width=width)
     comments = [*choice_text(choices, "Taken"), *in_place_text(choices)]
     old = [
         f"{nix_path(each.old_attribute)} for {nix_path(each.attribute)}"
@@ -162,8 +197,9 @@ def paste_block(
             "What lacks a version is too old: take a newer nixpkgs, or an older wheel. Files"
             f" that you will not use can be left alone ({exclude})."
         )
-    lines += [line for text in dict.fromkeys(comments) for line in nix_comments(text, width=width)]
-    return "\n".join([*lines, *theirs])
+    said = [line for text in dict.fromkeys(comments) for line in nix_comments(text, width=width)]
+    block = _written(found, lists, in_build=in_build, width=width)
+    return replace(block, comments=(*said, *theirs))
 
 
 def without_choices(
@@ -210,7 +246,7 @@ def _mended(
     """Say, in comments, what to write in the expression of a package that is built already."""
     # What has a reason is there, and only linking leads to it.
     lacking = [each for each in _of_files(problems, package.labels, among=True) if not each.reason]
-    text = paste_block(
+    block = paste_block(
         lacking,
         adviser,
         in_build=True,
@@ -218,6 +254,7 @@ def _mended(
         named=True,
         width=width - 2,
     )
+    text = str(block)
     said = package.told if text else f"{package.told.rstrip(':')}."
     lines = nix_comments(said, width=width)
     lines += [f"#   {line.removeprefix('# ')}" for line in text.splitlines()]
@@ -247,7 +284,7 @@ def _is_outside(problem: Problem) -> bool:
 def packages_block(found: Iterable[Suggestion], *, in_build: bool, width: int = WIDTH) -> list[str]:
     """Write what to paste for the packages of suggestions that are sure, and nothing else."""
     sure = _by_attribute(each for each in found if each.is_sure)
-    return _written(sure, {}, in_build=in_build, width=width)
+    return _written(sure, {}, in_build=in_build, width=width).lines
 
 
 def _written(
@@ -256,32 +293,28 @@ def _written(
     *,
     in_build: bool,
     width: int,
-) -> list[str]:
+) -> Block:
     """Write packages, and sets by the name of the hook's variable, as Nix or as options."""
     if in_build:
         lists = {"buildInputs": [nix_path(each.attribute) for each in found]}
         lists |= {name: [*map(nix_string, sorted(texts))] for name, texts in more.items()}
-        return [
+        nix = [
             line
             for name, items in lists.items()
             if items
             for line in f"{name} = {nix_list(items, used=len(name) + len(' = ;'))};".split("\n")
         ]
-    # What has a NUL in place of a space stays on one line.
-    words = []
-    if found:
-        # One call for all: nix-build prints the path of each.
-        words = ["$(nix-build\0'<nixpkgs>'\0--no-out-link"]
-        words += [f"-A\0{shlex.quote(nix_path(each.installable))}" for each in found]
-        words.append("|\0sed\0's:.*:--libs=&/lib:')")
-    words += [
+        return Block(nix=tuple(nix), width=width)
+    options = [
         f"{OPTIONS[name]}\0{shlex.quote(text)}"
         for name, texts in more.items()
         for text in sorted(texts)
     ]
-    lines = wrap(" ".join(words), width - 4)  # " \\" follows, and two for who indents it
-    lines = [line.replace("\0", " ") for line in lines]
-    return [*(f"{line} \\" for line in lines[:-1]), *filter(None, lines[-1:])]
+    # One call for all: nix-build prints the path of each.
+    attributes = [f"-A\0{shlex.quote(nix_path(each.installable))}" for each in found]
+    begin, end = "$(nix-build\0'<nixpkgs>'\0--no-out-link", "|\0sed\0's:.*:--libs=&/lib:')"
+    packages = (begin, *attributes, end) if attributes else ()
+    return Block(packages=packages, options=tuple(options), width=width)
 
 
 def _by_attribute(found: Iterable[Suggestion]) -> list[Suggestion]:

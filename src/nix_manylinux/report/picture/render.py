@@ -80,4 +80,4 @@ def _paste(plan: Plan, adviser: Adviser | None, *, in_build: bool) -> str:
     block = plan_block(plan, adviser, in_build=in_build)
     # Text that is pasted must be what it looks like: a name with a control
     # character in it is spelt here too, at the price of matching nothing.
-    return "\n".join(visible(line) for line in block.split("\n"))
+    return "\n".join(visible(line) for line in str(block).split("\n"))
