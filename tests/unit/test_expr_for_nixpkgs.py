@@ -160,7 +160,12 @@ def test_why_it_is_not_the_first(tmp_path: Path) -> None:
     notes = written(wheel, nixpkgs=at_hand).notes
     assert said.format("some") in notes
     assert "imported as demo: nixpkgs builds demo from source, which may be the same" in notes
-    notes = written(wheel, nixpkgs=replace(at_hand, packages=frozenset())).notes
+    attributes = frozenset({"some", "demo"})
+    at_hand = replace(at_hand, packages=frozenset({"demo"}), attributes=attributes)
+    notes = written(wheel, nixpkgs=at_hand).notes
+    top = "nixpkgs has pkgs.{}: look whether that brings the Python package, too"
+    assert top.format("some") in notes
+    assert top.format("demo") not in notes
     assert maybe not in notes
     assert not any(note.startswith("in bin.nix") for note in notes)
 
@@ -230,6 +235,15 @@ def test_a_description_that_names_the_package(tmp_path: Path) -> None:
     for summary, told in (("Some-Thing is fast", True), ("Demo", True), ("Some", False)):
         wheel = made(tmp_path, name="some_thing", headers=f"Summary: {summary}")
         assert (said in written(wheel).notes) == told
+    assert "description waits for you: METADATA has no summary" in written(made(tmp_path)).notes
+
+
+def test_a_pure_wheel(tmp_path: Path) -> None:
+    """Of what is not compiled nixpkgs takes the source."""
+    wheel = MadeWheel(name="demo", tag="py3-none-any", files={"demo/__init__.py": b""})
+    said = "nothing of it is compiled: nixpkgs builds such a package from its source archive"
+    assert said in written(describe_wheel(wheel.write(tmp_path))).notes
+    assert said not in written(made(tmp_path)).notes
 
 
 def test_required_versions(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
         names.author(["description begins with the package's name, which nixpkgs doesn't take"])
     told = {"description": capital(summary), "homepage": _line(_homepage(first))}
     told["changelog"] = _line(_labelled(first, _CHANGELOG))
+    if names.for_nixpkgs and not told["description"]:
+        names.author(["description waits for you: METADATA has no summary"])
     yield from (f"  {name} = {nix_string(text)};" for name, text in told.items() if text)
     yield from (f"  {line}" for line in _license(first, names))
     if names.for_nixpkgs:

@@ -159,6 +159,10 @@ class Names:
         """Whether there was a nixpkgs to ask."""
         return self._asked is not None
 
+    def is_at_the_top(self, name: str) -> bool:
+        """Whether the nixpkgs at hand has a package of that name that is not of Python's set."""
+        return self._asked is not None and name in self._asked.attributes - self._asked.packages
+
     def may_lack(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand has not; without one, all."""
         there = self._asked.packages if self._asked else ()

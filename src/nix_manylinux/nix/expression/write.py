@@ -207,10 +207,13 @@ def _place(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
             f"default.nix may be there, with {pname} from source: look first; beside it this is"
             f" {pname}-bin, in bin.nix"
         )
-    for module in imported_as(wheel):
-        other = normalise_name(module)
+    if not wheel.facts.files:
+        yield "nothing of it is compiled: nixpkgs builds such a package from its source archive"
+    for other in dict.fromkeys([pname, *map(normalise_name, imported_as(wheel))]):
         if other != pname and names.is_built_too(other):
-            yield f"imported as {module}: nixpkgs builds {other} from source, which may be the same"
+            yield f"imported as {other}: nixpkgs builds {other} from source, which may be the same"
+        elif names.is_at_the_top(other):
+            yield f"nixpkgs has pkgs.{other}: look whether that brings the Python package, too"
 
 
 def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
