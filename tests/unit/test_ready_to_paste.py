@@ -121,6 +121,26 @@ def test_libraries_that_are_loaded_at_run_time(
     ]
 
 
+def test_an_input_that_is_built_without_a_library(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GCC may be built without libquadmath: to add it once more helps nobody."""
+    monkeypatch.setenv("NIX_BUILD_TOP", str(place))
+    monkeypatch.delenv("IN_NIX_SHELL", raising=False)
+    for folder, name, needed in (("tree", "a.so", "libquadmath.so.0"), ("gcc", "libz.so.1", "")):
+        (place / folder).mkdir()
+        data = tiny_library(name, *filter(None, [needed]))
+        (place / folder / name).write_bytes(data)
+    patch = ["patch", "tree", "--libs", "gcc"]
+    assert main(patch) == 1
+    assert "buildInputs = [ stdenv.cc.cc.lib ];" in capsys.readouterr().err
+    (place / "gcc/libstdc++.so.6").write_bytes(tiny_library("libstdc++.so.6"))
+    assert main(patch) == 1
+    said = capsys.readouterr().err
+    assert "libquadmath.so.0: stdenv.cc.cc.lib is among the inputs, without it" in said
+    assert "buildInputs" not in said
+
+
 def test_what_is_tried_and_not_there(capsys: pytest.CaptureFixture[str], place: Path) -> None:
     """Where nixpkgs lacks what a file names, a stranger hears that this is no fault."""
     (place / "tree").mkdir()

@@ -11,11 +11,12 @@ import re
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.packages import Suggestion, Table, letters, of_wheel, package_set, suggest
+from nix_manylinux.nix.syntax import nix_path
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -184,6 +185,25 @@ class Adviser:
         return tuple(
             name for name in self._required if any(map(called.startswith, _name_words(name)))
         )
+
+
+def inputs_that_lack(
+    sonames: Iterable[str], table: Table, is_there: Callable[[str], bool]
+) -> dict[str, str]:
+    """Say which attributes lack libraries although they are given: others of theirs are there.
+
+    To add such a package again would help nobody: this build of it is without.
+    """
+    found = {}
+    for soname in sonames:
+        row, has = table.rows.get(soname), suggest(soname, table)
+        if row and has.kind == "exact" and has.attribute.startswith(row.attr):
+            rows = (each for each in table.rows.values() if each.attr == row.attr)
+            if any(each.output == row.output and is_there(each.soname) for each in rows):
+                found[has.installable] = (
+                    f"{nix_path(has.attribute)} is among the inputs, without it"
+                )
+    return found
 
 
 def _stem(soname: str) -> str:
