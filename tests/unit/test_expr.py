@@ -757,7 +757,7 @@ def test_what_is_required_is_not_for_extras(tmp_path: Path) -> None:
     found = build_expression(
         [made(tmp_path, headers=headers)], table=TABLE, policies=POLICIES, nixpkgs=at_hand
     )
-    assert found.absent == ("narwhals",)
+    assert found.absent == {"narwhals": ""}
     assert "only for extras: polars.\n" in found.text
 
 
@@ -798,13 +798,13 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     needed = ("libgfortran.so.5", "libgit2.so.1.9", "libtbb.so.12")
     wheel = made(tmp_path, needed=needed, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
     found = build_expression([wheel], table=TABLE, policies=POLICIES, nixpkgs=at_hand)
-    written = "nix-manylinux expr NAME writes such packages, too."
     assert found.lacking == (
-        f"Not to be had of this nixpkgs: numpy (no libc). {written}",
         "Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).",
         "Not to be had of this nixpkgs: gfortran.cc (it is null there).",
     )
-    assert found.absent == ("scipy",)
+    # What Nix is given in their place is to be had.
+    assert found.absent == {"scipy": "", "numpy": "no libc"}
+    assert "nixpkgs: numpy" not in found.text
     assert all(sentence in flat(found.text) for sentence in found.lacking)
     assert found.named == (
         "python.pkgs.numpy",

@@ -91,7 +91,8 @@ def _inputs(
         when = condition(wheels, libraries.wanting.get(each.attribute, ()))
         parts.setdefault(when, []).append(names.library(each))
     if unusable := names.unusable("pkgs."):
-        yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}."))
+        reasons = ", ".join(f"{name} ({why})" for name, why in unusable.items())
+        yield from remark(names.tell(f"Not to be had of this nixpkgs: {reasons}."))
     always = parts.pop("")
     lists = [items_list(always)] if always else []
     lists += [

@@ -69,8 +69,8 @@ class Names:
         self._python: dict[str, None] = {}
         #: What was taken from nixpkgs, as Nix spells it.
         self.named: dict[str, None] = {}
-        #: Python packages that are required, and that the nixpkgs at hand has not.
-        self.absent: list[str] = []
+        #: Required Python packages that are not to be had of the nixpkgs at hand, and what to say.
+        self.absent: dict[str, str] = {}
         #: Sentences about what nixpkgs lacks.
         self.said: list[str] = []
 
@@ -174,14 +174,14 @@ class Names:
             return []
         return [name for name in names if self.attribute(name) not in self._nixpkgs.packages]
 
-    def unusable(self, prefix: str) -> str:
-        """List what was named with this prefix and can't be evaluated, with why; "" for none."""
+    def unusable(self, prefix: str) -> dict[str, str]:
+        """Give what was named with this prefix and can't be evaluated, with why."""
         known = self._nixpkgs.unusable if self._nixpkgs else {}
-        return ", ".join(
-            f"{each.removeprefix(prefix).partition(' ')[0]} ({known[each]})"
+        return {
+            each.removeprefix(prefix).partition(" ")[0]: known[each]
             for each in self.named
             if each.startswith(prefix) and each in known
-        )
+        }
 
     def tell(self, sentence: str) -> str:
         """Give a sentence about what nixpkgs lacks, and remember it for who reads no comments."""

@@ -138,7 +138,7 @@ def nix_cpu(arch: str) -> str:
 
 
 def how_to_build(
-    wheel: DescribedWheel, place: Place, absent: Sequence[str], *, local: bool
+    wheel: DescribedWheel, place: Place, absent: Iterable[str], *, local: bool
 ) -> list[str]:
     """Say how nix-build makes the package of an expression, which is saved by the wheel's name.
 

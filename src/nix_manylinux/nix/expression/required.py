@@ -49,9 +49,8 @@ def required_packages(
         lists = _lists(members, names)
         parts += [f"lib.optionals {when} {in_brackets(part)}" for part in lists]
     required = [*dependencies.always, *dependencies.sometimes, *undeclared]
-    names.absent += names.lacking(package_names(required))
-    if unusable := names.unusable("python.pkgs."):
-        yield from remark(names.tell(f"Not to be had of this nixpkgs: {unusable}. {_made_too(1)}"))
+    names.absent |= dict.fromkeys(names.lacking(package_names(required)), "")
+    names.absent |= names.unusable("python.pkgs.")
     yield from concatenated("dependencies", parts)
 
 
@@ -138,9 +137,10 @@ def _lists(wanted: Iterable[str], names: Names, *, can_lack: bool = False) -> li
     return parts
 
 
-def absent_text(absent: Sequence[str]) -> str:
-    """Say which Python packages the nixpkgs at hand has not, and what helps."""
-    return f"Not in this nixpkgs: {listed(absent)}. {_made_too(len(absent))}"
+def absent_text(absent: Mapping[str, str]) -> str:
+    """Say which Python packages are not to be had of the nixpkgs at hand, why, and what helps."""
+    each = [f"{name} ({why})" if why else name for name, why in absent.items()]
+    return f"Not in this nixpkgs: {listed(each)}. {_made_too(len(absent))}"
 
 
 def _made_too(number: int) -> str:

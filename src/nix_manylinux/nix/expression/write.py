@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, field
 from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.bundled import bundled_cuda, unfree_libraries
@@ -58,7 +58,8 @@ if TYPE_CHECKING:
 class Expression(Value):
     """The text, and ``lacking``: sentences in it that say what the nixpkgs at hand has not.
 
-    ``absent`` are required Python packages that it has not, which Nix is to be given.
+    ``absent`` are required Python packages that it has not, or can't evaluate, with why: Nix is to
+    be given these, and no text says that they are not there.
 
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
     ``notes`` are for who writes a file of nixpkgs, and belong beside it.
@@ -68,7 +69,7 @@ class Expression(Value):
     lacking: tuple[str, ...]
     named: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
+    absent: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 def build_expression(
@@ -181,7 +182,7 @@ def build_expression(
         lacking=tuple(names.said),
         named=tuple(names.named),
         notes=(*where, *names.aside),
-        absent=tuple(names.absent),
+        absent=names.absent,
     )
 
 
