@@ -92,6 +92,33 @@ def test_what_is_damaged_is_not_ignored(capsys: pytest.CaptureFixture[str], tmp_
         assert "zlib" in told
 
 
+def test_what_is_gone_is_not_ignored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A library that RECORD has, or a file that is cut short, comes with the wheel: install it."""
+    files = {
+        "pkg/ext.so": tiny_library("ext.so", "libown.so.7", "libz.so.1"),
+        "pkg-1.dist-info/METADATA": b"Name: pkg\nVersion: 1\n",
+        "pkg-1.dist-info/RECORD": b"pkg/ext.so,,\npkg.libs/libown.so.7,sha256=x,9\nodd\n",
+        "cut/short.so": tiny_library("short.so")[:200],
+    }
+    tree = str(put(tmp_path / "tree", files))
+    for verb in ("check", "patch"):
+        assert main([verb, tree]) == 1
+        told = capsys.readouterr().err.replace("\n", " ")
+        assert "install pkg anew, of which libown.so.7 is gone; then " in told
+        assert ("then install short.so anew" in told) == (verb == "check")  # a patch leaves it
+        assert "ignore" not in told.lower()
+        assert "zlib" in told
+        assert "too old" not in told
+    put(tmp_path / "tree", {"pkg.libs/libown.so.7": tiny_library("libown.so.7")})
+    main(["check", tree])
+    assert "of which" not in capsys.readouterr().err
+    alone = str(put(tmp_path / "alone", {"cut/short.so": files["cut/short.so"]}))
+    assert main(["check", alone]) == 1
+    told = capsys.readouterr().err
+    assert "install short.so anew" in told
+    assert "is it the place?" not in told
+
+
 def test_only_a_patch_is_wanted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Where nothing is missing at all, the error says so, and the command has no options."""
     files = {

@@ -9,7 +9,7 @@ import shlex
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import field_names, replace
-from nix_manylinux.base.words import some, wrap
+from nix_manylinux.base.words import listed, some, wrap
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
 from nix_manylinux.nix.packages import load_table
@@ -18,10 +18,11 @@ from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import ASSUMED
+from nix_manylinux.tree.lost import lost_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
@@ -47,8 +48,9 @@ def patch_advice(
 
     In a build, and for what lies in a Nix store, that is what the package's expression lacks.
     """
-    in_build, damaged = run.in_build(), _damaged(lacking)
-    lacking = _without(lacking, damaged)
+    in_build, damaged = run.in_build(), damaged_files(lacking)
+    lost = lost_files(lacking.trees, {each.name for each in lacking.missing})
+    lacking = _without(lacking, {*damaged, *lost})
     if in_build or stored_trees(paths):
         block = advice_block(run, lacking, adviser, in_build=True, runtime=runtime, width=width)
         if in_build:
@@ -61,7 +63,7 @@ def patch_advice(
     options, comments = block.lines, [*block.comments]
     command, python = typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
-    without = "" if runtime else _anew(damaged) + _to_do_without(run, lacking, adviser)
+    without = "" if runtime else _anew(damaged, lost) + _to_do_without(run, lacking, adviser)
     if without or not title:
         them = "it" if len(paths) == 1 else "them"
         title = f"{without}{'install' if installs else 'patch'} {them} with:"
@@ -94,7 +96,7 @@ def is_taken(run: Run, lacking: Plan, adviser: Adviser) -> bool:
     """Whether --nixpkgs alone gives a patch all that it lacks: it wants no other option."""
     block = advice_block(run, lacking, adviser, in_build=False)
     wanted = [adviser.advise(*each.names) for each in lacking.missing]
-    mended = block.packages or not (_damaged(lacking) or lacking.incompatible)
+    mended = block.packages or not (damaged_files(lacking) or lacking.incompatible)
     return bool(mended) and not block.option_lines and all(each.may_be_taken for each in wanted)
 
 
@@ -108,26 +110,33 @@ def as_packages(run: Run, wheels: Sequence[str]) -> list[str]:
     return [f"or, {each}as a package:", *lines, *rest]
 
 
-def _damaged(plan: Plan) -> tuple[str, ...]:
+def damaged_files(plan: Plan) -> tuple[str, ...]:
     """Name the files that the loader refuses for what they are: no option mends them."""
-    refused = (each.file.label for each in plan.files if each.skipped == REFUSED_BY_GLIBC)
-    return tuple(sorted({label.rpartition("/")[2] for label in refused}))
+    refused = {each.file.label for each in plan.files if each.skipped == REFUSED_BY_GLIBC}
+    unread = {each.label for tree in plan.trees for each in tree.damaged}
+    told = {label for each in plan.incompatible for label in each.wanted_by}
+    return tuple(sorted({label.rpartition("/")[2] for label in refused | (unread & told)}))
 
 
-def _anew(damaged: Sequence[str]) -> str:
-    """Say what is done about damaged files; "" for none."""
-    if not damaged:
-        return ""
-    them = "it" if len(damaged) == 1 else "them"
-    names = some(damaged, 2)
-    return f"install {names} anew, and don't strip {them}: strip damages files of wheels; then "
+def _anew(damaged: Sequence[str], lost: Mapping[str, str]) -> str:
+    """Say what is done about damaged files, and those that are gone; "" for none."""
+    text = ""
+    if lost:
+        owners = listed(sorted({*lost.values()}))
+        are = "is" if len(lost) == 1 else "are"
+        text = f"install {owners} anew, of which {some([*lost], 2)} {are} gone; then "
+    if damaged:
+        them = "it" if len(damaged) == 1 else "them"
+        text += f"install {some(damaged, 2)} anew, and don't strip {them}: strip damages files of"
+        text += " wheels; then "
+    return text
 
 
-def _without(plan: Plan, damaged: Sequence[str]) -> Plan:
-    """Take out of a plan what is there, and damaged."""
+def _without(plan: Plan, names: Collection[str]) -> Plan:
+    """Take out of a plan what files of these names are the reason of: they are installed anew."""
 
     def kept(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-        return tuple(each for each in problems if each.name.rpartition("/")[2] not in damaged)
+        return tuple(each for each in problems if each.name.rpartition("/")[2] not in names)
 
     return replace(plan, missing=kept(plan.missing), incompatible=kept(plan.incompatible))
 

@@ -14,6 +14,7 @@ from nix_manylinux.cli.advised import (
     advice_block,
     as_packages,
     continued,
+    damaged_files,
     fetched,
     is_taken,
     patch_advice,
@@ -215,7 +216,7 @@ def _advice(
 ) -> list[str]:
     """Give what to paste; where only words are to be had, and no patch mends anything, these."""
     block = advice_block(run, lacking, adviser)
-    if linked or block.lines:
+    if linked or block.lines or damaged_files(lacking):
         return patch_advice(run, paths, lacking, adviser)
     return [*block.comments]
 

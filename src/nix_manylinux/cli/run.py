@@ -252,7 +252,7 @@ class Run:
         """Tell of trees in which there is nothing to look at."""
         if plan.files:
             return
-        known = any(each.distributions or each.passed_by for each in plan.trees)
+        known = any(each.distributions or each.passed_by or each.damaged for each in plan.trees)
         for tree in plan.trees:
             # A wheel's own scratch folder is gone by now.
             if os.path.isdir(tree.root) and not known:
