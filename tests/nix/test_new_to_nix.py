@@ -19,7 +19,7 @@ __all__ = ["place", "wheels"]
 
 GUIDE = "docs/new-to-nix.md"
 take(GUIDE, *(command.text for command in commands(GUIDE)))
-PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, SYNC, ROOTS, *BACK = (
+PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, SYNC, *BACK, ROOTS = (
     command.text for command in commands(GUIDE)
 )
 
@@ -37,7 +37,7 @@ def test_an_environment(place: Place) -> None:
 def test_back_again(place: Place, wheels: Path, kind: str) -> None:
     """What is installed anew is as its wheel has it, and nothing of ours is left."""
     venv = place.folder / ".venv"
-    install, back = (INSTALL, BACK) if kind == "environment" else ("uv sync", [SYNC, ROOTS])
+    install, back = (INSTALL, BACK) if kind == "environment" else ("uv sync", [SYNC])
     if kind == "project":
         (place.folder / "pyproject.toml").write_text(PROJECT)
         shutil.copytree(wheels, place.folder / "wheels", dirs_exist_ok=True)
@@ -45,7 +45,7 @@ def test_back_again(place: Place, wheels: Path, kind: str) -> None:
     before = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
     place.run(PATCH)
     assert any(path.read_bytes() != data for path, data in before.items())
-    place.run(*back)
+    place.run(*back, ROOTS)
     assert not (place.folder / "installed.txt").exists()
     after = {path: path.read_bytes() for path in venv.rglob("*") if path.is_file()}
     assert {p for p, data in before.items() if after[p] != data} == set()

@@ -575,6 +575,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "nix-manylinux").mkdir()
     assert main(words) == 0
     assert "ln -s" not in capsys.readouterr().err
+    # An expression that was pinned since isn't to be written over.
+    (tmp_path / "environment.nix").write_text(out)
+    assert main(words) == 0
+    assert capsys.readouterr().out == out
+    assert main(words) == 0
+    assert "environment.nix is there, and needs no change" in capsys.readouterr().err
     assert main([*words, "-o", "-"]) == 0
     assert capsys.readouterr().out == before
     assert "4 wheels, 1 without one" in err

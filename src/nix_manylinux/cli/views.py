@@ -154,16 +154,20 @@ def write_lock(run: Run) -> int:
         )
     run.console.say(f"wrote {output}")
     folder = os.path.dirname(output) or "."
-    run.console.say(
-        "its expression for nix-build is on standard output: > "
-        f"{shlex.quote(os.path.normpath(os.path.join(folder, 'environment.nix')))} keeps it"
-    )
-    if not os.path.exists(os.path.join(folder, "nix-manylinux")):
+    expression = os.path.normpath(os.path.join(folder, "environment.nix"))
+    if os.path.exists(expression) and os.path.getsize(expression):  # `>` has emptied it
+        run.console.say(f"{expression} is there, and needs no change; what it was written as:")
+    else:
         run.console.say(
-            "./nix-manylinux in it: a checkout of this tool, or a link to one: ln -s PATH"
-            " nix-manylinux"
+            "its expression for nix-build is on standard output: > "
+            f"{shlex.quote(expression)} keeps it"
         )
-    run.console.say("to pin that and nixpkgs: docs/environments.md, For a colleague")
+        if not os.path.exists(os.path.join(folder, "nix-manylinux")):
+            run.console.say(
+                "./nix-manylinux in it: a checkout of this tool, or a link to one: ln -s PATH"
+                " nix-manylinux"
+            )
+        run.console.say("to pin that and nixpkgs: docs/environments.md, For a colleague")
     run.console.answer(how_to_use(output, path, versions[0]))
     return DONE
 
