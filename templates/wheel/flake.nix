@@ -3,7 +3,8 @@
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
-    # The name that you gave this template's home with `nix registry add`.
+    # The name that you gave this template's home with `nix registry add`. Nix 2.34 takes no
+    # such name for an input: write the URL.
     nix-manylinux.url = "flake:nix-manylinux";
     nix-manylinux.inputs.nixpkgs.follows = "nixpkgs";
   };

@@ -90,6 +90,8 @@ def interrupted(path: Path, striker: Striker) -> bool:
     return False
 
 
+# Between the opening of a temporary file and its `with` Python closes it, and warns of that.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interruption_before_any_line(library: Path, times: int) -> None:
     """Ctrl-C anywhere in the writing, once or twice: what was told beforehand puts all back."""

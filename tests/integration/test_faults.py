@@ -279,7 +279,7 @@ def test_every_point_of_threads(
 #: System calls that change no file, whatever they are given.
 HARMLESS = frozenset(
     """
-    access arch_prctl brk clock_gettime clock_nanosleep close close_range dup dup2 dup3
+    access arch_prctl prctl brk clock_gettime clock_nanosleep close close_range dup dup2 dup3
     epoll_create1 eventfd2 exit exit_group faccessat faccessat2 fadvise64 fcntl flock fstat fstatfs
     futex getcwd getdents64 getegid geteuid getgid getpid getppid getrandom gettid getuid getxattr
     ioctl kill lgetxattr listxattr llistxattr lseek lstat madvise membarrier memfd_create mmap

@@ -30,7 +30,7 @@ from nix_manylinux.target.place import Place
     [
         (">=3.11", "3.12", None, "3.12, as <nixpkgs> has it"),
         ("==3.11.*", "3.12", None, "3.11, since uv.lock is for Python ==3.11.*"),
-        (">=3.14", None, None, "3.14, since uv.lock is for Python >=3.14"),
+        (">=3.15", None, None, "3.15, since uv.lock is for Python >=3.15"),
         (">=3.8", None, None, f"3.{sys.version_info[1]}, since there is no <nixpkgs> to ask"),
         (">=3.11", "3.12", "3.13\n", "3.13, of .python-version"),
         (">=3.11", "3.12", "# as the server has it\n\n3.13.2\n3.12\n", "3.13, of .python-version"),

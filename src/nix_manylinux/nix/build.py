@@ -38,6 +38,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: How Nix says that there is nothing to look for an attribute in.
 _UNREADABLE = re.compile(
     "in the Nix search path|getting status of|opening file|syntax error|unable to download"
+    r"|error: path '.*' does not exist"  # as newer ones say
 )
 #: How `nix-build` and a flake say that an attribute isn't there.
 _NO_SUCH = re.compile(r"error: .*(?:in selection path .* not found|does not provide attribute)")
