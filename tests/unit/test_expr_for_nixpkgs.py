@@ -232,7 +232,10 @@ def test_extras_of_the_required(tmp_path: Path) -> None:
 def test_a_description_that_names_the_package(tmp_path: Path) -> None:
     """A reviewer asks for one that doesn't; what it says else nobody can tell."""
     said = "description begins with the package's name, which nixpkgs doesn't take"
-    for summary, told in (("Some-Thing is fast", True), ("Demo", True), ("Some", False)):
+    for summary, told in (
+        ("Some-Thing is fast", True), ("Demo", True), ("Some", False), ("SomeThing: it", False),
+        ("Some_Thing: it is fast", True),
+    ):  # fmt: skip
         wheel = made(tmp_path, name="some_thing", headers=f"Summary: {summary}")
         assert (said in written(wheel).notes) == told
     assert "description waits for you: METADATA has no summary" in written(made(tmp_path)).notes
@@ -352,6 +355,12 @@ def test_loaded_at_run_time(tmp_path: Path) -> None:
         "  --runtime-libs libXcursor.so.1 \\\n"
         "  --runtime-libs libudev.so.1"
     ) in found.notes
+    # What is linked already stays so by the command that links the rest.
+    rest = build_expression(
+        [replace(made(tmp_path), loads=loaded("libXcursor.so.1", "libz.so.1"))],
+        table=TABLE, policies=POLICIES, for_nixpkgs=True, runtime_libs=["libz.so.1"],
+    ).notes  # fmt: skip
+    assert any("  --runtime-libs libz.so.1 \\\n  --runtime-libs libXcursor.so.1" in x for x in rest)
     more = ("libpulse.so.0", "libwayland-egl.so.1", "libX11.so.6", "libXi.so.6", "libGL.so.1")
     found = written(replace(made(tmp_path), loads=loaded(*more)))
     (note,) = (each for each in found.notes if said in each)

@@ -47,6 +47,10 @@ def log(*tags: str, version: str = "1.0%2Bx") -> str:
             [log("cp39-abi3-manylinux_2_28_aarch64", "py3-none-manylinux2014_x86_64")],
             Offer((), ("aarch64-linux", "x86_64-linux")),
         ),
+        (
+            [log("cp312-none-manylinux_2_28_x86_64", "cp313-none-manylinux_2_28_x86_64")],
+            Offer(("3.12", "3.13"), ("x86_64-linux",)),
+        ),
         ([log("py3-none-any")], Offer((), ())),
         ([log("cp313-cp313-manylinux_2_28_x86_64")], Offer((), ())),
         ([], Offer((), ())),

@@ -150,10 +150,9 @@ def runtime_loads(
     places: Sequence[Place],
     adviser: Adviser,
     names: Names,
-    declared: Iterable[str],
+    declared: Sequence[str],
 ) -> Iterator[str]:
     """Name what may be loaded at run time beyond what is ``declared``, and who has it."""
-    declared = {*declared}
     loads = {load.name: load for wheel in wheels for load in wheel.loads}
     providers: dict[str, list[str]] = {}
     files: set[str] = set()
@@ -175,7 +174,7 @@ def runtime_loads(
     release += "".join(dict.fromkeys(f" --python-version {each.python}" for each in places))
     release += "".join(sorted({f" --system {each.system}" for each in places}))
     if providers:
-        yield from paragraph(_by_name(providers, files, names, release))
+        yield from paragraph(_by_name(providers, files, names, release, declared))
     if python:
         # dlopen looks at the path of the file that calls it: here, of _ctypes.
         said = (
@@ -193,13 +192,17 @@ def _is_newer(one: str, other: str) -> bool:
 
 
 def _by_name(
-    providers: Mapping[str, Sequence[str]], files: Iterable[str], names: Names, release: str
+    providers: Mapping[str, Sequence[str]],
+    files: Iterable[str],
+    names: Names,
+    release: str,
+    declared: Sequence[str],
 ) -> list[str]:
     """Say what files load by name if it is there, and the way to have it."""
     said = f"Loaded at run time if it is there, by {some(sorted(files), _FEW)}"
     if names.for_nixpkgs:
         sonames = sorted(name for each in providers.values() for name in each)
-        return names.author([f"{said}; {_to_link(release, sonames)}"])
+        return names.author([f"{said}; {_to_link(release, sonames, declared)}"])
     having = ", ".join(f"{attr} ({', '.join(each)})" for attr, each in providers.items())
     if len(providers) > 2 * _FEW:
         having = f"{some([*providers], 2 * _FEW)} (nix-manylinux inspect WHEEL)"
@@ -207,8 +210,8 @@ def _by_name(
     return names.author([f"{said}: {having}; {how}."])
 
 
-def _to_link(release: str, sonames: Iterable[str]) -> str:
-    """Give a command that has libraries linked, with a line for each purpose."""
+def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> str:
+    """Give a command that has libraries linked, with a line for each purpose, and for what is."""
     lines: dict[str, list[str]] = {}
     for soname in sonames:
         purpose = next((key for key, value in _PURPOSES.items() if value.match(soname)), _REST)
@@ -220,7 +223,8 @@ def _to_link(release: str, sonames: Iterable[str]) -> str:
     if {"X11", "Wayland"} <= lines.keys():
         which += " (one of X11 and Wayland makes a window)"
     command = [f"nix-manylinux expr --for-nixpkgs {release}"]
-    command += [f"  {' '.join(lines[each])}" for each in order]
+    linked = [f"--runtime-libs {shlex.quote(soname)}" for soname in declared]
+    command += [f"  {' '.join(each)}" for each in (linked, *map(lines.get, order)) if each]
     return f"to have it linked, this without {which}:\n" + " \\\n".join(command)
 
 

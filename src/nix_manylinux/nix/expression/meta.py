@@ -73,7 +73,7 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
     first = wheels[0]
     yield "meta = {"
     summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
-    word = normalise_name(summary.partition(" ")[0])
+    word = normalise_name(re.split(r"[\s:,;(]", summary, maxsplit=1)[0])
     if names.for_nixpkgs and word in {
         normalise_name(first.name.name),
         *map(normalise_name, imported_as(first)),

@@ -59,7 +59,8 @@ def _offered(logs: Iterable[str], release: WheelName, python: str, known: tuple[
             floor = parse_floor(platform)
             match = re.fullmatch(r"cp3([0-9]+)", interpreter)
             if floor and floor.libc == "glibc":
-                version_of = f"3.{match[1]}" if match and abi == f"cp3{match[1]}" else ""
+                exact = match and abi in {f"cp3{match[1]}", "none"}
+                version_of = f"3.{match[1]}" if match and exact else ""
                 # Without the GIL, or not CPython's: no Python that nixpkgs' packages are for.
                 if version_of or abi in {"abi3", "none"}:
                     by_system.setdefault(f"{nix_cpu(floor.arch)}-linux", set()).add(version_of)
