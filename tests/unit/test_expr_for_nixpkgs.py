@@ -241,6 +241,19 @@ def test_a_description_that_names_the_package(tmp_path: Path) -> None:
     assert "description waits for you: METADATA has no summary" in written(made(tmp_path)).notes
 
 
+@pytest.mark.parametrize("name", ["LICENSE", "licenses/LICENCE.txt", "AUTHORS"])
+def test_how_a_license_begins(name: str, tmp_path: Path) -> None:
+    """Where METADATA has no word that nixpkgs knows, the file that it ships is quoted."""
+    files = {
+        "demo/fast.so": tiny_library("fast.so"),
+        f"demo-1.0.dist-info/{name}": b"\n  BSD 3-Clause License\n\nCopyright",
+    }
+    wheel = MadeWheel(name="demo", version="1.0", tag="py3-none-linux_x86_64", files=files)
+    told = ", LICENSE begins 'BSD 3-Clause License'" if "LICEN" in name else ""
+    said = f"license: METADATA names none{told}; meta.license waits for one of lib.licenses"
+    assert said in written(describe_wheel(wheel.write(tmp_path))).notes
+
+
 def test_a_pure_wheel(tmp_path: Path) -> None:
     """Of what is not compiled nixpkgs takes the source."""
     wheel = MadeWheel(name="demo", tag="py3-none-any", files={"demo/__init__.py": b""})

@@ -117,6 +117,8 @@ def _license(wheel: DescribedWheel, names: Names) -> Iterator[str]:
     else:
         text = expression or text
         said = f"METADATA says {_beginning(text)!r}" if text else "METADATA names none"
+        if wheel.license_begins:
+            said += f", LICENSE begins {_beginning(wheel.license_begins)!r}"
         more = "; meta.license waits for one of lib.licenses" if names.for_nixpkgs else ""
         yield from names.author([f"license: {said}{more}"])
 

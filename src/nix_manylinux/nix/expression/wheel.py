@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import glob
 import os
 import re
 import zipfile
@@ -10,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.base.digest import sha256_of
+from nix_manylinux.base.files import read_regular
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 _NOT_IMPORTED = frozenset(
     {"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmarks", "scripts"}
 )
+
+#: The text of a license (PEP 639 has it in a folder of dist-info).
+_LICENSE = re.compile(r"\.dist-info/(?:licenses/)?LICEN[CS]E[^/]*$")
 
 #: "numpy/core/x.cpython-311-x86_64-linux-gnu.so", "x.abi3.so", "x.so": a module called "x".
 _MODULE = re.compile(
@@ -64,7 +69,8 @@ class DescribedWheel(Value):
     of modules: what is started or imported. ``loads`` are what may be loaded at run time; and
     ``extensions`` what importing ``modules`` does not load (`unloaded_extensions`), where that
     was looked for. ``inits`` are the outermost ``__init__.py`` in site-packages that shut other
-    folders of that name out, where the same was looked for. ``origin`` is where the file is from.
+    folders of that name out, where the same was looked for. ``license_begins`` is the first
+    line of its file LICENSE. ``origin`` is where the file is from.
     ``beside`` are others that are one package with it: all but the first three is of them, too.
     """
 
@@ -78,6 +84,7 @@ class DescribedWheel(Value):
     loads: tuple[RuntimeLoad, ...] = ()
     extensions: tuple[Extension, ...] = ()
     inits: tuple[str, ...] = ()
+    license_begins: str = ""
     facts: TreeFacts
     origin: Origin = DEFAULT_INDEX
     beside: tuple[WheelFile, ...] = ()
@@ -113,7 +120,8 @@ def describe_wheel(
     origins = {path: origin, **(beside or {})}
 
     def also(name: str) -> bool:
-        return is_script(name) or (look_for_loads and python_source(name))
+        wanted = is_script(name) or (look_for_loads and python_source(name))
+        return wanted or _LICENSE.search(name) is not None
 
     with scratch_folder() as folder, ExitStack() as stack:
         wheels = [stack.enter_context(open_wheel(each)) for each in origins]
@@ -142,10 +150,19 @@ def describe_wheel(
             loads=find_runtime_loads(facts, labels).loads,
             extensions=unloaded_extensions(facts, entries, modules) if look_for_loads else (),
             inits=_inits(facts, modules),
+            license_begins=_license_begins(facts.root),
             facts=facts,
             origin=origin,
             beside=tuple(others),
         )
+
+
+def _license_begins(root: str) -> str:
+    for path in sorted(glob.glob(f"{glob.escape(root)}/**/*.dist-info/**/*", recursive=True)):
+        if _LICENSE.search(path) and (read := read_regular(path, 1 << 20)):
+            lines = read[0].decode("utf-8", "replace").splitlines()
+            return next(filter(None, map(str.strip, lines)), "")
+    return ""
 
 
 def _file(wheel: Wheel, origin: Origin) -> WheelFile:
