@@ -14,7 +14,7 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix.expression.choosing import braces
-from nix_manylinux.nix.expression.cuda import cuda_required_by_loader, loader_of_cuda
+from nix_manylinux.nix.expression.cuda import Cuda, cuda_required_by_loader, loader_of_cuda
 from nix_manylinux.nix.expression.dependencies import cuda_required
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
@@ -196,7 +196,7 @@ def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
     asked = partial(cuda_required_by_loader, into=str(tmp_path), environment=os.environ)
     assert loader_of_cuda(wheel, place) == "torch"
     cuda = asked("torch", place, pip=pip)
-    assert cuda == ("13", "torch 2.14.1 requires", False)
+    assert cuda == Cuda("13", "torch 2.14.1 requires")
     text = build_expression([wheel], table=TABLE, policies=POLICIES, cuda=cuda).text
     assert "  # Must be torch's CUDA: torch 2.14.1 requires 13.\n" in text
     assert "[ cudaPackages_13.cuda_cudart ]" in text
@@ -255,3 +255,52 @@ def test_each_system_has_its_format(tmp_path: Path) -> None:
     assert "  buildInputs = [ expat ];\n" in text
     assert "  stdenv,\n" in text
     assert "buildInputs" not in written(wheels[1]).text
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+@pytest.mark.parametrize("declared", [False, True])
+def test_two_cudas(
+    *,
+    bundled: bool,
+    declared: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A wheel that isn't for the CUDA of nixpkgs' torch is told of first, one asked for refused."""
+    at_hand = Nixpkgs(
+        python="3.11", system="x86_64-linux", packages=frozenset({"torch", "torch-bin"}),
+        attributes=frozenset(),
+    )  # fmt: skip
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: at_hand)
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_cuda", lambda *_: "12")
+    needed = ["libtorch.so", *([] if bundled else ["libcudart.so.13"])]
+    files = {"demo/__init__.py": b"", "demo/fast.so": tiny_library("fast.so", *needed)}
+    if bundled:
+        name = "libcudart.faf08d9a.so.13"
+        files[f"demo.libs/{name}"] = tiny_library(name)
+    metadata = "Metadata-Version: 2.4\nName: demo\nVersion: 1.0\n"
+    metadata += "Requires-Dist: torch\n" if declared else ""
+    tag = "cp311-cp311-manylinux_2_28_x86_64"
+    wheel = MadeWheel(name="demo", version="1.0", tag=tag, files=files, metadata=metadata.encode())
+    path = str(wheel.write(tmp_path))
+    told = (
+        "torch-bin of this nixpkgs has CUDA 12, this wheel is for 13: two CUDAs in one process;"
+        " take the release of the wheel that fits, or wait for nixpkgs"
+    )
+    assert main(["expr", "--for-nixpkgs", path]) == 0
+    said = capsys.readouterr()
+    assert told in said.err.splitlines()[0]
+    assert "torch-bin\n  ];" in said.out or "[ torch-bin ]" in said.out
+    why = "bundles libcudart of CUDA 13" if bundled else "wants cudaPackages_13"
+    assert f"# Must be torch's CUDA: the wheel {why}.\n" in said.out
+    assert main(["expr", "--for-nixpkgs", path, "--cuda", "12"]) == 2
+    assert "--cuda 12: the wheel is for CUDA 13 alone" in capsys.readouterr().err
+    assert main(["expr", "--for-nixpkgs", path, "--cuda", "13"]) == 0
+    assert "two CUDAs" not in capsys.readouterr().err
+    # Where there is none to ask, how it is asked.
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: None)
+    assert main(["expr", "--for-nixpkgs", path]) == 0
+    said = capsys.readouterr()
+    taken = "CUDA 13" if bundled else "cudaPackages_13"
+    assert f"{taken} has to be what nixpkgs' torch-bin has; where it is not, another" in said.err

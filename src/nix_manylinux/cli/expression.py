@@ -19,6 +19,7 @@ from nix_manylinux.nix.expression.cuda import (
     Cuda,
     cuda_of_nixpkgs,
     cuda_required_by_loader,
+    has_to_choose,
     loader_of_cuda,
 )
 from nix_manylinux.nix.expression.dependencies import requirements_in
@@ -33,6 +34,7 @@ from nix_manylinux.target.policy import load_policies
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nix_manylinux.nix.expression.write import Expression
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.target.place import Place
 
@@ -73,8 +75,7 @@ def show_expression(run: Run) -> int:
     if nixpkgs and expression.named and not extra.for_nixpkgs:
         unusable = at_hand.find_unusable(expression.named, found.places[0].python, run.environment)
         expression = build(nixpkgs=replace(nixpkgs, unusable=unusable))
-    if not fetched and not extra.local:
-        run.console.say("src is the file of that name on the default index; --local takes this one")
+    _tell_first(run, expression, fetched=fetched)
     if fetched:
         _tell_of_choice(run, found, nixpkgs)
         _tell_of_offer(run, found)
@@ -94,6 +95,14 @@ def show_expression(run: Run) -> int:
         run.console.say_all(note.split("\n"), indent="")
     run.console.answer(expression.text)
     return DONE
+
+
+def _tell_first(run: Run, expression: Expression, *, fetched: bool) -> None:
+    """Say what is wrong with the whole, and then what is taken as its source."""
+    for sentence in expression.first:
+        run.console.warn(sentence)
+    if not fetched and not run.arguments.extra.local:
+        run.console.say("src is the file of that name on the default index; --local takes this one")
 
 
 def _is_fetched(run: Run) -> bool:
@@ -156,7 +165,7 @@ def _read(run: Run, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
             cuda = Cuda(extra.cuda, "asked for is", sure=True)
         elif loader := loader_of_cuda(first, place):
             cuda = cuda_of_nixpkgs(loader, nixpkgs, run.environment)
-            if not cuda and (fetched or extra.fetch_required):
+            if not cuda and has_to_choose(first) and (fetched or extra.fetch_required):
                 cuda = cuda_required_by_loader(
                     loader, place, into=folder, environment=run.environment
                 )

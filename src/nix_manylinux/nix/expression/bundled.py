@@ -39,10 +39,14 @@ def unfree_libraries(wheels: Iterable[DescribedWheel], table: Table) -> Iterator
 def bundled_cuda(wheels: Iterable[DescribedWheel], required: Collection[str]) -> Iterator[str]:
     """Say with whose CUDA that in the wheels has to agree."""
     loader = loader_among(required)
-    versions = {version for stem, version in _brought(wheels) if stem == "libcudart" and version}
-    if loader and versions:
+    if loader and (versions := bundled_versions(wheels)):
         cuda = listed(sorted(versions))
         yield f"Must be {loader}'s CUDA: the wheel bundles libcudart of CUDA {cuda}."
+
+
+def bundled_versions(wheels: Iterable[DescribedWheel]) -> set[str]:
+    """Give the versions of CUDA whose libcudart is in the wheels."""
+    return {version for stem, version in _brought(wheels) if stem == "libcudart" and version}
 
 
 def _brought(wheels: Iterable[DescribedWheel]) -> set[tuple[str, str]]:

@@ -7,13 +7,14 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import nix_manylinux.nix.nixpkgs as at_hand
-from nix_manylinux.base.errors import NixManylinuxError
+from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.dependencies import cuda_required, requirements_in
 from nix_manylinux.nix.expression.download import release_that_fits
 from nix_manylinux.wheel.metadata import required_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -27,12 +28,14 @@ _LOADERS = ("torch", "tensorflow", "jaxlib", "cupy", "paddlepaddle")
 class Cuda(NamedTuple):
     """A version of CUDA, "13", and who says that it has to be this one: "torch 2.14.1 requires".
 
-    ``sure`` is whether that is nixpkgs, or who asks for it.
+    ``sure`` is whether that is nixpkgs, or who asks for it. ``loader`` is the Python package of
+    nixpkgs' that has it.
     """
 
     version: str
     said: str
     sure: bool = False
+    loader: str = ""
 
     @property
     def package_set(self) -> str:
@@ -51,23 +54,68 @@ def cuda_in_files(files: Mapping[str, Collection[str]]) -> Cuda | None:
 
 
 def loader_of_cuda(wheel: DescribedWheel, place: Place) -> str:
-    """Give the requirement of whom a wheel with CUDA loads into; "" for none."""
-    needed = {name for file in wheel.facts.files for name in file.facts.needed}
-    if not any(name.startswith("libcudart.so") for name in needed):
+    """Give the requirement of whom a wheel with CUDA loads into; "" for none.
+
+    Where METADATA requires none, it is the one whose libraries the files need.
+    """
+    needed = _needed(wheel)
+    if not any(name.startswith("libcudart") for name in needed | wheel.facts.brought):
         return ""
     found = requirements_in(wheel.headers, place)
-    return next((each for each in found if required_names([each])[0] in _LOADERS), "")
+    declared = (each for each in found if required_names([each])[0] in _LOADERS)
+    linked = (name for name in _LOADERS if f"lib{name}.so" in needed)
+    return next(declared, next(linked, ""))
+
+
+def has_to_choose(wheel: DescribedWheel) -> bool:
+    """Whether a wheel takes CUDA from elsewhere: then who loads it tells which."""
+    return any(name.startswith("libcudart.so") for name in _needed(wheel))
+
+
+def _needed(wheel: DescribedWheel) -> set[str]:
+    return {name for file in wheel.facts.files for name in file.facts.needed}
+
+
+def check_fit(
+    cuda: Cuda | None,
+    wheels: Iterable[DescribedWheel],
+    attributes: Iterable[str],
+    bundled: Iterable[str],
+) -> Iterator[str]:
+    """Say it where the CUDA that has to be is none of those that wheels are for.
+
+    They are for what they need, as ``attributes`` of nixpkgs or not, and ``bundled`` versions.
+    Raises BadOption where it was asked for.
+    """
+    needed = (re.fullmatch(r"libcudart\.so\.([0-9]+).*", n) for w in wheels for n in _needed(w))
+    sets = (re.match(r"cudaPackages_([0-9]+)", name) for name in attributes)
+    versions = {*bundled, *(match[1] for match in (*needed, *sets) if match)}
+    if cuda is None or not cuda.sure or not versions or cuda.version in versions:
+        return
+    own = listed(sorted(versions, key=int))
+    if not cuda.loader:
+        alone = " alone" if len(versions) == 1 else ""
+        raise BadOption(
+            f"--cuda {cuda.version}: the wheel is for CUDA {own}{alone}",
+            hint="another release of the wheel may be for it; or leave --cuda out",
+        )
+    yield (
+        f"{cuda.loader}-bin of this nixpkgs has CUDA {cuda.version}, this wheel is for {own}: two"
+        " CUDAs in one process; take the release of the wheel that fits, or wait for nixpkgs"
+    )
 
 
 def cuda_of_nixpkgs(
     requirement: str, nixpkgs: Nixpkgs | None, environment: Mapping[str, str]
 ) -> Cuda | None:
     """Ask for the CUDA of whom a wheel loads into, where nixpkgs has that from its wheel."""
-    package = f"{required_names([requirement])[0]}-bin"
+    loader = required_names([requirement])[0]
+    package = f"{loader}-bin"
     if nixpkgs is None or package not in nixpkgs.packages:
         return None
     version = at_hand.ask_cuda(package, environment)
-    return Cuda(version, f"nixpkgs' {package} has", sure=True) if version else None
+    said = f"nixpkgs' {package} has"
+    return Cuda(version, said, sure=True, loader=loader) if version else None
 
 
 def cuda_required_by_loader(

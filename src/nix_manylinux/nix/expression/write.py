@@ -7,9 +7,19 @@ from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.expression.bundled import bundled_cuda, unfree_libraries
+from nix_manylinux.nix.expression.bundled import (
+    bundled_cuda,
+    bundled_versions,
+    unfree_libraries,
+)
 from nix_manylinux.nix.expression.conditions import format_text, formats, in_brackets
-from nix_manylinux.nix.expression.cuda import Cuda, cuda_in_files, how_to_check
+from nix_manylinux.nix.expression.cuda import (
+    Cuda,
+    check_fit,
+    cuda_in_files,
+    how_to_check,
+    loader_among,
+)
 from nix_manylinux.nix.expression.dependencies import (
     exact_versions,
     is_for_developers,
@@ -62,12 +72,14 @@ class Expression(Value):
     be given these, and no text says that they are not there.
 
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
-    ``notes`` are for who writes a file of nixpkgs, and belong beside it.
+    ``first`` are faults of the whole that are to be read before it. ``notes`` are for who writes a
+    file of nixpkgs, and belong beside it.
     """
 
     text: str
     lacking: tuple[str, ...]
     named: tuple[str, ...]
+    first: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     absent: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -106,7 +118,8 @@ def build_expression(
     styles = formats(wheels)
     required = package_names([*dependencies.always, *dependencies.sometimes])
     files = beside or {}
-    cuda = cuda_in_files(files) or cuda
+    if not (cuda and cuda.sure):
+        cuda = cuda_in_files(files) or cuda
     if for_nixpkgs:  # which has CUDA from no wheel
         files = {name: each for name, each in files.items() if not name.startswith("nvidia-")}
     adviser = Adviser(
@@ -121,6 +134,9 @@ def build_expression(
     libraries = outside_libraries(
         wheels, required, adviser, known, runtime_libs=runtime_libs, brought=brought, cuda=cuda
     )
+    attributes = [each.attribute for each in libraries.found]
+    bundled = bundled_versions(wheels)
+    first_of_all = [*check_fit(cuda, wheels, attributes, bundled)]
     extras = {
         extra: packages
         for extra, packages in dependencies.extras.items()
@@ -143,14 +159,15 @@ def build_expression(
                 first, required, files, table.families, linked=libraries.wheels, names=names
             )
         ),
-        *remarks(bundled_cuda(wheels, required)),
+        *remarks(bundled_cuda(wheels, {*required, *libraries.undeclared})),
     ]
-    if for_nixpkgs and libraries.cuda_of and not (cuda and cuda.sure):
-        sets = [each.attribute for each in libraries.found if each.attribute.startswith("cudaP")]
-        taken = min(sets).partition(".")[0]
+    loader = libraries.cuda_of or (bundled and loader_among({*required, *libraries.undeclared}))
+    if for_nixpkgs and loader and not (cuda and cuda.sure):
+        sets = [name for name in attributes if name.startswith("cudaP")]
+        taken = min(sets).partition(".")[0] if sets else f"CUDA {listed(sorted(bundled))}"
         chosen = (choice.taken for each in libraries.choices for choice in each)
         several = any(name.startswith("cudaP") for each in chosen for name in each.attributes)
-        names.author([how_to_check(libraries.cuda_of, taken, several=several)])
+        names.author([how_to_check(loader, taken, several=several)])
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     source = list(_source(wheels, version, local=local))
     body = [
@@ -181,6 +198,7 @@ def build_expression(
         text=f"{{\n{head}}}:\n{text}\n",
         lacking=tuple(names.said),
         named=tuple(names.named),
+        first=tuple(first_of_all),
         notes=(*where, *names.aside),
         absent=names.absent,
     )
