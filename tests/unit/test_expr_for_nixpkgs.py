@@ -315,7 +315,7 @@ def test_what_the_required_may_bring(tmp_path: Path) -> None:
 
 
 def test_a_prefix_of_a_family(tmp_path: Path) -> None:
-    """Of pin, all wheels of the family are to be taken, and no build sees its modules."""
+    """Of pin, all wheels of the family are to be taken, and cmeel leads to its modules."""
     module = "cmeel.prefix/lib/python3.11/site-packages/pinocchio/wrap.so"
     headers = "Name: pin\nVersion: 1.0\nRequires-Dist: cmeel\nRequires-Dist: coal<4,>=3\n"
     headers += "Requires-Dist: cmeel-boost==1.90\nRequires-Dist: numpy"
@@ -330,9 +330,8 @@ def test_a_prefix_of_a_family(tmp_path: Path) -> None:
         " libraries of its own."
     ) in found.notes
     assert (
-        "  # No pythonImportsCheck: cmeel.prefix/${python.sitePackages} has pinocchio, and the .pth"
-        " file of\n  # cmeel leads there: in an environment (python3.withPackages), not from the"
-        " PYTHONPATH of a build.\n"
+        "  # In this order: cmeel_pth leads to pinocchio, in cmeel.prefix.\n"
+        '  pythonImportsCheck = [\n    "cmeel_pth"\n    "pinocchio"\n  ];\n'
     ) in found.text
     # What nixpkgs builds of that name has libraries of its own.
     assert "  dependencies = [\n    cmeel\n    cmeel-boost\n    coal-bin\n    numpy\n" in found.text

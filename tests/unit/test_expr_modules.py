@@ -262,3 +262,19 @@ def test_one_package_hides_another(
         text = build_expression([wheel], table=table, policies=policies, beside=beside).text
         assert f"  # PySide6/__init__.py is in {told}, too: on Python's path" in text
         assert f"expr {command}. nixpkgs builds pyside6 from source." in re.sub(r"\n  #", "", text)
+
+
+@pytest.mark.parametrize("requires", ["", "Requires-Dist: cmeel; extra == 'build'\n"])
+def test_a_prefix_that_only_a_pth_file_leads_to(requires: str, tmp_path: Path) -> None:
+    """Where cmeel isn't among what is always there, no build can import what is in a prefix."""
+    headers = f"Name: demo\nVersion: 1.0\n{requires}"
+    wheel = MadeWheel(
+        name="demo", tag="cp311-cp311-manylinux_2_28_x86_64", metadata=headers.encode(),
+        files={"cmeel.prefix/lib/python3.11/site-packages/demo/wrap.so": tiny_library("wrap.so")},
+    )  # fmt: skip
+    described = describe_wheel(wheel.write(tmp_path))
+    made = build_expression([described], table=load_table(), policies=load_policies())
+    text = " ".join(made.text.replace("#", "").split())
+    assert "No pythonImportsCheck: cmeel.prefix/${python.sitePackages} has demo, and " in text
+    assert "not from the PYTHONPATH of a build, where no .pth file is read." in text
+    assert "cmeel_pth" not in text

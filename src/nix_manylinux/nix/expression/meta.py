@@ -33,8 +33,27 @@ def imports_check(wheels: Sequence[DescribedWheel], unmet: Collection[str]) -> l
     modules += sorted({*chosen_extensions(wheels, unmet)}.difference(modules))
     if modules:
         return block("pythonImportsCheck", map(nix_string, modules))
+    if modules := _by_cmeel(wheels[0]):
+        said = f"In this order: {_CMEEL} leads to {listed(modules)}, in {_CMEEL_PREFIX}."
+        return [
+            *remark(said),
+            *block("pythonImportsCheck", map(nix_string, [_CMEEL, *modules])),
+        ]
     why = _only_by_pth(wheels[0]) or "site-packages gets no module from this wheel"
     return remark(f"No pythonImportsCheck: {why}.")
+
+
+#: A module at the top of cmeel: being imported, it adds to Python's path the folders of packages
+#: in this prefix, for each entry of that path. A build's PYTHONPATH reads no .pth file, which does.
+_CMEEL, _CMEEL_PREFIX = "cmeel_pth", "cmeel.prefix"
+
+
+def _by_cmeel(wheel: DescribedWheel) -> list[str]:
+    """Name the modules in cmeel's prefix, where cmeel is always required with the wheel."""
+    site, modules = _in_a_prefix(wheel)
+    texts = wheel.headers.get("requires-dist", [])
+    always = required_names([text for text in texts if ";" not in text])
+    return modules if site.startswith(f"{_CMEEL_PREFIX}/") and "cmeel" in always else []
 
 
 def _only_by_pth(wheel: DescribedWheel) -> str:
@@ -48,7 +67,7 @@ def _only_by_pth(wheel: DescribedWheel) -> str:
     folder = re.sub(r"lib/python3\.[0-9]+t?/site-packages$", "${python.sitePackages}", site)
     return (
         f"{folder} has {listed(modules)}, and {whose} leads there: in an environment"
-        " (python3.withPackages), not from the PYTHONPATH of a build"
+        " (python3.withPackages), not from the PYTHONPATH of a build, where no .pth file is read"
     )
 
 
