@@ -45,7 +45,9 @@ def family(folder: Path, *, tag: str = ABI3, cpu: str = "x86_64") -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, floor, its, headers in parts:
-        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", *headers]
+        part = name.partition("-")[2].capitalize()
+        summary = f"Summary: Binds things ({part})"
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", summary, *headers]
         made = MadeWheel(
             name=name.replace("-", "_"), version="1.0", tag=f"{its}-manylinux_{floor}_{cpu}",
             files=files[name], metadata="\n".join([*lines, ""]).encode(),
@@ -75,7 +77,8 @@ def written(*wheels: DescribedWheel) -> str:
 def test_one_package(tmp_path: Path) -> None:
     """What they have of each other is no input; each wheel is fetched, and a part imported."""
     text = written(joined(family(tmp_path)))
-    assert 'pname = "demo-base";' in text
+    assert 'pname = "demo";' in text  # which most of them are of, and what is imported
+    assert 'description = "Binds things";' in text
     assert 'format = "manylinux_2_34";' in text  # of all of them the newest
     assert re.findall(r'file = "(\w+)-\$\{version\}', text) == ["demo_base", "demo_more", "glue"]
     assert text.count("(fetchPypi {") == 2
@@ -88,6 +91,16 @@ def test_one_package(tmp_path: Path) -> None:
     assert 'disabled = pythonOlder "3.12" || pythonAtLeast "3.15";' in text
     checked = text.partition("pythonImportsCheck = [")[2].partition("]")[0].split()
     assert checked == ['"demo"', '"glue"', '"demo.charts"', '"demo.core"']
+
+
+def test_the_name_of_several(tmp_path: Path) -> None:
+    """Where no two begin alike it is the first one's name; a wheel alone keeps its own."""
+    base, more, glue = family(tmp_path)
+    assert joined([more, glue, base]).package == "demo"
+    assert joined([glue, base]).package == "glue"
+    alone = joined([base])
+    assert alone.package == "demo-base"
+    assert 'description = "Binds things (Base)";' in written(alone)
 
 
 def test_several_places(tmp_path: Path) -> None:

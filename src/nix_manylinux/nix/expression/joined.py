@@ -58,6 +58,17 @@ def join_headers(
     return {**headers[0], **joined, **({"requires-python": [",".join(pythons)]} if pythons else {})}
 
 
+def common_name(names: Sequence[str], modules: Iterable[str]) -> str:
+    """Name what most of several wheels begin with, and import as: "pyside6" of PySide6-Addons.
+
+    ``names`` and the answer are normalised; it is the first name where less than two agree.
+    """
+    tops = sorted({normalise_name(module.partition(".")[0]) for module in modules})
+    counts = {top: sum(f"{name}-".startswith(f"{top}-") for name in names) for top in tops}
+    best = max(counts, key=lambda top: counts[top], default="")
+    return best if counts.get(best, 0) > 1 else names[0]
+
+
 def _is_one_of(text: str, versions: Mapping[str, str], *, own: str) -> bool:
     """Whether a requirement is of one of the wheels, which then is of the right version."""
     try:

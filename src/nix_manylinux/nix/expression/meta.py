@@ -91,10 +91,10 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
     """Write the block of that name; for nixpkgs with a line for those who will be asked."""
     first = wheels[0]
     yield "meta = {"
-    summary = re.sub(r"^(?:An?|The)\s+", "", _line(first.header("summary")).rstrip(".").strip())
+    summary = re.sub(r"^(?:An?|The)\s+", "", _summary(first).rstrip(".").strip())
     word = normalise_name(re.split(r"[\s:,;(]", summary, maxsplit=1)[0])
     if names.for_nixpkgs and word in {
-        normalise_name(first.name.name),
+        first.package,
         *map(normalise_name, imported_as(first)),
     }:
         names.author(["description begins with the package's name, which nixpkgs doesn't take"])
@@ -111,13 +111,20 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
         yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"
         systems = sorted({place.system for place in places})
         yield from (f"  {line}" for line in block("platforms", map(nix_string, systems)))
-    pname = normalise_name(first.name.name)
-    programs = [name for name in first.programs if normalise_name(name) == pname]
+    programs = [name for name in first.programs if normalise_name(name) == first.package]
     if len(first.programs) == 1:
         programs = programs or [*filter(is_for_users, first.programs)]
     if programs:
         yield f"  mainProgram = {nix_string(_line(programs[0]))};"
     yield "};"
+
+
+def _summary(wheel: DescribedWheel) -> str:
+    """Give the summary, without which of the wheels that are one package it is of, in brackets."""
+    text = _line(wheel.header("summary"))
+    part = normalise_name(wheel.name.name).removeprefix(f"{wheel.package}-")
+    match = re.search(r"\s*\(([^()]*)\)$", text)
+    return text[: match.start()] if match and normalise_name(match[1]) == part else text
 
 
 def _line(text: str) -> str:

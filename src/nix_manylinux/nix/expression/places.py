@@ -11,7 +11,6 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import nix_name, python_attribute
 from nix_manylinux.target.place import Place, places_of
 from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
-from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def how_to_build(
 
     With ``local`` that has to be here, from where the expression has its paths.
     """
-    name = normalise_name(wheel.name.name)
+    name = wheel.package
     call = f"{python_attribute(place.python)}.pkgs.callPackage"
     given = "".join(f"{nix_name(each)} = {call} ./{each}.nix {{ }}; " for each in absent)
     package = f"{call} ./{name}.nix {{ {given}}}"

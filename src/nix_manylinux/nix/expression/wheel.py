@@ -16,7 +16,7 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions
-from nix_manylinux.nix.expression.joined import join_headers, join_trees
+from nix_manylinux.nix.expression.joined import common_name, join_headers, join_trees
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import RuntimeLoad, find_runtime_loads
@@ -93,6 +93,13 @@ class DescribedWheel(Value):
     def names(self) -> tuple[WheelName, ...]:
         """What its file name says, and those of the wheels beside it."""
         return (self.name, *(each.name for each in self.beside))
+
+    @property
+    def package(self) -> str:
+        """The normalised name of the package that it is, with those beside it."""
+        own = normalise_name(self.header("name") or self.name.name)
+        names = [own, *(normalise_name(each.name.name) for each in self.beside)]
+        return common_name(names, self.modules) if self.beside else own
 
     @property
     def releases(self) -> list[str]:

@@ -151,14 +151,17 @@ def build_expression(
         linked={*libraries.wheels, libraries.cuda_of},
         for_nixpkgs=for_nixpkgs,
     )
-    pname = normalise_name(first.header("name") or first.name.name)
+    pname = first.package
     version = first.header("version") or first.name.version
+    hidden = [
+        *hidden_packages(
+            first, required, files, table.families, linked=libraries.wheels, names=names
+        )
+    ]
+    if for_nixpkgs:  # who reads it writes another file than this one
+        first_of_all += hidden
     minded = [
-        *names.author(
-            hidden_packages(
-                first, required, files, table.families, linked=libraries.wheels, names=names
-            )
-        ),
+        *([] if for_nixpkgs else remarks(hidden)),
         *remarks(bundled_cuda(wheels, {*required, *libraries.undeclared})),
     ]
     loader = libraries.cuda_of or (bundled and loader_among({*required, *libraries.undeclared}))
