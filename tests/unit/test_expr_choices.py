@@ -304,3 +304,20 @@ def test_two_cudas(
     said = capsys.readouterr()
     taken = "CUDA 13" if bundled else "cudaPackages_13"
     assert f"{taken} has to be what nixpkgs' torch-bin has; where it is not, another" in said.err
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("10", "--cuda 10: the wheel is for CUDA 11, 12 and 13\n"),
+        ("11", "--cuda 11: no package is known for its libraries, and CUDA 13 was taken\n"),
+    ],
+)
+def test_a_cuda_that_cannot_be(
+    version: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would get another one in silence is refused, whatever of the two has it not."""
+    for_cudas(tmp_path)
+    (wheel,) = map(str, tmp_path.glob("*.whl"))
+    assert main(["expr", "--for-nixpkgs", wheel, "--cuda", version]) == 2
+    assert said in capsys.readouterr().err

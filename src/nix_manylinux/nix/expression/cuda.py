@@ -89,18 +89,24 @@ def check_fit(
     """
     needed = (re.fullmatch(r"libcudart\.so\.([0-9]+).*", n) for w in wheels for n in _needed(w))
     sets = (re.match(r"cudaPackages_([0-9]+)", name) for name in attributes)
-    versions = {*bundled, *(match[1] for match in (*needed, *sets) if match)}
+    taken, wanted = ({match[1] for match in each if match} for each in (sets, needed))
+    versions = {*bundled, *(taken or wanted)}
     if cuda is None or not cuda.sure or not versions or cuda.version in versions:
         return
-    own = listed(sorted(versions, key=int))
+    # Of an old one there are files, and nobody knows the libraries any more.
+    old = cuda.version in wanted
+    own = listed(sorted(versions if old else versions | wanted, key=int))
     if not cuda.loader:
-        alone = " alone" if len(versions) == 1 else ""
+        why = f"the wheel is for CUDA {own}{'' if ' and ' in own else ' alone'}"
+        if old:
+            why = f"no package is known for its libraries, and CUDA {own} was taken"
         raise BadOption(
-            f"--cuda {cuda.version}: the wheel is for CUDA {own}{alone}",
+            f"--cuda {cuda.version}: {why}",
             hint="another release of the wheel may be for it; or leave --cuda out",
         )
+    which = "what is known for this wheel" if old else "this wheel"
     yield (
-        f"{cuda.loader}-bin of this nixpkgs has CUDA {cuda.version}, this wheel is for {own}: two"
+        f"{cuda.loader}-bin of this nixpkgs has CUDA {cuda.version}, {which} is for {own}: two"
         " CUDAs in one process; take the release of the wheel that fits, or wait for nixpkgs"
     )
 
