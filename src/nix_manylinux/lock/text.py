@@ -69,6 +69,7 @@ def how_to_use(written: str, path: str, python: str) -> str:
     files = [f"  lockFile = {nix_beside(os.path.basename(path))};"] if beside else []
     return "\n".join([
         "{",
+        "  # ./nix-manylinux: a checkout of this tool, or a link to one: ln -s PATH nix-manylinux",
         "  pkgs ? import <nixpkgs> { overlays = [ (import ./nix-manylinux/nix/overlay.nix) ]; },",
         "}:",
         "(pkgs.manylinuxLockedPackages {",
