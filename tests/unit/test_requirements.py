@@ -63,7 +63,8 @@ def test_package_of_nix_without_a_dependency(tmp_path: Path) -> None:
     (told,) = warnings(shapely)
     assert told == (
         "shapely requires numpy and typing-extensions, which are not among its inputs: importing"
-        " it may fail; to add: dependencies = [ numpy typing-extensions ];"
+        " it may fail; to add: dependencies = [ numpy typing-extensions ]; (of"
+        " python3.pkgs; what that lacks, nix-manylinux expr writes)"
     )
     numpy = package(tmp_path / "numpy", "numpy")
     extensions = package(tmp_path / "extensions", "typing_extensions")

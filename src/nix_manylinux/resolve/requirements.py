@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.metadata import Distribution
 
+#: What stands in an expression of a Python's packages, and where there is no such package.
+_TO_DEPEND = "dependencies = [ {} ]; (of python3.pkgs; what that lacks, nix-manylinux expr writes)"
+
 
 def requirement_warnings(
     trees: Sequence[TreeFacts], site_packages: Sequence[str] = ()
@@ -39,7 +42,7 @@ def requirement_warnings(
         sites = [os.path.join(tree.root, site) for site in tree.site_packages]
         if is_package_of_nix(tree.root):
             sites += [*site_packages, *_propagated(tree.root)]
-            where, advice = "among its inputs", "dependencies = [ {} ];"
+            where, advice = "among its inputs", _TO_DEPEND
         elif find_pyvenv(tree.root):
             settings = pyvenv_settings(tree.root)
             if settings.get("include-system-site-packages", "").lower() == "true":
