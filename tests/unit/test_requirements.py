@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from json import loads
@@ -139,3 +140,15 @@ def test_check_and_a_build_say_it(capsys: pytest.CaptureFixture[str], tmp_path: 
     (made / SITE / "x.abi3.so").write_bytes(tiny_library("x.so"))
     assert main(["patch", str(made)]) == 0
     assert "which is not among its inputs" in capsys.readouterr().err
+
+
+def test_odd_names_and_files(tmp_path: Path) -> None:
+    """Braces in a path are no fields, and what nix-support has may be anything."""
+    venv = package(environment(tmp_path / "{x} {}"), "a", "numpy")
+    assert warnings(venv)[0].endswith(f"{shlex.quote(str(venv))}/bin/python -m pip install numpy")
+    made = propagates(package(tmp_path / "made", "a", "numpy"), [tmp_path / "other"])
+    (tmp_path / "other/nix-support").mkdir(parents=True)
+    os.mkfifo(tmp_path / "other/nix-support/propagated-build-inputs")
+    with (made / "nix-support/propagated-build-inputs").open("ab") as file:
+        file.write(b" /n\0ul \xff\xfe relative")
+    assert len(warnings(made)) == 1

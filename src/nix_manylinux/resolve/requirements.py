@@ -7,6 +7,7 @@ import glob
 import os
 import re
 
+from nix_manylinux.base.files import read_regular
 from nix_manylinux.base.words import listed, shell
 from nix_manylinux.target.environment import pyvenv_settings
 from nix_manylinux.target.place import Place, own_system
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.metadata import Distribution
 
-#: What stands in an expression of a Python's packages, and where there is no such package.
-_TO_DEPEND = "dependencies = [ {} ]; (of python3.pkgs; what that lacks, nix-manylinux expr writes)"
+#: Whose names these are, and where there is no such package.
+_OF_NIX = " ]; (of python3.pkgs; what that lacks, nix-manylinux expr writes)"
 
 
 def requirement_warnings(
@@ -42,7 +43,7 @@ def requirement_warnings(
         sites = [os.path.join(tree.root, site) for site in tree.site_packages]
         if is_package_of_nix(tree.root):
             sites += [*site_packages, *_propagated(tree.root)]
-            where, advice = "among its inputs", _TO_DEPEND
+            where, before, after = "among its inputs", "dependencies = [ ", _OF_NIX
         elif find_pyvenv(tree.root):
             settings = pyvenv_settings(tree.root)
             if settings.get("include-system-site-packages", "").lower() == "true":
@@ -51,9 +52,9 @@ def requirement_warnings(
             pip = (
                 f"uv pip install --python {place}"
                 if "uv" in settings
-                else (f"{place}/bin/python -m pip install")
+                else f"{place}/bin/python -m pip install"
             )
-            where, advice = "in this environment", f"{pip} {{}}"
+            where, before, after = "in this environment", f"{pip} ", ""
         else:
             continue
         there = {*distribution_names(sites)}
@@ -63,7 +64,7 @@ def requirement_warnings(
                 are = "is" if len(lacks) == 1 else "are"
                 yield (
                     f"{dist.name} requires {listed(lacks)}, which {are} not {where}: importing it"
-                    f" may fail; to add: {advice.format(' '.join(lacks))}"
+                    f" may fail; to add: {before}{' '.join(lacks)}{after}"
                 )
 
 
@@ -72,8 +73,10 @@ def _propagated(package: str) -> Iterator[str]:
     seen, queue = set(), [package]
     while queue:
         at = queue.pop()
-        with contextlib.suppress(OSError), open(f"{at}/{PROPAGATED}", encoding="utf-8") as file:
-            queue += (each for each in file.read(1 << 20).split() if each not in seen)
+        with contextlib.suppress(OSError):
+            read = read_regular(f"{at}/{PROPAGATED}", 1 << 20)
+            named = os.fsdecode(read[0]).replace("\0", " ").split() if read else ()
+            queue += (each for each in named if each not in seen)
         if at not in seen and at != package:
             yield from glob.glob(f"{glob.escape(at)}/lib/py*/site-packages")
         seen.add(at)
@@ -82,8 +85,9 @@ def _propagated(package: str) -> Iterator[str]:
 def _unmet(root: str, dist: Distribution, lacks: Sequence[str]) -> list[str]:
     """Take those of the lacking names that are required here, whatever the extras."""
     found: dict[str, None] = {}
-    with contextlib.suppress(OSError), open(f"{root}/{dist.folder}/METADATA", "rb") as file:
-        for text in read_headers(file.read(MAX_METADATA)).get("requires-dist", ()):
+    with contextlib.suppress(OSError):
+        read = read_regular(f"{root}/{dist.folder}/METADATA", MAX_METADATA)
+        for text in read_headers(read[0] if read else b"").get("requires-dist", ()):
             _, _, marker = text.partition(";")
             for name in required_names([text]):
                 if name in lacks and name not in found and _holds(marker.strip(), dist.folder):
