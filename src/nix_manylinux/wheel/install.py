@@ -1,8 +1,9 @@
-"""A wheel laid out as an interpreter wants it, by PyPA's installer; the bytes are written by us.
+"""A wheel laid out as an interpreter wants it: its files, its commands, its RECORD.
 
-`installer` says what is installed where, what a script looks like, and what RECORD says
-(https://packaging.python.org/specifications/binary-distribution-format/). Members are
-inflated, checked and written on all cores before it runs: it is told what is there.
+What is installed where, and what RECORD says, is of
+https://packaging.python.org/specifications/binary-distribution-format/; what a command looks
+like, and how a script gets its interpreter, PyPA's `installer` says. Members are inflated,
+checked and written on all cores.
 """
 
 from __future__ import annotations
@@ -11,26 +12,18 @@ import configparser
 import os
 import stat
 from functools import cached_property
-from pathlib import Path
-from typing import cast
 
-import installer
-from installer.destinations import SchemeDictionaryDestination
-from installer.records import Hash, RecordEntry
-from installer.sources import WheelSource
-from installer.utils import construct_record_file, fix_shebang
+from installer.scripts import Script
+from installer.utils import fix_shebang, parse_entrypoints
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.files import EXECUTE, make_folder, write_all
+from nix_manylinux.base.files import EXECUTE, executable, make_folder, write_all
 from nix_manylinux.wheel.archive.format import Member, bad
-from nix_manylinux.wheel.record import hash_descriptor
+from nix_manylinux.wheel.record import Record, hash_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-    from typing import BinaryIO
-
-    from installer.utils import Scheme
+    from collections.abc import Collection, Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.wheel.open import Wheel
@@ -61,17 +54,22 @@ class Installation:
         signed: bool = True,
     ) -> None:
         self.wheel = wheel
-        self._signed = signed
+        self._prefix, self._staging = prefix, staging
+        self._interpreter, self._signed = interpreter, signed
+        self._folders = {**scheme, "headers": f"{scheme['include']}/{wheel.distribution.name}"}
+        self._root = "purelib" if wheel.is_purelib else "platlib"
         self.warnings: list[str] = []
-        folders = {**scheme, "headers": f"{scheme['include']}/{wheel.distribution.name}"}
-        self._destination = _Destination(folders, prefix, staging, interpreter)
         self.modules: list[str] = []
+        #: What RECORD lists: paths, each below the folder of its scheme.
+        self._rows: list[tuple[str, str]] = []
+        #: Digest and size of each file that is in place.
+        self._written: dict[str, tuple[str, int]] = {}
+        self._members = list(self._find_members())
         #: Member name -> absolute path in the staging folder, of what is installed.
-        self.files = dict(self._members())
+        self.files = {m.name: self._place(scheme, path) for m, scheme, path in self._members}
 
-    def _members(self) -> Iterator[tuple[str, str]]:
+    def _find_members(self) -> Iterator[tuple[Member, str, str]]:
         record = f"{self.wheel.dist_info}/RECORD"
-        root = "purelib" if self.wheel.is_purelib else "platlib"
         for member in self.wheel.members:
             if member.is_folder or member.name == record:
                 continue
@@ -79,10 +77,9 @@ class Installation:
                 self.warnings.append(f"{member.name} is left out, as installers do: they compile")
                 continue
             scheme, path = self.wheel.scheme_of(member.name)
-            place = self._destination.place(scheme or root, path)
-            if scheme in {"", "purelib", "platlib"} and place.endswith(".py"):
-                self.modules.append(place)
-            yield member.name, place
+            if scheme in {"", "purelib", "platlib"} and path.endswith(".py"):
+                self.modules.append(self._place(scheme or self._root, path))
+            yield member, scheme or self._root, path
 
     @cached_property
     def digests(self) -> dict[str, tuple[str, int]]:
@@ -112,11 +109,9 @@ class Installation:
                 )
         wanted = {name: place for name, place in self.files.items() if place not in present}
         self.wheel.extract(wanted, mode=_mode, cores=cores, progress=progress)
-        source = _Source(self.wheel, self.files)
-        self._destination.rows |= self.digests
+        self._written = dict(self.digests)
         try:
-            more = {"INSTALLER": INSTALLER} if self._signed else {}
-            installer.install(source, self._destination, more)
+            self._write_commands()
         except (ValueError, KeyError, AssertionError, configparser.Error) as error:
             why = str(error).partition("\n")[0] or "an entry point is none"
             raise BadWheel(
@@ -124,155 +119,73 @@ class Installation:
                 where=self.wheel.path,
                 hint="its entry_points.txt is not what installers read",
             ) from error
+        for member, scheme, path in self._members:
+            if scheme == "scripts":
+                self._name_interpreter(self.files[member.name])
+            self._rows.append((scheme, path))
+        if self._signed:
+            own = self._root, f"{self.wheel.dist_info}/INSTALLER"
+            if self._place(*own) not in self._written:
+                self._write(self._place(*own), INSTALLER)
+            self._rows.append(own)
 
-    def finish(self, changed: Collection[str]) -> None:
-        """Write RECORD; the files of the paths ``changed`` are not what the wheel had."""
-        self._destination.write_record(changed)
+    def _write_commands(self) -> None:
+        """Write the scripts of the entry points."""
+        listing = self.files.get(f"{self.wheel.dist_info}/entry_points.txt")
+        if listing is None:
+            return
+        with open(listing, encoding="utf-8") as file:
+            text = file.read()
+        for name, module, attr, section in parse_entrypoints(text):
+            script, data = Script(name, module, attr, section).generate(self._interpreter, "posix")
+            place = self._place("scripts", script)
+            self._write(place, data)
+            os.chmod(place, executable(stat.S_IMODE(os.stat(place).st_mode)))
+            self._rows.append(("scripts", script))
 
+    def _name_interpreter(self, place: str) -> None:
+        """Have a script name its interpreter, if it is one of Python's."""
+        with open(place, "rb") as file, fix_shebang(file, self._interpreter) as fixed:
+            data = b"" if fixed is file else fixed.read()
+        if data:
+            self._write(place, data)
 
-class _Source(WheelSource):
-    """A wheel of ours in the words of `installer`: checked already, its files in place."""
-
-    def __init__(self, wheel: Wheel, files: Mapping[str, str]) -> None:
-        name, _, version = wheel.dist_info.removesuffix(".dist-info").rpartition("-")
-        super().__init__(name, version)
-        self._wheel = wheel
-        self._files = files
-
-    @property
-    def dist_info_filenames(self) -> list[str]:
-        """Names of the files of dist-info."""
-        start = f"{self._wheel.dist_info}/"
-        return [m.name[len(start) :] for m in self._wheel.members if m.name.startswith(start)]
-
-    def read_dist_info(self, filename: str) -> str:
-        """Text of one of them."""
-        with open(self._files[f"{self._wheel.dist_info}/{filename}"], encoding="utf-8") as file:
-            return file.read()
-
-    def validate_record(self) -> None:
-        """Do nothing: `open_wheel` and `Wheel.extract` have checked more."""
-
-    def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
-        """Rows, contents and modes. RECORD is the destination's, which knows all digests."""
-        for member in self._wheel.members:
-            if member.name in self._files:
-                path = self._files[member.name]
-                with _Contents(path) as stream:
-                    yield (member.name, "", ""), stream, bool(_mode(member) & EXECUTE)
-
-
-class _Destination(SchemeDictionaryDestination):
-    """Where everything is already: it writes what `installer` makes, and RECORD in the end."""
-
-    def __init__(self, scheme: dict[str, str], prefix: str, staging: str, interpreter: str) -> None:
-        super().__init__(scheme, interpreter, "posix")
-        self._prefix, self._staging = prefix, staging
-        #: Digest and size of each file that is in place.
-        self.rows: dict[str, tuple[str, int]] = {}
-        self._record: tuple[Scheme, str, list[tuple[Scheme, RecordEntry]]]
-
-    def place(self, scheme: str, path: str) -> str:
+    def _place(self, scheme: str, path: str) -> str:
         """Give a place in the staging folder; BadWheel where it isn't below the prefix."""
-        final = os.path.normpath(f"{self.scheme_dict[scheme]}/{path}")
+        final = os.path.normpath(f"{self._folders[scheme]}/{path}")
         if not final.startswith(f"{self._prefix}/"):
             raise bad(f"is installed to {final}, which is not below {self._prefix}", path)
         return self._staging + final[len(self._prefix) :]
 
-    def write_file(
-        self,
-        scheme: Scheme,
-        path: str | os.PathLike[str],
-        stream: BinaryIO,
-        is_executable: bool,  # noqa: FBT001 - installer's signature
-    ) -> RecordEntry:
-        """Give the row of a file that is there; a script may need its interpreter."""
-        name = os.fspath(path)
-        place = self.place(scheme, name)
-        if place not in self.rows:
-            return self.write_to_fs(scheme, name, stream, is_executable)
-        if scheme == "scripts":
-            with fix_shebang(stream, self.interpreter) as fixed:
-                if fixed is not stream:
-                    return self.write_to_fs(scheme, name, fixed, is_executable)
-        return self._row(place, name)
-
-    def write_to_fs(
-        self,
-        scheme: Scheme,
-        path: str,
-        stream: BinaryIO,
-        is_executable: bool,  # noqa: FBT001 - installer's signature
-    ) -> RecordEntry:
-        """Write a file of `installer`'s making."""
-        place = self.place(scheme, path)
+    def _write(self, place: str, data: bytes) -> None:
+        """Write a file that no member of the wheel is, or is no more."""
         make_folder(os.path.dirname(place), hint=_ROOM)
-        data = stream.read()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(place, flags, 0o777 if is_executable else 0o666)
+        descriptor = os.open(place, flags, 0o666)
         try:
             write_all(descriptor, data)
         finally:
             os.close(descriptor)
-        return self._hashed(place, path)
+        self._hash(place)
 
-    def _path_with_destdir(self, scheme: Scheme, path: str) -> Path:
-        return Path(self.place(scheme, path))
-
-    def finalize_installation(
-        self, scheme: Scheme, record_file_path: str, records: Iterable[tuple[Scheme, RecordEntry]]
-    ) -> None:
-        """Keep the rows until the files are linked."""
-        self._record = scheme, record_file_path, list(records)
-
-    def write_record(self, changed: Collection[str]) -> None:
-        """Write RECORD, with what the files have now."""
-        root, path, entries = self._record
-        renewed = []
-        for scheme, entry in entries:
-            place = self.place(scheme, entry.path)
-            if place in changed and (scheme, entry.path) != (root, path):
-                renewed.append((scheme, self._hashed(place, entry.path)))
-            else:
-                renewed.append((scheme, entry))
-
-        def prefix_of(scheme: str) -> str | None:
-            if scheme == root:
-                return None
-            return os.path.relpath(self.scheme_dict[scheme], self.scheme_dict[root]) + "/"
-
-        with construct_record_file(renewed, prefix_of) as stream:
-            self.write_to_fs(root, path, stream, is_executable=False)
-
-    def _hashed(self, place: str, path: str) -> RecordEntry:
+    def _hash(self, place: str) -> None:
         with open(place, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            self.rows[place] = hash_descriptor(file.fileno(), size=size)
-        return self._row(place, path)
+            self._written[place] = hash_descriptor(file.fileno(), size=size)
 
-    def _row(self, place: str, path: str) -> RecordEntry:
-        digest, size = self.rows[place]
-        return RecordEntry(path, Hash.parse(digest), size)
-
-
-class _Contents:
-    """A file that is opened when it is read from: most are not."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-
-    def __enter__(self) -> BinaryIO:
-        return cast("BinaryIO", self)
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def __getattr__(self, name: str) -> object:
-        if self._file is None:
-            self._file = open(self._path, "rb", buffering=0)  # noqa: SIM115 - closed above
-        return getattr(self._file, name)
+    def finish(self, changed: Collection[str]) -> None:
+        """Write RECORD; the files of the paths ``changed`` are not what the wheel had."""
+        own = self._root, f"{self.wheel.dist_info}/RECORD"
+        record, rows = Record(rows=()), []
+        for scheme, path in sorted([*self._rows, own], key=lambda row: row[1]):
+            place, prefix = self._place(scheme, path), ""
+            if scheme != self._root:
+                prefix = os.path.relpath(self._folders[scheme], self._folders[self._root]) + "/"
+            if place in changed and (scheme, path) != own:
+                self._hash(place)
+            claims = () if (scheme, path) == own else self._written[place]
+            rows.append(record.row(prefix + path, *claims))
+        self._write(self._place(*own), Record(rows=tuple(rows)).encode())
 
 
 def _mode(member: Member) -> int:
