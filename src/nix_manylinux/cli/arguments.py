@@ -267,6 +267,7 @@ def parse_arguments(version: str, words: Sequence[str]) -> Arguments:
         # The parser of all commands reads every word twice, and that of one command has
         # a fifth of the options: of a small wheel's time the difference is a tenth.
         summary, fill = _COMMANDS[words[0]]
+        _leave_untranslated()
         command = _Parser(
             prog=f"nix-manylinux {words[0]}",
             description=summary[0].upper() + summary[1:],
@@ -293,6 +294,14 @@ def given_of(kind: type[Value], space: argparse.Namespace) -> dict[str, Any]:
     """Give the fields of a value that a command line names; what repeats is a tuple."""
     found = {name: getattr(space, name, None) for name in field_names(kind)}
     return {n: tuple(v) if isinstance(v, list) else v for n, v in found.items() if v is not None}
+
+
+def _leave_untranslated() -> None:
+    """Keep argparse from looking for translations of its words: Python comes with none.
+
+    To look, gettext imports locale: three hundredths of a small tree's time.
+    """
+    vars(argparse)["_"] = str
 
 
 def _unmeasured(prog: str) -> argparse.HelpFormatter:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import TreeFacts
 
 
-#: What a failed command leaves of "$(nix-build ...)/bin/python3".
-_PYTHON = r"/bin/python[0-9.]*"
+#: What a failed command leaves of "$(nix-build ...)/bin/python3", but for the version, and
+#: of "$(nix-build ...)/lib".
+_PYTHON = "/bin/python"
+_LIBRARIES = frozenset({"/lib", "/lib32", "/lib64"})
 
 
 def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
@@ -35,8 +37,11 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     """
     if run.in_build():
         return
-    _tell_failed(run, "--libs", r"/lib(?:32|64)?/?", run.arguments.libs)
-    python_failed = re.fullmatch(_PYTHON, run.arguments.python or "")
+    for path in run.arguments.libs:
+        if path.rstrip("/") in _LIBRARIES:
+            _tell_failed(run, "--libs", path)
+    program = run.arguments.python or ""
+    python_failed = program.rstrip("0123456789.") == _PYTHON
     unchosen = _is_unchosen(run, plan)
     if not (unchosen or python_failed):
         return
@@ -44,7 +49,7 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     libraries = any(in_store(os.path.realpath(folder)) for folder in run.arguments.libs)
     of_nix = nixpkgs or libraries or any(map(in_store, plan_references(plan)))
     if of_nix and python_failed:
-        _tell_failed(run, "--python", _PYTHON, [python_failed[0]])
+        _tell_failed(run, "--python", program)
     if not unchosen:
         return
     places = [run.arguments.prefix or "", *run.arguments.paths]
@@ -70,14 +75,13 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
         )
 
 
-def _tell_failed(run: Run, option: str, left: str, paths: Sequence[str]) -> None:
-    """Warn, where Nix is, of paths that are what a failed substitution leaves of Nix's."""
-    for path in paths:
-        if re.fullmatch(left, path) and os.path.isdir(nix_store()):
-            run.warn_once(
-                f"{option} is {path}, this system's and not Nix's:"
-                f" has the command in $(...){path} failed?"
-            )
+def _tell_failed(run: Run, option: str, path: str) -> None:
+    """Warn, where Nix is, of a path that is what a failed substitution leaves of Nix's."""
+    if os.path.isdir(nix_store()):
+        run.warn_once(
+            f"{option} is {path}, this system's and not Nix's:"
+            f" has the command in $(...){path} failed?"
+        )
 
 
 def python_option(run: Run, plan: Plan) -> str:

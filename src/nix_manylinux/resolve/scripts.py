@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nix_manylinux.tree.facts import TreeFacts
 
 #: Paths that a shell and sed take as they are.
-_PLAIN = re.compile(r"[\w./@+=-]+")
+_PLAIN = r"[\w./@+=-]+"
 
 #: So many scripts are named before the rest is counted.
 _FEW = 2
@@ -70,7 +70,8 @@ def _mended(root: str, by: str) -> str:
     # A patch gives it another Python, where it leads to none.
     if not (named and find_pyvenv(root) and os.path.lexists(own)):
         return ""
-    if not all(map(_PLAIN.fullmatch, (place, own))) or len(f"#!{own}\n") >= FIRST_BYTES // 2:
+    plain = all(re.fullmatch(_PLAIN, path) for path in (place, own))
+    if not plain or len(f"#!{own}\n") >= FIRST_BYTES // 2:
         python = f"--python {shell(root)}"
         return (
             " The environment was moved or copied to where no first line can lead; to install its"
@@ -87,7 +88,7 @@ def _mended(root: str, by: str) -> str:
 def _led(root: str, by: str, target: Target) -> str:
     """Say how the commands of ``pip install --target`` are started by the Python that is given."""
     python = target.interpreter.executable if target.interpreter else ""
-    plain = all(map(_PLAIN.fullmatch, (root, by, python)))
+    plain = all(re.fullmatch(_PLAIN, path) for path in (root, by, python))
     if not plain or not os.path.basename(by).startswith("python") or find_pyvenv(root):
         return ""
     command = f"sed -i '1s:^#!{by}$:#!{python}:' $(grep -rlI '^#!{by}$' {root}/bin)"

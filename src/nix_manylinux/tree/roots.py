@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 #: What pip would take for the name of a project, with extras and versions (PEP 508).
-_REQUIREMENT = re.compile(
+_REQUIREMENT = (
     r"(?P<project>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[^]/]*\])?"
     r"(?P<versions>(?:\s*[=<>~!][^/]+)?)"
 )
@@ -67,7 +67,7 @@ def tree_root(root: str | os.PathLike[str]) -> str:
 def _no_such_path(path: str) -> NoSuchPath:
     """Say what may have been meant by a path that isn't there: a requirement, of which a wheel."""
     hint = f"check the spelling{_near(path)}"
-    read = None if path.endswith(".whl") else _REQUIREMENT.fullmatch(path)
+    read = None if path.endswith(".whl") else re.fullmatch(_REQUIREMENT, path)
     if read and read["versions"]:
         hint = f"fetch it, and name the wheel: pip download --no-deps {shell(path)}"
     elif "*" in path and not os.path.exists(os.path.dirname(path) or "."):

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 #: The interpreter of a virtual environment, and its own modules, are links, and nobody's wheel.
-_INTERPRETER = re.compile(r"(?:lib)?(?:python|pypy)[0-9.]*[tdmu]*(?:\.so[0-9.]*)?|lib-dynload")
+_INTERPRETER = r"(?:lib)?(?:python|pypy)[0-9.]*[tdmu]*(?:\.so[0-9.]*)?|lib-dynload"
 
 #: Links to folders elsewhere that are walked: from ten folders that all link to all others,
 #: there are a million ways.
@@ -193,7 +193,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         names = (os.path.basename(path), os.path.basename(real))
         return not inside(real, self.root) and (
             self._is_others(real)
-            or any(map(_INTERPRETER.fullmatch, names))
+            or any(re.fullmatch(_INTERPRETER, name) for name in names)
             or any("ORIGIN" in entry for entry in facts.search_path)
         )
 
@@ -212,7 +212,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         if self.through_links:
             if self._is_others(real):
                 self.passed_by.append(path)
-        elif any(map(_INTERPRETER.fullmatch, names)) or self._is_kept(real, path):
+        elif any(re.fullmatch(_INTERPRETER, name) for name in names) or self._is_kept(real, path):
             return None
         if not entry.is_dir():
             if entry.is_file():
