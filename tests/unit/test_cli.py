@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -350,6 +351,30 @@ def test_what_is_no_tree_and_no_wheel(
     output = ["-o", str(tmp_path / "out")] if command == "patch" else []
     assert main([command, str(path), *output]) == 1
     assert capsys.readouterr().err.startswith(f"error: {path}: {what}\n  ")
+
+
+def test_one_elf_file_is_no_tree(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tree to name is said: the environment, else site-packages, else the file's folder."""
+    site_packages = tmp_path / "my env/lib/python3.11/site-packages"
+    (site_packages / "made").mkdir(parents=True)
+    file = ElfBuilder(tmp_path).library("a.so").rename(site_packages / "made/a.so")
+
+    def tree(path: object) -> str:
+        assert main(["patch", str(path)]) == 1
+        first, hint = capsys.readouterr().err.splitlines()
+        assert first == f"error: {path}: is one ELF file, not the tree that it belongs to"
+        return hint.removeprefix("  name the tree: ")
+
+    assert tree(file) == f"'{site_packages}'"
+    (tmp_path / "my env/pyvenv.cfg").touch()
+    assert tree(file) == f"'{tmp_path}/my env'"
+    monkeypatch.chdir(tmp_path)
+    assert tree(file.relative_to(tmp_path)) == "'my env'"
+    monkeypatch.chdir(site_packages)
+    assert tree("made/a.so") == "../../.."
+    assert tree(shutil.copy(file, tmp_path)) == str(tmp_path)
 
 
 @pytest.mark.parametrize("command", ["inspect", "graph"])

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.words import shell
+from nix_manylinux.elf.read import is_elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def tree_root(root: str | os.PathLike[str]) -> str:
             "is a wheel",
             "unpack it, and name the folder; `inspect` and `check` take it as it is",
         )
+    elif _is_elf_file(path):
+        what = "is one ELF file, not the tree that it belongs to"
+        hint = f"name the tree: {shell(_tree_around(path))}"
     else:
         what = "is neither a directory nor a wheel (*.whl)"
         hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
@@ -78,6 +82,28 @@ def _no_such_path(path: str) -> NoSuchPath:
     if read:
         error.project, error.versions = read["project"], read["versions"].strip()
     return error
+
+
+def _is_elf_file(path: str) -> bool:
+    with suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return is_elf(file.read(4))
+    return False
+
+
+def _tree_around(path: str) -> str:
+    """Give the environment that a file is in, or the site-packages, or else its folder."""
+    folder = os.path.dirname(path) or "."
+    above = os.path.abspath(folder)
+    site_packages = ""
+    while above != "/":
+        if find_pyvenv(above):
+            return os.path.relpath(above) if not os.path.isabs(path) else above
+        if os.path.basename(above) == "site-packages":
+            site_packages = above
+        above = os.path.dirname(above)
+    return site_packages or folder
 
 
 def _near(path: str) -> str:
