@@ -99,24 +99,20 @@ def _patch(command: argparse.ArgumentParser) -> None:
         **DRY_RUN,
         "--dist WHEEL...": "a wheel that TREE was installed from, to be linked in its place too",
     })  # fmt: skip
-    command.add_argument(
-        "--nixpkgs", nargs="?", const="<nixpkgs>", metavar="REF",
-        help="have Nix build or fetch what is missing, never what is unfree or insecure; REF is a"
-        " path or a flake reference (default: <nixpkgs>)",
-    )  # fmt: skip
+    add_options(command.add_argument, {
+        "--nixpkgs REF": "have Nix build or fetch what is missing, never what is unfree or"
+        " insecure; REF is a path or a flake reference (default: <nixpkgs>)",
+    }, nargs="?", const="<nixpkgs>")  # fmt: skip
     add_options(command.add_argument, {**GC_ROOTS, **WITNESS})
 
 
 def _install(command: argparse.ArgumentParser) -> None:
     common(command, "WHEEL", many=True)
-    command.add_argument(
-        "--prefix", metavar="DIR", required=True, help="where packages and commands go"
-    )
-    command.add_argument(
-        "--compile-bytecode", action="append", type=int, choices=(0, 1, 2), metavar="LEVEL",
-        help="an optimisation level to compile for (repeatable; default: 0 and 1)",
-    )  # fmt: skip
-    add_options(command.add_argument, {
+    add = command.add_argument
+    add_options(add, {"--prefix DIR": "where packages and commands go"}, required=True)
+    text = "an optimisation level to compile for (default: 0 and 1)"
+    add_options(add, {"--compile-bytecode LEVEL...": text}, type=int, choices=(0, 1, 2))
+    add_options(add, {
         "--no-compile-bytecode": "leave compiling to the first import",
         "--no-link": "leave linking to a later patch: every byte is what PyPA's installer writes",
         **GC_ROOTS,
@@ -130,7 +126,7 @@ def _install(command: argparse.ArgumentParser) -> None:
 def _repair(command: argparse.ArgumentParser) -> None:
     common(command, "WHEEL", many=True)
     add = command.add_argument
-    add("-o", "--output-dir", metavar="DIR", required=True, help="where repaired wheels go")
+    add_options(add, {"-o, --output-dir DIR": "where repaired wheels go"}, required=True)
     add_options(add, {
         **DRY_RUN,
         "--policy NAME": "manylinux_X_Y, musllinux_X_Y, or auto: the oldest that is kept (default)",
@@ -152,10 +148,8 @@ def _repair(command: argparse.ArgumentParser) -> None:
         "--packages FILE": "JSON that says which packages folders are of: name, version, licences,"
         " source (default: none)",
     })  # fmt: skip
-    add(
-        "--compression", type=int, choices=range(10), metavar="0..9",
-        help="for what is written anew; 0 stores it (default: 5)",
-    )  # fmt: skip
+    text = "for what is written anew; 0 stores it (default: 5)"
+    add_options(add, {"--compression 0..9": text}, type=int, choices=range(10))
     size_option(add)
 
 
@@ -200,17 +194,11 @@ def _expr(command: argparse.ArgumentParser) -> None:
         help="several are one package: wheels whose files lie in the same folders (PySide6's); the"
         " first names it",
     )  # fmt: skip
-    command.add_argument(
-        "--python-version", action="append", metavar="3.N",
-        help="a Python to fetch a wheel for, and to evaluate markers for (repeatable; default: what"
-        " the tags say, else that of <nixpkgs>' python3, else 3.12)",
-    )  # fmt: skip
-    command.add_argument(
-        "--system", action="append", metavar="SYSTEM",
-        help="a Nix system, likewise (repeatable; default: what the tags say, else Nix's own, else"
-        " x86_64-linux)",
-    )  # fmt: skip
     add_options(command.add_argument, {
+        "--python-version 3.N...": "a Python to fetch a wheel for, and to evaluate markers for"
+        " (default: what the tags say, else that of <nixpkgs>' python3, else 3.12)",
+        "--system SYSTEM...": "a Nix system, likewise (default: what the tags say, else Nix's own,"
+        " else x86_64-linux)",
         "--local": "the source is WHEEL itself, by its path from here: for one that is on no index,"
         " or on one where Nix can't fetch it (a password)",
         "--for-nixpkgs": "write it for nixpkgs itself: of <nixpkgs> only whom it has already is"
@@ -227,19 +215,13 @@ def _expr(command: argparse.ArgumentParser) -> None:
 
 def _lock(command: argparse.ArgumentParser) -> None:
     common(command, "LOCKFILE", json=False)
-    output = "default: manylinux.lock.json beside LOCKFILE; '-' is standard output"
-    add_options(command.add_argument, {"-o, --output FILE": output})
-    command.add_argument(
-        "--python-version", action="append", metavar="3.N",
-        help="a Python to lock for (repeatable; default: that of .python-version beside LOCKFILE,"
-        " else of <nixpkgs>' python3, else this one's version, if LOCKFILE allows it, else one that"
-        " it allows)",
-    )  # fmt: skip
-    command.add_argument(
-        "--system", action="append", metavar="SYSTEM",
-        help="a Nix system, such as aarch64-linux, likewise (repeatable; default: this machine's)",
-    )  # fmt: skip
     add_options(command.add_argument, {
+        "-o, --output FILE": "default: manylinux.lock.json beside LOCKFILE; '-' is standard output",
+        "--python-version 3.N...": "a Python to lock for (default: that of .python-version beside"
+        " LOCKFILE, else of <nixpkgs>' python3, else this one's version, if LOCKFILE allows it,"
+        " else one that it allows)",
+        "--system SYSTEM...": "a Nix system, such as aarch64-linux, likewise (default: this"
+        " machine's)",
         "--extra NAME...": "an extra of the project",
         "--group NAME...": "a dependency group of the project",
         "--no-inspect": "fetch no wheel: what they need of nixpkgs and of each other is then not"

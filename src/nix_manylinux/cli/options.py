@@ -7,6 +7,7 @@ import argparse
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 DRY_RUN = {"--dry-run": "decide everything, write nothing"}
 LIBS = {"--libs DIR...": "a directory of libraries"}
@@ -31,8 +32,12 @@ GC_ROOTS = {
 }
 
 
-def add_options(add: Callable[..., object], table: Mapping[str, str]) -> None:
-    """Add options with their help, each spelt as in a usage.
+def add_options(
+    add: Callable[..., object],
+    table: Mapping[str, str],
+    **more: Any,  # noqa: ANN401 - argparse's
+) -> None:
+    """Add options with their help, each spelt as in a usage, and with ``more`` of argparse's words.
 
     That is "--flag", "-o, --one WORD", "--many WORD..." for one that may be repeated, or
     "--choice {this,that}".
@@ -41,13 +46,15 @@ def add_options(add: Callable[..., object], table: Mapping[str, str]) -> None:
         names = [part.rstrip(",") for part in spelling.split()]
         word = "" if names[-1].startswith("-") else names.pop()
         if not word:
-            add(*names, action="store_true", help=text)
+            add(*names, action="store_true", help=text, **more)
         elif word.endswith("..."):
-            add(*names, action="append", metavar=word[:-3], help=f"{text} (repeatable)")
+            what, default, value = text.partition(" (default: ")
+            help_ = f"{what} (repeatable{'; default: ' if default else ')'}{value}"
+            add(*names, action="append", metavar=word[:-3], help=help_, **more)
         elif word.startswith("{"):
-            add(*names, choices=word[1:-1].split(","), help=text)
+            add(*names, choices=word[1:-1].split(","), help=text, **more)
         else:
-            add(*names, metavar=word, help=text)
+            add(*names, metavar=word, help=text, **more)
 
 
 def common(
@@ -110,18 +117,14 @@ def rule_options(command: argparse.ArgumentParser) -> None:
 
 def driver_option(add: Callable[..., object]) -> None:
     """Add what else is of the graphics driver."""
-    add(
-        "--driver-lib", dest="driver_libs", action="append", metavar="SONAME",
-        help="a library of the graphics driver, besides the known ones (repeatable)",
-    )  # fmt: skip
+    text = "a library of the graphics driver, besides the known ones"
+    add_options(add, {"--driver-lib SONAME...": text}, dest="driver_libs")
 
 
 def size_option(add: Callable[..., object]) -> None:
     """Add how large a wheel may be."""
-    add(
-        "--max-size", type=size, metavar="BYTES",
-        help="unpacked size of a wheel that is still believed (default: 64 GiB)",
-    )  # fmt: skip
+    text = "unpacked size of a wheel that is still believed (default: 64 GiB)"
+    add_options(add, {"--max-size BYTES": text}, type=size)
 
 
 def size(text: str) -> int:
