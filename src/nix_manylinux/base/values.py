@@ -184,6 +184,12 @@ def astuple(value: Value) -> tuple[Any, ...]:
     return value._all(value)  # noqa: SLF001 - of this module
 
 
+def as_json(value: object, *names: str) -> dict[str, Any]:
+    """Return attributes of a value by their names, as JSON has them: lists for tuples."""
+    found = {name: getattr(value, name) for name in names}
+    return {n: list(each) if isinstance(each, tuple) else each for n, each in found.items()}
+
+
 def replace(value: V, **changes: object) -> V:
     """Return a copy with other values in some fields; TypeError for a name that is no field."""
     copy = object.__new__(type(value))

@@ -9,6 +9,7 @@ import re
 import shlex
 
 from nix_manylinux.base.errors import OsErrors
+from nix_manylinux.base.values import as_json
 from nix_manylinux.lock.model import BadLock, File, Lock
 from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
@@ -142,11 +143,7 @@ def _environment(choice: Selection, needs: Mapping[str, WheelNeeds]) -> dict[str
         entry |= _file(chosen.wheel)
         if found := needs.get(name):
             entry["format"] = found.format
-            entry["needs"] = {
-                "drivers": list(found.drivers),
-                "nixpkgs": list(found.nixpkgs),
-                "unknown": list(found.unknown),
-            }
+            entry["needs"] = as_json(found, "drivers", "nixpkgs", "unknown")
         packages[name] = entry
     return {"roots": list(choice.roots), "packages": packages, "sources": sources}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nix_manylinux.base.values import as_json
 from nix_manylinux.base.words import count, some
 from nix_manylinux.repair.model import KINDS, NotPortable, RepairedWheel
 from nix_manylinux.report.summary import error_json
@@ -93,23 +94,14 @@ def repaired_json(
         "status": "refused" if error else "done",
         "error": error_json(error),
         "findings": [
-            {"kind": finding.kind, "what": finding.what, "where": list(finding.where)}
-            for finding in getattr(error, "findings", ())
+            as_json(each, "kind", "what", "where") for each in getattr(error, "findings", ())
         ],
         "fitting": getattr(error, "fitting", "") or None,
         "wheel": {"path": done.path, "sha256": done.sha256 or None} if done else None,
         "platforms": list(done.platforms) if done else [],
         "grafts": [
-            {
-                "member": graft.member,
-                "source": graft.source,
-                "soname": graft.soname,
-                "size": graft.size,
-                "sha256": graft.sha256,
-                "wanted_by": list(graft.wanted_by),
-                "package": graft.package,
-            }
-            for graft in (done.grafts if done else ())
+            as_json(each, "member", "source", "soname", "size", "sha256", "wanted_by", "package")
+            for each in (done.grafts if done else ())
         ],
         "edited": list(done.edited) if done else [],
         "left": list(done.left) if done else [],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, as_json
 from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.missing import headline, missing_text
@@ -175,9 +175,7 @@ def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:
         "variant": seen.variant or None,
         "misfits": [what for what, _ in seen.misfits],
         "policy": {
-            "claimed": list(verdict.claimed),
-            "kept": verdict.kept,
-            "by_versions": verdict.by_versions,
+            **as_json(verdict, "claimed", "kept", "by_versions"),
             "breaches": [_breach(each) for each in verdict.breaches],
             "obstacles": [_breach(each) for each in verdict.obstacles],
         },
@@ -187,8 +185,7 @@ def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:
                 "kind": found.kind,
                 "attribute": found.attribute or None,
                 "old_attribute": found.old_attribute or None,
-                "wheels": list(found.wheels),
-                "notes": list(found.notes),
+                **as_json(found, "wheels", "notes"),
             }
             for problem in seen.plan.missing
             for found in [adviser.advise(*problem.names)]
@@ -296,11 +293,7 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
 
 
 def _breach(breach: Breach) -> dict[str, Any]:
-    return {
-        "library": breach.library,
-        "version": breach.version or None,
-        "wanted_by": list(breach.wanted_by),
-    }
+    return as_json(breach, "library", "version", "wanted_by") | {"version": breach.version or None}
 
 
 def _loads_text(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from nix_manylinux.base.values import as_json
 from nix_manylinux.base.words import WIDTH, count, some, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
@@ -236,13 +237,7 @@ def report_json(
         "incompatible": [_problem(p) for p in plan.incompatible] if plan else [],
         "warnings": [*(plan.warnings if plan else ()), *(report.warnings if report else ())],
         "edits": [
-            {
-                "file": e.label,
-                "how": e.how,
-                "size_before": e.size_before,
-                "size_after": e.size_after,
-                "notes": list(e.notes),
-            }
+            {"file": e.label, **as_json(e, "how", "size_before", "size_after", "notes")}
             for e in (report.edits if report else ())
         ],
         "unedited": _left(report.unedited if report else ()),
@@ -259,8 +254,7 @@ def error_json(error: NixManylinuxError | None) -> dict[str, str] | None:
     """Return an error as JSON values; its kind is the name of its class."""
     if error is None:
         return None
-    texts = {"what": error.what, "where": error.where, "hint": error.hint}
-    return {"kind": type(error).__name__, **texts}
+    return {"kind": type(error).__name__, **as_json(error, "what", "where", "hint")}
 
 
 def _target(target: Target) -> dict[str, Any]:
@@ -278,10 +272,7 @@ def _trees(plan: Plan) -> list[dict[str, Any]]:
     return [
         {
             "root": tree.root,
-            "distributions": [
-                {"name": d.name, "version": d.version, "tags": list(d.tags)}
-                for d in tree.distributions
-            ],
+            "distributions": [as_json(d, "name", "version", "tags") for d in tree.distributions],
             "files": [_file(each) for each in plan.files if each.tree == position],
             "damaged": _left(tree.damaged),
         }
@@ -319,8 +310,7 @@ def _file(each: FilePlan) -> dict[str, Any]:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     return {
-        "name": problem.name,
-        "wanted_by": list(problem.wanted_by),
+        **as_json(problem, "name", "wanted_by"),
         "reason": problem.reason or None,
-        **({"alternatives": list(problem.alternatives)} if problem.alternatives else {}),
+        **(as_json(problem, "alternatives") if problem.alternatives else {}),
     }
