@@ -5,17 +5,16 @@ from __future__ import annotations
 import posixpath
 
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
-from nix_manylinux.elf.tokens import origin_entry
-from nix_manylinux.repair.interpreter import portable_interpreter
+from nix_manylinux.elf.tokens import origin_entries, origin_entry
 from nix_manylinux.repair.model import Finding
-from nix_manylinux.repair.paths import kept_entries, search_path
-from nix_manylinux.repair.system import embeds_python, is_libpython
+from nix_manylinux.repair.system import embeds_python, is_libpython, portable_interpreter
 from nix_manylinux.wheel.open import SITE_PACKAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFile
@@ -73,7 +72,7 @@ class Editor:
         more = [*self.choice.led.get(f"{self._root}/{file.path}", ())]
         if self._goes_to_grafts(file):
             more.append(origin_entry(posixpath.dirname(path), self._folder))
-        entries = search_path(kept, more)
+        entries = tuple(dict.fromkeys((*kept, *more)))
         inherited = bool(more) or facts.runpath is None
         stays = entries == facts.search_path and inherited == (facts.runpath is None)
         return ElfEdit(
@@ -103,7 +102,7 @@ class Editor:
                 inner = posixpath.dirname(got[len(self._root) + 1 :])
                 folders.append(origin_entry(self._folder, inner))
         return ElfEdit(
-            search_path=search_path((), sorted(folders)) or None,
+            search_path=tuple(sorted({*folders})) or None,
             inherited=True,
             replace_needed=self._new_names(links),
             soname=copied.name,
@@ -117,6 +116,24 @@ class Editor:
             if (not inside or purelib) and not _is_script(file) and self._goes_to_grafts(file):
                 what = "it needs libraries that come along, from where no path leads to them"
                 yield Finding("place", what, (file.label,))
+
+
+def kept_entries(facts: ElfFacts, root: str, path: str) -> list[str]:
+    """Give the entries of a file's search path that hold anywhere: into site-packages, or the tree.
+
+    Other wheels are reached so, too, that are installed to the same site-packages.
+    Absolute ones, empty ones (the current directory) and those that leave go.
+    """
+    home, place = f"{root}/{SITE_PACKAGES}/", f"{root}/{path}"
+    inside = home if place.startswith(home) else f"{root}/"
+    kept = []
+    for entry in facts.search_path:
+        led = origin_entries([entry], place, facts.machine)
+        if entry.startswith(("$ORIGIN", "${ORIGIN}")) and all(
+            f"{each}/".startswith(inside) for each in led
+        ):
+            kept.append(entry)
+    return list(dict.fromkeys(kept))
 
 
 def _is_script(file: TreeFile) -> bool:

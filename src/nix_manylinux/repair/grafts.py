@@ -15,8 +15,7 @@ from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts, planned_facts
-from nix_manylinux.repair.interpreter import portable_interpreter
-from nix_manylinux.repair.system import is_libpython
+from nix_manylinux.repair.system import is_libpython, portable_interpreter
 from nix_manylinux.wheel.contents import ROOM
 
 TYPE_CHECKING = False

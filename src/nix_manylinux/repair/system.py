@@ -12,6 +12,7 @@ from functools import cache
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.report.verdict import is_linker
 from nix_manylinux.resolve.loader import Loader
+from nix_manylinux.target.libc import GLIBC_LOADERS, musl_linker
 from nix_manylinux.target.target import Target
 
 TYPE_CHECKING = False
@@ -25,6 +26,10 @@ _LIBPYTHON = r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*"
 
 #: Where the libraries of the policy are; no such directory is on any disk.
 PROMISED = "//promised"
+
+#: Architectures whose psABI has glibc's linker in /lib64; musl's is in /lib on all (INSTALL).
+_IN_LIB64 = frozenset({"x86_64", "ppc64le", "ppc64", "loongarch64"})
+_USUAL = frozenset({"/lib", "/lib32", "/lib64", "/libx32", "/usr/lib", "/usr/lib64"})
 
 
 class System:
@@ -125,6 +130,15 @@ def is_promised(names: frozenset[str], libc: str, soname: str) -> bool:
         or is_linker(soname)
         or (libc == "musl" and soname.startswith(("libc.musl-", "ld-musl-")))
     )
+
+
+def portable_interpreter(present: str | None, libc: str, arch: str) -> str | None:
+    """Give the interpreter that a file is to get in place of ``present``; None where that stays."""
+    if present is None or present.rpartition("/")[0] in _USUAL:
+        return None
+    if libc == "musl":
+        return f"/lib/{musl_linker(arch)}"
+    return f"{'/lib64' if arch in _IN_LIB64 else '/lib'}/{GLIBC_LOADERS[arch][0]}"
 
 
 def is_libpython(name: str) -> bool:
