@@ -325,6 +325,32 @@ def test_a_wheel_for_any_platform_with_libraries(tmp_path: Path) -> None:
     assert "manylinuxAllowForeign" not in write(made(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "requires",
+    [
+        "",
+        "Requires-Dist: numpy\n",
+        "Provides-Extra: torch\nRequires-Dist: torch; extra == 'torch'\n",
+    ],
+)
+def test_a_plugin_for_a_package_that_is_not_required(requires: str, tmp_path: Path) -> None:
+    """What only optional files want of another package is left to it, since it loads them."""
+    plugin = tiny_library("", "libtorch.so", "libc10.so", "libcudart.so.12")
+    files = {"demo/libtorch_ops.so": plugin}
+    module = {"demo/fast.abi3.so": tiny_library("fast.so")}
+    text = write(made(tmp_path, headers=requires, files={**files, **module}))
+    assert (
+        "  # libc10.so, libtorch.so: of the Python package torch, which is not required.\n"
+        "  # libcudart.so.12: for the same files.\n"
+        '  manylinuxIgnoreMissingDeps = [\n    "libc10.so"\n    "libcudart.so.12"\n'
+        '    "libtorch.so"\n  ];\n'
+    ) in text
+    assert "\n  dependencies = [ torch" not in text
+    # A package whose every library wants it is nothing without.
+    files["demo/fast.so"] = plugin
+    assert "\n  dependencies = [ torch ];\n" in write(made(tmp_path, files=files))
+
+
 def test_a_license_that_is_not_told(tmp_path: Path) -> None:
     """METADATA without a license says nothing, which is no license of that name."""
     assert "# license: METADATA names none\n" in write(made(tmp_path))

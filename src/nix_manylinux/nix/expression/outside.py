@@ -88,6 +88,10 @@ def outside_libraries(
     """
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
+    # Where no library has to load, the package may be of no use without.
+    files = ((file.path, wheel) for wheel in wheels for file in wheel.facts.files)
+    if any(path in led_to(wheel.facts, wheel.entries) for path, wheel in files):
+        advised = _spared(advised, required, adviser)
     drivers = {name for want, each in advised if each.kind == "driver" for name in want.names}
     later = [each for _, each in advised if each.later]
     of_wheels = [each for _, each in advised if each.kind == "wheel" and not each.later]
@@ -139,6 +143,36 @@ def outside_libraries(
             for name in _opened(wheel, each)
         ),
     )
+
+
+def _spared(
+    advised: Sequence[tuple[_Want, Suggestion]], required: Sequence[str], adviser: Adviser
+) -> list[tuple[_Want, Suggestion]]:
+    """Leave to others what only optional files want of a package that is not required.
+
+    A plugin for torch is loaded behind torch, where both are there; what else such a file wants
+    that isn't had for nothing, as CUDA isn't, is left to it, too.
+    """
+    spared: dict[tuple[str, ...], str] = {}
+    plugins: set[str] = set()
+    for want, each in advised:
+        expected = any(n in required or adviser.is_undeclared(n) for n in each.wheels)
+        if each.kind == "wheel" and not (each.later or want.needed or expected):
+            plugins.update(want.files)
+            its = each.notes[0].partition(": take ")[0]
+            spared[want.names] = f"{its}, which is not required"
+    for want, each in advised:
+        if not each.may_be_taken and plugins.issuperset(want.files):
+            spared.setdefault(want.names, "for the same files")
+    return [
+        (
+            want._replace(folder=""),
+            Suggestion(soname=each.soname, kind="none", notes=(spared[want.names],)),
+        )
+        if want.names in spared
+        else (want, each)
+        for want, each in advised
+    ]
 
 
 def _opened(wheel: DescribedWheel, choices: Iterable[Choice]) -> Iterator[str]:
