@@ -15,6 +15,7 @@ from nix_manylinux.base.errors import BadTree
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.tree import scan as tree_module
 from nix_manylinux.tree.disk import Disk
+from nix_manylinux.tree.libraries import WheelIndex, distribution_names
 from nix_manylinux.tree.roots import find_pyvenv
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.metadata import expand_tags, read_headers
@@ -77,6 +78,19 @@ def test_special_files_are_ignored(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s.so"))
         assert scan_tree(str(tmp_path)).files == ()
+
+
+def test_metadata_of_others_is_not_waited_for(tmp_path: Path) -> None:
+    """What --python-libs names may be anybody's: a FIFO says nothing of what is required."""
+    for name in ("made", "odd"):
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+    (tmp_path / "made-1.0.dist-info/METADATA").write_text("Requires-Dist: other\n")
+    os.mkfifo(tmp_path / "odd-1.0.dist-info/METADATA")
+    (tmp_path / "old-1.0-py3.11.egg-info").mkdir()
+    index = WheelIndex.from_site_packages([str(tmp_path)], disk=Disk())
+    assert index.required(["made", "odd"]) == ["made", "odd", "other"]
+    assert {*index.owners(str(tmp_path))} == {"made", "odd"}
+    assert distribution_names([str(tmp_path)]) == {"made", "odd", "old"}
 
 
 def test_labels_and_order(tmp_path: Path) -> None:

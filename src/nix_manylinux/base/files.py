@@ -100,6 +100,12 @@ def read_regular(path: str, most: int, *, flags: int = 0) -> tuple[bytes, os.sta
     return None
 
 
+def read_small(path: str, most: int) -> bytes:
+    """Read a file as `read_regular` does: nothing of what is larger, or no file."""
+    found = read_regular(path, most)
+    return found[0] if found else b""
+
+
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write every byte: write(2) may take fewer than it is given."""
     while (count := os.write(descriptor, data)) < len(data):

@@ -7,7 +7,7 @@ import glob
 import os
 import re
 
-from nix_manylinux.base.files import read_regular
+from nix_manylinux.base.files import read_small
 from nix_manylinux.base.words import listed, shell
 from nix_manylinux.target.environment import pyvenv_settings
 from nix_manylinux.target.place import Place, own_system
@@ -57,7 +57,7 @@ def requirement_warnings(
             where, before, after = "in this environment", f"{pip} ", ""
         else:
             continue
-        there = {*distribution_names(sites)}
+        there = distribution_names(sites)
         for dist in tree.distributions:
             lacks = [each for each in dist.requires if each not in there]
             if lacks and (lacks := _unmet(tree.root, dist, lacks)):
@@ -74,8 +74,9 @@ def _propagated(package: str) -> Iterator[str]:
     while queue:
         at = queue.pop()
         with contextlib.suppress(OSError):
-            read = read_regular(f"{at}/{PROPAGATED}", 1 << 20)
-            named = os.fsdecode(read[0]).replace("\0", " ").split() if read else ()
+            named = os.fsdecode(
+                read_small(f"{at}/{PROPAGATED}", 1 << 20).replace(b"\0", b" ")
+            ).split()
             queue += (each for each in named if each not in seen)
         if at not in seen and at != package:
             yield from glob.glob(f"{glob.escape(at)}/lib/py*/site-packages")
@@ -86,8 +87,8 @@ def _unmet(root: str, dist: Distribution, lacks: Sequence[str]) -> list[str]:
     """Take those of the lacking names that are required here, whatever the extras."""
     found: dict[str, None] = {}
     with contextlib.suppress(OSError):
-        read = read_regular(f"{root}/{dist.folder}/METADATA", MAX_METADATA)
-        for text in read_headers(read[0] if read else b"").get("requires-dist", ()):
+        data = read_small(f"{root}/{dist.folder}/METADATA", MAX_METADATA)
+        for text in read_headers(data).get("requires-dist", ()):
             _, _, marker = text.partition(";")
             for name in required_names([text]):
                 if name in lacks and name not in found and _holds(marker.strip(), dist.folder):

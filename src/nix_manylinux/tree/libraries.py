@@ -7,14 +7,17 @@ for its name. Nothing is cached outside the values that are passed in.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from functools import cache
 
 from nix_manylinux.base.errors import BadElf, BadOption, BadTree
+from nix_manylinux.base.files import read_small
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.wheel.metadata import MAX_METADATA, normalise_name, read_headers, required_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 
 class LibraryIndex:
@@ -75,9 +78,10 @@ class WheelIndex:
     def __init__(self, site_packages: tuple[str, ...], disk: Disk) -> None:
         self.site_packages = site_packages
         self.disk = disk
-        self._files: dict[str, dict[str, list[str]]] = {}
-        self._owners: dict[str, dict[str, str]] = {}
-        self._required: dict[str, tuple[str, ...]] = {}
+        self._by_name = cache(self._find_names)
+        #: Of a site-packages: normalised distribution names with their dist-info folders.
+        self.owners = cache(self._find_owners)
+        self._requirements = cache(_requirements)
 
     @classmethod
     def from_site_packages(cls, directories: Iterable[str], *, disk: Disk) -> WheelIndex:
@@ -100,16 +104,9 @@ class WheelIndex:
             if soname_of(self.disk, path) == soname
         ]
 
-    def owners(self, site_packages: str) -> dict[str, str]:
-        """Normalised distribution names with their dist-info folders."""
-        found = self._owners.get(site_packages)
-        if found is None:
-            found = self._owners[site_packages] = {}
-            for name in sorted(self.disk.names(site_packages)):
-                if name.endswith(".dist-info"):
-                    project = name.removesuffix(".dist-info").rpartition("-")[0] or name
-                    found[normalise_name(project)] = f"{site_packages}/{name}"
-        return found
+    def _find_owners(self, site_packages: str) -> dict[str, str]:
+        found = _distributions(self.disk.names(site_packages), {"dist-info"})
+        return {name: f"{site_packages}/{folder}" for name, folder in found.items()}
 
     def required(self, names: Iterable[str]) -> list[str]:
         """Give normalised names with all that their distributions here require, nearest first.
@@ -130,24 +127,18 @@ class WheelIndex:
             found |= dict.fromkeys(queue)
         return list(found)
 
-    def _requirements(self, dist_info: str) -> tuple[str, ...]:
-        known = self._required.get(dist_info)
-        if known is None:
-            try:
-                with open(f"{dist_info}/METADATA", "rb") as file:
-                    headers = read_headers(file.read(MAX_METADATA))
-            except OSError:  # an installer that was interrupted leaves folders without it
-                headers = {}
-            known = self._required[dist_info] = required_names(headers.get("requires-dist", ()))
-        return known
-
-    def _by_name(self, site_packages: str) -> dict[str, list[str]]:
-        files = self._files.get(site_packages)
-        if files is None:
-            files = self._files[site_packages] = {}
-            for path in self.disk.libraries_below(site_packages):
-                files.setdefault(path.rpartition("/")[2], []).append(path)
+    def _find_names(self, site_packages: str) -> dict[str, list[str]]:
+        files: dict[str, list[str]] = {}
+        for path in self.disk.libraries_below(site_packages):
+            files.setdefault(path.rpartition("/")[2], []).append(path)
         return files
+
+
+def _requirements(dist_info: str) -> tuple[str, ...]:
+    data = b""
+    with suppress(OSError):  # an installer that was interrupted leaves folders without it
+        data = read_small(f"{dist_info}/METADATA", MAX_METADATA)
+    return required_names(read_headers(data).get("requires-dist", ()))
 
 
 def soname_of(disk: Disk, path: str) -> str | None:
@@ -183,10 +174,20 @@ def refuse_unwritable(directory: str) -> None:
         )
 
 
-def distribution_names(folders: Iterable[str]) -> Iterator[str]:
+def distribution_names(folders: Iterable[str]) -> set[str]:
     """Give the normalised names of what is installed in folders, there or not, by any installer."""
-    for folder in folders:
-        for entry in os.listdir(folder) if os.path.isdir(folder) else ():
-            stem, dot, kind = entry.rpartition(".")
-            if dot and kind in {"dist-info", "egg-info", "egg-link"}:
-                yield normalise_name(stem.partition("-")[0])
+    names = (os.listdir(folder) for folder in folders if os.path.isdir(folder))
+    return {name for each in names for name in _distributions(each, _KINDS)}
+
+
+_KINDS = frozenset({"dist-info", "egg-info", "egg-link"})
+
+
+def _distributions(names: Iterable[str], kinds: Collection[str]) -> dict[str, str]:
+    """Give the normalised names of distributions, with the entries of a folder that name them."""
+    parts = ((entry, *entry.rpartition(".")) for entry in sorted(names))
+    return {
+        normalise_name(stem.partition("-")[0]): entry
+        for entry, stem, _, kind in parts
+        if stem and kind in kinds
+    }

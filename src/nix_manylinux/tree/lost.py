@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nix_manylinux.base.files import read_regular
+from nix_manylinux.base.files import read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def lost_files(trees: Sequence[TreeFacts], names: Collection[str]) -> dict[str, 
         for dist in tree.distributions:
             folder = os.path.join(tree.root, dist.folder)
             try:
-                read = read_regular(f"{folder}/RECORD", _MAX)
+                record = read_small(f"{folder}/RECORD", _MAX)
             except OSError:  # there is none, or it is closed to us: nothing is known
                 continue
-            for line in (read[0] if read else b"").decode("utf-8", "replace").splitlines():
+            for line in record.decode("utf-8", "replace").splitlines():
                 path = line.rsplit(",", 2)[0].strip('"')
                 name = path.rpartition("/")[2]
                 if name in names and not os.path.lexists(os.path.join(folder, "..", path)):

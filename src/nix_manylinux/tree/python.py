@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from nix_manylinux.base.files import read_regular
+from nix_manylinux.base.files import read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def python_sources(root: str) -> Iterator[tuple[str, bytes]]:
 
 def _read(path: str) -> bytes:
     try:
-        found = read_regular(path, _MAX_SOURCE)
+        return read_small(path, _MAX_SOURCE)
     except OSError:
         return b""
-    return found[0] if found else b""

@@ -13,7 +13,7 @@ import re
 import stat
 
 from nix_manylinux.base.errors import BadElf, BadTree
-from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, UNDO_LOG, is_temporary
+from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, UNDO_LOG, is_temporary, read_small
 from nix_manylinux.base.progress import with_progress
 from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import Value, field
@@ -366,14 +366,9 @@ def _distribution(root: str, folder: str) -> Distribution:
 
 
 def _read_small(root: str, path: str) -> bytes:
-    """Read a metadata file's beginning; empty where there is none, or no regular file."""
+    """Read a metadata file; empty where there is none, no regular file, or an endless one."""
     try:
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(os.path.join(root, path), flags)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return b""
-            return file.read(MAX_METADATA)
+        return read_small(os.path.join(root, path), MAX_METADATA)
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as cause:
