@@ -35,7 +35,7 @@ def test_each_is_wanted_and_known() -> None:
 
 def test_choices_are_left_out() -> None:
     """One of several implementations, a server, a set built together: nobody's default."""
-    for name in ("ffmpeg_7.lib", "mpi", "mysql80", "kdePackages.qtbase"):
+    for name in ("ffmpeg_7.lib", "mpi", "mysql84", "kdePackages.qtbase"):
         assert not common.is_offered(name)
 
 

@@ -63,3 +63,20 @@ def test_policies_have_what_their_notes_promise() -> None:
         for limits in policy["arch"].values():
             assert set(limits) <= {"max", "extra"}
             assert "max" in limits
+
+
+def test_what_nixpkgs_has_dropped_or_renamed() -> None:
+    """No row names what nixpkgs' aliases say is gone; and libudev is by the name that it takes."""
+    table = data.read_sonames()
+    gone = {
+        *("boost177", "classads", "encfs", "falcon", "icu69", "kgraphviewer", "ktextaddons"),
+        *("libgestures", "librest_1_0", "libva1-minimal", "mysql80", "openzwave", "podofo_0_9"),
+        *("podofo_0_10", "percona-server_8_0", "polyml57", "pothos", "uhttpmock_1_0", "varnish60"),
+        *("wlroots_0_18", "wolfssl", "xxHash"),
+    }
+    named = {name for row in table.values() for name in (row.attr, *row.others)}
+    assert not gone & named
+    assert table["libmysqlclient.so.24"].attr == "mysql84"
+    assert table["libxxhash.so.0"].attr == "xxhash"
+    assert table["libudev.so.1"].attr == "udev"
+    assert table["libsystemd.so.0"].attr == "systemdLibs"

@@ -48,7 +48,7 @@ ALSO = (
 CHOICES = ("ffmpeg", "libtorch-bin", "mpi", "mpich")
 
 #: Database servers, hundreds of megabytes for the client library of an optional plugin.
-SERVERS = ("firebird", "mysql80")
+SERVERS = ("firebird", "mysql84")
 
 
 def main() -> int:
