@@ -56,11 +56,13 @@ FOR_PANDAS = {
 
 
 @cache
-def expression(path: str, *beside: str) -> str:
+def expression(path: str, *beside: str, for_nixpkgs: bool = False) -> str:
     """Write the expression for one wheel, and those that are one package with it."""
     others = dict.fromkeys(beside, DEFAULT_INDEX)
     wheel = describe_wheel(path, look_for_loads=True, beside=others)
-    return build_expression([wheel], table=load_table(), policies=load_policies()).text
+    return build_expression(
+        [wheel], table=load_table(), policies=load_policies(), for_nixpkgs=for_nixpkgs
+    ).text
 
 
 @pytest.mark.parametrize("start", WHEELS)
@@ -72,7 +74,13 @@ def test_parses(start: str, tmp_path: Path) -> None:
 
 
 def build(
-    nix: Nix, folder: Path, name: str, wheels: dict[str, str], beside: Sequence[str] = ()
+    nix: Nix,
+    folder: Path,
+    name: str,
+    wheels: dict[str, str],
+    beside: Sequence[str] = (),
+    *,
+    for_nixpkgs: bool = False,
 ) -> str:
     """Build one of several packages; the wheels are in the store already, nothing is fetched."""
     files = {}
@@ -84,7 +92,8 @@ def build(
             check=True,
         )
         files[package] = str(folder / f"{package}.nix")
-        (folder / f"{package}.nix").write_text(expression(path, *beside), encoding="utf-8")
+        text = expression(path, *beside, for_nixpkgs=for_nixpkgs)
+        (folder / f"{package}.nix").write_text(text, encoding="utf-8")
     return nix.build(name, "expr.nix", expressions=json.dumps(files)).path
 
 
@@ -148,7 +157,8 @@ def test_one_of_several_is_installed(nix: Nix, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_parts_of_a_package(nix: Nix, tmp_path: Path) -> None:
+@pytest.mark.parametrize("for_nixpkgs", [False, True])
+def test_two_parts_of_a_package(for_nixpkgs: bool, nix: Nix, tmp_path: Path) -> None:  # noqa: FBT001
     """Wheels that bring one regular package are installed at once, and linked to one another."""
     tag = "py3-none-manylinux1_x86_64"
     parts = {
@@ -163,7 +173,9 @@ def test_two_parts_of_a_package(nix: Nix, tmp_path: Path) -> None:
         )
         for name, own in parts.items()
     )
-    built = Path(build(nix, tmp_path, "demo", {"demo": base}, [more]))
+    built = Path(build(nix, tmp_path, "demo", {"demo": base}, [more], for_nixpkgs=for_nixpkgs))
+    text = (tmp_path / "demo.nix").read_text(encoding="utf-8")
+    assert ("buildPythonPackage (finalAttrs: {" in text) == for_nixpkgs
     (package,) = built.rglob("demo")
     assert {each.name for each in package.iterdir()} >= {"libdemo.so.1", "libmore.so.1"}
     there = sorted(each.name for each in package.parent.glob("*.dist-info"))

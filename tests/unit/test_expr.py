@@ -221,10 +221,13 @@ def test_what_the_nixpkgs_at_hand_has(tmp_path: Path) -> None:
     assert "  # Not in this nixpkgs, and only for extras: gdown and other.\n" in text
     assert "  optional-dependencies = {\n    web = [ zope-interface ];\n  };\n" in text
     # Python's set has one of that name, too, which an argument would mean.
+    assert "  buildInputs = [\n    pkgs.libgit2\n    libxcursor\n  ];\n" in text
+    # What the wheel can't do without stops the build, and the text says what may be done.
     assert (
-        "  # Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).\n"
-        "  buildInputs = [\n    pkgs.libgit2\n    libxcursor\n  ];\n"
+        "  # Not to be had of this nixpkgs (it is not there): onetbb (libtbb.so.12).\n"
+        "  # demo/fast.so: can be imported,"
     ) in text
+    assert '\n  # manylinuxIgnoreMissingDeps = [ "libtbb.so.12" ];\n' in text
 
 
 def test_names_that_an_argument_cannot_have(tmp_path: Path) -> None:
@@ -825,18 +828,15 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     wheel = made(tmp_path, needed=needed, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
     found = build_expression([wheel], table=TABLE, policies=POLICIES, nixpkgs=at_hand)
     assert found.lacking == (
-        "Left out, since this nixpkgs lacks it: onetbb (libtbb.so.12).",
-        "Not to be had of this nixpkgs: gfortran.cc (it is null there).",
+        "Not to be had of this nixpkgs (it is null there): gfortran.cc (libgfortran.so.5).",
+        "Not to be had of this nixpkgs (it is not there): onetbb (libtbb.so.12).",
     )
     # What Nix is given in their place is to be had.
     assert found.absent == {"scipy": "", "numpy": "no libc"}
     assert "nixpkgs: numpy" not in found.text
     assert all(sentence in flat(found.text) for sentence in found.lacking)
-    assert found.named == (
-        "python.pkgs.numpy",
-        "pkgs.gfortran.cc",
-        "pkgs.libgit2",
-    )
+    assert "  buildInputs = [ libgit2 ];\n" in found.text
+    assert {"python.pkgs.numpy", "pkgs.gfortran.cc", "pkgs.libgit2"} < {*found.named}
 
 
 def test_a_python_without_the_gil(tmp_path: Path) -> None:
@@ -926,6 +926,9 @@ def test_download_fails(tmp_path: Path) -> None:
         (["Project-URL: Release Notes, https://c"], "", "https://c"),
         (["Project-URL: Release Notes, https://c", "Project-URL: Changelog, https://d"], "", "https://d"),
         (["Project-URL: Bugs, https://c"], "", ""),
+        # Of this version: who writes the next one changes one line.
+        (["Project-URL: Changelog, https://c/v1.0/"], "", "https://c/v${version}/"),
+        (["Project-URL: Changelog, https://c/11.0/1.0.2"], "", "https://c/11.0/1.0.2"),
     ],
 )  # fmt: skip
 def test_addresses(headers: list[str], homepage: str, changelog: str, tmp_path: Path) -> None:

@@ -80,11 +80,15 @@ def test_one_package(tmp_path: Path) -> None:
     assert 'pname = "demo";' in text  # which most of them are of, and what is imported
     assert 'description = "Binds things";' in text
     assert 'format = "manylinux_2_34";' in text  # of all of them the newest
-    assert re.findall(r'file = "(\w+)-\$\{version\}', text) == ["demo_base", "demo_more", "glue"]
+    assert re.findall(r'file = "(\w+)-\$\{finalAttrs.version\}', text) == [
+        "demo_base",
+        "demo_more",
+        "glue",
+    ]
     assert text.count("(fetchPypi {") == 2
     assert (
         '  preInstall = lib.concatMapStrings (wheel: "ln -s ${wheel} dist/${wheel.name}\\n")'
-        " wheels;\n"
+        " finalAttrs.wheels;\n"
     ) in text
     assert "  dependencies = [ numpy ];\n" in text
     assert "  buildInputs = [ zstd ];\n" in text

@@ -201,9 +201,8 @@ def _expr(command: argparse.ArgumentParser) -> None:
         " else x86_64-linux)",
         "--local": "the source is WHEEL itself, by its path from here: for one that is on no index,"
         " or on one where Nix can't fetch it (a password)",
-        "--for-nixpkgs": "write it for nixpkgs itself: of <nixpkgs> only whom it has already is"
-        " asked, and its CUDA; what only its author needs (the file's place, the line for"
-        " python-packages.nix) is on standard error",
+        "--for-nixpkgs": "write it for nixpkgs itself, best with that as <nixpkgs>; what only its"
+        " author needs (the file's place, the line for python-packages.nix) is on standard error",
         "--fetch-required": "fetch the wheels that it requires, large ones too, to know which"
         " libraries they have, and which CUDA",
         "--cuda VERSION": "of files for several versions of CUDA those for this one, 12 (default:"

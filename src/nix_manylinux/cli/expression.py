@@ -72,9 +72,14 @@ def show_expression(run: Run) -> int:
         for_nixpkgs=extra.for_nixpkgs,
     )
     expression = build(nixpkgs=nixpkgs)
-    if nixpkgs and expression.named and not extra.for_nixpkgs:
-        unusable = at_hand.find_unusable(expression.named, found.places[0].python, run.environment)
-        expression = build(nixpkgs=replace(nixpkgs, unusable=unusable))
+    known: set[str] = set()
+    # In place of what is not to be had another package may be named.
+    while nixpkgs and (new := [name for name in expression.named if name not in known]):
+        known.update(new)
+        python = found.places[0].python
+        if unusable := at_hand.find_unusable(new, nixpkgs, python, run.environment):
+            nixpkgs = replace(nixpkgs, unusable={**nixpkgs.unusable, **unusable})
+            expression = build(nixpkgs=nixpkgs)
     _tell_first(run, expression, fetched=fetched)
     if fetched:
         _tell_of_choice(run, found, nixpkgs)
@@ -82,7 +87,7 @@ def show_expression(run: Run) -> int:
     elif not extra.python_version and not for_whom.named_pythons(found.wheels):
         _tell_of_python(run, found.places, nixpkgs)
     if expression.absent:
-        run.console.warn(absent_text(expression.absent))
+        run.console.warn(absent_text(expression.absent, for_nixpkgs=extra.for_nixpkgs))
     for sentence in () if run.console.answers_on_terminal else expression.lacking:
         run.console.warn(sentence)
     if not extra.local:

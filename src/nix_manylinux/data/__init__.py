@@ -4,7 +4,8 @@ The files are read by the Nix side too, so they stay plain JSON and TSV. The
 JSON files say in ``source`` and ``note`` where their facts come from.
 ``nixpkgs-sonames.tsv.gz`` is ranked from the nix-index database of 2026-03-29
 (nix-community/nix-index-database, MIT; x86_64-linux, one nixpkgs revision),
-with 47 rows by hand for what a listing of files can't show.
+with 47 rows by hand for what a listing of files can't show. Names that nixpkgs' aliases.nix
+of 2026-07-01 says are gone are gone from it, and renamed ones have their new names.
 ``nixpkgs-xorg-renames.tsv`` is nixpkgs' own list of moves out of ``xorg``.
 """
 
@@ -60,7 +61,8 @@ class NixpkgsNames(Value):
     alone, ``hidden`` libraries that its Python set has packages called like; ``spdx`` and
     ``licenses`` give attributes of lib.licenses by identifiers and by other words; ``cuda`` is
     what cudaPackages is; ``pythons`` are the first and the last Python that have packages, and
-    ``built_for`` of these for which nixpkgs builds all of them, its own one first.
+    ``built_for`` of these for which nixpkgs builds all of them, its own one first; ``month`` is
+    when all names were held against nixpkgs last, "July 2026".
     """
 
     versioned: dict[str, str] = field(hash=False)
@@ -72,6 +74,7 @@ class NixpkgsNames(Value):
     cuda: str
     pythons: tuple[str, str]
     built_for: tuple[str, str]
+    month: str
 
 
 class Sibling(Value):
@@ -151,6 +154,7 @@ def read_nixpkgs_names() -> NixpkgsNames:
         cuda=raw["cuda"],
         pythons=(first, last),
         built_for=(own, newest),
+        month=raw["month"],
     )
 
 

@@ -38,7 +38,8 @@ class Adviser:
     doesn't have it. ``files`` are the names of the files of some of those that are required,
     directly or through others: of these nothing is guessed. ``cuda`` is the set of nixpkgs with
     the CUDA of what is required, where that is known. ``table`` is nixpkgs'.
-    ``unbuilt`` are attributes (with their outputs) that are not to be had, and why.
+    ``unbuilt`` are attributes (with their outputs) that are not to be had, and why; ``refuse``
+    says it of what the nixpkgs at hand has not, "" of the rest.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Adviser:
         files: Mapping[str, Collection[str]] | None = None,
         cuda: str = "",
         unbuilt: Mapping[str, str] | None = None,
+        refuse: Callable[[Suggestion], str] | None = None,
     ) -> None:
         trees = tuple(trees)
         own = {normalise_name(d.name) for tree in trees for d in tree.distributions}
@@ -58,6 +60,7 @@ class Adviser:
             required = {name for tree in trees for d in tree.distributions for name in d.requires}
         self._table = table
         self._unbuilt = unbuilt or {}
+        self._refuse = refuse
         self._there = own | set(at_hand)
         self._files = files or {}
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
@@ -157,7 +160,8 @@ class Adviser:
             return replace(found, kind="none", attribute="", notes=(note,))
         name = package_set(found.attribute)
         if not found.is_sure or not name or name not in self._brought:
-            return found
+            note = self._refuse(found) if self._refuse and found.is_sure else ""
+            return replace(found, kind="absent", notes=(note,)) if note else found
         note = (
             f"in nixpkgs only with the other libraries of {name}, of which this wheel brings its"
             " own: two copies in one process don't work"

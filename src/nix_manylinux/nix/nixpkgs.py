@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,11 +11,13 @@ from contextlib import suppress
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.nix.references import NoNix, find_nix
-from nix_manylinux.nix.syntax import nix_string, python_attribute
+from nix_manylinux.nix.syntax import nix_path, nix_string, python_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from nix_manylinux.nix.packages import Suggestion
 
 #: Names that only lead to others, or say that something is gone, are not counted.
 _QUESTION = """
@@ -30,6 +33,9 @@ in {
 #: Seconds. A `<nixpkgs>` that has to be fetched first is not at hand.
 _PATIENCE = 30
 
+#: Nixpkgs has 24,000 attributes at the top. What has fewer than this is another set.
+_WHOLE = 10_000
+
 
 class Nixpkgs(Value):
     """``python`` is the version of its python3, "3.12"; ``system`` the machine's, for Nix.
@@ -43,6 +49,40 @@ class Nixpkgs(Value):
     packages: frozenset[str]
     attributes: frozenset[str]
     unusable: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of nixpkgs, so that what it lacks, nixpkgs has not."""
+        return len(self.attributes) >= _WHOLE
+
+    def why_not(self, suggestion: Suggestion) -> str:
+        """Say why a library's package is not to be had of it, "" where it is."""
+        asked = asked_as(suggestion)
+        there = any(name in self.attributes for name in _TOP.findall(asked))
+        return self.unusable.get(asked, "" if there else _MISSING)
+
+
+def asked_as(suggestion: Suggestion) -> str:
+    """Spell what `find_unusable` asks of a library's package, by its new name or its old one.
+
+    What is unfree or insecure can't be evaluated unless that is allowed: it is asked for alone
+    whether it is there.
+    """
+    if suggestion.doubtful:
+        return f"pkgs ? {nix_path(package_of(suggestion.attribute, suggestion))}"
+    names = (suggestion.attribute, suggestion.old_attribute)
+    return " or ".join(f"pkgs.{nix_path(package_of(each, suggestion))}" for each in names if each)
+
+
+def package_of(attribute: str, suggestion: Suggestion) -> str:
+    """Leave the output out that build inputs are taken by anyhow."""
+    return attribute.removesuffix(".lib") if suggestion.output == "lib" else attribute
+
+
+#: What stands at the top of nixpkgs, among what is asked.
+_TOP = re.compile(r'(?<!python\.)\bpkgs(?:\.| \? )"?([^". ]+)')
+
+_MISSING = "it is not there"
 
 
 def ask_nixpkgs(environment: Mapping[str, str]) -> Nixpkgs | None:
@@ -83,13 +123,14 @@ def cuda_question(package: str) -> str:
     return " ".join((_CUDA % {"package": package}).split())
 
 
-#: Names have to be evaluated one by one where one of them fails: `tryEval` catches what
-#: nixpkgs throws, and nothing else.
+#: All names in one evaluation: `tryEval` catches what nixpkgs throws. An alias is there, and leads
+#: to another name or throws.
 _USABLE = """
 let
   pkgs = import <nixpkgs> { };
   python = pkgs.%(python)s or pkgs.python3;
   why = value: if value == null then "it is null there" else builtins.seq value.outPath "";
+  ask = answer: (builtins.tryEval answer).value;
 in { %(names)s }
 """
 
@@ -101,36 +142,63 @@ _AT_ONCE, _LONGEST = 4, 120
 
 
 def find_unusable(
-    names: Iterable[str], python: str, environment: Mapping[str, str]
+    names: Iterable[str], nixpkgs: Nixpkgs, python: str, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Say which of these ``<nixpkgs>`` has, but can't evaluate, each with Nix's word for it.
+    """Say which of these ``<nixpkgs>`` has not, or can't evaluate, each with Nix's word for it.
 
     ``names`` are as Nix spells them, in terms of ``pkgs`` and ``python``, which is the one of
-    that version where there is one.
+    that version where there is one. Aliases are not to be used: they are none of its attributes.
     """
 
-    def ask(asked: Iterable[str]) -> dict[str, str]:
-        lines = " ".join(f"{nix_string(name)} = why ({name});" for name in asked)
+    def ask(asked: Iterable[str], attempt: str) -> tuple[dict[str, str | bool], str]:
+        lines = " ".join(f"{nix_string(name)} = {attempt} ({_answer(name)});" for name in asked)
         question = _USABLE % {"python": python_attribute(python), "names": lines}
-        told = json.loads(_evaluate(question, environment))
-        return {str(name): str(why) for name, why in told.items() if why}
+        told, said = _evaluate_aloud(question, environment)
+        return json.loads(told), said
 
     def ask_alone(name: str) -> dict[str, str]:
         try:
-            return ask([name])
+            told, said = ask([name], "")
         except _Failed as failed:
-            said: str = failed.args[0]
+            why: str = failed.args[0]
             # What has to be built to be evaluated can't be in an evaluation that only reads.
-            return {} if _NOT_BUILT in said else {name: said}
+            return {} if _NOT_BUILT in why else {name: why}
+        why = str(told[name])
+        if not why and is_alias(name):
+            why = ": ".join(["an alias", *re.findall("warning: (.*)", said)[-1:]])
+        return {name: why} if why else {}
 
-    names = [*names]
-    with suppress(*_NOT_AT_HAND):
+    def is_alias(name: str) -> bool:
+        found = _TOP.findall(name)
+        return bool(found) and nixpkgs.attributes.isdisjoint(found)
+
+    def ask_all(asked: list[str]) -> dict[str, str]:
+        if len(asked) < 2:
+            return ask_alone(asked[0]) if asked else {}
         try:
-            return ask(names) if names else {}
-        except _Failed:
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                return {k: v for found in pool.map(ask_alone, names) for k, v in found.items()}
+            told, _ = ask(asked, "ask")
+        except _Failed:  # what `tryEval` doesn't catch
+            half = len(asked) // 2
+            return ask_all(asked[:half]) | ask_all(asked[half:])
+        # The word for what can't be evaluated, which is False, is to be had alone.
+        alone = [name for name, why in told.items() if not why and (why is False or is_alias(name))]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            words = [each for found in pool.map(ask_alone, alone) for each in found.items()]
+        return {name: str(why) for name, why in told.items() if why} | dict(words)
+
+    with suppress(*_NOT_AT_HAND):
+        return ask_all([*names])
     return {}
+
+
+def _answer(name: str) -> str:
+    """Write what answers for one name: "", or why it is not to be had."""
+    if " ? " in name:
+        return f"if {name} then {nix_string('')} else {nix_string(_MISSING)}"
+    there = " || ".join(
+        re.sub(r"^((?:python\.)?pkgs)\.", r"\1 ? ", each) for each in name.split(" or ")
+    )
+    return f"if {there} then why ({name}) else {nix_string(_MISSING)}"
 
 
 class _Failed(Exception):
@@ -139,6 +207,11 @@ class _Failed(Exception):
 
 def _evaluate(expression: str, environment: Mapping[str, str]) -> bytes:
     """Give a value as JSON. Raises `_Failed`, or one of `_NOT_AT_HAND`."""
+    return _evaluate_aloud(expression, environment)[0]
+
+
+def _evaluate_aloud(expression: str, environment: Mapping[str, str]) -> tuple[bytes, str]:
+    """Give a value as `_evaluate` does, and what Nix says beside it: warnings."""
     tool = find_nix("nix-instantiate", environment, option="", hint="")
     try:
         command = [tool, "--eval", "--strict", "--json", "-E", expression]
@@ -150,7 +223,7 @@ def _evaluate(expression: str, environment: Mapping[str, str]) -> bytes:
         errors = [line.partition("error:")[2].strip() for line in lines if "error:" in line]
         said = next(filter(None, reversed(errors)), "Nix says nothing")
         raise _Failed(said if len(said) <= _LONGEST else f"{said[: _LONGEST - 3]}...")
-    return done.stdout
+    return done.stdout, done.stderr.decode("utf-8", "replace")
 
 
 #: What is raised where there is no Nix, no nixpkgs, or no answer in time.

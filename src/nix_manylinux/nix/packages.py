@@ -60,9 +60,10 @@ class Suggestion(Value):
     "other version" (the same library with another major version: the ABI
     differs); "driver" (comes with the host's graphics driver); "wheel" (comes with
     those in ``wheels``, or may come with one of them: Python packages, by their
-    normalised names); "similar" (only ``similar`` names are known); or "none".
+    normalised names); "similar" (only ``similar`` names are known); "none"; or "absent" (the
+    nixpkgs at hand has not the package that others have).
     ``attribute`` is what goes into an expression, output included where it isn't "out",
-    and is empty for the last four; ``output`` is the output in any case.
+    and is empty for the four before the last; ``output`` is the output in any case.
     ``old_attribute`` is its name in older nixpkgs. ``doubtful`` is what is unfree, insecure
     or another language's. ``later`` is what a wheel has that needs this one, so that it can
     be no input of it. ``notes`` are sentences about it, which don't name it.
@@ -195,7 +196,7 @@ _WANTED = {"unfree": [f"unfree{_UNFREE}"], "insecure": [f"marked insecure{_INSEC
 def explain(suggestion: Suggestion) -> str:
     """Say in one line who provides a library, and what is to be minded about it, in short."""
     parts = []
-    if suggestion.is_sure:
+    if suggestion.is_sure or suggestion.kind == "absent":
         parts.append(nix_path(suggestion.attribute))
         if suggestion.old_attribute:
             parts.append(f"{nix_path(suggestion.old_attribute)} in older nixpkgs")

@@ -144,13 +144,16 @@ def cuda_required_by_loader(
     return Cuda(found, said) if found else None
 
 
-def how_to_check(loader: str, taken: str, *, several: bool) -> str:
+def how_to_check(loader: str, taken: str, nixpkgs: Nixpkgs | None, *, several: bool) -> str:
     """Say how the CUDA that was taken is held against that of nixpkgs' wheel of the loader."""
-    question = f"nix-instantiate --eval -E {shlex.quote(at_hand.cuda_question(f'{loader}-bin'))}"
+    package = f"{loader}-bin"
     other = "the same command with --cuda VERSION" if several else "another release of the wheel"
-    return (
-        f"{taken} has to be what nixpkgs' {loader}-bin has; where it is not, {other}:\n  {question}"
-    )
+    said = f"{taken} has to be what nixpkgs' {package} has; where it is not, {other}"
+    if nixpkgs and package not in nixpkgs.packages:
+        again = "set NIX_PATH=nixpkgs=CHECKOUT, of one that has it, and run this again"
+        return f"{said}. <nixpkgs> has no {package} to ask: {again}"
+    question = f"nix-instantiate --eval -E {shlex.quote(at_hand.cuda_question(package))}"
+    return f"{said}:\n  {question}"
 
 
 def loader_among(packages: Collection[str]) -> str:

@@ -17,12 +17,13 @@ from nix_manylinux.nix.expression.layout import (
     remark,
     remarks,
 )
+from nix_manylinux.nix.nixpkgs import package_of
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.syntax import nix_comment, nix_path, nix_string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.names import Names
@@ -63,36 +64,48 @@ def inputs(
         lines = block("manylinuxProvidedLater", map(nix_string, later))
         yield from paragraph([*remarks(_about(libraries.later, names)), *lines])
     yield from paragraph(_ignored(libraries, names))
-    opened = libraries.opened.difference(runtime_libs)
-    if runtime_libs or opened:
-        lines = block("manylinuxRuntimeLibs", map(nix_string, sorted(opened.union(runtime_libs))))
-        which = f": {listed(sorted(opened))}" if runtime_libs else ""
-        said = [f"Of the graphics driver, opened by name{which}."] if opened else []
-        runtime = names.author(_sentences(libraries.runtime))
-        yield from paragraph([*remarks(said), *runtime, *lines])
+    if runtime := libraries.opened.union(runtime_libs):
+        lines = block("manylinuxRuntimeLibs", map(nix_string, sorted(runtime)))
+        said = _opened(wheels, libraries, runtime)
+        more = names.author(_sentences(libraries.runtime))
+        yield from paragraph([*remarks(said), *more, *lines])
+
+
+def _opened(
+    wheels: Sequence[DescribedWheel], libraries: OutsideLibraries, runtime: Collection[str]
+) -> Iterator[str]:
+    """Say which files open libraries by name, and which of these are of the graphics driver."""
+    for of_driver in (True, False):
+        files: dict[str, str] = {}
+        sonames: set[str] = set()
+        wanted = {name for name in runtime if (name in libraries.opened) == of_driver}
+        for wheel, its in zip(wheels, libraries.choices, strict=True):
+            left = {path for choice in its for path in choice.left}
+            kept = {file.label for file in wheel.facts.files if file.path not in left}
+            for load in wheel.loads:
+                labels = {label for label, how in load.sources if how != _REQUIRED} & kept
+                if load.name in wanted and labels:
+                    sonames.add(load.name)
+                    # One of a file's names is enough.
+                    files |= {label.partition(".so")[0]: label for label in sorted(labels)[::-1]}
+        if sonames:
+            which = "" if len(sonames) == len(runtime) else f": {listed(sorted(sonames))}"
+            begin = "Of the graphics driver, opened" if of_driver else "Opened"
+            yield f"{begin} by name by {some(sorted(files.values()), _FEW)}{which}."
 
 
 def _inputs(
     wheels: Sequence[DescribedWheel], libraries: OutsideLibraries, names: Names
 ) -> Iterator[str]:
     """Write buildInputs, those of some wheels alone by themselves."""
-    found = [each for each in libraries.found if names.has(each)]
-    absent = [each for each in libraries.found if each not in found]
     yield from remarks(libraries.reasons)
-    yield from names.author(_about(found, names))
-    if absent:
-        lacking = [f"{nix_path(each.attribute)} ({each.soname})" for each in absent]
-        sentence = f"Left out, since this nixpkgs lacks it: {', '.join(lacking)}."
-        yield from remark(names.tell(sentence))
-    if not found:
+    yield from names.author(_about(libraries.found, names))
+    if not libraries.found:
         return
     parts: dict[str, list[str]] = {"": []}
-    for each in found:
+    for each in libraries.found:
         when = condition(wheels, libraries.wanting.get(each.attribute, ()))
         parts.setdefault(when, []).append(names.library(each))
-    if unusable := names.unusable("pkgs."):
-        reasons = ", ".join(f"{name} ({why})" for name, why in unusable.items())
-        yield from remark(names.tell(f"Not to be had of this nixpkgs: {reasons}."))
     always = parts.pop("")
     lists = [items_list(always)] if always else []
     lists += [
@@ -125,7 +138,11 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
     if not libraries.nobody and not libraries.needed:
         return
     needed = [each for each, _ in libraries.needed]
-    yield from remarks(_about([*libraries.nobody, *needed], names))
+    every = [*libraries.nobody, *needed]
+    said = _absent(each for each in every if each.kind == "absent")
+    names.said += said
+    about = _about([each for each in every if each.kind != "absent"], names)
+    yield from remarks([*about, *said])
     optional = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
     strict = [nix_string(exact_pattern(each.soname)) for each in needed]
     if strict:
@@ -143,6 +160,19 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
         yield "];"
     else:
         yield from map(nix_comment, block("manylinuxIgnoreMissingDeps", strict))
+
+
+def _absent(suggestions: Iterable[Suggestion]) -> list[str]:
+    """Say which packages the nixpkgs at hand has not, for which libraries, all of a reason once."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for each in suggestions:
+        packages = reasons.setdefault(each.notes[0], {})
+        packages.setdefault(nix_path(package_of(each.attribute, each)), []).append(each.soname)
+    lists = {
+        why: ", ".join(f"{name} ({', '.join(sonames)})" for name, sonames in packages.items())
+        for why, packages in reasons.items()
+    }
+    return [f"{capital(why)}: {packages}." for why, packages in lists.items()]
 
 
 def runtime_loads(

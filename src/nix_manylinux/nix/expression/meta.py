@@ -87,8 +87,13 @@ def imported_as(wheel: DescribedWheel) -> list[str]:
     return [name for name in wheel.modules if "." not in name] or _in_a_prefix(wheel)[1]
 
 
-def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names) -> Iterator[str]:
-    """Write the block of that name; for nixpkgs with a line for those who will be asked."""
+def meta(
+    wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names, version: str
+) -> Iterator[str]:
+    """Write the block of that name; for nixpkgs with a line for those who will be asked.
+
+    ``version`` is how the package's is written inside of a string.
+    """
     first = wheels[0]
     yield "meta = {"
     summary = re.sub(r"^(?:An?|The)\s+", "", _summary(first).rstrip(".").strip())
@@ -99,10 +104,18 @@ def meta(wheels: Sequence[DescribedWheel], places: Iterable[Place], names: Names
     }:
         names.author(["description begins with the package's name, which nixpkgs doesn't take"])
     told = {"description": capital(summary), "homepage": _line(_homepage(first))}
-    told["changelog"] = _line(_labelled(first, _CHANGELOG))
+    changelog = _line(_labelled(first, _CHANGELOG))
+    number = first.header("version") or first.name.version
+    own = re.split(rf"(?<![0-9.]){re.escape(number)}(?!\.?[0-9a-z])", changelog)
+    if names.for_nixpkgs and changelog and len(own) == 1:
+        said = f"changelog: {changelog} is of every version; meta.changelog waits for"
+        names.author([f"{said} the page of this one, with {version} in it"])
+        own = [""]
     if names.for_nixpkgs and not told["description"]:
         names.author(["description waits for you: METADATA has no summary"])
     yield from (f"  {name} = {nix_string(text)};" for name, text in told.items() if text)
+    if any(own):
+        yield f'  changelog = "{version.join(nix_string(each)[1:-1] for each in own)}";'
     yield from (f"  {line}" for line in _license(first, names))
     if names.for_nixpkgs:
         names.author(["maintainers waits for you, as maintainers/maintainer-list.nix has you."])

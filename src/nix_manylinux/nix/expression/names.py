@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.layout import remarks
+from nix_manylinux.nix.nixpkgs import asked_as, package_of
 from nix_manylinux.nix.syntax import NOT_AN_ARGUMENT, nix_name, nix_path
 
 TYPE_CHECKING = False
@@ -38,12 +40,33 @@ _BOUND = frozenset(
 )
 
 
+class AtHand:
+    """What is known of the nixpkgs at hand, and whether it is believed.
+
+    For a file of nixpkgs one that is not whole is not: it only adds to what is known. ``named``
+    is what is to be asked of it, as Nix spells that.
+    """
+
+    def __init__(self, nixpkgs: Nixpkgs | None, *, for_nixpkgs: bool = False) -> None:
+        self.asked = nixpkgs
+        self.for_nixpkgs = for_nixpkgs
+        self.believed = nixpkgs if nixpkgs and (nixpkgs.is_whole or not for_nixpkgs) else None
+        self.named: dict[str, None] = {}
+
+    def refuse(self, suggestion: Suggestion) -> str:
+        """Say why it has no package for a library, "" where it may have one."""
+        self.named[asked_as(suggestion)] = None
+        why = self.believed.why_not(suggestion) if self.believed else ""
+        which = "<nixpkgs>" if self.for_nixpkgs else "this nixpkgs"
+        return f"not to be had of {which} ({why})" if why else ""
+
+
 class Names:
     """Names packages, and remembers which arguments the function must have for it.
 
-    ``packages`` are the Python packages that the expression names, ``nixpkgs`` what is
-    known of the one that is at hand, and ``table`` of any; ``linked`` are Python packages whose
-    libraries are needed. With ``for_nixpkgs`` the one at hand only adds to the table;
+    ``packages`` are the Python packages that the expression names, ``table`` is what is known of
+    any nixpkgs; ``linked`` are Python packages whose libraries are needed. What is named and
+    not to be had of one that is not believed is in ``doubted``. For a file of nixpkgs
     libraries that Python's set hides are arguments all the same, for who passes those on: they are
     in ``inherited``; and what only the author has to know is in ``aside``, in place of comments.
     """
@@ -51,24 +74,22 @@ class Names:
     def __init__(
         self,
         packages: Collection[str],
-        nixpkgs: Nixpkgs | None,
+        at_hand: AtHand,
         *,
         table: NixpkgsNames,
         linked: Collection[str] = (),
-        for_nixpkgs: bool = False,
     ) -> None:
         self._packages = packages
-        self._nixpkgs = None if for_nixpkgs else nixpkgs
-        self._asked = nixpkgs
+        self._asked, self._nixpkgs = at_hand.asked, at_hand.believed
         self.known = table
         self._linked = linked
-        self.for_nixpkgs = for_nixpkgs
+        self.for_nixpkgs = at_hand.for_nixpkgs
         self.inherited: dict[str, None] = {}
         self.aside: dict[str, None] = {}
         self._libraries: dict[str, None] = {}
         self._python: dict[str, None] = {}
-        #: What was taken from nixpkgs, as Nix spells it.
-        self.named: dict[str, None] = {}
+        self.named = at_hand.named
+        self.doubted: dict[str, None] = {}
         #: Required Python packages that are not to be had of the nixpkgs at hand, and what to say.
         self.absent: dict[str, str] = {}
         #: Sentences about what nixpkgs lacks.
@@ -81,13 +102,10 @@ class Names:
         (stdenv's multiple-outputs.sh, `propagatedBuildOutputs`; CUDA's are links to all outputs).
         Compilers have none that does: what chooses it there does so in any nixpkgs.
         """
-        path, old = suggestion.attribute, suggestion.old_attribute
-        if suggestion.output == "lib" and path.endswith(".lib"):
-            path, old = path.removesuffix(".lib"), old.removesuffix(".lib")
+        path = package_of(suggestion.attribute, suggestion)
         split = path.endswith(".cc") and path != suggestion.attribute
-        if not suggestion.notes:  # what is said of it already
-            either = " or ".join(f"pkgs.{nix_path(each)}" for each in (path, old) if each)
-            self.named[either] = None
+        if self._asked and self._nixpkgs is None and self._asked.why_not(suggestion):
+            self.doubted[nix_path(path)] = None
         name = self._named(path)
         return f"(lib.getLib {name})" if split else name
 
@@ -105,15 +123,6 @@ class Names:
             self._libraries[first] = None
         return nix_path(path)
 
-    def has(self, suggestion: Suggestion) -> bool:
-        """Whether a library's package may be in nixpkgs: not where the one at hand lacks it.
-
-        The overlay gives what has moved out of `xorg` its new name.
-        """
-        if self._nixpkgs is None or suggestion.old_attribute.startswith("xorg."):
-            return True
-        return suggestion.attribute.partition(".")[0] in self._nixpkgs.attributes
-
     def package(self, name: str, *, can_lack: bool = False) -> str:
         """Name a Python package. What Nix means something else by is selected.
 
@@ -123,6 +132,8 @@ class Names:
         attribute = self.attribute(name)
         if not can_lack and not self.lacking([name]):
             self.named[f"python.pkgs.{nix_name(attribute)}"] = None
+        if self._asked and self._nixpkgs is None and attribute not in self._asked.packages:
+            self.doubted[attribute] = None
         known = self._nixpkgs is not None or self.for_nixpkgs or attribute in self._python
         if (can_lack and not known) or not self._can_be_argument(attribute):
             return f"python.pkgs.{nix_name(attribute)}"
@@ -159,6 +170,19 @@ class Names:
         """Whether there was a nixpkgs to ask."""
         return self._asked is not None
 
+    def is_believed(self) -> bool:
+        """Whether what that one lacks is not to be had."""
+        return self._nixpkgs is not None
+
+    def doubts(self) -> str:
+        """Say by what nixpkgs packages are named, where the one at hand doesn't tell."""
+        known = f"packages are named as nixpkgs had them in {self.known.month}"
+        if self._asked is None:
+            return f"{known}: there is no <nixpkgs> to ask"
+        lacking = f", and lacks {listed(self.doubted)}" if self.doubted else ""
+        which = f"that is a part or another set ({len(self._asked.attributes)} names at its top)"
+        return f"{known}, and not as <nixpkgs> has them: {which}{lacking}"
+
     def is_at_the_top(self, name: str) -> bool:
         """Whether the nixpkgs at hand has a package of that name that is not of Python's set."""
         return self._asked is not None and name in self._asked.attributes - self._asked.packages
@@ -166,7 +190,7 @@ class Names:
     def may_lack(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand has not; without one, all."""
         there = self._asked.packages if self._asked else ()
-        return [name for name in names if self.attribute(name) not in there]
+        return [each for each in map(self.attribute, names) if each not in there]
 
     def lacking(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand is known not to have."""
@@ -174,19 +198,15 @@ class Names:
             return []
         return [name for name in names if self.attribute(name) not in self._nixpkgs.packages]
 
-    def unusable(self, prefix: str) -> dict[str, str]:
-        """Give what was named with this prefix and can't be evaluated, with why."""
+    def unusable(self) -> dict[str, str]:
+        """Give the Python packages that were named and can't be evaluated, with why."""
         known = self._nixpkgs.unusable if self._nixpkgs else {}
+        prefix = "python.pkgs."
         return {
-            each.removeprefix(prefix).partition(" ")[0]: known[each]
+            each.removeprefix(prefix): known[each]
             for each in self.named
             if each.startswith(prefix) and each in known
         }
-
-    def tell(self, sentence: str) -> str:
-        """Give a sentence about what nixpkgs lacks, and remember it for who reads no comments."""
-        self.said.append(sentence)
-        return sentence
 
     def author(self, sentences: Iterable[str]) -> list[str]:
         """Give comments for who writes the package; no file of nixpkgs keeps them."""

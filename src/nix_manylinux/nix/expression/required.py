@@ -50,7 +50,7 @@ def required_packages(
         parts += [f"lib.optionals {when} {in_brackets(part)}" for part in lists]
     required = [*dependencies.always, *dependencies.sometimes, *undeclared]
     names.absent |= dict.fromkeys(names.lacking(package_names(required)), "")
-    names.absent |= names.unusable("python.pkgs.")
+    names.absent |= names.unusable()
     yield from concatenated("dependencies", parts)
 
 
@@ -102,8 +102,8 @@ def optional_packages(
 ) -> list[str]:
     """Write optional-dependencies, without the packages that can't be there."""
     wanted = package_names(name for each in extras.values() for name in each)
-    lacking = names.lacking(wanted)
     later = [name for name in wanted if adviser.comes_later(name)]
+    lacking = names.lacking(name for name in wanted if name not in later)
     lines = []
     for extra, packages in extras.items():
         out = {*lacking, *later}
@@ -111,12 +111,13 @@ def optional_packages(
         parts = _lists(kept, names, can_lack=True)
         if parts:
             lines += [f"  {line}" for line in concatenated(nix_name(extra), parts)]
-    said = [f"Not in this nixpkgs, and only for extras: {listed(lacking)}."] if lacking else []
+    which = "<nixpkgs>" if names.for_nixpkgs else "this nixpkgs"
+    said = [f"Not in {which}, and only for extras: {listed(lacking)}."] if lacking else []
     said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
-    if names.for_nixpkgs and lines:
-        there = names.may_lack(name for name in wanted if name not in later)
-        which = "<nixpkgs> has not:" if names.is_told() else "nixpkgs has not, of"
-        said += [f"Leave out of the extras what {which} {listed(there)}."] if there else []
+    if names.for_nixpkgs and lines and not names.is_believed():
+        there = listed(names.may_lack(name for name in wanted if name not in later))
+        which = f"optional-dependencies has {there}: leave out those that nixpkgs doesn't have"
+        said += [which] if there else []
     bound = ["optional-dependencies = {", *lines, "};"] if lines else []
     return [*names.author(said), *bound]
 
@@ -137,9 +138,14 @@ def _lists(wanted: Iterable[str], names: Names, *, can_lack: bool = False) -> li
     return parts
 
 
-def absent_text(absent: Mapping[str, str]) -> str:
+def absent_text(absent: Mapping[str, str], *, for_nixpkgs: bool = False) -> str:
     """Say which Python packages are not to be had of the nixpkgs at hand, why, and what helps."""
     each = [f"{name} ({why})" if why else name for name, why in absent.items()]
+    if for_nixpkgs:
+        return (
+            f"Not in <nixpkgs>: {listed(each)}. nix-manylinux expr --for-nixpkgs NAME writes such"
+            " packages, too."
+        )
     return f"Not in this nixpkgs: {listed(each)}. {_made_too(len(absent))}"
 
 

@@ -29,7 +29,7 @@ from nix_manylinux.nix.expression.dependencies import (
 from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
 from nix_manylinux.nix.expression.layout import block, paragraph, remark, remarks
 from nix_manylinux.nix.expression.meta import imported_as, imports_check, meta
-from nix_manylinux.nix.expression.names import Names
+from nix_manylinux.nix.expression.names import AtHand, Names
 from nix_manylinux.nix.expression.outside import (
     brought_packages,
     known_libraries,
@@ -122,12 +122,14 @@ def build_expression(
         cuda = cuda_in_files(files) or cuda
     if for_nixpkgs:  # which has CUDA from no wheel
         files = {name: each for name, each in files.items() if not name.startswith("nvidia-")}
+    at_hand = AtHand(nixpkgs, for_nixpkgs=for_nixpkgs)
     adviser = Adviser(
         table,
         (wheel.facts for wheel in wheels),
         required=required,
         files=files,
         cuda=cuda.package_set if cuda else "",
+        refuse=at_hand.refuse,
     )
     known = set.intersection(*(known_libraries(each, table, policies) for each in styles))
     brought = set.intersection(*(brought_packages(each, adviser, policies) for each in styles))
@@ -146,10 +148,9 @@ def build_expression(
     packages = {*required, *libraries.undeclared, *for_extras}
     names = Names(
         packages,
-        nixpkgs,
+        at_hand,
         table=table.names,
         linked={*libraries.wheels, libraries.cuda_of},
-        for_nixpkgs=for_nixpkgs,
     )
     pname = first.package
     version = first.header("version") or first.name.version
@@ -170,16 +171,18 @@ def build_expression(
         taken = min(sets).partition(".")[0] if sets else f"CUDA {listed(sorted(bundled))}"
         chosen = (choice.taken for each in libraries.choices for choice in each)
         several = any(name.startswith("cudaP") for each in chosen for name in each.attributes)
-        names.author([how_to_check(loader, taken, several=several)])
+        names.author([how_to_check(loader, taken, nixpkgs, several=several)])
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
-    source = list(_source(wheels, version, local=local))
+    # So nixpkgs has it, for overrideAttrs; its releases until 25.11 take no function.
+    own = "finalAttrs." if for_nixpkgs else ""
+    source = list(_source(wheels, version, own, local=local))
     body = [
         f"pname = {nix_string(pname)};",
         f"version = {nix_string(version)};",
         f"format = {format_text(styles)};",
         *([f"disabled = {disabled};"] if disabled else []),
         *paragraph(source),
-        *paragraph(_beside(wheels, version, local=local)),
+        *paragraph(_beside(wheels, version, own, local=local)),
         *paragraph(required_packages(dependencies, libraries.undeclared, places, names, minded)),
         *paragraph(optional_packages(extras, adviser, names)),
         *paragraph(_hook(wheels, styles)),
@@ -187,15 +190,15 @@ def build_expression(
         *runtime_loads(wheels, places, adviser, names, runtime_libs),
         *paragraph(_scripts(wheels)),
         *paragraph(_foreign(wheels, places)),
-        *paragraph(imports_check(wheels, _not_there(libraries, names))),
-        *paragraph(meta(wheels, places, names)),
+        *paragraph(imports_check(wheels, _not_there(libraries))),
+        *paragraph(meta(wheels, places, names, f"${{{own}version}}")),
     ]
-    recursive = "rec " if first.beside or any(_VERSION in line for line in source) else ""
-    inner = "".join(f"  {line}\n" if line else "\n" for line in body)
-    text = f"buildPythonPackage {recursive}{{\n{inner}}}"
+    text = _call(body, own, recursive=bool(first.beside))
     if for_nixpkgs and "lib.licenses.unfree" not in text:
         names.author(unfree_libraries(wheels, table))
     head = "".join(f"  {name},\n" for name in names.arguments(text))
+    if for_nixpkgs and not names.is_believed():
+        names.author([names.doubts()])
     where = _place(pname, first, names) if for_nixpkgs else ()
     return Expression(
         text=f"{{\n{head}}}:\n{text}\n",
@@ -205,6 +208,19 @@ def build_expression(
         notes=(*where, *names.aside),
         absent=names.absent,
     )
+
+
+def _call(body: Iterable[str], own: str, *, recursive: bool) -> str:
+    """Write the call of buildPythonPackage, with a name for its own attributes if it needs one.
+
+    ``own`` is how these are called.
+    """
+    inner = "".join(f"  {line}\n" if line else "\n" for line in body)
+    recursive = recursive or f"${{{own}version}}" in inner
+    if own:
+        begin, end = ("(finalAttrs: {", "})") if recursive else ("{", "}")
+        return f"\nbuildPythonPackage {begin}\n{inner}{end}"
+    return f"buildPythonPackage {'rec ' if recursive else ''}{{\n{inner}}}"
 
 
 def _place(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
@@ -238,33 +254,31 @@ def _place(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
             yield f"nixpkgs has pkgs.{other}: look whether that brings the Python package, too"
 
 
-def _not_there(libraries: OutsideLibraries, names: Names) -> set[str]:
+def _not_there(libraries: OutsideLibraries) -> set[str]:
     """Give what the package built can't load: sonames that it lacks, and paths of files."""
-    absent = {each.soname for each in libraries.found if not names.has(each)}
     left = (path for each in libraries.choices for choice in each for path in choice.left)
-    return {*libraries.unmet, *absent, *left}
-
-
-#: The version stands in one place, where who updates it changes it.
-_VERSION = "${version}"
+    return {*libraries.unmet, *left}
 
 
 def _source(
-    wheels: Sequence[DescribedWheel], version: str, *, local: Mapping[str, str] | None
+    wheels: Sequence[DescribedWheel], version: str, own: str, *, local: Mapping[str, str] | None
 ) -> Iterator[str]:
-    """Write src: one file by its name, or the list that fetchPypi chooses from."""
+    """Write src: one file by its name, or the list that fetchPypi chooses from.
+
+    ``own`` is how the package's attributes are called: "", "finalAttrs.".
+    """
     if local:
         yield f"src = {nix_beside(local[wheels[0].file])};"
         return
     yield from _about_origin([*wheels, *(each for wheel in wheels for each in wheel.beside)])
-    first, *lines = _fetch(wheels, version)
+    first, *lines = _fetch(wheels, version, own)
     yield f"src = {first}"
     yield from lines
     yield "};"
 
 
 def _beside(
-    wheels: Sequence[DescribedWheel], version: str, *, local: Mapping[str, str] | None
+    wheels: Sequence[DescribedWheel], version: str, own: str, *, local: Mapping[str, str] | None
 ) -> Iterator[str]:
     """Write the wheels that are one package with the first one, and how they come to it."""
     if not wheels[0].beside:
@@ -278,35 +292,39 @@ def _beside(
         if local:
             yield f"  {in_brackets(nix_beside(local[several[0].file]))}"
         else:
-            first, *lines = _fetch(several, version)
+            first, *lines = _fetch(several, version, own)
             yield from (f"  ({first}", *(f"  {line}" for line in lines), "  })")
     yield "];"
     name = "baseNameOf wheel" if local else "wheel.name"
     into = f'(wheel: "ln -s ${{wheel}} dist/${{{name}}}\\n")'
-    yield f"preInstall = lib.concatMapStrings {into} wheels;"
+    yield f"preInstall = lib.concatMapStrings {into} {own}wheels;"
     yield 'preFixup = "rm $dist/*.whl";'
 
 
-def _fetch(several: Sequence[DescribedWheel | WheelFile], version: str) -> Iterator[str]:
+def _fetch(several: Sequence[DescribedWheel | WheelFile], version: str, own: str) -> Iterator[str]:
     """Write the call of fetchPypi, up to its last bracket."""
     wheels = sorted({wheel.file: wheel for wheel in several}.items())
     yield "fetchPypi {"
     if len(wheels) == 1:
-        yield from (f"  {line}" for line in _fetched(wheels[0][1], version))
+        yield from (f"  {line}" for line in _fetched(wheels[0][1], version, own))
     else:
         yield "  pythonVersion = python.version;"
         if any(is_free_threaded(tag.split("-")[1]) for _, each in wheels for tag in each.name.tags):
             yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
         yield "  files = ["
         for _, wheel in wheels:
-            yield from ("    {", *(f"      {line}" for line in _fetched(wheel, version)), "    }")
+            yield from (
+                "    {",
+                *(f"      {line}" for line in _fetched(wheel, version, own)),
+                "    }",
+            )
         yield "  ];"
 
 
-def _fetched(wheel: DescribedWheel | WheelFile, version: str) -> Iterator[str]:
+def _fetched(wheel: DescribedWheel | WheelFile, version: str, own: str) -> Iterator[str]:
     """Write how one file is fetched: by its name from the default index, else by its URL."""
     url = wheel.origin.url
-    yield f"url = {nix_string(url)};" if url else f"file = {_file(wheel, version)};"
+    yield f"url = {nix_string(url)};" if url else f"file = {_file(wheel, version, own)};"
     yield f"hash = {nix_string(wheel.sri)};"
 
 
@@ -329,12 +347,15 @@ def _about_origin(wheels: Sequence[DescribedWheel | WheelFile]) -> Iterator[str]
         )
 
 
-def _file(wheel: DescribedWheel | WheelFile, version: str) -> str:
-    """Write a file's name, with the package's version by its name where it is the same."""
+def _file(wheel: DescribedWheel | WheelFile, version: str, own: str) -> str:
+    """Write a file's name, with the package's version by its name where it is the same.
+
+    The version stands in one place, where who updates it changes it.
+    """
     name, second, rest = (*wheel.file.split("-", 2), "", "")[:3]
     if second != version:
         return nix_string(wheel.file)
-    return f"{nix_string(f'{name}-')[:-1]}{_VERSION}{nix_string(f'-{rest}')[1:]}"
+    return f"{nix_string(f'{name}-')[:-1]}${{{own}version}}{nix_string(f'-{rest}')[1:]}"
 
 
 def _hook(wheels: Iterable[DescribedWheel], styles: Collection[str]) -> Iterator[str]:
