@@ -405,6 +405,8 @@ let
       };
       python3 = final.hostPython;
       python3Packages = final.hostPython.pkgs;
+      # As nixpkgs calls it by its version: python313.
+      ${"python${lib.concatStrings (lib.match "([0-9]+)[.]([0-9]+).*" pythonVersion)}"} = final.hostPython;
       fetchPypi = callPackage ./fetch-pypi.nix { };
     };
 in
