@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.console import Console
 
 
-class Taking:
-    """Asks one nixpkgs, by its reference, for attributes; a dry run takes only what is there."""
+class Taking(Listener):
+    """Asks one nixpkgs, by its reference, for attributes, and tells on the console what Nix does.
+
+    A dry run takes only what is there.
+    """
 
     def __init__(
         self, nixpkgs: str, console: Console, environment: Mapping[str, str], *, dry_run: bool
@@ -22,7 +25,7 @@ class Taking:
         self._reference = nixpkgs
         self._console = console
         self._environment = environment
-        self._dry_run = dry_run
+        self._dry_run = self._warned = dry_run
         self._nixpkgs: NixBuilds | None = None
 
     def take(
@@ -51,24 +54,16 @@ class Taking:
 
     def _asked(self) -> NixBuilds:
         if self._nixpkgs is None:
-            told = _Told(self._console, dry_run=self._dry_run)
-            self._nixpkgs = NixBuilds(self._reference, self._environment, told)
+            self._nixpkgs = NixBuilds(self._reference, self._environment, self)
         return self._nixpkgs
 
-
-class _Told(Listener):
-    """Tells on the console what Nix does."""
-
-    def __init__(self, console: Console, *, dry_run: bool) -> None:
-        self._console = console
-        self._dry_run = dry_run
-        self._warned = dry_run
-
     def line(self, text: str) -> None:
+        """Tell what Nix says, where every detail is asked for."""
         if self._console.verbose:
             self._console.say_all([text], indent="    ")
 
     def work(self, work: Work) -> None:
+        """Tell what Nix is about to do."""
         parts = []
         if work.built:
             parts.append(f"build {count(work.built, 'package')}")
@@ -85,4 +80,5 @@ class _Told(Listener):
             )
 
     def progress(self, begun: int, total: int, what: str, said: str) -> None:
+        """Tell how far it is."""
         self._console.progress(what, begun, total, said)

@@ -46,62 +46,46 @@ def walk(
     A file that lacks a library alone may have it from a file that loads it: then that is
     where it leads. ``extra`` are libraries that come along whatever needs them.
     """
-    walked = _GraftWalk(loaders(None), root)
-    for file in files:
-        walked.open(f"{root}/{file.path}", loaders(file.facts))
-    for path in extra:
-        walked.open(path, loaders(None))
-    return walked.result({f"{root}/{file.path}": file.label for file in files}, extra)
-
-
-class _GraftWalk:
-    def __init__(self, loader: Loader, root: str) -> None:
-        self._real = loader.files.real
-        self._root = f"{root}/"
-        #: What a file takes when it is opened itself, and what in others' processes.
-        self._own: dict[str, dict[str, str]] = {}
-        self._others: dict[str, dict[str, str]] = {}
-        self._faults: set[tuple[str, str, str, str]] = set()
-        self._notes: set[tuple[str, str]] = set()
-
-    def open(self, path: str, loader: Loader) -> None:
-        process = loader.open(path)
-        opened = self._real(path)
-        self._own.setdefault(opened, {})
+    real, inside = loaders(None).files.real, f"{root}/"
+    #: What a file takes when it is opened itself, and what in others' processes.
+    own: dict[str, dict[str, str]] = {}
+    others: dict[str, dict[str, str]] = {}
+    faults: set[tuple[str, str, str, str]] = set()
+    notes: set[tuple[str, str]] = set()
+    opened = [(f"{root}/{file.path}", loaders(file.facts)) for file in files]
+    for path, loader in [*opened, *((path, loaders(None)) for path in extra)]:
+        process, at = loader.open(path), real(path)
         for (wanting, name), got in process.links.items():
-            real = self._real(wanting)
-            found = self._own if real == opened else self._others
-            found.setdefault(real, {}).setdefault(name, self._real(got))
+            found = own if real(wanting) == at else others
+            found.setdefault(real(wanting), {}).setdefault(name, real(got))
         for fault in process.faults:
-            wanting = self._real(fault.path)
             if fault.kind == "dlopen":  # it may be needed by a program, or preloaded
-                self._notes.add((wanting, fault.reason))
+                notes.add((real(fault.path), fault.reason))
             # A file of the wheel speaks for itself when it is opened itself.
-            elif wanting == opened or not wanting.startswith(self._root):
-                self._faults.add((fault.kind, wanting, fault.name, fault.reason))
+            elif real(fault.path) == at or not real(fault.path).startswith(inside):
+                faults.add((fault.kind, real(fault.path), fault.name, fault.reason))
+    links: dict[str, dict[str, str]] = {}
+    for wanting, names in (*own.items(), *others.items()):
+        for name, got in names.items():
+            if not got.startswith(PROMISED):
+                links.setdefault(wanting, {}).setdefault(name, got)
+    named = {real(f"{root}/{file.path}"): file.label for file in files}
+    taken = set(map(real, extra)).union(*(names.values() for names in links.values()))
+    left = {fault for fault in faults if fault[2] not in others.get(fault[1], {})}
+    absent = {fault for fault in left if fault[0] in {"not found", "unreadable"}}
+    return Needs(
+        links=links,
+        grafts=tuple(sorted(got for got in taken if not got.startswith(inside))),
+        missing=_labelled(absent, named),
+        unfit=_labelled(left - absent, named),
+        notes=tuple(sorted(f"{named.get(wanting, wanting)}: {why}" for wanting, why in notes)),
+    )
 
-    def result(self, labels: Mapping[str, str], extra: Iterable[str]) -> Needs:
-        links: dict[str, dict[str, str]] = {}
-        for found in (self._own, self._others):
-            for wanting, names in found.items():
-                for name, got in names.items():
-                    if not got.startswith(PROMISED):
-                        links.setdefault(wanting, {}).setdefault(name, got)
-        names_of = {self._real(path): label for path, label in labels.items()}
-        taken = set(map(self._real, extra)).union(*(names.values() for names in links.values()))
-        missing: dict[tuple[str, str], set[str]] = {}
-        unfit: dict[tuple[str, str], set[str]] = {}
-        for kind, wanting, name, reason in self._faults:
-            if name in self._others.get(wanting, {}):
-                continue
-            problems = missing if kind in {"not found", "unreadable"} else unfit
-            problems.setdefault((name, reason), set()).add(names_of.get(wanting, wanting))
-        return Needs(
-            links=links,
-            grafts=tuple(sorted(got for got in taken if not got.startswith(self._root))),
-            missing={key: tuple(sorted(found)) for key, found in sorted(missing.items())},
-            unfit={key: tuple(sorted(found)) for key, found in sorted(unfit.items())},
-            notes=tuple(
-                sorted(f"{names_of.get(wanting, wanting)}: {why}" for wanting, why in self._notes)
-            ),
-        )
+
+def _labelled(
+    faults: Iterable[tuple[str, str, str, str]], named: Mapping[str, str]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for _, wanting, name, reason in faults:
+        found.setdefault((name, reason), set()).add(named.get(wanting, wanting))
+    return {key: tuple(sorted(labels)) for key, labels in sorted(found.items())}
