@@ -18,8 +18,8 @@ from tests.support.locks import uv_lock
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
+from nix_manylinux.lock.choose import check_python, python_for
 from nix_manylinux.lock.model import BadLock, Lock
-from nix_manylinux.lock.python import check_python, python_for
 from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.syntax import python_attribute
 from nix_manylinux.target.place import Place

@@ -15,9 +15,8 @@ from nix_manylinux.elf.symbols import dynamic_strings, has_symbols, needed_isa, 
 from nix_manylinux.elf.tokens import origin_entry
 from nix_manylinux.repair.edits import kept_entries
 from nix_manylinux.repair.grafts import graft_name
-from nix_manylinux.repair.leftovers import store_paths
+from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import RepairOptions
-from nix_manylinux.repair.scripts import launcher, portable_shebang
 from nix_manylinux.repair.system import is_libpython, portable_interpreter, promised_names
 from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.wheel import lib_dir

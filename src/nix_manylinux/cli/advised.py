@@ -14,11 +14,11 @@ from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
+from nix_manylinux.report.missing import lost_files
 from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import ASSUMED
-from nix_manylinux.tree.lost import lost_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

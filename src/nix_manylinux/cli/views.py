@@ -177,7 +177,7 @@ def _python_of(run: Run, path: str) -> str:
 
     It is the one that the project has pinned, else nixpkgs'.
     """
-    from nix_manylinux.lock.python import pinned_python, python_for  # noqa: PLC0415 - start-up
+    from nix_manylinux.lock.choose import pinned_python, python_for  # noqa: PLC0415 - start-up
     from nix_manylinux.lock.read import read_lock  # noqa: PLC0415
     from nix_manylinux.nix.nixpkgs import ask_nixpkgs  # noqa: PLC0415
 

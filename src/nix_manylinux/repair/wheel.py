@@ -13,10 +13,9 @@ from nix_manylinux.elf.symbols import has_symbols
 from nix_manylinux.repair.choose import Chooser, PolicyChoice
 from nix_manylinux.repair.edits import Editor
 from nix_manylinux.repair.grafts import Copied, copy_grafts, edit, finish_grafts, strip_file
-from nix_manylinux.repair.leftovers import store_paths
+from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_of
-from nix_manylinux.repair.scripts import launcher, portable_shebang
 from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.verify import verify
 from nix_manylinux.target.policy import load_policies

@@ -1,10 +1,12 @@
-"""What is missing, for people: the most wanted first, with who has it and who wants it."""
+"""What is missing, for people: the most wanted first, with who has it, or had it, and wants it."""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from nix_manylinux.base.errors import BadOption
+from nix_manylinux.base.files import read_small
 from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
@@ -12,10 +14,11 @@ from nix_manylinux.wheel.name import parse_wheel_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Problem
+    from nix_manylinux.tree.facts import TreeFacts
 
 #: So many rows still come with the names of files; of more, files are counted.
 _FEW_ROWS = 12
@@ -138,3 +141,25 @@ def _who(problem: Problem, adviser: Adviser) -> str:
     if all(label.startswith("/") for label in problem.wanted_by):
         return problem.reason or said  # a library outside of the trees: no package helps it
     return f"{said}{f' ({problem.reason})' if problem.reason else ''}"
+
+
+#: Bytes of a RECORD that is still read; torch's has a million.
+_MAX_RECORD = 1 << 26
+
+
+def lost_files(trees: Sequence[TreeFacts], names: Collection[str]) -> dict[str, str]:
+    """Give those file names that a RECORD lists and its tree lacks, with their distributions."""
+    found = {}
+    for tree in trees:
+        for dist in tree.distributions:
+            folder = os.path.join(tree.root, dist.folder)
+            try:
+                record = read_small(f"{folder}/RECORD", _MAX_RECORD)
+            except OSError:  # there is none, or it is closed to us: nothing is known
+                continue
+            for line in record.decode("utf-8", "replace").splitlines():
+                path = line.rsplit(",", 2)[0].strip('"')
+                name = path.rpartition("/")[2]
+                if name in names and not os.path.lexists(os.path.join(folder, "..", path)):
+                    found[name] = dist.name
+    return found

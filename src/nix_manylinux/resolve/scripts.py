@@ -7,8 +7,8 @@ import re
 
 from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.words import shell, some
+from nix_manylinux.tree.python import FIRST_BYTES, is_strange_to_nix
 from nix_manylinux.tree.roots import find_pyvenv
-from nix_manylinux.tree.scripts import FIRST_BYTES, is_strange_to_nix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from nix_manylinux.elf.format import ELF_MAGIC
 from nix_manylinux.elf.read import is_elf, read_elf
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
+from nix_manylinux.tree.python import FIRST_BYTES, interpreter_of
 from nix_manylinux.tree.roots import tree_root
-from nix_manylinux.tree.scripts import FIRST_BYTES, interpreter_of
 from nix_manylinux.wheel.metadata import (
     MAX_METADATA,
     Distribution,

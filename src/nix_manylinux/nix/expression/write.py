@@ -49,7 +49,7 @@ from nix_manylinux.nix.expression.required import (
 from nix_manylinux.nix.origin import KEPT_BACK
 from nix_manylinux.nix.syntax import nix_beside, nix_name, nix_string
 from nix_manylinux.target.interpreter import is_free_threaded
-from nix_manylinux.tree.scripts import is_strange_to_nix
+from nix_manylinux.tree.python import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
