@@ -323,6 +323,16 @@ def test_only_trees_that_lack_something_are_named(
     told = capsys.readouterr().err
     assert "\n\nstore/ill: a Nix store is never patched" in told
     assert "store/well" not in told
+    assert main(["check", "well", "store/ill"]) == 1
+    told = capsys.readouterr().err
+    assert "\n\nstore/ill: a Nix store is never patched" in told
+    assert "nix-manylinux patch" not in told
+    put(tmp_path / "other", {"lib/other.so": tiny_library("other.so", "libxml2.so.2")})
+    assert main(["check", "store/ill", "other", "well"]) == 1
+    told = capsys.readouterr().err  # each with what it lacks itself
+    assert "\nnix-manylinux patch other --nixpkgs\n" in told
+    assert "\n\nstore/ill: a Nix store is never patched" in told
+    assert "\n  buildInputs = [ zlib ];\n" in told
     assert main(["check", "well", "ill"]) == 1
     assert "\nnix-manylinux patch ill --nixpkgs\n" in capsys.readouterr().err
     assert main(["check", "well", "user", "owner"]) == 1

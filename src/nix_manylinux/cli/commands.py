@@ -165,15 +165,18 @@ def check(run: Run) -> int:
 def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
     """Plan what patches would make of what is checked: trees together, and each wheel.
 
-    What would be refused outright is left out.
+    Trees in a Nix store, which are built anew, are for themselves. What would be refused outright
+    is left out.
     """
     from nix_manylinux.cli.advised import part_of  # noqa: PLC0415
 
     paths = run.arguments.paths
     trees = [path for path in paths if is_tree(path)]
+    stored = [] if run.in_build() else stored_trees(trees)
+    together = [[path for path in trees if path not in stored], stored]
     target = run.target(paths)
     plans: list[tuple[Sequence[str], Plan]] = []
-    for each in ([trees] if trees else []) + [[path] for path in paths if path not in trees]:
+    for each in filter(None, [*together, *([path] for path in paths if path not in trees)]):
         options = part_of(run.options(each), each, paths)
         with suppress(NixManylinuxError):
             plan = plan_paths(each, target=target, libraries=run.libraries(), options=options)

@@ -177,8 +177,8 @@ def _parts(
             continue
         if not is_tree(paths[0]) and is_taken(run, part.lacking, adviser):
             alike.append((paths[0], plan))
-        else:
-            parts.append((_ill(paths, plan, found, part), part))
+        elif ill := _ill(paths, plan, found, part):
+            parts.append((ill, part))
     if alike:
         parts.append(([path for path, _ in alike], after(*(plan for _, plan in alike))))
     return parts
@@ -189,7 +189,7 @@ def _ill(paths: Sequence[str], plan: Plan, found: Plan, after: AfterPatch) -> Se
 
     ``plan`` is that patch. It is all of them where it isn't known who lacks it.
     """
-    if len(paths) < 2:
+    if not is_tree(paths[0]):
         return paths
     problems = [*after.lacking.missing, *after.lacking.incompatible]
     problems += [each for row in after.mended.values() for each in row]
@@ -199,6 +199,8 @@ def _ill(paths: Sequence[str], plan: Plan, found: Plan, after: AfterPatch) -> Se
     lacking = [each for each in wanting if any(r.outcome in _LACKING for r in each.resolutions)]
     told = {each.file.label for each in lacking}
     lacking += [each for each in wanting if each.file.label not in told]
+    if not lacking:
+        return paths
     roots = {found.trees[each.tree].root for each in lacking}
     used = [
         r.path
@@ -208,7 +210,7 @@ def _ill(paths: Sequence[str], plan: Plan, found: Plan, after: AfterPatch) -> Se
     ]
     roots |= {t.root for t in plan.trees if any(path.startswith(f"{t.root}/") for path in used)}
     real = {*map(os.path.realpath, roots)}
-    return [path for path in paths if os.path.realpath(path) in real] or paths
+    return [path for path in paths if os.path.realpath(path) in real]
 
 
 def _advice(
