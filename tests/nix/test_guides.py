@@ -27,7 +27,7 @@ from tests.support.guides import blocks, take
 from tests.support.nix import ROOT, nix_path, run_nix
 from tests.support.rings import nix, pure_wheels, store_alone
 from tests.support.sets import STAND_INS, packages
-from tests.support.wheels import MadeWheel
+from tests.support.wheels import MadeWheel, tiny_library
 from tests.wheels import corpus
 
 if TYPE_CHECKING:
@@ -292,6 +292,20 @@ def test_an_expression(place: Place) -> None:
     place.run(place.here(EXPR))
     place.run(place.here(BUILD_IT, {"python312": "python3"}))
     place.run(place.here(CHECK_IT))
+
+
+def test_a_wheel_beside(place: Place) -> None:
+    """A default.nix for a wheel that lies beside it is all that nix-build needs."""
+    page = "docs/nix-in-nixpkgs.md"
+    (text,) = (each for each in blocks(page, "nix") if "src = ./demo" in each)
+    files = {
+        "demo/__init__.py": b"",
+        "demo/fast.abi3.so": tiny_library("fast.so", "libexpat.so.1"),
+    }
+    tag = "cp310-abi3-manylinux_2_28_x86_64"
+    MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(place.folder)
+    (place.folder / "default.nix").write_text(place.here(text, {"pkgs.zstd": "pkgs.expat"}))
+    place.run("nix-build")
 
 
 TWO = take(

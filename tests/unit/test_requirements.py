@@ -152,3 +152,19 @@ def test_odd_names_and_files(tmp_path: Path) -> None:
     with (made / "nix-support/propagated-build-inputs").open("ab") as file:
         file.write(b" /n\0ul \xff\xfe relative")
     assert len(warnings(made)) == 1
+
+
+def test_strict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`check --strict` fails for what is warned of, and for nothing else."""
+    venv = package(environment(tmp_path / "venv"), "a", "numpy")
+    (venv / SITE / "fast.so").write_bytes(tiny_library("fast.so"))
+    words = ["check", str(venv), "--python", sys.executable]
+    assert main(words) == 0
+    warned = capsys.readouterr().err.count("warning: ")
+    assert main([*words, "--strict", "--json", str(tmp_path / "report")]) == 1
+    said = capsys.readouterr().err
+    assert "a requires numpy" in said
+    assert f"error: --strict: {warned} warning{'s' if warned > 1 else ''}\n" in said
+    assert loads((tmp_path / "report").read_text())["warnings"]
+    package(venv, "numpy")
+    assert main([*words, "--strict"]) == (1 if warned > 1 else 0)

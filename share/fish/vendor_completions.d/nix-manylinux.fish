@@ -161,6 +161,7 @@ complete -c nix-manylinux -n '_shtab_nix_manylinux_using check' -l driver-lib -x
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using check' -l exclude -x -d 'files that need not load (repeatable)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using check' -l missing -xka "fail leaves" -d 'fail: every file must load, the default; leaves: optional plugins, which nothing that can be imported or started needs, need not, the default for virtual environments'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using check' -l damaged -xka "fail warn" -d 'fail: refuse, the default; warn: pass by files that can'"'"'t be edited, or that no loader takes'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using check' -l strict -d 'a warning is exit status 1, too: of what METADATA requires and is not there'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using check; and test $_shtab_nix_manylinux_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'TREE|WHEEL'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using; and test $_shtab_nix_manylinux_npos -eq 0' -a inspect -d 'Tags, policy, needs, versions, who provides what'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using inspect' -s h -l help -d 'show this help message and exit'

@@ -165,6 +165,7 @@ def _check(command: argparse.ArgumentParser) -> None:
         " plugins, which nothing that can be imported or started needs, need not, the default for"
         " virtual environments",
         **DAMAGED,
+        "--strict": "a warning is exit status 1, too: of what METADATA requires and is not there",
     })  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from nix_manylinux.base.errors import BadOption, BadTree, NixManylinuxError
 from nix_manylinux.base.files import check_writable
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import count
 from nix_manylinux.cli.origin import take_own_linker, tell_origin, tell_untried
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
 from nix_manylinux.cli.run import DONE, REFUSED, Run
@@ -159,6 +160,9 @@ def check(run: Run) -> int:
         plan = replace(plan, waived=leaves.waived)
     report = replace(report, plan=plan)
     run.write_json(report_json("check", report=report, error=error))
+    if not broken and run.arguments.extra.strict and (warned := run.console.warned):
+        run.console.error(f"--strict: {count(warned, 'warning')}")
+        return REFUSED
     return REFUSED if broken else DONE
 
 

@@ -48,6 +48,8 @@ class Console:
         self._plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
         self.quiet = quiet
         self.verbose = verbose
+        #: Warnings so far.
+        self.warned = 0
         self._started = time.monotonic()
         self._next = self._started + 1.0
         self._shown = False
@@ -125,6 +127,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Write one warning, its first line, and what is to be pasted; quiet hides neither."""
+        self.warned += 1
         text, *commands = text.split("\n")
         self._titled("warning:", "yellow", text)
         self.insist(commands)
