@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 from nix_manylinux.base.values import Value, as_json
 from nix_manylinux.base.words import WIDTH, count, some, wrap
@@ -99,8 +100,9 @@ def inspection_text(
     if verbose:
         lines += _every_file(seen, width, paint)
     lines += [""] if advice else []
-    for line in advice:
-        if line.endswith(":") and not line.startswith(_PASTED):
+    for line, following in zip_longest(advice, advice[1:], fillvalue=""):
+        # A title may take two lines.
+        if any(each.endswith(":") for each in (line, following)) and not line.startswith(_PASTED):
             lines.append(paint(line, "bold"))
         else:
             lines.append(f"  {paint(line, 'dim') if line.startswith('#') else line}")
