@@ -427,7 +427,8 @@ def test_what_is_required_is_no_input(tmp_path: Path) -> None:
     assert "libc10.so, libc10_cuda.so, libtorch.so: expected from the required wheel torch" in said
     assert "libboost_python311.so.1.90.0: in the required wheel cmeel-boost." in said
     assert "libeigenpy.so: in the wheel eigenpy." in said
-    assert "Take the wheels of cmeel-boost, eigenpy and torch, too (nix-manylinux expr NA" in said
+    order = "cmeel-zlib, cmeel-boost, eigenpy and torch, too, in this order"
+    assert f"Take the wheels of {order} (nix-manylinux expr NAME writes each)" in said
     assert "what nixpkgs may build from source under these names has libraries of its own" in said
     pinned = made(tmp_path, needed=("libc10.so",), headers="Requires-Dist: torch==2.6.0")
     assert "Take the wheel of torch, too (nix-manylinux expr torch==2.6.0): what" in flat(

@@ -189,7 +189,8 @@ def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
         "words = sys.argv[1:]\n"
         "assert words[0] == 'install' and '--dry-run' in words and words[-1] == 'torch', words\n"
         "needs = ['cuda-toolkit==13.0.3; os_name == \"posix\"', 'win==1; os_name == \"nt\"']\n"
-        "found = {'install': [{'metadata': {'version': '2.14.1', 'requires_dist': needs}}]}\n"
+        "found = {'name': 'torch', 'version': '2.14.1', 'requires_dist': needs}\n"
+        "found = {'install': [{'metadata': found}]}\n"
         "json.dump(found, open(words[words.index('--report') + 1], 'w'))\n"
     )
     pip = [sys.executable, str(tmp_path / "pip.py")]

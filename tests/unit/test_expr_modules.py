@@ -225,46 +225,6 @@ def test_a_package_in_several_wheels(
     assert checked(tmp_path, files, name=name, requires=requires) == named
 
 
-@pytest.mark.parametrize(
-    ("name", "source", "beside", "told"),
-    [
-        ("PySide6_Addons", b"", {}, "pyside6-essentials"),
-        ("PySide6_Addons", b"", {"pyside6-essentials": {"__init__.py"}}, ""),
-        ("demo", b"", {}, ""),
-        ("demo", b"", {"one": {"PySide6/__init__.py"}, "two": {"x/__init__.py"}}, "one"),
-        ("demo", b"__path__ = extend_path(__path__, 0)", {"one": {"PySide6/__init__.py"}}, ""),
-    ],
-)
-def test_one_package_hides_another(
-    name: str, source: bytes, beside: dict[str, set[str]], told: str, tmp_path: Path
-) -> None:
-    """Whose regular package is a required wheel's, too, is told so: Python takes one folder."""
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
-    metadata += "Requires-Dist: PySide6-Essentials==1\nRequires-Dist: other\n"
-    made = MadeWheel(
-        name=name, version="1", tag="py3-none-any", files={"PySide6/__init__.py": source},
-        metadata=metadata.encode(),
-    )  # fmt: skip
-    wheel = describe_wheel(made.write(tmp_path), look_for_loads=True)
-    table, policies = load_table(), load_policies()
-    found = build_expression(
-        [wheel], table=table, policies=policies, beside=beside, for_nixpkgs=True
-    )
-    notes = [note for note in found.first if "hides the other" in note]
-    assert not any("hides the other" in note for note in found.notes)
-    begin = f"PySide6/__init__.py is in {told}, too: on Python's path one folder hides the other, "
-    assert [note.startswith(begin) for note in notes] == ([True] if told else [])
-    own = f"{name.lower().replace('_', '-')}==1"
-    command = f"pyside6-essentials==1 {own}" if "Addons" in name else f"one {own}"
-    if told:
-        assert notes[0].endswith(
-            f" Make one package of them: nix-manylinux expr --for-nixpkgs {command}"
-        )
-        text = build_expression([wheel], table=table, policies=policies, beside=beside).text
-        assert f"  # PySide6/__init__.py is in {told}, too: on Python's path" in text
-        assert f"expr {command}. nixpkgs builds pyside6 from source." in re.sub(r"\n  #", "", text)
-
-
 @pytest.mark.parametrize("requires", ["", "Requires-Dist: cmeel; extra == 'build'\n"])
 def test_a_prefix_that_only_a_pth_file_leads_to(requires: str, tmp_path: Path) -> None:
     """Where cmeel isn't among what is always there, no build can import what is in a prefix."""

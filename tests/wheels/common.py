@@ -73,7 +73,9 @@ def main() -> int:
     return status or unfetched
 
 
-def picks(projects: Iterable[str]) -> tuple[dict[str, DescribedWheel], int]:
+def picks(
+    projects: Iterable[str], *, look_for_loads: bool = False
+) -> tuple[dict[str, DescribedWheel], int]:
     """Describe what pip picks today of projects; and 1 where it can't fetch one, which is told."""
     found, status = {}, 0
     for project in projects:
@@ -82,7 +84,7 @@ def picks(projects: Iterable[str]) -> tuple[dict[str, DescribedWheel], int]:
             say(f"{project} can't be fetched")
             status = 1
         else:
-            found[project] = describe_wheel(path)
+            found[project] = describe_wheel(path, look_for_loads=look_for_loads)
     return found, status
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.wheels.common import picks, required
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 NAME = "wheel-families.json"
 NOTE = (
     "Wheels that share libraries, mostly without requiring each other, by family: the libraries "
-    "that "
-    "each brings for the others, and on whom it builds. Made by python -m tests.wheels.families."
+    "that each brings for the others, on whom it builds, and which files it shares with others "
+    "that shut a folder. Made by python -m tests.wheels.families."
 )
 
 #: The libraries of a family, and its projects: each may build on those before it.
@@ -54,7 +55,8 @@ FAMILIES = {
     ),
     "pyside6": (
         r"libQt6\w+\.so\.6",
-        *("pyside6-essentials", "pyside6-addons", "pyside6-webengine"),
+        *("shiboken6", "pyside6-essentials", "pyside6-addons", "pyside6-pdf", "pyside6-webengine"),
+        *("pyside6", "pyside6-examples"),
     ),
 }
 
@@ -64,7 +66,7 @@ def main() -> int:
     families: dict[str, dict[str, dict[str, list[str]]]] = {}
     status = 0
     for family, (pattern, *projects) in FAMILIES.items():
-        wheels, unfetched = picks(projects)
+        wheels, unfetched = picks(projects, look_for_loads=True)
         status = status or unfetched
         families[family] = members(wheels, pattern)
     if not status:
@@ -74,10 +76,11 @@ def main() -> int:
 
 
 def members(wheels: Mapping[str, DescribedWheel], pattern: str) -> dict[str, dict[str, list[str]]]:
-    """Say of each wheel what it brings, and on which of those before it builds.
+    """Say of each wheel what it brings, what it shares, and on which of those before it builds.
 
     Plugins of the earlier ones need libraries of the later ones, too, and do without.
     """
+    inits = Counter(path for wheel in wheels.values() for path in wheel.inits)
     projects = list(wheels)
     brings = {name: sonames(wheel, pattern) for name, wheel in wheels.items()}
     needs = {
@@ -92,8 +95,9 @@ def members(wheels: Mapping[str, DescribedWheel], pattern: str) -> dict[str, dic
                 if needs[name] & brings[earlier] or earlier in required(wheels[name])
             ],
             "brings": sorted(brings[name]),
+            **({"shares": shared} if (shared := [i for i in wheel.inits if inits[i] > 1]) else {}),
         }
-        for number, name in enumerate(projects)
+        for number, (name, wheel) in enumerate(wheels.items())
     }
 
 

@@ -19,7 +19,8 @@ WHEELS = {
     "opencv-python": "opencv_python-",
     "pin": "pin-",
     "pygame-ce": "pygame_ce-",
-    "pyside6": "pyside6_essentials- pyside6_addons- shiboken6-",
+    "pyside6": "pyside6-6 pyside6_addons- pyside6_essentials- pyside6_pdf- pyside6_webengine- "
+    "shiboken6-",
     "pyside6-addons": "pyside6_addons-",
     "pyside6-essentials": "pyside6_essentials-",
     "torchcodec": "torchcodec-",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,7 @@ from nix_manylinux.target.policy import load_policies
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nix_manylinux.nix.expression.relatives import Release
     from nix_manylinux.nix.expression.write import Expression
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.target.place import Place
@@ -54,32 +56,11 @@ class _Found(NamedTuple):
 
 def show_expression(run: Run) -> int:
     """Print a buildPythonPackage expression for a wheel at hand, or one that pip finds."""
-    extra, asked = run.arguments.extra, run.arguments.paths
+    extra = run.arguments.extra
     fetched = _is_fetched(run)
     nixpkgs = at_hand.ask_nixpkgs(run.environment)
     found = _read(run, nixpkgs, fetched=fetched)
-
-    build = partial(
-        build_expression,
-        found.wheels,
-        places=found.places,
-        table=load_table(),
-        policies=load_policies(),
-        runtime_libs=extra.runtime_libs or (),
-        beside=found.beside,
-        cuda=found.cuda,
-        local={os.path.basename(each): _from_here(each) for each in asked} if extra.local else None,
-        for_nixpkgs=extra.for_nixpkgs,
-    )
-    expression = build(nixpkgs=nixpkgs)
-    known: set[str] = set()
-    # In place of what is not to be had another package may be named.
-    while nixpkgs and (new := [name for name in expression.named if name not in known]):
-        known.update(new)
-        python = found.places[0].python
-        if unusable := at_hand.find_unusable(new, nixpkgs, python, run.environment):
-            nixpkgs = replace(nixpkgs, unusable={**nixpkgs.unusable, **unusable})
-            expression = build(nixpkgs=nixpkgs)
+    expression = _build(run, found, nixpkgs, fetched=fetched)
     _tell_first(run, expression, fetched=fetched)
     if fetched:
         _tell_of_choice(run, found, nixpkgs)
@@ -100,6 +81,64 @@ def show_expression(run: Run) -> int:
         run.console.say_all(note.split("\n"), indent="")
     run.console.answer(expression.text)
     return DONE
+
+
+def _build(run: Run, found: _Found, nixpkgs: Nixpkgs | None, *, fetched: bool) -> Expression:
+    """Build the expression; pip and Nix are asked for what it names, and then it is built anew."""
+    extra, asked = run.arguments.extra, run.arguments.paths
+    build = partial(
+        build_expression,
+        found.wheels,
+        places=found.places,
+        table=load_table(),
+        policies=load_policies(),
+        runtime_libs=extra.runtime_libs or (),
+        beside=found.beside,
+        cuda=found.cuda,
+        local={os.path.basename(each): _from_here(each) for each in asked} if extra.local else None,
+        for_nixpkgs=extra.for_nixpkgs,
+        options=_options(run, found, nixpkgs, fetched=fetched),
+    )
+    expression = build(nixpkgs=nixpkgs)
+    if expression.asks and (fetched or extra.fetch_required):
+        releases = _releases(run, expression.asks, found)
+        build = partial(build, releases=releases)
+        expression = build(nixpkgs=nixpkgs)
+    known: set[str] = set()
+    # In place of what is not to be had another package may be named.
+    while nixpkgs and (new := [name for name in expression.named if name not in known]):
+        known.update(new)
+        python = found.places[0].python
+        if unusable := at_hand.find_unusable(new, nixpkgs, python, run.environment):
+            nixpkgs = replace(nixpkgs, unusable={**nixpkgs.unusable, **unusable})
+            expression = build(nixpkgs=nixpkgs)
+    return expression
+
+
+def _options(
+    run: Run, found: _Found, nixpkgs: Nixpkgs | None, *, fetched: bool
+) -> dict[str, Sequence[str]]:
+    """Give the options by which commands for other wheels are for the same places."""
+    extra = run.arguments.extra
+    pythons, systems = extra.python_version or (), extra.system or ()
+    if not fetched:  # whom files are for, their names tell
+        python, system = _usual(run, nixpkgs)
+        own = for_whom.named_pythons(found.wheels)
+        pythons = pythons or (own if own != [python] else ())
+        own = [*dict.fromkeys(place.system for place in found.places)]
+        systems = systems or (own if own != [system] else ())
+    return {"--python-version": pythons, "--system": systems}
+
+
+def _releases(run: Run, asks: Sequence[str], found: _Found) -> dict[str, Release]:
+    """Ask pip what it takes for requirements, or for those of the wheels alone; empty for none."""
+    own = len(found.wheels[0].releases)
+    for requirements in (asks, asks[:own]):
+        with scratch_folder() as folder, suppress(download.NoSuchWheel):
+            return download.releases_of(
+                requirements, found.places[0], into=folder, environment=run.environment
+            )
+    return {}
 
 
 def _tell_first(run: Run, expression: Expression, *, fetched: bool) -> None:
@@ -132,12 +171,19 @@ def _from_here(path: str) -> str:
     return os.path.abspath(path) if os.path.isabs(path) and inner.startswith("..") else inner
 
 
+def _usual(run: Run, nixpkgs: Nixpkgs | None) -> tuple[str, str]:
+    """Give the Python and the system for which wheels are fetched where nobody names one."""
+    for_nixpkgs = run.arguments.extra.for_nixpkgs
+    usual = load_table().names.built_for[0] if for_nixpkgs else for_whom.PYTHON
+    python = nixpkgs.python if nixpkgs else usual
+    own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else for_whom.SYSTEM
+    return python, own
+
+
 def _read(run: Run, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
     extra, asked = run.arguments.extra, run.arguments.paths
     pythons, systems = extra.python_version or (), extra.system or ()
-    usual = load_table().names.built_for[0] if extra.for_nixpkgs else for_whom.PYTHON
-    python = nixpkgs.python if nixpkgs else usual
-    own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else for_whom.SYSTEM
+    python, own = _usual(run, nixpkgs)
     with scratch_folder() as folder:
         found = [dict.fromkeys(asked, DEFAULT_INDEX)]
         if fetched:

@@ -78,10 +78,15 @@ class NixpkgsNames(Value):
 
 
 class Sibling(Value):
-    """A wheel of a family: the sonames that it brings for the others, and on whom it builds."""
+    """A wheel of a family: the sonames that it brings for the others, and on whom it builds.
+
+    ``shares`` are files that others of them have, too, and that shut a folder of Python's: only
+    as one package can they be had together.
+    """
 
     brings: frozenset[str]
     builds_on: tuple[str, ...]
+    shares: tuple[str, ...] = ()
 
 
 def data_path(name: str) -> str:
@@ -162,7 +167,11 @@ def read_families() -> tuple[dict[str, Sibling], ...]:
     """Read ``wheel-families.json``: for each family its wheels, by normalised name."""
     return tuple(
         {
-            name: Sibling(brings=frozenset(each["brings"]), builds_on=tuple(each["builds_on"]))
+            name: Sibling(
+                brings=frozenset(each["brings"]),
+                builds_on=tuple(each["builds_on"]),
+                shares=tuple(each.get("shares", ())),
+            )
             for name, each in wheels.items()
         }
         for wheels in _read_json("wheel-families.json")["families"].values()

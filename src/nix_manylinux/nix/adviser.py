@@ -124,11 +124,6 @@ class Adviser:
                 return of_wheel(soname, name, note=note, later=later)
         return None
 
-    def comes_later(self, wheel: str) -> bool:
-        """Whether a wheel is known to build on those of the trees, so that it is no input."""
-        wheels = [family[wheel] for family in self._table.families if wheel in family]
-        return any(not self._own.isdisjoint(each.builds_on) for each in wheels)
-
     def of_their_families(self, wheels: Collection[str], among: Iterable[str]) -> set[str]:
         """Give those among some wheels that are of the families of others, by their names."""
         families = [each for each in self._table.families if not each.keys().isdisjoint(wheels)]

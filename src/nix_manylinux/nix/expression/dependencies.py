@@ -7,12 +7,12 @@ import re
 from packaging.requirements import InvalidRequirement, Requirement
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.target.place import Place
 
@@ -29,6 +29,21 @@ class Dependencies(Value):
     sometimes: dict[str, tuple[Place, ...]]
     extras: dict[str, tuple[str, ...]]
     versions: tuple[str, ...] = ()
+
+    def extras_for_users(self) -> dict[str, tuple[str, ...]]:
+        """Give the extras, but for those that are for the work on the package itself."""
+        return {name: each for name, each in self.extras.items() if not is_for_developers(name)}
+
+    def without(self, packages: Collection[str]) -> Dependencies:
+        """Give them without some packages, and without the extras of these."""
+        left = {
+            name for name in (*self.always, *self.sometimes) if name.partition("[")[0] in packages
+        }
+        return replace(
+            self,
+            always=tuple(name for name in self.always if name not in left),
+            sometimes={name: at for name, at in self.sometimes.items() if name not in left},
+        )
 
 
 def read_dependencies(

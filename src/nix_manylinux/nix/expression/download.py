@@ -9,16 +9,22 @@ import subprocess
 import sys
 import zipfile
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
 from nix_manylinux.base.errors import BadOption, NixManylinuxError, OsErrors
+from nix_manylinux.nix.expression.dependencies import requirements_in
+from nix_manylinux.nix.expression.relatives import Release
 from nix_manylinux.nix.origin import Origin, find_origins, read_log
 from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
 from nix_manylinux.target.place import Place, places_of
-from nix_manylinux.wheel.metadata import normalise_name
+from nix_manylinux.wheel.metadata import normalise_name, read_headers, required_names
 from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.open import open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 #: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
@@ -49,7 +55,8 @@ def download_wheels(
     """Fetch the wheels of NAME==VERSION for every Python and system; their paths, by file name.
 
     Those for one place are in one dict, in the order of the requirements, and no two dicts are of
-    the same files. Of NAME alone it is the release that the client takes for the first place.
+    the same files. Of NAME alone it is the release that the client takes for the first place, of
+    those that the wheels before it require.
     ``into`` is a folder for the files; each is given with where the client has it from. With
     ``progress``
     the client draws its bar on standard error. ``pip`` is the client's command, the one of
@@ -76,8 +83,9 @@ def download_wheels(
             log = os.path.join(into, f"{place.system}-{place.python}-{number}.log")
             os.makedirs(folder, exist_ok=True)
             words = ["download", "--no-deps", "--log", log, *wheels_of(place), "--dest", folder]
-            what = f"{requirement} for {place}"
-            _ask([*command, *words], [requirement], environment, what, progress=progress)
+            asked = requirement if "==" in requirement else _limited(requirement, together, place)
+            what = f"{asked} for {place}"
+            _ask([*command, *words], [asked], environment, what, progress=progress)
             paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
             together |= find_origins(log, paths, pip=command, environment=environment)
             if "==" not in requirement and paths:
@@ -135,16 +143,69 @@ def release_that_fits(
     Where the index has METADATA by itself, no wheel is fetched. Raises NoPip, NoSuchWheel with
     the client's own words.
     """
+    command = [*(pip or pip_command(environment)), "install", "--no-deps"]
+    (_, version, texts), *_ = _report(command, [requirement], place, into, environment)
+    return version, texts
+
+
+def releases_of(
+    requirements: Sequence[str],
+    place: Place,
+    *,
+    into: str,
+    environment: Mapping[str, str],
+    pip: Sequence[str] = (),
+) -> dict[str, Release]:
+    """Give what the client would take for some requirements, and for all that these require.
+
+    By normalised name; for the rest as `release_that_fits`.
+    """
+    command = [*(pip or pip_command(environment)), "install"]
+    found = {}
+    for name, version, texts in _report(command, requirements, place, into, environment):
+        required = requirements_in({"requires-dist": texts}, place)
+        found[name] = Release(version=version, requires=tuple(required_names(required)))
+    return found
+
+
+def _report(
+    command: Sequence[str],
+    requirements: Sequence[str],
+    place: Place,
+    into: str,
+    environment: Mapping[str, str],
+) -> list[tuple[str, str, list[str]]]:
+    """Give the normalised name, the version and the Requires-Dist of all that pip would install."""
     report = os.path.join(into, "report.json")
-    command = [*(pip or pip_command(environment)), "install", "--dry-run", "--ignore-installed"]
-    command += ["--report", report, "--no-deps", *wheels_of(place), "--target", into]
-    _ask(command, [requirement], environment, requirement)
+    words = ["--dry-run", "--ignore-installed", "--report", report]
+    words += [*wheels_of(place), "--target", into]
+    _ask([*command, *words], requirements, environment, ", ".join(requirements))
     try:
         with open(report, encoding="utf-8") as stream:
-            metadata = json.load(stream)["install"][0]["metadata"]
-        return str(metadata["version"]), [*map(str, metadata.get("requires_dist", ()))]
+            every = [each["metadata"] for each in json.load(stream)["install"]]
+        return [
+            (
+                normalise_name(str(each["name"])),
+                str(each["version"]),
+                [*map(str, each.get("requires_dist") or ())],
+            )
+            for each in every
+        ]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise NoSuchWheel("pip's report can't be read", where=requirement) from error
+        where = ", ".join(requirements)
+        raise NoSuchWheel("pip's report can't be read", where=where) from error
+
+
+def _limited(requirement: str, paths: Iterable[str], place: Place) -> str:
+    """Spell NAME with the versions that wheels fetched before it require of it."""
+    own = normalise_name(requirement)
+    limits = SpecifierSet()
+    for path in paths:
+        with open_wheel(path) as wheel:
+            headers = read_headers(wheel.texts[f"{wheel.dist_info}/METADATA"])
+        for each in map(Requirement, requirements_in(headers, place)):
+            limits &= each.specifier if normalise_name(each.name) == own else ""
+    return f"{requirement}{limits}"
 
 
 def _ask(

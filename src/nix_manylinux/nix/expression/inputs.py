@@ -51,14 +51,13 @@ def inputs(
     wheels: Sequence[DescribedWheel],
     libraries: OutsideLibraries,
     names: Names,
-    pins: Mapping[str, str],
+    others: Iterable[str],
     runtime_libs: Sequence[str],
 ) -> Iterator[str]:
-    """Write where the libraries come from. ``pins`` are versions that are required exactly."""
+    """Write where the libraries come from. ``others`` are sentences on wheels that have some."""
     yield from paragraph(_inputs(wheels, libraries, names))
     yield from paragraph(choices(wheels, libraries.choices, names))
-    other = _not_from_source(libraries.wheels, pins, names)
-    yield from paragraph(names.author([*_sentences(libraries.elsewhere), *other]))
+    yield from paragraph(names.author([*_sentences(libraries.elsewhere), *others]))
     if libraries.later:
         later = sorted({each.soname for each in libraries.later})
         lines = block("manylinuxProvidedLater", map(nix_string, later))
@@ -112,25 +111,6 @@ def _inputs(
         f"lib.optionals {in_brackets(when)} {items_list(each)}" for when, each in parts.items()
     ]
     yield from concatenated("buildInputs", lists)
-
-
-def _not_from_source(wheels: Sequence[str], pins: Mapping[str, str], names: Names) -> Iterator[str]:
-    """Warn that packages of nixpkgs' own are not those wheels, whatever they are called."""
-    wheels = [each for each in wheels if not names.has_wheel(each)]
-    if not wheels:
-        return
-    releases = [f"{each}=={pins[each]}" if each in pins else each for each in wheels]
-    command = f"nix-manylinux expr{' --for-nixpkgs' if names.for_nixpkgs else ''}"
-    if len(wheels) == 1:
-        release = f"{wheels[0]}=={pins.get(wheels[0], 'VERSION')}"
-        wheel, called = f"wheel of {wheels[0]}, too ({command} {release})", "that name"
-    else:
-        wheel = f"wheels of {listed(releases)}, too ({command} NAME writes each)"
-        called = "these names"
-    yield (
-        f"Take the {wheel}: what nixpkgs may build from source under {called} has libraries of its"
-        " own."
-    )
 
 
 def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:

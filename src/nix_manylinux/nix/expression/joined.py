@@ -83,9 +83,3 @@ def _is_one_of(text: str, versions: Mapping[str, str], *, own: str) -> bool:
             f"{own} requires {name}{requirement.specifier}, and {name} {versions[name]} is given"
         )
     return True
-
-
-def command_for(releases: Iterable[str], *, for_nixpkgs: bool) -> str:
-    """Give the command that writes one package of some releases."""
-    option = " --for-nixpkgs" if for_nixpkgs else ""
-    return f"nix-manylinux expr{option} {' '.join(releases)}"

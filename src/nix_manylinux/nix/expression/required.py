@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
-from nix_manylinux.nix.expression.dependencies import Dependencies, exact_versions, package_names
-from nix_manylinux.nix.expression.joined import command_for
+from nix_manylinux.nix.expression.dependencies import Dependencies, package_names
 from nix_manylinux.nix.expression.layout import concatenated, items_list, remark
 from nix_manylinux.nix.syntax import nix_name
-from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.names import Names
-    from nix_manylinux.nix.expression.wheel import DescribedWheel
+    from nix_manylinux.nix.expression.relatives import Relatives
     from nix_manylinux.target.place import Place
 
 
@@ -36,6 +33,7 @@ def required_packages(
         why = "for the check that it makes of what it builds is not made of wheels"
         names.author([f"{wants} that, {why}"])
     if not (dependencies.always or dependencies.sometimes or undeclared):
+        yield from minded
         return
     if undeclared:
         yield from remark(f"Not required by METADATA, but by files: {listed(undeclared)}.")
@@ -54,60 +52,21 @@ def required_packages(
     yield from concatenated("dependencies", parts)
 
 
-def hidden_packages(
-    wheel: DescribedWheel,
-    required: Iterable[str],
-    files: Mapping[str, Collection[str]],
-    families: Iterable[Mapping[str, object]],
-    *,
-    linked: Collection[str],
-    names: Names,
-) -> Iterator[str]:
-    """Say which regular packages required wheels have, too: on Python's path one hides the other.
-
-    Their ``files`` tell, and of others of the wheel's family the names: PySide6-Essentials. The
-    command that makes one package of them takes what is ``linked`` to as well.
-    """
-    own = normalise_name(wheel.name.name)
-    siblings = {name for each in families if own in each for name in each} - files.keys()
-    for path in wheel.inits:
-        module = path.removesuffix("/__init__.py").replace("/", ".")
-        begin = f"{normalise_name(module)}-"
-        having = [name for name, each in files.items() if path in each]
-        if own.startswith(begin):
-            having += [name for name in required if name in siblings and name.startswith(begin)]
-        if not having:
-            continue
-        pins = exact_versions(wheel.headers)
-        # A family is released as one, and not all of it is required by each.
-        one = all(pins.get(name) == wheel.name.version for name in having)
-        its = wheel.name.version if one else ""
-        members = dict.fromkeys([*sorted(having), own, *sorted(linked)])
-        versions = {**dict.fromkeys(members, its), **pins, own: wheel.name.version}
-        releases = [f"{name}=={versions[name]}" if versions[name] else name for name in members]
-        built = normalise_name(module)
-        instead = ""
-        if names.is_built_too(built) and not names.for_nixpkgs:
-            instead = f" nixpkgs builds {built} from source."
-        yield (
-            f"{path} is in {listed(sorted(having))}, too: on Python's path one folder hides the"
-            " other, and nothing that is in the hidden one can be imported. Make one package of"
-            f" them: {command_for(releases, for_nixpkgs=names.for_nixpkgs)}{'.' if instead else ''}"
-            f"{instead}"
-        )
-
-
 def optional_packages(
-    extras: Mapping[str, Sequence[str]], adviser: Adviser, names: Names
+    extras: Mapping[str, Sequence[str]], relatives: Relatives, names: Names
 ) -> list[str]:
-    """Write optional-dependencies, without the packages that can't be there."""
+    """Write optional-dependencies, without the packages that can't be there.
+
+    An extra with one that needs this package in its turn is left out whole.
+    """
+    every = package_names(name for each in extras.values() for name in each)
+    later = relatives.coming_later(every)
+    extras = {extra: each for extra, each in extras.items() if not {*later} & {*each}}
     wanted = package_names(name for each in extras.values() for name in each)
-    later = [name for name in wanted if adviser.comes_later(name)]
-    lacking = names.lacking(name for name in wanted if name not in later)
+    lacking = names.lacking(wanted)
     lines = []
     for extra, packages in extras.items():
-        out = {*lacking, *later}
-        kept = [name for name in packages if name.partition("[")[0] not in out]
+        kept = [name for name in packages if name.partition("[")[0] not in lacking]
         parts = _lists(kept, names, can_lack=True)
         if parts:
             lines += [f"  {line}" for line in concatenated(nix_name(extra), parts)]
@@ -115,7 +74,7 @@ def optional_packages(
     said = [f"Not in {which}, and only for extras: {listed(lacking)}."] if lacking else []
     said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
     if names.for_nixpkgs and lines and not names.is_believed():
-        there = listed(names.may_lack(name for name in wanted if name not in later))
+        there = listed(names.may_lack(wanted))
         which = f"optional-dependencies has {there}: leave out those that nixpkgs doesn't have"
         said += [which] if there else []
     bound = ["optional-dependencies = {", *lines, "};"] if lines else []

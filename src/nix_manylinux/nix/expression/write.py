@@ -5,14 +5,14 @@ from __future__ import annotations
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value, field
-from nix_manylinux.base.words import capital, listed
+from nix_manylinux.base.words import listed
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.bundled import (
     bundled_cuda,
     bundled_versions,
     unfree_libraries,
 )
-from nix_manylinux.nix.expression.conditions import format_text, formats, in_brackets
+from nix_manylinux.nix.expression.conditions import format_text, formats
 from nix_manylinux.nix.expression.cuda import (
     Cuda,
     check_fit,
@@ -21,13 +21,12 @@ from nix_manylinux.nix.expression.cuda import (
     loader_among,
 )
 from nix_manylinux.nix.expression.dependencies import (
-    exact_versions,
-    is_for_developers,
     package_names,
     read_dependencies,
 )
+from nix_manylinux.nix.expression.family import other_wheels
 from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
-from nix_manylinux.nix.expression.layout import block, paragraph, remark, remarks
+from nix_manylinux.nix.expression.layout import block, paragraph, remarks
 from nix_manylinux.nix.expression.meta import imported_as, imports_check, meta
 from nix_manylinux.nix.expression.names import AtHand, Names
 from nix_manylinux.nix.expression.outside import (
@@ -41,14 +40,10 @@ from nix_manylinux.nix.expression.places import (
     floor_of,
     nix_cpu,
 )
-from nix_manylinux.nix.expression.required import (
-    hidden_packages,
-    optional_packages,
-    required_packages,
-)
-from nix_manylinux.nix.origin import KEPT_BACK
-from nix_manylinux.nix.syntax import nix_beside, nix_name, nix_string
-from nix_manylinux.target.interpreter import is_free_threaded
+from nix_manylinux.nix.expression.relatives import Relatives, Release
+from nix_manylinux.nix.expression.required import optional_packages, required_packages
+from nix_manylinux.nix.expression.source import beside_lines, source_lines
+from nix_manylinux.nix.syntax import nix_name, nix_string
 from nix_manylinux.tree.python import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -57,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.expression.outside import OutsideLibraries
-    from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile
+    from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.nix.packages import Table
     from nix_manylinux.target.place import Place
@@ -71,6 +66,9 @@ class Expression(Value):
     ``absent`` are required Python packages that it has not, or can't evaluate, with why: Nix is to
     be given these, and no text says that they are not there.
 
+    ``asks`` are requirements of which pip is to be asked: with what it takes for these, and for all
+    that they require, as ``releases``, sentences on other wheels name each with its version.
+
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
     ``first`` are faults of the whole that are to be read before it. ``notes`` are for who writes a
     file of nixpkgs, and belong beside it.
@@ -82,6 +80,7 @@ class Expression(Value):
     first: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     absent: dict[str, str] = field(default_factory=dict, hash=False)
+    asks: tuple[str, ...] = ()
 
 
 def build_expression(
@@ -92,6 +91,8 @@ def build_expression(
     places: Sequence[Place] = (),
     runtime_libs: Sequence[str] = (),
     beside: Mapping[str, Collection[str]] | None = None,
+    releases: Mapping[str, Release] | None = None,
+    options: Mapping[str, Sequence[str]] | None = None,
     cuda: Cuda | None = None,
     nixpkgs: Nixpkgs | None = None,
     local: Mapping[str, str] | None = None,
@@ -102,6 +103,8 @@ def build_expression(
     Markers are evaluated in ``places``, those of `expression_places` where none are given.
     ``beside`` are the file names of required wheels, as far as they are known, ``cuda`` is the
     version that they are built for.
+    ``releases`` are what pip takes for it and what it requires, where that was asked, ``options``
+    those that commands for other wheels have (`Relatives`).
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. ``nixpkgs`` is the one at hand:
     what it lacks is said. ``local`` are paths of wheels from where the expression is, by their
     file names: these are the source. With ``for_nixpkgs`` it is as a file of nixpkgs has it: with
@@ -116,13 +119,22 @@ def build_expression(
     places = places or expression_places(wheels)
     dependencies = read_dependencies(first.headers, places)
     styles = formats(wheels)
-    required = package_names([*dependencies.always, *dependencies.sometimes])
     files = beside or {}
     if not (cuda and cuda.sure):
         cuda = cuda_in_files(files) or cuda
     if for_nixpkgs:  # which has CUDA from no wheel
         files = {name: each for name, each in files.items() if not name.startswith("nvidia-")}
     at_hand = AtHand(nixpkgs, for_nixpkgs=for_nixpkgs)
+    relatives = Relatives(
+        own=frozenset(normalise_name(name.name) for name in first.names),
+        families=table.families,
+        releases=releases or {},
+        files=files,
+        options=options or {},
+    )
+    every = package_names([*dependencies.always, *dependencies.sometimes])
+    dependencies = dependencies.without(relatives.coming_later(every))
+    required = package_names([*dependencies.always, *dependencies.sometimes])
     adviser = Adviser(
         table,
         (wheel.facts for wheel in wheels),
@@ -139,11 +151,7 @@ def build_expression(
     attributes = [each.attribute for each in libraries.found]
     bundled = bundled_versions(wheels)
     first_of_all = [*check_fit(cuda, wheels, attributes, bundled)]
-    extras = {
-        extra: packages
-        for extra, packages in dependencies.extras.items()
-        if not is_for_developers(extra)
-    }
+    extras = dependencies.extras_for_users()
     for_extras = package_names(name for each in extras.values() for name in each)
     packages = {*required, *libraries.undeclared, *for_extras}
     names = Names(
@@ -154,39 +162,31 @@ def build_expression(
     )
     pname = first.package
     version = first.header("version") or first.name.version
-    hidden = [
-        *hidden_packages(
-            first, required, files, table.families, linked=libraries.wheels, names=names
-        )
-    ]
+    others = other_wheels(first, every, libraries.wheels, relatives, names)
     if for_nixpkgs:  # who reads it writes another file than this one
-        first_of_all += hidden
+        first_of_all += others.faults
     minded = [
-        *([] if for_nixpkgs else remarks(hidden)),
+        *([] if for_nixpkgs else remarks(others.faults)),
         *remarks(bundled_cuda(wheels, {*required, *libraries.undeclared})),
     ]
     loader = libraries.cuda_of or (bundled and loader_among({*required, *libraries.undeclared}))
     if for_nixpkgs and loader and not (cuda and cuda.sure):
-        sets = [name for name in attributes if name.startswith("cudaP")]
-        taken = min(sets).partition(".")[0] if sets else f"CUDA {listed(sorted(bundled))}"
-        chosen = (choice.taken for each in libraries.choices for choice in each)
-        several = any(name.startswith("cudaP") for each in chosen for name in each.attributes)
-        names.author([how_to_check(loader, taken, nixpkgs, several=several)])
+        names.author([_to_check(loader, libraries, bundled, nixpkgs)])
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     # So nixpkgs has it, for overrideAttrs; its releases until 25.11 take no function.
     own = "finalAttrs." if for_nixpkgs else ""
-    source = list(_source(wheels, version, own, local=local))
+    source = list(source_lines(wheels, version, own, local=local))
     body = [
         f"pname = {nix_string(pname)};",
         f"version = {nix_string(version)};",
         f"format = {format_text(styles)};",
         *([f"disabled = {disabled};"] if disabled else []),
         *paragraph(source),
-        *paragraph(_beside(wheels, version, own, local=local)),
+        *paragraph(beside_lines(wheels, version, own, local=local)),
         *paragraph(required_packages(dependencies, libraries.undeclared, places, names, minded)),
-        *paragraph(optional_packages(extras, adviser, names)),
+        *paragraph(optional_packages(extras, relatives, names)),
         *paragraph(_hook(wheels, styles)),
-        *inputs(wheels, libraries, names, exact_versions(first.headers), runtime_libs),
+        *inputs(wheels, libraries, names, others.too, runtime_libs),
         *runtime_loads(wheels, places, adviser, names, runtime_libs),
         *paragraph(_scripts(wheels)),
         *paragraph(_foreign(wheels, places)),
@@ -199,7 +199,7 @@ def build_expression(
     head = "".join(f"  {name},\n" for name in names.arguments(text))
     if for_nixpkgs and not names.is_believed():
         names.author([names.doubts()])
-    where = _place(pname, first, names) if for_nixpkgs else ()
+    where = _place(pname, first, names, whole=not others.faults) if for_nixpkgs else ()
     return Expression(
         text=f"{{\n{head}}}:\n{text}\n",
         lacking=tuple(names.said),
@@ -207,7 +207,19 @@ def build_expression(
         first=tuple(first_of_all),
         notes=(*where, *names.aside),
         absent=names.absent,
+        asks=tuple(others.asks),
     )
+
+
+def _to_check(
+    loader: str, libraries: OutsideLibraries, bundled: Iterable[str], nixpkgs: Nixpkgs | None
+) -> str:
+    """Say how the CUDA that is taken, or bundled, is held against that of who loads the wheel."""
+    sets = [each.attribute for each in libraries.found if each.attribute.startswith("cudaP")]
+    taken = min(sets).partition(".")[0] if sets else f"CUDA {listed(sorted(bundled))}"
+    chosen = (choice.taken for each in libraries.choices for choice in each)
+    several = any(name.startswith("cudaP") for each in chosen for name in each.attributes)
+    return how_to_check(loader, taken, nixpkgs, several=several)
 
 
 def _call(body: Iterable[str], own: str, *, recursive: bool) -> str:
@@ -223,7 +235,7 @@ def _call(body: Iterable[str], own: str, *, recursive: bool) -> str:
     return f"buildPythonPackage {'rec ' if recursive else ''}{{\n{inner}}}"
 
 
-def _place(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
+def _place(pname: str, wheel: DescribedWheel, names: Names, *, whole: bool) -> Iterator[str]:
     """Say where in nixpkgs the file is, and what calls it: what Python's set hides is passed on."""
     given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
     folder, attribute = f"development/python-modules/{pname}", names.attribute(pname)
@@ -245,7 +257,7 @@ def _place(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
             f"default.nix may be there, with {pname} from source: look first; beside it this is"
             f" {pname}-bin, in bin.nix"
         )
-    if not wheel.facts.files:
+    if whole and not wheel.facts.files:
         yield "nothing of it is compiled: nixpkgs builds such a package from its source archive"
     for other in dict.fromkeys([pname, *map(normalise_name, imported_as(wheel))]):
         if other != pname and names.is_built_too(other):
@@ -258,104 +270,6 @@ def _not_there(libraries: OutsideLibraries) -> set[str]:
     """Give what the package built can't load: sonames that it lacks, and paths of files."""
     left = (path for each in libraries.choices for choice in each for path in choice.left)
     return {*libraries.unmet, *left}
-
-
-def _source(
-    wheels: Sequence[DescribedWheel], version: str, own: str, *, local: Mapping[str, str] | None
-) -> Iterator[str]:
-    """Write src: one file by its name, or the list that fetchPypi chooses from.
-
-    ``own`` is how the package's attributes are called: "", "finalAttrs.".
-    """
-    if local:
-        yield f"src = {nix_beside(local[wheels[0].file])};"
-        return
-    yield from _about_origin([*wheels, *(each for wheel in wheels for each in wheel.beside)])
-    first, *lines = _fetch(wheels, version, own)
-    yield f"src = {first}"
-    yield from lines
-    yield "};"
-
-
-def _beside(
-    wheels: Sequence[DescribedWheel], version: str, own: str, *, local: Mapping[str, str] | None
-) -> Iterator[str]:
-    """Write the wheels that are one package with the first one, and how they come to it."""
-    if not wheels[0].beside:
-        return
-    yield from remark(
-        "The other wheels of this one package: their files lie in the same folders. None of them"
-        " can be linked alone, which is why the output dist keeps none."
-    )
-    yield "wheels = ["
-    for several in zip(*(wheel.beside for wheel in wheels), strict=True):
-        if local:
-            yield f"  {in_brackets(nix_beside(local[several[0].file]))}"
-        else:
-            first, *lines = _fetch(several, version, own)
-            yield from (f"  ({first}", *(f"  {line}" for line in lines), "  })")
-    yield "];"
-    name = "baseNameOf wheel" if local else "wheel.name"
-    into = f'(wheel: "ln -s ${{wheel}} dist/${{{name}}}\\n")'
-    yield f"preInstall = lib.concatMapStrings {into} {own}wheels;"
-    yield 'preFixup = "rm $dist/*.whl";'
-
-
-def _fetch(several: Sequence[DescribedWheel | WheelFile], version: str, own: str) -> Iterator[str]:
-    """Write the call of fetchPypi, up to its last bracket."""
-    wheels = sorted({wheel.file: wheel for wheel in several}.items())
-    yield "fetchPypi {"
-    if len(wheels) == 1:
-        yield from (f"  {line}" for line in _fetched(wheels[0][1], version, own))
-    else:
-        yield "  pythonVersion = python.version;"
-        if any(is_free_threaded(tag.split("-")[1]) for _, each in wheels for tag in each.name.tags):
-            yield '  freeThreaded = lib.hasSuffix "t" (python.executable or "");'
-        yield "  files = ["
-        for _, wheel in wheels:
-            yield from (
-                "    {",
-                *(f"      {line}" for line in _fetched(wheel, version, own)),
-                "    }",
-            )
-        yield "  ];"
-
-
-def _fetched(wheel: DescribedWheel | WheelFile, version: str, own: str) -> Iterator[str]:
-    """Write how one file is fetched: by its name from the default index, else by its URL."""
-    url = wheel.origin.url
-    yield f"url = {nix_string(url)};" if url else f"file = {_file(wheel, version, own)};"
-    yield f"hash = {nix_string(wheel.sri)};"
-
-
-def _about_origin(wheels: Sequence[DescribedWheel | WheelFile]) -> Iterator[str]:
-    """Say where a source may not be fetched as it stands there."""
-    origins = [wheel.origin for wheel in wheels]
-    if any(origin.kept_back for origin in origins):
-        yield from remark(
-            f"{capital(KEPT_BACK)}. Where Nix can't fetch this without, take the file itself:"
-            " nix-manylinux expr WHEEL --local."
-        )
-    if any(origin.path for origin in origins):
-        yield from remark(
-            "From a folder, not from an index. Where the default index has no such file, take the"
-            " file itself: nix-manylinux expr WHEEL --local."
-        )
-    elif any("+" in wheel.name.version and not wheel.origin.url for wheel in wheels):
-        yield from remark(
-            "A local version (+...) is never on the default index: write url in place of file."
-        )
-
-
-def _file(wheel: DescribedWheel | WheelFile, version: str, own: str) -> str:
-    """Write a file's name, with the package's version by its name where it is the same.
-
-    The version stands in one place, where who updates it changes it.
-    """
-    name, second, rest = (*wheel.file.split("-", 2), "", "")[:3]
-    if second != version:
-        return nix_string(wheel.file)
-    return f"{nix_string(f'{name}-')[:-1]}${{{own}version}}{nix_string(f'-{rest}')[1:]}"
 
 
 def _hook(wheels: Iterable[DescribedWheel], styles: Collection[str]) -> Iterator[str]:
