@@ -605,23 +605,32 @@ def test_one_release_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "text", "classifier", "found"),
+    ("expression", "text", "classifier", "title", "found"),
     [
-        ("MIT", "", "", ("mit",)),
-        ("MIT AND (Apache-2.0 OR BSD-3-Clause)", "", "", ("mit", "asl20", "bsd3")),
-        ("Apache-2.0 WITH LLVM-exception", "", "", ()),
-        ("", "BSD 3-Clause License", "", ("bsd3",)),
-        ("", "Apache 2.0", "License :: OSI Approved :: MIT License", ("asl20",)),
-        ("", "", "License :: OSI Approved :: MIT License", ("mit",)),
-        ("", "", "License :: OSI Approved :: BSD License", ()),
-        ("", "do what you like", "", ()),
-        ("", "", "", ()),
+        ("MIT", "", "", "Apache License", ("mit",)),
+        ("MIT AND (Apache-2.0 OR BSD-3-Clause)", "", "", "", ("mit", "asl20", "bsd3")),
+        ("UPL-1.0 OR Apache-2.0", "", "", "", ("upl", "asl20")),
+        ("Apache-2.0 WITH LLVM-exception", "", "", "BSD 3-Clause License", ()),
+        ("", "BSD 3-Clause License", "", "", ("bsd3",)),
+        ("", "LGPLv3+", "", "", ("lgpl3Plus",)),
+        ("", "LGPL v3", "", "", ()),
+        ("", "Apache 2.0", "License :: OSI Approved :: MIT License", "", ("asl20",)),
+        ("", "", "License :: OSI Approved :: MIT License", "", ("mit",)),
+        ("", "", "License :: OSI Approved :: BSD License", "", ()),
+        ("", "", "License :: OSI Approved :: BSD License", " BSD 3-Clause License", ("bsd3",)),
+        ("", "BSD", "", "Copyright (c) 2016", ()),
+        ("", "", "", "The MIT License (MIT)", ("mit",)),
+        ("", "BSD", "", "The MIT License (MIT)", ()),
+        ("", "do what you like", "", "MIT License", ()),
+        ("", "", "", "", ()),
     ],
 )
-def test_license(expression: str, text: str, classifier: str, found: tuple[str, ...]) -> None:
+def test_license(
+    expression: str, text: str, classifier: str, title: str, found: tuple[str, ...]
+) -> None:
     """A license is named where it is known, and never guessed where one part isn't."""
     classifiers = [classifier] if classifier else []
-    assert nixpkgs_licenses(expression, text, classifiers, TABLE.names) == found
+    assert nixpkgs_licenses(expression, text, classifiers, title, TABLE.names) == found
 
 
 def test_dependencies() -> None:

@@ -243,13 +243,13 @@ def test_a_description_that_names_the_package(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["LICENSE", "licenses/LICENCE.txt", "AUTHORS"])
 def test_how_a_license_begins(name: str, tmp_path: Path) -> None:
-    """Where METADATA has no word that nixpkgs knows, the file that it ships is quoted."""
+    """Where neither METADATA nor its title has a word that nixpkgs knows, the file is quoted."""
     files = {
         "demo/fast.so": tiny_library("fast.so"),
-        f"demo-1.0.dist-info/{name}": b"\n  BSD 3-Clause License\n\nCopyright",
+        f"demo-1.0.dist-info/{name}": b"\n****\n  Some License\n\nCopyright",
     }
     wheel = MadeWheel(name="demo", version="1.0", tag="py3-none-linux_x86_64", files=files)
-    told = ", LICENSE begins 'BSD 3-Clause License'" if "LICEN" in name else ""
+    told = ", LICENSE begins 'Some License'" if "LICEN" in name else ""
     said = f"license: METADATA names none{told}; meta.license waits for one of lib.licenses"
     assert said in written(describe_wheel(wheel.write(tmp_path))).notes
 

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 def nixpkgs_licenses(
-    expression: str, text: str, classifiers: Sequence[str], names: NixpkgsNames
+    expression: str, text: str, classifiers: Sequence[str], begins: str, names: NixpkgsNames
 ) -> tuple[str, ...]:
     """Name the licenses as attributes of lib.licenses; empty where one of them isn't known.
 
     ``expression`` is License-Expression (PEP 639), which counts before
-    ``text``, the License field, and that before the classifiers.
+    ``text``, the License field, and that before the classifiers. ``begins`` is the first line
+    of the file LICENSE: its title counts where METADATA says the same in fewer words, or nothing.
     """
     found = _of_expression(expression, names) or _of_expression(text, names)
     if found:
@@ -31,7 +32,13 @@ def nixpkgs_licenses(
         if classifier.startswith("License ::")
     ]
     known = [names.licenses.get(name) for name in named]
-    return tuple(dict.fromkeys(name for name in known if name)) if all(known) else ()
+    found = tuple(dict.fromkeys(name for name in known if name)) if all(known) else ()
+    title = begins.strip().lower()
+    if found or title not in names.licenses:
+        return found
+    said = {word.strip().lower() for word in (expression, text, *named)}
+    fewer = all(word.removesuffix(" license") in title for word in said)
+    return (names.licenses[title],) if fewer else ()
 
 
 def _of_expression(expression: str, names: NixpkgsNames) -> tuple[str, ...]:

@@ -147,7 +147,9 @@ def _line(text: str) -> str:
 
 def _license(wheel: DescribedWheel, names: Names) -> Iterator[str]:
     expression, text = wheel.header("license-expression"), wheel.header("license")
-    found = nixpkgs_licenses(expression, text, wheel.headers.get("classifier", ()), names.known)
+    classifiers = wheel.headers.get("classifier", ())
+    begins = wheel.license_begins
+    found = nixpkgs_licenses(expression, text, classifiers, begins, names.known)
     licenses = [f"lib.licenses.{name}" for name in found]
     if len(licenses) == 1:
         yield f"license = {licenses[0]};"

@@ -168,7 +168,7 @@ def _license_begins(root: str) -> str:
     for path in sorted(glob.glob(f"{glob.escape(root)}/**/*.dist-info/**/*", recursive=True)):
         if _LICENSE.search(path) and (read := read_regular(path, 1 << 20)):
             lines = read[0].decode("utf-8", "replace").splitlines()
-            return next(filter(None, map(str.strip, lines)), "")
+            return next((line.strip() for line in lines if re.search(r"[^\W_]", line)), "")
     return ""
 
 
