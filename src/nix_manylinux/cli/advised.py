@@ -317,14 +317,9 @@ def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str
     words = ["nix-manylinux", verb, *paths]
     if verb == "patch" and any(path.endswith(".whl") and os.path.isfile(path) for path in paths):
         words += ["--output-dir", given.output_dir or "patched"]
-    for name, value in (
-        ("python", given.python),
-        ("dynamic-linker", given.dynamic_linker),
-        ("libc", given.libc),
-        ("gc-roots", given.gc_roots),
-        ("prefix", given.prefix),
-    ):
-        words += [f"--{name}", value] if value else []
+    for name in ("python", "dynamic_linker", "libc", "gc_roots", "prefix"):
+        value = getattr(given, name)
+        words += [f"--{name.replace('_', '-')}", value] if value else []
     words += [f"--dist={wheel}" for wheel in given.dist]
     words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
     words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []

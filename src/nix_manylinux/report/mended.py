@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
+#: What stands in a plan's way.
+_KINDS = ("missing", "incompatible")
+
+
 class AfterPatch(Value):
     """What `check` has found, sorted by what becomes of it.
 
@@ -33,17 +37,16 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
     """
     edited, known, lacking = edited_files(patched), lacked([found]), lacked(patched)
 
-    def is_left(label: str) -> bool:
+    def is_left(label: str, _: str = "") -> bool:
         return label not in edited and not label.startswith("/")
 
     def is_found(label: str, name: str) -> bool:
         # A library outside of the trees may be one that nothing led to yet.
         return (name, label) in known or label.startswith("/")
 
-    missing = [each for p in patched for each in p.missing]
-    incompatible = [each for p in patched for each in p.incompatible]
-    missing_still = _located(limited(found.missing, lambda label, _: is_left(label)), found)
-    unfit_still = limited(found.incompatible, lambda label, _: is_left(label))
+    wanted = {kind: [x for p in patched for x in getattr(p, kind)] for kind in _KINDS}
+    still = {kind: limited(getattr(found, kind), is_left) for kind in _KINDS}
+    still["missing"] = _located(still["missing"], found)
     mended: dict[str, list[Problem]] = {}
     for problem in (*found.missing, *found.incompatible):
         for label in problem.wanted_by:
@@ -53,16 +56,10 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
             mended.setdefault(where, []).append(replace(problem, wanted_by=(label,), reason=""))
     return AfterPatch(
         left=replace(
-            found,
-            missing=_merged([*limited(missing, is_found), *missing_still]),
-            incompatible=_merged([*limited(incompatible, is_found), *unfit_still]),
+            found, **{k: _merged([*limited(wanted[k], is_found), *still[k]]) for k in _KINDS}
         ),
         mended={where: list(_merged(each)) for where, each in mended.items()},
-        lacking=replace(
-            found,
-            missing=_merged([*missing, *missing_still]),
-            incompatible=_merged([*incompatible, *unfit_still]),
-        ),
+        lacking=replace(found, **{k: _merged([*wanted[k], *still[k]]) for k in _KINDS}),
     )
 
 
@@ -86,7 +83,7 @@ def unled(path: str) -> str:
     return f"in {brief(path.rpartition('/')[0]) or '.'}, {UNLED}"
 
 
-def _located(problems: Iterable[Problem], found: Plan) -> list[Problem]:
+def _located(problems: Iterable[Problem], found: Plan) -> tuple[Problem, ...]:
     """Say where in the trees that is which no patch will lead to: in a store, say."""
     places = {
         name.rpartition("/")[2]: name
@@ -94,12 +91,12 @@ def _located(problems: Iterable[Problem], found: Plan) -> list[Problem]:
         if each.file.facts.machine.fits(found.target.machine)
         for name in each.file.names
     }
-    return [
+    return tuple(
         replace(each, reason=unled(places[each.name]))
         if each.name in places and not each.reason
         else each
         for each in problems
-    ]
+    )
 
 
 def told(found: Plan, after: AfterPatch) -> Plan:
@@ -127,11 +124,7 @@ def of_labels(found: Plan, labels: set[str]) -> Plan:
     def is_one(label: str, _: str) -> bool:
         return label in labels or label.startswith("/")
 
-    return replace(
-        found,
-        missing=limited(found.missing, is_one),
-        incompatible=limited(found.incompatible, is_one),
-    )
+    return replace(found, **{kind: limited(getattr(found, kind), is_one) for kind in _KINDS})
 
 
 def _pairs(problems: Iterable[Problem]) -> set[tuple[str, str]]:

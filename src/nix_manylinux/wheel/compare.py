@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel
@@ -77,25 +77,13 @@ def _compare(
     descriptor: int, member: Member, row: Row, content: str | bytes | None, look: Look
 ) -> None:
     """Unpack a member, and hold it against its row in RECORD and what it is to hold."""
-    state = new_hash(row.algorithm)
-    file = os.open(content, os.O_RDONLY | os.O_CLOEXEC) if isinstance(content, str) else -1
-    try:
-        same = content is None or member.size == (
-            os.fstat(file).st_size if isinstance(content, str) else len(content)
-        )
-        position = 0
+    state, same = new_hash(row.algorithm), True
+    with open(content, "rb") if isinstance(content, str) else io.BytesIO(content or b"") as source:
         for piece in stream(descriptor, member):
             look()
             state.update(piece)
-            end = position + len(piece)
-            if isinstance(content, bytes):
-                same = same and content[position:end] == piece
-            elif content is not None:
-                same = same and os.pread(file, len(piece), position) == piece
-            position = end
-    finally:
-        if file >= 0:
-            os.close(file)
+            same = same and (content is None or source.read(len(piece)) == piece)
+        same = same and not source.read(1)
     if not same:
         raise bad("does not hold what was written to it", member.name)
     if encode_digest(row.algorithm, state.digest()) != row.hash:
