@@ -25,10 +25,15 @@ ROOM = "make room there, or set TMPDIR to a folder that has it"
 
 
 class Output(Value, kw_only=False):
-    """Where a member goes; nowhere without a path."""
+    """Where a member goes, nowhere without a path; whole, or only if it holds one of the marks.
+
+    ELF files are written whole in any case.
+    """
 
     path: str | None
     mode: int
+    whole: bool = True
+    marks: tuple[bytes, ...] = ()
 
     def create(self) -> int:
         """Make the file, which must be new, and the folders that it needs; give a descriptor."""
@@ -119,16 +124,17 @@ class MemberFile(Value, kw_only=False):
             return False
         return True
 
-    def put(self, output: Output, *, whole: bool) -> bool:
+    def put(self, output: Output) -> bool:
         """Do for the member what reading it would; says whether it is there."""
-        if output.path is None or not (whole or self.elf or is_called_library(self.name)):
+        whole = output.whole or self.elf
+        if output.path is None or not (whole or is_called_library(self.name)):
             return False
         with OsErrors(WriteFailed, "can't be written", where=output.path, hint=ROOM):
             if self.elf and self._link(output.path):
                 return True
             descriptor = output.create()
             try:
-                if whole or self.elf:
+                if whole:
                     with open(self.path, "rb", buffering=0) as file:
                         while piece := file.read(PIECE):
                             write_all(descriptor, piece)

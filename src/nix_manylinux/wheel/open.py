@@ -159,24 +159,18 @@ class Wheel(Value):
         """
         places = {member.name: self.location(member.name) for member in self._files()}
 
-        def whole(name: str) -> bool:
-            return name in self.texts or (also is not None and also(name))
+        def output(member: Member) -> Output:
+            name = member.name
+            whole = name in self.texts or (also is not None and also(name))
+            looked_for = tuple(marks(name)) if marks else ()
+            return Output(f"{into}/{places[name]}", _own_mode(member), whole, looked_for)
 
-        marked = set[str]()
-        there = self._read_all(
-            {name: os.path.join(into, place) for name, place in places.items()},
-            whole=whole,
-            mode=_own_mode,
-            marks=marks,
-            marked=marked,
-            sources=sources,
-            progress=progress,
-        )
+        there = self._read_all(output, sources=sources, progress=progress)
         return UnpackedWheel(
             root=into,
             labels={places[name]: name for name in there},
             places=tuple(places.values()),
-            marked=marked,
+            marked={name for name, marked in there.items() if marked},
         )
 
     def extract(
@@ -193,8 +187,9 @@ class Wheel(Value):
         ``mode`` gives a file's mode before the umask; by default it is the member's own.
         ``cores`` is how many processors are used at most. Raises BadWheel, WriteFailed.
         """
+        mode = mode or _own_mode
         self._read_all(
-            places, whole=lambda _name: True, mode=mode or _own_mode, cores=cores, progress=progress
+            lambda each: Output(places.get(each.name), mode(each)), cores=cores, progress=progress
         )
 
     def _files(self) -> list[Member]:
@@ -203,37 +198,29 @@ class Wheel(Value):
 
     def _read_all(
         self,
-        places: Mapping[str, str],
+        output_of: Callable[[Member], Output],
         *,
-        whole: Callable[[str], bool],
-        mode: Callable[[Member], int],
         progress: Progress | None,
         cores: int | None = None,
-        marks: Callable[[str], Iterable[bytes]] | None = None,
-        marked: set[str] | None = None,
         sources: MemberFiles | None = None,
-    ) -> list[str]:
-        """Read all members on all cores; gives the names of those that are written."""
+    ) -> dict[str, bool]:
+        """Read all members on all cores; gives those that are written, and whether with a mark."""
         rows = {row.path: row for row in self.record.rows}
         members = self._files()
         step = shared(members, progress, "unpacking")
 
-        def read(index: int, look: Look) -> bool:
+        def read(index: int, look: Look) -> tuple[bool, bool]:
             member = members[index]
-            row = rows[member.name]
+            row, output = rows[member.name], output_of(member)
             step()
-            state = new_hash(row.algorithm)
-            output = Output(places.get(member.name), mode(member))
             if sources and (source := sources.find(member, row, look)):
-                return source.put(output, whole=whole(member.name))
-            search = Search(marks(member.name) if marks else ())
-            there = self._read_member(member, state, output, look, search, whole=whole(member.name))
-            if marked is not None and search.found:
-                marked.add(member.name)
+                return source.put(output), False
+            state, search = new_hash(row.algorithm), Search(output.marks)
+            there = self._read_member(member, state, output, look, search)
             if encode_digest(row.algorithm, state.digest()) != row.hash:
                 what = "does not have the hash that RECORD gives"
                 raise bad(what, member.name, UNTRUE_RECORD)
-            return there
+            return there, search.found
 
         try:
             written = in_parallel(read, [member.size for member in members], cores=cores)
@@ -241,20 +228,14 @@ class Wheel(Value):
             error.at(self.path)
             raise
         step()
-        return [m.name for m, there in zip(members, written, strict=True) if there]
+        results = zip(members, written, strict=True)
+        return {member.name: found for member, (there, found) in results if there}
 
     def _read_member(
-        self,
-        member: Member,
-        state: HASH,
-        output: Output,
-        look: Look,
-        search: Search,
-        *,
-        whole: bool,
+        self, member: Member, state: HASH, output: Output, look: Look, search: Search
     ) -> bool:
         """Hash one member; write it if it is one that we want, and say so."""
-        pieces = stream(self.descriptor, member)
+        pieces, whole = stream(self.descriptor, member), output.whole
         head = b""
         # By four bytes an ELF file can be told from others.
         enough = min(member.size, PIECE) if search and not whole else 4
