@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
@@ -12,10 +13,6 @@ from nix_manylinux.lock.pylock import read_pylock
 from nix_manylinux.lock.requirements import read_requirements
 from nix_manylinux.lock.toml import TomlTable, parse_toml
 from nix_manylinux.lock.uv import read_uv
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _CONDA = "conda's packages are no wheels; lock wheels: uv pip compile --generate-hashes"
 

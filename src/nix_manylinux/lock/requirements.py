@@ -6,6 +6,7 @@ It names no file, only digests, so which wheel is meant is known when the files 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -22,10 +23,6 @@ from nix_manylinux.lock.model import (
     file_of,
     web_addresses,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _HASH = re.compile(r"\s--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 
 from nix_manylinux.base.store import HASH
 from nix_manylinux.elf.read import is_elf
 from nix_manylinux.elf.symbols import section_at
 from nix_manylinux.repair.model import Finding
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 #: A whole one, with its hash: what only spells the folder's name hurts nobody.
 _STORE_PATH = b"/" + HASH.encode() + rb"[0-9A-Za-z+\-._?=]+(?:/[0-9A-Za-z+\-._?=@%~]+)*"

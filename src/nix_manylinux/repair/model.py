@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.patterns import file_matches
 from nix_manylinux.base.values import Value
 from nix_manylinux.wheel.metadata import MAX_WHEEL
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class SbomPackage(Value):

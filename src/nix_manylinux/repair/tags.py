@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from nix_manylinux.wheel.name import without_variant
+from collections.abc import Sequence
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from nix_manylinux.wheel.name import without_variant
 
 
 def renamed(file_name: str, platforms: Sequence[str]) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import count
 from nix_manylinux.report.missing import UNLED, brief
 from nix_manylinux.resolve.plan import FilePlan, Plan, Problem
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
 
 #: What stands in a plan's way.
 _KINDS = ("missing", "incompatible")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from nix_manylinux.data import read_policies
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: DT_SONAME of glibc's dynamic linker, by architecture: sysdeps/**/shlib-versions in glibc.
 GLIBC_LOADERS = {

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value
 from nix_manylinux.target.policy import LEGACY_NAMES
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Place(Value):

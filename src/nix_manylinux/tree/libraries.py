@@ -7,6 +7,7 @@ for its name. Nothing is cached outside the values that are passed in.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 
@@ -14,10 +15,6 @@ from nix_manylinux.base.errors import BadElf, BadOption, BadTree
 from nix_manylinux.base.files import read_small
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.wheel.metadata import MAX_METADATA, normalise_name, read_headers, required_names
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
 
 
 class LibraryIndex:

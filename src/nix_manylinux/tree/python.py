@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 
 from nix_manylinux.base.files import read_small
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
 #: What stands between the module and that is the name of a variant.

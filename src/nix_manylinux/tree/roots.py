@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.words import shell
 from nix_manylinux.elf.read import is_elf
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 #: What pip would take for the name of a project, with extras and versions (PEP 508).
 _REQUIREMENT = (

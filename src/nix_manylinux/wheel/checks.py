@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nix_manylinux.base.digest import STRONG_HASHES, digest_of
 from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad
 from nix_manylinux.wheel.archive.read import stream
@@ -14,10 +16,6 @@ from nix_manylinux.wheel.metadata import (
 )
 from nix_manylinux.wheel.name import without_variant
 from nix_manylinux.wheel.record import Record, Row, plain_hash, plain_path, plain_size
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def split_file_name(file_name: str) -> tuple[tuple[str, str], str]:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Iterable
 
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.store import HASH
 from nix_manylinux.base.values import Value
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 _TAG_PART = re.compile(r"[A-Za-z0-9_]+")
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 from nix_manylinux.base.store import HASH
 from nix_manylinux.base.values import replace
 from nix_manylinux.report.picture.model import LOOKS, Edge, Graph, Node, rank, visible
 from nix_manylinux.resolve.plan import Outcome, Plan, Problem, Resolution
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 #: A file in a store: its package's name, without the hash.
 _STORE = re.compile(rf".*?/{HASH}(?P<name>[^/]+)(?:/.*)?", re.DOTALL)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nix_manylinux.report.picture.model import TROUBLE, Edge, Graph, Node, plural, rank
 from nix_manylinux.resolve.plan import Outcome
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def fold_libc(graph: Graph) -> Graph:

@@ -8,16 +8,12 @@ of hundreds of lines readable and cheap to lay out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.report.picture.model import ORDER, Graph
 from nix_manylinux.resolve.plan import Outcome
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 #: What a line needs where it passes between nodes, in pixels.
 _LANE = 5.0

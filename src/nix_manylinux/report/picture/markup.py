@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from nix_manylinux.report.picture.model import LOOKS, ORDER, TROUBLE, Graph, Node
 from nix_manylinux.resolve.plan import Outcome
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _INK = "#1a1a1a"
 

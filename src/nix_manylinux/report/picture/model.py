@@ -8,15 +8,11 @@ not reach a terminal, a browser or Graphviz as itself.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.plan import Outcome
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 #: What is neither letter, mark, number, punctuation, symbol nor the plain space.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

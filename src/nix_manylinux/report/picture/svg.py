@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from nix_manylinux.report.picture.layout import lay_out
 from nix_manylinux.report.picture.model import LOOKS, Graph, Node
 from nix_manylinux.resolve.plan import Outcome
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 
 #: 12 px of a monospaced face: every such face is near 0.6 em wide.
 _ADVANCE = 7.25
