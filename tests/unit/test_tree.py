@@ -87,7 +87,7 @@ def test_metadata_of_others_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "made-1.0.dist-info/METADATA").write_text("Requires-Dist: other\n")
     os.mkfifo(tmp_path / "odd-1.0.dist-info/METADATA")
     (tmp_path / "old-1.0-py3.11.egg-info").mkdir()
-    index = WheelIndex.from_site_packages([str(tmp_path)], disk=Disk())
+    index = WheelIndex([str(tmp_path)], disk=Disk())
     assert index.required(["made", "odd"]) == ["made", "odd", "other"]
     assert {*index.owners(str(tmp_path))} == {"made", "odd"}
     assert distribution_names([str(tmp_path)]) == {"made", "odd", "old"}

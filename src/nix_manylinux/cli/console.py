@@ -202,7 +202,8 @@ class Console:
         self.clear()
         # Names in wheels and ELF files are bytes; show what can't be shown as escapes.
         control = _CONTROL if self._plain or not stream.isatty() else _UNPAINTED
-        safe = re.sub(control, _escape, text).encode("utf-8", "backslashreplace").decode("utf-8")
+        safe = re.sub(control, lambda match: repr(match[0])[1:-1], text)
+        safe = safe.encode("utf-8", "backslashreplace").decode("utf-8")
         encoding = stream.encoding or "utf-8"
         line = safe.encode(encoding, "backslashreplace").decode(encoding) + "\n"
         if stream is self._answer:
@@ -222,10 +223,6 @@ def _silence(stream: TextIO) -> None:
     """Lead a stream to nowhere: what it still holds would fail again when Python ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), stream.fileno())
-
-
-def _escape(match: re.Match[str]) -> str:
-    return repr(match.group())[1:-1]
 
 
 def save_file(path: str, text: str, what: str, option: str) -> None:

@@ -47,14 +47,9 @@ def fail(run: Run, error: NixManylinuxError) -> None:
         error.hint = fetched(run, error) or error.hint
     run.console.fail(error)
     if isinstance(error, BadOption) and run.in_build():
-        _name_variables(run, str(error))
-
-
-def _name_variables(run: Run, told: str) -> None:
-    """Say how a derivation calls the options that an error names."""
-    words = re.findall(r"--[a-z-]+", told)
-    named = [f"{option} is {name}" for name, option in OPTIONS.items() if option in words]
-    run.console.insist([f"  in a derivation {listed(named)}"] if named else [])
+        words = re.findall(r"--[a-z-]+", str(error))
+        named = [f"{option} is {name}" for name, option in OPTIONS.items() if option in words]
+        run.console.insist([f"  in a derivation {listed(named)}"] if named else [])
 
 
 def refused(run: Run, error: NixManylinuxError, paths: Sequence[str] | None = None) -> None:

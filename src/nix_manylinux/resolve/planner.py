@@ -124,7 +124,7 @@ class _Planner:
         disk = libraries.disk
         for path, (_, file) in self.index.files.items():
             disk.learn(path, file.facts)
-        wheels = WheelIndex.from_site_packages(options.python_libs, disk=disk)
+        wheels = WheelIndex(options.python_libs, disk=disk)
         self.resolver = Resolver(
             target=target,
             trees=self.index,

@@ -70,21 +70,15 @@ class LibraryIndex:
 
 
 class WheelIndex:
-    """The site-packages of other wheels: every file by name, opened on demand."""
+    """The site-packages of other wheels, walked when first asked: every file by name."""
 
-    def __init__(self, site_packages: tuple[str, ...], disk: Disk) -> None:
-        self.site_packages = site_packages
+    def __init__(self, directories: Iterable[str], *, disk: Disk) -> None:
+        self.site_packages = tuple(dict.fromkeys(usable_directory(d, disk) for d in directories))
         self.disk = disk
         self._by_name = cache(self._find_names)
         #: Of a site-packages: normalised distribution names with their dist-info folders.
         self.owners = cache(self._find_owners)
         self._requirements = cache(_requirements)
-
-    @classmethod
-    def from_site_packages(cls, directories: Iterable[str], *, disk: Disk) -> WheelIndex:
-        """Make an index of ``directories``; they are walked when first asked."""
-        unique = dict.fromkeys(usable_directory(d, disk) for d in directories)
-        return cls(tuple(unique), disk)
 
     def named(self, name: str, site_packages: str) -> list[str]:
         """Paths of the files called ``name`` below ``site_packages``, sorted."""

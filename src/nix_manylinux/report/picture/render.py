@@ -102,7 +102,9 @@ def html_text(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
     one script whose hashes it names; names from the wheel are JSON data or
     escaped text.
     """
-    style = f"{COLOURS}{PICTURE}{_variables()}{_read('graph.css')}"
+    # Every element of an origin has its hue, in the page as in the picture.
+    hues = "".join(f".{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in ORDER)
+    style = f"{COLOURS}{PICTURE}{hues}{_read('graph.css')}"
     script = _read("graph.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
@@ -139,11 +141,6 @@ def _data(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
     }
     text = json.dumps(value, separators=(",", ":"))  # ASCII: U+2028 and U+2029 are spelt too
     return re.sub(r"[<>&]", lambda match: _IN_SCRIPT[match[0]], text)
-
-
-def _variables() -> str:
-    """Give every element of an origin its hue, in the page as in the picture."""
-    return "".join(f".{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in ORDER)
 
 
 def _hash(text: str) -> str:

@@ -71,7 +71,7 @@ def picture(graph: Graph, *, style: str = "", heading: bool = True) -> str:
     cards = [_lines(node) for node in graph.nodes]
     layout = lay_out(graph, [_size(*each) for each in zip(graph.nodes, cards, strict=True)])
     top = 84.0 if heading else 0.0
-    keys = _key_widths(graph)
+    keys = [40 + _LEGEND_ADVANCE * len(_key(graph, origin)) for origin in graph.origins]
     width = (
         max(
             layout.width,
@@ -142,10 +142,6 @@ def _heading(graph: Graph, keys: Sequence[float]) -> Iterator[str]:
 def _key(graph: Graph, origin: Outcome) -> str:
     libc = f", {graph.libc}" if origin is Outcome.LIBC else ""
     return f"{graph.words[origin]}{libc}"
-
-
-def _key_widths(graph: Graph) -> list[float]:
-    return [40 + _LEGEND_ADVANCE * len(_key(graph, origin)) for origin in graph.origins]
 
 
 def _lines(node: Node) -> list[tuple[str, str]]:
