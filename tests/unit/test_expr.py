@@ -383,7 +383,7 @@ def test_what_may_be_loaded_at_run_time(tmp_path: Path) -> None:
     """Names among a file's strings are told with their packages, as a comment, if not declared."""
     loads = [
         *("libEGL.so", "libEGL.so.1", "libXcursor.so.1", "libcuda.so.1", "libnonsense.so.1"),
-        "libX11.so.6",
+        *("libX11.so.6", "libpython3.13.so.1.0"),
     ]
     wheel = replace(
         made(tmp_path),

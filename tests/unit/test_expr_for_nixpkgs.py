@@ -266,16 +266,16 @@ def test_required_versions(tmp_path: Path) -> None:
     """Nixpkgs has one version of each, and doesn't hold it against a wheel's METADATA."""
     headers = (
         "Provides-Extra: test\nProvides-Extra: web\nRequires-Dist: torch<3,!=2.5,>=2.4\n"
-        "Requires-Dist: numpy>=1.17\nRequires-Dist: packaging\n"
+        "Requires-Dist: Num_Py>=1.17\nRequires-Dist: num-py>=1.17\nRequires-Dist: packaging\n"
         "Requires-Dist: win>1; os_name == 'nt'\n"
         "Requires-Dist: tornado~=6.0; extra == 'web'\nRequires-Dist: pytest>9; extra == 'test'"
     )
     wheel = made(tmp_path, headers=headers)
     found = written(wheel)
     assert (
-        "METADATA wants torch>=2.4,<3,!=2.5, numpy>=1.17, tornado~=6.0 (extra web): hold"
-        " nixpkgs' versions against that, for the check that it makes of what it builds is not made"
-        " of wheels"
+        "METADATA wants torch>=2.4,<3,!=2.5, num-py>=1.17, tornado~=6.0 (extra web): hold"
+        " nixpkgs' versions against that, as pythonRuntimeDepsCheckHook does for what nixpkgs"
+        " builds"
     ) in found.notes
     assert "METADATA wants" not in found.text
     assert "METADATA wants" not in written(wheel, for_nixpkgs=False).text

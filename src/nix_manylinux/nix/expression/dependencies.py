@@ -102,7 +102,7 @@ def _wanted_versions(
     for extra in ("", *(each for each in extras if not is_for_developers(each))):
         for each in requirements:
             if each.specifier and any(applies(each, place, extra) for place in places):
-                text = f"{each.name}{_versions(each)}"
+                text = f"{normalise_name(each.name)}{_versions(each)}"
                 found.setdefault(text, f"{text} (extra {extra})" if extra else text)
     return tuple(found.values())
 

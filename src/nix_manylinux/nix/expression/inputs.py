@@ -164,6 +164,8 @@ def runtime_loads(
 ) -> Iterator[str]:
     """Name what may be loaded at run time beyond what is ``declared``, and who has it."""
     loads = {load.name: load for wheel in wheels for load in wheel.loads}
+    # The Python that runs has its own in it, and no other's would do.
+    loads = {name: load for name, load in loads.items() if not name.startswith("libpython")}
     providers: dict[str, list[str]] = {}
     files: set[str] = set()
     python = []

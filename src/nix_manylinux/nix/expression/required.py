@@ -30,8 +30,7 @@ def required_packages(
     """
     if names.for_nixpkgs and dependencies.versions:
         wants = f"METADATA wants {', '.join(dependencies.versions)}: hold nixpkgs' versions against"
-        why = "for the check that it makes of what it builds is not made of wheels"
-        names.author([f"{wants} that, {why}"])
+        names.author([f"{wants} that, as pythonRuntimeDepsCheckHook does for what nixpkgs builds"])
     if not (dependencies.always or dependencies.sometimes or undeclared):
         yield from minded
         return
