@@ -8,7 +8,6 @@ from base64 import b64encode
 from hashlib import sha256
 
 from nix_manylinux.base.errors import BadOption
-from nix_manylinux.data import data_path
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import Table, explain
@@ -17,7 +16,7 @@ from nix_manylinux.report.picture.fold import fold, fold_libc
 from nix_manylinux.report.picture.layout import columns_of
 from nix_manylinux.report.picture.markup import dot_text, mermaid_text
 from nix_manylinux.report.picture.model import LOOKS, ORDER, Graph, visible
-from nix_manylinux.report.picture.svg import COLOURS, PICTURE, picture, svg_text, xml
+from nix_manylinux.report.picture.svg import picture, picture_style, read_asset, svg_text, xml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,8 +103,8 @@ def html_text(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
     """
     # Every element of an origin has its hue, in the page as in the picture.
     hues = "".join(f".{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in ORDER)
-    style = f"{COLOURS}{PICTURE}{hues}{_read('graph.css')}"
-    script = _read("graph.js")
+    style = f"{picture_style()}{hues}{read_asset('graph.css')}"
+    script = read_asset("graph.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
@@ -120,7 +119,7 @@ def html_text(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
         "SCRIPT": script,
     }
     # In one pass: what was put in is never looked at again.
-    return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], _read("graph.html"))
+    return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], read_asset("graph.html"))
 
 
 def _data(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
@@ -145,8 +144,3 @@ def _data(graph: Graph, shown: Graph, paste: Mapping[str, str]) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-def _read(name: str) -> str:
-    with open(data_path(name), encoding="utf-8") as file:
-        return file.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from nix_manylinux.data import data_path
 from nix_manylinux.report.picture.layout import lay_out
 from nix_manylinux.report.picture.model import LOOKS, Graph, Node
 from nix_manylinux.resolve.plan import Outcome
@@ -17,56 +18,39 @@ _HEADLINE = 64
 _MARGIN = 28.0
 _LEGEND_ADVANCE = 7.4
 
-#: Colours as variables: hue for lines, bars and marks. Okabe and Ito's hues
-#: (jfly.uni-koeln.de/color/), darker on white and lighter on black until
-#: text in them has a contrast of 4.5 (WCAG 2.1, 1.4.3).
-COLOURS = """
-:root{--page:#fcfcfb;--card:#fff;--ink:#1c1f23;--soft:#5b626b;--rule:#d9dce0;
---missing:#b03a00;--incompatible:#8a5a00;--tree:#00659e;--wheel:#9c3f75;--library:#007353;
---driver:#7d5a00;--later:#2f7298;--ignored:#6b6b6b;--libc:#63696f;--alarm:#fff0e8}
-@media(prefers-color-scheme:dark){:root{--page:#14171a;--card:#1e2226;--ink:#eceff1;
---soft:#a3abb3;--rule:#3a4047;--missing:#ff8a4c;--incompatible:#e6b450;--tree:#5db8f0;
---wheel:#e59ac4;--library:#3fcfa4;--driver:#e0b040;--later:#86c6ea;--ignored:#9aa0a6;
---libc:#a6adb4;--alarm:#3a2317}}
-"""
-
-#: How a picture looks; it uses the variables of `COLOURS`, and touches nothing but a picture.
-PICTURE = """
-.picture text{font:12px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;fill:var(--ink)}
-.picture .head{font:600 20px system-ui,"DejaVu Sans",sans-serif}
-.picture .sub,.picture .key{font:13px system-ui,"DejaVu Sans",sans-serif;fill:var(--soft)}
-.picture .place{fill:var(--soft);font-size:11px}
-.picture .frame{fill:none;stroke:var(--rule)}
-.picture .card rect{fill:var(--card);stroke:var(--rule)}
-.picture .card.missing rect,.picture .card.incompatible rect{fill:var(--alarm);stroke:var(--hue);
-stroke-width:1.5}
-.picture .card.incompatible rect,.picture .card.later rect,.picture .card.ignored rect{
-stroke-dasharray:5 3;stroke:var(--hue)}
-.picture .card rect.bar.bar{fill:var(--hue);stroke:none;stroke-dasharray:none}
-.picture .mark{fill:var(--hue)}
-.picture .edge{fill:none;stroke:var(--hue);stroke-opacity:.5;stroke-width:1.2}
-.picture .edge.libc{stroke-opacity:.22}
-.picture .edge.missing,.picture .edge.incompatible{stroke-opacity:.75;stroke-width:1.6}
-.picture .edge.ignored,.picture .edge.later,.picture .edge.incompatible{stroke-dasharray:5 4}
-""" + "".join(f".picture .{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in Outcome)
-
 _HOVER = """
 .card:hover rect{stroke:var(--hue);stroke-width:2}
 svg:has(.card:hover) .edge{stroke-opacity:.07}
 """
 
 
+def picture_style() -> str:
+    """Give the style of a picture, which touches nothing else, and the variables of its colours.
+
+    Their hues are Okabe and Ito's (jfly.uni-koeln.de/color/), darker on white and lighter on black
+    until text in them has a contrast of 4.5 (WCAG 2.1, 1.4.3).
+    """
+    hues = (f".picture .{origin.value}{{--hue:var(--{origin.value})}}\n" for origin in Outcome)
+    return read_asset("picture.css") + "".join(hues)
+
+
+def read_asset(name: str) -> str:
+    """Read a file that a picture or its page is made of."""
+    with open(data_path(name), encoding="utf-8") as file:
+        return file.read()
+
+
 def svg_text(graph: Graph) -> str:
     """Write the graph as an SVG file of its own."""
-    style = f"<style>{COLOURS}{PICTURE}{_HOVER}{''.join(_lighting(graph))}</style>"
+    style = f"<style>{picture_style()}{_HOVER}{''.join(_lighting(graph))}</style>"
     return picture(graph, style=style) + "\n"
 
 
 def picture(graph: Graph, *, style: str = "", heading: bool = True) -> str:
     """Draw the graph as one ``svg`` element.
 
-    ``style`` goes inside; without it the page around has to have `COLOURS`
-    and `PICTURE`. Every card has its node's position in ``data-node``.
+    ``style`` goes inside; without it the page around has to have `picture_style`'s.
+    Every card has its node's position in ``data-node``.
     """
     cards = [_lines(node) for node in graph.nodes]
     layout = lay_out(graph, [_size(*each) for each in zip(graph.nodes, cards, strict=True)])
