@@ -50,11 +50,8 @@ def carry_out(run: Run) -> int:
         return show_expression(run)
     from nix_manylinux.cli import views  # noqa: PLC0415 - as above
 
-    return {
-        "inspect": views.show_inspection,
-        "graph": views.show_graph,
-        "lock": views.write_lock,
-    }[given.command](run)
+    show = {"inspect": views.show_inspection, "graph": views.show_graph, "lock": views.write_lock}
+    return show[given.command](run)
 
 
 def patch(run: Run) -> int:

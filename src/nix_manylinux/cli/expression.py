@@ -245,8 +245,9 @@ def _tell_of_offer(run: Run, found: _Found) -> None:
     if extra.for_nixpkgs:
         systems = tuple(each for each in offer.systems if each in for_whom.BUILT_ON)
         offer = offer._replace(systems=systems)
-    options = {"--python-version": extra.python_version, "--system": extra.system}
-    options |= {
+    options = {
+        "--python-version": extra.python_version,
+        "--system": extra.system,
         "--runtime-libs": extra.runtime_libs,
         "--cuda": [extra.cuda] if extra.cuda else None,
     }

@@ -149,16 +149,10 @@ class Run:
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:
         """Find the target, for those who only look; None where nothing names one, or one lost."""
-        given = self.arguments
-        named = (
-            given.dynamic_linker
-            or given.libc
-            or given.python
-            or self.environment.get("NIX_BINTOOLS")
-            or any(map(find_pyvenv, trees))
-        )
+        given, tools = self.arguments, self.environment.get("NIX_BINTOOLS")
+        named = [given.dynamic_linker, given.libc, given.python, tools, *map(find_pyvenv, trees)]
         try:
-            return self.target(trees) if named else None
+            return self.target(trees) if any(named) else None
         except LostInterpreter as error:
             self.warn_once(f"{error.where}: {error.what}")
             return None

@@ -50,7 +50,15 @@ def choose(
 ) -> Selection:
     """Walk the lock from its roots, as the environment's markers say. Raises BadLock."""
     check_python(lock, place)
-    holds = _Markers(lock, place, extras=extras, groups=groups)
+    values: dict[str, str | frozenset[str]] = {**place.environment("")}
+    values |= {"extras": frozenset(extras), "dependency_groups": frozenset(groups)}
+    known = {"": True}
+
+    def holds(marker: str, whose: str) -> bool:
+        if marker not in known:
+            known[marker] = _evaluate(marker, values, f"{lock.kind}: {whose}")
+        return known[marker]
+
     by_name: dict[str, list[Package]] = {}
     for each in lock.packages:
         if holds(each.marker, each.name):
@@ -140,43 +148,21 @@ def _package(
     )
 
 
-class _Markers:
-    """Evaluates markers in one environment, each text once."""
-
-    def __init__(
-        self, lock: Lock, place: Place, *, extras: Sequence[str], groups: Sequence[str]
-    ) -> None:
-        self._values: dict[str, str | frozenset[str]] = {**place.environment("")}
-        self._values["extras"] = frozenset(extras)
-        self._values["dependency_groups"] = frozenset(groups)
-        self._where = lock.kind
-        self._known: dict[str, bool] = {"": True}
-
-    def __call__(self, marker: str, whose: str) -> bool:
-        """Whether a marker holds. Raises BadLock for one that can't be read."""
-        found = self._known.get(marker)
-        if found is None:
-            found = self._known[marker] = self._evaluate(marker, whose)
-        return found
-
-    def _evaluate(self, text: str, whose: str) -> bool:
-        if len(text) > _LONGEST_MARKER:
-            raise BadLock(
-                f"has a marker of {len(text)} characters", where=f"{self._where}: {whose}"
-            )
+def _evaluate(text: str, values: Mapping[str, str | frozenset[str]], where: str) -> bool:
+    """Whether a marker holds. Raises BadLock for one that can't be read."""
+    if len(text) > _LONGEST_MARKER:
+        raise BadLock(f"has a marker of {len(text)} characters", where=where)
+    try:
+        marker = Marker(text)
         try:
-            marker = Marker(text)
-            try:
-                return marker.evaluate(self._values, context="lock_file")
-            except TypeError:  # packaging before 25.0, which has no such context
-                return marker.evaluate({**self._values})
-        except (
-            InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, RecursionError, KeyError,
-        ) as error:  # fmt: skip
-            raise BadLock(
-                f"has a marker that can't be evaluated: {text[:100]!r}",
-                where=f"{self._where}: {whose}",
-            ) from error
+            return marker.evaluate(values, context="lock_file")
+        except TypeError:  # packaging before 25.0, which has no such context
+            return marker.evaluate({**values})
+    except (
+        InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, RecursionError, KeyError,
+    ) as error:  # fmt: skip
+        what = f"has a marker that can't be evaluated: {text[:100]!r}"
+        raise BadLock(what, where=where) from error
 
 
 #: Characters. uv writes some of a few hundred.

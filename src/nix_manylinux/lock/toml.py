@@ -14,7 +14,9 @@ else:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 class TomlTable:
@@ -37,18 +39,15 @@ class TomlTable:
 
     def string(self, key: str) -> str:
         """Give a string; "" for nothing."""
-        found: str = self._of(key, str, "")
-        return found
+        return self._of(key, str, "")
 
     def integer(self, key: str) -> int:
         """Give an integer; 0 for nothing."""
-        found: int = self._of(key, int, 0)
-        return found
+        return self._of(key, int, 0)
 
     def flag(self, key: str) -> bool:
         """Give a boolean; false for nothing."""
-        found: bool = self._of(key, bool, False)  # noqa: FBT003 - the default
-        return found
+        return self._of(key, bool, False)  # noqa: FBT003 - the default
 
     def strings(self, key: str) -> tuple[str, ...]:
         """Give a list of strings; none for nothing."""
@@ -75,7 +74,7 @@ class TomlTable:
             name = each.get("name")
             yield TomlTable(each, f"{self.where}: {key} {name}" if isinstance(name, str) else where)
 
-    def _of(self, key: str, kind: type[Any], default: Any) -> Any:  # noqa: ANN401 - of that kind
+    def _of(self, key: str, kind: type[T], default: T) -> T:
         found = self._values.get(key, default)
         if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
             raise BadLock(f"{key} is not of the right type ({kind.__name__})", where=self.where)

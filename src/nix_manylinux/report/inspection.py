@@ -156,16 +156,11 @@ def _every_file(seen: Inspection, width: int, paint: Callable[[str, str], str]) 
 
 def _indented(lines: Sequence[str], indent: str, width: int, *, rest: str = "") -> list[str]:
     """Indent lines, and wrap those that are too long; ``rest`` is what then follows begins with."""
-    return [
-        part
-        for line in lines
-        for part in wrap(
-            line.lstrip(),
-            width,
-            first=indent + " " * (len(line) - len(line.lstrip())),
-            rest=rest or f"{indent}    {' ' * (len(line) - len(line.lstrip()))}",
-        )
-    ]
+    found = []
+    for line in lines:
+        own = indent + " " * (len(line) - len(line.lstrip()))
+        found += wrap(line.lstrip(), width, first=own, rest=rest or f"{own}    ")
+    return found
 
 
 def inspection_json(seen: Inspection, adviser: Adviser) -> dict[str, Any]:

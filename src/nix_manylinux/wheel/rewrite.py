@@ -182,23 +182,14 @@ def _new_record(
 
 def _members(members: tuple[Member, ...], own: str, extra: list[str]) -> list[Member]:
     """Put members that are new in front of RECORD, with RECORD's time."""
-    present = {member.name for member in members}
-    result = []
-    for member in members:
-        if member.name == own:
-            result += [
-                replace(
-                    member,
-                    name=name,
-                    utf8=not name.isascii(),
-                    system=3,
-                    attributes=(stat.S_IFREG | 0o644) << 16,
-                )
-                for name in extra
-                if name not in present
-            ]
-        result.append(member)
-    return result
+    names = [member.name for member in members]
+    at, mode = names.index(own), (stat.S_IFREG | 0o644) << 16
+    added = [
+        replace(members[at], name=name, utf8=not name.isascii(), system=3, attributes=mode)
+        for name in extra
+        if name not in names
+    ]
+    return [*members[:at], *added, *members[at:]]
 
 
 def _renewed(
