@@ -99,6 +99,10 @@ def test_another_of_several(tmp_path: Path) -> None:
     path = made(tmp_path, files)
     assert "  buildInputs = [ ffmpeg_8 ];\n" in written(path, None).text
     assert "  buildInputs = [ ffmpeg_7 ];\n" in written(path, WHOLE).text
+    # Of none it is the one that others have, and not what nobody has.
+    none = replace(WHOLE, attributes=MANY)
+    files["demo/libcore3.so"] = tiny_library("libcore3.so", "libavcodec.so.57")
+    assert "Kept: libcore8.so.\n" in written(made(tmp_path, files), none).text
 
 
 def test_python_packages(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from nix_manylinux.base.words import count, listed
 from nix_manylinux.nix.syntax import nix_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.packages import Suggestion
 
@@ -105,6 +105,7 @@ def _choose(
     prefer: str,
 ) -> Choice | None:
     options: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    known: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Suggestion]] = {}
     for label in family:
         own = sorted(set(wanted[label]) - shared)
         if not own:
@@ -113,16 +114,20 @@ def _choose(
         attributes = tuple(sorted({each.attribute for each in found if each.is_sure}))
         lacking = tuple(sorted({each.soname for each in found if not each.is_sure}))
         options.setdefault((attributes, lacking), []).append(label)
+        known[attributes, lacking] = found
     alternatives = [Alternative(tuple(sorted(files)), *key) for key, files in options.items()]
-    alternatives.sort(key=lambda each: _order(each, prefer))
+    alternatives.sort(key=lambda each: _order(each, known[each.attributes, each.lacking], prefer))
     return Choice(alternatives[0], tuple(alternatives[1:])) if len(alternatives) > 1 else None
 
 
-def _order(each: Alternative, prefer: str) -> tuple[object, ...]:
-    preferred = any(name.startswith(f"{prefer}.") for name in each.attributes)
-    parts = [part for name in each.attributes for part in re.split(r"([0-9]+)", name)]
+def _order(each: Alternative, found: Sequence[Suggestion], prefer: str) -> tuple[object, ...]:
+    """Order what is had before what the nixpkgs at hand lacks, and both before what none has."""
+    nowhere = any(not (own.is_sure or own.kind == "absent") for own in found)
+    names = sorted({own.attribute for own in found if own.is_sure or own.kind == "absent"})
+    preferred = any(name.startswith(f"{prefer}.") for name in names)
+    parts = [part for name in names for part in re.split(r"([0-9]+)", name)]
     newest = tuple((part, 0) if not part.isdigit() else ("", -int(part)) for part in parts)
-    return bool(each.lacking), bool(each.attributes) and not preferred, newest, each.lacking
+    return bool(each.lacking), nowhere, bool(names) and not preferred, newest, each.lacking
 
 
 def choice_text(choices: Iterable[Choice], verb: str) -> list[str]:
