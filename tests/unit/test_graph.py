@@ -34,8 +34,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.cli.arguments import make_parser
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix.packages import load_table
-from nix_manylinux.report.picture.build import build_graph
-from nix_manylinux.report.picture.fold import fold, fold_libc
+from nix_manylinux.report.picture.build import build_graph, fold, fold_libc
 from nix_manylinux.report.picture.layout import lay_out
 from nix_manylinux.report.picture.model import LOOKS, visible
 from nix_manylinux.report.picture.render import DETAILS, FORMATS, SUFFIXES, render_graph

@@ -18,9 +18,9 @@ from nix_manylinux.repair.grafts import graft_name
 from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import RepairOptions
 from nix_manylinux.repair.system import is_libpython, portable_interpreter, promised_names
-from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.wheel import lib_dir
 from nix_manylinux.target.policy import load_policies
+from nix_manylinux.wheel.name import renamed, retagged
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,14 +16,13 @@ from nix_manylinux.repair.grafts import Copied, copy_grafts, edit, finish_grafts
 from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_of
-from nix_manylinux.repair.tags import renamed, retagged
 from nix_manylinux.repair.verify import verify
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.contents import ROOM
-from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.name import parse_wheel_name, renamed, retagged
 from nix_manylinux.wheel.open import UnpackedWheel, Wheel, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 

@@ -11,8 +11,7 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import Table, explain
-from nix_manylinux.report.picture.build import build_graph
-from nix_manylinux.report.picture.fold import fold, fold_libc
+from nix_manylinux.report.picture.build import build_graph, fold, fold_libc
 from nix_manylinux.report.picture.layout import columns_of
 from nix_manylinux.report.picture.markup import dot_text, mermaid_text
 from nix_manylinux.report.picture.model import LOOKS, ORDER, Graph, visible
