@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import count
 from nix_manylinux.report.missing import UNLED, brief
-from nix_manylinux.resolve.plan import FilePlan, Plan, Problem
+from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, limited
 
 #: What stands in a plan's way.
 _KINDS = ("missing", "incompatible")
@@ -131,18 +131,6 @@ def _pairs(problems: Iterable[Problem]) -> set[tuple[str, str]]:
 def lacked(plans: Iterable[Plan]) -> set[tuple[str, str]]:
     """Give the names that files of plans can't have, or need not, each with the file's label."""
     return _pairs(each for p in plans for each in (*p.missing, *p.waived, *p.incompatible))
-
-
-def limited(problems: Iterable[Problem], is_one: Callable[[str, str], bool]) -> tuple[Problem, ...]:
-    """Limit problems to files of which, by label and a name that they want, a question holds."""
-    parts = [
-        replace(
-            each,
-            wanted_by=tuple(la for la in each.wanted_by if any(is_one(la, n) for n in each.names)),
-        )
-        for each in problems
-    ]
-    return tuple(each for each in parts if each.wanted_by)
 
 
 def _merged(problems: Iterable[Problem]) -> tuple[Problem, ...]:

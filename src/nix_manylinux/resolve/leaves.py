@@ -17,6 +17,7 @@ from functools import cache
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.resolve.plan import limited
 from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE, python_sources
 
 TYPE_CHECKING = False
@@ -38,15 +39,11 @@ def waive_leaves(plan: Plan, disk: Disk) -> Plan:
         return plan
     wanting = {label for problem in plan.missing for label in problem.wanted_by}
     must = _must_load(plan, disk, wanting)
-    missing, waived = [], []
-    for problem in plan.missing:
-        strict = tuple(label for label in problem.wanted_by if label in must)
-        leaves = tuple(label for label in problem.wanted_by if label not in must)
-        if strict:
-            missing.append(replace(problem, wanted_by=strict))
-        if leaves:
-            waived.append(replace(problem, wanted_by=leaves))
-    return replace(plan, missing=tuple(missing), waived=tuple(waived))
+    return replace(
+        plan,
+        missing=limited(plan.missing, lambda label, _: label in must),
+        waived=limited(plan.missing, lambda label, _: label not in must),
+    )
 
 
 def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:

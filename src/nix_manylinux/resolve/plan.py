@@ -6,13 +6,13 @@ from enum import Enum
 
 from nix_manylinux.base.errors import BadTree, NixManylinuxError, UnneededIgnore
 from nix_manylinux.base.patterns import file_matches
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.facts import ElfEdit, planned_facts
 from nix_manylinux.wheel.metadata import MAX_WHEEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
@@ -144,6 +144,18 @@ class Problem(Value):
     def is_foreign(self) -> bool:
         """Whether nothing is needed: the files are for another machine than the target's."""
         return self.name.startswith(FOREIGN)
+
+
+def limited(problems: Iterable[Problem], is_one: Callable[[str, str], bool]) -> tuple[Problem, ...]:
+    """Limit problems to files of which, by label and a name that they want, a question holds."""
+    parts = [
+        replace(
+            each,
+            wanted_by=tuple(la for la in each.wanted_by if any(is_one(la, n) for n in each.names)),
+        )
+        for each in problems
+    ]
+    return tuple(each for each in parts if each.wanted_by)
 
 
 class Plan(Value):

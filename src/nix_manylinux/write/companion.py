@@ -11,7 +11,7 @@ import os
 
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
-from nix_manylinux.resolve.plan import FilePlan, Options, Plan, Problem, refuse
+from nix_manylinux.resolve.plan import FilePlan, Options, Plan, limited, refuse
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.unpack import unpack_and_scan
 from nix_manylinux.wheel.contents import MemberFiles
@@ -21,7 +21,7 @@ from nix_manylinux.write.verify import carry_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from nix_manylinux.tree.libraries import LibraryIndex
@@ -49,8 +49,8 @@ class Companion:
         gone = {label for label, place in self._places.items() if not os.path.lexists(place)}
         self.plan = replace(
             plan,
-            missing=_of_others(plan.missing, gone),
-            incompatible=_of_others(plan.incompatible, gone),
+            missing=limited(plan.missing, lambda label, _: label not in gone),
+            incompatible=limited(plan.incompatible, lambda label, _: label not in gone),
         )
         # Which entries say nothing is known of the trees.
         refuse(replace(self.plan, unneeded=None), options)
@@ -85,16 +85,6 @@ class Companion:
             sha256=False,
             sync=sync,
         )
-
-
-def _of_others(problems: Iterable[Problem], labels: Collection[str]) -> tuple[Problem, ...]:
-    """Keep problems of files that don't have these labels."""
-    return tuple(
-        replace(each, wanted_by=rest)
-        for each in problems
-        if (rest := tuple(name for name in each.wanted_by if name not in labels))
-        or not each.wanted_by
-    )
 
 
 def write_linked(
