@@ -12,10 +12,11 @@ from nix_manylinux.nix.choices import Choice, choice_text, find_choices, in_plac
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.stored import StoredPackage, stored_packages
 from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
+from nix_manylinux.resolve.plan import limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.resolve.plan import Plan, Problem
@@ -136,8 +137,9 @@ def paste_block(
     ]
     others = {label for package in stored for label in package.labels}
     outside = [each for each in problems if _is_outside(each)]
-    problems = _of_files((each for each in problems if each not in outside), others, among=False)
-    unfit = _of_files(unfit, others, among=False)
+    inside = [each for each in problems if each not in outside]
+    problems = limited(inside, lambda label, _: label not in others)
+    unfit = limited(unfit, lambda label, _: label not in others)
     problems, choices = without_choices(problems, adviser)
     suggestions = [adviser.advise(*problem.names) for problem in problems]
     pairs = list(zip(problems, suggestions, strict=True))
@@ -212,26 +214,7 @@ def without_choices(
             wanted.setdefault(label, []).append(problem.name)
     choices = find_choices(wanted, adviser.advise, prefer=adviser.cuda)
     left = {file for choice in choices for file in choice.left}
-    kept = (
-        replace(each, wanted_by=tuple(label for label in each.wanted_by if label not in left))
-        for each in problems
-    )
-    return [each for each in kept if each.wanted_by], choices
-
-
-def _of_files(
-    problems: Iterable[Problem], labels: Collection[str], *, among: bool
-) -> list[Problem]:
-    """Limit problems to the files with these labels, or to all others."""
-    parts = (
-        (each, tuple(label for label in each.wanted_by if (label in labels) is among))
-        for each in problems
-    )
-    return [
-        replace(each, wanted_by=part)
-        for each, part in parts
-        if part or not (among or each.wanted_by)
-    ]
+    return [*limited(problems, lambda label, _: label not in left)], choices
 
 
 def _mended(
@@ -245,12 +228,13 @@ def _mended(
 ) -> list[str]:
     """Say, in comments, what to write in the expression of a package that is built already."""
     # What has a reason is there, and only linking leads to it.
-    lacking = [each for each in _of_files(problems, package.labels, among=True) if not each.reason]
+    theirs = limited(problems, lambda label, _: label in package.labels)
+    lacking = [each for each in theirs if not each.reason]
     block = paste_block(
         lacking,
         adviser,
         in_build=True,
-        unfit=_of_files(unfit, package.labels, among=True),
+        unfit=limited(unfit, lambda label, _: label in package.labels),
         named=True,
         width=width - 2,
     )
