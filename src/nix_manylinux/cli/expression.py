@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -132,12 +131,19 @@ def _options(
 
 def _releases(run: Run, asks: Sequence[str], found: _Found) -> dict[str, Release]:
     """Ask pip what it takes for requirements, or for those of the wheels alone; empty for none."""
-    own = len(found.wheels[0].releases)
-    for requirements in (asks, asks[:own]):
-        with scratch_folder() as folder, suppress(download.NoSuchWheel):
-            return download.releases_of(
-                requirements, found.places[0], into=folder, environment=run.environment
-            )
+    own, why = found.wheels[0].releases, ""
+    for requirements in (asks, asks[: len(own)]):
+        with scratch_folder() as folder:
+            try:
+                return download.releases_of(
+                    requirements, found.places[0], into=folder, environment=run.environment
+                )
+            except download.NoSuchWheel as error:
+                why = error.what
+    run.console.warn(
+        f"pip finds no wheels for all that {listed(own)} requires ({why}): what is named of them is"
+        " what METADATA and our table of families know"
+    )
     return {}
 
 
