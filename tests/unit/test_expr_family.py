@@ -272,3 +272,9 @@ def test_a_chain(fault: str, index: Path, capsys: pytest.CaptureFixture[str]) ->
         re.sub(r"\n *#", "", text)
     )
     assert f'\n  nix-manylinux expr "$each" {options} > "${{each%%=*}}.nix"\ndone\n' in said
+    # These files need each other.
+    (command,) = [line for line in said.splitlines() if line.startswith("  nix-build")]
+    scope = command.partition("prev.pythonPackagesExtensions ++ [ (self: _: { ")[2]
+    given, _, rest = scope.partition("}) ]; }) ]; }; python313.pkgs.callPackage ")
+    passed = [f"{each} = self.callPackage ./{each}.nix {{ }}; " for each in sorted(order.split())]
+    assert (given, rest) == ("".join(passed), "./pin.nix { }'")

@@ -72,12 +72,15 @@ def show_expression(run: Run) -> int:
         run.console.warn(sentence)
     if not extra.local:
         _tell_of_source(run, found.wheels)
-    if not extra.for_nixpkgs:  # without the overlay Nix knows no such format
-        absent = expression.absent
-        how = for_whom.how_to_build(found.wheels[0], found.places[0], absent, local=extra.local)
-        run.console.say_all(how, indent="")
     for note in expression.notes:
         run.console.say_all(note.split("\n"), indent="")
+    if not extra.for_nixpkgs:  # without the overlay Nix knows no such format
+        chain = expression.chain if len(expression.chain) > 1 else ()
+        others = sorted({*expression.absent, *chain})
+        how = for_whom.how_to_build(
+            found.wheels[0], found.places[0], others, chain=bool(chain), local=extra.local
+        )
+        run.console.say_all(how, indent="")
     run.console.answer(expression.text)
     return DONE
 

@@ -25,11 +25,13 @@ class OtherWheels(NamedTuple):
     """Sentences on other wheels, and what pip is to be asked so that these name all of them.
 
     ``faults`` are of the whole: wheels that are one package only together. ``too`` are on those
-    whose libraries are needed. ``asks`` are requirements, empty where nothing is to be known.
+    whose libraries are needed, with what these need in their turn: ``chain`` are the names of all
+    of them. ``asks`` are requirements, empty where nothing is to be known.
     """
 
     faults: list[str]
     too: list[str]
+    chain: list[str]
     asks: list[str]
 
 
@@ -54,12 +56,14 @@ def other_wheels(
             said += f". Make one package: {_command(members, wheel, relatives, names)}"
         faults.append(said)
     surely = {name for _, members, is_sure in hidden if is_sure for name in members}
-    too = [*_too({*linked} - surely, wheel, relatives, names)]
+    chain = _in_order({*linked} - surely, relatives)
+    chain = [each for each in chain if not names.has_wheel(each)]
+    too = [*_too(chain, wheel, relatives, names)]
     asks = [members[0] for _, members, _ in hidden if members[0] not in relatives.own]
     # Of what several require some may need them.
     if faults or too or (wheel.beside and required):
         asks[:0] = wheel.releases
-    return OtherWheels(faults, too, asks)
+    return OtherWheels(faults, too, chain, asks)
 
 
 def _hidden(
@@ -106,13 +110,12 @@ def _hidden(
 
 
 def _too(
-    linked: Iterable[str], wheel: DescribedWheel, relatives: Relatives, names: Names
+    members: Sequence[str], wheel: DescribedWheel, relatives: Relatives, names: Names
 ) -> Iterator[str]:
     """Warn that packages of nixpkgs' own are not the wheels whose libraries are needed.
 
     All of these are named, and what they need, in the order in which they are to be packaged.
     """
-    members = [each for each in _in_order(linked, relatives) if not names.has_wheel(each)]
     if not members:
         return
     releases = _releases(members, wheel, relatives)

@@ -14,7 +14,7 @@ from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 
@@ -137,19 +137,24 @@ def nix_cpu(arch: str) -> str:
 
 
 def how_to_build(
-    wheel: DescribedWheel, place: Place, absent: Iterable[str], *, local: bool
+    wheel: DescribedWheel, place: Place, others: Collection[str], *, chain: bool, local: bool
 ) -> list[str]:
     """Say how nix-build makes the package of an expression, which is saved by the wheel's name.
 
-    With ``local`` that has to be here, from where the expression has its paths.
+    So are ``others``, which are a ``chain`` where they may need each other. With ``local`` it has
+    to be here, from where the expression has its paths.
     """
-    name = wheel.package
-    call = f"{python_attribute(place.python)}.pkgs.callPackage"
-    given = "".join(f"{nix_name(each)} = {call} ./{each}.nix {{ }}; " for each in absent)
-    package = f"{call} ./{name}.nix {{ {given}}}"
-    overlays = "overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];"
+    name, set_ = wheel.package, f"{python_attribute(place.python)}.pkgs"
+    call = f"{'self' if chain else set_}.callPackage"
+    given = "".join(f"{nix_name(each)} = {call} ./{each}.nix {{ }}; " for each in others)
+    overlays, arguments = "(import ./nix-manylinux/nix/overlay.nix)", given
+    if chain:
+        more = f"prev.pythonPackagesExtensions ++ [ (self: _: {{ {given}}}) ]"
+        overlays += f" (_: prev: {{ pythonPackagesExtensions = {more}; }})"
+        arguments = ""
+    package = f"{set_}.callPackage ./{name}.nix {{ {arguments}}}"
     beside = ", in this folder" if local else ""
     return [
         f"to build it as {name}.nix{beside} (./nix-manylinux is a checkout, or a link to one):",
-        f"  nix-build -E 'with import <nixpkgs> {{ {overlays} }}; {package}'",
+        f"  nix-build -E 'with import <nixpkgs> {{ overlays = [ {overlays} ]; }}; {package}'",
     ]

@@ -69,6 +69,8 @@ class Expression(Value):
     ``asks`` are requirements of which pip is to be asked: with what it takes for these, and for all
     that they require, as ``releases``, sentences on other wheels name each with its version.
 
+    ``chain`` are the packages that have to be made of wheels, too, where there are some.
+
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
     ``first`` are faults of the whole that are to be read before it. ``notes`` are for who writes a
     file of nixpkgs, and belong beside it.
@@ -81,6 +83,7 @@ class Expression(Value):
     notes: tuple[str, ...] = ()
     absent: dict[str, str] = field(default_factory=dict, hash=False)
     asks: tuple[str, ...] = ()
+    chain: tuple[str, ...] = ()
 
 
 def build_expression(
@@ -208,6 +211,7 @@ def build_expression(
         notes=(*where, *names.aside),
         absent=names.absent,
         asks=tuple(others.asks),
+        chain=tuple(others.chain),
     )
 
 
