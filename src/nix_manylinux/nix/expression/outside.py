@@ -203,7 +203,8 @@ def _wanted(
         choices.append(chosen)
         left = {path for choice in chosen for path in choice.left}
         kept = [((name,), file) for name, file in names if file.path not in left]
-        must = led_to(wheel.facts, wheel.entries)
+        taken = {path for choice in chosen for path in choice.taken.files}
+        must = led_to(wheel.facts, {*wheel.entries, *taken})
         by_names: dict[tuple[str, ...], list[TreeFile]] = {}
         for each, file in [*_noted(wheel, known), *kept]:
             by_names.setdefault(each, []).append(file)
