@@ -172,6 +172,8 @@ def test_how_it_is_asked() -> None:
         "libcublas.so.12": "pkgs ? cudaPackages_12.libcublas",
         "libstdc++.so.6": "pkgs.stdenv.cc.cc",
     }
+    older = replace(WHOLE, attributes=MANY | {"unixODBC"})
+    assert older.why_not(suggest("libodbc.so.2", TABLE)) == "it is not there, but unixODBC is"
     unfree = suggest("libcublas.so.12", TABLE)
     assert WHOLE.why_not(unfree) == "it is not there"
     assert not replace(WHOLE, attributes=MANY | {"cudaPackages_12"}).why_not(unfree)

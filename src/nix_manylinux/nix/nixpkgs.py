@@ -56,10 +56,18 @@ class Nixpkgs(Value):
         return len(self.attributes) >= _WHOLE
 
     def why_not(self, suggestion: Suggestion) -> str:
-        """Say why a library's package is not to be had of it, "" where it is."""
+        """Say why a library's package is not to be had of it, "" where it is.
+
+        Older ones have names with capitals: unixODBC.
+        """
         asked = asked_as(suggestion)
-        there = any(name in self.attributes for name in _TOP.findall(asked))
-        return self.unusable.get(asked, "" if there else _MISSING)
+        first, *others = _TOP.findall(asked)
+        there = not self.attributes.isdisjoint([first, *others])
+        why = self.unusable.get(asked, "" if there else _MISSING)
+        if why != _MISSING or there:
+            return why
+        like = sorted(each for each in self.attributes if each.lower() == first.lower())
+        return f"{why}, but {like[0]} is" if like else why
 
 
 def asked_as(suggestion: Suggestion) -> str:
