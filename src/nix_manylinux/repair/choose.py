@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from functools import partial
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value, replace
@@ -15,9 +14,9 @@ from nix_manylinux.repair.needs import Needs, walk
 from nix_manylinux.repair.system import (
     embeds_python,
     is_libpython,
-    is_promised,
     loaders_of,
-    promised_names,
+    portable_interpreter,
+    promises,
 )
 from nix_manylinux.report.verdict import Breach, architecture, libc_needed, libc_of, too_new
 from nix_manylinux.target.policy import Policies, Policy, floor, policy_for
@@ -25,7 +24,7 @@ from nix_manylinux.tree.index import TreeIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex
@@ -45,7 +44,8 @@ class PolicyChoice(Value):
     ``others`` are the rest, which stay as they are; ``root`` is the tree of both. ``led``
     are entries that lead a file, by its path, to libraries of the wheel that it needs and
     that no search path led to.
-    ``left`` are sonames that were excluded and are needed.
+    ``promises`` says of a soname whether the policy has it, ``left`` are sonames that were
+    excluded and are needed.
     """
 
     policy: Policy
@@ -56,8 +56,13 @@ class PolicyChoice(Value):
     others: tuple[TreeFile, ...]
     led: Mapping[str, tuple[str, ...]]
     needs: Needs
+    promises: Callable[[str], bool]
     left: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def interpreter(self, present: str | None) -> str | None:
+        """Give the interpreter that a file gets in place of its own; None where that stays."""
+        return portable_interpreter(present, self.policy.libc, self.arch)
 
 
 class Chooser:
@@ -89,7 +94,7 @@ class Chooser:
         )
         self._others = tuple(file for file in linked if file not in self.files)
         self._symbols: dict[str, frozenset[str]] = {}
-        self._walks: dict[frozenset[str], tuple[Needs, frozenset[str]]] = {}
+        self._walks: list[tuple[Callable[[str], bool], tuple[Needs, frozenset[str]]]] = []
         self.known = [
             policy
             for policy in policies.policies
@@ -164,6 +169,7 @@ class Chooser:
             others=self._others,
             led=self._led,
             needs=needs,
+            promises=promises(chosen, self.policies, self.arch),
             left=tuple(sorted(left)),
             warnings=tuple(warnings),
         )
@@ -200,10 +206,10 @@ class Chooser:
         tree = TreeIndex((self.facts,))
         by_label = {file.label: file for file in self.files}
         newest = self.known[-1]
-        promises = partial(is_promised, promised_names(newest, self.policies, self.arch), self.libc)
+        promised = promises(newest, self.policies, self.arch)
         machine, disk = self.files[0].facts.machine, self.libraries.disk
         while True:
-            loaders = loaders_of(disk, self.facts.root, machine, newest, promises)
+            loaders = loaders_of(disk, self.facts.root, machine, newest, promised)
             needs = walk(loaders, self.facts.root, self.files)
             found = False
             for (name, _), labels in needs.missing.items():
@@ -228,27 +234,26 @@ class Chooser:
 
     def _needs(self, policy: Policy) -> tuple[Needs, frozenset[str]]:
         """Walk by a policy; those that promise alike, as far as anybody asks, share one walk."""
-        names = promised_names(policy, self.policies, self.arch)
-        for promised, known in self._walks.items():
+        promised = promises(policy, self.policies, self.arch)
+        for other, known in self._walks:
             judged = self._judged(known[0])
             asked = {name for *_, facts in judged for name in (*facts.needed, *facts.filters)}
-            if promised & asked == names & asked:
+            if all(promised(name) == other(name) for name in asked):
                 return known
         excludes, taken = self.options.excludes, set[str]()
-        promises = partial(is_promised, names, self.libc)
         loaders = loaders_of(
             self.libraries.disk,
             self.facts.root,
             self.files[0].facts.machine,
             policy,
-            lambda name: promises(name) or excludes(name),
+            lambda name: promised(name) or excludes(name),
             taken=taken,
             libraries=self.libraries.directories,
             version=_STRICT,
         )
         needs = walk(loaders, self.facts.root, self.files, extra=self.extra)
-        left = frozenset(name for name in taken if excludes(name) and not promises(name))
-        self._walks[names] = needs, left
+        left = frozenset(name for name in taken if excludes(name) and not promised(name))
+        self._walks.append((promised, (needs, left)))
         return needs, left
 
     def _newer(self, policy: Policy) -> list[Breach]:

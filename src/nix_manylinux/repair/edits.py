@@ -7,7 +7,7 @@ import posixpath
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.elf.tokens import origin_entries, origin_entry
 from nix_manylinux.repair.model import Finding
-from nix_manylinux.repair.system import embeds_python, is_libpython, portable_interpreter
+from nix_manylinux.repair.system import embeds_python, is_libpython
 from nix_manylinux.wheel.open import SITE_PACKAGES
 
 TYPE_CHECKING = False
@@ -25,7 +25,6 @@ class Editor:
 
     def __init__(
         self,
-        root: str,
         choice: PolicyChoice,
         grafts: Mapping[str, Copied],
         *,
@@ -33,7 +32,7 @@ class Editor:
         folder: str,
         plain: Sequence[Callable[[str], bool]],
     ) -> None:
-        self._root, self.choice, self._grafts = root, choice, grafts
+        self._root, self.choice, self._grafts = choice.root, choice, grafts
         self._folder = f"{SITE_PACKAGES}/{folder}"
         self._scripts = f"{name}.scripts"
         self._plain = plain
@@ -80,9 +79,7 @@ class Editor:
             inherited=inherited,
             replace_needed=names,
             remove_needed=() if embeds_python(facts) else tuple(filter(is_libpython, facts.needed)),
-            interpreter=portable_interpreter(
-                facts.interpreter, self.choice.policy.libc, self.choice.arch
-            ),
+            interpreter=self.choice.interpreter(facts.interpreter),
         )
 
     def _new_names(self, links: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

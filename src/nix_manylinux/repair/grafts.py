@@ -15,14 +15,16 @@ from nix_manylinux.base.parallel import in_parallel
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts, planned_facts
-from nix_manylinux.repair.system import is_libpython, portable_interpreter
+from nix_manylinux.repair.system import is_libpython
 from nix_manylinux.wheel.contents import ROOM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from nix_manylinux.base.parallel import Look
+    from nix_manylinux.repair.choose import PolicyChoice
+    from nix_manylinux.tree.disk import Disk
 
 #: Characters of a hash in a name; auditwheel's names have as many.
 _HASH = 8
@@ -42,20 +44,15 @@ class Copied(Value):
 
 
 def copy_grafts(
-    sources: Iterable[tuple[str, ElfFacts]],
-    folder: str,
-    *,
-    libc: str,
-    arch: str,
-    plain: Mapping[str, str],
-    strip: str | None = None,
+    choice: PolicyChoice, disk: Disk, folder: str, *, plain: Mapping[str, str], strip: str | None
 ) -> dict[str, Copied]:
-    """Copy libraries to an empty folder under their new names; gives them by their old paths.
+    """Copy what comes along to an empty folder under new names; gives the copies by the old paths.
 
     ``plain`` are paths of those that keep a name, the one that they are loaded by. Equal
     ones are one. ``strip`` is the command that strips. Raises EditFailed, WriteFailed.
     """
-    listed = list(sources)
+    paths = choice.needs.grafts
+    listed = [(path, facts) for path in paths if (facts := disk.facts(path)) is not None]
 
     def copy(index: int, look: Look) -> tuple[str, Copied]:
         source, facts = listed[index]
@@ -66,7 +63,7 @@ def copy_grafts(
             strip_file(strip, path, source)
         cleared = ElfEdit(
             search_path=(),
-            interpreter=portable_interpreter(facts.interpreter, libc, arch),
+            interpreter=choice.interpreter(facts.interpreter),
             remove_needed=tuple(filter(is_libpython, facts.needed)),
         )
         if strip or planned_facts(facts, cleared) != facts:

@@ -90,6 +90,13 @@ def promised_names(policy: Policy, policies: Policies, arch: str) -> frozenset[s
     return frozenset(names | ({"libc.so"} if policy.libc == "musl" else set()))
 
 
+def promises(policy: Policy, policies: Policies, arch: str) -> Callable[[str], bool]:
+    """Give what says of a soname whether a policy promises it, its linker's among them."""
+    names = promised_names(policy, policies, arch)
+    prefixes = ("libc.musl-", "ld-musl-") if policy.libc == "musl" else ()
+    return lambda soname: soname in names or is_linker(soname) or soname.startswith(prefixes)
+
+
 def loaders_of(
     disk: Disk,
     root: str,
@@ -121,15 +128,6 @@ def loaders_of(
         return Loader(target, system, default=(PROMISED, *libraries))
 
     return lambda facts: make(facts is None or not embeds_python(facts))
-
-
-def is_promised(names: frozenset[str], libc: str, soname: str) -> bool:
-    """Whether a policy promises a soname, its linker's among them."""
-    return (
-        soname in names
-        or is_linker(soname)
-        or (libc == "musl" and soname.startswith(("libc.musl-", "ld-musl-")))
-    )
 
 
 def portable_interpreter(present: str | None, libc: str, arch: str) -> str | None:

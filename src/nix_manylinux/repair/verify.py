@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from nix_manylinux.base.errors import EditFailed
+from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.witness import call_witness
 from nix_manylinux.repair.needs import walk
-from nix_manylinux.repair.system import is_promised, loaders_of, promised_names
+from nix_manylinux.repair.system import loaders_of
 from nix_manylinux.report.verdict import too_new
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.unpack import scan_unpacked
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.model import RepairOptions
-    from nix_manylinux.target.policy import Policies
     from nix_manylinux.tree.facts import TreeFacts
 
 _HINT = "nothing was written; please report it, with the wheel if you can share it"
@@ -28,30 +28,28 @@ _HINT = "nothing was written; please report it, with the wheel if you can share 
 
 def verify(
     written: str,
-    file_name: str,
-    folder: str,
     *,
+    file_name: str,
     wheel: Wheel,
     before: TreeFacts,
     contents: Mapping[str, str | bytes],
     choice: PolicyChoice,
-    policies: Policies,
     options: RepairOptions,
 ) -> None:
     """Hold a wheel that was written against what it claims, by what its files now say.
 
     ``wheel`` was unpacked to the tree of ``before``, where its ELF files were changed, and
     new ones put, since; ``contents`` has by their members' names what was changed or added.
-    ``folder`` is a new one. The archive must hold what the tree does, by its RECORD too. Every
+    The archive must hold what the tree does, by its RECORD too. Every
     file must load on a system that has the policy's libraries and nothing else, with no
     symbol version beyond it. Raises EditFailed, and BadWheel.
     """
-    os.mkdir(folder)
-    link = os.path.join(folder, file_name)
-    os.symlink(os.path.abspath(written), link)
-    with open_wheel(link, max_size=options.max_size) as opened:
-        hold(opened, wheel, contents)
-        places = {opened.location(m.name): m.name for m in opened.members if not m.is_folder}
+    with scratch_folder() as folder:
+        link = os.path.join(folder, file_name)
+        os.symlink(os.path.abspath(written), link)
+        with open_wheel(link, max_size=options.max_size) as opened:
+            hold(opened, wheel, contents)
+            places = {opened.location(m.name): m.name for m in opened.members if not m.is_folder}
     facts = scan_unpacked(UnpackedWheel(root=before.root, labels=places, places=tuple(places)))
     _hold_tree(facts, before, contents, places, file_name)
     files = [
@@ -66,14 +64,12 @@ def verify(
     known = {each.label for each in choice.files}
     others = {each.label for each in choice.others}
     files = [file for file in files if file.label in known or file.label not in others]
-    names = promised_names(choice.policy, policies, choice.arch)
-
     loaders = loaders_of(
         Disk(),
         facts.root,
         choice.files[0].facts.machine,
         choice.policy,
-        lambda soname: is_promised(names, choice.policy.libc, soname) or options.excludes(soname),
+        lambda soname: choice.promises(soname) or options.excludes(soname),
     )
     needs = walk(loaders, facts.root, files)
     wrong = [

@@ -81,16 +81,8 @@ def repair_wheel(
         unpacked = opened.unpack(tree, marks=marks, progress=progress)
         facts = scan_unpacked(unpacked, progress=progress)
         platforms = list(dict.fromkeys(tag.rpartition("-")[2] for tag in name.tags))
-        policies = load_policies()
-        chooser = Chooser(facts, platforms, policies, libraries.overlay(), options)
-        work = _Work(
-            opened,
-            facts,
-            unpacked,
-            options=options,
-            scratch=scratch,
-            strip=strip if options.strip else None,
-        )
+        chooser = Chooser(facts, platforms, load_policies(), libraries.overlay(), options)
+        work = _Work(opened, facts, unpacked, options=options, scratch=scratch, strip=strip)
         choice, file_name = None, opened.file_name
         if not chooser.is_pure:
             choice = chooser.choose(file_name)
@@ -106,24 +98,18 @@ def repair_wheel(
             work.document(file_name)
         output = os.path.join(os.fspath(output_dir), file_name)
         found = work.loads() if loads else ()
-        digest = ""
-
-        def check(written: str) -> None:
-            # What nobody changed is what was read, and judged.
-            folder = os.path.join(scratch, "again")
-            if choice is not None:
-                verify(
-                    written,
-                    file_name,
-                    folder,
-                    wheel=opened,
-                    before=facts,
-                    contents={**work.changed, **work.extra},
-                    choice=choice,
-                    policies=policies,
-                    options=options,
-                )
-
+        digest, check = "", None
+        contents = {**work.changed, **work.extra}
+        if choice is not None and contents:  # what nobody changed is what was read, and judged
+            check = partial(
+                verify,
+                file_name=file_name,
+                wheel=opened,
+                before=facts,
+                contents=contents,
+                choice=choice,
+                options=options,
+            )
         if not dry_run:
             make_folder(os.fspath(output_dir), hint=_TO)
             parts = os.path.join(scratch, "parts")
@@ -137,7 +123,7 @@ def repair_wheel(
                 source_date_epoch=source_date_epoch,
                 compression=options.compression,
                 scratch=parts,
-                check=check if work.changed or work.extra else None,
+                check=check,
                 sha256=sha256,
                 progress=progress,
             )
@@ -149,7 +135,7 @@ def repair_wheel(
             edited=tuple(sorted(work.changed)),
             left=choice.left if choice else (),
             loads=found,
-            warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
+            warnings=(*opened.warnings, *(choice.warnings if choice else ())),
         )
 
 
@@ -187,16 +173,16 @@ class _Work:
         *,
         options: RepairOptions,
         scratch: str,
-        strip: str | None,
+        strip: str,
     ) -> None:
         self._wheel, self._facts, self._unpacked = wheel, facts, unpacked
-        self._options, self._scratch, self._strip = options, scratch, strip
+        self._options, self._scratch = options, scratch
+        self._strip = strip if options.strip else None
         #: What the new wheel holds that the old one didn't: files by their members' names.
         self.changed: dict[str, str] = {}
         self.extra: dict[str, str | bytes] = {}
         self.allowed: set[str] = set()
         self.grafts: list[Graft] = []
-        self.warnings: list[str] = []
         self._findings: list[Finding] = []
 
     def graft(self, choice: PolicyChoice, name: str, chooser: Chooser) -> None:
@@ -205,18 +191,9 @@ class _Work:
         copies = os.path.join(self._scratch, "grafts")
         os.mkdir(copies)
         disk = chooser.libraries.disk
-        sources = [(path, disk.facts(path)) for path in choice.needs.grafts]
         plain = {disk.real(path): os.path.basename(path) for path in chooser.extra}
-        copied = copy_grafts(
-            [(path, facts) for path, facts in sources if facts is not None],
-            copies,
-            libc=choice.policy.libc,
-            arch=choice.arch,
-            plain=plain,
-            strip=self._strip,
-        )
+        copied = copy_grafts(choice, disk, copies, plain=plain, strip=self._strip)
         editor = Editor(
-            self._facts.root,
             choice,
             copied,
             name=name,
