@@ -46,11 +46,11 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     Raises `BadWheel`. The tree it was unpacked to is gone when
     this returns: ``root`` is only a name in the result.
     """
-    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
 
     with scratch_folder() as folder, open_wheel(os.fspath(wheel), max_size=max_size) as opened:
-        return unpack_and_scan(opened, folder)
+        return scan_unpacked(opened.unpack(folder))
 
 
 def inspect(
@@ -314,7 +314,7 @@ def patch_wheel(
     """
     from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
     from nix_manylinux.tree.python import python_source  # noqa: PLC0415
-    from nix_manylinux.tree.unpack import unpack_and_scan  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415
     from nix_manylinux.wheel.name import disagreement  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
     from nix_manylinux.write.companion import write_linked  # noqa: PLC0415 - start-up
@@ -325,7 +325,8 @@ def patch_wheel(
     with scratch_folder() as folder, open_wheel(path, max_size=options.max_size) as opened:
         # The rule for optional files asks Python's.
         also = python_source if options.missing == "leaves" else None
-        facts = unpack_and_scan(opened, folder, also=also, progress=progress)
+        unpacked = opened.unpack(folder, also=also, progress=progress)
+        facts = scan_unpacked(unpacked, progress=progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
         plan = plan_trees(
             [facts], target=target, libraries=libraries, options=options, progress=progress

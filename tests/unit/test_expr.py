@@ -30,7 +30,7 @@ from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.pip import NoPip, pip_command, wheels_of
 from nix_manylinux.resolve.loads import RuntimeLoad
 from nix_manylinux.target import policy
-from nix_manylinux.target.place import Place, platforms_of
+from nix_manylinux.target.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -657,11 +657,11 @@ def test_dependencies() -> None:
 
 def test_platforms() -> None:
     """All tags that fit a system are asked for, the newest first, legacy names among them."""
-    tags = platforms_of("powerpc64le-linux", glibc=(2, 28))
+    tags = Place(python="3.12", system="powerpc64le-linux", glibc=(2, 28)).platforms()
     assert tags[:2] == ["linux_ppc64le", "manylinux_2_28_ppc64le"]
     assert {"manylinux2014_ppc64le", "manylinux1_ppc64le"} <= set(tags)
     with pytest.raises(BadOption):
-        platforms_of("x86_64-darwin", glibc=(2, 28))
+        Place(python="3.12", system="x86_64-darwin", glibc=(2, 28)).platforms()
 
 
 def test_where_pip_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,11 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import parse_wheel_filename
 from tests.wheels import corpus
 
-from nix_manylinux.target.place import platforms_of
+from nix_manylinux.target.place import Place
 
 #: The target: CPython and glibc of the system that the runner's store is made of.
 PYTHON = "3.11"
-PLATFORMS = tuple(platforms_of("x86_64-linux", glibc=(2, 36)))
+PLATFORMS = tuple(Place(python="3.12", system="x86_64-linux", glibc=(2, 36)).platforms())
 
 
 def main(requirements: list[str]) -> int:

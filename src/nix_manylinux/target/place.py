@@ -28,8 +28,20 @@ class Place(Value):
         return python if python.count(".") > 1 else f"{python}.0"
 
     def platforms(self) -> list[str]:
-        """List the platform tags that fit, best first."""
-        return platforms_of(self.system, glibc=self.glibc)
+        """List the platform tags that fit, best first. Raises BadOption where no tag does."""
+        match = _SYSTEM.fullmatch(self.system)
+        if match is None:
+            raise BadOption(
+                f"{self.system!r} is no system with manylinux wheels",
+                hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
+            )
+        arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
+        tags = [f"linux_{arch}"]
+        for minor in range(self.glibc[1], 4, -1):
+            tags.append(f"manylinux_{self.glibc[0]}_{minor}_{arch}")
+            if (self.glibc[0], minor) in LEGACY_NAMES:
+                tags.append(f"{LEGACY_NAMES[self.glibc[0], minor]}_{arch}")
+        return tags
 
     def environment(self, extra: str) -> dict[str, str]:
         """Give the values of all markers (dependency specifiers, "Environment Markers")."""
@@ -83,20 +95,3 @@ def own_system() -> str:
 
 #: Nix's names of processors that platform tags spell in another way.
 _TAG_CPUS = {"powerpc64le": "ppc64le", "powerpc64": "ppc64"}
-
-
-def platforms_of(system: str, *, glibc: tuple[int, int]) -> list[str]:
-    """List the platform tags that fit a Nix system ("x86_64-linux") of a glibc, best first."""
-    match = _SYSTEM.fullmatch(system)
-    if match is None:
-        raise BadOption(
-            f"{system!r} is no system with manylinux wheels",
-            hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
-        )
-    arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
-    tags = [f"linux_{arch}"]
-    for minor in range(glibc[1], 4, -1):
-        tags.append(f"manylinux_{glibc[0]}_{minor}_{arch}")
-        if (glibc[0], minor) in LEGACY_NAMES:
-            tags.append(f"{LEGACY_NAMES[glibc[0], minor]}_{arch}")
-    return tags

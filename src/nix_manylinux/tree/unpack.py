@@ -6,29 +6,15 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.scan import scan_tree
-from nix_manylinux.wheel.open import FLOATING, UnpackedWheel, Wheel, open_wheel
+from nix_manylinux.wheel.open import FLOATING, UnpackedWheel, open_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextlib import ExitStack
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
-    from nix_manylinux.wheel.contents import MemberFiles
-
-
-def unpack_and_scan(
-    wheel: Wheel,
-    folder: str,
-    *,
-    also: Callable[[str], bool] | None = None,
-    sources: MemberFiles | None = None,
-    progress: Progress | None = None,
-) -> TreeFacts:
-    """Unpack a wheel to an empty folder and read what is there; options are `Wheel.unpack`'s."""
-    unpacked = wheel.unpack(folder, also=also, sources=sources, progress=progress)
-    return scan_unpacked(unpacked, progress=progress)
 
 
 def scan_unpacked(unpacked: UnpackedWheel, *, progress: Progress | None = None) -> TreeFacts:

@@ -13,7 +13,7 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import FilePlan, Options, Plan, limited, refuse
 from nix_manylinux.resolve.planner import plan_trees
-from nix_manylinux.tree.unpack import unpack_and_scan
+from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.contents import MemberFiles
 from nix_manylinux.wheel.open import FLOATING, Wheel, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
@@ -43,7 +43,7 @@ class Companion:
     def decide(self, libraries: LibraryIndex, options: Options) -> None:
         """Plan the wheel by itself. Raises what `refuse` and reading a wheel raise."""
         sources = MemberFiles(self._places)
-        facts = unpack_and_scan(self.wheel, self._folder, sources=sources)
+        facts = scan_unpacked(self.wheel.unpack(self._folder, sources=sources))
         plan = plan_trees([facts], target=self._beside.target, libraries=libraries, options=options)
         # What a build has removed from the trees needs nothing (postInstall).
         gone = {label for label, place in self._places.items() if not os.path.lexists(place)}
