@@ -148,6 +148,7 @@ def test_the_whole_family(index: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "manylinuxProvidedLater" not in text
     assert "No extra, since it needs this one: pyside6-examples." in said
     assert "optional-dependencies" not in text
+    assert "METADATA wants" not in said  # what is left out has no version
 
 
 def test_a_part_of_the_family(index: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import re
 from packaging.requirements import InvalidRequirement, Requirement
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.values import Value, replace
+from nix_manylinux.base.values import Value
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -22,27 +22,35 @@ class Dependencies(Value):
 
     The extras' lists hold what an extra adds, in any of the places. Of a package that is required
     with extras of its own there is more than its name: "dask", "dask[array]", "dask[dataframe]".
-    ``versions`` are the requirements that name some, those of extras for users among them.
+    ``versions`` are the requirements that name some, those of extras for users among them, each
+    with its package's name and the extra that alone wants it.
     """
 
     always: tuple[str, ...]
     sometimes: dict[str, tuple[Place, ...]]
     extras: dict[str, tuple[str, ...]]
-    versions: tuple[str, ...] = ()
+    versions: dict[str, tuple[str, str]]
 
     def extras_for_users(self) -> dict[str, tuple[str, ...]]:
         """Give the extras, but for those that are for the work on the package itself."""
         return {name: each for name, each in self.extras.items() if not is_for_developers(name)}
 
     def without(self, packages: Collection[str]) -> Dependencies:
-        """Give them without some packages, and without the extras of these."""
-        left = {
-            name for name in (*self.always, *self.sometimes) if name.partition("[")[0] in packages
-        }
-        return replace(
-            self,
-            always=tuple(name for name in self.always if name not in left),
-            sometimes={name: at for name, at in self.sometimes.items() if name not in left},
+        """Give them without some packages, and without the extras that would add one of these."""
+
+        def is_left(name: str) -> bool:
+            return name.partition("[")[0] in packages
+
+        extras = {name: each for name, each in self.extras.items() if not any(map(is_left, each))}
+        return Dependencies(
+            always=tuple(name for name in self.always if not is_left(name)),
+            sometimes={name: at for name, at in self.sometimes.items() if not is_left(name)},
+            extras=extras,
+            versions={
+                text: (name, extra)
+                for text, (name, extra) in self.versions.items()
+                if not is_left(name) and (not extra or extra in extras)
+            },
         )
 
 
@@ -96,15 +104,15 @@ def read_dependencies(
 
 def _wanted_versions(
     requirements: Sequence[Requirement], places: Sequence[Place], extras: Iterable[str]
-) -> tuple[str, ...]:
-    """Spell requirements that name versions, each with the extra that alone wants it."""
-    found: dict[str, str] = {}
+) -> dict[str, tuple[str, str]]:
+    """Spell requirements that name versions, each with its name and the extra that wants it."""
+    found: dict[str, tuple[str, str]] = {}
     for extra in ("", *(each for each in extras if not is_for_developers(each))):
         for each in requirements:
             if each.specifier and any(applies(each, place, extra) for place in places):
-                text = f"{normalise_name(each.name)}{_versions(each)}"
-                found.setdefault(text, f"{text} (extra {extra})" if extra else text)
-    return tuple(found.values())
+                name = normalise_name(each.name)
+                found.setdefault(f"{name}{_versions(each)}", (name, extra))
+    return found
 
 
 def package_names(wanted: Iterable[str]) -> list[str]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.nix.expression.names import Names
-    from nix_manylinux.nix.expression.relatives import Relatives
     from nix_manylinux.target.place import Place
 
 
@@ -29,7 +28,9 @@ def required_packages(
     ``minded`` are comments on them. Which versions are wanted is for who writes a file of nixpkgs.
     """
     if names.for_nixpkgs and dependencies.versions:
-        wants = f"METADATA wants {', '.join(dependencies.versions)}: hold nixpkgs' versions against"
+        versions = dependencies.versions.items()
+        each = [f"{text} (extra {extra})" if extra else text for text, (_, extra) in versions]
+        wants = f"METADATA wants {', '.join(each)}: hold nixpkgs' versions against"
         names.author([f"{wants} that, as pythonRuntimeDepsCheckHook does for what nixpkgs builds"])
     if not (dependencies.always or dependencies.sometimes or undeclared):
         yield from minded
@@ -52,15 +53,12 @@ def required_packages(
 
 
 def optional_packages(
-    extras: Mapping[str, Sequence[str]], relatives: Relatives, names: Names
+    extras: Mapping[str, Sequence[str]], later: Sequence[str], names: Names
 ) -> list[str]:
     """Write optional-dependencies, without the packages that can't be there.
 
-    An extra with one that needs this package in its turn is left out whole.
+    Of ``later``, which need this package in their turn, it is said that they make no extra.
     """
-    every = package_names(name for each in extras.values() for name in each)
-    later = relatives.coming_later(every)
-    extras = {extra: each for extra, each in extras.items() if not {*later} & {*each}}
     wanted = package_names(name for each in extras.values() for name in each)
     lacking = names.lacking(wanted)
     lines = []

@@ -136,7 +136,9 @@ def build_expression(
         options=options or {},
     )
     every = package_names([*dependencies.always, *dependencies.sometimes])
-    dependencies = dependencies.without(relatives.coming_later(every))
+    of_extras = {name for each in dependencies.extras_for_users().values() for name in each}
+    later = relatives.coming_later(package_names(of_extras.difference(every)))
+    dependencies = dependencies.without([*later, *relatives.coming_later(every)])
     required = package_names([*dependencies.always, *dependencies.sometimes])
     adviser = Adviser(
         table,
@@ -187,7 +189,7 @@ def build_expression(
         *paragraph(source),
         *paragraph(beside_lines(wheels, version, own, local=local)),
         *paragraph(required_packages(dependencies, libraries.undeclared, places, names, minded)),
-        *paragraph(optional_packages(extras, relatives, names)),
+        *paragraph(optional_packages(extras, later, names)),
         *paragraph(_hook(wheels, styles)),
         *inputs(wheels, libraries, names, others.too, runtime_libs),
         *runtime_loads(wheels, places, adviser, names, runtime_libs),
