@@ -11,13 +11,10 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
 
 from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.signals import signals_held
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: In a tree's root while it is edited in place; see `nix_manylinux.write.undo_log`.
 UNDO_LOG = ".nix-manylinux-undo"

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from nix_manylinux.base.errors import BadOption, UnneededIgnore
 from nix_manylinux.base.values import Value, field
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _WILDCARDS = "*?["
 

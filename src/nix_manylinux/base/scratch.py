@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from nix_manylinux.base.errors import WriteFailed
 from nix_manylinux.base.signals import signals_held
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 #: Where temporary files are if the environment does not say.
 _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp", ".")  # noqa: S108 - what is made there has a random name

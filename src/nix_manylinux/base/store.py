@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 #: What names in a store begin with: a hash in Nix's base 32. A pattern.
 HASH = r"[0-9a-df-np-sv-z]{32}-"

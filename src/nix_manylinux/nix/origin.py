@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 #: How pip's log begins a line about other indexes, or folders, than the default index.
 _LOOKING = re.compile(r"Looking in (indexes|links): (.*)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import zip_longest
 
@@ -20,10 +21,6 @@ from nix_manylinux.data import (
 )
 from nix_manylinux.nix.syntax import nix_path
 from nix_manylinux.wheel.metadata import normalise_name
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
 _SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")

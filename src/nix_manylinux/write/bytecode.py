@@ -6,14 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import installer
 
 from nix_manylinux.base.errors import OsErrors, WriteFailed
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _SCRIPT = os.path.join(os.path.dirname(os.path.dirname(__file__)), "compat", "compile_modules.py")
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 
 from nix_manylinux.base.errors import BadTree, OsErrors, WriteFailed
 from nix_manylinux.base.files import is_temporary, make_folder, temporary_beside, write_file
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.write.lock import locked_trees
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: In a prefix while files are moved into it: the names that are new, each ended by a NUL.
 INSTALL_LOG = ".nix-manylinux-install"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 
 from nix_manylinux.base.errors import EditFailed, NixManylinuxError
 from nix_manylinux.base.signals import Interrupts
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Journal:

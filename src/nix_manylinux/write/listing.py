@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.files import read_regular
@@ -16,10 +17,6 @@ from nix_manylinux.wheel.record import (
     parse_record,
     plain_path,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Listing(Value, kw_only=False):

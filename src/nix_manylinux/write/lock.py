@@ -6,13 +6,10 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterable, Iterator
 
 from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.write.undo_log import recover_tree
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 #: flock(2) on file systems that have no locks.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF}

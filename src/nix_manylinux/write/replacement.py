@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable, Sequence
 
 from nix_manylinux.base.files import (
     copy_owner_and_mode,
@@ -18,10 +19,6 @@ from nix_manylinux.base.files import (
     writable_folder,
     write_all,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _CHUNK = 1 << 20
 #: copy_file_range(2) says these where it can't do what read and write can.

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -21,11 +22,6 @@ from nix_manylinux.target.place import Place, places_of
 from nix_manylinux.wheel.metadata import normalise_name, read_headers, required_names
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
 
 #: A project's name, and NAME==VERSION with a version as PEP 440 spells them.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")

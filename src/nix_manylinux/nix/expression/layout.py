@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from nix_manylinux.nix.syntax import nix_comments, nix_list
+from collections.abc import Iterable, Iterator, Sequence
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+from nix_manylinux.nix.syntax import nix_comments, nix_list
 
 #: Columns of a comment, two before it included.
 _COMMENT = 98
