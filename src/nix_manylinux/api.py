@@ -11,9 +11,9 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.report.summary import left_alone, passed_by, put_back, unfolded
-from nix_manylinux.resolve.plan import Options, PatchedWheel, Report, refuse
+from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Problem, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
-from nix_manylinux.tree.facts import TreeFacts
+from nix_manylinux.tree.facts import Damage, TreeFacts
 from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost
 from nix_manylinux.tree.scan import scan_to_check, scan_to_write
 from nix_manylinux.write.lock import locked_trees
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.report.inspection import Inspection
-    from nix_manylinux.resolve.plan import Plan, Problem
     from nix_manylinux.target.target import Target
-    from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
     from nix_manylinux.write.companion import Companion
 

@@ -11,7 +11,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
 from nix_manylinux.resolve.tags import check_wheel_tags
 from nix_manylinux.target.interpreter import plain_environment, read_scheme
-from nix_manylinux.tree.facts import TreeFacts
+from nix_manylinux.tree.facts import Damage, TreeFacts
 from nix_manylinux.wheel.install import Installation
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.write.bytecode import compiler
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.target.target import Target
-    from nix_manylinux.tree.facts import Damage
     from nix_manylinux.tree.libraries import LibraryIndex
 
     StrPath = str | os.PathLike[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import insort
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
 from nix_manylinux.base.signals import signals_held
@@ -11,15 +12,14 @@ from nix_manylinux.base.signals import signals_held
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable
     from typing import Any, TypeVar
 
     T = TypeVar("T")
 
-    #: What a job is called; of several that fail the lowest is raised.
-    Key = tuple[int, ...]
-    #: Called now and then by long work: leaves it by an exception when nobody wants it any more.
-    Look = Callable[[], None]
+#: What a job is called; of several that fail the lowest is raised.
+Key = tuple[int, ...]
+#: Called now and then by long work: leaves it by an exception when nobody wants it any more.
+Look = Callable[[], None]
 
 #: Less than so many bytes is faster without threads; and no more threads than that.
 _MUCH, _MAX_THREADS = 4 * 2**20, 8

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from _thread import allocate_lock  # threading's Lock, without its import of a millisecond
+from collections.abc import Callable, Collection, Iterator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
     T = TypeVar("T")
-    from collections.abc import Callable, Collection, Iterator
 
-    #: Called with the stage ("unpacking", "reading", "planning", "simulating",
-    #: "editing", "checking", "writing"), how many of its items are done, and how many there are.
-    Progress = Callable[[str, int, int], None]
+#: Called with the stage ("unpacking", "reading", "planning", "simulating",
+#: "editing", "checking", "writing"), how many of its items are done, and how many there are.
+Progress = Callable[[str, int, int], None]
 
 
 def with_progress(items: Collection[T], progress: Progress | None, stage: str) -> Iterator[T]:

@@ -26,7 +26,7 @@ from nix_manylinux.nix.expression.dependencies import requirements_in
 from nix_manylinux.nix.expression.offered import offered_places, spelt, take_all
 from nix_manylinux.nix.expression.required import absent_text
 from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, describe_wheel
-from nix_manylinux.nix.expression.write import build_expression
+from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nix_manylinux.nix.expression.relatives import Release
-    from nix_manylinux.nix.expression.write import Expression
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.target.place import Place
 

@@ -28,7 +28,7 @@ from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.resolve.plan import Outcome, Plan
 from nix_manylinux.tree.roots import NoSuchPath, is_tree
 
 TYPE_CHECKING = False
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nix_manylinux.cli.run import Run
-    from nix_manylinux.resolve.plan import Plan
 
 _LACKING = {Outcome.MISSING, Outcome.INCOMPATIBLE}
 

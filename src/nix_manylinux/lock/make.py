@@ -9,7 +9,7 @@ from functools import lru_cache
 from packaging.requirements import InvalidRequirement, Requirement
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.progress import with_progress
+from nix_manylinux.base.progress import Progress, with_progress
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import Chosen, Selection, best_wheel, choose, supported_tags
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from nix_manylinux.base.progress import Progress
     from nix_manylinux.target.place import Place
 
 #: A wheel is one of several environments', and its place names its digest.

@@ -12,14 +12,13 @@ from nix_manylinux.nix.choices import Choice, choice_text, find_choices, in_plac
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.stored import StoredPackage, stored_packages
 from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
-from nix_manylinux.resolve.plan import limited
+from nix_manylinux.resolve.plan import Plan, Problem, limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from nix_manylinux.nix.adviser import Adviser
-    from nix_manylinux.resolve.plan import Plan, Problem
 
 #: The hook's variables, and the options that say the same.
 OPTIONS = {

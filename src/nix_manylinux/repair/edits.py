@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from nix_manylinux.elf.facts import ElfEdit, ElfKind
+from nix_manylinux.elf.facts import ElfEdit, ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import origin_entries, origin_entry
 from nix_manylinux.repair.model import Finding
 from nix_manylinux.repair.system import embeds_python, is_libpython
@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.repair.grafts import Copied
     from nix_manylinux.tree.facts import TreeFile

@@ -11,7 +11,7 @@ import os
 from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors, WriteFailed
 from nix_manylinux.base.files import PIECE, write_all
-from nix_manylinux.base.parallel import in_parallel
+from nix_manylinux.base.parallel import Look, in_parallel
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts, planned_facts
@@ -22,7 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nix_manylinux.base.parallel import Look
     from nix_manylinux.repair.choose import PolicyChoice
     from nix_manylinux.tree.disk import Disk
 

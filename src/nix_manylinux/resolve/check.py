@@ -10,7 +10,14 @@ from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
 from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
-from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, FilePlan, Outcome, Plan, Resolution
+from nix_manylinux.resolve.plan import (
+    REFUSED_BY_GLIBC,
+    FilePlan,
+    Options,
+    Outcome,
+    Plan,
+    Resolution,
+)
 from nix_manylinux.resolve.requirements import requirement_warnings
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.scripts import script_warnings
@@ -21,7 +28,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.resolve.plan import Options
     from nix_manylinux.resolve.process import Fault, Process
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile

@@ -17,14 +17,13 @@ from functools import cache
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.resolve.plan import limited
+from nix_manylinux.resolve.plan import FilePlan, Plan, limited
 from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE, python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nix_manylinux.resolve.plan import FilePlan, Plan
     from nix_manylinux.tree.disk import Disk
 
 #: What could be a library's name in Python's source, with or without what stands behind it.

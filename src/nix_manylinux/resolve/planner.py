@@ -9,7 +9,7 @@ would do anything but what was planned, the plan says so and is refused.
 from __future__ import annotations
 
 from nix_manylinux.base.patterns import IgnoreList, file_matches, refuse_wildcards
-from nix_manylinux.base.progress import with_progress
+from nix_manylinux.base.progress import Progress, with_progress
 from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
@@ -39,7 +39,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from nix_manylinux.base.progress import Progress
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
 

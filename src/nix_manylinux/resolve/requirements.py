@@ -15,6 +15,7 @@ from nix_manylinux.tree.libraries import distribution_names
 from nix_manylinux.tree.roots import PROPAGATED, find_pyvenv, is_package_of_nix
 from nix_manylinux.wheel.metadata import (
     MAX_METADATA,
+    Distribution,
     read_headers,
     required_names,
 )
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nix_manylinux.tree.facts import TreeFacts
-    from nix_manylinux.wheel.metadata import Distribution
 
 #: Whose names these are, and where there is no such package.
 _OF_NIX = " ]; (of python3.pkgs; what that lacks, nix-manylinux expr writes)"

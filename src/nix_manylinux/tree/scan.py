@@ -11,10 +11,11 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Iterator, Mapping, Sequence
 
 from nix_manylinux.base.errors import BadElf, BadTree
 from nix_manylinux.base.files import GC_ROOTS, SMALLEST_ELF, UNDO_LOG, is_temporary, read_small
-from nix_manylinux.base.progress import with_progress
+from nix_manylinux.base.progress import Progress, with_progress
 from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
@@ -31,12 +32,6 @@ from nix_manylinux.wheel.metadata import (
     read_headers,
     required_names,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from nix_manylinux.base.progress import Progress
 
 #: A name may be a FIFO or a link by now: neither is waited for nor followed.
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

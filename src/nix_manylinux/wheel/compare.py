@@ -7,7 +7,7 @@ import io
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.files import PIECE
-from nix_manylinux.base.parallel import in_parallel
+from nix_manylinux.base.parallel import Look, in_parallel
 from nix_manylinux.wheel.archive.format import Member, bad, read_exactly
 from nix_manylinux.wheel.archive.read import stream
 from nix_manylinux.wheel.rewrite import REFERENCES, is_nested_record
@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nix_manylinux.base.parallel import Look
     from nix_manylinux.wheel.open import Wheel
     from nix_manylinux.wheel.record import Row
 

@@ -14,8 +14,8 @@ from itertools import chain
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import PIECE, SMALLEST_ELF, is_called_library, make_folder, write_all
-from nix_manylinux.base.parallel import in_parallel
-from nix_manylinux.base.progress import shared
+from nix_manylinux.base.parallel import Look, in_parallel
+from nix_manylinux.base.progress import Progress, shared
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad
 from nix_manylinux.wheel.archive.read import read_directory, stream
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from nix_manylinux.base.parallel import Look
-    from nix_manylinux.base.progress import Progress
 
 #: Where site-packages is in an unpacked wheel: the interpreter is not known yet,
 #: so what is above it is the tree's ``floating`` folder.

@@ -14,7 +14,7 @@ import stat
 
 from nix_manylinux.base.errors import BadTree, EditFailed
 from nix_manylinux.base.files import writable_folder
-from nix_manylinux.base.progress import with_progress
+from nix_manylinux.base.progress import Progress, with_progress
 from nix_manylinux.base.values import replace
 from nix_manylinux.resolve.plan import EditRecord, FilePlan, Plan
 from nix_manylinux.tree.facts import Damage
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from nix_manylinux.base.progress import Progress
     from nix_manylinux.elf.edit.edit import Edited
     from nix_manylinux.elf.facts import ElfEdit
 

@@ -5,21 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from nix_manylinux.base.digest import STRONG_HASHES
 from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.base.files import replace_file, temporary_beside, writable_folder
-from nix_manylinux.base.parallel import Crew
+from nix_manylinux.base.parallel import Crew, Key
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.tree.scan import unreadable
 from nix_manylinux.wheel.record import Record, Row, hash_descriptor
 from nix_manylinux.write.listing import Listing, carried_files, read_listings
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
-
-    from nix_manylinux.base.parallel import Key
 
 
 class RecordUpdate(Value):

@@ -6,7 +6,7 @@ import os
 
 from nix_manylinux.base.errors import EditFailed, OsErrors
 from nix_manylinux.base.files import EXECUTE
-from nix_manylinux.base.progress import with_progress
+from nix_manylinux.base.progress import Progress, with_progress
 from nix_manylinux.base.values import field_names
 from nix_manylinux.elf.facts import ElfFacts, planned_facts
 from nix_manylinux.elf.read import read_elf
@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nix_manylinux.base.progress import Progress
     from nix_manylinux.resolve.plan import Options, Plan
     from nix_manylinux.tree.facts import Damage
 

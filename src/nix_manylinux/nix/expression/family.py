@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.base.words import listed, wrap
 from nix_manylinux.nix.expression.dependencies import exact_versions
 from nix_manylinux.nix.expression.offered import spelt
-from nix_manylinux.nix.expression.relatives import whole_of
+from nix_manylinux.nix.expression.relatives import Relatives, whole_of
 from nix_manylinux.wheel.metadata import normalise_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from nix_manylinux.nix.expression.names import Names
-    from nix_manylinux.nix.expression.relatives import Relatives
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 
 

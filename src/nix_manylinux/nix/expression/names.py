@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.layout import remarks
-from nix_manylinux.nix.nixpkgs import asked_as, package_of
+from nix_manylinux.nix.nixpkgs import Nixpkgs, asked_as, package_of
 from nix_manylinux.nix.syntax import NOT_AN_ARGUMENT, nix_name, nix_path
 
 TYPE_CHECKING = False
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from nix_manylinux.data import NixpkgsNames
-    from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.nix.packages import Suggestion
 
 #: The expression's own arguments, and what in its text shows that it uses one.

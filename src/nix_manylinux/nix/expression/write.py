@@ -30,6 +30,7 @@ from nix_manylinux.nix.expression.layout import block, paragraph, remarks
 from nix_manylinux.nix.expression.meta import imported_as, imports_check, meta
 from nix_manylinux.nix.expression.names import AtHand, Names
 from nix_manylinux.nix.expression.outside import (
+    OutsideLibraries,
     brought_packages,
     known_libraries,
     outside_libraries,
@@ -51,7 +52,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from nix_manylinux.nix.expression.outside import OutsideLibraries
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.nix.packages import Table

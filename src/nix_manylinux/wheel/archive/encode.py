@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterable, Sequence
 
 from nix_manylinux.base.values import replace
-from nix_manylinux.wheel.archive.format import CENTRAL, END, END64, LOCAL, LOCATOR64, UTF8_FLAG
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from nix_manylinux.wheel.archive.format import Member
+from nix_manylinux.wheel.archive.format import (
+    CENTRAL,
+    END,
+    END64,
+    LOCAL,
+    LOCATOR64,
+    UTF8_FLAG,
+    Member,
+)
 
 _FULL16 = 0xFFFF
 _FULL32 = 0xFFFFFFFF

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
 
 from nix_manylinux.base.digest import digest_of, encode_digest, new_hash
 from nix_manylinux.base.files import PIECE, write_all, write_all_at
-from nix_manylinux.base.parallel import in_parallel
-from nix_manylinux.base.progress import shared
+from nix_manylinux.base.parallel import Look, in_parallel
+from nix_manylinux.base.progress import Progress, shared
 from nix_manylinux.base.values import replace
 from nix_manylinux.wheel.archive.encode import local_header
 from nix_manylinux.wheel.archive.format import DEFLATED, STORED, Member, bad, read_exactly
 from nix_manylinux.wheel.archive.read import packed_pieces
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from nix_manylinux.base.parallel import Look
-    from nix_manylinux.base.progress import Progress
-
-    #: A member as it is in the old archive, and as it is placed in the new one.
-    Pair = tuple[Member, Member]
+#: A member as it is in the old archive, and as it is placed in the new one.
+Pair = tuple[Member, Member]
 
 #: Bytes of packed neighbours that are copied with one read and one write.
 _RUN = 1 << 20
