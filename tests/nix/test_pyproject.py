@@ -95,7 +95,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     uv = os.path.join(os.path.dirname(sys.executable), "uv")
     subprocess.run([uv, "lock", "--quiet"], cwd=folder, check=True)
     wheels.mkdir()
-    for package in parse_toml((folder / "uv.lock").read_bytes(), "uv.lock")["package"]:
+    for package in parse_toml((folder / "uv.lock").read_bytes(), "uv.lock").tables("package"):
         # uv2nix knows the platform by other means than pip: whatever fits may be taken.
         if "wheels" in package:
             for path in fitting(f"{package['name']}=={package['version']}"):

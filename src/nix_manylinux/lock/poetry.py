@@ -46,23 +46,23 @@ def read_poetry(
     by_extra = {
         checked_name(name, table.where) for extra in extras for name in offered.strings(extra)
     }
-    unknown = sorted(set(extras) - set(offered.names()))
+    unknown = sorted(set(extras) - set(offered))
     if unknown:
         raise BadLock(
             f"has no extra {', '.join(unknown)}",
             where=table.where,
-            hint=f"it has {', '.join(offered.names()) or 'none'}",
+            hint=f"it has {', '.join(offered) or 'none'}",
         )
     packages, roots = [], []
     for row in table.tables("package"):
-        name = checked_name(row.value("name"), row.where)
-        rows = row.tables("files") if row.has("files") else elsewhere.tables(name)
+        name = checked_name(row.get("name"), row.where)
+        rows = row.tables("files") if "files" in row else elsewhere.tables(name)
         kind, url = (row.table("source").string(key) for key in ("type", "url"))
         own = url if kind == "url" else ""
-        files = [checked_file(f.value("file"), f.value("hash"), own, f.where) for f in rows]
+        files = [checked_file(f.get("file"), f.get("hash"), own, f.where) for f in rows]
         package = Package(
             name=name,
-            version=checked_version(row.value("version"), row.where),
+            version=checked_version(row.get("version"), row.where),
             marker=_marker(row, wanted_groups),
             dependencies=tuple(_edges(row.table("dependencies"))),
             extras=tuple(_extras(row)),
@@ -72,7 +72,7 @@ def read_poetry(
             indexes=web_addresses(url) if kind == "legacy" else (),
         )
         packages.append(package)
-        present = set(row.strings("groups")) if row.has("groups") else {"main"}
+        present = set(row.strings("groups")) if "groups" in row else {"main"}
         if row.string("category") not in {"", "main", *groups}:
             continue
         if present & wanted_groups and (not row.flag("optional") or name in by_extra):
@@ -82,16 +82,16 @@ def read_poetry(
 
 def _marker(row: TomlTable, groups: set[str]) -> str:
     """Read a package's own marker (lock version 2.1): one for all groups, or one for each."""
-    if isinstance(row.value("markers"), dict):
+    if isinstance(row.get("markers"), dict):
         each = row.table("markers")
-        found = [each.string(group) for group in each.names() if group in groups]
+        found = [each.string(group) for group in each if group in groups]
         return " or ".join(f"({marker})" for marker in found) if all(found) else ""
     return row.string("markers")
 
 
 def _edges(table: TomlTable) -> Iterator[Dependency]:
-    for key in table.names():
-        name, value = checked_name(key, table.where), table.value(key)
+    for key in table:
+        name, value = checked_name(key, table.where), table.get(key)
         if isinstance(value, str):
             yield Dependency(name=name)
             continue
@@ -105,6 +105,6 @@ def _edges(table: TomlTable) -> Iterator[Dependency]:
 def _extras(row: TomlTable) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
     """Give what a package's extras add: names in front of their constraints."""
     table = row.table("extras")
-    for extra in table.names():
+    for extra in table:
         names = [text.partition(" ")[0].partition("[")[0] for text in table.strings(extra)]
         yield extra, tuple(Dependency(name=checked_name(n, table.where)) for n in names)

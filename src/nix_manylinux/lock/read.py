@@ -11,7 +11,7 @@ from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
 from nix_manylinux.lock.poetry import read_poetry
 from nix_manylinux.lock.pylock import read_pylock
 from nix_manylinux.lock.requirements import read_requirements
-from nix_manylinux.lock.toml import TomlTable, parse_toml
+from nix_manylinux.lock.toml import parse_toml
 from nix_manylinux.lock.uv import read_uv
 
 _CONDA = "conda's packages are no wheels; lock wheels: uv pip compile --generate-hashes"
@@ -48,12 +48,12 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
             return read_requirements(data.decode("utf-8-sig"), sha256, where)
         except UnicodeDecodeError as cause:
             raise BadLock(f"is not UTF-8 at byte {cause.start}", where=where) from cause
-    values = parse_toml(data, where)
-    if "lock-version" in values:
-        return read_pylock(values, sha256, where)
-    table = TomlTable(values, where)
-    if isinstance(values.get("metadata"), dict) and "lock-version" in values["metadata"]:
+    table = parse_toml(data, where)
+    if "lock-version" in table:
+        return read_pylock(table, sha256, where)
+    metadata = table.get("metadata")
+    if isinstance(metadata, dict) and "lock-version" in metadata:
         return read_poetry(table, sha256, extras=extras, groups=groups)
-    if "version" in values and ("package" in values or "requires-python" in values):
+    if "version" in table and ("package" in table or "requires-python" in table):
         return read_uv(table, sha256, extras=extras, groups=groups)
     raise BadLock("is no lock file of a kind that is known", where=path, hint=hint)

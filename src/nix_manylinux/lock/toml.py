@@ -13,29 +13,18 @@ else:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, TypeVar
+    from collections.abc import Iterator, Mapping
+    from typing import TypeVar
 
     T = TypeVar("T")
 
 
-class TomlTable:
+class TomlTable(dict[str, object]):
     """A table of a document, which knows its place in it."""
 
-    def __init__(self, values: dict[str, Any], where: str) -> None:
-        self._values, self.where = values, where
-
-    def names(self) -> list[str]:
-        """All keys, in the order of the document."""
-        return list(self._values)
-
-    def has(self, key: str) -> bool:
-        """Whether there is such a key."""
-        return key in self._values
-
-    def value(self, key: str) -> object:
-        """Give whatever is there; None for nothing."""
-        return self._values.get(key)
+    def __init__(self, values: Mapping[str, object], where: str) -> None:
+        super().__init__(values)
+        self.where = where
 
     def string(self, key: str) -> str:
         """Give a string; "" for nothing."""
@@ -75,16 +64,15 @@ class TomlTable:
             yield TomlTable(each, f"{self.where}: {key} {name}" if isinstance(name, str) else where)
 
     def _of(self, key: str, kind: type[T], default: T) -> T:
-        found = self._values.get(key, default)
+        found = self.get(key, default)
         if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
             raise BadLock(f"{key} is not of the right type ({kind.__name__})", where=self.where)
         return found
 
 
-def parse_toml(data: bytes, where: str) -> dict[str, Any]:
+def parse_toml(data: bytes, where: str) -> TomlTable:
     """Read a document. Raises BadLock."""
     try:
-        values: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
+        return TomlTable(tomllib.loads(data.decode("utf-8")), where)
     except (ValueError, RecursionError) as error:  # its own, no UTF-8, numbers beyond int()'s limit
         raise BadLock(f"is no TOML: {error}", where=where) from error
-    return values

@@ -42,27 +42,27 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
     known: set[str] = set()
     for row in table.tables("package"):
         source = row.table("source")
-        name = checked_name(row.value("name"), row.where)
+        name = checked_name(row.get("name"), row.where)
         optional = row.table("optional-dependencies")
-        added = {key: tuple(_edges(optional, key)) for key in optional.names()}
+        added = {key: tuple(_edges(optional, key)) for key in optional}
         own = tuple(_edges(row, "dependencies"))
-        if any(map(source.has, _PROJECT)):
-            projects += [name] if source.has("editable") else []  # else no package at all
+        if any(kind in source for kind in _PROJECT):
+            projects += [name] if "editable" in source else []  # else no package at all
             roots += own
             roots += [edge for extra in extras for edge in added.get(extra, ())]
             development = row.table("dev-dependencies")
             roots += [edge for group in groups for edge in _edges(development, group)]
-            known |= {*added, *development.names()}
+            known |= {*added, *development}
             continue
         packages.append(
             Package(
                 name=name,
-                version=checked_version(row.value("version") or "0", row.where),
+                version=checked_version(row.get("version") or "0", row.where),
                 marker=" or ".join(f"({each})" for each in row.strings("resolution-markers")),
                 dependencies=own,
                 extras=tuple(sorted(added.items())),
                 wheels=tuple(map(_file, row.tables("wheels"))),
-                sdist=_file(row.table("sdist")) if row.has("sdist") else None,
+                sdist=_file(row.table("sdist")) if "sdist" in row else None,
                 local=_local(source),
                 indexes=web_addresses(source.string("registry")),
             )
@@ -87,7 +87,7 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
 def _edges(row: TomlTable, key: str) -> Iterator[Dependency]:
     for edge in row.tables(key):
         yield Dependency(
-            name=checked_name(edge.value("name"), edge.where),
+            name=checked_name(edge.get("name"), edge.where),
             marker=edge.string("marker"),
             extras=edge.strings("extra"),
             version=edge.string("version"),
@@ -97,11 +97,11 @@ def _edges(row: TomlTable, key: str) -> Iterator[Dependency]:
 def _file(row: TomlTable) -> File:
     url = row.string("url")
     name = row.string("filename") or file_of(url or row.string("path"))
-    return checked_file(name, row.value("hash"), url, row.where)
+    return checked_file(name, row.get("hash"), url, row.where)
 
 
 def _local(source: TomlTable) -> str:
     for kind in ("git", "directory", "path"):
-        if source.has(kind):
+        if kind in source:
             return f"{kind} {source.string(kind)}"
     return ""
