@@ -18,7 +18,14 @@ from nix_manylinux.repair.system import (
     portable_interpreter,
     promises,
 )
-from nix_manylinux.report.verdict import Breach, architecture, libc_needed, libc_of, too_new
+from nix_manylinux.report.verdict import (
+    Breach,
+    architecture,
+    files_for,
+    libc_needed,
+    libc_of,
+    too_new,
+)
 from nix_manylinux.target.policy import Policies, Policy, floor, policy_for
 from nix_manylinux.tree.index import TreeIndex
 
@@ -87,19 +94,11 @@ class Chooser:
         # What nothing in the wheel tells, the policy that was asked for does.
         asked = [] if any(map(libc_needed, linked)) else [options.policy]
         self.libc = libc_of([*platforms, *asked], linked)
-        self.files = tuple(
-            file
-            for file in linked
-            if file.facts.machine.name == self.arch and libc_needed(file) in {self.libc, None}
-        )
+        self.files = tuple(files_for(self.arch, self.libc, linked))
         self._others = tuple(file for file in linked if file not in self.files)
         self._symbols: dict[str, frozenset[str]] = {}
         self._walks: list[tuple[Callable[[str], bool], tuple[Needs, frozenset[str]]]] = []
-        self.known = [
-            policy
-            for policy in policies.policies
-            if policy.libc == self.libc and self.arch in policy.limits
-        ]
+        self.known = policies.of(self.arch, self.libc)
         self.extra = self._runtime_grafts()
         self._led: dict[str, tuple[str, ...]] = {}
 
@@ -274,34 +273,27 @@ class Chooser:
         found: dict[str, list[str]] = {}
         for label, path, facts in self._judged(self._needs(policy)[0]):
             wanted = self._wanted(path, facts)
-            for soname, names in {**policy.forbidden, "Python": _NO_PYTHON_HAS}.items():
-                if soname in facts.needed or soname == "Python":
-                    for symbol in sorted(wanted & names):
-                        why = (
-                            f"{symbol} is in no Python but one that was built --with-fpectl"
-                            if soname == "Python"
-                            else f"{symbol} of {soname} is not for others to use"
-                        )
-                        found.setdefault(why, []).append(label)
+            whys = [
+                f"{symbol} of {soname} is not for others to use"
+                for soname, names in policy.forbidden.items()
+                for symbol in (sorted(wanted & names) if soname in facts.needed else ())
+            ]
+            none = "is in no Python but one that was built --with-fpectl"
+            whys += [f"{symbol} {none}" for symbol in sorted(wanted & _NO_PYTHON_HAS)]
+            for why in whys:
+                found.setdefault(why, []).append(label)
         return found
 
     def _wanted(self, path: str, facts: ElfFacts) -> frozenset[str]:
         """Give the symbols that a file wants, of those that any policy forbids."""
-        known = self._symbols.get(path)
-        if known is None:
-            names = _NO_PYTHON_HAS.union(
-                *(
-                    symbols
-                    for policy in self.known
-                    for soname, symbols in policy.forbidden.items()
-                    if soname in facts.needed
-                )
-            )
+        if path not in self._symbols:
+            forbidden = [policy.forbidden for policy in self.known]
+            of_needed = [each.get(soname, ()) for each in forbidden for soname in facts.needed]
             table = dynamic_strings(path)
+            names = _NO_PYTHON_HAS.union(*of_needed)
             mentioned = [name for name in names if f"{name}\0".encode() in table]
-            known = wanted_symbols(path, mentioned) if mentioned else frozenset()
-            self._symbols[path] = known
-        return known
+            self._symbols[path] = wanted_symbols(path, mentioned) if mentioned else frozenset()
+        return self._symbols[path]
 
     def _findings(self, policy: Policy, needs: Needs) -> Iterator[Finding]:
         for (name, reason), labels in needs.missing.items():

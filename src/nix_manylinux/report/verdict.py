@@ -75,16 +75,10 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
     platforms = tuple(dict.fromkeys(tag.rpartition("-")[2] for tag in tags))
     arch = architecture(platforms, facts.files)
     libc = libc_of(platforms, facts.files)
-    files = [
-        file
-        for file in facts.files
-        if file.facts.machine.name == arch and libc_needed(file) in {libc, None}
-    ]
+    files = files_for(arch, libc, facts.files)
     if not files:
         return Verdict(claimed=platforms, kept="any", by_versions="any")
-    known = [
-        policy for policy in policies.policies if policy.libc == libc and arch in policy.limits
-    ]
+    known = policies.of(arch, libc)
     musl_soname = policies.musl_sonames.get(arch, "libc.so")
     judged = [(policy, *_judge(policy, arch, files, musl_soname)) for policy in known]
     floors = [floor for platform in platforms if (floor := parse_floor(platform))]
@@ -107,6 +101,12 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
         obstacles=tuple(breach for _, *broken in older for part in broken for breach in part),
         in_store=linked,
     )
+
+
+def files_for(arch: str, libc: str, files: Iterable[TreeFile]) -> list[TreeFile]:
+    """Leave out files for other machines, or for another libc."""
+    of_arch = [file for file in files if file.facts.machine.name == arch]
+    return [file for file in of_arch if libc_needed(file) in {libc, None}]
 
 
 def leads_into_store(facts: ElfFacts) -> bool:

@@ -94,6 +94,11 @@ class Policies(Value):
     policies: tuple[Policy, ...]
     musl_sonames: dict[str, str] = field(hash=False)
 
+    def of(self, arch: str, libc: str) -> list[Policy]:
+        """Give those of a libc that know an architecture; "" for any."""
+        mine = [policy for policy in self.policies if policy.libc == libc]
+        return [policy for policy in mine if not arch or arch in policy.limits]
+
 
 def version_number(text: str) -> tuple[int, ...] | None:
     """Read "3.4.19" as numbers to compare; None for what isn't dotted numbers."""
@@ -152,13 +157,10 @@ def load_policies() -> Policies:
                 sonames=frozenset(entry["sonames"]),
                 limits={
                     arch: Limits(
-                        highest={prefix: number(top) for prefix, top in limits["max"].items()},
-                        extra={
-                            prefix: frozenset(nodes)
-                            for prefix, nodes in limits.get("extra", {}).items()
-                        },
+                        highest={prefix: number(top) for prefix, top in each["max"].items()},
+                        extra={p: frozenset(nodes) for p, nodes in each.get("extra", {}).items()},
                     )
-                    for arch, limits in entry["arch"].items()
+                    for arch, each in entry["arch"].items()
                 },
                 forbidden={
                     soname: frozenset(symbols)
@@ -179,11 +181,7 @@ def policy_for(tag: str, policies: Policies) -> Policy:
     in the tag must be one that the policy knows.
     """
     wanted = floor(tag)
-    known = [
-        policy
-        for policy in policies.policies
-        if policy.libc == wanted.libc and (not wanted.arch or wanted.arch in policy.limits)
-    ]
+    known = policies.of(wanted.arch, wanted.libc)
     older = [policy for policy in known if policy.version <= wanted.version]
     if not older:
         raise BadOption(
