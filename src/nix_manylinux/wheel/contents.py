@@ -11,7 +11,7 @@ from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeVar
 
     from nix_manylinux.base.parallel import Look
@@ -25,9 +25,9 @@ ROOM = "make room there, or set TMPDIR to a folder that has it"
 
 
 class Output(Value, kw_only=False):
-    """Where a member goes, nowhere without a path; whole, or only if it holds one of the marks.
+    """Where a member goes, nowhere without a path; whole, or only if it may hold one of the marks.
 
-    ELF files are written whole in any case.
+    That is told of its first piece; ELF files are written whole in any case.
     """
 
     path: str | None
@@ -48,27 +48,6 @@ def _in_its_folder(path: str, make: Callable[[str], T]) -> T:
     except FileNotFoundError:
         make_folder(os.path.dirname(path), hint=ROOM)
         return make(path)
-
-
-class Search:
-    """Whether bytes that come in pieces hold one of ``marks``."""
-
-    def __init__(self, marks: Iterable[bytes]) -> None:
-        self._marks = tuple(marks)
-        self._most = max(map(len, self._marks), default=1) - 1
-        self._end = b""
-        self.found = False
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to look for."""
-        return bool(self._marks)
-
-    def look(self, piece: bytes) -> None:
-        """Look through the next piece."""
-        if self._marks and not self.found:
-            seam = self._end + piece[: self._most]
-            self.found = any(mark in piece or mark in seam for mark in self._marks)
-            self._end = (self._end + piece[-self._most :])[-self._most :] if self._most else b""
 
 
 class MemberFiles:

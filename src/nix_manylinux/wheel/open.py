@@ -27,7 +27,7 @@ from nix_manylinux.wheel.checks import (
     settle_record,
     split_file_name,
 )
-from nix_manylinux.wheel.contents import ROOM, MemberFiles, Output, Search
+from nix_manylinux.wheel.contents import ROOM, MemberFiles, Output
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, Distribution, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, Record, parse_record
@@ -58,7 +58,7 @@ class UnpackedWheel(Value):
     """What `Wheel.unpack` wrote: every file's place below ``root``, with its member's name.
 
     ``places`` are those of all files that an installer would write; ``marked`` are the
-    members that hold a mark of theirs.
+    members that hold a mark of theirs, or that are too large to tell.
     """
 
     root: str
@@ -149,11 +149,10 @@ class Wheel(Value):
         Every member is read and held against RECORD, as in `extract`. Folders
         are made where a file is (9 of torch's 726). Written whole are ELF
         files, the dist-info folder's METADATA and WHEEL, and what ``also``
-        takes by its name, or what holds one of the ``marks`` that are given for its name (and
-        some that are too large to tell before they are written); other files that are called
-        like a library are there without contents, so that a search meets their names. What
-        ``sources`` has is taken in place of the packed bytes, which are not looked at then.
-        Raises BadWheel, WriteFailed.
+        takes by its name, or what may hold one of the ``marks`` that are given for its name; other
+        files that are called like a library are there without contents, so that a search
+        meets their names. What ``sources`` has is taken in place of the packed bytes, which
+        are not looked at then. Raises BadWheel, WriteFailed.
         """
         places = {member.name: self.location(member.name) for member in self._files()}
 
@@ -213,12 +212,12 @@ class Wheel(Value):
             step()
             if sources and (source := sources.find(member, row, look)):
                 return source.put(output), False
-            state, search = new_hash(row.algorithm), Search(output.marks)
-            there = self._read_member(member, state, output, look, search)
+            state = new_hash(row.algorithm)
+            found = self._read_member(member, state, output, look)
             if encode_digest(row.algorithm, state.digest()) != row.hash:
                 what = "does not have the hash that RECORD gives"
                 raise bad(what, member.name, UNTRUE_RECORD)
-            return there, search.found
+            return found
 
         try:
             written = in_parallel(read, [member.size for member in members], cores=cores)
@@ -230,21 +229,21 @@ class Wheel(Value):
         return {member.name: found for member, (there, found) in results if there}
 
     def _read_member(
-        self, member: Member, state: HASH, output: Output, look: Look, search: Search
-    ) -> bool:
-        """Hash one member; write it if it is one that we want, and say so."""
+        self, member: Member, state: HASH, output: Output, look: Look
+    ) -> tuple[bool, bool]:
+        """Hash one member; write it if it is one that we want, say so, and whether for a mark."""
         pieces, whole = stream(self.descriptor, member), output.whole
         head = b""
         # By four bytes an ELF file can be told from others.
-        enough = min(member.size, PIECE) if search and not whole else 4
+        enough = min(member.size, PIECE) if output.marks and not whole else 4
         for piece in pieces:
             look()
             head += piece
             if len(head) >= enough:
                 break
-        search.look(head)
-        whole |= head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF
-        whole |= search.found or (bool(search) and len(head) < member.size)
+        marked = any(mark in head for mark in output.marks)
+        marked |= bool(output.marks) and len(head) < member.size
+        whole |= marked or (head.startswith(b"\x7fELF") and member.size >= SMALLEST_ELF)
         descriptor = -1
         try:
             if output.path is not None and (whole or is_called_library(member.name)):
@@ -252,8 +251,6 @@ class Wheel(Value):
             for piece in chain((head,), pieces):
                 look()
                 state.update(piece)
-                if piece is not head:
-                    search.look(piece)
                 if whole and descriptor >= 0:
                     write_all(descriptor, piece)
         except OSError as cause:
@@ -263,7 +260,7 @@ class Wheel(Value):
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
-        return descriptor >= 0
+        return descriptor >= 0, marked
 
 
 def _own_mode(member: Member) -> int:
