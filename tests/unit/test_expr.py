@@ -526,7 +526,7 @@ def test_one_of_several(tmp_path: Path) -> None:
     ) in text
     assert "# Built several times, and one loads. Kept, for ffmpeg_8: libdecoder8.so.\n" in text
     assert "  python,\n" in text
-    assert "# In its place: ffmpeg_4; ffmpeg_6.\n" in text
+    assert "# Files for ffmpeg_4 and ffmpeg_6 are in the wheel, too.\n" in text
     # Files that want one version alike are no alternatives, whatever they are called.
     alike = {name: tiny_library("", "libavutil.so.58") for name in files}
     text = write(made(tmp_path, files=alike))
@@ -544,7 +544,7 @@ def test_one_of_several_by_name(tmp_path: Path) -> None:
     text = write(made(tmp_path, files=files))
     assert "buildInputs = [ mpi ];" in text
     assert f"    rm $out/${{python.sitePackages}}/demo/MPI.mpich.{tag}\n" in text
-    assert "# In its place: mpich.\n" in text
+    assert "# Files for mpich are in the wheel, too.\n" in text
 
 
 def test_unfree_is_said(tmp_path: Path) -> None:
@@ -813,15 +813,21 @@ def test_what_a_nixpkgs_lacks_is_given(
     wheel = MadeWheel(name="demo", version="1", files=files, metadata=metadata)
     assert main(["expr", wheel.write(tmp_path)]) == 0
     said = capsys.readouterr()
-    one = "warning: Not in this nixpkgs: narwhals. nix-manylinux expr NAME writes such packages"
+    one = (
+        "warning: Not in this nixpkgs: narwhals. To write it, too:\n"
+        "  nix-manylinux expr narwhals --python-version 3.11 > narwhals.nix\n"
+    )
     assert one in said.err
     given = "narwhals = python311.pkgs.callPackage ./narwhals.nix { };"
     assert f"python311.pkgs.callPackage ./demo.nix {{ {given} }}'" in said.err
     assert "# Not in" not in said.out
     wheel.metadata = metadata + b"Requires-Dist: x\n"
     assert main(["expr", wheel.write(tmp_path)]) == 0
-    many = "Not in this nixpkgs: narwhals and x. nix-manylinux lock LOCKFILE has all"
-    assert many in capsys.readouterr().err
+    many = "Not in this nixpkgs: narwhals and x; nix-manylinux lock LOCKFILE has all"
+    said = capsys.readouterr()
+    assert many in said.err
+    command = 'nix-manylinux expr "$each" --python-version 3.11 > "$each.nix"'
+    assert f"To write each:\n  for each in narwhals x; do {command}; done\n" in said.err
 
 
 def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_usual_cuda(tmp_path: Path) -> None:
     )
     assert "    rm $out/${python.sitePackages}/demo/libdemo_cuda{110,130}.so\n" in found.text
     assert "    torch-bin\n" in found.text or "[ torch-bin ]" in found.text
-    assert "In its place: cudaPackages_13.cuda_cudart." in found.notes
+    assert "Files for cudaPackages_13.cuda_cudart are in the wheel, too." in found.notes
 
 
 def test_the_cuda_of_required_wheels(tmp_path: Path) -> None:

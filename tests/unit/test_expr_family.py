@@ -146,7 +146,7 @@ def test_the_whole_family(index: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert '"pyside6_pdf-9.1.40-' in text.lower()
     assert "dependencies = [" not in text
     assert "manylinuxProvidedLater" not in text
-    assert "No extra, since it needs this one: pyside6-examples." in said
+    assert "Left out of optional-dependencies, as it needs this package: pyside6-examples." in said
     assert "optional-dependencies" not in text
     assert "METADATA wants" not in said  # what is left out has no version
 

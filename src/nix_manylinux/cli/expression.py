@@ -32,7 +32,7 @@ from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nix_manylinux.nix.expression.relatives import Release
     from nix_manylinux.nix.nixpkgs import Nixpkgs
@@ -58,7 +58,8 @@ def show_expression(run: Run) -> int:
     fetched = _is_fetched(run)
     nixpkgs = at_hand.ask_nixpkgs(run.environment)
     found = _read(run, nixpkgs, fetched=fetched)
-    expression = _build(run, found, nixpkgs, fetched=fetched)
+    options = _options(run, found, nixpkgs, fetched=fetched)
+    expression = _build(run, found, nixpkgs, options, fetched=fetched)
     _tell_first(run, expression, fetched=fetched)
     if fetched:
         _tell_of_choice(run, found, nixpkgs)
@@ -66,7 +67,7 @@ def show_expression(run: Run) -> int:
     elif not extra.python_version and not for_whom.named_pythons(found.wheels):
         _tell_of_python(run, found.places, nixpkgs)
     if expression.absent:
-        run.console.warn(absent_text(expression.absent, for_nixpkgs=extra.for_nixpkgs))
+        run.console.warn(absent_text(expression.absent, options, for_nixpkgs=extra.for_nixpkgs))
     for sentence in () if run.console.answers_on_terminal else expression.lacking:
         run.console.warn(sentence)
     if not extra.local:
@@ -84,7 +85,14 @@ def show_expression(run: Run) -> int:
     return DONE
 
 
-def _build(run: Run, found: _Found, nixpkgs: Nixpkgs | None, *, fetched: bool) -> Expression:
+def _build(
+    run: Run,
+    found: _Found,
+    nixpkgs: Nixpkgs | None,
+    options: Mapping[str, Sequence[str]],
+    *,
+    fetched: bool,
+) -> Expression:
     """Build the expression; pip and Nix are asked for what it names, and then it is built anew."""
     extra, asked = run.arguments.extra, run.arguments.paths
     build = partial(
@@ -98,7 +106,7 @@ def _build(run: Run, found: _Found, nixpkgs: Nixpkgs | None, *, fetched: bool) -
         cuda=found.cuda,
         local={os.path.basename(each): _from_here(each) for each in asked} if extra.local else None,
         for_nixpkgs=extra.for_nixpkgs,
-        options=_options(run, found, nixpkgs, fetched=fetched),
+        options=options,
     )
     expression = build(nixpkgs=nixpkgs)
     if expression.asks and (fetched or extra.fetch_required):

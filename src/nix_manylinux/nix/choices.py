@@ -145,7 +145,7 @@ def in_place_text(choices: Iterable[Choice]) -> list[str]:
     """Say, in a sentence or in none, what could have been taken."""
     every = [each for _, others in choices for each in others if not each.lacking]
     named = sorted({*map(_packages, every)} - {""})
-    return [f"In its place: {'; '.join(named)}."] if named else []
+    return [f"Files for {listed(named)} are in the wheel, too."] if named else []
 
 
 def _packages(alternative: Alternative) -> str:

@@ -125,12 +125,16 @@ def load_table() -> Table:
     )
 
 
+#: Packages that are drivers: NixOS has them where drivers are, and two of one mix in a process.
+_DRIVERS = frozenset({"mesa"})
+
+
 @lru_cache(maxsize=1 << 16)
 def suggest(soname: str, table: Table) -> Suggestion:
     """Look ``soname`` up: exactly, as a file's name, by its name without version, by likeness."""
     grafted = _GRAFTED.fullmatch(soname)
     row = table.rows.get(soname)
-    if soname in table.driver or (row and row.note == "driver"):
+    if soname in table.driver or (row and (row.note == "driver" or row.attr in _DRIVERS)):
         note = "comes with the host's graphics driver, from no package"
         return Suggestion(soname=soname, kind="driver", notes=(note,))
     if grafted:

@@ -165,10 +165,6 @@ class Names:
         asked = self._asked is not None and name in self._asked.packages
         return asked or name in self.known.wheels | self.known.built | self.known.hidden
 
-    def is_told(self) -> bool:
-        """Whether there was a nixpkgs to ask."""
-        return self._asked is not None
-
     def is_believed(self) -> bool:
         """Whether what that one lacks is not to be had."""
         return self._nixpkgs is not None
@@ -184,7 +180,8 @@ class Names:
 
     def is_at_the_top(self, name: str) -> bool:
         """Whether the nixpkgs at hand has a package of that name that is not of Python's set."""
-        return self._asked is not None and name in self._asked.attributes - self._asked.packages
+        known = self._nixpkgs
+        return known is not None and name in known.attributes - known.packages
 
     def may_lack(self, names: Iterable[str]) -> list[str]:
         """Give those Python packages that the nixpkgs at hand has not; without one, all."""

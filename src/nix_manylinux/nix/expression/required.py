@@ -6,6 +6,7 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import Dependencies, package_names
 from nix_manylinux.nix.expression.layout import concatenated, items_list, remark
+from nix_manylinux.nix.expression.offered import spelt
 from nix_manylinux.nix.syntax import nix_name
 
 TYPE_CHECKING = False
@@ -69,7 +70,8 @@ def optional_packages(
             lines += [f"  {line}" for line in concatenated(nix_name(extra), parts)]
     which = "<nixpkgs>" if names.for_nixpkgs else "this nixpkgs"
     said = [f"Not in {which}, and only for extras: {listed(lacking)}."] if lacking else []
-    said += [f"No extra, since it needs this one: {listed(later)}."] if later else []
+    if later:
+        said += [f"Left out of optional-dependencies, as it needs this package: {listed(later)}."]
     if names.for_nixpkgs and lines and not names.is_believed():
         there = listed(names.may_lack(wanted))
         which = f"optional-dependencies has {there}: leave out those that nixpkgs doesn't have"
@@ -94,22 +96,24 @@ def _lists(wanted: Iterable[str], names: Names, *, can_lack: bool = False) -> li
     return parts
 
 
-def absent_text(absent: Mapping[str, str], *, for_nixpkgs: bool = False) -> str:
-    """Say which Python packages are not to be had of the nixpkgs at hand, why, and what helps."""
+def absent_text(
+    absent: Mapping[str, str], options: Mapping[str, Sequence[str]], *, for_nixpkgs: bool = False
+) -> str:
+    """Say which Python packages are not to be had of the nixpkgs at hand, and why.
+
+    Lines to paste follow: what writes such packages, with the ``options`` that hold for them.
+    """
     each = [f"{name} ({why})" if why else name for name, why in absent.items()]
+    which, command = "this nixpkgs", "nix-manylinux expr"
     if for_nixpkgs:
-        return (
-            f"Not in <nixpkgs>: {listed(each)}. nix-manylinux expr --for-nixpkgs NAME writes such"
-            " packages, too."
-        )
-    return f"Not in this nixpkgs: {listed(each)}. {_made_too(len(absent))}"
-
-
-def _made_too(number: int) -> str:
-    """Say what helps where so many Python packages are not to be had."""
-    if number == 1:
-        return "nix-manylinux expr NAME writes such packages, too."
-    return (
-        "nix-manylinux lock LOCKFILE has all of a project made at once;"
-        " nix-manylinux expr NAME writes one of them."
-    )
+        which, command = "<nixpkgs>", "nix-manylinux expr --for-nixpkgs"
+    said = f"Not in {which}: {listed(each)}"
+    name = next(iter(absent)) if len(absent) == 1 else '"$each"'
+    command = " ".join(filter(None, [command, name, spelt([], [], options)]))
+    if not for_nixpkgs:
+        command += f" > {name}.nix" if len(absent) == 1 else ' > "$each.nix"'
+    if len(absent) == 1:
+        return f"{said}. To write it, too:\n  {command}"
+    if not for_nixpkgs:
+        said += "; nix-manylinux lock LOCKFILE has all of a project made at once"
+    return f"{said}. To write each:\n  for each in {' '.join(absent)}; do {command}; done"

@@ -258,7 +258,7 @@ def _place(pname: str, wheel: DescribedWheel, names: Names, *, whole: bool) -> I
         )
     elif file:
         yield f"in bin.nix, since nixpkgs builds {pname} from source already"
-    elif not names.is_told():
+    elif not names.is_believed():
         yield (
             f"default.nix may be there, with {pname} from source: look first; beside it this is"
             f" {pname}-bin, in bin.nix"
