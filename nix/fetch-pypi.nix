@@ -117,7 +117,7 @@ let
       failure = ''
         echo ${lib.escapeShellArg ''
           nix-manylinux: fetchPypi asked the default index for ${wheel.file}.
-          Of a file that another index has write the whole address, url = "https://…/….whl", in place of file. Where pip has it from: pip install --dry-run --ignore-installed --no-deps --report - ${wheel.distribution}==${wheel.version} | grep -o '"url": "[^"]*"'
+          It has no such file, or not at the address that the name makes, as where another index or a mirror has it. In place of file write the whole address, url = "https://…/….whl"; as pip knows it: pip install --dry-run --ignore-installed --no-deps --report - ${wheel.distribution}==${wheel.version} | sed -n 's/.*"url": \("[^"]*"\).*/url = \1;/p'
           A file that is on this machine: `nix-manylinux expr WHEEL --local`, or its path as src.''} >&2
       '';
     };

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import os
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,7 +219,12 @@ def test_a_file_of_another_index(index: Index) -> None:
     assert f"fetchPypi asked the default index for {GUESSED[0]}." in said
     assert 'url = "https://…/….whl"' in said
     assert "`nix-manylinux expr WHEEL --local`" in said
-    assert """| grep -o '"url": "[^"]*"'""" in said
+    command = said[said.index("| sed") + 2 :].partition("\n")[0]
+    report = '{\n  "install": [{"download_info": {\n    "url": "https://a.invalid/b.whl",\n'
+    done = subprocess.run(
+        ["bash", "-c", command], input=report, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == 'url = "https://a.invalid/b.whl";\n'
     with pytest.raises(NixFailed, match="pip download --no-deps NAME==VERSION"):
         index.fetch(f'{{ url = "https://mirror.invalid/cpu/{GUESSED[0]}"; }}')
 

@@ -19,9 +19,10 @@ __all__ = ["place", "wheels"]
 
 GUIDE = "docs/new-to-nix.md"
 take(GUIDE, *(command.text for command in commands(GUIDE)))
-PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, LINK, INSTALL_LINKED, REALISE, SYNC, *BACK, ROOTS = (
-    command.text for command in commands(GUIDE)
-)
+(
+    PYTHON, MAKE, INSTALL, PATCH, AGAIN, _, _, *COLLEAGUE, LINK, INSTALL_LINKED, REALISE, SYNC,
+    BACK_1, BACK_2, BACK_3, ROOTS,
+) = (command.text for command in commands(GUIDE))  # fmt: skip
 
 
 def test_an_environment(place: Place) -> None:
@@ -33,11 +34,20 @@ def test_an_environment(place: Place) -> None:
     place.imports(f"{venv}/bin/python", venv)
 
 
+def test_for_a_colleague(place: Place, wheels: Path) -> None:
+    """What a project is made of gives the same environment, with three commands of its four."""
+    (place.folder / "pyproject.toml").write_text(PROJECT)
+    shutil.copytree(wheels, place.folder / "wheels", dirs_exist_ok=True)
+    place.run(*COLLEAGUE)
+    place.imports(f"{place.folder}/.venv/bin/python", place.folder / ".venv")
+
+
 @pytest.mark.parametrize("kind", ["environment", "project"])
 def test_back_again(place: Place, wheels: Path, kind: str) -> None:
     """What is installed anew is as its wheel has it, and nothing of ours is left."""
     venv = place.folder / ".venv"
-    install, back = (INSTALL, BACK) if kind == "environment" else ("uv sync", [SYNC])
+    back = [BACK_1, BACK_2, BACK_3]
+    install, back = (INSTALL, back) if kind == "environment" else ("uv sync", [SYNC])
     if kind == "project":
         (place.folder / "pyproject.toml").write_text(PROJECT)
         shutil.copytree(wheels, place.folder / "wheels", dirs_exist_ok=True)

@@ -64,8 +64,9 @@ def test_package_of_nix_without_a_dependency(tmp_path: Path) -> None:
     (told,) = warnings(shapely)
     assert told == (
         "shapely requires numpy and typing-extensions, which are not among its inputs: importing"
-        " it may fail; to add: dependencies = [ numpy typing-extensions ]; (of"
-        " python3.pkgs; what that lacks, nix-manylinux expr writes)"
+        " it may fail; to add: dependencies = [ numpy typing-extensions ]; of python3Packages. In"
+        " the place of one that your nixpkgs lacks (python3Packages.callPackage ./NAME.nix { }),"
+        " which nix-manylinux expr NAME > NAME.nix writes"
     )
     numpy = package(tmp_path / "numpy", "numpy")
     extensions = package(tmp_path / "extensions", "typing_extensions")

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
     from nix_manylinux.tree.facts import TreeFacts
 
-#: Whose names these are, and where there is no such package.
-_OF_NIX = " ]; (of python3.pkgs; what that lacks, nix-manylinux expr writes)"
+#: Whose names these are, and what is in the place of one where there is no such package.
+_OF_NIX = (
+    " ]; of python3Packages. In the place of one that your nixpkgs lacks"
+    " (python3Packages.callPackage ./NAME.nix { }), which nix-manylinux expr NAME > NAME.nix writes"
+)
 
 
 def requirement_warnings(
