@@ -1,9 +1,9 @@
 """A wheel laid out as an interpreter wants it: its files, its commands, its RECORD.
 
-What is installed where, and what RECORD says, is of
+What is installed where is of
 https://packaging.python.org/specifications/binary-distribution-format/; what a command looks
-like, and how a script gets its interpreter, PyPA's `installer` says. Members are inflated,
-checked and written on all cores.
+like, how a script gets its interpreter, and how RECORD is spelt, PyPA's `installer` says.
+Members are inflated, checked and written on all cores.
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ import configparser
 import os
 import stat
 from functools import cached_property
+from typing import cast
 
+from installer.records import Hash, RecordEntry
 from installer.scripts import Script
-from installer.utils import fix_shebang, parse_entrypoints
+from installer.utils import construct_record_file, fix_shebang, parse_entrypoints
 
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.files import EXECUTE, executable, make_folder, write_all
 from nix_manylinux.wheel.archive.format import Member, bad
-from nix_manylinux.wheel.record import Record, hash_descriptor
+from nix_manylinux.wheel.record import hash_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from installer.utils import Scheme
 
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.wheel.open import Wheel
@@ -175,17 +179,23 @@ class Installation:
 
     def finish(self, changed: Collection[str]) -> None:
         """Write RECORD; the files of the paths ``changed`` are not what the wheel had."""
-        own = self._root, f"{self.wheel.dist_info}/RECORD"
-        record, rows = Record(rows=()), []
-        for scheme, path in sorted([*self._rows, own], key=lambda row: row[1]):
-            place, prefix = self._place(scheme, path), ""
-            if scheme != self._root:
-                prefix = os.path.relpath(self._folders[scheme], self._folders[self._root]) + "/"
-            if place in changed and (scheme, path) != own:
+        own = f"{self.wheel.dist_info}/RECORD"
+        entries = []
+        for scheme, path in self._rows:
+            place = self._place(scheme, path)
+            if place in changed:
                 self._hash(place)
-            claims = () if (scheme, path) == own else self._written[place]
-            rows.append(record.row(prefix + path, *claims))
-        self._write(self._place(*own), Record(rows=tuple(rows)).encode())
+            digest, size = self._written[place]
+            entries.append((cast("Scheme", scheme), RecordEntry(path, Hash.parse(digest), size)))
+        entries.append((cast("Scheme", self._root), RecordEntry(own, None, None)))
+
+        def prefix_of(scheme: str) -> str | None:
+            if scheme == self._root:
+                return None
+            return os.path.relpath(self._folders[scheme], self._folders[self._root]) + "/"
+
+        with construct_record_file(entries, prefix_of) as stream:
+            self._write(self._place(self._root, own), stream.read())
 
 
 def _mode(member: Member) -> int:
