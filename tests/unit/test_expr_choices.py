@@ -258,6 +258,19 @@ def test_each_system_has_its_format(tmp_path: Path) -> None:
     assert "buildInputs" not in written(wheels[1]).text
 
 
+def test_who_updates_it_has_the_command(tmp_path: Path) -> None:
+    """Several hashes are changed by what has written them, one is by anybody."""
+    wheels = [
+        describe_wheel(MadeWheel(tag=f"py3-none-{tag}").write(tmp_path))
+        for tag in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
+    ]
+    build = partial(build_expression, table=TABLE, policies=POLICIES, for_nixpkgs=True)
+    said = "\n  # For another release, with all hashes:\n  # COMMAND\n  src = fetchPypi {"
+    assert said in build(wheels, again="COMMAND").text
+    assert "another release" not in build(wheels).text
+    assert "another release" not in build(wheels[:1], again="COMMAND").text
+
+
 @pytest.mark.parametrize("bundled", [False, True])
 @pytest.mark.parametrize("declared", [False, True])
 def test_two_cudas(

@@ -106,6 +106,7 @@ def _build(
         cuda=found.cuda,
         local={os.path.basename(each): _from_here(each) for each in asked} if extra.local else None,
         for_nixpkgs=extra.for_nixpkgs,
+        again=_again(run, found) if extra.for_nixpkgs else "",
         options=options,
     )
     expression = build(nixpkgs=nixpkgs)
@@ -261,21 +262,32 @@ def _tell_of_offer(run: Run, found: _Found) -> None:
     if extra.for_nixpkgs:
         systems = tuple(each for each in offer.systems if each in for_whom.BUILT_ON)
         offer = offer._replace(systems=systems)
-    options = {
+    words, options = _as_typed(run)
+    lines = take_all(offer, first.releases, places, words, options)
+    if extra.for_nixpkgs and not lines:
+        lines = ["for the next release, hashes and all:", f"  {_again(run, found)}"]
+    run.console.say_all(lines, indent="")
+
+
+def _as_typed(run: Run) -> tuple[list[str], dict[str, Sequence[str] | None]]:
+    """Give the command up to its names, and the options that change what is written."""
+    extra = run.arguments.extra
+    return ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])], {
         "--python-version": extra.python_version,
         "--system": extra.system,
         "--runtime-libs": extra.runtime_libs,
         "--cuda": [extra.cuda] if extra.cuda else None,
     }
-    words = ["nix-manylinux", "expr", *(["--for-nixpkgs"] if extra.for_nixpkgs else [])]
-    lines = take_all(offer, first.releases, places, words, options)
-    if extra.for_nixpkgs and not lines:
-        own = [place.python for place in places if for_whom.named_pythons(found.wheels)]
-        options["--python-version"] = [*dict.fromkeys(own)]
-        options["--system"] = [*dict.fromkeys(place.system for place in places)]
-        names = [release.partition("==")[0] for release in first.releases]
-        lines = ["for the next release, hashes and all:", f"  {spelt(words, names, options)}"]
-    run.console.say_all(lines, indent="")
+
+
+def _again(run: Run, found: _Found) -> str:
+    """Spell the command that writes the same for another release."""
+    words, options = _as_typed(run)
+    own = [place.python for place in found.places if for_whom.named_pythons(found.wheels)]
+    options["--python-version"] = [*dict.fromkeys(own)]
+    options["--system"] = [*dict.fromkeys(place.system for place in found.places)]
+    names = [release.partition("==")[0] for release in found.wheels[0].releases]
+    return spelt(words, names, options)
 
 
 def _tell_of_python(run: Run, places: Sequence[Place], nixpkgs: Nixpkgs | None) -> None:

@@ -6,7 +6,7 @@ from nix_manylinux.base.words import capital
 from nix_manylinux.nix.expression.conditions import in_brackets
 from nix_manylinux.nix.expression.layout import remark
 from nix_manylinux.nix.origin import KEPT_BACK
-from nix_manylinux.nix.syntax import nix_beside, nix_string
+from nix_manylinux.nix.syntax import nix_beside, nix_comment, nix_string
 from nix_manylinux.target.interpreter import is_free_threaded
 
 TYPE_CHECKING = False
@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 
 
 def source_lines(
-    wheels: Sequence[DescribedWheel], version: str, own: str, *, local: Mapping[str, str] | None
+    wheels: Sequence[DescribedWheel],
+    version: str,
+    own: str,
+    *,
+    local: Mapping[str, str] | None,
+    again: str,
 ) -> Iterator[str]:
     """Write src: one file by its name, or the list that fetchPypi chooses from.
 
-    ``own`` is how the package's attributes are called: "", "finalAttrs.".
+    ``own`` is how the package's attributes are called: "", "finalAttrs."; ``again`` what writes
+    the expression for another release, "" for who doesn't ask.
     """
+    if again and (len(wheels) > 1 or wheels[0].beside):
+        yield nix_comment("For another release, with all hashes:")
+        yield nix_comment(again)
     if local:
         yield f"src = {nix_beside(local[wheels[0].file])};"
         return

@@ -100,6 +100,7 @@ def build_expression(
     nixpkgs: Nixpkgs | None = None,
     local: Mapping[str, str] | None = None,
     for_nixpkgs: bool = False,
+    again: str = "",
 ) -> Expression:
     """Write the expression for the wheels of one release, one for each Python and platform.
 
@@ -111,10 +112,10 @@ def build_expression(
     ``runtime_libs`` are sonames for ``manylinuxRuntimeLibs``. ``nixpkgs`` is the one at hand:
     what it lacks is said. ``local`` are paths of wheels from where the expression is, by their
     file names: these are the source. With ``for_nixpkgs`` it is as a file of nixpkgs has it: with
-    a line for maintainers, and what its line in python-packages.nix must be. The text is a
-    function for
-    ``python3Packages.callPackage``, in the format of nixfmt. Raises BadOption for no wheels,
-    or wheels of several releases.
+    a line for maintainers, and what its line in python-packages.nix must be. ``again`` is the
+    command that writes it for another release, for a file that has several hashes. The text is a
+    function for ``python3Packages.callPackage``, in the format of nixfmt. Raises BadOption for no
+    wheels, or wheels of several releases.
     """
     if len({(normalise_name(wheel.name.name), wheel.name.version) for wheel in wheels}) != 1:
         raise BadOption("an expression is for the wheels of one release of one package")
@@ -180,7 +181,7 @@ def build_expression(
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     # So nixpkgs has it, for overrideAttrs; its releases until 25.11 take no function.
     own = "finalAttrs." if for_nixpkgs else ""
-    source = list(source_lines(wheels, version, own, local=local))
+    source = list(source_lines(wheels, version, own, local=local, again=again))
     body = [
         f"pname = {nix_string(pname)};",
         f"version = {nix_string(version)};",
