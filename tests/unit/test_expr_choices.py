@@ -112,11 +112,13 @@ def test_the_cuda_of_required_wheels(tmp_path: Path) -> None:
 
 
 def test_each_system_by_itself(tmp_path: Path) -> None:
-    """What one system's wheel has alone is an input, and removed, on that system alone."""
+    """What one system's wheel alone has is an input, removed or ignored on that system alone."""
     both = ("libgfortran.so.5",)
     wheels = []
     for system, more in (("x86_64", ("libquadmath.so.0", "libtbb.so.12")), ("aarch64", ())):
         files = {"demo/fast.so": tiny_library("fast.so", *both, *more), "demo/__init__.py": b""}
+        nowhere = ("libmimerapi.so", *(["libclntsh.so.23.1"] if more else []))
+        files["demo/libplugin.so"] = tiny_library("libplugin.so", *nowhere)
         folder = tmp_path / system
         folder.mkdir()
         if more:
@@ -141,6 +143,11 @@ def test_each_system_by_itself(tmp_path: Path) -> None:
         "  postInstall = lib.optionalString stdenv.hostPlatform.isx86_64 ''\n"
         "    rm $out/${python.sitePackages}/demo/lib{core,ops}6.so\n"
         "  '';\n"
+    ) in text
+    # An entry that nothing needs stops the build.
+    assert (
+        '  manylinuxIgnoreMissingDeps = [ "libmimerapi.so" ]\n'
+        '  ++ lib.optionals stdenv.hostPlatform.isx86_64 [ "libclntsh.so.23.1" ];\n'
     ) in text
     only = written(wheels[0]).text
     assert "optional" not in only

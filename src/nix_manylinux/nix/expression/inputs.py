@@ -62,7 +62,7 @@ def inputs(
         later = sorted({each.soname for each in libraries.later})
         lines = block("manylinuxProvidedLater", map(nix_string, later))
         yield from paragraph([*remarks(_about(libraries.later, names)), *lines])
-    yield from paragraph(_ignored(libraries, names))
+    yield from paragraph(_ignored(wheels, libraries, names))
     if runtime := libraries.opened.union(runtime_libs):
         lines = block("manylinuxRuntimeLibs", map(nix_string, sorted(runtime)))
         said = _opened(wheels, libraries, runtime)
@@ -101,19 +101,38 @@ def _inputs(
     yield from names.author(_about(libraries.found, names))
     if not libraries.found:
         return
+    items = {each.attribute: names.library(each) for each in libraries.found}
+    yield from _listed("buildInputs", items, wheels, libraries)
+
+
+def _listed(
+    name: str,
+    items: Mapping[str, str],
+    wheels: Sequence[DescribedWheel],
+    libraries: OutsideLibraries,
+    *,
+    comments: Iterable[str] = (),
+) -> list[str]:
+    """Write a binding to items, by what ``libraries.wanting`` has: some wheels' by themselves.
+
+    ``comments`` stand among what is for all.
+    """
     parts: dict[str, list[str]] = {"": []}
-    for each in libraries.found:
-        when = condition(wheels, libraries.wanting.get(each.attribute, ()))
-        parts.setdefault(when, []).append(names.library(each))
+    for key, item in items.items():
+        parts.setdefault(condition(wheels, libraries.wanting.get(key, ())), []).append(item)
     always = parts.pop("")
     lists = [items_list(always)] if always else []
+    if comments := [*map(nix_comment, comments)]:
+        lists = ["\n".join(["[", *(f"  {each}" for each in (*always, *comments)), "]"])]
     lists += [
         f"lib.optionals {in_brackets(when)} {items_list(each)}" for when, each in parts.items()
     ]
-    yield from concatenated("buildInputs", lists)
+    return concatenated(name, lists)
 
 
-def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
+def _ignored(
+    wheels: Sequence[DescribedWheel], libraries: OutsideLibraries, names: Names
+) -> Iterator[str]:
     """Ignore what only optional files want; what others want stops the build, and is said."""
     if not libraries.nobody and not libraries.needed:
         return
@@ -123,7 +142,7 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
     names.said += said
     about = _about([each for each in every if each.kind != "absent"], names)
     yield from remarks([*about, *said])
-    optional = [nix_string(exact_pattern(each.soname)) for each in libraries.nobody]
+    optional = {each.soname: nix_string(exact_pattern(each.soname)) for each in libraries.nobody}
     strict = [nix_string(exact_pattern(each.soname)) for each in needed]
     if strict:
         files = sorted({label for _, labels in libraries.needed for label in labels})
@@ -133,13 +152,11 @@ def _ignored(libraries: OutsideLibraries, names: Names) -> Iterator[str]:
             f" {some(sonames, _FEW)}. The build stops until buildInputs or dependencies bring"
             " that, or you ignore it, and do without the files."
         )
+    name = "manylinuxIgnoreMissingDeps"
     if optional:
-        yield "manylinuxIgnoreMissingDeps = ["
-        yield from (f"  {each}" for each in optional)
-        yield from (f"  {nix_comment(each)}" for each in strict)
-        yield "];"
+        yield from _listed(name, optional, wheels, libraries, comments=strict)
     else:
-        yield from map(nix_comment, block("manylinuxIgnoreMissingDeps", strict))
+        yield from map(nix_comment, block(name, strict))
 
 
 def _absent(suggestions: Iterable[Suggestion]) -> list[str]:

@@ -25,10 +25,10 @@ class OutsideLibraries(NamedTuple):
     """Where libraries come from that a format's policy does not bring.
 
     ``found`` has one suggestion for each attribute of nixpkgs, ``wanting`` the numbers of the
-    wheels that want it, where some don't; ``reasons`` are sentences about it, and
-    ``cuda_of`` is the package whose CUDA it has to be. ``elsewhere`` are sonames
-    with the words that say which other wheels have them, ``wheels`` the names of those, and of
-    what is required of their families, ``later`` what wheels have that need this one. What nobody
+    wheels that want it, or a soname that nobody has, where some don't; ``reasons`` are sentences
+    about it, and ``cuda_of`` is the package whose CUDA it has to be. ``elsewhere`` are sonames with
+    the words that say which other wheels have them, ``wheels`` the names of those, and of what is
+    required of their families, ``later`` what wheels have that need this one. What nobody
     has is in ``nobody`` where only optional files want it, else in ``needed``, with the files that
     have to load. ``runtime`` are sonames that were asked for, and that no package is known for,
     with words about it.
@@ -110,6 +110,7 @@ def outside_libraries(
         if each.is_sure and each.attribute not in brought:
             found.setdefault(each.attribute, each)
             wanting.setdefault(each.attribute, set()).update(numbers)
+    wanting |= {each.soname: {*want.wheels} for want, each in absent}
     # What to do about it is said of all of them at once.
     elsewhere = [(each.soname, each.notes[0].partition(": take ")[0]) for each in of_wheels]
     there = "looked for in {}, another wheel's: see dependencies"
