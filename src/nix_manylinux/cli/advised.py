@@ -14,7 +14,7 @@ from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
-from nix_manylinux.report.missing import lost_files
+from nix_manylinux.report.missing import left_by_policy, lost_files
 from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem
 from nix_manylinux.target.policy import load_policies
@@ -178,6 +178,9 @@ def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list
         return to_add(block)
     wanting = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
     fails = "it does not load as it is; " if wanting - seen.optional else ""
+    policy, names = left_by_policy(os.path.basename(path), plan.missing) if is_wheel else ("", [])
+    if fails and len(names) == len(plan.missing) and not plan.incompatible:
+        fails = f"it loads where {policy}'s libraries are, and not on Nix; "
     lines = []
     if plan.target.libc_directory == ASSUMED:  # no patch is for this machine
         title = f"{fails}as a package:"

@@ -105,6 +105,18 @@ def left_to_system(wheel: str, problems: Sequence[Problem]) -> str:
 
     Where such a system is, nothing is wrong with the wheel; Nix is none.
     """
+    policy, names = left_by_policy(wheel, problems)
+    if not names:
+        return ""
+    whose = f"the policy {policy} leaves {listed(names)} to the system"
+    return f"{whose}: other systems have what a policy names, Nix brings none of it"
+
+
+def left_by_policy(wheel: str, problems: Sequence[Problem]) -> tuple[str, list[str]]:
+    """Name the policy of a wheel's tags that leaves some of the missing to the system, and those.
+
+    "" and none where none does.
+    """
     policies = load_policies()
     floors = [tag.rpartition("-")[2] for tag in parse_wheel_name(wheel).tags]
     for floor in filter(parse_floor, floors):
@@ -112,9 +124,8 @@ def left_to_system(wheel: str, problems: Sequence[Problem]) -> str:
             policy = policy_for(floor, policies)
             names = [each.name for each in problems if each.name in policy.sonames]
             if names:
-                whose = f"the policy {policy.name} leaves {listed(names)} to the system"
-                return f"{whose}: other systems have what a policy names, Nix brings none of it"
-    return ""
+                return policy.name, names
+    return "", []
 
 
 def _in_full(problem: Problem, who: str, width: int) -> list[str]:
