@@ -49,12 +49,7 @@ def test_notes_are_read_on_every_machine(elf_files: ElfBuilder, target: str | No
         ]
     )
     assert read(elf_files, note(described), target) == (
-        DlopenNote(
-            sonames=("libbpf.so.1", "libbpf.so.0"),
-            priority="suggested",
-            feature="bpf",
-            description="sandboxing",
-        ),
+        DlopenNote(sonames=("libbpf.so.1", "libbpf.so.0"), priority="suggested"),
         DlopenNote(sonames=("libfido2.so.1",), priority="required"),
     )
 

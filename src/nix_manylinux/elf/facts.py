@@ -95,8 +95,6 @@ class DlopenNote(Value):
 
     sonames: tuple[str, ...]
     priority: str = "recommended"
-    feature: str = ""
-    description: str = ""
 
 
 class ElfFacts(Value):

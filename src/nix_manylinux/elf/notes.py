@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: So much of a file's notes is looked through; real ones have a few hundred bytes.
 _MAX_NOTES = 1 << 24
-_PRIORITIES = frozenset({"required", "recommended", "suggested"})
+_PRIORITIES = ("required", "recommended", "suggested")
 _NT_GNU_PROPERTY_TYPE_0 = 5
 _X86_ISA_1_NEEDED = 0xC0008002
 
@@ -102,17 +102,10 @@ def _entries(described: bytes) -> list[DlopenNote]:
             continue
         names = entry.get("soname")
         sonames = tuple(filter(_is_name, names)) if isinstance(names, list) else ()
-        if not sonames:
-            continue
-        priority = _text(entry.get("priority"))
-        found.append(
-            DlopenNote(
-                sonames=sonames,
-                priority=priority if priority in _PRIORITIES else "recommended",
-                feature=_text(entry.get("feature")),
-                description=_text(entry.get("description")),
-            )
-        )
+        priority = entry.get("priority")
+        if sonames:
+            known = priority if priority in _PRIORITIES else "recommended"
+            found.append(DlopenNote(sonames=sonames, priority=known))
     return found
 
 
@@ -125,7 +118,3 @@ def _is_name(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
