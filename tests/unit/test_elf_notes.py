@@ -60,6 +60,7 @@ def test_notes_are_read_on_every_machine(elf_files: ElfBuilder, target: str | No
         ('[{"soname":["liba.so"]}]', "recommended"),
         ('[{"soname":["liba.so"],"priority":"urgent"}]', "recommended"),
         ('[{"soname":["liba.so"],"priority":7}]', "recommended"),
+        ('[{"soname":["liba.so"],"priority":["required"]}]', "recommended"),
         ('[{"feature":"x"},{"soname":["liba.so"],"priority":"required"}]', "required"),
         ('[7,null,{"soname":[]},{"soname":"liba.so"},{"soname":["liba.so"]}]', "recommended"),
         ('[{"soname":["",3,"x\\u0000y","\\ud800","liba.so"]}]', "recommended"),
