@@ -37,12 +37,8 @@ _MAX_MOVED = 128 << 20
 _MAX_PAYLOAD = 256 << 20
 #: Spare entries that a moved dynamic section gets, so that it need not move again.
 SPARE_ENTRIES = 8
-
-
 #: The cost above which no plan is that can do without.
 LAST_RESORT = 1 << 40
-
-
 #: A plan that costs no more comes before all that is found later: most files have
 #: room for an edit, and are asked for no plan that lets them grow.
 _CHEAPEST = 2
@@ -85,22 +81,16 @@ def _growing(survey: Survey) -> tuple[tuple[Piece, ...], int] | None:
         return None
     spill = max(0, wanted - end)
     fits = spill <= _slack(survey, load) or survey.ends_file(load)
-    if not (fits or _pushes_tail(survey, load)) or not survey.can_leave(moved):
+    # The last one can push on what is behind it, of which nothing is loaded: patchelf leaves the
+    # strings in a last segment of their own, strip puts sections behind it.
+    if not fits and not (load is survey.obj.loads[-1] and bss_cost(survey) == 0):
         return None
-    return moved, spill
+    return (moved, spill) if survey.can_leave(moved) else None
 
 
 def _slack(survey: Survey, load: Segment) -> int:
     trimmed = load is survey.obj.loads[-1] and image_end(survey) < load.end
     return 0 if trimmed else survey.slack(load)
-
-
-def _pushes_tail(survey: Survey, load: Segment) -> bool:
-    """Whether a segment can grow by pushing on what is behind it, of which nothing is loaded.
-
-    patchelf leaves the strings in a last segment of their own, strip puts sections behind it.
-    """
-    return load is survey.obj.loads[-1] and bss_cost(survey) == 0
 
 
 def _size(pieces: tuple[Piece, ...]) -> int:
@@ -262,13 +252,9 @@ class _Way:
 
 def _anchor(survey: Survey, going: tuple[Piece, ...]) -> tuple[Piece, ...] | None:
     """Choose a small table that patchelf never moves, to keep a new segment from being empty."""
-    candidates = sorted(
-        (p for p in survey.pieces if p.kind is Kind.TABLE and p not in going),
-        key=lambda piece: piece.size,
-    )
     preferred = {survey.obj.tags.get(elf.DT_VERNEED): 0, survey.obj.tags.get(elf.DT_VERSYM): 1}
-    candidates.sort(key=lambda piece: preferred.get(piece.addr, 2))
-    for piece in candidates:
+    candidates = [p for p in survey.pieces if p.kind is Kind.TABLE and p not in going]
+    for piece in sorted(candidates, key=lambda p: (preferred.get(p.addr, 2), p.size)):
         if survey.can_leave((*going, piece)):
             return (piece,)
     return None
