@@ -84,6 +84,6 @@ def test_what_a_change_concerns_is_told(
     for gap, length in sizes:
         changes.append(Change(end + gap, bytes(length), b"x" * length))
         end += gap + length
-    touched = check._Touched(changes)  # noqa: SLF001
+    touched = check._touched(changes)  # noqa: SLF001
     expected = any(c.offset < start + size and c.end > start for c in changes)
     assert touched(start, start + size) == expected

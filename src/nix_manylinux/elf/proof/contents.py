@@ -19,7 +19,7 @@ from nix_manylinux.elf.proof.rules import faults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nix_manylinux.elf.draft.bytes import Change
     from nix_manylinux.elf.draft.goal import Goal
@@ -192,7 +192,7 @@ def _place_after(before: Object, after: Object, piece: Piece) -> tuple[int, int]
 
 
 def _contents(survey: Survey, after: Object, changes: list[Change]) -> Iterator[str]:
-    before, touched = survey.obj, _Touched(changes)
+    before, touched = survey.obj, _touched(changes)
     yield from _loaded_contents(survey, after, touched)
     resized = {i for p in survey.pieces if p.kind in _RESIZED for i in p.sections}
     for index, (section, same) in enumerate(zip(before.shdrs, after.shdrs, strict=True)):
@@ -228,7 +228,9 @@ def _is_moved(old: Section, new: Section, *, resized: bool) -> bool:
     return replace(old, **free) == new
 
 
-def _loaded_contents(survey: Survey, after: Object, touched: _Touched) -> Iterator[str]:
+def _loaded_contents(
+    survey: Survey, after: Object, touched: Callable[[int, int], bool]
+) -> Iterator[str]:
     before = survey.obj
     allowed = {offset: 4 for offset, _ in survey.goal.vn_files}
     # A section may hold the program header table, which `_segments` looks at.
@@ -268,18 +270,11 @@ def _parts_left(before: Object, piece: Piece, *, stays: bool) -> Iterator[str]:
             yield f"the table at {start:#x} goes on behind its section"
 
 
-class _Touched:
-    """Tells of a range of the file whether any change concerns it."""
-
-    __slots__ = ("_ends", "_starts")
-
-    def __init__(self, changes: list[Change]) -> None:
-        # They are in order and don't overlap, so that both lists ascend.
-        self._starts = [change.offset for change in changes]
-        self._ends = [change.end for change in changes]
-
-    def __call__(self, start: int, end: int) -> bool:
-        return bisect_left(self._starts, end) > bisect_right(self._ends, start)
+def _touched(changes: list[Change]) -> Callable[[int, int], bool]:
+    """Give a function that tells of a range of the file whether any change concerns it."""
+    # They are in order and don't overlap, so that both lists ascend.
+    starts, ends = [change.offset for change in changes], [change.end for change in changes]
+    return lambda start, end: bisect_left(starts, end) > bisect_right(ends, start)
 
 
 _CHUNK = 1 << 20
