@@ -263,7 +263,8 @@ def sections_of(data: bytes) -> dict[str, Section]:
     layout = layout_of(data)
     header = layout.header(data)
     size = layout.shdr.size
-    table = layout.sections(data[header.shoff : header.shoff + header.shnum * size])
+    raw = data[header.shoff : header.shoff + header.shnum * size]
+    table = [elf.Section(*fields) for fields in layout.shdr.iter_unpack(raw)]
     names = table[header.shstrndx].offset
     found = {}
     for index, section in enumerate(table):

@@ -251,10 +251,6 @@ class Layout:
         kind, flags, *middle, align = astuple(segment)
         return self.phdr.pack(kind, *middle, flags, align)
 
-    def sections(self, table: bytes) -> list[Section]:
-        """Unpack a section header table, or a run of whole entries of one."""
-        return [Section(*fields) for fields in self.shdr.iter_unpack(table)]
-
 
 #: (EI_CLASS, EI_DATA) -> layout.
 LAYOUTS = {

@@ -99,14 +99,11 @@ class Image:
         if header.shoff == 0 or header.shentsize != size or room < size:
             return 0
         # gABI, chapter 4: more than 65279 sections are counted in the first one.
-        count = header.shnum or self.section(0).size
+        count = header.shnum
+        if not count:
+            first = self.source.read(header.shoff, size, "section header")
+            count = elf.Section(*self.layout.shdr.unpack(first)).size
         return count if count * size <= room and count <= _MAX_SECTIONS else 0
-
-    def section(self, index: int) -> Section:
-        """Read the section header of that index, which the caller knows to exist."""
-        size = self.layout.shdr.size
-        offset = self.header.shoff + index * size
-        return self.layout.sections(self.source.read(offset, size, "section header"))[0]
 
     def sections(self) -> Iterator[Section]:
         """Yield every section header, read as it is asked for."""
@@ -258,14 +255,13 @@ class Strings:
     how much is worth being read at once.
     """
 
-    __slots__ = ("_address", "_image", "_left", "_offset", "_room", "_source", "_table")
+    __slots__ = ("_address", "_image", "_left", "_offset", "_room", "_table")
 
     def __init__(self, image: Image) -> None:
         address, size = image.tags.get(elf.DT_STRTAB), image.tags.get(elf.DT_STRSZ)
         if address is None:
             raise BadElf("the dynamic section has names but no DT_STRTAB")
         self._image, self._address = image, address
-        self._source = image.source
         self._offset, self._room = image.locate("DT_STRTAB", address)
         self._left = max(_MAX_NAMES, image.source.size)
         self._table = b""
@@ -292,7 +288,7 @@ class Strings:
                 return b"" if self._image.is_zero(self._address + start) else None
         while True:
             size = min(size, limit)
-            chunk = self._source.read(offset, size, "string table")
+            chunk = self._image.source.read(offset, size, "string table")
             end = chunk.find(b"\0")
             if end >= 0:
                 return chunk[:end]

@@ -24,8 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from nix_manylinux.elf.format import FileHeader
-
 _HINT = (
     "no loader takes it: unpack or download it again; where it is broken on purpose (test data),"
     " --exclude GLOB leaves it out of account (manylinuxExclude in Nix)"
@@ -185,7 +183,7 @@ def _machine(image: Image) -> Machine:
 
 def unlinked_kind(image: Image) -> ElfKind | None:
     """Tell the kind of a file that neither kernel nor loader maps; None for all others."""
-    header: FileHeader = image.header
+    header = image.header
     if header.type == elf.ET_CORE or header.machine in {elf.EM_CUDA, elf.EM_AMDGPU}:
         return ElfKind.DATA
     if header.type == elf.ET_REL:
