@@ -68,11 +68,7 @@ class _Checker:
         self.ignore = IgnoreList(options.ignore_missing, options.ignore_if_missing)
         self.warnings: dict[str, None] = {}
         for damage in (each for tree in trees for each in tree.damaged):
-            if options.excludes(damage.label) or options.damaged == "warn":
-                self.warnings[options.tell_damage(damage)] = None
-            else:
-                name = damage.label.rpartition("/")[2]
-                self.problems.add(Outcome.INCOMPATIBLE, name, damage.label, damage.what)
+            self._unusable(damage.label, damage.what, options.tell_damage(damage))
         self.warnings |= dict.fromkeys(script_warnings(trees, target, options))
         self.warnings |= dict.fromkeys(requirement_warnings(trees, options.python_libs))
         for path, (_, file) in self.index.files.items():
@@ -141,7 +137,8 @@ class _Checker:
         if not facts.machine.fits(self.target.machine):
             return f"for another machine ({facts.machine})"
         if facts.refused and self.target.libc == "glibc":
-            self._refused(file)
+            reason = f"{REFUSED_BY_GLIBC}: {facts.refused}"
+            self._unusable(file.label, reason, f"{file.label}: {reason}")
             return REFUSED_BY_GLIBC
         return ""
 
@@ -166,14 +163,12 @@ class _Checker:
             self.warnings |= {musl_warning(file.label, n.sonames[0]): None for n in unmet}
         return resolutions
 
-    def _refused(self, file: TreeFile) -> None:
-        """Tell of a file that only musl could load."""
-        reason = f"{REFUSED_BY_GLIBC}: {file.facts.refused}"
-        if self.options.damaged == "warn":
-            self.warnings[f"{file.label}: {reason}"] = None
+    def _unusable(self, label: str, reason: str, warning: str) -> None:
+        """Tell of a file that this loader does not take; by a warning where it may stay."""
+        if self.options.excludes(label) or self.options.damaged == "warn":
+            self.warnings[warning] = None
         else:
-            name = file.label.rpartition("/")[2]
-            self.problems.add(Outcome.INCOMPATIBLE, name, file.label, reason)
+            self.problems.add(Outcome.INCOMPATIBLE, label.rpartition("/")[2], label, reason)
 
     def _resolution(self, path: str, file: TreeFile, name: str, process: Process) -> Resolution:
         got = process.links.get((path, name))
