@@ -56,27 +56,24 @@ class RuntimeLibraries:
         self._libraries = libraries
         self._wheels = wheels
         self._drivers = drivers
-        self._everywhere: list[str] = []
-        self._scoped: dict[str, list[str]] = {}
+        #: The values that each file holds as a string, and those that none holds.
         self._sonames: dict[str, list[str]] = {}
         self._unscoped: list[str] = []
-        folders = {value: self._directory(value) for value in values}
-        nowhere = [value for value, folder in folders.items() if not folder]
+        self._folders = {value: self._directory(value) for value in values}
+        nowhere = [value for value, folder in self._folders.items() if not folder]
         if nowhere:
             raise NoRuntimeLibrary(nowhere)
         mentions = libraries.disk.mentions
         for value in values:
             users = [path for path in files if "/" not in value and mentions(path, value)]
             for path in users:
-                self._scoped.setdefault(path, []).append(folders[value])
                 self._sonames.setdefault(path, []).append(value)
             if not users:
-                self._everywhere.append(folders[value])
                 self._unscoped.append(value)
 
     def directories(self, path: str) -> list[str]:
         """Directories to put on the search path of the file at ``path``."""
-        return [*self._scoped.get(path, ()), *self._everywhere]
+        return [self._folders[each] for each in (*self.sonames(path), *self._unscoped)]
 
     def still(self, path: str, search: SearchPath) -> list[str]:
         """Directories that a search path would drop, and that have what a file holds the name of.
