@@ -132,6 +132,12 @@ class Loader:
         linker = self.target.dynamic_linker.rpartition("/")[2]
         return [n for n in ("libc.so.6", linker) if n in self.target.libc_sonames]
 
+    def libc_path(self, name: str) -> str | None:
+        """Where the target's libc has ``name``; None where it is not the libc's."""
+        if self.target.libc == "musl" and name.startswith(self._reserved):
+            return self.target.dynamic_linker
+        return self.target.libc_sonames.get(name)
+
     def _need(self, process: Process, current: LoadedObject, name: str) -> None:
         loaded = process.known.get(name)
         if loaded is not None:
@@ -184,7 +190,7 @@ class Loader:
         return hit
 
     def _of_the_system(self, name: str) -> Hit:
-        known = self.target.libc_sonames.get(name)
+        known = self.libc_path(name)
         return Hit(known) if known else self.search(self._default, name)
 
     def _resolve_musl(self, current: LoadedObject, name: str) -> Hit:

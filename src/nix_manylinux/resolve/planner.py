@@ -133,7 +133,6 @@ class _Planner:
             options=options,
             ignore=self.ignore,
             drivers=frozenset({*data.driver, *options.driver_libs}),
-            reserved=data.musl_reserved,
             last_resort=passed_over
             | {path for path, (_, f) in self.index.files.items() if options.excludes(f.label)},
         )
@@ -302,12 +301,8 @@ class _Planner:
         last += [entry for entry in file.facts.search_path if entry in self.driver_dirs]
         if any(r.outcome is Outcome.DRIVER for r in draft.resolutions):
             last.append(self.driver_dir)
-        composer = Composer(
-            tree,
-            self.resolver.loader,
-            order=self.order,
-            last=dict.fromkeys(last),  # type: ignore[arg-type]  # ordered, without repeats
-        )
+        once = dict.fromkeys(last)
+        composer = Composer(tree, self.resolver.loader, order=self.order, last=once)
         loads = self.runtime.directories(place)
         path = composer.compose(file, draft.resolutions, loads)
         if path.dropped and (still := self.runtime.still(place, path)):

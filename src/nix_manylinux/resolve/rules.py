@@ -49,13 +49,11 @@ class Resolver:
         options: Options,
         ignore: IgnoreList,
         drivers: frozenset[str],
-        reserved: tuple[str, ...],
-        last_resort: frozenset[str] = frozenset(),
+        last_resort: frozenset[str],
     ) -> None:
         self.target, self.loader, self.trees = target, loader, trees
         self.libraries, self.wheels, self.disk = libraries, wheels, libraries.disk
-        self.options, self.ignore = options, ignore
-        self.drivers, self._reserved = drivers, reserved
+        self.options, self.ignore, self.drivers = options, ignore, drivers
         #: Libraries of the trees that are taken only where there is no other one.
         self._last_resort = last_resort
         self._store_faults: dict[str, str] = {}
@@ -67,7 +65,7 @@ class Resolver:
     def resolve(self, tree: int, file: TreeFile, name: str) -> Resolution:
         """Give the one outcome for ``name``, needed by ``file``."""
         self.ignore.note(file.label, name)
-        libc = self.libc_path(name)
+        libc = self.loader.libc_path(name)
         if libc is not None and not self.options.keep_libc:
             reason = self._version_reason(file.facts, name, libc)
             if reason:
@@ -89,12 +87,6 @@ class Resolver:
                 return Resolution(name=name, outcome=outcome, path=path or None, reason=note)
             unfit.append((hard, reason))
         return self._unanswered(file, name, wanted, unfit)
-
-    def libc_path(self, name: str) -> str | None:
-        """Where the target's libc has ``name``; None where it is not the libc's."""
-        if self.target.libc == "musl" and name.startswith(self._reserved):
-            return self.target.dynamic_linker
-        return self.target.libc_sonames.get(name)
 
     def _unanswered(
         self, file: TreeFile, name: str, wanted: str, unfit: list[tuple[bool, str]]

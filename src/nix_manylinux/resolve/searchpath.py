@@ -21,7 +21,7 @@ from nix_manylinux.tree.index import inside, site_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from nix_manylinux.resolve.loader import Loader
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
@@ -54,7 +54,7 @@ class Composer:
     """Composes search paths for the files of one tree."""
 
     def __init__(
-        self, tree: TreeFacts, loader: Loader, *, order: Mapping[str, int], last: Sequence[str]
+        self, tree: TreeFacts, loader: Loader, *, order: Mapping[str, int], last: Collection[str]
     ) -> None:
         self.tree = tree
         self.loader = loader
