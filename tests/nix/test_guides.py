@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -234,6 +235,18 @@ INIT, DEVELOP, SYNC, IMPORT = take(
 )
 
 
+def input_by_url(project: Path) -> str:
+    """Give the line that writes the URL into a template's flake.nix, where Nix wants that.
+
+    Since 2.34 it takes no name of a user's own registry for an input; the template says so.
+    """
+    version = subprocess.run(["nix", "--version"], capture_output=True, text=True, check=True)
+    numbers = re.findall("[0-9]+", version.stdout)
+    if (int(numbers[0]), int(numbers[1])) < (2, 34):
+        return "true"
+    return f"sed -i 's|flake:nix-manylinux|path:{project}|' flake.nix"
+
+
 def flake_of(place: Place) -> None:
     """Make a flake of the folder that is nixpkgs here."""
     (place.nixpkgs / "flake.nix").write_text(
@@ -247,7 +260,7 @@ def test_a_development_shell(place: Place, project: Path) -> None:
     flake_of(place)
     name, add = ADD
     place.run(place.here(name, {"git+https://example.org/nix-manylinux": f"path:{project}"}), add)
-    place.run(INIT)
+    place.run(INIT, input_by_url(project))
     (place.folder / "pyproject.toml").write_text(PROJECT)
     options = f"--impure --no-write-lock-file --override-input nixpkgs path:{place.nixpkgs}"
     # No lock names what lies here, and a terminal is not there to type into.

@@ -13,6 +13,7 @@ from tests.nix.test_guides import (
     WHEEL,
     flake_of,
     index,
+    input_by_url,
     place,
     project,
     wheels,
@@ -84,6 +85,7 @@ def test_for_a_colleague(place: Place, project: Path) -> None:
     init, files, build, last = COLLEAGUE
     # What stands for nixpkgs here is another flake, and finds the project outside of the store.
     here = f"sed -i 's|github:NixOS/nixpkgs/nixos-unstable|path:{place.nixpkgs}|' flake.nix"
+    here += f"\n{input_by_url(project)}"
     build += " --impure"
     git = "git -c user.name=N -c user.email=n@example.org"
     place.run("git init -q .", init, here, files, build, last, f"{git} commit -qm pinned")
