@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any, Literal
 
+    #: What pyelftools gives: it has no types.
+    Parsed = Any
+
 
 _HINT = (
     "nothing has changed; please report it with the file: either that is read wrongly by"
@@ -72,11 +75,8 @@ def _text(data: bytes) -> str:
     return data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _names(
-    file: Any,  # noqa: ANN401 - an ELFFile
-    segment: Any,  # noqa: ANN401 - a DynamicSegment
-) -> Iterator[tuple[str, int]]:
-    """Give the entries that are names, and where in the file they begin."""
+def _names(file: Parsed, segment: Parsed) -> Iterator[tuple[str, int]]:
+    """Give the dynamic entries that are names, and where in the file they begin."""
     from elftools.common.utils import struct_parse  # noqa: PLC0415
 
     # Not by iter_tags(), which decodes each name, and gives up at one that is not UTF-8.
@@ -97,9 +97,7 @@ def _names(
         return
 
 
-def _versions(
-    file: Any,  # noqa: ANN401 - an ELFFile
-) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
+def _versions(file: Parsed) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
     from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection  # noqa: PLC0415
 
     needs: list[VersionNeed] = []
@@ -108,12 +106,10 @@ def _versions(
         if isinstance(section, GNUVerNeedSection):
             for verneed, auxiliaries in section.iter_versions():
                 library = str(verneed.name)
-                needs.extend(
-                    VersionNeed(
-                        library=library, version=str(aux.name), weak=bool(aux["vna_flags"] & 2)
-                    )
-                    for aux in auxiliaries
-                )
+                needs += [
+                    VersionNeed(library, str(each.name), bool(each["vna_flags"] & 2))
+                    for each in auxiliaries
+                ]
         elif isinstance(section, GNUVerDefSection):
             for verdef, auxiliaries in section.iter_versions():
                 if not verdef["vd_flags"] & 1:
