@@ -118,6 +118,10 @@ class FilePlan(Value):
         """Whether anything is to be done to the file."""
         return self.executable or self.promised or bool(self.edit)
 
+    def paths(self, trees: Sequence[TreeFacts]) -> list[str]:
+        """Give all absolute paths of the file, its own first; ``trees`` are the plan's."""
+        return [f"{trees[self.tree].root}/{name}" for name in self.file.names]
+
 
 #: Begins the name of a problem that is a file's own: it is for another machine.
 FOREIGN = "machine "
@@ -176,11 +180,7 @@ class Plan(Value):
 
     def by_path(self) -> dict[str, FilePlan]:
         """Give the files by all of their absolute paths."""
-        return {
-            f"{self.trees[each.tree].root}/{name}": each
-            for each in self.files
-            for name in each.file.names
-        }
+        return {path: each for each in self.files for path in each.paths(self.trees)}
 
 
 class EditRecord(Value):

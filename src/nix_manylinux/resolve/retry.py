@@ -54,7 +54,7 @@ def superseded(files: Sequence[FilePlan], trees: Sequence[TreeFacts]) -> frozens
     return frozenset(
         path
         for each in files
-        for path in (f"{trees[each.tree].root}/{name}" for name in each.file.names)
+        for path in each.paths(trees)
         if {path.rpartition("/")[2], each.file.facts.soname} & names and path not in used
     )
 
@@ -63,13 +63,9 @@ def idle_libraries(
     drafts: Sequence[FilePlan], trees: Sequence[TreeFacts], passed_over: frozenset[str]
 ) -> list[FilePlan]:
     """Give the drafts of files that were passed over and that no other file takes now."""
-
-    def paths(draft: FilePlan) -> set[str]:
-        return {f"{trees[draft.tree].root}/{name}" for name in draft.file.names}
-
-    over = [draft for draft in drafts if paths(draft) & passed_over]
+    over = [draft for draft in drafts if not passed_over.isdisjoint(draft.paths(trees))]
     used = {r.path for draft in drafts if draft not in over for r in draft.resolutions}
-    return [draft for draft in over if not paths(draft) & used]
+    return [draft for draft in over if used.isdisjoint(draft.paths(trees))]
 
 
 def better_order(

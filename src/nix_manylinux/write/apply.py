@@ -192,18 +192,15 @@ class _Run:
                 # What was not unfolded is somebody else's.
                 if os.path.realpath(f"{tree.root}/{each.folder}") == f"{tree.root}/{each.folder}"
             ],
-            unsettled=[path for each in changing for path in self._paths(each)],
+            unsettled=[path for each in changing for path in each.paths(self._plan.trees)],
             inodes={(stamp[0], stamp[1]) for stamp in stamps if stamp},
         )
 
     def edit_files(self, records: RecordUpdates) -> None:
         """Make sure that no file changed since it was read, then edit them all."""
         # Overlapping trees have a file twice; the plan for it is the same.
-        wanted = {
-            os.path.join(self._plan.trees[each.tree].root, each.file.path): each
-            for each in self._plan.files
-            if each.changes
-        }
+        trees = self._plan.trees
+        wanted = {each.paths(trees)[0]: each for each in self._plan.files if each.changes}
         for path, file_plan in wanted.items():
             _check_stamp(path, file_plan)
         # The largest first: they take longest to hash, and that can begin behind the edit.
@@ -212,7 +209,7 @@ class _Run:
         for path, file_plan in with_progress(order, self._progress, "editing"):
             self._journal.interrupts.check()
             record = self._edit_or_leave(path, file_plan)
-            names = self._paths(file_plan)
+            names = file_plan.paths(trees)
             if record is not None and record.how != "unchanged":
                 done[path] = record
                 self._changed.update(names)
@@ -238,10 +235,6 @@ class _Run:
         root = max((root for root in self._logs if path.startswith(f"{root}/")), key=len)
         self._logs[root].add_names([backup], [path])
 
-    def _paths(self, file_plan: FilePlan) -> list[str]:
-        root = self._plan.trees[file_plan.tree].root
-        return [os.path.join(root, name) for name in file_plan.file.names]
-
     def _edit_or_leave(self, path: str, file_plan: FilePlan) -> EditRecord | None:
         """Edit a file; None for one that stays, since nothing proves an edit of it safe."""
         try:
@@ -259,7 +252,7 @@ class _Run:
         with _os_errors(file_plan.file.label, "edited"):
             linked = [os.path.join(root, name) for name in file_plan.file.linked]
             status = os.stat(path, follow_symlinks=bool(linked))
-            names = [*hard_links(self._paths(file_plan), status), *linked]
+            names = [*hard_links(file_plan.paths(self._plan.trees), status), *linked]
             if not names:  # another file has taken the name since
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             record = None

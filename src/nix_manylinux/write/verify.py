@@ -38,8 +38,7 @@ def verify_plan(
         if not each.changes or each.file.label in unchanged:
             continue
         wanted = planned_facts(each.file.facts, each.edit)
-        for name in each.file.names:
-            path = f"{plan.trees[each.tree].root}/{name}"
+        for path in each.paths(plan.trees):
             hint = "look at the disk that it is on; nothing has changed"
             with OsErrors(EditFailed, "it can't be read back", where=each.file.label, hint=hint):
                 found = read_elf(path, label=each.file.label)
