@@ -167,9 +167,5 @@ def _copy_attributes(source: str, target: int) -> None:
 
 def hard_links(names: Sequence[str], status: os.stat_result) -> list[str]:
     """Pick those names that are the inode's own, not symbolic links to it."""
-    found = []
-    for name in names:
-        own = os.lstat(name)
-        if (own.st_dev, own.st_ino) == (status.st_dev, status.st_ino) and stat.S_ISREG(own.st_mode):
-            found.append(name)
-    return found
+    found = [(name, os.lstat(name)) for name in names]
+    return [n for n, own in found if os.path.samestat(own, status) and stat.S_ISREG(own.st_mode)]

@@ -57,19 +57,12 @@ class UndoLog:
     def add(self, edited: Edited) -> None:
         """Write down how to undo an edit that is about to be made. Raises OSError."""
         path = os.fsencode(os.path.relpath(edited.path, self._root))
-        body = _RECORD.pack(
-            len(path),
-            *edited.inode,
-            edited.size_before,
-            edited.size_after,
-            *edited.times,
-            len(edited.old),
-        )
+        sizes = edited.size_before, edited.size_after
+        body = _RECORD.pack(len(path), *edited.inode, *sizes, *edited.times, len(edited.old))
         pieces = [body, path]
         for offset, data in edited.old:
             pieces += [_PIECE.pack(offset, len(data)), data]
-        record = b"".join(pieces)
-        self._append(record)
+        self._append(b"".join(pieces))
 
     def add_names(self, backups: Sequence[str], names: Sequence[str]) -> None:
         """Write down which names hold the old inode of which ones. Raises OSError."""

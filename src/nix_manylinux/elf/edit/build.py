@@ -26,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nix_manylinux.elf.draft.goal import Goal
     from nix_manylinux.elf.draft.survey import Survey
     from nix_manylinux.elf.format import Segment
 
@@ -39,7 +38,7 @@ class Build:
         self.plan = plan
         self.obj = survey.obj
         self.draft = survey.obj.draft
-        self.goal: Goal = survey.goal
+        self.goal = survey.goal
         self.notes: list[str] = []
         self._target: Segment | None = None
         self._limit: int | None = None
