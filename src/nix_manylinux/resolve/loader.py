@@ -174,7 +174,8 @@ class Loader:
             origin = current.path.rpartition("/")[0] or "/"
             path = self._expand(name, origin) or name
             folder, _, base = path.rpartition("/")
-            return self.look(folder or "/", base, hwcaps=False) or _NOWHERE
+            found = self.files.find(folder or "/", base)
+            return (self._judge(found) if found else None) or _NOWHERE
         if self.target.libc == "musl":
             return self._resolve_musl(current, name)
         hit = _NOWHERE
@@ -216,21 +217,20 @@ class Loader:
             chain.append(root)
         return [each for each in chain if each.facts.runpath is None and each.facts.rpath]
 
-    def look(self, directory: str, name: str, *, hwcaps: bool = True) -> Hit | None:
+    def look(self, directory: str, name: str) -> Hit | None:
         """Try one directory; None means that the loader goes on with the next one."""
         key = (directory, name)
-        if hwcaps and key in self._searches:
+        if key in self._searches:
             return self._searches[key]
         hit = None
-        for sub in self._subdirectories if hwcaps else ("",):
+        for sub in self._subdirectories:
             path = self.files.find(directory, f"{sub}/{name}" if sub else name)
             if path is None:
                 continue
             hit = self._judge(path)
             if hit is not None:
                 break
-        if hwcaps:
-            self._searches[key] = hit
+        self._searches[key] = hit
         return hit
 
     def _facts(self, path: str) -> ElfFacts | None:
