@@ -50,7 +50,7 @@ class Simulation:
     def open(self, plan: FilePlan) -> None:
         """Open one file of the plan; what differs becomes a problem."""
         real = self._loader.files.real
-        path = f"{self._trees.trees[plan.tree].root}/{plan.file.path}"
+        path = self._trees.path_of(plan.tree, plan.file)
         process = self._loader.open(path)
         renamed = dict(plan.edit.replace_needed)
         for r in plan.resolutions:
