@@ -315,7 +315,14 @@ def test_what_can_not_be_portable_is_refused(
     if kind == "too new":
         assert told["fitting"] == "manylinux_2_31_x86_64"
         assert "--policy manylinux_2_31_x86_64 would do" in talk.err
-        assert main(["repair", path, "-o", str(tmp_path / "out"), "-q"]) == 0
+        assert main(words[:6]) == 0
+        told = valid(report)
+        (obstacle,) = told["obstacles"]
+        assert (obstacle["kind"], obstacle["what"]) == ("version", said)
+        talk = capsys.readouterr()
+        assert f"no older policy: {said}, in made/{EXT}\n" in talk.err
+        assert "left to the system, which has it by the policy: libm.so.6\n" in talk.err
+        assert "libm.so.6" in told["promised"]
     if kind == "isa":
         assert main([*words[:4], "--allow-isa", "x86-64-v3"]) == 0
     if kind == "text":
@@ -375,6 +382,21 @@ def test_what_the_policy_promises_stays_outside(workshop: Workshop, tmp_path: Pa
     assert "libz.so.1" in facts.needed
     assert facts.search_path == ()
     assert str(place.parent).encode() not in module.read_bytes()
+
+
+def test_a_library_keeps_a_policy_from_being_older(workshop: Workshop, tmp_path: Path) -> None:
+    """Expat is in no policy before 2.12; it is where it is excluded, or another is asked for."""
+    path = wheel_of(workshop.module("1", [], needed=["libexpat.so.1"])).write(tmp_path)
+    done = repaired(path, tmp_path / "out")
+    assert done.platforms == ("manylinux_2_12_x86_64",)
+    assert "libexpat.so.1" in done.promised
+    found = [(each.kind, each.what, each.where) for each in done.obstacles]
+    assert found == [("library", "libexpat.so.1 is not in manylinux_2_5", (f"made/{EXT}",))]
+    newer = repaired(path, tmp_path / "newer", policy="manylinux_2_28")
+    without = repaired(path, tmp_path / "without", exclude=("libexpat.so",))
+    assert (without.platforms, without.left) == ((PLATFORM,), ("libexpat.so.1",))
+    assert "libexpat.so.1" not in without.promised
+    assert newer.obstacles == without.obstacles == ()
 
 
 def test_the_wheels_own_libraries_stay_where_they_are(workshop: Workshop, tmp_path: Path) -> None:

@@ -51,7 +51,11 @@ def _repair(run: Run, wheel: str) -> int:
         return USAGE if isinstance(error, BadOption) else REFUSED
     run.console.say(run.console.paint(os.path.basename(wheel), "bold"))
     run.console.say_all(
-        repaired_text(done, verb="would write" if run.arguments.dry_run else "wrote")
+        repaired_text(
+            done,
+            verb="would write" if run.arguments.dry_run else "wrote",
+            everything=run.console.verbose,
+        )
     )
     for warning in done.warnings:
         run.console.warn(warning)

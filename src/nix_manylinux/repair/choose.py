@@ -51,8 +51,9 @@ class PolicyChoice(Value):
     ``others`` are the rest, which stay as they are; ``root`` is the tree of both. ``led``
     are entries that lead a file, by its path, to libraries of the wheel that it needs and
     that no search path led to.
-    ``promises`` says of a soname whether the policy has it, ``left`` are sonames that were
-    excluded and are needed.
+    ``promises`` says of a soname whether the policy has it; of those that are needed,
+    ``promised`` are the policy's, and ``left`` were excluded. ``obstacles`` keep it from
+    being an older one.
     """
 
     policy: Policy
@@ -64,7 +65,9 @@ class PolicyChoice(Value):
     led: Mapping[str, tuple[str, ...]]
     needs: Needs
     promises: Callable[[str], bool]
+    promised: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    obstacles: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def interpreter(self, present: str | None) -> str | None:
@@ -89,6 +92,7 @@ class Chooser:
             if file.facts.kind.is_linked or file.facts.kind is ElfKind.STATIC
         ]
         self.facts, self.policies, self.options = facts, policies, options
+        self._excludes = options.excludes
         self.libraries = libraries
         self.arch = architecture(platforms, linked)
         # What nothing in the wheel tells, the policy that was asked for does.
@@ -97,7 +101,7 @@ class Chooser:
         self.files = tuple(files_for(self.arch, self.libc, linked))
         self._others = tuple(file for file in linked if file not in self.files)
         self._symbols: dict[str, frozenset[str]] = {}
-        self._walks: list[tuple[Callable[[str], bool], tuple[Needs, frozenset[str]]]] = []
+        self._walks: list[tuple[Callable[[str], bool], tuple[Needs, set[str]]]] = []
         self.known = policies.of(self.arch, self.libc)
         self.extra = self._runtime_grafts()
         self._led: dict[str, tuple[str, ...]] = {}
@@ -143,7 +147,9 @@ class Chooser:
             chosen, name = best or self.known[-1], ""
         else:
             chosen, name = self._asked(where)
-        needs, left = self._needs(chosen)
+        needs, taken = self._needs(chosen)
+        promised = promises(chosen, self.policies, self.arch)
+        left = {soname for soname in taken if not promised(soname) and self._excludes(soname)}
         findings = list(self._findings(chosen, needs))
         if findings:
             fitting = f"{fine[0].name}_{self.arch}" if fine and chosen not in fine else ""
@@ -168,8 +174,10 @@ class Chooser:
             others=self._others,
             led=self._led,
             needs=needs,
-            promises=promises(chosen, self.policies, self.arch),
+            promises=promised,
+            promised=tuple(sorted(filter(promised, taken))),
             left=tuple(sorted(left)),
+            obstacles=tuple(self._obstacles(chosen)) if chosen is best else (),
             warnings=tuple(warnings),
         )
 
@@ -231,29 +239,31 @@ class Chooser:
         self.libraries.disk.learn(path, replace(file.facts, rpath=raw, runpath=None))
         return True
 
-    def _needs(self, policy: Policy) -> tuple[Needs, frozenset[str]]:
-        """Walk by a policy; those that promise alike, as far as anybody asks, share one walk."""
+    def _needs(self, policy: Policy) -> tuple[Needs, set[str]]:
+        """Walk by a policy, and note what is left to the system.
+
+        Those that promise alike, as far as anybody asks, share one walk.
+        """
         promised = promises(policy, self.policies, self.arch)
         for other, known in self._walks:
             judged = self._judged(known[0])
             asked = {name for *_, facts in judged for name in (*facts.needed, *facts.filters)}
             if all(promised(name) == other(name) for name in asked):
                 return known
-        excludes, taken = self.options.excludes, set[str]()
+        taken = set[str]()
         loaders = loaders_of(
             self.libraries.disk,
             self.facts.root,
             self.files[0].facts.machine,
             policy,
-            lambda name: promised(name) or excludes(name),
+            lambda name: promised(name) or self._excludes(name),
             taken=taken,
             libraries=self.libraries.directories,
             version=_STRICT,
         )
         needs = walk(loaders, self.facts.root, self.files, extra=self.extra)
-        left = frozenset(name for name in taken if excludes(name) and not promised(name))
-        self._walks.append((promised, (needs, left)))
-        return needs, left
+        self._walks.append((promised, (needs, taken)))
+        return needs, taken
 
     def _newer(self, policy: Policy) -> list[Breach]:
         judged = [(label, facts) for label, _, facts in self._judged(self._needs(policy)[0])]
@@ -300,6 +310,17 @@ class Chooser:
             yield Finding("missing", f"{name} is missing{f': {reason}' if reason else ''}", labels)
         for (name, reason), labels in needs.unfit.items():
             yield Finding("misfit", f"{name}: {reason}", labels)
+        yield from self._breaches(policy)
+        highest = _ISA.index(self.options.allow_isa) + 1
+        for label, path, facts in self._judged(needs):
+            if facts.executable_stack:
+                yield Finding("stack", "an executable stack", (label,))
+            if "glibc-hwcaps/" not in label and facts.machine.name == "x86_64":
+                level = needed_isa(path)
+                if level > highest:
+                    yield Finding("isa", f"instructions of {_ISA[level - 1]}", (label,))
+
+    def _breaches(self, policy: Policy) -> Iterator[Finding]:
         for breach in self._newer(policy):
             private = " (private to one version of the libc)" if "PRIVATE" in breach.version else ""
             yield Finding(
@@ -309,14 +330,23 @@ class Chooser:
             )
         for what, wanting in self._forbidden(policy).items():
             yield Finding("symbol", what, tuple(wanting))
-        highest = _ISA.index(self.options.allow_isa) + 1
-        for label, path, facts in self._judged(needs):
-            if facts.executable_stack:
-                yield Finding("stack", "an executable stack", (label,))
-            if "glibc-hwcaps/" not in label and facts.machine.name == "x86_64":
-                level = needed_isa(path)
-                if level > highest:
-                    yield Finding("isa", f"instructions of {_ISA[level - 1]}", (label,))
+
+    def _obstacles(self, chosen: Policy) -> Iterator[Finding]:
+        """Say what the next older policy lacks; of musl's, files can't tell one from another."""
+        older = self.known[: self.known.index(chosen)][-1:] if self.libc == "glibc" else []
+        for policy in older:
+            yield from self._breaches(policy)
+            has = promises(chosen, self.policies, self.arch)
+            had = promises(policy, self.policies, self.arch)
+            wanted: dict[str, list[str]] = {}
+            for label, path, facts in self._judged(self._needs(chosen)[0]):
+                links = self._needs(policy)[0].links.get(self.libraries.disk.real(path), {})
+                for name in filter(has, facts.needed):
+                    own = links.get(name, "").startswith(f"{self.facts.root}/")
+                    if not (had(name) or own or self._excludes(name)):
+                        wanted.setdefault(name, []).append(label)
+            for name, labels in sorted(wanted.items()):
+                yield Finding("library", f"{name} is not in {policy.name}", tuple(labels))
 
     def _unused_excludes(self, left: Iterable[str]) -> list[str]:
         unused = [

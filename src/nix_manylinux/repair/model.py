@@ -90,7 +90,10 @@ class Graft(Value):
 
 
 class Finding(Value, kw_only=False):
-    """One thing that forbids a repair. ``kind`` is one of `KINDS`; ``where`` are labels."""
+    """One thing that forbids a repair, or an older policy; ``where`` are labels.
+
+    ``kind`` is one of `KINDS`, or "library": one that the older policy doesn't have.
+    """
 
     kind: str
     what: str
@@ -138,9 +141,10 @@ class RepairedWheel(Value):
 
     ``sha256`` is in hex, "" for a dry run, or if it was not asked for.
     ``platforms`` are the platform tags; none for a wheel without native code, which is
-    only written anew. ``edited`` are the members that changed. ``left`` are sonames that the
-    system has to have beyond the policy, as was asked; ``loads`` names that files may load
-    at run time, with the labels of those.
+    only written anew. ``edited`` are the members that changed. ``promised`` are sonames that are
+    left to the system, as the policy has them, ``left`` what it has to have beyond that, as was
+    asked; ``obstacles`` keep the policy from being an older one. ``loads`` are names that
+    files may load at run time, with the labels of those.
     """
 
     path: str
@@ -148,7 +152,9 @@ class RepairedWheel(Value):
     platforms: tuple[str, ...]
     grafts: tuple[Graft, ...] = ()
     edited: tuple[str, ...] = ()
+    promised: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    obstacles: tuple[Finding, ...] = ()
     loads: tuple[tuple[str, tuple[str, ...]], ...] = ()
     warnings: tuple[str, ...] = ()
 

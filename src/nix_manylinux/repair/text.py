@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from nix_manylinux.base.values import as_json
-from nix_manylinux.base.words import count, some
-from nix_manylinux.repair.model import KINDS, NotPortable, RepairedWheel
+from nix_manylinux.base.words import count, listed, some
+from nix_manylinux.repair.model import KINDS, Finding, NotPortable, RepairedWheel
 from nix_manylinux.report.summary import error_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
@@ -32,12 +33,19 @@ TITLES = {
 }
 
 
-def repaired_text(done: RepairedWheel, *, verb: str) -> list[str]:
+def repaired_text(done: RepairedWheel, *, verb: str, everything: bool) -> list[str]:
     """Say in a few lines what a repair did; ``verb`` is "wrote" or "would write"."""
     if done.pure:
         return ["no native code: it runs anywhere as it is", f"{verb} {done.path}"]
     size = sum(graft.size for graft in done.grafts)
     lines = [f"runs on {' and '.join(done.platforms)}"]
+    for number, each in enumerate(done.obstacles if everything else done.obstacles[:1]):
+        more = 0 if everything else len(done.obstacles) - 1
+        rest = f", and {more} more (-v)" if more else ""
+        begin = " " if number else "  no older policy:"
+        lines.append(f"{begin} {each.what}, in {_some(each.where, everything=everything)}{rest}")
+    if done.promised:
+        lines.append(f"left to the system, which has it by the policy: {listed(done.promised)}")
     if done.grafts:
         along = count(len(done.grafts), "library comes", "libraries come")
         lines.append(f"{along} along ({size / 1e6:.1f} MB):")
@@ -84,6 +92,10 @@ def _some(labels: tuple[str, ...], *, everything: bool) -> str:
     return some(labels, len(labels) if everything else _FEW)
 
 
+def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [as_json(each, "kind", "what", "where") for each in findings]
+
+
 def repaired_json(
     done: RepairedWheel | None = None, error: NixManylinuxError | None = None
 ) -> dict[str, Any]:
@@ -93,9 +105,7 @@ def repaired_json(
         "command": "repair",
         "status": "refused" if error else "done",
         "error": error_json(error),
-        "findings": [
-            as_json(each, "kind", "what", "where") for each in getattr(error, "findings", ())
-        ],
+        "findings": _findings_json(getattr(error, "findings", ())),
         "fitting": getattr(error, "fitting", "") or None,
         "wheel": {"path": done.path, "sha256": done.sha256 or None} if done else None,
         "platforms": list(done.platforms) if done else [],
@@ -104,7 +114,9 @@ def repaired_json(
             for each in (done.grafts if done else ())
         ],
         "edited": list(done.edited) if done else [],
+        "promised": list(done.promised) if done else [],
         "left": list(done.left) if done else [],
+        "obstacles": _findings_json(done.obstacles if done else ()),
         "runtime_loads": [
             {"name": name, "named_in": list(labels)}
             for name, labels in (done.loads if done else ())

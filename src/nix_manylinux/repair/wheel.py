@@ -133,7 +133,9 @@ def repair_wheel(
             platforms=choice.platforms if choice else (),
             grafts=tuple(work.grafts),
             edited=tuple(sorted(work.changed)),
+            promised=choice.promised if choice else (),
             left=choice.left if choice else (),
+            obstacles=choice.obstacles if choice else (),
             loads=found,
             warnings=(*opened.warnings, *(choice.warnings if choice else ())),
         )
