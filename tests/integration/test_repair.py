@@ -350,6 +350,43 @@ def test_everything_is_told_at_once(workshop: Workshop, tmp_path: Path) -> None:
     assert "--libs" in caught.value.hint
 
 
+def test_who_has_what_is_missing(
+    workshop: Workshop,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in other refusals; no policy is said to do, for what is missing may want a newer one."""
+    zstd, late = (
+        workshop.files.library(name, soname=name, source=f"int {function}(void) {{ return 1; }}\n",
+                               versions=versions)
+        for name, function, versions in (
+            ("libzstd.so.1", "zstd", None), ("libm.so.6", "late", "GLIBC_2.30 { late; };"),
+        )
+    )  # fmt: skip
+    used = workshop.files.library(
+        EXT, needs=[zstd, late],
+        source="extern int zstd(void), late(void);\nint used(void) { return zstd() + late(); }\n",
+    )  # fmt: skip
+    path, report = wheel_of(used.read_bytes()).write(tmp_path), tmp_path / "report.json"
+    words = ["repair", path, "-o", str(tmp_path / "out"), "--policy", "manylinux_2_17"]
+    assert main([*words, "--json", str(report)]) == 1
+    said = capsys.readouterr().err
+    assert "  libzstd.so.1 is missing: zstd\n" in said
+    assert "GLIBC_2.30 of libm.so.6 is newer than manylinux_2_17" in said
+    assert "would do" not in said
+    assert valid(report)["fitting"] is None
+    assert "\n\nrepair it with:\nnix-manylinux repair " in said
+    package = "$(nix-build '<nixpkgs>' --no-out-link -A zstd.out | sed 's:.*:--libs=&/lib:')"
+    assert said.endswith(f" \\\n  {package}\n")
+    assert main([*words, "--libs", str(zstd.parent)]) == 1
+    assert "--policy manylinux_2_31_x86_64 would do" in capsys.readouterr().err
+    monkeypatch.setenv("NIX_BUILD_TOP", "/build")
+    monkeypatch.delenv("IN_NIX_SHELL", raising=False)
+    assert main(words) == 1
+    assert "\n\nto add to the package:\nbuildInputs = [ zstd ];\n" in capsys.readouterr().err
+
+
 # What stays ---------------------------------------------------------------------------
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.cli.advised import continued
 from nix_manylinux.cli.arguments import given_of
 from nix_manylinux.cli.run import DONE, REFUSED, USAGE, Run
+from nix_manylinux.nix.advice import packages_block, scope
+from nix_manylinux.nix.adviser import Adviser
+from nix_manylinux.nix.packages import explain, load_table
 from nix_manylinux.repair.model import NotPortable, RepairOptions
 from nix_manylinux.repair.sbom import read_packages
 from nix_manylinux.repair.text import findings_text, loads_text, repaired_json, repaired_text
 from nix_manylinux.repair.wheel import repair_wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nix_manylinux.nix.packages import Suggestion
 
 
 def repair(run: Run) -> int:
@@ -68,9 +79,24 @@ def _refused(run: Run, wheel: str, error: NixManylinuxError) -> None:
     if isinstance(error, NotPortable):
         name = os.path.basename(wheel)
         run.console.insist([f"{run.console.paint('error:', 'red')} {name} can't be repaired"])
-        run.console.insist(findings_text(error, everything=run.console.verbose))
+        adviser = Adviser(load_table(), error.trees, unbuilt=run.unbuilt)
+        found = [adviser.advise(each.soname) for each in error.findings if each.soname]
+        having = {each.soname: explain(each) for each in found}
+        run.console.insist(findings_text(error, having, everything=run.console.verbose))
+        run.console.insist(_with_packages(run, found))
     else:
         from nix_manylinux.cli.refusals import fail  # noqa: PLC0415 - seldom
 
         fail(run, error)
     run.write_json(repaired_json(error=error))
+
+
+def _with_packages(run: Run, found: Sequence[Suggestion]) -> list[str]:
+    """Say how to repair with the packages that have what is missing; [] for none."""
+    width, in_build = run.console.talk_width - 2, run.in_build()
+    block = packages_block(found, in_build=in_build, width=width)
+    if not block:
+        return []
+    if in_build:
+        return ["", "to add to the package:", *block, *scope(width)]
+    return ["", "repair it with:", *continued(f"nix-manylinux {shlex.join(run.words)}", block)]

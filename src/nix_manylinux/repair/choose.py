@@ -152,8 +152,9 @@ class Chooser:
         left = {soname for soname in taken if not promised(soname) and self._excludes(soname)}
         findings = list(self._findings(chosen, needs))
         if findings:
-            fitting = f"{fine[0].name}_{self.arch}" if fine and chosen not in fine else ""
-            raise NotPortable(findings, where=where, fitting=fitting)
+            would_do = fine and chosen not in fine and not needs.missing  # they ask for more
+            fitting = f"{fine[0].name}_{self.arch}" if would_do else ""
+            raise NotPortable(findings, where=where, fitting=fitting, trees=(self.facts,))
         warnings = [*needs.notes, *self._unused_excludes(left)]
         warnings += [
             f"{file.label} no longer names {name}: a Python that loads it has what it needs"
@@ -307,7 +308,8 @@ class Chooser:
 
     def _findings(self, policy: Policy, needs: Needs) -> Iterator[Finding]:
         for (name, reason), labels in needs.missing.items():
-            yield Finding("missing", f"{name} is missing{f': {reason}' if reason else ''}", labels)
+            what = f"{name} is missing{f': {reason}' if reason else ''}"
+            yield Finding("missing", what, labels, name)
         for (name, reason), labels in needs.unfit.items():
             yield Finding("misfit", f"{name}: {reason}", labels)
         yield from self._breaches(policy)

@@ -10,6 +10,10 @@ from nix_manylinux.base.patterns import file_matches
 from nix_manylinux.base.values import Value
 from nix_manylinux.wheel.metadata import MAX_WHEEL
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.tree.facts import TreeFacts
+
 
 class SbomPackage(Value):
     """What somebody knows of a package: ``paths`` are folders that its files are in.
@@ -93,11 +97,13 @@ class Finding(Value, kw_only=False):
     """One thing that forbids a repair, or an older policy; ``where`` are labels.
 
     ``kind`` is one of `KINDS`, or "library": one that the older policy doesn't have.
+    ``soname`` is what is missing.
     """
 
     kind: str
     what: str
     where: tuple[str, ...] = ()
+    soname: str = ""
 
 
 #: What can forbid a repair -> what a user can do about it.
@@ -121,12 +127,19 @@ class NotPortable(NixManylinuxError):
     """A wheel that can't be made to run everywhere as it is; nothing was written.
 
     ``findings`` has everything that is in the way; ``fitting`` the oldest policy that the
-    files' symbol versions would allow, "" for none.
+    files' symbol versions would allow, "" for none, and while libraries are missing, which may
+    ask for a newer one. ``trees`` are what was judged.
     """
 
-    def __init__(self, findings: Sequence[Finding], *, where: str = "", fitting: str = "") -> None:
-        self.findings = tuple(findings)
-        self.fitting = fitting
+    def __init__(
+        self,
+        findings: Sequence[Finding],
+        *,
+        where: str = "",
+        fitting: str = "",
+        trees: Sequence[TreeFacts] = (),
+    ) -> None:
+        self.findings, self.fitting, self.trees = tuple(findings), fitting, tuple(trees)
         kinds = dict.fromkeys(finding.kind for finding in findings)
         hints = [KINDS[kind] for kind in kinds]
         if fitting and "version" in kinds:

@@ -9,7 +9,7 @@ from nix_manylinux.report.summary import error_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from nix_manylinux.base.errors import NixManylinuxError
@@ -70,8 +70,11 @@ def loads_text(done: RepairedWheel, *, everything: bool) -> list[str]:
     return [*lines, *([f"  and {more} more (-v names them)"] if more > 0 else [])]
 
 
-def findings_text(error: NotPortable, *, everything: bool) -> list[str]:
-    """Give one block for each kind of thing that forbids a repair: what, where, what to do."""
+def findings_text(error: NotPortable, having: Mapping[str, str], *, everything: bool) -> list[str]:
+    """Give one block for each kind of thing that forbids a repair: what, where, what to do.
+
+    ``having`` says of sonames who has them.
+    """
     lines = []
     for kind, hint in KINDS.items():
         found = [finding for finding in error.findings if finding.kind == kind]
@@ -79,7 +82,8 @@ def findings_text(error: NotPortable, *, everything: bool) -> list[str]:
             continue
         lines.append(f"{TITLES[kind]}; nothing was written:")
         for finding in found:
-            lines.append(f"  {finding.what}")
+            who = having.get(finding.soname)
+            lines.append(f"  {finding.what}{f': {who}' if who else ''}")
             if finding.where:
                 lines.append(f"      in {_some(finding.where, everything=everything)}")
         if kind == "version" and error.fitting:
