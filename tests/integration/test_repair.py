@@ -321,6 +321,7 @@ def test_what_can_not_be_portable_is_refused(
         assert (obstacle["kind"], obstacle["what"]) == ("version", said)
         talk = capsys.readouterr()
         assert f"no older policy: {said}, in made/{EXT}\n" in talk.err
+        assert "bill of materials" not in talk.err
         assert "left to the system, which has it by the policy: libm.so.6\n" in talk.err
         assert "libm.so.6" in told["promised"]
     if kind == "isa":
@@ -397,9 +398,15 @@ def test_a_wheel_without_native_code_passes(
     made = MadeWheel(tag="py3-none-any", files={"made/__init__.py": b"value = 1\n"})
     made.descriptor = "marked"
     path = made.write(tmp_path)
-    assert main(["repair", path, "-o", str(tmp_path / "out")]) == 0
-    assert "no native code" in capsys.readouterr().err
+    assert main(["repair", path, "-o", str(tmp_path / "out"), "--sbom", "cyclonedx"]) == 0
+    said = capsys.readouterr().err
+    assert "no native code" in said
+    assert "nothing comes along: there is no bill of materials (--sbom) to write" in said
     assert members(str(tmp_path / "out" / made.file_name)) == members(path)
+    own = tmp_path / "own.spdx.json"
+    own.write_bytes(b"{}")
+    found = members(repaired(path, tmp_path / "own", sbom=str(own)).path)
+    assert found["made-1.0.dist-info/sboms/own.spdx.json"] == b"{}"
 
 
 def test_what_the_policy_promises_stays_outside(workshop: Workshop, tmp_path: Path) -> None:

@@ -44,11 +44,12 @@ def _options(run: Run) -> RepairOptions:
 
 def _repair(run: Run, wheel: str) -> int:
     try:
+        options = _options(run)
         done = repair_wheel(
             wheel,
             output_dir=run.arguments.output_dir or "",
             libraries=run.libraries(),
-            options=_options(run),
+            options=options,
             strip=run.environment.get("STRIP") or "strip",
             source_date_epoch=run.epoch(),
             dry_run=run.arguments.dry_run,
@@ -68,6 +69,8 @@ def _repair(run: Run, wheel: str) -> int:
             everything=run.console.verbose,
         )
     )
+    if options.sbom == "cyclonedx" and not done.grafts:
+        run.console.say("nothing comes along: there is no bill of materials (--sbom) to write")
     for warning in done.warnings:
         run.console.warn(warning)
     run.console.say_all(loads_text(done, everything=run.console.verbose))

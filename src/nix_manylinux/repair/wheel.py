@@ -95,7 +95,7 @@ def repair_wheel(
             fresh = retagged(opened.texts[own], file_name, choice.platforms)
             if fresh != opened.texts[own]:
                 work.extra[own] = fresh
-            work.document(file_name)
+        work.document(file_name)
         output = os.path.join(os.fspath(output_dir), file_name)
         found = work.loads() if loads else ()
         digest, check = "", None
