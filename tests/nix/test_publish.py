@@ -46,12 +46,15 @@ ZSTD = """(final: prev: {
 
 
 GUIDE = "docs/publish.md"
-BUILD, SHOW, *INSTALL, IMPORT, AGAIN, FLAKE, FLAKE_AGAIN, REPAIR = take(
+BUILD, SHOW, *INSTALL, IMPORT, COMPILED, AGAIN, FLAKE, FLAKE_COMPILED, FLAKE_AGAIN = take(
     GUIDE,
     *("nix-build -A wheel", "ls result/"),
     *("python3 -m venv", "elsewhere/bin/pip", "elsewhere/bin/python"),
-    *("nix-build -A wheel --check", "nix build .#wheel", "nix build .#wheel --rebuild"),
-    "nix-manylinux repair",
+    *("nix-build -A default --check", "nix-build -A wheel --check"),
+    *("nix build .#wheel", "nix build .#default --rebuild", "nix build .#wheel --rebuild"),
+)
+REPAIR, *BY_HAND = take(
+    GUIDE, "nix-manylinux repair", "nix --extra", "SOURCE_DATE_EPOCH=", "cmp by-hand"
 )
 blocks = partial(guides.blocks, GUIDE)
 
@@ -112,7 +115,9 @@ def test_the_commands_in_their_order(demo: Path, nixpkgs: Path) -> None:
     ran = box.run(["/bin/sh", "-c", f"cd {demo} && {IMPORT}"])
     assert ran.stdout == "1.5.7\n", ran.stderr
     # It has been built before, though `result` lies in the folder now.
-    typed(AGAIN)
+    typed(f"{COMPILED}\n{AGAIN}")
+    path = f"{os.path.dirname(sys.executable)}:{variables['PATH']}"
+    typed("\n".join(BY_HAND), PATH=path, SOURCE_DATE_EPOCH="")
 
 
 def test_a_copy_of_the_example(nixpkgs: Path, tmp_path: Path) -> None:
@@ -138,7 +143,8 @@ def test_the_commands_of_the_flake(demo: Path, nixpkgs: Path, project: Path) -> 
     shown = run_nix(*FLAKE.replace(".#", f"path:{demo}#").split(), *inputs, "--json")
     (wheel,) = os.listdir(json.loads(shown)[0]["outputs"]["out"])
     assert wheel.startswith("demo-1.0-cp311-cp311-manylinux_2_")
-    run_nix(*FLAKE_AGAIN.replace(".#", f"path:{demo}#").split(), *inputs)
+    for again in (FLAKE_COMPILED, FLAKE_AGAIN):
+        run_nix(*again.replace(".#", f"path:{demo}#").split(), *inputs)
 
 
 def test_the_command_and_the_function(tmp_path: Path) -> None:
@@ -165,6 +171,40 @@ def test_the_command_and_the_function(tmp_path: Path) -> None:
     )
     assert "demo.libs/libone-" in done.stdout
     assert written.read_bytes() == first
+
+
+def test_what_is_said_of_the_tag() -> None:
+    """In the command's words."""
+    from nix_manylinux.repair.model import Finding, RepairedWheel
+    from nix_manylinux.repair.text import repaired_text
+
+    done = RepairedWheel(
+        path="x.whl",
+        sha256="",
+        platforms=("manylinux_2_34_x86_64",),
+        promised=("libc.so.6",),
+        obstacles=(
+            Finding(
+                "version",
+                "GLIBC_2.34 of libc.so.6 is newer than manylinux_2_31",
+                ("demo.cpython-313-x86_64-linux-gnu.so",),
+            ),
+        ),
+    )
+    *said, _ = repaired_text(done, verb="wrote", everything=False)
+    assert said == blocks("")[1].strip().splitlines()
+
+
+def test_the_list_of_packages_is_read(tmp_path: Path) -> None:
+    """As the document writes it, with every field."""
+    from nix_manylinux.base.values import field_names
+    from nix_manylinux.repair.sbom import read_packages
+
+    path, text = tmp_path / "packages.json", blocks("json")[0]
+    path.write_text(text)
+    (package,) = read_packages(str(path))
+    assert package.text == "zstd 1.5.7 (BSD-3-Clause)"
+    assert sorted(json.loads(text)[0]) == sorted(field_names(package))
 
 
 def test_the_arguments_are_those_of_the_function() -> None:

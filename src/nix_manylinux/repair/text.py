@@ -42,7 +42,7 @@ def repaired_text(done: RepairedWheel, *, verb: str, everything: bool) -> list[s
     for number, each in enumerate(done.obstacles if everything else done.obstacles[:1]):
         more = 0 if everything else len(done.obstacles) - 1
         rest = f", and {more} more (-v)" if more else ""
-        begin = " " if number else "  no older policy:"
+        begin = " " if number else "no older policy:"
         lines.append(f"{begin} {each.what}, in {_some(each.where, everything=everything)}{rest}")
     if done.promised:
         lines.append(f"left to the system, which has it by the policy: {listed(done.promised)}")
