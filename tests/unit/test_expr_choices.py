@@ -276,6 +276,10 @@ def test_who_updates_it_has_the_command(tmp_path: Path) -> None:
     assert said in build(wheels, again="COMMAND").text
     assert "another release" not in build(wheels).text
     assert "another release" not in build(wheels[:1], again="COMMAND").text
+    command = f"COMMAND {' '.join(['--runtime-libs libwanted.so.1'] * 9)}"
+    (text,) = build(wheels, again=command).text.split("hashes:\n")[1:]
+    lines = [line.strip(" #\\") for line in text.split("src =")[0].splitlines()]
+    assert (" ".join(lines).strip(), len(lines) > 2) == (command, True)
 
 
 @pytest.mark.parametrize("bundled", [False, True])

@@ -144,11 +144,18 @@ def cuda_required_by_loader(
     return Cuda(found, said) if found else None
 
 
-def how_to_check(loader: str, taken: str, nixpkgs: Nixpkgs | None, *, several: bool) -> str:
-    """Say how the CUDA that was taken is held against that of nixpkgs' wheel of the loader."""
+def how_to_check(
+    loader: str, taken: str, nixpkgs: Nixpkgs | None, *, several: bool, systems: int
+) -> str:
+    """Say how the CUDA that was taken is held against that of nixpkgs' wheel of the loader.
+
+    That may be another one, or none, on each of the ``systems``.
+    """
     package = f"{loader}-bin"
     other = "the same command with --cuda VERSION" if several else "another release of the wheel"
     said = f"{taken} has to be what nixpkgs' {package} has; where it is not, {other}"
+    if systems > 1:
+        said += f"; on a system where {package} has no CUDA, the same command without that --system"
     if nixpkgs and package not in nixpkgs.packages:
         again = "set NIX_PATH=nixpkgs=CHECKOUT, of one that has it, and run this again"
         return f"{said}. <nixpkgs> has no {package} to ask: {again}"

@@ -7,7 +7,7 @@ import re
 from packaging.requirements import InvalidRequirement, Requirement
 
 from nix_manylinux.base.errors import BadWheel
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, field
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -23,13 +23,15 @@ class Dependencies(Value):
     The extras' lists hold what an extra adds, in any of the places. Of a package that is required
     with extras of its own there is more than its name: "dask", "dask[array]", "dask[dataframe]".
     ``versions`` are the requirements that name some, those of extras for users among them, each
-    with its package's name and the extra that alone wants it.
+    with its package's name and the extra that alone wants it. ``left_out`` are extras for users
+    that are not among them, each with those of its packages that can't be there.
     """
 
     always: tuple[str, ...]
     sometimes: dict[str, tuple[Place, ...]]
     extras: dict[str, tuple[str, ...]]
     versions: dict[str, tuple[str, str]]
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def extras_for_users(self) -> dict[str, tuple[str, ...]]:
         """Give the extras, but for those that are for the work on the package itself."""
@@ -50,6 +52,11 @@ class Dependencies(Value):
                 text: (name, extra)
                 for text, (name, extra) in self.versions.items()
                 if not is_left(name) and (not extra or extra in extras)
+            },
+            left_out={
+                extra: tuple(filter(is_left, names))
+                for extra, names in self.extras_for_users().items()
+                if extra not in extras
             },
         )
 

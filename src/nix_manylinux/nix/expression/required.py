@@ -54,11 +54,11 @@ def required_packages(
 
 
 def optional_packages(
-    extras: Mapping[str, Sequence[str]], later: Sequence[str], names: Names
+    extras: Mapping[str, Sequence[str]], left_out: Mapping[str, Sequence[str]], names: Names
 ) -> list[str]:
     """Write optional-dependencies, without the packages that can't be there.
 
-    Of ``later``, which need this package in their turn, it is said that they make no extra.
+    ``left_out`` are extras with what in them needs this package in its turn: that is said.
     """
     wanted = package_names(name for each in extras.values() for name in each)
     lacking = names.lacking(wanted)
@@ -70,8 +70,10 @@ def optional_packages(
             lines += [f"  {line}" for line in concatenated(nix_name(extra), parts)]
     which = "<nixpkgs>" if names.for_nixpkgs else "this nixpkgs"
     said = [f"Not in {which}, and only for extras: {listed(lacking)}."] if lacking else []
-    if later:
-        said += [f"Left out of optional-dependencies, as it needs this package: {listed(later)}."]
+    for extra, later in left_out.items():
+        are, need = ("is", "needs") if len(later) == 1 else ("are", "need")
+        left = f"The extra {extra} is left out of optional-dependencies: {listed(later)}, which"
+        said.append(f"{left} {are} in it, {need} this package.")
     if names.for_nixpkgs and lines and not names.is_believed():
         there = listed(names.may_lack(wanted))
         which = f"optional-dependencies has {there}: leave out those that nixpkgs doesn't have"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.base.words import capital
+from nix_manylinux.base.words import capital, wrap
 from nix_manylinux.nix.expression.conditions import in_brackets
 from nix_manylinux.nix.expression.layout import remark
 from nix_manylinux.nix.origin import KEPT_BACK
@@ -31,7 +31,9 @@ def source_lines(
     """
     if again and (len(wheels) > 1 or wheels[0].beside):
         yield nix_comment("For another release, with all hashes:")
-        yield nix_comment(again)
+        *lines, last = wrap(again, 94, rest="  ")
+        yield from (nix_comment(f"{line} \\") for line in lines)
+        yield nix_comment(last)
     if local:
         yield f"src = {nix_beside(local[wheels[0].file])};"
         return

@@ -177,7 +177,7 @@ def build_expression(
     ]
     loader = libraries.cuda_of or (bundled and loader_among({*required, *libraries.undeclared}))
     if for_nixpkgs and loader and not (cuda and cuda.sure):
-        names.author([_to_check(loader, libraries, bundled, nixpkgs)])
+        names.author([_to_check(loader, libraries, bundled, nixpkgs, places)])
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     # So nixpkgs has it, for overrideAttrs; its releases until 25.11 take no function.
     own = "finalAttrs." if for_nixpkgs else ""
@@ -190,7 +190,7 @@ def build_expression(
         *paragraph(source),
         *paragraph(beside_lines(wheels, version, own, local=local)),
         *paragraph(required_packages(dependencies, libraries.undeclared, places, names, minded)),
-        *paragraph(optional_packages(extras, later, names)),
+        *paragraph(optional_packages(extras, dependencies.left_out, names)),
         *paragraph(_hook(wheels, styles)),
         *inputs(wheels, libraries, names, others.too, runtime_libs),
         *runtime_loads(wheels, places, adviser, names, runtime_libs),
@@ -219,14 +219,19 @@ def build_expression(
 
 
 def _to_check(
-    loader: str, libraries: OutsideLibraries, bundled: Iterable[str], nixpkgs: Nixpkgs | None
+    loader: str,
+    libraries: OutsideLibraries,
+    bundled: Iterable[str],
+    nixpkgs: Nixpkgs | None,
+    places: Iterable[Place],
 ) -> str:
     """Say how the CUDA that is taken, or bundled, is held against that of who loads the wheel."""
     sets = [each.attribute for each in libraries.found if each.attribute.startswith("cudaP")]
     taken = min(sets).partition(".")[0] if sets else f"CUDA {listed(sorted(bundled))}"
     chosen = (choice.taken for each in libraries.choices for choice in each)
     several = any(name.startswith("cudaP") for each in chosen for name in each.attributes)
-    return how_to_check(loader, taken, nixpkgs, several=several)
+    systems = len({place.system for place in places})
+    return how_to_check(loader, taken, nixpkgs, several=several, systems=systems)
 
 
 def _call(body: Iterable[str], own: str, *, recursive: bool) -> str:
@@ -251,19 +256,20 @@ def _place(pname: str, wheel: DescribedWheel, names: Names, *, whole: bool) -> I
         attribute = f"{attribute}-bin"
     line = f"{nix_name(attribute)} = callPackage ../{folder}{file} {{ {given}}};"
     path = f"pkgs/{folder}{file or '/default.nix'}"
-    yield f"save it as {path}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
     if names.has_wheel(pname):
         yield (
             f"nixpkgs has {attribute} already, from its wheel: bump version and hashes there, and"
             " take of this what is new; that one may be for more systems"
         )
-    elif file:
-        yield f"in bin.nix, since nixpkgs builds {pname} from source already"
-    elif not names.is_believed():
-        yield (
-            f"default.nix may be there, with {pname} from source: look first; beside it this is"
-            f" {pname}-bin, in bin.nix"
-        )
+    else:
+        yield f"save it as {path}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
+        if file:
+            yield f"in bin.nix, since nixpkgs builds {pname} from source already"
+        elif not names.is_believed():
+            yield (
+                f"default.nix may be there, with {pname} from source: look first; beside it this is"
+                f" {pname}-bin, in bin.nix"
+            )
     if whole and not wheel.facts.files:
         yield "nothing of it is compiled: nixpkgs builds such a package from its source archive"
     for other in dict.fromkeys([pname, *map(normalise_name, imported_as(wheel))]):
