@@ -176,7 +176,7 @@ class Chooser:
             led=self._led,
             needs=needs,
             promises=promised,
-            promised=tuple(sorted(filter(promised, taken))),
+            promised=tuple(sorted(self._promised(chosen))),
             left=tuple(sorted(left)),
             obstacles=tuple(self._obstacles(chosen)) if chosen is best else (),
             warnings=tuple(warnings),
@@ -338,17 +338,21 @@ class Chooser:
         older = self.known[: self.known.index(chosen)][-1:] if self.libc == "glibc" else []
         for policy in older:
             yield from self._breaches(policy)
-            has = promises(chosen, self.policies, self.arch)
             had = promises(policy, self.policies, self.arch)
-            wanted: dict[str, list[str]] = {}
-            for label, path, facts in self._judged(self._needs(chosen)[0]):
-                links = self._needs(policy)[0].links.get(self.libraries.disk.real(path), {})
-                for name in filter(has, facts.needed):
-                    own = links.get(name, "").startswith(f"{self.facts.root}/")
-                    if not (had(name) or own or self._excludes(name)):
-                        wanted.setdefault(name, []).append(label)
-            for name, labels in sorted(wanted.items()):
-                yield Finding("library", f"{name} is not in {policy.name}", tuple(labels))
+            for name, labels in sorted(self._promised(chosen).items()):
+                if not (had(name) or self._excludes(name)):
+                    yield Finding("library", f"{name} is not in {policy.name}", tuple(labels))
+
+    def _promised(self, policy: Policy) -> dict[str, list[str]]:
+        """Give the sonames that a policy answers, each with who needs it."""
+        needs, promised = self._needs(policy)[0], promises(policy, self.policies, self.arch)
+        wanted: dict[str, list[str]] = {}
+        for label, path, facts in self._judged(needs):
+            own = needs.links.get(self.libraries.disk.real(path), {})
+            for name in facts.needed:
+                if promised(name) and name not in own:
+                    wanted.setdefault(name, []).append(label)
+        return wanted
 
     def _unused_excludes(self, left: Iterable[str]) -> list[str]:
         unused = [
