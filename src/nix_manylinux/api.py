@@ -44,7 +44,7 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     Raises `BadWheel`. The tree it was unpacked to is gone when
     this returns: ``root`` is only a name in the result.
     """
-    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415 - of wheels
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
 
     with scratch_folder() as folder, open_wheel(os.fspath(wheel), max_size=max_size) as opened:
@@ -312,7 +312,7 @@ def patch_wheel(
     """
     from nix_manylinux.resolve.tags import check_wheel_tags  # noqa: PLC0415
     from nix_manylinux.tree.python import python_source  # noqa: PLC0415
-    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415 - of wheels
     from nix_manylinux.wheel.name import disagreement  # noqa: PLC0415
     from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
     from nix_manylinux.write.companion import write_linked  # noqa: PLC0415 - start-up

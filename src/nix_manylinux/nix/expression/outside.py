@@ -89,8 +89,9 @@ def outside_libraries(
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
     # Where no library has to load, the package may be of no use without.
-    files = ((file.path, wheel) for wheel in wheels for file in wheel.facts.files)
-    if any(path in led_to(wheel.facts, wheel.entries) for path, wheel in files):
+    must = (led_to(wheel.facts, wheel.entries) for wheel in wheels)
+    paths = ((file.path for file in wheel.facts.files) for wheel in wheels)
+    if not all(map(set.isdisjoint, must, paths)):
         advised = _spared(advised, required, adviser)
     drivers = {name for want, each in advised if each.kind == "driver" for name in want.names}
     later = [each for _, each in advised if each.later]
