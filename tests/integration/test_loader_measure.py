@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -151,6 +152,37 @@ def test_a_file_that_no_loader_takes_is_left_alone(files: ElfBuilder, tmp_path: 
     lenient = Options(damaged="warn")
     checked = check_tree(tmp_path, target=from_running(), libraries=libraries, options=lenient)
     assert not checked.plan.incompatible
+
+
+def test_a_program_whose_dt_debug_is_read_only(files: ElfBuilder, tmp_path: Path) -> None:
+    """The loader writes there, and dies: patchelf has made such programs (cyclonedds' idlc)."""
+    flags = ["-no-pie", "-nostdlib", "-Wl,-z,norelro", "-Wl,--no-as-needed", "-lc"]
+    poker = Poker(files.program(source=EXIT, flags=flags).read_bytes())
+    (dynamic,) = (s for s in poker.segments() if s.type == elf.PT_DYNAMIC)
+    header = poker.layout.header(bytes(poker.data))
+    for index, load in enumerate(poker.segments()):
+        if load.type == elf.PT_LOAD and load.vaddr <= dynamic.vaddr < load.vaddr + load.filesz:
+            load.flags = elf.PF_R
+            start = header.phoff + index * header.phentsize
+            poker.data[start : start + header.phentsize] = poker.layout.pack_segment(load)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    path = tree / "idlc"
+    path.write_bytes(poker.data)
+    path.chmod(0o700)
+    assert subprocess.run([path], check=False).returncode == -signal.SIGSEGV
+    (warning,) = patched(tree).plan.warnings
+    assert warning.startswith("idlc: the loader writes to DT_DEBUG, which is read-only memory")
+    assert path.read_bytes() == poker.data
+    # Without one it is a program like any other.
+    size = poker.layout.dyn.size
+    table = poker.data[dynamic.offset : dynamic.offset + dynamic.filesz]
+    entries = list(poker.layout.dyn.iter_unpack(table))
+    (debug,) = (number for number, (tag, _) in enumerate(entries) if tag == elf.DT_DEBUG)
+    poker.layout.dyn.pack_into(poker.data, dynamic.offset + debug * size, elf.DT_FLAGS, 0)
+    path.write_bytes(poker.data)
+    assert subprocess.run([path], check=False).returncode == 0
+    assert not patched(tree).plan.warnings
 
 
 def test_a_file_that_only_musl_takes(files: ElfBuilder, tmp_path: Path) -> None:

@@ -90,6 +90,12 @@ def test_what_is_damaged_is_not_ignored(capsys: pytest.CaptureFixture[str], tmp_
         assert "ignore" not in told.lower()
         assert "nowhere in nixpkgs" not in told
         assert "zlib" in told
+    wheel = MadeWheel(files={"pkg/ext.so": bytes(damaged)}).write(tmp_path)
+    assert main(["check", str(wheel)]) == 1
+    assert (
+        "ext.so is broken in the wheel itself: take another release of it, or leave it out"
+        " (--exclude); to link all the rest, patch it with:"
+    ) in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_what_is_gone_is_not_ignored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def patch_advice(
     options, comments = block.lines, [*block.comments]
     command, python = typed(run, paths), python_option(run, lacking)
     installs = run.arguments.command == "install"
-    without = "" if runtime else _anew(damaged, lost) + _to_do_without(run, lacking, adviser)
+    without = "" if runtime else _anew(paths, damaged, lost) + _to_do_without(run, lacking, adviser)
     if without or not title:
         them = "it" if len(paths) == 1 else "them"
         title = f"{without}{'install' if installs else 'patch'} {them} with:"
@@ -118,7 +118,7 @@ def damaged_files(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted({label.rpartition("/")[2] for label in refused | (unread & told)}))
 
 
-def _anew(damaged: Sequence[str], lost: Mapping[str, str]) -> str:
+def _anew(paths: Sequence[str], damaged: Sequence[str], lost: Mapping[str, str]) -> str:
     """Say what is done about damaged files, and those that are gone; "" for none."""
     text = ""
     if lost:
@@ -126,9 +126,13 @@ def _anew(damaged: Sequence[str], lost: Mapping[str, str]) -> str:
         are = "is" if len(lost) == 1 else "are"
         text = f"install {owners} anew, of which {some([*lost], 2)} {are} gone; then "
     if damaged:
-        them = "it" if len(damaged) == 1 else "them"
-        text += f"install {some(damaged, 2)} anew, and don't strip {them}: strip damages files of"
-        text += " wheels; then "
+        are, them = ("is", "it") if len(damaged) == 1 else ("are", "them")
+        if any(path.endswith(".whl") for path in paths):  # as it was published, by its RECORD
+            text += f"{some(damaged, 2)} {are} broken in the wheel itself: take another release of"
+            text += f" it, or leave {them} out (--exclude); to link all the rest, "
+        else:
+            text += f"install {some(damaged, 2)} anew, and don't strip {them}: strip damages files"
+            text += " of wheels; then "
     return text
 
 

@@ -160,6 +160,14 @@ class Image:
             for load in self.loads
         )
 
+    def flags_at(self, address: int) -> int:
+        """Give what may be done with the page of an address: p_flags of the last that maps it."""
+        page = address & -MIN_PAGE
+        for load in reversed(self.loads):
+            if load.vaddr < page + MIN_PAGE and page < load.vend:
+                return load.flags
+        return 0
+
     @cached_property
     def names(self) -> Strings:
         """The dynamic string table; `BadElf` where nothing leads to one."""

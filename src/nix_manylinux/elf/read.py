@@ -113,6 +113,8 @@ def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
         is_library=soname is not None or any(map(is_called_library, names)),
         standalone=not any(needed) and soname is None,
     )
+    if kind is ElfKind.PROGRAM:
+        _check_debugger_entry(image)
     needs, defines, refused = read_versions(image)
     rpath = _name(image, "DT_RPATH", elf.DT_RPATH)
     runpath = _name(image, "DT_RUNPATH", elf.DT_RUNPATH)
@@ -299,6 +301,25 @@ def _interpreter(image: Image) -> str | None:
             path = raw.partition(b"\0")[0]
             return path.decode("utf-8", "surrogateescape") if path and raw[-1] == 0 else None
     return None
+
+
+def _check_debugger_entry(image: Image) -> None:
+    """Raise BadElf for a program that dies before it begins: DT_DEBUG can't be written.
+
+    glibc and musl write there, unasked, for debuggers; for MIPS they have another entry.
+    patchelf has made such programs: a table that outgrew its segment goes on in the next one.
+    """
+    dynamic = image.last(elf.PT_DYNAMIC)
+    entries = [index for index, (tag, _) in enumerate(image.dynamic) if tag == elf.DT_DEBUG]
+    if dynamic is None or not entries or image.header.machine == elf.EM_MIPS:
+        return
+    size = image.layout.dyn.size
+    address = dynamic.vaddr + entries[-1] * size + size // 2
+    if not image.flags_at(address) & elf.PF_W:
+        raise BadElf(
+            f"the loader writes to DT_DEBUG, which is read-only memory here ({address:#x}): the"
+            " program dies as it is started"
+        )
 
 
 def _static_tls(image: Image) -> int:
