@@ -24,7 +24,7 @@ from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from nix_manylinux.target.place import Place
 
@@ -50,15 +50,7 @@ def choose(
 ) -> Selection:
     """Walk the lock from its roots, as the environment's markers say. Raises BadLock."""
     check_python(lock, place)
-    values: dict[str, str | frozenset[str]] = {**place.environment("")}
-    values |= {"extras": frozenset(extras), "dependency_groups": frozenset(groups)}
-    known = {"": True}
-
-    def holds(marker: str, whose: str) -> bool:
-        if marker not in known:
-            known[marker] = _evaluate(marker, values, f"{lock.kind}: {whose}")
-        return known[marker]
-
+    holds = _markers(lock, place, extras, groups)
     by_name: dict[str, list[Package]] = {}
     for each in lock.packages:
         if holds(each.marker, each.name):
@@ -76,12 +68,15 @@ def choose(
         if package is None:
             continue
         other = taken.setdefault(package.name, package)
-        if other is not package and other.version != package.version:
+        if (other.version, other.source) != (package.version, package.source):
+            both = sorted({_which(other, package), _which(package, other)})
             raise BadLock(
-                f"wants {package.name} {other.version} and {package.version} in one environment",
+                f"wants {package.name} {' and '.join(both)} in one environment",
                 where=f"{lock.kind}: {place}",
             )
-        if parent:
+        if package.is_project:
+            pass  # what it needs counts, and it is nothing itself
+        elif parent and not taken[parent].is_project:
             edges.setdefault(parent, set()).add(package.name)
         else:
             roots.add(package.name)
@@ -101,9 +96,39 @@ def choose(
                 dependencies=tuple(sorted(edges.get(name, set()) - {name})),
             )
             for name, package in sorted(taken.items())
+            if not package.is_project
         },
         roots=tuple(sorted(roots)),
     )
+
+
+def _markers(
+    lock: Lock, place: Place, extras: Sequence[str], groups: Sequence[str]
+) -> Callable[[str, str], bool]:
+    """Give what says of a marker whether it holds in a place, and whose it is if it is none.
+
+    Raises BadLock where the lock is not for the place.
+    """
+    values: dict[str, str | frozenset[str]] = {**place.environment("")}
+    values |= {
+        "extras": frozenset(extras),
+        "dependency_groups": frozenset(groups or lock.default_groups),
+    }
+    known = {"": True}
+
+    def holds(marker: str, whose: str) -> bool:
+        if marker not in known:
+            settled = _settled(marker, lock.extra)
+            known[marker] = _evaluate(settled, values, f"{lock.kind}: {whose}")
+        return known[marker]
+
+    if lock.environments and not any(holds(each, "environments") for each in lock.environments):
+        raise BadLock(
+            f"is not for {place}, but for {' or '.join(lock.environments)[:200]}",
+            where=lock.kind,
+            hint="lock the project for more environments, or name another --system",
+        )
+    return holds
 
 
 def best_wheel(wheels: Iterable[File], order: Mapping[tags.Tag, int]) -> File | None:
@@ -136,7 +161,11 @@ def supported_tags(place: Place) -> list[tags.Tag]:
 def _package(
     by_name: Mapping[str, Sequence[Package]], edge: Dependency, parent: str
 ) -> Package | None:
-    found = [p for p in by_name.get(edge.name, ()) if not edge.version or p.version == edge.version]
+    found = [
+        each
+        for each in by_name.get(edge.name, ())
+        if edge.version in {"", each.version} and edge.source in {"", each.source}
+    ]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -146,6 +175,29 @@ def _package(
         + ", ".join(f"{p.name} {p.version}" for p in found),
         where=f"what {parent or 'the project'} needs",
     )
+
+
+def _which(package: Package, other: Package) -> str:
+    """Tell a package from another of its name: by its version, else by where it is from."""
+    same = package.version == other.version
+    return f"{package.version} of {package.source}" if same else package.version
+
+
+def _settled(marker: str, extra: Collection[str]) -> str:
+    """Decide all that a marker asks of ``extra``, which has several values at once.
+
+    packaging knows one. uv asks so for what is in conflict with other things
+    ("extra-4-demo-cpu"), poetry for the project's extras.
+    """
+    return re.sub(
+        _EXTRA,
+        # All places are posix.
+        lambda m: f"os_name {'==' if (m[3] in extra) is (m[1] == '==') else '!='} 'posix'",
+        marker,
+    )
+
+
+_EXTRA = r"""\bextra\s*(==|!=)\s*(['"])([^'"]*)\2"""
 
 
 def _evaluate(text: str, values: Mapping[str, str | frozenset[str]], where: str) -> bool:

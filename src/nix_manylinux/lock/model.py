@@ -9,6 +9,10 @@ from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.values import Value
 from nix_manylinux.wheel.metadata import normalise_name
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 #: What a file's name may be: it becomes a name in the Nix store and in Nix code.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,210}")
 
@@ -42,12 +46,16 @@ class File(Value):
 
 
 class Dependency(Value):
-    """One edge: a normalised name, a marker ("" for always), extras; a version where it is said."""
+    """One edge: a normalised name, a marker ("" for always), extras.
+
+    A version, and the ``source`` of the package, where they are said.
+    """
 
     name: str
     marker: str = ""
     extras: tuple[str, ...] = ()
     version: str = ""
+    source: str = ""
 
 
 class Package(Value):
@@ -57,6 +65,8 @@ class Package(Value):
     name to the dependencies that it adds. ``sdist`` is its source archive. ``local`` is
     what the project itself is, or a folder, a checkout of version control: no file of an
     index, and said as it stands in the lock. ``indexes`` are URLs of those that the lock names.
+    ``source`` tells packages of one name and version apart. ``is_project`` is of folders of
+    the user's own that are walked through and not installed.
     """
 
     name: str
@@ -68,6 +78,8 @@ class Package(Value):
     sdist: File | None = None
     local: str = ""
     indexes: tuple[str, ...] = ()
+    source: str = ""
+    is_project: bool = False
 
 
 class Lock(Value):
@@ -75,7 +87,10 @@ class Lock(Value):
 
     ``requires_python`` is a specifier or "". ``projects`` are names of what the lock is of, and
     what installing it would install, too. ``nameless`` are digests of files whose names
-    the lock doesn't tell (requirements): sha256 in hex, by (name, version).
+    the lock doesn't tell (requirements): sha256 in hex, by (name, version). ``extra`` are the
+    values that ``extra`` has in markers, all at once. ``default_groups`` are dependency
+    groups that are taken where none is asked for. ``environments`` are markers: the lock
+    is for where one of them holds, everywhere if there is none.
     """
 
     kind: str
@@ -85,6 +100,23 @@ class Lock(Value):
     requires_python: str = ""
     projects: tuple[str, ...] = ()
     nameless: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
+    extra: tuple[str, ...] = ()
+    default_groups: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+
+
+def refuse_unknown(
+    asked: Iterable[str], known: Iterable[str], where: str, *, kind: str = "extra or group"
+) -> None:
+    """Raise BadLock for the first extra or group that was asked for and isn't known."""
+    there = {normalise_name(each): each for each in known}
+    for wanted in asked:
+        if normalise_name(wanted) not in there:
+            raise BadLock(
+                f"has no {kind} {wanted!r}",
+                where=where,
+                hint=f"it has {', '.join(sorted(there.values())) or 'none'}",
+            )
 
 
 def shown(value: object) -> str:

@@ -14,8 +14,10 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    refuse_unknown,
     web_addresses,
 )
+from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,18 +43,20 @@ def read_poetry(
         )
     # Before lock version 2.0 files stood in the metadata, by package.
     elsewhere = metadata.table("files")
-    wanted_groups = {"main", *groups}
     offered = table.table("extras")
+    refuse_unknown(extras, offered, table.where, kind="extra")
+    asked = {*map(normalise_name, extras)}
     by_extra = {
-        checked_name(name, table.where) for extra in extras for name in offered.strings(extra)
+        checked_name(name, table.where)
+        for extra in offered
+        if normalise_name(extra) in asked
+        for name in offered.strings(extra)
     }
-    unknown = sorted(set(extras) - set(offered))
-    if unknown:
-        raise BadLock(
-            f"has no extra {', '.join(unknown)}",
-            where=table.where,
-            hint=f"it has {', '.join(offered) or 'none'}",
-        )
+    known = {name for row in table.tables("package") for name in _groups(row)}
+    if known:  # lock version 2.0 doesn't tell them
+        refuse_unknown(groups, known, table.where, kind="group")
+    names = {normalise_name(name) for name in groups}
+    wanted_groups = {"main", *(name for name in known if normalise_name(name) in names)}
     packages, roots = [], []
     for row in table.tables("package"):
         name = checked_name(row.get("name"), row.where)
@@ -72,19 +76,28 @@ def read_poetry(
             indexes=web_addresses(url) if kind == "legacy" else (),
         )
         packages.append(package)
-        present = set(row.strings("groups")) if "groups" in row else {"main"}
-        if row.string("category") not in {"", "main", *groups}:
-            continue
-        if present & wanted_groups and (not row.flag("optional") or name in by_extra):
+        is_wanted = not row.flag("optional") or name in by_extra
+        if is_wanted and (_groups(row) or {"main"}) & wanted_groups:
             roots.append(Dependency(name=name, version=package.version))
-    return Lock(kind="poetry.lock", sha256=sha256, packages=tuple(packages), roots=tuple(roots))
+    return Lock(
+        kind="poetry.lock",
+        sha256=sha256,
+        packages=tuple(packages),
+        roots=tuple(roots),
+        extra=tuple(sorted(asked)),
+    )
+
+
+def _groups(row: TomlTable) -> set[str]:
+    """Give the groups that a package is of; none where the lock doesn't tell."""
+    return {*row.strings("groups"), *filter(None, [row.string("category")])}
 
 
 def _marker(row: TomlTable, groups: set[str]) -> str:
-    """Read a package's own marker (lock version 2.1): one for all groups, or one for each."""
+    """Read a package's own marker (lock version 2.1): one for all groups, or for some of them."""
     if isinstance(row.get("markers"), dict):
         each = row.table("markers")
-        found = [each.string(group) for group in each if group in groups]
+        found = [each.string(group) for group in sorted(_groups(row) & groups)]
         return " or ".join(f"({marker})" for marker in found) if all(found) else ""
     return row.string("markers")
 

@@ -12,20 +12,31 @@ from nix_manylinux.lock.model import (
     checked_name,
     checked_version,
     file_of,
+    refuse_unknown,
     web_addresses,
 )
 from nix_manylinux.wheel.name import without_variant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from packaging.pylock import Package as LockedPackage
 
 
-def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
-    """Read a pylock.toml. Every package whose marker holds is wanted. Raises BadLock."""
+def read_pylock(
+    values: Mapping[str, Any],
+    sha256: str,
+    where: str,
+    *,
+    extras: Sequence[str],
+    groups: Sequence[str],
+) -> Lock:
+    """Read a pylock.toml. Every package whose marker holds is wanted.
+
+    ``extras`` and ``groups``, which markers ask for, must be the lock's. Raises BadLock.
+    """
     try:
         from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError  # noqa: PLC0415 - only this kind of lock needs it
     except ImportError as error:
@@ -41,6 +52,8 @@ def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
         lock = Pylock.from_dict(plain)
     except (PylockValidationError, PylockUnsupportedVersionError) as error:
         raise BadLock(f"is no lock of PEP 751: {error}", where=where) from error
+    refuse_unknown(extras, lock.extras or (), where, kind="extra")
+    refuse_unknown(groups, lock.dependency_groups or (), where, kind="group")
     pairs = zip(lock.packages, values["packages"], strict=True)
     packages = tuple(_package(each, row, where) for each, row in pairs)
     return Lock(
@@ -49,6 +62,8 @@ def read_pylock(values: Mapping[str, Any], sha256: str, where: str) -> Lock:
         packages=packages,
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         requires_python=str(lock.requires_python or ""),
+        default_groups=tuple(lock.default_groups or ()),
+        environments=tuple(map(str, lock.environments or ())),
     )
 
 

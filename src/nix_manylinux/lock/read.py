@@ -45,12 +45,20 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
     sha256 = hashlib.sha256(data).hexdigest()
     if not where.endswith((".toml", ".lock")):
         try:
-            return read_requirements(data.decode("utf-8-sig"), sha256, where)
+            lock = read_requirements(data.decode("utf-8-sig"), sha256, where)
         except UnicodeDecodeError as cause:
             raise BadLock(f"is not UTF-8 at byte {cause.start}", where=where) from cause
+        if extras or groups:
+            raise BadLock(
+                "has no extras and no groups: what is in it was decided when it was made",
+                where=where,
+                hint="lock them in, and leave --extra and --group out: uv export --extra NAME"
+                " --group NAME",
+            )
+        return lock
     table = parse_toml(data, where)
     if "lock-version" in table:
-        return read_pylock(table, sha256, where)
+        return read_pylock(table, sha256, where, extras=extras, groups=groups)
     metadata = table.get("metadata")
     if isinstance(metadata, dict) and "lock-version" in metadata:
         return read_poetry(table, sha256, extras=extras, groups=groups)

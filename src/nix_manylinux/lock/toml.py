@@ -63,6 +63,11 @@ class TomlTable(dict[str, object]):
             name = each.get("name")
             yield TomlTable(each, f"{self.where}: {key} {name}" if isinstance(name, str) else where)
 
+    def lists(self, key: str) -> Iterator[list[TomlTable]]:
+        """Give a list of lists of tables; none for nothing."""
+        for number, each in enumerate(self._of(key, list, []), 1):
+            yield list(TomlTable({key: each}, f"{self.where}: {key} {number}").tables(key))
+
     def _of(self, key: str, kind: type[T], default: T) -> T:
         found = self.get(key, default)
         if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):

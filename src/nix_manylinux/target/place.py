@@ -29,19 +29,24 @@ class Place(Value):
 
     def platforms(self) -> list[str]:
         """List the platform tags that fit, best first. Raises BadOption where no tag does."""
-        match = _SYSTEM.fullmatch(self.system)
-        if match is None:
+        if _SYSTEM.fullmatch(self.system) is None:
             raise BadOption(
                 f"{self.system!r} is no system with manylinux wheels",
                 hint="write x86_64-linux, aarch64-linux, i686-linux or the like",
             )
-        arch = _TAG_CPUS.get(match["cpu"], match["cpu"])
+        arch = self._cpu
         tags = [f"linux_{arch}"]
         for minor in range(self.glibc[1], 4, -1):
             tags.append(f"manylinux_{self.glibc[0]}_{minor}_{arch}")
             if (self.glibc[0], minor) in LEGACY_NAMES:
                 tags.append(f"{LEGACY_NAMES[self.glibc[0], minor]}_{arch}")
         return tags
+
+    @property
+    def _cpu(self) -> str:
+        """The processor's name, as uname(2) and platform tags spell it."""
+        cpu = self.system.partition("-")[0]
+        return _UNAMES.get(cpu, cpu)
 
     def environment(self, extra: str) -> dict[str, str]:
         """Give the values of all markers (dependency specifiers, "Environment Markers")."""
@@ -50,7 +55,7 @@ class Place(Value):
             "implementation_name": "cpython",
             "implementation_version": self.full_version,
             "os_name": "posix",
-            "platform_machine": self.system.partition("-")[0],
+            "platform_machine": self._cpu,
             "platform_python_implementation": "CPython",
             "platform_release": "",
             "platform_system": "Linux",
@@ -80,7 +85,7 @@ def places_of(
     return places
 
 
-_SYSTEM = re.compile(r"(?P<cpu>[a-z0-9_]+)-linux")
+_SYSTEM = re.compile(r"[a-z0-9_]+-linux")
 
 
 #: What uname(2) says of processors -> Nix's names, where they differ; macOS says arm64.
@@ -93,5 +98,5 @@ def own_system() -> str:
     return f"{'i686' if re.fullmatch('i[3-6]86', cpu) else _NIX_CPUS.get(cpu, cpu)}-linux"
 
 
-#: Nix's names of processors that platform tags spell in another way.
-_TAG_CPUS = {"powerpc64le": "ppc64le", "powerpc64": "ppc64"}
+#: Nix's names of processors that uname(2) spells in another way, and platform tags with it.
+_UNAMES = {"powerpc64le": "ppc64le", "powerpc64": "ppc64"}

@@ -1,0 +1,240 @@
+"""What uv locks, and what it would install of it: the same as `lock` takes, package by package."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+from tests.support.wheels import MadeWheel
+
+from nix_manylinux.lock.choose import choose
+from nix_manylinux.lock.model import BadLock
+from nix_manylinux.lock.read import read_lock
+from nix_manylinux.target.place import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UV = shutil.which("uv")
+pytestmark = pytest.mark.skipif(UV is None, reason="uv is not here")
+
+PLACE = Place(python="3.12", system="x86_64-linux")
+
+#: Index -> its releases, with what each requires: as PyTorch has one index for each CUDA.
+INDEXES = {
+    "main": {
+        "torch-1.0": ["base"],
+        "torch-2.0": ["base"],
+        "base-1.0": [],
+        "onnx-1.0": ["torch"],
+        "tool-1.0": [],
+    },
+    "cpu": {"torch-1.0+cpu": ["base"], "vision-1.0+cpu": ["torch==1.0+cpu"]},
+    "cuda": {"torch-1.0": ["base"], "vision-1.0": ["torch==1.0"]},
+}
+
+INDEX = """
+[[tool.uv.index]]
+name = "main"
+url = "{url}/main"
+default = true
+"""
+
+ACCELERATORS = """
+[project]
+name = "demo"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["onnx"]
+[project.optional-dependencies]
+cpu = ["torch==1.0+cpu", "vision"]
+cuda = ["torch==1.0", "vision"]
+[tool.uv]
+conflicts = [[{ extra = "cpu" }, { extra = "cuda" }]]
+[tool.uv.sources]
+torch = [{ index = "cpu", extra = "cpu" }, { index = "cuda", extra = "cuda" }]
+vision = [{ index = "cpu", extra = "cpu" }, { index = "cuda", extra = "cuda" }]
+[[tool.uv.index]]
+name = "cpu"
+url = "{url}/cpu"
+explicit = true
+[[tool.uv.index]]
+name = "cuda"
+url = "{url}/cuda"
+explicit = true
+"""
+
+GROUPS = """
+[project]
+name = "demo"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["onnx"]
+[dependency-groups]
+old = ["torch==1.0"]
+new = ["torch==2.0"]
+[tool.uv]
+conflicts = [[{ group = "old" }, { group = "new" }]]
+"""
+
+MEMBERS = """
+[project]
+name = "demo"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["part[more]"]
+[project.optional-dependencies]
+fast = ["onnx"]
+all = ["demo[fast]"]
+[dependency-groups]
+dev = ["demo[fast]", "outer[odd]"]
+[tool.uv.sources]
+part = { workspace = true }
+outer = { path = "outer", editable = true }
+[tool.uv.workspace]
+members = ["part"]
+"""
+
+PART = """
+[project]
+name = "part"
+version = "0"
+requires-python = ">=3.10"
+[project.optional-dependencies]
+more = ["base; sys_platform == 'linux'", "tool; sys_platform == 'win32'"]
+"""
+
+OUTER = """
+[project]
+name = "outer"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["torch<2"]
+[project.optional-dependencies]
+odd = ["tool"]
+"""
+
+VIRTUAL = """
+[tool.uv.workspace]
+members = ["part"]
+[dependency-groups]
+dev = ["onnx"]
+"""
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the indexes, each a folder of pages (PEP 503)."""
+    top = tmp_path_factory.mktemp("indexes")
+    for index, releases in INDEXES.items():
+        for release, needs in releases.items():
+            name, _, version = release.partition("-")
+            metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            metadata += "".join(f"Requires-Dist: {need}\n" for need in needs)
+            folder = top / index / name
+            folder.mkdir(parents=True, exist_ok=True)
+            made = MadeWheel(
+                name, version, "py3-none-any", {f"{name}.py": b""}, metadata=metadata.encode()
+            )
+            wheel = Path(made.write(folder))
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            with (folder / "index.html").open("a") as page:
+                page.write(f'<a href="{wheel.name}#sha256={digest}">{wheel.name}</a>\n')
+    handler = functools.partial(_Quiet, directory=str(top))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def uv(folder: Path, *words: str) -> str:
+    """Run uv with nothing of the user's settings; give what it says."""
+    assert UV is not None
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "VIRTUAL_ENV"))}
+    environment = {**kept, "UV_CACHE_DIR": str(folder / "cache"), "NO_PROXY": "127.0.0.1"}
+    environment |= {"UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}
+    done = subprocess.run(
+        [UV, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("projects", "extras", "groups", "wanted"),
+    [
+        ({"": ACCELERATORS}, "cpu", "", "base==1.0 onnx==1.0 torch==1.0+cpu vision==1.0+cpu"),
+        ({"": ACCELERATORS}, "cuda", "", "base==1.0 onnx==1.0 torch==1.0 vision==1.0"),
+        ({"": ACCELERATORS}, "", "", "base==1.0 onnx==1.0 torch==1.0"),
+        ({"": GROUPS}, "", "old", "base==1.0 onnx==1.0 torch==1.0"),
+        ({"": GROUPS}, "", "new", "base==1.0 onnx==1.0 torch==2.0"),
+        ({"": MEMBERS, "part": PART, "outer": OUTER}, "", "", "base==1.0"),
+        ({"": MEMBERS, "part": PART, "outer": OUTER}, "all", "", "base==1.0 onnx==1.0 torch==1.0"),
+        (
+            {"": MEMBERS, "part": PART, "outer": OUTER},
+            "",
+            "dev",
+            "base==1.0 onnx==1.0 tool==1.0 torch==1.0",
+        ),
+        ({"": VIRTUAL, "part": PART}, "", "dev", "base==1.0 onnx==1.0 torch==2.0"),
+        ({"": VIRTUAL, "part": PART}, "more", "", "base==1.0"),
+    ],
+)
+def test_what_uv_would_install(  # noqa: PLR0917 - one case
+    projects: dict[str, str], extras: str, groups: str, wanted: str, url: str, tmp_path: Path
+) -> None:
+    """Extras and groups in conflict, extras of members and of folders, groups of a workspace."""
+    for folder, text in projects.items():
+        (tmp_path / folder).mkdir(exist_ok=True)
+        pyproject = text if folder else f"{text}{INDEX}"
+        (tmp_path / folder / "pyproject.toml").write_text(pyproject.replace("{url}", url))
+    uv(tmp_path, "lock")
+    options = [word for name in extras.split() for word in ("--extra", name)]
+    options += [word for name in groups.split() for word in ("--group", name)]
+    lock = read_lock(str(tmp_path / "uv.lock"), extras=extras.split(), groups=groups.split())
+    found = choose(lock, PLACE, extras=extras.split(), groups=groups.split()).packages
+    assert " ".join(f"{name}=={c.package.version}" for name, c in found.items()) == wanted
+    exported = uv(
+        tmp_path, "export", *options, "--all-packages", "--no-default-groups",
+        "--no-emit-workspace", "--no-header", "--no-annotate", "--no-editable", "--quiet",
+    )  # fmt: skip
+    taken = {}
+    for line in exported.replace("\\\n", "").splitlines():
+        text, _, digest = line.partition(" --hash=sha256:")
+        requirement = Requirement(text) if digest else None  # others are the projects' own
+        if requirement and (requirement.marker is None or requirement.marker.evaluate()):
+            taken[f"{requirement.name}{requirement.specifier}"] = digest.strip()
+    assert taken == {
+        f"{name}=={each.package.version}": each.wheel and each.wheel.sha256
+        for name, each in found.items()
+    }
+
+
+def test_what_is_in_conflict_is_refused(url: str, tmp_path: Path) -> None:
+    """As uv refuses to install it; a script's lock has what the script requires."""
+    (tmp_path / "pyproject.toml").write_text(f"{ACCELERATORS}{INDEX}".replace("{url}", url))
+    head = f'/// script\nrequires-python = ">=3.10"\ndependencies = ["onnx"]{INDEX}///'
+    script = "".join(f"# {line}\n" for line in head.replace("{url}", url).splitlines())
+    (tmp_path / "tool.py").write_text(script)
+    uv(tmp_path, "lock")
+    uv(tmp_path, "lock", "--script", "tool.py")
+    with pytest.raises(BadLock, match="has a conflict of extra cpu and extra cuda"):
+        read_lock(str(tmp_path / "uv.lock"), extras=["cpu", "cuda"])
+    script_s = choose(read_lock(str(tmp_path / "tool.py.lock")), PLACE)
+    assert set(script_s.packages) == {"onnx", "torch", "base"}
+    assert script_s.roots == ("onnx",)
