@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.expressions import every_note
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.values import replace
@@ -118,7 +119,7 @@ def test_python_packages(tmp_path: Path) -> None:
     assert "  dependencies = [\n    numpy\n    scipy\n  ];\n" in found.text
     assert found.absent == {"scipy": ""}
     assert "gdown" not in found.text
-    assert "Not in <nixpkgs>, and only for extras: gdown." in found.notes
+    assert "Not in <nixpkgs>, and only for extras: gdown." in every_note(found)
 
 
 def test_a_part_of_nixpkgs_is_not_believed(tmp_path: Path) -> None:
@@ -129,11 +130,11 @@ def test_a_part_of_nixpkgs_is_not_believed(tmp_path: Path) -> None:
     assert found.text == written(path, None).text
     assert not found.lacking
     assert not found.absent
-    (note,) = (note for note in found.notes if known in note)
-    assert "(2 names at its top), and lacks scipy, firebird and zstd" in note
-    (note,) = (note for note in written(path, None).notes if known in note)
+    (note,) = (note for note in every_note(found) if known in note)
+    assert "(2 names at its top), and lacks scipy, firebird, zstd" in note
+    (note,) = (note for note in every_note(written(path, None)) if known in note)
     assert note.endswith(": there is no <nixpkgs> to ask")
-    assert not any(known in note for note in written(path, WHOLE).notes)
+    assert not any(known in note for note in every_note(written(path, WHOLE)))
     # Outside of nixpkgs it is the one to build with.
     assert "firebird" in written(path, PART, for_nixpkgs=False).lacking[0]
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.expressions import every_note
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
@@ -90,7 +91,7 @@ def test_the_usual_cuda(tmp_path: Path) -> None:
     )
     assert "    rm $out/${python.sitePackages}/demo/libdemo_cuda{110,130}.so\n" in found.text
     assert "    torch-bin\n" in found.text or "[ torch-bin ]" in found.text
-    assert "Files for cudaPackages_13.cuda_cudart are in the wheel, too." in found.notes
+    assert "Files for cudaPackages_13.cuda_cudart are in the wheel, too." in every_note(found)
 
 
 def test_the_cuda_of_required_wheels(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.expressions import every_note
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
@@ -124,13 +125,17 @@ def test_each_of_a_family_leads_to_the_whole(
     assert main(["expr", "--for-nixpkgs", f"{name}=={PYSIDE[name][0]}"]) == 0
     said = capsys.readouterr().err
     assert said.startswith("warning: ")
-    assert f": {COMMAND}\n" in said
+    assert f":\n  {COMMAND}\n" in said
     assert "builds such a package from its source archive" not in said
+    # What is no package alone has nowhere to go.
+    is_part = name not in {"PySide6_Essentials", "shiboken6"}
+    assert ("a part of that package, and no file of nixpkgs by itself\n" in said) == is_part
+    assert ("save it as" in said) == (not is_part)
     with_options = ["--python-version", "3.13", "--system", "x86_64-linux"]
     assert main(["expr", "--for-nixpkgs", name, *with_options]) == (0 if name == "PySide6" else 1)
     said = capsys.readouterr().err
     if name == "PySide6":
-        assert f": {' '.join([COMMAND, *with_options])}\n" in said
+        assert f":\n  {' '.join([COMMAND, *with_options])}\n" in said
 
 
 def test_the_whole_family(index: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,9 +164,10 @@ def test_a_part_of_the_family(index: Path, capsys: pytest.CaptureFixture[str]) -
     words = ["PySide6==9.1", "PySide6_Essentials==9.1", "PySide6_Addons==9.1", "shiboken6==9.1"]
     assert main(["expr", "--for-nixpkgs", *words]) == 0
     text, said = capsys.readouterr()
-    first, second, *_ = said.splitlines()
+    first, command, second, *_ = said.splitlines()
     assert first.startswith(f"warning: {SHARED} is in pyside6-pdf and pyside6-webengine, too: on ")
-    assert first.endswith(COMMAND)
+    assert first.endswith(" Make one package of them:")
+    assert command == f"  {COMMAND}"
     left = "pyside6-later, pyside6-pdf and pyside6-webengine: required, but left out of"
     assert second.startswith(f"warning: {left} dependencies")
     assert "dependencies = [" not in text
@@ -218,10 +224,10 @@ def test_one_package_hides_another(
     )
     begin = f"{SHARED} is in one, too: on Python's path one folder hides the other, and nothing"
     assert [note.startswith(begin) for note in found.first] == ([True] if told else [])
-    assert not any("hides the other" in note for note in found.notes)
+    assert not any("hides the other" in note for note in every_note(found))
     if told:
         command = "nix-manylinux expr --for-nixpkgs one demo==1"
-        assert found.first[0].endswith(f" Make one package of them: {command}")
+        assert found.first[0].endswith(f" Make one package of them:\n  {command}")
         text = build_expression([wheel], table=table, policies=policies, beside=beside).text
         assert "expr one demo==1. nixpkgs builds pyside6 from source." in re.sub(r"\n *#", "", text)
 

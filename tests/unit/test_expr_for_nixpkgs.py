@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.expressions import POLICIES, TABLE, every_note, made, written
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.errors import BadWheel
@@ -12,19 +13,12 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix.expression.places import disabled_text
 from nix_manylinux.nix.expression.wheel import describe_wheel
-from nix_manylinux.nix.expression.write import Expression, build_expression
+from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.nixpkgs import Nixpkgs
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.resolve.loads import RuntimeLoad
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from nix_manylinux.nix.expression.wheel import DescribedWheel
-
-TABLE = load_table()
-POLICIES = load_policies()
 
 
 @pytest.fixture
@@ -36,32 +30,6 @@ def wheel(tmp_path: Path) -> str:
     }
     tag = "cp311-cp311-manylinux_2_17_x86_64"
     return str(MadeWheel(name="demo", version="1.0", tag=tag, files=files).write(tmp_path))
-
-
-def made(
-    folder: Path,
-    *needed: str,
-    name: str = "demo",
-    headers: str = "",
-    tag: str = "cp311-cp311-manylinux_2_28_x86_64",
-) -> DescribedWheel:
-    """Make and describe a wheel with one module that needs libraries."""
-    metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\n{headers}\n"
-    files = {"demo/__init__.py": b"", "demo/fast.so": tiny_library("fast.so", *needed)}
-    return describe_wheel(
-        MadeWheel(name=name, version="1.0", tag=tag, files=files, metadata=metadata.encode()).write(
-            folder
-        )
-    )
-
-
-def written(
-    *wheels: DescribedWheel, nixpkgs: Nixpkgs | None = None, for_nixpkgs: bool = True
-) -> Expression:
-    """Write an expression with the shipped tables."""
-    return build_expression(
-        wheels, table=TABLE, policies=POLICIES, nixpkgs=nixpkgs, for_nixpkgs=for_nixpkgs
-    )
 
 
 def test_text(
@@ -110,64 +78,6 @@ def test_without_it(
     assert "maintainers" not in text
 
 
-def test_the_wheel_that_nixpkgs_has(tmp_path: Path) -> None:
-    """Whose libraries are linked to is taken from its wheel, where nixpkgs has one, too."""
-    headers = "Requires-Dist: torch\nRequires-Dist: torchvision"
-    wheel = made(tmp_path, "libtorch.so", name="torchaudio", headers=headers)
-    found = written(wheel)
-    # torchvision is imported, not linked to.
-    assert "  dependencies = [\n    torch-bin\n    torchvision\n  ];\n" in found.text
-    assert 'pname = "torchaudio";' in found.text
-    assert not any(note.startswith("save it as") for note in found.notes)
-    assert any(
-        note.startswith("nixpkgs has torchaudio-bin already, from its wheel: bump")
-        for note in found.notes
-    )
-    assert not any("Take the wheel" in note for note in found.notes)
-    # The nixpkgs at hand is believed.
-    packages = frozenset({"torch", "torchvision"})
-    at_hand = Nixpkgs(
-        python="3.11", system="x86_64-linux", packages=packages, attributes=frozenset()
-    )
-    text = written(wheel, nixpkgs=at_hand, for_nixpkgs=False).text
-    assert "    torch\n" in text
-    assert "Take the wheel of torch, too" in text
-    text = written(
-        wheel, nixpkgs=replace(at_hand, packages=packages | {"torch-bin"}), for_nixpkgs=False
-    ).text
-    assert "    torch-bin\n" in text
-    assert "Take the wheel" not in text
-
-
-def test_why_it_is_not_the_first(tmp_path: Path) -> None:
-    """Of what nixpkgs builds from source the wheel is a second package, and the author is told."""
-    said = "in bin.nix, since nixpkgs builds {} from source already"
-    assert said.format("ruff") in written(made(tmp_path, name="ruff")).notes
-    wheel = made(tmp_path, name="some")
-    maybe = (
-        "default.nix may be there, with some from source: look first; beside it this is some-bin,"
-        " in bin.nix"
-    )
-    assert maybe in written(wheel).notes
-    packages = frozenset({"some", "demo"})
-    at_hand = Nixpkgs(
-        python="3.13", system="x86_64-linux", packages=packages, attributes=frozenset()
-    )
-    notes = written(wheel, nixpkgs=at_hand).notes
-    assert said.format("some") in notes
-    assert "imported as demo: nixpkgs builds demo from source, which may be the same" in notes
-    # A part of nixpkgs says nothing of what it lacks.
-    at_hand = replace(at_hand, packages=frozenset({"demo"}))
-    assert maybe in written(wheel, nixpkgs=at_hand).notes
-    attributes = frozenset({"some", "demo", *map(str, range(10_000))})
-    notes = written(wheel, nixpkgs=replace(at_hand, attributes=attributes)).notes
-    top = "nixpkgs has pkgs.{}: look whether that brings the Python package, too"
-    assert top.format("some") in notes
-    assert top.format("demo") not in notes
-    assert maybe not in notes
-    assert not any(note.startswith("in bin.nix") for note in notes)
-
-
 def test_names_of_one_version(tmp_path: Path) -> None:
     """A soname is of one version, and so is the package, whatever the plain name becomes."""
     needed = ("libavcodec.so.62", "libavcodec.so.61", "libicuuc.so.76", "libicuuc.so")
@@ -189,14 +99,14 @@ def test_extras_are_arguments(tmp_path: Path) -> None:
         "The extra webengine is left out of optional-dependencies: pyside6-webengine, which is in"
         " it, needs this package."
     )
-    assert left in found.notes
+    assert left in every_note(found)
     said = "optional-dependencies has gdown: leave out those that nixpkgs doesn't have"
-    assert said in found.notes
+    assert said in every_note(found)
     at_hand = Nixpkgs(
         python="3.13", system="x86_64-linux", packages=frozenset(), attributes=frozenset()
     )
-    assert said in written(wheel, nixpkgs=at_hand).notes
-    notes = written(wheel, nixpkgs=replace(at_hand, packages=frozenset({"gdown"}))).notes
+    assert said in every_note(written(wheel, nixpkgs=at_hand))
+    notes = every_note(written(wheel, nixpkgs=replace(at_hand, packages=frozenset({"gdown"}))))
     assert [note for note in notes if "optional-dependencies" in note] == [left]
     text = written(wheel, for_nixpkgs=False).text
     assert "# The extra webengine is left out of optional-dependencies" in text
@@ -231,58 +141,6 @@ def test_extras_of_the_required(tmp_path: Path) -> None:
     assert "(dask.optional-dependencies.array or [ ])" in text
 
 
-def test_a_description_that_names_the_package(tmp_path: Path) -> None:
-    """A reviewer asks for one that doesn't; what it says else nobody can tell."""
-    said = "description begins with the package's name, which nixpkgs doesn't take"
-    for summary, told in (
-        ("Some-Thing is fast", True), ("Demo", True), ("Some", False), ("SomeThing: it", False),
-        ("Some_Thing: it is fast", True),
-    ):  # fmt: skip
-        wheel = made(tmp_path, name="some_thing", headers=f"Summary: {summary}")
-        assert (said in written(wheel).notes) == told
-    assert "description waits for you: METADATA has no summary" in written(made(tmp_path)).notes
-
-
-@pytest.mark.parametrize("name", ["LICENSE", "licenses/LICENCE.txt", "AUTHORS"])
-def test_how_a_license_begins(name: str, tmp_path: Path) -> None:
-    """Where neither METADATA nor its title has a word that nixpkgs knows, the file is quoted."""
-    files = {
-        "demo/fast.so": tiny_library("fast.so"),
-        f"demo-1.0.dist-info/{name}": b"\n****\n  Some License\n\nCopyright",
-    }
-    wheel = MadeWheel(name="demo", version="1.0", tag="py3-none-linux_x86_64", files=files)
-    told = ", LICENSE begins 'Some License'" if "LICEN" in name else ""
-    said = f"license: METADATA names none{told}; meta.license waits for one of lib.licenses"
-    assert said in written(describe_wheel(wheel.write(tmp_path))).notes
-
-
-def test_a_pure_wheel(tmp_path: Path) -> None:
-    """Of what is not compiled nixpkgs takes the source."""
-    wheel = MadeWheel(name="demo", tag="py3-none-any", files={"demo/__init__.py": b""})
-    said = "nothing of it is compiled: nixpkgs builds such a package from its source archive"
-    assert said in written(describe_wheel(wheel.write(tmp_path))).notes
-    assert said not in written(made(tmp_path)).notes
-
-
-def test_required_versions(tmp_path: Path) -> None:
-    """Nixpkgs has one version of each, and doesn't hold it against a wheel's METADATA."""
-    headers = (
-        "Provides-Extra: test\nProvides-Extra: web\nRequires-Dist: torch<3,!=2.5,>=2.4\n"
-        "Requires-Dist: Num_Py>=1.17\nRequires-Dist: num-py>=1.17\nRequires-Dist: packaging\n"
-        "Requires-Dist: win>1; os_name == 'nt'\n"
-        "Requires-Dist: tornado~=6.0; extra == 'web'\nRequires-Dist: pytest>9; extra == 'test'"
-    )
-    wheel = made(tmp_path, headers=headers)
-    found = written(wheel)
-    assert (
-        "METADATA wants torch>=2.4,<3,!=2.5, num-py>=1.17, tornado~=6.0 (extra web): hold"
-        " nixpkgs' versions against that, as pythonRuntimeDepsCheckHook does for what nixpkgs"
-        " builds"
-    ) in found.notes
-    assert "METADATA wants" not in found.text
-    assert "METADATA wants" not in written(wheel, for_nixpkgs=False).text
-
-
 def test_bundled(tmp_path: Path) -> None:
     """Copies of NVIDIA's libraries are unfree, and of torch's CUDA, whatever hash is in a name."""
     libraries = (
@@ -297,12 +155,13 @@ def test_bundled(tmp_path: Path) -> None:
     found = written(replace(described, headers={"requires-dist": ["torch"]}))
     assert "  # Must be torch's CUDA: the wheel bundles libcudart of CUDA 13.\n" in found.text
     assert (
-        "bundles libcudart and libnvjpeg: where nixpkgs has the same (cuda_cudart, libnvjpeg), it"
-        " is unfree, so that meta.license wants lib.licenses.unfreeRedistributable, too"
-    ) in found.notes
+        "license: bundles libcudart and libnvjpeg; where nixpkgs has the same (cuda_cudart,"
+        " libnvjpeg), it is unfree, so that meta.license wants"
+        " lib.licenses.unfreeRedistributable, too"
+    ) in every_note(found)
     assert "bundles" not in written(described, for_nixpkgs=False).text
     found = written(replace(described, headers={"license": ["Other/Proprietary License"]}))
-    assert not any("bundles" in note for note in found.notes)
+    assert not any("bundles" in note for note in every_note(found))
 
 
 def test_what_the_required_may_bring(tmp_path: Path) -> None:
@@ -310,8 +169,8 @@ def test_what_the_required_may_bring(tmp_path: Path) -> None:
     needed = ("liboctomap.so.1.10", "libconsole_bridge.so.9", "libz.so.9", "libtbb.so.12")
     found = written(made(tmp_path, *needed, headers="Requires-Dist: cmeel-boost"))
     assert "  buildInputs = [ onetbb ];\n" in found.text
-    assert "liboctomap.so.1.10: in the wheel cmeel-octomap." in found.notes
-    assert "libconsole_bridge.so.9: in the wheel cmeel-console-bridge." in found.notes
+    assert "liboctomap.so.1.10: in the wheel cmeel-octomap." in every_note(found)
+    assert "libconsole_bridge.so.9: in the wheel cmeel-console-bridge." in every_note(found)
     assert "[ cmeel-boost ]" in found.text
     assert "octomap" in written(made(tmp_path, *needed)).text
 
@@ -326,7 +185,9 @@ def test_a_prefix_of_a_family(tmp_path: Path) -> None:
         files={module: tiny_library("wrap.so", "libboost_log.so.1.90.0")},
     )  # fmt: skip
     found = written(describe_wheel(wheel.write(tmp_path)))
-    (note,) = [each for each in found.notes if each.startswith("Take these wheels, too, in this")]
+    (note,) = [
+        each for each in every_note(found) if each.startswith("Take these wheels, too, in this")
+    ]
     assert note.split("\n")[1].startswith("for each in cmeel cmeel-octomap cmeel-qhull ")
     assert " cmeel-boost==1.90 " in note
     assert " coal; do\n" in note
@@ -336,8 +197,12 @@ def test_a_prefix_of_a_family(tmp_path: Path) -> None:
     ) in found.text
     # What nixpkgs builds of that name has libraries of its own.
     assert "  dependencies = [\n    cmeel\n    cmeel-boost\n    coal-bin\n    numpy\n" in found.text
-    said = "imported as pinocchio: nixpkgs builds pinocchio from source, which may be the same"
-    assert said in found.notes
+    said = (
+        "imported as pinocchio, which nixpkgs builds from source: if that is the same software,"
+        " this is pinocchio-bin, in pkgs/development/python-modules/pinocchio/bin.nix, and other"
+        " files of yours that take pin take that"
+    )
+    assert said in every_note(found)
 
 
 def test_loaded_at_run_time(tmp_path: Path) -> None:
@@ -369,16 +234,20 @@ def test_loaded_at_run_time(tmp_path: Path) -> None:
         " \\\n"
         "  --runtime-libs libXcursor.so.1 \\\n"
         "  --runtime-libs libudev.so.1"
-    ) in found.notes
+    ) in every_note(found)
+    # Who is for many Pythons names none, unless one was asked for.
+    many = replace(made(tmp_path, tag="cp39-abi3-manylinux_2_28_x86_64"), loads=loaded("libz.so.1"))
+    (note,) = (each for each in every_note(written(many)) if said in each)
+    assert "demo==1.0 --system x86_64-linux \\\n" in note
     # What is linked already stays so by the command that links the rest.
-    rest = build_expression(
+    rest = every_note(build_expression(
         [replace(made(tmp_path), loads=loaded("libXcursor.so.1", "libz.so.1"))],
         table=TABLE, policies=POLICIES, for_nixpkgs=True, runtime_libs=["libz.so.1"],
-    ).notes  # fmt: skip
+    ))  # fmt: skip
     assert any("  --runtime-libs libz.so.1 \\\n  --runtime-libs libXcursor.so.1" in x for x in rest)
     more = ("libpulse.so.0", "libwayland-egl.so.1", "libX11.so.6", "libXi.so.6", "libGL.so.1")
     found = written(replace(made(tmp_path), loads=loaded(*more)))
-    (note,) = (each for each in found.notes if said in each)
+    (note,) = (each for each in every_note(found) if said in each)
     assert note.splitlines()[0].endswith(
         "for X11, Wayland, OpenGL and sound (one of X11 and Wayland makes a window):"
     )

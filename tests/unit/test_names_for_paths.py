@@ -131,6 +131,11 @@ def test_commands_are_not_broken_on_a_terminal() -> None:
     lines = talk.getvalue().splitlines()
     assert lines[:3] == ["error: it is wrong", f"  {command}", f"  {other}"]
     assert len(lines) == 5
+    console.tell([sentence, f"  {command}"])
+    assert talk.getvalue().splitlines()[-1] == f"  {command}"
+    quiet = Console(talk, io.StringIO(), environment={}, quiet=True)
+    quiet.tell([sentence, command])
+    assert talk.getvalue().splitlines()[-1] == f"  {command}"
 
 
 @pytest.mark.parametrize("name", ["LostInterpreter", "ForeignInterpreter"])

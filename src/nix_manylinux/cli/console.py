@@ -13,7 +13,7 @@ from nix_manylinux.base.words import WIDTH, wrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
 
 
@@ -124,6 +124,12 @@ class Console:
         """Write lines of talk, indented."""
         for line in lines:
             self.say(f"{indent}{line}" if line else "")
+
+    def tell(self, lines: Sequence[str]) -> None:
+        """Write one sentence of talk, and as it is what is to be pasted."""
+        if lines and not self.quiet:
+            self.say(lines[0])
+            self.insist(lines[1:])
 
     def warn(self, text: str) -> None:
         """Write one warning, its first line, and what is to be pasted; quiet hides neither."""

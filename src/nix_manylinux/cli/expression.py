@@ -63,7 +63,8 @@ def show_expression(run: Run) -> int:
     _tell_first(run, expression, fetched=fetched)
     if fetched:
         _tell_of_choice(run, found, nixpkgs)
-        _tell_of_offer(run, found)
+        if not expression.is_part:
+            _tell_of_offer(run, found)
     elif not extra.python_version and not for_whom.named_pythons(found.wheels):
         _tell_of_python(run, found.places, nixpkgs)
     if expression.absent:
@@ -72,17 +73,29 @@ def show_expression(run: Run) -> int:
         run.console.warn(sentence)
     if not extra.local:
         _tell_of_source(run, found.wheels)
-    for note in expression.notes:
-        run.console.say_all(note.split("\n"), indent="")
+    _tell_aside(run, expression)
     if not extra.for_nixpkgs:  # without the overlay Nix knows no such format
         chain = expression.chain if len(expression.chain) > 1 else ()
         others = sorted({*expression.absent, *chain})
         how = for_whom.how_to_build(
             found.wheels[0], found.places[0], others, chain=bool(chain), local=extra.local
         )
-        run.console.say_all(how, indent="")
+        run.console.tell(how)
     run.console.answer(expression.text)
     return DONE
+
+
+def _tell_aside(run: Run, expression: Expression) -> None:
+    """Say what isn't for the file, under what it is good for where that file is nixpkgs'."""
+    if expression.is_part:
+        run.console.say("this is a part of that package, and no file of nixpkgs by itself")
+        return
+    for heading, sentences in expression.notes.items():
+        if run.arguments.extra.for_nixpkgs:
+            run.console.say(heading)
+        for sentence in sentences:
+            first, *pasted = sentence.split("\n")
+            run.console.tell([f"- {first}", *pasted])
 
 
 def _build(
@@ -263,10 +276,11 @@ def _tell_of_offer(run: Run, found: _Found) -> None:
         systems = tuple(each for each in offer.systems if each in for_whom.BUILT_ON)
         offer = offer._replace(systems=systems)
     words, options = _as_typed(run)
-    lines = take_all(offer, first.releases, places, words, options)
+    of_whom = "of those that nixpkgs builds for, " if extra.for_nixpkgs else ""
+    lines = take_all(offer, first.releases, places, words, options, of_whom=of_whom)
     if extra.for_nixpkgs and not lines:
         lines = ["for the next release, hashes and all:", f"  {_again(run, found)}"]
-    run.console.say_all(lines, indent="")
+    run.console.tell(lines)
 
 
 def _as_typed(run: Run) -> tuple[list[str], dict[str, Sequence[str] | None]]:

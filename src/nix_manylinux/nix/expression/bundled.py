@@ -30,7 +30,7 @@ def unfree_libraries(wheels: Iterable[DescribedWheel], table: Table) -> Iterator
             found[stem] = rows[0].attr.rpartition(".")[2]
     if found:
         yield (
-            f"bundles {listed(found)}: where nixpkgs has the same"
+            f"license: bundles {listed(found)}; where nixpkgs has the same"
             f" ({', '.join(dict.fromkeys(found.values()))}), it is unfree, so that meta.license"
             " wants lib.licenses.unfreeRedistributable, too"
         )

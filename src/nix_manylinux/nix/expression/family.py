@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.base.words import listed, wrap
 from nix_manylinux.nix.expression.dependencies import exact_versions
+from nix_manylinux.nix.expression.names import OTHERS
 from nix_manylinux.nix.expression.offered import spelt
 from nix_manylinux.nix.expression.relatives import Relatives, whole_of
 from nix_manylinux.wheel.metadata import normalise_name
@@ -25,13 +26,15 @@ class OtherWheels(NamedTuple):
 
     ``faults`` are of the whole: wheels that are one package only together. ``too`` are on those
     whose libraries are needed, with what these need in their turn: ``chain`` are the names of all
-    of them. ``asks`` are requirements, empty where nothing is to be known.
+    of them. ``asks`` are requirements, empty where nothing is to be known. ``is_part`` is whether
+    the wheel is of no use but in one package with others.
     """
 
     faults: list[str]
     too: list[str]
     chain: list[str]
     asks: list[str]
+    is_part: bool
 
 
 def other_wheels(
@@ -52,7 +55,9 @@ def other_wheels(
         )
         if not one.issuperset(later):
             members = [*sorted(relatives.own), *later]
-            said += f". Make one package: {_command(members, wheel, relatives, names)}"
+            said += (
+                f". Make one package:{_pasted(_command(members, wheel, relatives, names), names)}"
+            )
         faults.append(said)
     surely = {name for _, members, is_sure in hidden if is_sure for name in members}
     chain = _in_order({*linked} - surely, relatives)
@@ -62,7 +67,7 @@ def other_wheels(
     # Of what several require some may need them.
     if faults or too or (wheel.beside and required):
         asks[:0] = wheel.releases
-    return OtherWheels(faults, too, chain, asks)
+    return OtherWheels(faults, too, chain, asks, bool(surely))
 
 
 def _hidden(
@@ -88,20 +93,20 @@ def _hidden(
             continue
         members = members or [*dict.fromkeys([*sorted(having), *sorted(relatives.own), *linked])]
         built = whole_of(path)
-        command = _command(members, wheel, relatives, names, whole=built)
+        command = _pasted(_command(members, wheel, relatives, names, whole=built), names)
         there = f"{path} is in {listed(sorted(having))}, too"
         if path not in wheel.inits:
             needing = listed(sorted(having))
-            said = f"this wheel is one package with those that need it, {needing}: {command}"
+            said = f"this wheel is one package with those that need it, {needing}:{command}"
         elif having.isdisjoint(needed):
             said = (
                 f"{there}: with one of them on Python's path one folder hides the other. Who wants"
-                f" more than this one makes one package of them: {command}"
+                f" more than this one makes one package of them:{command}"
             )
         else:
             said = (
                 f"{there}: on Python's path one folder hides the other, and nothing that is in the"
-                f" hidden one can be imported. Make one package of them: {command}"
+                f" hidden one can be imported. Make one package of them:{command}"
             )
         if names.is_built_too(built) and not names.for_nixpkgs:
             said += f". nixpkgs builds {built} from source."
@@ -130,9 +135,10 @@ def _too(
     loop = [*(f"{line} \\" for line in lines[:-1]), f"{lines[-1]}; do"]
     loop += [f'  {command} > "${{each%%=*}}.nix"', "done"]
     if names.for_nixpkgs:
-        yield "\n".join([f"Take these wheels, too, in this order; {these}:", *loop])
+        order = "in this order, of which each run says where its file goes"
+        yield "\n".join([f"Take these wheels, too, {order}; {these}:", *loop])
         return
-    names.aside["\n".join(["to write the other wheels, each before who needs it:", *loop])] = None
+    names.tell(["\n".join(["to write the other wheels, each before who needs it:", *loop])], OTHERS)
     command = _spelt("NAME", relatives, names)
     every = listed(releases)
     yield f"Take the wheels of {every}, too, in this order ({command} writes each): {these}."
@@ -164,6 +170,11 @@ def _command(
     """Give the command that writes one package of some wheels."""
     releases = _releases(members, wheel, relatives, whole=whole)
     return _spelt(" ".join(releases), relatives, names)
+
+
+def _pasted(command: str, names: Names) -> str:
+    """Put a command on a line of its own, where it isn't in a comment of the expression."""
+    return f"\n  {command}" if names.for_nixpkgs else f" {command}"
 
 
 def _releases(

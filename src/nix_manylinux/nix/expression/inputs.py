@@ -17,6 +17,8 @@ from nix_manylinux.nix.expression.layout import (
     remark,
     remarks,
 )
+from nix_manylinux.nix.expression.names import OTHERS
+from nix_manylinux.nix.expression.places import named_pythons
 from nix_manylinux.nix.nixpkgs import package_of
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.syntax import nix_comment, nix_path, nix_string
@@ -57,7 +59,8 @@ def inputs(
     """Write where the libraries come from. ``others`` are sentences on wheels that have some."""
     yield from paragraph(_inputs(wheels, libraries, names))
     yield from paragraph(choices(wheels, libraries.choices, names))
-    yield from paragraph(names.author([*_sentences(libraries.elsewhere), *others]))
+    elsewhere = names.author(_sentences(libraries.elsewhere))
+    yield from paragraph([*elsewhere, *names.author(others, OTHERS)])
     if libraries.later:
         later = sorted({each.soname for each in libraries.later})
         lines = block("manylinuxProvidedLater", map(nix_string, later))
@@ -178,8 +181,13 @@ def runtime_loads(
     adviser: Adviser,
     names: Names,
     declared: Sequence[str],
+    *,
+    options: Mapping[str, Sequence[str]],
 ) -> Iterator[str]:
-    """Name what may be loaded at run time beyond what is ``declared``, and who has it."""
+    """Name what may be loaded at run time beyond what is ``declared``, and who has it.
+
+    The command that links it has the Pythons of the tags, or those in ``options``.
+    """
     loads = {load.name: load for wheel in wheels for load in wheel.loads}
     # The Python that runs has its own in it, and no other's would do.
     loads = {name: load for name, load in loads.items() if not name.startswith("libpython")}
@@ -200,7 +208,10 @@ def runtime_loads(
         elif any(how == "Python" for _, how in load.sources):
             python.append(f"{name} ({attribute})")
     release = " ".join(wheels[0].releases)
-    release += "".join(dict.fromkeys(f" --python-version {each.python}" for each in places))
+    pythons = options.get("--python-version") or (
+        [place.python for place in places] if named_pythons(wheels) else []
+    )
+    release += "".join(dict.fromkeys(f" --python-version {each}" for each in pythons))
     release += "".join(sorted({f" --system {each.system}" for each in places}))
     if providers:
         yield from paragraph(_by_name(providers, files, names, release, declared))

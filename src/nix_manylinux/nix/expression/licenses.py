@@ -11,6 +11,16 @@ if TYPE_CHECKING:
     from nix_manylinux.data import NixpkgsNames
 
 
+_FAMILIES = (
+    ("affero general public license", "agpl"),
+    ("lesser general public license", "lgpl"),
+    ("library general public license", "lgpl"),
+    ("general public license", "gpl"),
+)
+_COPYLEFT = re.compile(r"\b([al]?gpl)[\s(,-]*(?:v|version)?[\s.]*([23](?:\.1)?)\b")
+_OR_LATER = re.compile(r"or (?:any )?(?:later|newer)|\+")
+
+
 def nixpkgs_licenses(
     expression: str, text: str, classifiers: Sequence[str], begins: str, names: NixpkgsNames
 ) -> tuple[str, ...]:
@@ -39,6 +49,19 @@ def nixpkgs_licenses(
     said = {word.strip().lower() for word in (expression, text, *named)}
     fewer = all(word.removesuffix(" license") in title for word in said)
     return (names.licenses[title],) if fewer else ()
+
+
+def candidates(text: str) -> str:
+    """Say which of lib.licenses words that leave something open may mean; "" for no idea."""
+    words = text.lower()
+    for long, short in _FAMILIES:
+        words = words.replace(long, short)
+    if match := _COPYLEFT.search(words):
+        name = f"{match[1]}{match[2].replace('.', '')}"
+        if _OR_LATER.search(words):
+            return f"{name}Plus"
+        return f'{name}Only, or {name}Plus where its files say "any later version"'
+    return "bsd2 or bsd3, by the number of its clauses" if re.search(r"\bbsd\b", words) else ""
 
 
 def _of_expression(expression: str, names: NixpkgsNames) -> tuple[str, ...]:

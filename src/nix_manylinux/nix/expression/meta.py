@@ -8,7 +8,8 @@ from nix_manylinux.base.words import capital, listed
 from nix_manylinux.nix.expression.chosen import chosen_extensions
 from nix_manylinux.nix.expression.extensions import is_for_users
 from nix_manylinux.nix.expression.layout import block, remark
-from nix_manylinux.nix.expression.licenses import nixpkgs_licenses
+from nix_manylinux.nix.expression.licenses import candidates, nixpkgs_licenses
+from nix_manylinux.nix.expression.names import FILL_IN
 from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.wheel.metadata import normalise_name, required_names
 
@@ -102,23 +103,25 @@ def meta(
         first.package,
         *map(normalise_name, imported_as(first)),
     }:
-        names.author(["description begins with the package's name, which nixpkgs doesn't take"])
+        names.author(
+            ["description begins with the package's name, which nixpkgs doesn't take"], FILL_IN
+        )
     told = {"description": capital(summary), "homepage": _line(_homepage(first))}
     changelog = _line(_labelled(first, _CHANGELOG))
     number = first.header("version") or first.name.version
     own = re.split(rf"(?<![0-9.]){re.escape(number)}(?!\.?[0-9a-z])", changelog)
     if names.for_nixpkgs and changelog and len(own) == 1:
         said = f"changelog: {changelog} is of every version; meta.changelog waits for"
-        names.author([f"{said} the page of this one, with {version} in it"])
+        names.author([f"{said} the page of this one, with {version} in it"], FILL_IN)
         own = [""]
     if names.for_nixpkgs and not told["description"]:
-        names.author(["description waits for you: METADATA has no summary"])
+        names.author(["description: METADATA has no summary"], FILL_IN)
     yield from (f"  {name} = {nix_string(text)};" for name, text in told.items() if text)
     if any(own):
         yield f'  changelog = "{version.join(nix_string(each)[1:-1] for each in own)}";'
     yield from (f"  {line}" for line in _license(first, names))
     if names.for_nixpkgs:
-        names.author(["maintainers waits for you, as maintainers/maintainer-list.nix has you."])
+        names.author(["maintainers: you, as maintainers/maintainer-list.nix has you"], FILL_IN)
         yield "  maintainers = with lib.maintainers; [ ];"
     if any(wheel.facts.files for wheel in wheels):
         yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"
@@ -160,8 +163,11 @@ def _license(wheel: DescribedWheel, names: Names) -> Iterator[str]:
         said = f"METADATA says {_beginning(text)!r}" if text else "METADATA names none"
         if wheel.license_begins:
             said += f", LICENSE begins {_beginning(wheel.license_begins)!r}"
-        more = "; meta.license waits for one of lib.licenses" if names.for_nixpkgs else ""
-        yield from names.author([f"license: {said}{more}"])
+        if names.for_nixpkgs:
+            words = [expression or text, *classifiers, wheel.license_begins]
+            may_be = next(filter(None, map(candidates, words)), "one of lib.licenses")
+            said += f"; meta.license waits for {may_be}"
+        yield from names.author([f"license: {said}"], FILL_IN)
 
 
 def _beginning(text: str) -> str:

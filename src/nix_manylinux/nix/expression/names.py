@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import some
 from nix_manylinux.nix.expression.layout import remarks
 from nix_manylinux.nix.nixpkgs import Nixpkgs, asked_as, package_of
 from nix_manylinux.nix.syntax import NOT_AN_ARGUMENT, nix_name, nix_path
@@ -29,6 +29,14 @@ _USES = {
     "pkgs": r"(?<!python\.)\bpkgs\.",
     "python": r"\bpython\.(?:version|pythonVersion|pkgs|executable|sitePackages)\b",
 }
+
+#: What sentences for the author of a file of nixpkgs are good for, in the order that they are told.
+WHERE, FILL_IN, OTHERS = "Where it goes:", "To fill in:", "Other packages:"
+CHECK, KNOW = "To check:", "To know:"
+HEADINGS = (WHERE, FILL_IN, OTHERS, CHECK, KNOW)
+
+#: Names in a sentence, before it counts.
+_MANY = 8
 
 #: What is bound inside of `rec { }`, and would be meant by its name there.
 _BOUND = frozenset(
@@ -67,7 +75,8 @@ class Names:
     any nixpkgs; ``linked`` are Python packages whose libraries are needed. What is named and
     not to be had of one that is not believed is in ``doubted``. For a file of nixpkgs
     libraries that Python's set hides are arguments all the same, for who passes those on: they are
-    in ``inherited``; and what only the author has to know is in ``aside``, in place of comments.
+    in ``inherited``; and what only the author has to know is in ``aside``, by what it is good
+    for, in place of comments.
     """
 
     def __init__(
@@ -84,7 +93,7 @@ class Names:
         self._linked = linked
         self.for_nixpkgs = at_hand.for_nixpkgs
         self.inherited: dict[str, None] = {}
-        self.aside: dict[str, None] = {}
+        self.aside: dict[str, dict[str, None]] = {}
         self._libraries: dict[str, None] = {}
         self._python: dict[str, None] = {}
         self.named = at_hand.named
@@ -169,14 +178,16 @@ class Names:
         """Whether what that one lacks is not to be had."""
         return self._nixpkgs is not None
 
-    def doubts(self) -> str:
+    def doubts(self) -> list[str]:
         """Say by what nixpkgs packages are named, where the one at hand doesn't tell."""
+        if self._nixpkgs is not None:
+            return []
         known = f"packages are named as nixpkgs had them in {self.known.month}"
         if self._asked is None:
-            return f"{known}: there is no <nixpkgs> to ask"
-        lacking = f", and lacks {listed(self.doubted)}" if self.doubted else ""
-        which = f"that is a part or another set ({len(self._asked.attributes)} names at its top)"
-        return f"{known}, and not as <nixpkgs> has them: {which}{lacking}"
+            return [f"{known}: there is no <nixpkgs> to ask"]
+        lacking = f", and lacks {some(self.doubted, _MANY)}" if self.doubted else ""
+        which = f"a part or another set ({len(self._asked.attributes)} names at its top)"
+        return [f"{known}, and not as <nixpkgs> has them: that is {which}{lacking}"]
 
     def is_at_the_top(self, name: str) -> bool:
         """Whether the nixpkgs at hand has a package of that name that is not of Python's set."""
@@ -204,12 +215,24 @@ class Names:
             if each.startswith(prefix) and each in known
         }
 
-    def author(self, sentences: Iterable[str]) -> list[str]:
-        """Give comments for who writes the package; no file of nixpkgs keeps them."""
+    def author(self, sentences: Iterable[str], heading: str = KNOW) -> list[str]:
+        """Give comments for who writes the package; no file of nixpkgs keeps them.
+
+        They are told beside it, under ``heading``.
+        """
         if not self.for_nixpkgs:
             return [*remarks(sentences)]
-        self.aside |= dict.fromkeys(sentences)
+        self.tell(sentences, heading)
         return []
+
+    def tell(self, sentences: Iterable[str], heading: str) -> None:
+        """Say what is to stand beside the expression."""
+        if sentences := [*sentences]:
+            self.aside.setdefault(heading, {}).update(dict.fromkeys(sentences))
+
+    def told(self) -> dict[str, tuple[str, ...]]:
+        """Give what stands beside the expression, by what it is good for, in the order to read."""
+        return {each: (*self.aside[each],) for each in HEADINGS if each in self.aside}
 
     def arguments(self, text: str) -> list[str]:
         """List the function's arguments: our own that the text uses, then what was named."""

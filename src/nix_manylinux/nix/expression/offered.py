@@ -80,11 +80,13 @@ def take_all(
     places: Iterable[Place],
     words: Sequence[str],
     options: Mapping[str, Sequence[str] | None],
+    *,
+    of_whom: str = "",
 ) -> list[str]:
     """Say what there is beyond ``places``, and give the command for all; nothing where it is all.
 
     ``words`` begin the command, ``options`` are those that were given, with their values: what
-    was chosen stays so.
+    was chosen stays so. ``of_whom`` says for whom there may be others.
     """
     places = [*places]
     asked = {"--python-version": offer.pythons, "--system": offer.systems}
@@ -96,7 +98,7 @@ def take_all(
     parts = [f"Python {listed(pythons)}" if pythons else "", listed(systems)]
     has = ", on ".join(filter(None, parts))
     command = spelt(words, releases, {**options, **asked})
-    return [f"it has wheels for {has}; for all of them:", f"  {command}"]
+    return [f"{of_whom}it has wheels for {has}; for all of them:", f"  {command}"]
 
 
 def spelt(

@@ -6,6 +6,7 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
 from nix_manylinux.nix.expression.dependencies import Dependencies, package_names
 from nix_manylinux.nix.expression.layout import concatenated, items_list, remark
+from nix_manylinux.nix.expression.names import CHECK
 from nix_manylinux.nix.expression.offered import spelt
 from nix_manylinux.nix.syntax import nix_name
 
@@ -32,7 +33,9 @@ def required_packages(
         versions = dependencies.versions.items()
         each = [f"{text} (extra {extra})" if extra else text for text, (_, extra) in versions]
         wants = f"METADATA wants {', '.join(each)}: hold nixpkgs' versions against"
-        names.author([f"{wants} that, as pythonRuntimeDepsCheckHook does for what nixpkgs builds"])
+        names.author(
+            [f"{wants} that, as pythonRuntimeDepsCheckHook does for what nixpkgs builds"], CHECK
+        )
     if not (dependencies.always or dependencies.sometimes or undeclared):
         yield from minded
         return
@@ -51,6 +54,13 @@ def required_packages(
     names.absent |= dict.fromkeys(names.lacking(package_names(required)), "")
     names.absent |= names.unusable()
     yield from concatenated("dependencies", parts)
+
+
+def which_release(undeclared: Sequence[str], releases: Sequence[str]) -> list[str]:
+    """Say that METADATA doesn't say which release of packages goes with it that it doesn't name."""
+    these = f"which release of {listed(undeclared)} goes with {listed(releases)}"
+    said = f"{these}: METADATA doesn't say, the project's documentation may"
+    return [said] if undeclared else []
 
 
 def optional_packages(
@@ -77,7 +87,7 @@ def optional_packages(
     if names.for_nixpkgs and lines and not names.is_believed():
         there = listed(names.may_lack(wanted))
         which = f"optional-dependencies has {there}: leave out those that nixpkgs doesn't have"
-        said += [which] if there else []
+        names.tell([which] if there else [], CHECK)
     bound = ["optional-dependencies = {", *lines, "};"] if lines else []
     return [*names.author(said), *bound]
 

@@ -27,8 +27,8 @@ from nix_manylinux.nix.expression.dependencies import (
 from nix_manylinux.nix.expression.family import other_wheels
 from nix_manylinux.nix.expression.inputs import inputs, runtime_loads
 from nix_manylinux.nix.expression.layout import block, paragraph, remarks
-from nix_manylinux.nix.expression.meta import imported_as, imports_check, meta
-from nix_manylinux.nix.expression.names import AtHand, Names
+from nix_manylinux.nix.expression.meta import imports_check, meta
+from nix_manylinux.nix.expression.names import CHECK, FILL_IN, WHERE, AtHand, Names
 from nix_manylinux.nix.expression.outside import (
     OutsideLibraries,
     brought_packages,
@@ -42,9 +42,14 @@ from nix_manylinux.nix.expression.places import (
     nix_cpu,
 )
 from nix_manylinux.nix.expression.relatives import Relatives, Release
-from nix_manylinux.nix.expression.required import optional_packages, required_packages
+from nix_manylinux.nix.expression.required import (
+    optional_packages,
+    required_packages,
+    which_release,
+)
 from nix_manylinux.nix.expression.source import beside_lines, source_lines
-from nix_manylinux.nix.syntax import nix_name, nix_string
+from nix_manylinux.nix.expression.where import where_it_goes
+from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.tree.python import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -73,17 +78,19 @@ class Expression(Value):
 
     ``named`` is what it takes from nixpkgs, as Nix spells it: "pkgs.zlib", "python.pkgs.numpy".
     ``first`` are faults of the whole that are to be read before it. ``notes`` are for who writes a
-    file of nixpkgs, and belong beside it.
+    file of nixpkgs, and belong beside it, under what they are good for. With ``is_part`` it is no
+    file of nixpkgs alone: ``first`` has the command that writes the whole.
     """
 
     text: str
     lacking: tuple[str, ...]
     named: tuple[str, ...]
     first: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     absent: dict[str, str] = field(default_factory=dict, hash=False)
     asks: tuple[str, ...] = ()
     chain: tuple[str, ...] = ()
+    is_part: bool = False
 
 
 def build_expression(
@@ -176,8 +183,9 @@ def build_expression(
         *remarks(bundled_cuda(wheels, {*required, *libraries.undeclared})),
     ]
     loader = libraries.cuda_of or (bundled and loader_among({*required, *libraries.undeclared}))
-    if for_nixpkgs and loader and not (cuda and cuda.sure):
-        names.author([_to_check(loader, libraries, bundled, nixpkgs, places)])
+    to_check = which_release(libraries.undeclared, first.releases)
+    if loader and not (cuda and cuda.sure):
+        to_check.append(_to_check(loader, libraries, bundled, nixpkgs, places))
     disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
     # So nixpkgs has it, for overrideAttrs; its releases until 25.11 take no function.
     own = "finalAttrs." if for_nixpkgs else ""
@@ -193,25 +201,27 @@ def build_expression(
         *paragraph(optional_packages(extras, dependencies.left_out, names)),
         *paragraph(_hook(wheels, styles)),
         *inputs(wheels, libraries, names, others.too, runtime_libs),
-        *runtime_loads(wheels, places, adviser, names, runtime_libs),
+        *runtime_loads(wheels, places, adviser, names, runtime_libs, options=options or {}),
         *paragraph(_scripts(wheels)),
         *paragraph(_foreign(wheels, places)),
         *paragraph(imports_check(wheels, _not_there(libraries))),
         *paragraph(meta(wheels, places, names, f"${{{own}version}}")),
     ]
     text = _call(body, own, recursive=bool(first.beside))
-    if for_nixpkgs and "lib.licenses.unfree" not in text:
-        names.author(unfree_libraries(wheels, table))
     head = "".join(f"  {name},\n" for name in names.arguments(text))
-    if for_nixpkgs and not names.is_believed():
-        names.author([names.doubts()])
-    where = _place(pname, first, names, whole=not others.faults) if for_nixpkgs else ()
+    if for_nixpkgs:
+        names.tell(where_it_goes(pname, first, names, whole=not others.faults), WHERE)
+        names.tell(
+            () if "lib.licenses.unfree" in text else unfree_libraries(wheels, table), FILL_IN
+        )
+        names.tell([*to_check, *names.doubts()], CHECK)
     return Expression(
         text=f"{{\n{head}}}:\n{text}\n",
         lacking=tuple(names.said),
         named=tuple(names.named),
         first=tuple(first_of_all),
-        notes=(*where, *names.aside),
+        notes=names.told(),
+        is_part=for_nixpkgs and others.is_part,
         absent=names.absent,
         asks=tuple(others.asks),
         chain=tuple(others.chain),
@@ -245,38 +255,6 @@ def _call(body: Iterable[str], own: str, *, recursive: bool) -> str:
         begin, end = ("(finalAttrs: {", "})") if recursive else ("{", "}")
         return f"\nbuildPythonPackage {begin}\n{inner}{end}"
     return f"buildPythonPackage {'rec ' if recursive else ''}{{\n{inner}}}"
-
-
-def _place(pname: str, wheel: DescribedWheel, names: Names, *, whole: bool) -> Iterator[str]:
-    """Say where in nixpkgs the file is, and what calls it: what Python's set hides is passed on."""
-    given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
-    folder, attribute = f"development/python-modules/{pname}", names.attribute(pname)
-    file = "/bin.nix" if names.is_built_too(pname) else ""
-    if file and not attribute.endswith("-bin"):
-        attribute = f"{attribute}-bin"
-    line = f"{nix_name(attribute)} = callPackage ../{folder}{file} {{ {given}}};"
-    path = f"pkgs/{folder}{file or '/default.nix'}"
-    if names.has_wheel(pname):
-        yield (
-            f"nixpkgs has {attribute} already, from its wheel: bump version and hashes there, and"
-            " take of this what is new; that one may be for more systems"
-        )
-    else:
-        yield f"save it as {path}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
-        if file:
-            yield f"in bin.nix, since nixpkgs builds {pname} from source already"
-        elif not names.is_believed():
-            yield (
-                f"default.nix may be there, with {pname} from source: look first; beside it this is"
-                f" {pname}-bin, in bin.nix"
-            )
-    if whole and not wheel.facts.files:
-        yield "nothing of it is compiled: nixpkgs builds such a package from its source archive"
-    for other in dict.fromkeys([pname, *map(normalise_name, imported_as(wheel))]):
-        if other != pname and names.is_built_too(other):
-            yield f"imported as {other}: nixpkgs builds {other} from source, which may be the same"
-        elif names.is_at_the_top(other):
-            yield f"nixpkgs has pkgs.{other}: look whether that brings the Python package, too"
 
 
 def _not_there(libraries: OutsideLibraries) -> set[str]:
