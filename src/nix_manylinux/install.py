@@ -85,10 +85,10 @@ def install_wheel(
             )
             for it in opened
         ]
-        present: dict[str, tuple[str, int]] = {}
+        present: dict[str, Installation] = {}
         for it in wheels:
             it.extract(present, cores=cores, progress=progress)
-            present |= it.digests
+            present = {**dict.fromkeys(it.written, it), **present}
         changed: list[str] = []
         if link:
             others = [scheme[name] for name in ("purelib", "platlib")]

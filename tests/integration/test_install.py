@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import itertools
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +30,7 @@ from nix_manylinux import (
     install_wheel,
     patch_wheel_tree,
 )
+from nix_manylinux.base.digest import digest_of
 from nix_manylinux.cli.main import main
 from nix_manylinux.write.install import INSTALL_LOG
 
@@ -169,6 +172,52 @@ def test_several_wheels_at_once(files: ElfBuilder, store: Path, tmp_path: Path) 
     assert not (tmp_path / "2").exists()
 
 
+def untrue_rows(prefix: Path) -> list[str]:
+    """Give the paths that a RECORD below a prefix has twice, or with another hash than theirs."""
+    wrong = []
+    for record in (prefix / SITE).glob("*.dist-info/RECORD"):
+        rows = list(csv.reader(record.read_text().splitlines()))
+        wrong += [path for path, n in Counter(path for path, _, _ in rows).items() if n > 1]
+        for path, digest, _ in rows:
+            data = (prefix / SITE / path).read_bytes()
+            wrong += [path] if digest and digest_of([data]) != digest else []
+    return wrong
+
+
+@pytest.mark.parametrize("command", ["entry points", "scripts"])
+def test_commands_that_two_wheels_have(command: str, store: Path, tmp_path: Path) -> None:
+    """One of the same contents is shared, with true RECORDs; another one is refused."""
+
+    def wheel(name: str, text: str) -> str:
+        path = f"{name}-1.0.dist-info/entry_points.txt"
+        content = f"[console_scripts]\nboard = {text}:main\n"
+        if command == "scripts":
+            path, content = f"{name}-1.0.data/scripts/board", f"#!python\nprint({text!r})\n"
+        return MadeWheel(name=name, tag=TAG, files={path: content.encode()}).write(tmp_path)
+
+    prefix = tmp_path / "prefix"
+    install(wheel("one", "board"), wheel("two", "board"), prefix=prefix, store=store)
+    assert (prefix / "bin/board").read_text().startswith(f"#!{sys.executable}\n")
+    assert not untrue_rows(prefix)
+    with pytest.raises(BadWheel, match=r"board: one-1\.0-.*whl has a different file"):
+        install(wheel("one", "board"), wheel("two", "other"), prefix=tmp_path / "2", store=store)
+    assert not (tmp_path / "2").exists()
+
+
+def test_files_that_a_wheel_has_and_we_write(store: Path, tmp_path: Path) -> None:
+    """An entry point comes before a script of its name, as for pip and uv; INSTALLER is ours."""
+    files_ = {
+        "made-1.0.data/scripts/board": b"#!python\n",
+        "made-1.0.dist-info/entry_points.txt": b"[console_scripts]\nboard = made:main\n",
+        "made-1.0.dist-info/INSTALLER": b"conda\n",
+    }
+    prefix = tmp_path / "prefix"
+    install(MadeWheel(tag=TAG, files=files_).write(tmp_path), prefix=prefix, store=store)
+    assert "from made import main" in (prefix / "bin/board").read_text()
+    assert (prefix / SITE / "made-1.0.dist-info/INSTALLER").read_text() == "nix-manylinux\n"
+    assert not untrue_rows(prefix)
+
+
 def test_into_a_virtual_environment(extension: bytes, store: Path, tmp_path: Path) -> None:
     """Folders are the environment's own, and its scripts name its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
@@ -198,13 +247,19 @@ def test_a_wheel_for_another_python(tmp_path: Path) -> None:
         ("made-1.0.data/nowhere/x", b"x", "unknown place"),
         ("made-1.0.dist-info/entry_points.txt", b"[console_scripts]\nx = 1:2:3\n", "installed"),
         ("made-1.0.dist-info/entry_points.txt", b"[console_scripts\n", "installed"),
+        (
+            "made-1.0.dist-info/entry_points.txt",
+            f"[console_scripts]\n../{SITE}/x.py = made:main\n".encode(),
+            "not below .*/bin",
+        ),
+        (f"made-1.0.data/data/{SITE}/made/__init__.py", b"x = 1\n", "same place as made/__init__"),
     ],
 )
 def test_what_no_installer_takes(
     path: str, content: bytes, error: str, store: Path, tmp_path: Path
 ) -> None:
     """One error of the family, and nothing is left."""
-    wheel = MadeWheel(tag=TAG, files={path: content}).write(tmp_path)
+    wheel = MadeWheel(tag=TAG, files={"made/__init__.py": b"", path: content}).write(tmp_path)
     with pytest.raises(BadWheel, match=error):
         install(wheel, prefix=tmp_path / "prefix", store=store)
     assert not (tmp_path / "prefix").exists()

@@ -18,6 +18,7 @@ from installer.records import Hash, RecordEntry
 from installer.scripts import Script
 from installer.utils import construct_record_file, fix_shebang, parse_entrypoints
 
+from nix_manylinux.base.digest import digest_of
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.files import EXECUTE, executable, make_folder, write_all
 from nix_manylinux.wheel.archive.format import Member, bad
@@ -64,13 +65,14 @@ class Installation:
         self._root = "purelib" if wheel.is_purelib else "platlib"
         self.warnings: list[str] = []
         self.modules: list[str] = []
-        #: What RECORD lists: paths, each below the folder of its scheme.
-        self._rows: list[tuple[str, str]] = []
+        #: What RECORD lists: scheme and path of each place.
+        self._rows: dict[str, tuple[str, str]] = {}
         #: Digest and size of each file that is in place.
-        self._written: dict[str, tuple[str, int]] = {}
+        self.written: dict[str, tuple[str, int]] = {}
         self._members = list(self._find_members())
         #: Member name -> absolute path in the staging folder, of what is installed.
         self.files = {m.name: self._place(scheme, path) for m, scheme, path in self._members}
+        self._refuse_equal_places()
 
     def _find_members(self) -> Iterator[tuple[Member, str, str]]:
         record = f"{self.wheel.dist_info}/RECORD"
@@ -91,9 +93,20 @@ class Installation:
         rows = {row.path: (row.hash, int(row.size)) for row in self.wheel.record.rows if row.hash}
         return {place: rows[name] for name, place in self.files.items()}
 
+    def _refuse_equal_places(self) -> None:
+        """Raise BadWheel where two folders of the wheel are one for this interpreter."""
+        names: dict[str, str] = {}
+        for name, place in self.files.items():
+            if names.setdefault(place, name) != name:
+                raise BadWheel(
+                    f"is installed to the same place as {names[place]}",
+                    where=f"{self.wheel.path}: {name}",
+                    hint="its archive has a file twice: unpack it, delete one, and pack it again",
+                )
+
     def extract(
         self,
-        present: Mapping[str, tuple[str, int]],
+        present: Mapping[str, Installation],
         *,
         cores: int | None = None,
         progress: Progress | None = None,
@@ -101,21 +114,22 @@ class Installation:
         """Write every member to its place, checked, and the scripts of its entry points.
 
         ``cores`` is how many processors are used at most. ``present`` maps places that
-        other wheels have filled to their digests: a file that is the same may be there
+        other wheels have filled to those: a file that is the same may be there
         already. Raises BadWheel where it differs, and what `Wheel.extract` raises.
         """
         for name, place in self.files.items():
-            if present.get(place, self.digests[place]) != self.digests[place]:
-                raise BadWheel(
-                    "another wheel has a different file for the same place",
-                    where=f"{self.wheel.path}: {name}",
-                    hint="install one of them into a prefix of its own",
-                )
+            other = present.get(place)
+            if other and other.digests.get(place, other.written[place]) != self.digests[place]:
+                raise self._clash(name, other)
         wanted = {name: place for name, place in self.files.items() if place not in present}
         self.wheel.extract(wanted, mode=_mode, cores=cores, progress=progress)
-        self._written = dict(self.digests)
+        # Theirs may be more than was unpacked: a script names its interpreter by now.
+        self.written = {
+            place: present[place].written[place] if place in present else digest
+            for place, digest in self.digests.items()
+        }
         try:
-            self._write_commands()
+            self._write_commands(present)
         except (ValueError, KeyError, AssertionError, configparser.Error) as error:
             why = str(error).partition("\n")[0] or "an entry point is none"
             raise BadWheel(
@@ -124,17 +138,24 @@ class Installation:
                 hint="its entry_points.txt is not what installers read",
             ) from error
         for member, scheme, path in self._members:
-            if scheme == "scripts":
-                self._name_interpreter(self.files[member.name])
-            self._rows.append((scheme, path))
+            place = self.files[member.name]
+            if scheme == "scripts" and place not in present:
+                self._name_interpreter(place)
+            self._rows[place] = scheme, path
         if self._signed:
             own = self._root, f"{self.wheel.dist_info}/INSTALLER"
-            if self._place(*own) not in self._written:
-                self._write(self._place(*own), INSTALLER)
-            self._rows.append(own)
+            self._write(self._place(*own), INSTALLER)
+            self._rows[self._place(*own)] = own
 
-    def _write_commands(self) -> None:
-        """Write the scripts of the entry points."""
+    def _clash(self, name: str, other: Installation) -> BadWheel:
+        return BadWheel(
+            f"{os.path.basename(other.wheel.path)} has a different file for the same place",
+            where=f"{self.wheel.path}: {name}",
+            hint="install one of them into a prefix of its own",
+        )
+
+    def _write_commands(self, present: Mapping[str, Installation]) -> None:
+        """Write the scripts of the entry points, in place of scripts of the same name."""
         listing = self.files.get(f"{self.wheel.dist_info}/entry_points.txt")
         if listing is None:
             return
@@ -143,9 +164,14 @@ class Installation:
         for name, module, attr, section in parse_entrypoints(text):
             script, data = Script(name, module, attr, section).generate(self._interpreter, "posix")
             place = self._place("scripts", script)
-            self._write(place, data)
-            os.chmod(place, executable(stat.S_IMODE(os.stat(place).st_mode)))
-            self._rows.append(("scripts", script))
+            if other := present.get(place):  # tensorflow has tensorboard's, too
+                if other.written[place] != (digest_of([data]), len(data)):
+                    raise self._clash(f"command {name}", other)
+                self.written[place] = other.written[place]
+            else:
+                self._write(place, data)
+                os.chmod(place, executable(stat.S_IMODE(os.stat(place).st_mode)))
+            self._rows[place] = "scripts", script
 
     def _name_interpreter(self, place: str) -> None:
         """Have a script name its interpreter, if it is one of Python's."""
@@ -155,10 +181,14 @@ class Installation:
             self._write(place, data)
 
     def _place(self, scheme: str, path: str) -> str:
-        """Give a place in the staging folder; BadWheel where it isn't below the prefix."""
-        final = os.path.normpath(f"{self._folders[scheme]}/{path}")
-        if not final.startswith(f"{self._prefix}/"):
-            raise bad(f"is installed to {final}, which is not below {self._prefix}", path)
+        """Give a place in the staging folder; BadWheel where it leads out of where it belongs."""
+        folder = os.path.normpath(self._folders[scheme])
+        final = os.path.normpath(f"{folder}/{path}")
+        for home in (folder, self._prefix):
+            if not final.startswith(f"{home}/"):
+                error = bad(f"is installed to {final}, which is not below {home}", path)
+                error.at(self.wheel.path)
+                raise error
         return self._staging + final[len(self._prefix) :]
 
     def _write(self, place: str, data: bytes) -> None:
@@ -175,17 +205,16 @@ class Installation:
     def _hash(self, place: str) -> None:
         with open(place, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            self._written[place] = hash_descriptor(file.fileno(), size=size)
+            self.written[place] = hash_descriptor(file.fileno(), size=size)
 
     def finish(self, changed: Collection[str]) -> None:
         """Write RECORD; the files of the paths ``changed`` are not what the wheel had."""
         own = f"{self.wheel.dist_info}/RECORD"
         entries = []
-        for scheme, path in self._rows:
-            place = self._place(scheme, path)
+        for place, (scheme, path) in self._rows.items():
             if place in changed:
                 self._hash(place)
-            digest, size = self._written[place]
+            digest, size = self.written[place]
             entries.append((cast("Scheme", scheme), RecordEntry(path, Hash.parse(digest), size)))
         entries.append((cast("Scheme", self._root), RecordEntry(own, None, None)))
 
