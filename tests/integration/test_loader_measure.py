@@ -25,7 +25,9 @@ from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.edit import edit as writer
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
+from nix_manylinux.elf.image import Image
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.elf.source import Source
 from nix_manylinux.report.summary import report_json
 from nix_manylinux.resolve.plan import Options, Unresolved
 from nix_manylinux.target.target import from_running
@@ -183,6 +185,52 @@ def test_a_program_whose_dt_debug_is_read_only(files: ElfBuilder, tmp_path: Path
     path.write_bytes(poker.data)
     assert subprocess.run([path], check=False).returncode == 0
     assert not patched(tree).plan.warnings
+
+
+@pytest.mark.parametrize("inside", [1, 0], ids=["it runs", "it dies"])
+def test_a_dynamic_section_that_goes_on_in_the_next_segment(
+    files: ElfBuilder, tmp_path: Path, inside: int
+) -> None:
+    """It is one table in memory, as patchelf has left it: pgserver's psql starts, and is edited.
+
+    DT_DEBUG is the last entry in the first segment, or the first one behind it, which is read-only.
+    """
+    flags = ["-no-pie", "-nostdlib", "-Wl,-z,norelro", "-Wl,--no-as-needed", "-lc"]
+    plain = Image(Source(data=files.program(source=EXIT, flags=flags).read_bytes()))
+    debug = [tag for tag, _ in plain.dynamic].index(elf.DT_DEBUG)
+    flags += [f"-Wl,--section-start=.dynamic={0x405000 - (debug + inside) * 16:#x}"]
+    poker = Poker(files.program(source=EXIT, flags=flags).read_bytes())
+    segments = poker.segments()
+    one = next(s for s in segments if s.type == elf.PT_LOAD and s.vaddr < 0x405000 < s.vend)
+    rest, step = replace(one, flags=elf.PF_R), 0x405000 - one.vaddr
+    rest.filesz, rest.memsz = one.filesz - step, one.memsz - step
+    rest.shift(step, step)
+    one.filesz = one.memsz = step
+    segments.insert(segments.index(one) + 1, rest)
+    segments.remove(next(s for s in segments if s.type == elf.PT_GNU_EH_FRAME))
+    start = poker.layout.header(bytes(poker.data)).phoff
+    table = b"".join(map(poker.layout.pack_segment, segments))
+    poker.data[start : start + len(table)] = table
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    path = tree / "psql"
+    path.write_bytes(poker.data)
+    path.chmod(0o700)
+    status = subprocess.run([path], check=False).returncode
+    if not inside:
+        assert status == -signal.SIGSEGV
+        assert "writes to DT_DEBUG" in patched(tree).plan.warnings[0]
+        return
+    assert status == 0
+    interpreter = "/lib64" + "/../lib64" * 9 + "/ld-linux-x86-64.so.2"
+    assert edit_file(str(path), ElfEdit(interpreter=interpreter)).how == "in place"
+    assert subprocess.run([path], check=False).returncode == 0
+    # There is room for more entries, but DT_DEBUG would lie in the next segment.
+    edit_file(str(path), ElfEdit(search_path=LONG, add_needed=("libm.so.6",)))
+    assert subprocess.run([path], check=False).returncode == 0
+    facts = read_elf(path)
+    assert facts is not None
+    assert (facts.needed, facts.search_path) == (("libc.so.6", "libm.so.6"), LONG)
 
 
 def test_a_file_that_only_musl_takes(files: ElfBuilder, tmp_path: Path) -> None:

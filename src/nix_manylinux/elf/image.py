@@ -160,13 +160,21 @@ class Image:
             for load in self.loads
         )
 
-    def flags_at(self, address: int) -> int:
-        """Give what may be done with the page of an address: p_flags of the last that maps it."""
+    def fixed_debugger_entry(self) -> int:
+        """Give the address of DT_DEBUG where its page can't be written; 0 for any other.
+
+        Of several entries the last counts. MIPS has another one for that.
+        """
+        dynamic = self.last(elf.PT_DYNAMIC)
+        places = [place for place, (tag, _) in enumerate(self.dynamic) if tag == elf.DT_DEBUG]
+        if dynamic is None or not places or self.header.machine == elf.EM_MIPS:
+            return 0
+        size = self.layout.dyn.size
+        address = dynamic.vaddr + places[-1] * size + size // 2
         page = address & -MIN_PAGE
-        for load in reversed(self.loads):
-            if load.vaddr < page + MIN_PAGE and page < load.vend:
-                return load.flags
-        return 0
+        maps = (load for load in self.loads if load.vaddr < page + MIN_PAGE and page < load.vend)
+        flags = [load.flags for load in maps][-1:]  # of several, the last maps it
+        return address if flags and not flags[0] & elf.PF_W else 0
 
     @cached_property
     def names(self) -> Strings:

@@ -306,16 +306,11 @@ def _interpreter(image: Image) -> str | None:
 def _check_debugger_entry(image: Image) -> None:
     """Raise BadElf for a program that dies before it begins: DT_DEBUG can't be written.
 
-    glibc and musl write there, unasked, for debuggers; for MIPS they have another entry.
-    patchelf has made such programs: a table that outgrew its segment goes on in the next one.
+    glibc and musl write there, unasked, for debuggers. patchelf has made such programs: a
+    table that outgrew its segment goes on in the next one.
     """
-    dynamic = image.last(elf.PT_DYNAMIC)
-    entries = [index for index, (tag, _) in enumerate(image.dynamic) if tag == elf.DT_DEBUG]
-    if dynamic is None or not entries or image.header.machine == elf.EM_MIPS:
-        return
-    size = image.layout.dyn.size
-    address = dynamic.vaddr + entries[-1] * size + size // 2
-    if not image.flags_at(address) & elf.PF_W:
+    address = image.fixed_debugger_entry()
+    if address:
         raise BadElf(
             f"the loader writes to DT_DEBUG, which is read-only memory here ({address:#x}): the"
             " program dies as it is started"

@@ -178,15 +178,20 @@ class Object(Image):
         return found
 
     def _count_slots(self) -> int:
-        """Say how many entries fit, and let PT_DYNAMIC be as long as its entries are."""
+        """Say how many entries fit, and let PT_DYNAMIC be as long as its entries are.
+
+        No more than there are where it goes on in the next segment, which need not be writable.
+        """
         header, size, used = self.pt_dynamic, self.layout.dyn.size, len(self.dynamic)
-        load = self.load_at(header.vaddr)
-        room = min((load.vaddr + load.filesz - header.vaddr) // size, MAX_DYNAMIC)
+        room = min(self.locate("PT_DYNAMIC", header.vaddr)[1] // size, MAX_DYNAMIC)
         if used >= room:
             raise Unproven("the dynamic section has no DT_NULL at its end")
         slots = max(used + 1, min(header.filesz // size, room))
         if slots != header.filesz // size:
             header.filesz = header.memsz = slots * size
+        load = self.load_at(header.vaddr)
+        if header.vaddr + slots * size > load.vaddr + load.filesz:
+            return used + 1
         spare = self.draft.read(header.offset + used * size, (slots - used) * size)
         free = len(spare) - len(spare.lstrip(b"\0"))
         return used + max(free // size, 1)

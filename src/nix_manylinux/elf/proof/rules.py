@@ -73,6 +73,8 @@ def _inner_faults(obj: Object) -> Iterator[str]:
     dynamic = obj.pt_dynamic
     if not obj.load_at(dynamic.vaddr).flags & elf.PF_W and dynamic.flags & elf.PF_W:
         yield "the dynamic section can't be written to"
+    if obj.fixed_debugger_entry():
+        yield "the loader can't write to DT_DEBUG"
 
 
 def _table_faults(obj: Object) -> Iterator[str]:
