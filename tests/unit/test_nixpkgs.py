@@ -294,6 +294,25 @@ def test_paste_wheels(table: nixpkgs.Table) -> None:
     assert "--ignore-missing t/x.so:libtorch_cuda.so" in there
 
 
+@pytest.mark.parametrize(
+    ("soname", "required", "told"),
+    [
+        ("libeckit_codec.so", "eckitlib", "expected from the required wheel eckitlib"),
+        ("libTKBO.so.7.8.1", "netgen-occt", "expected from the required wheel netgen-occt"),
+        ("libTKDE.so.7.8.1", "netgen-occt", "expected from the required wheel netgen-occt"),
+        ("libTKBO.so.7.8.1", "occt-netgen", "nixpkgs has only libTKBO.so.7.9 "),
+        ("libz.so.1", "zlib", ""),  # a name of one letter is in many a name
+    ],
+)
+def test_wheels_are_called_like_a_library_or_its_package(
+    soname: str, required: str, told: str, table: nixpkgs.Table
+) -> None:
+    """By its name with "lib" behind it (eckitlib), or by that of the package that nixpkgs has."""
+    found = Adviser(table, required=[required]).advise(soname)
+    assert told in found.notes[0] if told else not found.notes
+    assert (found.kind == "wheel") == told.startswith("expected")
+
+
 def test_paste_one_of_several(table: nixpkgs.Table) -> None:
     """Alternatives are never asked for all together, in a build or outside of one."""
     wanted = [

@@ -172,6 +172,10 @@ class Adviser:
             parts = stem.split("_")
             shorter = ("_".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
             wheels = next((self._siblings[each] for each in shorter if each in self._siblings), ())
+        if not wheels and not found.is_sure:  # libTKBO.so.7.8.1 is opencascade-occt's: netgen-occt
+            words = set(re.split("[-_.]", found.attribute))
+            named = {name: [*_name_words(name)][-1:] for name in self._required}
+            wheels = tuple(name for name, last in named.items() if words.intersection(last))
         if not wheels and package_set(found.attribute) in self._brought:
             # Several wheels of one project share a set, and begin with one word.
             begins = {name.partition("-")[0] for name in self._own}
@@ -213,4 +217,4 @@ def _name_words(project: str) -> Iterator[str]:
     """Give the words of a project's name that a library of it may begin with."""
     for word in project.split("-"):
         if len(word) > 2 and word not in _SAYS_NOTHING and not re.fullmatch(r"cu[0-9]+", word):
-            yield word.removeprefix("lib")
+            yield re.sub("^lib|(?<=...)libs?$", "", word)

@@ -303,7 +303,7 @@ def _by_family(soname: str, table: Table) -> Suggestion:
     if packages:
         return of_wheel(soname, *sorted(packages))
     for known in versioned:
-        if soname.startswith(f"{known.soname}."):
+        if soname.startswith(f"{known.soname}.") and _may_be_of(match["version"], known.attr):
             note = f"the name of a file, whose soname is {known.soname}"
             return _from_row(soname, known, "file", table, note)
     if family and match["version"] is None:
@@ -319,6 +319,13 @@ def _by_family(soname: str, table: Table) -> Suggestion:
         return _from_row(soname, nearest, "other version", table, note)
     similar = _similar(match["stem"], table)
     return replace(nowhere, kind="similar", similar=similar) if similar else nowhere
+
+
+def _may_be_of(version: str, attribute: str) -> bool:
+    """Whether a file of this version may be a package's: opencascade-occt_7_6 has no 7.8.1."""
+    match = re.search("[0-9]+([._-][0-9]+)+$", attribute)
+    ours, its = _numbers(version), _numbers(match[0] if match else "")
+    return ours[:1] != its[:1] or ours[: len(its)] == its[: len(ours)]
 
 
 def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = "") -> Suggestion:
