@@ -585,6 +585,23 @@ def test_libraries_that_are_loaded_later(workshop: Workshop, tmp_path: Path) -> 
     assert value_of(installed(done.path, tmp_path / "with")) == "1"
     with pytest.raises(nm.BadOption, match="is to come along"):
         repaired(path, tmp_path / "out", graft=("liblate.so.1",))
+    (late.parent / "liblate.so").symlink_to(late.name)
+    with pytest.raises(nm.BadOption, match=r"is the library of --graft liblate\.so\.1"):
+        repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1", "liblate.so"))
+
+
+def test_grafts_go_to_a_folder(workshop: Workshop, tmp_path: Path) -> None:
+    """A file of the wheel is none; a library of an odd name gets one that a wheel can have."""
+    late = workshop.library("named", "named", "8")
+    odd = tmp_path / os.fsdecode(b"lib\xff")
+    odd.mkdir()
+    shutil.copy(late, odd / os.fsdecode(b"lib\xff.so.1"))
+    (odd / late.name).symlink_to(os.fsdecode(b"lib\xff.so.1"))
+    path = wheel_of(workshop.module("named()", [late], runpath="")).write(tmp_path)
+    done = repaired(path, tmp_path / "out", libs=(odd,))
+    assert value_of(installed(done.path, tmp_path / "site")) == "8"
+    with pytest.raises(nm.BadOption, match="is a file of the wheel"):
+        repaired(path, tmp_path / "out", libs=(odd,), lib_dir="made/__init__.py/x")
 
 
 def test_repaired_then_patched(chain: bytes, tmp_path: Path) -> None:
@@ -689,6 +706,10 @@ def test_a_document_of_ones_own(workshop: Workshop, tmp_path: Path) -> None:
     assert members(done.path)["made-1.0.dist-info/sboms/own.spdx.json"] == b"{}"
     with pytest.raises(nm.BadOption, match="can't be read"):
         repaired(path, tmp_path / "out", sbom=str(tmp_path / "nothing"))
+    odd = tmp_path / os.fsdecode(b"odd\xff.json")
+    odd.write_bytes(b"{}")
+    with pytest.raises(nm.BadOption, match="a name that is not UTF-8"):
+        repaired(path, tmp_path / "out", sbom=str(odd))
     words = ["repair", path, "-o", str(tmp_path / "out"), "--packages"]
     for text in ("nonsense", "{}", "[1]", '[{"name": "x"}]', '[{"name": "x", "paths": "y"}]'):
         own.write_text(text)

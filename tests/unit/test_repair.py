@@ -38,6 +38,7 @@ MACHINE = Machine(number=62, bits=64, endian="little")
         ("odd.dll", "odd-1a2b3c4d.dll"),
         ("plain", "plain-1a2b3c4d"),
         ("libz-1a2b3c4d.so.1.3", "libz-1a2b3c4d.so.1.3"),
+        ("a\\b\n\udcff.so.1", "a_b__-1a2b3c4d.so.1"),
     ],
 )
 def test_a_graft_is_named_by_what_it_is(name: str, wanted: str) -> None:
@@ -54,6 +55,15 @@ def test_a_graft_is_named_by_what_it_is(name: str, wanted: str) -> None:
         (f"#!{STORE}-bash-5.2/bin/sh -eu", False, "#!/bin/sh -eu"),
         (f"#!{STORE}-bash-5.2/bin/bash", True, "#!/usr/bin/env bash"),
         (f"#!{STORE}-perl-5/bin/perl -w", False, "#!/usr/bin/env -S perl -w"),
+        (f"#!{STORE}-coreutils-9/bin/env -S {STORE}-python3/bin/python3 -E", True, "#!python -E"),
+        (
+            f"#!{STORE}-coreutils-9/bin/env -S {STORE}-perl-5/bin/perl -w",
+            False,
+            "#!/usr/bin/env -S perl -w",
+        ),
+        (f"#!{STORE}-coreutils-9/bin/env -S perl -w", False, "#!/usr/bin/env -S perl -w"),
+        (f"#!{STORE}-coreutils-9/bin/env perl", False, "#!/usr/bin/env perl"),
+        (f"#!{STORE}-coreutils-9/bin/env -S", False, "#!/usr/bin/env -S"),
         ("#!/usr/bin/env python3", True, None),
         ("#!python", True, None),
         ("#!/nix/store/nothing/bin/python", True, None),
@@ -169,10 +179,17 @@ def test_exclusions_cover_versions() -> None:
         assert options.excludes(name) is wanted
 
 
-@pytest.mark.parametrize("folder", ["/abs", "..", "../x", "a/../b", ".", "", "a:b", "$x", "a\nb"])
+@pytest.mark.parametrize("folder", ["/abs", "..", "../x", "a/../b", ".", "", "a:b", "$x"])
 def test_folders_that_no_search_path_leads_to(folder: str) -> None:
     """They are refused by name."""
     with pytest.raises(BadOption, match="below site-packages"):
+        lib_dir(RepairOptions(lib_dir=folder), "made")
+
+
+@pytest.mark.parametrize("folder", ["a\nb", "a\\b", "x\udcff", "a/" * 210 + "b", "a" * 256])
+def test_folders_that_no_wheel_has(folder: str) -> None:
+    """They are refused before anything is written."""
+    with pytest.raises(BadOption, match="can't be in a wheel: it "):
         lib_dir(RepairOptions(lib_dir=folder), "made")
 
 

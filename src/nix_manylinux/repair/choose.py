@@ -107,7 +107,7 @@ class Chooser:
         self._led: dict[str, tuple[str, ...]] = {}
 
     def _runtime_grafts(self) -> tuple[str, ...]:
-        found = []
+        found: dict[str, str] = {}
         for soname in self.options.graft:
             path = next(iter(self.libraries.named(soname)), None)
             if path is None:
@@ -116,8 +116,15 @@ class Chooser:
                     where=f"--graft {soname}",
                     hint="give its folder with --libs",
                 )
-            found.append(path)
-        return tuple(found)
+            other = found.setdefault(self.libraries.disk.real(path), path)
+            if other != path:
+                first = posixpath.basename(other)
+                raise BadOption(
+                    f"is the library of --graft {first}, and a wheel has no links",
+                    where=f"--graft {soname}",
+                    hint="give the one name that it is loaded by",
+                )
+        return tuple(found.values())
 
     @property
     def is_pure(self) -> bool:

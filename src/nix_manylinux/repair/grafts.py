@@ -7,6 +7,7 @@ that was rebuilt under another store path gives the same wheel.
 from __future__ import annotations
 
 import os
+import re
 
 from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors, WriteFailed
@@ -108,8 +109,10 @@ def edit(path: str, changes: ElfEdit, *, label: str) -> None:
 def graft_name(name: str, digest: str) -> str:
     """Put a hash in front of a library's suffix: "libz.so.1.3" becomes "libz-1a2b3c4d.so.1.3".
 
-    One that was named so before keeps its name.
+    One that was named so before keeps its name. What no member of a wheel can be called is
+    not in it.
     """
+    name = re.sub(r"[\0-\x1f\x7f\\\ud800-\udfff]", "_", name)
     stem, dot, suffix = name.partition(".so")
     if not dot:
         stem, dot, suffix = name.partition(".")

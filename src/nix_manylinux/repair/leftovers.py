@@ -79,6 +79,11 @@ def portable_shebang(head: bytes, stores: Sequence[str], *, script: bool) -> byt
     if match is None:
         return None
     program, arguments = match[1], match[2].rstrip()
+    if program == b"env":
+        # What patchShebangs makes of "env -S python3 -E" names the store twice.
+        split = arguments.split(maxsplit=1)
+        inner = b"#!" + split[1] if split[:1] == [b"-S"] and split[1:] else b""
+        return portable_shebang(inner, stores, script=script) or b"#!/usr/bin/env" + arguments
     if re.fullmatch(_PYTHON, program):
         if script:
             return b"#!python" + arguments

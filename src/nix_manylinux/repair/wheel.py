@@ -21,6 +21,7 @@ from nix_manylinux.target.policy import load_policies
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
+from nix_manylinux.wheel.checks import check_new_name
 from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name, renamed, retagged
 from nix_manylinux.wheel.open import UnpackedWheel, Wheel, open_wheel
@@ -190,6 +191,12 @@ class _Work:
     def graft(self, choice: PolicyChoice, name: str, chooser: Chooser) -> None:
         """Copy what comes along, and edit it and the files that want it."""
         folder = lib_dir(self._options, name)
+        if any(f"{folder}/".startswith(f"{m.name}/") for m in self._wheel.members):
+            raise BadOption(
+                "is a file of the wheel, and can't be a folder",
+                where=f"--lib-dir {folder}",
+                hint=f"name another folder, such as {name}.libs",
+            )
         copies = os.path.join(self._scratch, "grafts")
         os.mkdir(copies)
         disk = chooser.libraries.disk
@@ -304,7 +311,9 @@ class _Work:
             hint = "name a file for --sbom"
             unread = OsErrors(BadOption, "can't be read", where=asked, hint=hint)
             with unread, open(asked, "rb") as file:
-                self.extra[f"{folder}/{os.path.basename(asked)}"] = file.read()
+                member = f"{folder}/{os.path.basename(asked)}"
+                check_new_name(member, f"--sbom {asked}", "sbom.cdx.json")
+                self.extra[member] = file.read()
 
     def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Give the names of libraries that may be loaded at run time, with who names them."""
@@ -323,10 +332,11 @@ def lib_dir(options: RepairOptions, name: str) -> str:
     """Give the folder of grafts, relative to site-packages. Raises BadOption."""
     folder = f"{name}.libs" if options.lib_dir is None else options.lib_dir.rstrip("/")
     plain = posixpath.normpath(folder) == folder and not folder.startswith(("/", ".."))
-    if not plain or folder == "." or any(c in folder for c in ":$\\\n\0"):
+    if not plain or folder == "." or any(c in folder for c in ":$"):
         raise BadOption(
             "the folder of grafts is one below site-packages",
             where=f"--lib-dir {options.lib_dir}",
             hint=f"give a relative path without '..', ':' and '$', such as {name}.libs",
         )
+    check_new_name(f"{folder}/lib.so", f"--lib-dir {options.lib_dir}", f"{name}.libs")
     return folder

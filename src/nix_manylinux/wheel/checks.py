@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nix_manylinux.base.digest import STRONG_HASHES, digest_of
-from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad
+from nix_manylinux.base.errors import BadOption, BadWheel
+from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad, printable
+from nix_manylinux.wheel.archive.names import check_name
 from nix_manylinux.wheel.archive.read import stream
 from nix_manylinux.wheel.metadata import (
     Distribution,
@@ -102,6 +104,18 @@ def check_identity(distribution: Distribution, stem: tuple[str, str], build: str
                 f"is of {name} {version}, where {what} {other_name} {others[0]}",
                 distribution.folder,
             )
+
+
+def check_new_name(member: str, where: str, better: str) -> None:
+    """Raise BadOption for a name that no new member of a wheel may have."""
+    try:
+        check_name(member)
+    except BadWheel as error:
+        raise BadOption(
+            f"can't be in a wheel: it {error.what}",
+            where=printable(where),
+            hint=f"name it otherwise, such as {better}",
+        ) from error
 
 
 def _same_version(one: str, other: str) -> bool:
