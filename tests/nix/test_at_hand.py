@@ -9,7 +9,7 @@ from tests.support.rings import nix
 
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.nix import nixpkgs
-from nix_manylinux.nix.nixpkgs import ask_nixpkgs, find_unusable
+from nix_manylinux.nix.nixpkgs import Nixpkgs, ask_nixpkgs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ in rec {
   unfree.library.outPath = throw "it is unfree";
   python3 = { pythonVersion = "3.11"; pkgs = { six.outPath = "six"; }; };
   python314.pkgs = {
-    six.outPath = "six";
+    six = { outPath = "six"; version = "1.17.0"; };
     numpy.outPath = { }.libc;
     # Known only when it is built: an evaluation that writes nothing can't tell.
     built.outPath = builtins.readFile (
@@ -47,6 +47,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**nix("one").environment, "NIX_PATH": f"nixpkgs={tmp_path}"}
 
 
+def find_unusable(
+    names: list[str], at_hand: Nixpkgs, python: str, environment: dict[str, str]
+) -> dict[str, str]:
+    """Give what is found not to be had."""
+    return nixpkgs.look_into(at_hand, names, python, environment).unusable
+
+
 def test_what_can_be_evaluated(environment: dict[str, str]) -> None:
     """Each by itself where one of them stops the evaluation, with Nix's word for it."""
     at_hand = ask_nixpkgs(environment)
@@ -62,6 +69,8 @@ def test_what_can_be_evaluated(environment: dict[str, str]) -> None:
         "python.pkgs.refused": "Package refused is marked as broken, refusing to evaluate.",
         "python.pkgs.none": "it is not there",
     }
+    found = nixpkgs.look_into(at_hand, names, "3.14", environment)
+    assert found.versions == {"python.pkgs.six": "1.17.0"}
     # Another interpreter is asked where there is none of that version.
     assert find_unusable(["python.pkgs.six"], at_hand, "3.9", environment) == {}
 

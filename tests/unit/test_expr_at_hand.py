@@ -122,6 +122,37 @@ def test_python_packages(tmp_path: Path) -> None:
     assert "Not in <nixpkgs>, and only for extras: gdown." in every_note(found)
 
 
+@pytest.mark.parametrize("for_nixpkgs", [True, False])
+def test_versions(for_nixpkgs: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """What that nixpkgs has is held against METADATA; what isn't known is left to the author."""
+    names = ("numpy", "pillow", "scipy", "torch", "six")
+    versions = {
+        "numpy": "2.3.1",
+        "pillow": "12.0.0",
+        "six": "1-unstable-2026-01-01",
+        "torch": "2.9",
+    }
+    at_hand = replace(
+        WHOLE, packages=frozenset(names),
+        versions={f"python.pkgs.{name}": version for name, version in versions.items()},
+    )  # fmt: skip
+    required = ("numpy<2", "pillow>=5,!=8.3.*", "scipy>=1", "six>=1", "torch; extra == 'x'")
+    headers = "".join(f"Requires-Dist: {each}\n" for each in required)
+    path = made(tmp_path, headers=f"{headers}Provides-Extra: x")
+    found = written(path, at_hand, for_nixpkgs=for_nixpkgs)
+    which = "<nixpkgs>" if for_nixpkgs else "this nixpkgs"
+    wrong = f"METADATA wants numpy<2, and {which} has 2.3.1."
+    assert (wrong in found.lacking) == (not for_nixpkgs)
+    assert (f"  # {wrong}\n" in found.text) == (not for_nixpkgs)
+    to_check = (
+        "METADATA wants scipy>=1, six>=1: hold nixpkgs' versions against that, as"
+        " pythonRuntimeDepsCheckHook does for what nixpkgs builds"
+    )
+    told = [wrong, to_check, "pillow 12.0.0 of <nixpkgs>: as METADATA wants them"]
+    notes = [note for note in every_note(found) if "METADATA wants" in note]
+    assert notes == (told if for_nixpkgs else [])
+
+
 def test_a_part_of_nixpkgs_is_not_believed(tmp_path: Path) -> None:
     """A set of a few packages says nothing of nixpkgs: the text is whole, and that is told."""
     path = made(tmp_path, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
@@ -146,12 +177,13 @@ def test_it_is_asked_until_nothing_is_new(
     whole = replace(WHOLE, attributes=WHOLE.attributes | {"firebird"})
     asked: list[set[str]] = []
 
-    def find(names: Iterable[str], *_: object) -> dict[str, str]:
+    def find(nixpkgs: Nixpkgs, names: Iterable[str], *_: object) -> Nixpkgs:
         asked.append({*names})
-        return {n: "refusing to evaluate" for n in asked[-1] if n == "pkgs.firebird"}
+        found = {n: "refusing to evaluate" for n in asked[-1] if n == "pkgs.firebird"}
+        return replace(nixpkgs, unusable={**nixpkgs.unusable, **found})
 
     monkeypatch.setattr("nix_manylinux.nix.nixpkgs.ask_nixpkgs", lambda _: whole)
-    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.find_unusable", find)
+    monkeypatch.setattr("nix_manylinux.nix.nixpkgs.look_into", find)
     assert main(["expr", "--for-nixpkgs", made(tmp_path)]) == 0
     said = capsys.readouterr()
     (first,) = asked

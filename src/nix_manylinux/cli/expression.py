@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import nix_manylinux.nix.nixpkgs as at_hand
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.scratch import scratch_folder
-from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.cli.run import DONE, Run
 from nix_manylinux.nix.expression import download
@@ -132,8 +131,9 @@ def _build(
     while nixpkgs and (new := [name for name in expression.named if name not in known]):
         known.update(new)
         python = found.places[0].python
-        if unusable := at_hand.find_unusable(new, nixpkgs, python, run.environment):
-            nixpkgs = replace(nixpkgs, unusable={**nixpkgs.unusable, **unusable})
+        more = at_hand.look_into(nixpkgs, new, python, run.environment)
+        if more != nixpkgs:
+            nixpkgs = more
             expression = build(nixpkgs=nixpkgs)
     return expression
 

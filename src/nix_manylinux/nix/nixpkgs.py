@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from nix_manylinux.base.programs import run_program
-from nix_manylinux.base.values import Value, field
+from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.nix.references import NoNix, find_nix
 from nix_manylinux.nix.syntax import nix_path, nix_string, python_attribute
 
@@ -41,7 +41,8 @@ class Nixpkgs(Value):
     """``python`` is the version of its python3, "3.12"; ``system`` the machine's, for Nix.
 
     ``packages`` are the names in that Python's set, ``attributes`` those at the top. ``unusable``
-    is what `find_unusable` has found.
+    and ``versions`` are what `look_into` has found, by names as Nix spells them: why they are not
+    to be had, and of Python packages that are, which version.
     """
 
     python: str
@@ -49,6 +50,7 @@ class Nixpkgs(Value):
     packages: frozenset[str]
     attributes: frozenset[str]
     unusable: dict[str, str] = field(default_factory=dict, hash=False)
+    versions: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_whole(self) -> bool:
@@ -71,7 +73,7 @@ class Nixpkgs(Value):
 
 
 def asked_as(suggestion: Suggestion) -> str:
-    """Spell what `find_unusable` asks of a library's package, by its new name or its old one.
+    """Spell what `look_into` asks of a library's package, by its new name or its old one.
 
     What is unfree or insecure can't be evaluated unless that is allowed: it is asked for alone
     whether it is there.
@@ -137,10 +139,15 @@ _USABLE = """
 let
   pkgs = import <nixpkgs> { };
   python = pkgs.%(python)s or pkgs.python3;
-  why = value: if value == null then "it is null there" else builtins.seq value.outPath "";
+  why = value:
+    if value == null then "it is null there"
+    else builtins.seq value.outPath "=${value.version or ""}";
   ask = answer: (builtins.tryEval answer).value;
 in { %(names)s }
 """
+
+#: How an answer begins that is no reason; what throws has none, until it is asked alone.
+_THERE = "="
 
 #: How Nix says that it would have to build something first.
 _NOT_BUILT = "is not valid"
@@ -149,20 +156,40 @@ _NOT_BUILT = "is not valid"
 _AT_ONCE, _LONGEST = 4, 120
 
 
-def find_unusable(
-    names: Iterable[str], nixpkgs: Nixpkgs, python: str, environment: Mapping[str, str]
-) -> dict[str, str]:
+def look_into(
+    nixpkgs: Nixpkgs, names: Iterable[str], python: str, environment: Mapping[str, str]
+) -> Nixpkgs:
     """Say which of these ``<nixpkgs>`` has not, or can't evaluate, each with Nix's word for it.
 
-    ``names`` are as Nix spells them, in terms of ``pkgs`` and ``python``, which is the one of
-    that version where there is one. Aliases are not to be used: they are none of its attributes.
+    And which versions of Python packages it has. ``names`` are as Nix spells them, in terms of
+    ``pkgs`` and ``python``, which is the one of that version where there is one. Aliases are not
+    to be used: they are none of its attributes. Gives ``nixpkgs`` with what was found.
+    """
+    answers: dict[str, str] = {}
+    with suppress(*_NOT_AT_HAND):
+        answers = _answers(nixpkgs, [*names], python, environment)
+    unusable, versions = dict(nixpkgs.unusable), dict(nixpkgs.versions)
+    for name, answer in answers.items():
+        if not answer.startswith(_THERE):
+            unusable[name] = answer
+        elif name.startswith("python.") and answer != _THERE:
+            versions[name] = answer.removeprefix(_THERE)
+    return replace(nixpkgs, unusable=unusable, versions=versions)
+
+
+def _answers(
+    nixpkgs: Nixpkgs, names: list[str], python: str, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Give the answer for each name, those of all in one evaluation as far as that is possible.
+
+    Raises one of `_NOT_AT_HAND`.
     """
 
-    def ask(asked: Iterable[str], attempt: str) -> tuple[dict[str, str | bool], str]:
+    def ask(asked: Iterable[str], attempt: str) -> tuple[dict[str, str], str]:
         lines = " ".join(f"{nix_string(name)} = {attempt} ({_answer(name)});" for name in asked)
         question = _USABLE % {"python": python_attribute(python), "names": lines}
         told, said = _evaluate_aloud(question, environment)
-        return json.loads(told), said
+        return {name: answer or "" for name, answer in json.loads(told).items()}, said
 
     def ask_alone(name: str) -> dict[str, str]:
         try:
@@ -170,14 +197,14 @@ def find_unusable(
         except _Failed as failed:
             why: str = failed.args[0]
             # What has to be built to be evaluated can't be in an evaluation that only reads.
-            return {} if _NOT_BUILT in why else {name: why}
-        why = str(told[name])
-        if not why and is_alias(name):
+            return {name: _THERE if _NOT_BUILT in why else why}
+        why = told[name]
+        if is_alias(name, why):
             why = ": ".join(["an alias", *re.findall("warning: (.*)", said)[-1:]])
-        return {name: why} if why else {}
+        return {name: why}
 
-    def is_alias(name: str) -> bool:
-        found = _TOP.findall(name)
+    def is_alias(name: str, why: str) -> bool:
+        found = _TOP.findall(name) if why.startswith(_THERE) else ()
         return bool(found) and nixpkgs.attributes.isdisjoint(found)
 
     def ask_all(asked: list[str]) -> dict[str, str]:
@@ -188,21 +215,19 @@ def find_unusable(
         except _Failed:  # what `tryEval` doesn't catch
             half = len(asked) // 2
             return ask_all(asked[:half]) | ask_all(asked[half:])
-        # The word for what can't be evaluated, which is False, is to be had alone.
-        alone = [name for name, why in told.items() if not why and (why is False or is_alias(name))]
+        # The word for what throws is to be had alone.
+        alone = [name for name, why in told.items() if not why or is_alias(name, why)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             words = [each for found in pool.map(ask_alone, alone) for each in found.items()]
-        return {name: str(why) for name, why in told.items() if why} | dict(words)
+        return told | dict(words)
 
-    with suppress(*_NOT_AT_HAND):
-        return ask_all([*names])
-    return {}
+    return ask_all(names)
 
 
 def _answer(name: str) -> str:
-    """Write what answers for one name: "", or why it is not to be had."""
+    """Write what answers for one name: "=VERSION", as far as that is known, or why not."""
     if " ? " in name:
-        return f"if {name} then {nix_string('')} else {nix_string(_MISSING)}"
+        return f"if {name} then {nix_string(_THERE)} else {nix_string(_MISSING)}"
     there = " || ".join(
         re.sub(r"^((?:python\.)?pkgs)\.", r"\1 ? ", each) for each in name.split(" or ")
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import Value, field
@@ -186,6 +188,14 @@ def _parse(text: str) -> Requirement:
         return Requirement(text)
     except InvalidRequirement as error:
         raise BadWheel(f"Requires-Dist {text!r} can't be read", where="METADATA") from error
+
+
+def is_wanted(version: str, specifiers: str) -> bool | None:
+    """Whether a version of nixpkgs' is one of those; None where it is no release's number."""
+    try:
+        return SpecifierSet(specifiers).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return None
 
 
 def _versions(requirement: Requirement) -> str:

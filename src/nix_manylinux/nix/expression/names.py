@@ -215,6 +215,11 @@ class Names:
             if each.startswith(prefix) and each in known
         }
 
+    def version(self, name: str) -> str:
+        """Give the version of a Python package in the nixpkgs at hand, "" for none known."""
+        known = self._nixpkgs.versions if self._nixpkgs else {}
+        return known.get(f"python.pkgs.{nix_name(self.attribute(name))}", "")
+
     def author(self, sentences: Iterable[str], heading: str = KNOW) -> list[str]:
         """Give comments for who writes the package; no file of nixpkgs keeps them.
 

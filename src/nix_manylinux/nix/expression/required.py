@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.conditions import in_brackets, where_of
-from nix_manylinux.nix.expression.dependencies import Dependencies, package_names
+from nix_manylinux.nix.expression.dependencies import Dependencies, is_wanted, package_names
 from nix_manylinux.nix.expression.layout import concatenated, items_list, remark
-from nix_manylinux.nix.expression.names import CHECK
+from nix_manylinux.nix.expression.names import CHECK, KNOW
 from nix_manylinux.nix.expression.offered import spelt
 from nix_manylinux.nix.syntax import nix_name
 
@@ -27,15 +27,9 @@ def required_packages(
 ) -> Iterator[str]:
     """Write dependencies; ``undeclared`` are those that METADATA doesn't require.
 
-    ``minded`` are comments on them. Which versions are wanted is for who writes a file of nixpkgs.
+    ``minded`` are comments on them.
     """
-    if names.for_nixpkgs and dependencies.versions:
-        versions = dependencies.versions.items()
-        each = [f"{text} (extra {extra})" if extra else text for text, (_, extra) in versions]
-        wants = f"METADATA wants {', '.join(each)}: hold nixpkgs' versions against"
-        names.author(
-            [f"{wants} that, as pythonRuntimeDepsCheckHook does for what nixpkgs builds"], CHECK
-        )
+    minded = [*minded, *_versions(dependencies, names)]
     if not (dependencies.always or dependencies.sometimes or undeclared):
         yield from minded
         return
@@ -54,6 +48,38 @@ def required_packages(
     names.absent |= dict.fromkeys(names.lacking(package_names(required)), "")
     names.absent |= names.unusable()
     yield from concatenated("dependencies", parts)
+
+
+def _versions(dependencies: Dependencies, names: Names) -> Iterator[str]:
+    """Hold the versions of the nixpkgs at hand against those that are wanted.
+
+    What doesn't fit is a comment. Who writes a file of nixpkgs is told that, and of the others
+    which fit, and which are still to be held against it.
+    """
+    fit, unfit, unknown = [], [], []
+    which = "<nixpkgs>" if names.for_nixpkgs else "this nixpkgs"
+    for text, (name, extra) in dependencies.versions.items():
+        said = f"{text} (extra {extra})" if extra else text
+        version = names.version(name)
+        wanted = is_wanted(version, text.removeprefix(name))
+        if wanted is None:
+            unknown.append(said)
+        elif wanted:
+            fit.append(f"{name} {version}")
+        else:
+            unfit.append(f"{said}, and {which} has {version}")
+    if unfit:
+        wrong = f"METADATA wants {'; '.join(unfit)}."
+        if names.for_nixpkgs:
+            names.tell([wrong], CHECK)
+        else:
+            names.said.append(wrong)
+            yield from remark(wrong)
+    if unknown and names.for_nixpkgs:
+        wants = f"METADATA wants {', '.join(unknown)}: hold nixpkgs' versions against that"
+        names.tell([f"{wants}, as pythonRuntimeDepsCheckHook does for what nixpkgs builds"], CHECK)
+    if fit and names.for_nixpkgs:
+        names.tell([f"{listed(fit)} of {which}: as METADATA wants them"], KNOW)
 
 
 def which_release(undeclared: Sequence[str], releases: Sequence[str]) -> list[str]:
