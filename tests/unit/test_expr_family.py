@@ -263,9 +263,11 @@ def test_a_chain(fault: str, index: Path, capsys: pytest.CaptureFixture[str]) ->
     options = "--python-version 3.13 --system x86_64-linux"
     assert main(["expr", "--for-nixpkgs", "pin", *options.split()]) == 0
     said = capsys.readouterr().err
-    loop = said.partition("has libraries of its own:\nfor each in ")[2].partition("\ndone\n")[0]
-    names, _, command = loop.replace(" \\\n ", "").partition("; do\n")
-    assert command == f'  nix-manylinux expr --for-nixpkgs "$each" {options} > "${{each%%=*}}.nix"'
+    loop = said.partition("has libraries of its own:\n  for each in ")[2].partition("\n  done\n")[0]
+    names, _, command = loop.replace(" \\\n   ", "").partition("; do\n")
+    assert (
+        command == f'    nix-manylinux expr --for-nixpkgs "$each" {options} > "${{each%%=*}}.nix"'
+    )
     why = "pip finds no wheels for all that pin==1.0 requires (No matching distribution found for "
     assert (f"warning: {why}numpy): " in said) == bool(fault)
     if fault:  # by the table alone
@@ -279,7 +281,7 @@ def test_a_chain(fault: str, index: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"libcoal==1.0 and coal==1.0, too, in this order (nix-manylinux expr NAME {options}" in (
         re.sub(r"\n *#", "", text)
     )
-    assert f'\n  nix-manylinux expr "$each" {options} > "${{each%%=*}}.nix"\ndone\n' in said
+    assert f'\n    nix-manylinux expr "$each" {options} > "${{each%%=*}}.nix"\n  done\n' in said
     # These files need each other.
     (command,) = [line for line in said.splitlines() if line.startswith("  nix-build")]
     scope = command.partition("prev.pythonPackagesExtensions ++ [ (self: _: { ")[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,13 @@ WHEELS = {
     "torchvision": "torchvision-",
 }
 #: Each by the beginning of its records' names, and those of the wheels that stand for a reviewer.
-COMMANDS = {"inspect": ["inspect"], "expr": ["expr"], "nixpkgs": ["expr", "--for-nixpkgs"]}
+#: "told" is what stands beside such an expression, on standard error.
+COMMANDS = {
+    "inspect": ["inspect"],
+    "expr": ["expr"],
+    "nixpkgs": ["expr", "--for-nixpkgs"],
+    "told": ["expr", "--for-nixpkgs"],
+}
 FOR_NIXPKGS = (
     *("bitsandbytes", "pin", "pygame-ce", "pyside6", "pyside6-addons", "torchcodec"),
     "torchvision",
@@ -35,7 +41,7 @@ FOR_NIXPKGS = (
 SHOWN = [
     (command, name)
     for command in COMMANDS
-    for name in (FOR_NIXPKGS if command == "nixpkgs" else sorted({*WHEELS} - {"pyside6"}))
+    for name in (FOR_NIXPKGS if command in {"nixpkgs", "told"} else sorted({*WHEELS} - {"pyside6"}))
 ]
 
 
@@ -51,7 +57,9 @@ def test_output(
     paths = [corpus.wheel_if_here(each) for each in WHEELS[name].split()]
     monkeypatch.chdir(os.path.dirname(paths[0]))  # commands to paste name it as it was named
     assert main([*COMMANDS[command], *map(os.path.basename, paths)]) == 0
-    assert capsys.readouterr().out == (RECORDED / f"{command}-{name}.txt").read_text()
+    said = capsys.readouterr()
+    printed = said.err if command == "told" else said.out
+    assert printed == (RECORDED / f"{command}-{name}.txt").read_text()
 
 
 def test_every_record_is_tested() -> None:
@@ -80,7 +88,8 @@ def for_x86_64(name: str) -> bool:
 def record() -> None:
     """Write what the commands print now."""
     for command, name in SHOWN:
-        with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect_stdout(file):
+        redirect = redirect_stderr if command == "told" else redirect_stdout
+        with (RECORDED / f"{command}-{name}.txt").open("w") as file, redirect(file):
             paths = [corpus.wheel(each) for each in WHEELS[name].split()]
             os.chdir(os.path.dirname(paths[0]))
             main([*COMMANDS[command], *map(os.path.basename, paths)])

@@ -89,12 +89,14 @@ def _tell_aside(run: Run, expression: Expression) -> None:
     if expression.is_part:
         run.console.say("this is a part of that package, and no file of nixpkgs by itself")
         return
+    for_nixpkgs = run.arguments.extra.for_nixpkgs
     for heading, sentences in expression.notes.items():
-        if run.arguments.extra.for_nixpkgs:
+        if for_nixpkgs:
             run.console.say(heading)
         for sentence in sentences:
             first, *pasted = sentence.split("\n")
-            run.console.tell([f"- {first}", *pasted])
+            begin = "- " if for_nixpkgs else ""
+            run.console.tell([f"{begin}{first}", *(f"  {line}" for line in pasted)])
 
 
 def _build(
@@ -176,7 +178,8 @@ def _tell_first(run: Run, expression: Expression, *, fetched: bool) -> None:
     for sentence in expression.first:
         run.console.warn(sentence)
     if not fetched and not run.arguments.extra.local:
-        run.console.say("src is the file of that name on the default index; --local takes this one")
+        other = "" if run.arguments.extra.for_nixpkgs else "; --local takes this one"
+        run.console.say(f"src is the file of that name on the default index{other}")
 
 
 def _is_fetched(run: Run) -> bool:

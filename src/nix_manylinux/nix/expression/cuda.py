@@ -160,7 +160,7 @@ def how_to_check(
         again = "set NIX_PATH=nixpkgs=CHECKOUT, of one that has it, and run this again"
         return f"{said}. <nixpkgs> has no {package} to ask: {again}"
     question = f"nix-instantiate --eval -E {shlex.quote(at_hand.cuda_question(package))}"
-    return f"{said}:\n  {question}"
+    return f"{said}:\n{question}"
 
 
 def loader_among(packages: Collection[str]) -> str:

@@ -121,7 +121,8 @@ def meta(
         yield f'  changelog = "{version.join(nix_string(each)[1:-1] for each in own)}";'
     yield from (f"  {line}" for line in _license(first, names))
     if names.for_nixpkgs:
-        names.author(["maintainers: you, as maintainers/maintainer-list.nix has you"], FILL_IN)
+        if not names.has_wheel(first.package):  # which has some
+            names.tell(["maintainers: you, as maintainers/maintainer-list.nix has you"], FILL_IN)
         yield "  maintainers = with lib.maintainers; [ ];"
     if any(wheel.facts.files for wheel in wheels):
         yield "  sourceProvenance = [ lib.sourceTypes.binaryNativeCode ];"

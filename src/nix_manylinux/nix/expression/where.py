@@ -35,7 +35,7 @@ def where_it_goes(pname: str, wheel: DescribedWheel, names: Names, *, whole: boo
         path = f"pkgs/{folder}{file or '/default.nix'}"
         why = f", since nixpkgs builds {pname} from source already" if built else ""
         line = f"{nix_name(attribute)} = callPackage ../{folder}{file} {{ {given}}};"
-        yield f"save it as {path}{why}, and in pkgs/top-level/python-packages.nix write:\n  {line}"
+        yield f"save it as {path}{why}, and in pkgs/top-level/python-packages.nix write:\n{line}"
         if not built:
             yield from _of_another_name(pname, wheel, names)
     if whole and not wheel.facts.files:
