@@ -19,6 +19,7 @@ from tests.support.modules import EXT, TAG, Workshop, python, system_sandbox, wh
 from tests.support.wheels import MadeWheel, tiny_library
 
 import nix_manylinux as nm
+from nix_manylinux.cli import portable
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
 from nix_manylinux.elf.facts import ElfKind
@@ -371,6 +372,7 @@ def test_who_has_what_is_missing(
     )  # fmt: skip
     path, report = wheel_of(used.read_bytes()).write(tmp_path), tmp_path / "report.json"
     words = ["repair", path, "-o", str(tmp_path / "out"), "--policy", "manylinux_2_17"]
+    monkeypatch.setattr(portable, "system_folders", list)
     assert main([*words, "--json", str(report)]) == 1
     said = capsys.readouterr().err
     assert "  libzstd.so.1 is missing: zstd\n" in said
@@ -380,12 +382,37 @@ def test_who_has_what_is_missing(
     assert "\n\nrepair it with:\nnix-manylinux repair " in said
     package = "$(nix-build '<nixpkgs>' --no-out-link -A zstd.out | sed 's:.*:--libs=&/lib:')"
     assert said.endswith(f" \\\n  {package}\n")
+    monkeypatch.setattr(portable, "system_folders", lambda: [str(zstd.parent)])
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert f"  {package}\nor, with what this system has:\nnix-manylinux repair " in said
+    assert said.endswith(f" \\\n  --libs {zstd.parent}\n")
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "/nonexistent")
+        assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "\n\nrepair it with what this system has:\nnix-manylinux repair " in said
+    assert "nix-build" not in said
     assert main([*words, "--libs", str(zstd.parent)]) == 1
     assert "--policy manylinux_2_31_x86_64 would do" in capsys.readouterr().err
     monkeypatch.setenv("NIX_BUILD_TOP", "/build")
     monkeypatch.delenv("IN_NIX_SHELL", raising=False)
     assert main(words) == 1
     assert "\n\nto add to the package:\nbuildInputs = [ zstd ];\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["pack-relative-relocs", "nopack-relative-relocs"])
+def test_relative_relocations_want_a_new_glibc(
+    option: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    """A linker marks what needs a version of the libc, and only that: the tag goes by both."""
+    source = (
+        "static int one = 1;\nint *used(void) { static int *p[2] = {&one, &one}; return p[1]; }\n"
+    )
+    used = workshop.files.library(EXT, source=source, flags=[f"-Wl,-z,{option}"])
+    done = repaired(wheel_of(used.read_bytes()).write(tmp_path), tmp_path / "out")
+    old, new = ["manylinux_2_5_x86_64"], ["manylinux_2_36_x86_64"]
+    assert list(done.platforms) == (old if option.startswith("no") else new)
 
 
 # What stays ---------------------------------------------------------------------------

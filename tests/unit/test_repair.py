@@ -17,7 +17,7 @@ from nix_manylinux.repair.edits import kept_entries
 from nix_manylinux.repair.grafts import graft_name
 from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import RepairOptions
-from nix_manylinux.repair.system import is_libpython, portable_interpreter, promised_names
+from nix_manylinux.repair.system import is_libpython, portable_interpreter
 from nix_manylinux.repair.wheel import lib_dir
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.wheel.name import renamed, retagged
@@ -218,9 +218,9 @@ def test_promises() -> None:
     """Musl's libc has Alpine's name; glibc's policies promise what they list."""
     policies = load_policies()
     musl = next(policy for policy in policies.policies if policy.libc == "musl")
-    assert "libc.musl-aarch64.so.1" in promised_names(musl, policies, "aarch64")
+    assert "libc.musl-aarch64.so.1" in policies.promised(musl, "aarch64")
     glibc = next(policy for policy in policies.policies if policy.name == "manylinux_2_17")
-    assert "libc.so.6" in promised_names(glibc, policies, "x86_64")
+    assert "libc.so.6" in policies.promised(glibc, "x86_64")
     assert "inflate_copyright" in glibc.forbidden["libz.so.1"]
     assert "__issignaling" in glibc.forbidden["libm.so.6"]
     newest = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine, VersionNeed
 from nix_manylinux.report.verdict import Breach, Verdict, verdict
 from nix_manylinux.target import policy
@@ -115,6 +116,27 @@ def test_musl() -> None:
     assert judge(file("a.so", libc), claimed=claim).kept == "musllinux_1_2_x86_64"
     assert judge(file("a.so", libc, "libz.so.1"), claimed=claim).kept == "musllinux_1_2_x86_64"
     assert judge(file("a.so", libc, "libgomp.so.1"), claimed=claim).kept == "linux_x86_64"
+
+
+def test_musl_by_its_own_name() -> None:
+    """Its linker answers to libc.so, whoever links to it (Rust does): primp for armv7l."""
+    arm = Machine(number=40, bits=32, endian="little", abi="hard")
+    found = judge(
+        file("p.so", "libc.so", machine=arm),
+        file("q.so", "libc.musl-armv7.so.1", machine=arm),
+        claimed="cp310-abi3-musllinux_1_2_armv7l",
+    )
+    assert found.kept == "musllinux_1_2_armv7l"
+
+
+def test_relative_relocations() -> None:
+    """No glibc before 2.36 relocates them, marked or not: manylinux_2_35 would crash."""
+    plain = file("a.so", GLIBC)
+    relative = replace(plain, facts=replace(plain.facts, relative_relocations=True))
+    found = judge(relative, claimed="cp311-cp311-manylinux_2_35_x86_64")
+    assert found.kept == "manylinux_2_36_x86_64"
+    version = "GLIBC_ABI_DT_RELR"
+    assert found.breaches == (Breach(library=GLIBC, version=version, wanted_by=("a.so",)),)
 
 
 def test_claims_of_wheel() -> None:

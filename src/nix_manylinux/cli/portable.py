@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.cli.advised import continued
@@ -95,11 +96,29 @@ def _refused(run: Run, wheel: str, error: NixManylinuxError) -> None:
 
 
 def _with_packages(run: Run, found: Sequence[Suggestion]) -> list[str]:
-    """Say how to repair with the packages that have what is missing; [] for none."""
+    """Say how to repair with the packages, or folders, that have what is missing; [] for none."""
     width, in_build = run.console.talk_width - 2, run.in_build()
     block = packages_block(found, in_build=in_build, width=width)
-    if not block:
-        return []
     if in_build:
-        return ["", "to add to the package:", *block, *scope(width)]
-    return ["", "repair it with:", *continued(f"nix-manylinux {shlex.join(run.words)}", block)]
+        return ["", "to add to the package:", *block, *scope(width)] if block else []
+    command = f"nix-manylinux {shlex.join(run.words)}"
+    lines = ["", "repair it with:", *continued(command, block)] if block else []
+    folders = [
+        f"--libs {shlex.quote(folder)}"
+        for folder in system_folders()
+        if any(os.path.exists(os.path.join(folder, each.soname)) for each in found)
+    ]
+    if not folders:
+        return lines
+    here = continued(command, folders)
+    if shutil.which("nix-build", path=run.environment.get("PATH")) is None:
+        return ["", "repair it with what this system has:", *here]
+    return [*lines, "or, with what this system has:" if lines else "", *here]
+
+
+def system_folders() -> list[str]:
+    """List where systems have their libraries; on NixOS there is none of these."""
+    import sysconfig  # noqa: PLC0415 - seldom
+
+    of_machine = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"
+    return [of_machine, "/usr/lib64", "/usr/lib", "/usr/local/lib"]

@@ -82,17 +82,9 @@ class System:
         return path if path.startswith(PROMISED) else self._disk.real(path)
 
 
-def promised_names(policy: Policy, policies: Policies, arch: str) -> frozenset[str]:
-    """Give the sonames that a policy promises; musl's libc has Alpine's name."""
-    musl = policies.musl_sonames.get(arch, "libc.so")
-    names = {musl if name == "libc.so" else name for name in policy.sonames}
-    # musl answers to its own name and its linker's, too, whoever links to it.
-    return frozenset(names | ({"libc.so"} if policy.libc == "musl" else set()))
-
-
 def promises(policy: Policy, policies: Policies, arch: str) -> Callable[[str], bool]:
     """Give what says of a soname whether a policy promises it, its linker's among them."""
-    names = promised_names(policy, policies, arch)
+    names = policies.promised(policy, arch)
     prefixes = ("libc.musl-", "ld-musl-") if policy.libc == "musl" else ()
     return lambda soname: soname in names or is_linker(soname) or soname.startswith(prefixes)
 

@@ -16,11 +16,12 @@ from collections import Counter
 
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value
+from nix_manylinux.resolve.faults import RELATIVE_RELOCATIONS
 from nix_manylinux.target.policy import Limits, Policies, Policy, parse_floor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
@@ -79,8 +80,9 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
     if not files:
         return Verdict(claimed=platforms, kept="any", by_versions="any")
     known = policies.of(arch, libc)
-    musl_soname = policies.musl_sonames.get(arch, "libc.so")
-    judged = [(policy, *_judge(policy, arch, files, musl_soname)) for policy in known]
+    judged = [
+        (policy, *_judge(policy, arch, files, policies.promised(policy, arch))) for policy in known
+    ]
     floors = [floor for platform in platforms if (floor := parse_floor(platform))]
     lowest = min((floor.version for floor in floors if floor.libc == libc), default=None)
     if libc == "musl" and lowest:
@@ -115,10 +117,9 @@ def leads_into_store(facts: ElfFacts) -> bool:
 
 
 def _judge(
-    policy: Policy, arch: str, files: Sequence[TreeFile], musl_soname: str
+    policy: Policy, arch: str, files: Sequence[TreeFile], allowed: Collection[str]
 ) -> tuple[list[Breach], list[Breach]]:
     """List the sonames, and the symbol versions, that one policy does not allow."""
-    allowed = {musl_soname if name == "libc.so" else name for name in policy.sonames}
     outside: dict[tuple[str, str], set[str]] = {}
     needed = {name for file in files for name in file.facts.needed}
     search = _Search(files)
@@ -138,7 +139,9 @@ def too_new(files: Iterable[tuple[str, ElfFacts]], limits: Limits) -> list[Breac
     newer: dict[tuple[str, str], set[str]] = {}
     allowed: dict[str, bool] = {}  # many files want the same few
     for label, facts in files:
-        for need in facts.needs:
+        # Older ones don't relocate DT_RELR, whether the file is marked or not.
+        relative = (RELATIVE_RELOCATIONS,) if facts.relative_relocations else ()
+        for need in (*facts.needs, *relative):
             version = need.version
             if version not in allowed:
                 allowed[version] = limits.allows(version)
@@ -163,7 +166,9 @@ class _Search:
         self._folders = {posixpath.dirname(name) for name in self._by_path}
         self._known: dict[str, tuple[str, ...]] = {}
 
-    def outside(self, program: TreeFile, allowed: set[str]) -> Iterator[tuple[str, TreeFile]]:
+    def outside(
+        self, program: TreeFile, allowed: Collection[str]
+    ) -> Iterator[tuple[str, TreeFile]]:
         """Yield what the closure of ``program`` needs from outside, with the file that needs it.
 
         The closure ends at what the policy allows. The program's own search

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from nix_manylinux.elf.facts import VersionNeed
 from nix_manylinux.resolve.process import Fault, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nix_manylinux.elf.facts import ElfFacts, VersionNeed
+    from nix_manylinux.elf.facts import ElfFacts
 
+#: What marks a file that has DT_RELR: older ones don't relocate it.
+RELATIVE_RELOCATIONS = VersionNeed("libc.so.6", "GLIBC_ABI_DT_RELR")
 #: It asks no version of a library without any, and gives no library an executable stack.
 _2_41 = (2, 41)
 
@@ -66,7 +69,7 @@ def relocation_faults(process: Process, version: tuple[int, ...]) -> Iterator[Fa
         if not facts.relative_relocations:
             continue
         libc = next((name for name in facts.needed if name.startswith("libc.so.")), None)
-        marked = any(need.version == "GLIBC_ABI_DT_RELR" for need in facts.needs)
+        marked = RELATIVE_RELOCATIONS.version in {need.version for need in facts.needs}
         if version < (2, 36):
             reason = "it has DT_RELR, which glibc knows from 2.36 on"
             yield Fault("refused", libc or "DT_RELR", current.path, reason)

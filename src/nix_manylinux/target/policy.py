@@ -99,6 +99,13 @@ class Policies(Value):
         mine = [policy for policy in self.policies if policy.libc == libc]
         return [policy for policy in mine if not arch or arch in policy.limits]
 
+    def promised(self, policy: Policy, arch: str) -> frozenset[str]:
+        """Give the sonames that a policy promises; musl's libc has Alpine's name."""
+        musl = self.musl_sonames.get(arch, "libc.so")
+        names = {musl if name == "libc.so" else name for name in policy.sonames}
+        # musl answers to its own name, too, whoever links to it.
+        return frozenset(names | ({"libc.so"} if policy.libc == "musl" else set()))
+
 
 def version_number(text: str) -> tuple[int, ...] | None:
     """Read "3.4.19" as numbers to compare; None for what isn't dotted numbers."""
