@@ -94,7 +94,7 @@ class World(Disk):
             raise found
         return found
 
-    def overlay(self) -> World:
+    def overlay(self, _anew: object = ()) -> World:
         """Give a view that can learn; who asked is remembered in both."""
         above = copy.copy(self)
         above.files = dict(self.files)

@@ -76,7 +76,7 @@ class _Reader:
     def __init__(self, plan: Plan, libraries: LibraryIndex, abi3: str) -> None:
         self._plan, self._abi3 = plan, abi3
         self._stable = read_stable_abi() if abi3 else {}
-        libraries = libraries.overlay()
+        libraries = libraries.overlay([tree.root for tree in plan.trees])
         for each in plan.files:
             libraries.disk.learn(self._path(each), planned_facts(each.file.facts, each.edit))
         self._loader = make_loader(plan.target, libraries)

@@ -53,7 +53,7 @@ class _Checker:
         options: Options,
     ) -> None:
         data = read_libraries()
-        libraries = libraries.overlay()
+        libraries = libraries.overlay([*(tree.root for tree in trees), *options.python_libs])
         self.trees = trees
         self.target = target
         self.options = options

@@ -103,7 +103,8 @@ class _Planner:
                 refuse_unwritable(directory)
         self.trees = trees
         self.target = target
-        self.libraries = libraries = libraries.overlay()
+        roots = [tree.root for tree in trees]
+        self.libraries = libraries = libraries.overlay([*roots, *options.python_libs])
         self.options = options
         of_machine = data.driver_directories.get(target.machine.name)
         self.driver_dir = options.driver_dir or of_machine or data.driver_directories["default"]

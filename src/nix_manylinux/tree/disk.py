@@ -9,41 +9,59 @@ from nix_manylinux.elf.read import read_elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from nix_manylinux.elf.facts import ElfFacts
+
+
+class _Read:
+    """What was read of directories, files and links, by their paths."""
+
+    __slots__ = ("facts", "names", "real")
+
+    def __init__(self) -> None:
+        self.names: dict[str, frozenset[str]] = {}
+        self.facts: dict[str, ElfFacts | BadElf | None] = {}
+        self.real: dict[str, str] = {}
 
 
 class Disk:
     """What was read is shared with every `overlay`; what one learns is its own."""
 
     def __init__(self) -> None:
-        self._names: dict[str, frozenset[str]] = {}
-        self._facts: dict[str, ElfFacts | BadElf | None] = {}
-        self._real: dict[str, str] = {}
+        self._shared, self._own = _Read(), _Read()
+        #: Beginnings of the paths of what is read by this view alone.
+        self._anew: tuple[str, ...] = ()
         self._learned: dict[str, ElfFacts] = {}
 
-    def overlay(self) -> Disk:
+    def overlay(self, anew: Collection[str] = ()) -> Disk:
         """Give a view of this disk that can `learn`: what is read through it is read for both.
 
+        But for what is in the folders ``anew``: those may have changed since they were read.
         A scanned tree need not be read again, and a plan shows its files as they
         will be; whoever shares the disk goes on seeing what is there.
         """
         above = Disk()
-        above._names, above._facts, above._real = self._names, self._facts, self._real
+        above._shared = self._shared
+        paths = map(os.path.abspath, anew), map(os.path.realpath, anew)
+        above._anew = tuple({*self._anew}.union(*paths))
         above._learned = dict(self._learned)
         return above
 
     def names(self, directory: str) -> frozenset[str]:
         """All names in a directory; none where there is no such directory."""
-        found = self._names.get(directory)
+        known = self._read(directory).names
+        found = known.get(directory)
         if found is None:
             try:
                 found = frozenset(os.listdir(directory))
             except OSError:
                 found = frozenset()
-            self._names[directory] = found
+            known[directory] = found
         return found
+
+    def _read(self, path: str) -> _Read:
+        return self._own if path.startswith(self._anew) else self._shared
 
     def find(self, directory: str, name: str) -> str | None:
         """Return the path of ``name`` in ``directory`` if the loader could open it."""
@@ -71,7 +89,8 @@ class Disk:
 
     def real(self, path: str) -> str:
         """Return the path with all links resolved: what tells one file from another."""
-        known = self._real.get(path)
+        links = self._read(path).real
+        known = links.get(path)
         if known is None:
             folder, _, name = path.rpartition("/")
             if path.startswith("/") and name not in {"", ".", ".."}:
@@ -80,7 +99,7 @@ class Disk:
                 known = os.path.realpath(known) if os.path.islink(known) else known
             else:
                 known = os.path.realpath(path)
-            self._real[path] = known
+            links[path] = known
         return known
 
     def facts(self, path: str) -> ElfFacts | None:
@@ -91,14 +110,15 @@ class Disk:
         real = self.real(path)
         if real in self._learned:
             return self._learned[real]
-        if real not in self._facts:
+        files = self._read(real).facts
+        if real not in files:
             try:
-                self._facts[real] = read_elf(real, label=path)
+                files[real] = read_elf(real, label=path)
             except BadElf as error:
-                self._facts[real] = error
+                files[real] = error
             except OSError:
-                self._facts[real] = None
-        known = self._facts[real]
+                files[real] = None
+        known = files[real]
         if isinstance(known, BadElf):
             raise known
         return known

@@ -21,7 +21,9 @@ class LibraryIndex:
     """Directories of libraries, searched in the order given.
 
     ``from_directories`` raises `BadTree` for a directory that isn't there, and
-    `BadOption` for one that no search path can name.
+    `BadOption` for one that no search path can name. What is in the directories is read
+    once; of trees, and of other wheels, each plan sees what is there by then. Several
+    threads may use one index.
     """
 
     def __init__(self, directories: tuple[str, ...], disk: Disk) -> None:
@@ -39,17 +41,21 @@ class LibraryIndex:
         unique = dict.fromkeys(usable_directory(os.fspath(d), disk) for d in directories)
         return cls(tuple(unique), disk)
 
-    def overlay(self) -> LibraryIndex:
-        """Give the same index over an overlay of its disk: for a plan that others don't see."""
-        return LibraryIndex(self.directories, self.disk.overlay())
+    def overlay(self, anew: Collection[str] = ()) -> LibraryIndex:
+        """Give the same index over an overlay of its disk: for a plan that others don't see.
+
+        What is in the folders ``anew`` is read again.
+        """
+        return LibraryIndex(self.directories, self.disk.overlay(anew))
 
     def named(self, name: str) -> Iterator[str]:
         """Paths of the files called ``name``, in the order of the directories."""
         if self._by_name is None:
-            self._by_name = {}
+            found: dict[str, list[str]] = {}
             for directory in self.directories:
                 for each in self.disk.names(directory):
-                    self._by_name.setdefault(each, []).append(f"{directory}/{each}")
+                    found.setdefault(each, []).append(f"{directory}/{each}")
+            self._by_name = found
         yield from filter(self.disk.exists, self._by_name.get(name, ()))
 
     def with_soname(self, soname: str) -> list[str]:
@@ -59,13 +65,14 @@ class LibraryIndex:
         to try before a library is called missing.
         """
         if self._by_soname is None:
-            self._by_soname = {}
+            found: dict[str, list[str]] = {}
             for directory in self.directories:
                 for name in sorted(self.disk.names(directory)):
                     path = f"{directory}/{name}"
-                    found = soname_of(self.disk, path) if ".so" in name else None
-                    if found is not None and found != name:
-                        self._by_soname.setdefault(found, []).append(path)
+                    own = soname_of(self.disk, path) if ".so" in name else None
+                    if own is not None and own != name:
+                        found.setdefault(own, []).append(path)
+            self._by_soname = found
         return self._by_soname.get(soname, [])
 
 
