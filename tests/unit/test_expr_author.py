@@ -106,12 +106,21 @@ def test_a_description_that_names_the_package(tmp_path: Path) -> None:
     """A reviewer asks for one that doesn't; what it says else nobody can tell."""
     said = "description begins with the package's name, which nixpkgs doesn't take"
     for summary, told in (
-        ("Some-Thing is fast", True), ("Demo", True), ("Some", False), ("SomeThing: it", False),
-        ("Some_Thing: it is fast", True),
+        ("Some-Thing is fast", True), ("Demo", True), ("Some", False), ("SomeThing: it", True),
+        ("Some_Thing: it is fast", True), ("Some thing Runtime", True), ("Something", True),
+        ("Thing that is some", False),
     ):  # fmt: skip
         wheel = made(tmp_path, name="some_thing", headers=f"Summary: {summary}")
         assert (said in every_note(written(wheel))) == told
     assert "description: METADATA has no summary" in every_note(written(made(tmp_path)))
+    short = "description: nixpkgs has one short phrase"
+    for summary, told in (
+        ("Fast. See the notice", True),
+        ("word " * 30, True),
+        ("A 2.0 API", False),
+    ):
+        wheel = made(tmp_path, name="some_thing", headers=f"Summary: {summary}")
+        assert (short in every_note(written(wheel))) == told
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "licenses/LICENCE.txt", "AUTHORS"])

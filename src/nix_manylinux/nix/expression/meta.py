@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Labels of Project-URL, as indexes normalise them, the best first.
 _CHANGELOG = ("changelog", "changes", "whatsnew", "releasenotes", "history", "news")
 
+#: Characters of a description: what has more is a paragraph.
+_LONG = 120
+
 #: Characters of a license's text.
 _ENOUGH = 70
 
@@ -98,24 +101,16 @@ def meta(
     first = wheels[0]
     yield "meta = {"
     summary = re.sub(r"^(?:An?|The)\s+", "", _summary(first).rstrip(".").strip())
-    word = normalise_name(re.split(r"[\s:,;(]", summary, maxsplit=1)[0])
-    if names.for_nixpkgs and word in {
-        first.package,
-        *map(normalise_name, imported_as(first)),
-    }:
-        names.author(
-            ["description begins with the package's name, which nixpkgs doesn't take"], FILL_IN
-        )
     told = {"description": capital(summary), "homepage": _line(_homepage(first))}
     changelog = _line(_labelled(first, _CHANGELOG))
     number = first.header("version") or first.name.version
     own = re.split(rf"(?<![0-9.]){re.escape(number)}(?!\.?[0-9a-z])", changelog)
     if names.for_nixpkgs and changelog and len(own) == 1:
         said = f"changelog: {changelog} is of every version; meta.changelog waits for"
-        names.author([f"{said} the page of this one, with {version} in it"], FILL_IN)
+        names.tell([f"{said} the page of this one, with {version} in it"], FILL_IN)
         own = [""]
-    if names.for_nixpkgs and not told["description"]:
-        names.author(["description: METADATA has no summary"], FILL_IN)
+    if names.for_nixpkgs:
+        names.tell(_faults_of(told["description"], first), FILL_IN)
     yield from (f"  {name} = {nix_string(text)};" for name, text in told.items() if text)
     if any(own):
         yield f'  changelog = "{version.join(nix_string(each)[1:-1] for each in own)}";'
@@ -142,6 +137,19 @@ def _summary(wheel: DescribedWheel) -> str:
     part = normalise_name(wheel.name.name).removeprefix(f"{wheel.package}-")
     match = re.search(r"\s*\(([^()]*)\)$", text)
     return text[: match.start()] if match and normalise_name(match[1]) == part else text
+
+
+def _faults_of(description: str, wheel: DescribedWheel) -> Iterator[str]:
+    """Say what nixpkgs doesn't take of a description."""
+    own = {name.replace("-", "") for name in map(normalise_name, imported_as(wheel))}
+    own.add(wheel.package.replace("-", ""))
+    words = re.findall(r"[a-z0-9]+", description.lower())
+    if not words:
+        yield "description: METADATA has no summary"
+    elif any("".join(words[:number]) in own for number in range(1, 4)):  # ONNX Runtime
+        yield "description begins with the package's name, which nixpkgs doesn't take"
+    if len(description) > _LONG or re.search(r"[a-z]\. ", description):
+        yield "description: nixpkgs has one short phrase"
 
 
 def _line(text: str) -> str:
