@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import signal
@@ -11,7 +13,9 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +29,6 @@ from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from nix_manylinux.wheel.archive.format import Member
 
@@ -411,3 +414,44 @@ def test_what_a_check_raises_leaves_no_output(tmp_path: Path) -> None:
             write_wheel(wheel, {}, output_path=str(output), check=check)
     assert os.listdir(output.parent) == [output.name]
     assert output.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("moment", ["made", "renamed"])
+def test_runs_beside_each_other_leave_each_other_alone(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who tidies up after killed runs takes no file of a living one, from first to last."""
+    output = tmp_path / "out"
+    output.mkdir()
+    name = Path(MadeWheel(files=FILES).write(tmp_path)).name
+    real_replace, real_lock = os.replace, fcntl.flock
+    tidying: list[threading.Thread] = []
+
+    def tidy_slowly(path: str, descriptor: int) -> None:
+        with contextlib.closing(os.fdopen(descriptor)):
+            time.sleep(0.2)
+            os.unlink(path)
+
+    def lock(descriptor: int, how: int) -> None:
+        if moment == "made" and not tidying:
+            (path,) = map(str, output.iterdir())
+            other = os.open(path, os.O_RDONLY)
+            real_lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            tidying.append(threading.Thread(target=tidy_slowly, args=(path, other)))
+            tidying[0].start()
+        real_lock(descriptor, how)
+
+    def replace(old: str, new: str) -> None:
+        if moment == "renamed":
+            monkeypatch.undo()
+            with open_wheel(str(tmp_path / name)) as wheel:
+                write_wheel(wheel, {}, output_path=str(output / f"other-{name}"))
+        real_replace(old, new)
+
+    monkeypatch.setattr("nix_manylinux.wheel.rewrite.fcntl.flock", lock)
+    monkeypatch.setattr("nix_manylinux.wheel.rewrite.os.replace", replace)
+    with open_wheel(str(tmp_path / name)) as wheel:
+        write_wheel(wheel, {}, output_path=str(output / name))
+    for thread in tidying:
+        thread.join()
+    assert {each.name for each in output.iterdir()} - {f"other-{name}"} == {name}

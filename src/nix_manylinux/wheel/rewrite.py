@@ -226,7 +226,8 @@ def _begin(path: str) -> tuple[str, int]:
         # The umask decides about the file's mode, as for any other output.
         descriptor = os.open(temporary, flags, 0o666)
         with contextlib.suppress(OSError):  # no locks here: then nobody tidies up either
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who took it for a killed run's holds the lock until it is deleted.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.path.exists(temporary):
             return temporary, descriptor
         os.close(descriptor)  # taken for a killed run's before it was locked
@@ -264,11 +265,12 @@ def _replaced(path: str, *, sync: bool) -> Iterator[tuple[int, str]]:
                     os.fsync(descriptor)
             finally:
                 interrupts.hold()
-                os.close(descriptor)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
+        finally:
+            os.close(descriptor)  # and its lock: until here nobody takes it for a killed run's
     if not sync:
         return
     # The new file is there, whole and synced. That its name survives a loss of
