@@ -22,7 +22,8 @@ import nix_manylinux as nm
 from nix_manylinux.cli import portable
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
-from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.elf.edit.edit import edit_file
+from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.elf.read import read_elf
 
 PLATFORM = "manylinux_2_5_x86_64"
@@ -817,6 +818,28 @@ def test_libraries_of_the_wheel_that_nothing_led_to(workshop: Workshop, tmp_path
     assert value_of(site) == "42"
     again = repaired(done.path, tmp_path / "again")
     assert Path(again.path).read_bytes() == Path(done.path).read_bytes()
+
+
+@pytest.mark.parametrize("needed", ["build/libslash.so.1", "/gone/build/libslash.so.1"])
+def test_a_name_with_a_slash(needed: str, workshop: Workshop, tmp_path: Path) -> None:
+    """A linker's, for what has no DT_SONAME: by its last part it is in the wheel, or in --libs.
+
+    So is what a file wants that looks in no default directory (-z nodefaultlib).
+    """
+    library = workshop.library("slash", "slash", "41", flags=["-Wl,-z,nodefaultlib"])
+    module = workshop.module("slash() + 1", [library], runpath="", flags=["-Wl,-z,nodefaultlib"])
+    (tmp_path / "ext.so").write_bytes(module)
+    renamed = ElfEdit(replace_needed=(("libslash.so.1", needed),))
+    edit_file(str(tmp_path / "ext.so"), renamed)
+    for number, named in enumerate([module, (tmp_path / "ext.so").read_bytes()]):
+        path = wheel_of(named).write(tmp_path)
+        done = repaired(path, tmp_path / f"out{number}", libs=(library.parent,))
+        assert [each.soname for each in done.grafts] == ["libslash.so.1"]
+        assert value_of(installed(done.path, tmp_path / f"in{number}")) == "42"
+    inside = wheel_of(named, **{"made/lib/libslash.so.1": library.read_bytes()}).write(tmp_path)
+    done = repaired(inside, tmp_path / "inside", libs=(library.parent,))
+    assert not done.grafts
+    assert value_of(installed(done.path, tmp_path / "in")) == "42"
 
 
 def test_a_program_that_embeds_python_brings_it_along(workshop: Workshop, tmp_path: Path) -> None:

@@ -103,17 +103,18 @@ def _with_packages(run: Run, found: Sequence[Suggestion]) -> list[str]:
         return ["", "to add to the package:", *block, *scope(width)] if block else []
     command = f"nix-manylinux {shlex.join(run.words)}"
     lines = ["", "repair it with:", *continued(command, block)] if block else []
+    names = [each.soname for each in found if "/" not in each.soname]
     folders = [
         f"--libs {shlex.quote(folder)}"
         for folder in system_folders()
-        if any(os.path.exists(os.path.join(folder, each.soname)) for each in found)
+        if any(os.path.exists(os.path.join(folder, name)) for name in names)
     ]
     if not folders:
         return lines
-    here = continued(command, folders)
-    if shutil.which("nix-build", path=run.environment.get("PATH")) is None:
-        return ["", "repair it with what this system has:", *here]
-    return [*lines, "or, with what this system has:" if lines else "", *here]
+    here = continued(command, [" ".join(folders)])
+    if lines and shutil.which("nix-build", path=run.environment.get("PATH")):
+        return [*lines, "or, with what this system has:", *here]
+    return ["", "repair it with what this system has:", *here]
 
 
 def system_folders() -> list[str]:

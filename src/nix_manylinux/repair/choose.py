@@ -234,17 +234,22 @@ class Chooser:
                 return
 
     def _lead(self, tree: TreeIndex, file: TreeFile, name: str) -> bool:
-        path = f"{self.facts.root}/{file.path}"
-        near = [each for each in tree.near(name, 0, path) if each.rpartition("/")[2] == name]
+        path, base = f"{self.facts.root}/{file.path}", name.rpartition("/")[2]
+        near = [each for each in tree.near(base, 0, path) if each.rpartition("/")[2] == base]
         if not near:
             return False
         inner = near[0].rpartition("/")[0][len(self.facts.root) + 1 :]
-        known, entry = self._led.get(path, ()), origin_entry(posixpath.dirname(file.path), inner)
-        if entry in known:
+        entry = origin_entry(posixpath.dirname(file.path), inner)
+        led = tuple(dict.fromkeys((*self._led.get(path, ()), entry)))
+        known = self.libraries.disk.facts(path) or file.facts
+        # No search path leads to a name with a slash: a linker's, for what has no DT_SONAME.
+        needed = tuple(base if each == name else each for each in known.needed)
+        if (led, needed) == (self._led.get(path), known.needed):
             return False
-        self._led[path] = (*known, entry)
-        raw = ":".join((*file.facts.search_path, *known, entry))
-        self.libraries.disk.learn(path, replace(file.facts, rpath=raw, runpath=None))
+        self._led[path] = led
+        raw = ":".join((*file.facts.search_path, *led))
+        shown = replace(file.facts, needed=needed, rpath=raw, runpath=None)
+        self.libraries.disk.learn(path, shown)
         return True
 
     def _needs(self, policy: Policy) -> tuple[Needs, set[str]]:

@@ -64,7 +64,10 @@ class Editor:
     def _edit(self, file: TreeFile, path: str) -> ElfEdit:
         facts = file.facts
         links = self.choice.needs.links.get(f"{self._root}/{file.path}", {})
-        names = self._new_names(links)
+        # What was led to a library of the wheel by the last part of its name.
+        parts = [(name, name.rpartition("/")[2]) for name in facts.needed if "/" in name]
+        parts = [(name, part) for name, part in parts if name not in links and part in links]
+        names = (*self._new_names(links), *parts)
         # No entry leads from the folder of scripts to site-packages, or the other way.
         kept = kept_entries(facts, self._root, file.path) if path == file.path else []
         more = [*self.choice.led.get(f"{self._root}/{file.path}", ())]

@@ -117,7 +117,7 @@ def loaders_of(
     @cache
     def make(python: bool) -> Loader:  # noqa: FBT001 - all that there is to say
         system = System(disk, root, machine, promised, names, python=python)
-        return Loader(target, system, default=(PROMISED, *libraries))
+        return Loader(target, system, default=(PROMISED,), elsewhere=libraries)
 
     return lambda facts: make(facts is None or not embeds_python(facts))
 

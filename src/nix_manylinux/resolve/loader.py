@@ -58,6 +58,8 @@ class Loader:
     """A dynamic linker: the target's kind of libc, looking at ``files``.
 
     ``default`` are directories of the system that are searched last, behind the libc's.
+    ``elsewhere`` are others where no loader looks: what is found nowhere is taken from
+    there, of a name with a slash by its last part alone, too.
     """
 
     def __init__(
@@ -68,10 +70,11 @@ class Loader:
         hwcaps: tuple[str, ...] = (),
         reserved: tuple[str, ...] = (),
         default: tuple[str, ...] = (),
+        elsewhere: tuple[str, ...] = (),
     ) -> None:
         self.target = target
         self.files = files
-        self._default = default
+        self._default, self._elsewhere = default, elsewhere
         self._subdirectories = (*hwcaps, "") if target.libc == "glibc" else ("",)
         self._reserved = reserved
         self._searches: dict[tuple[str, str], Hit | None] = {}
@@ -144,6 +147,9 @@ class Loader:
             process.links[current.path, name] = loaded.path
             return
         hit = self._resolve(current, name, process.objects[0])
+        for each in (name, name.rpartition("/")[2]) if self._elsewhere else ():
+            if hit.path is None and not hit.fatal:
+                hit = self.search(self._elsewhere, each)
         if hit.path is None:
             kind = "unreadable" if hit.fatal else "not found"
             process.faults.append(Fault(kind, name, current.path, hit.fatal))
