@@ -9,6 +9,7 @@ from packaging import pylock as reference
 from tests.support.locks import digest_of, requirements, uv_lock
 
 from nix_manylinux.lock.choose import choose
+from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.toml import parse_toml
@@ -137,6 +138,21 @@ def test_the_groups_of_a_pylock(
         extras=extras, dependency_groups=groups or None
     )
     assert " ".join(package.name for package, _ in taken) == wanted
+
+
+def test_groups_in_place_of_the_default_ones(tmp_path: Path) -> None:
+    """Pdm has what the project itself requires in one: who leaves it out is told."""
+    path = written(tmp_path, "pylock.toml", PYLOCK)
+
+    def warnings(*groups: str) -> str:
+        made = make_lock(path, [PLACE], groups=groups, inspect=False, cache="", environment={})
+        return "".join(made.warnings)
+
+    assert warnings() == warnings("docs", "dev") == ""
+    told = "the default groups of pylock.toml are not in it; to have them, too: --group dev"
+    assert warnings("docs") == told
+    Path(path).write_text('lock-version = "1.0"\ncreated-by = "test"\npackages = []\n')
+    assert warnings() == "Python 3.12 on x86_64-linux: nothing of the lock is wanted there"
 
 
 def test_a_pylock_for_other_environments(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def make_lock(
     choices, needs = [], {}
     loads: dict[str, tuple[str, ...]] = {}
     warnings: list[str] = []
+    if left := sorted({*lock.default_groups} - {*groups} if groups else ()):
+        also = " ".join(f"--group {name}" for name in left)
+        warnings.append(
+            f"the default groups of {lock.kind} are not in it; to have them, too: {also}"
+        )
     for place in places:
         choice = choose(lock, place, extras=extras, groups=groups)
         if inspect:
@@ -200,6 +205,8 @@ def _warnings(choice: Selection) -> list[str]:
             of = "a variant" if len(variants) == 1 else "variants"
             what = f"{wheels} of {of} (PEP 825) passed by: {some(variants, 3)}"
             warnings.append(f"{name} {chosen.package.version}: {what}")
+    if not choice.packages:
+        warnings.append(f"{choice.place}: nothing of the lock is wanted there")
     sources = [name for name, chosen in choice.packages.items() if chosen.wheel is None]
     if sources:
         names = ", ".join(sources)
