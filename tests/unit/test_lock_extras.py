@@ -8,7 +8,7 @@ import pytest
 from packaging import pylock as reference
 from tests.support.locks import digest_of, requirements, uv_lock
 
-from nix_manylinux.lock.choose import choose
+from nix_manylinux.lock.choose import choose, python_for
 from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.model import BadLock
 from nix_manylinux.lock.read import read_lock
@@ -190,6 +190,26 @@ def test_what_a_lock_does_not_have(  # noqa: PLR0917 - one case
     path = written(tmp_path, kind, text)
     with pytest.raises(BadLock, match=told):
         read_lock(path, extras=[extra] * bool(extra), groups=[group] * bool(group))
+
+
+@pytest.mark.parametrize(
+    ("says", "fitting", "not_fitting"),
+    [
+        (">=3.11", "3.11", "3.10"),
+        ("^3.11", "3.13", "3.10"),
+        (">=3.10,<3.12", "3.11", "3.12"),
+        ("~3.11", "3.11", "3.12"),
+        ("~3.11.2", "3.11", "3.12"),
+        ("~=3.11", "3.12", "3.10"),
+        ("*", "3.8", ""),
+        (">=3.8 || ^2.7", "3.8", ""),
+    ],
+)
+def test_pythons_of_poetry(says: str, fitting: str, not_fitting: str, tmp_path: Path) -> None:
+    """Its own spelling is read; where it can't be, all Pythons are let pass."""
+    path = written(tmp_path, "poetry.lock", POETRY.replace(">=3.11", says))
+    assert python_for(read_lock(path), [not_fitting] * bool(not_fitting)) != not_fitting
+    assert python_for(read_lock(path), [fitting]) == fitting
 
 
 def test_groups_that_an_old_poetry_did_not_tell(tmp_path: Path) -> None:

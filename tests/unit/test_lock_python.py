@@ -18,8 +18,9 @@ from tests.support.locks import uv_lock
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
-from nix_manylinux.lock.choose import check_python, python_for
+from nix_manylinux.lock.choose import allowed_place, choose, python_for
 from nix_manylinux.lock.model import BadLock, Lock
+from nix_manylinux.lock.read import read_lock
 from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.syntax import python_attribute
 from nix_manylinux.target.place import Place
@@ -70,11 +71,43 @@ def test_the_python_of_a_lock(
     assert f"python = pkgs.{python_attribute(told.partition(',')[0])};" in expression.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("allowed", "python", "release"),
+    [
+        (">=3.12.4", "3.12", "3.12.4"),
+        (">=3.12,!=3.12.0,!=3.12.1", "3.12", "3.12.2"),
+        (">=3.14.1", "3.14t", "3.14.1t"),
+        (">=3.12", "3.12", "3.12"),
+        (">=3.12.4", "3.12.7", "3.12.7"),
+    ],
+)
+def test_a_lock_for_later_releases(
+    allowed: str, python: str, release: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its markers and wheels are for one that it allows; Nix asks for the version alone."""
+    path = tmp_path / "uv.lock"
+    text = uv_lock().replace(">=3.11", allowed)
+    old = f"python_full_version < '{release.rstrip('t')}'"
+    path.write_text(text.replace("python_full_version < '3.12'", old))
+    place = choose(read_lock(str(path)), Place(python=python, system="x86_64-linux")).place
+    assert place.python == release
+    words = ["lock", str(path), "--no-inspect", "--python-version", python, "--system"]
+    assert main([*words, "x86_64-linux"]) == 0
+    value = json.loads((tmp_path / "manylinux.lock.json").read_text())
+    jsonschema.validate(value, json.loads(Path(data_path("lock.schema.json")).read_text()))
+    (key,) = value["environments"]
+    assert key == f"{place.series}-x86_64-linux"
+    assert "only-old" not in value["environments"][key]["packages"]
+    assert f"pkgs.{python_attribute(place.series)};" in capsys.readouterr().out
+    with pytest.raises(BadLock, match="is for Python"):
+        choose(read_lock(str(path)), Place(python="3.11", system="x86_64-linux"))
+
+
 def test_a_hint_names_a_python_that_fits() -> None:
     """The hint can be pasted; where nothing fits, there is none."""
     lock = Lock(kind="uv.lock", sha256="", packages=(), roots=(), requires_python="==3.11.*")
     with pytest.raises(BadLock) as caught:
-        check_python(lock, Place(python="3.12", system="x86_64-linux"))
+        allowed_place(lock, Place(python="3.12", system="x86_64-linux"))
     assert caught.value.hint == "--python-version 3.11"
     assert python_for(replace(lock, requires_python="<3")) is None
     assert python_attribute("3.14t") == "python314FreeThreading"

@@ -119,9 +119,10 @@ def write_lock(run: Run) -> int:
         return DONE
     versions = extra.python_version or [_python_of(run, path)]
     systems = extra.system or [own_system()]
+    places = places_of(versions, systems, releases=True)
     made = make_lock(
         path,
-        places_of(versions, systems, releases=True),
+        places,
         extras=extra.extra or (),
         groups=extra.group or (),
         inspect=not extra.no_inspect,
@@ -168,7 +169,7 @@ def write_lock(run: Run) -> int:
                 " nix-manylinux"
             )
         run.console.say("to pin that and nixpkgs: docs/environments.md, For a colleague")
-    run.console.answer(how_to_use(output, path, versions[0]))
+    run.console.answer(how_to_use(output, path, places[0].series))
     return DONE
 
 

@@ -19,7 +19,7 @@ from packaging.markers import (
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from nix_manylinux.base.values import Value, field
+from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package
 
 TYPE_CHECKING = False
@@ -48,8 +48,11 @@ class Selection(Value):
 def choose(
     lock: Lock, place: Place, *, extras: Sequence[str] = (), groups: Sequence[str] = ()
 ) -> Selection:
-    """Walk the lock from its roots, as the environment's markers say. Raises BadLock."""
-    check_python(lock, place)
+    """Walk the lock from its roots, as the environment's markers say. Raises BadLock.
+
+    The selection's place is that of `allowed_place`.
+    """
+    place = allowed_place(lock, place)
     holds = _markers(lock, place, extras, groups)
     by_name: dict[str, list[Package]] = {}
     for each in lock.packages:
@@ -246,13 +249,16 @@ def python_for(lock: Lock, preferred: Iterable[str] = ()) -> str | None:
 
     None where there is none. Raises BadLock for a requires-python that can't be read.
     """
-    return next((each for each in (*preferred, *_PYTHONS) if _fits(lock, f"{each}.0")), None)
+    return next((each for each in (*preferred, *_PYTHONS) if _release(lock, each)), None)
 
 
-def check_python(lock: Lock, place: Place) -> None:
-    """Raise BadLock where the lock is not for a place's Python; it names one that would do."""
-    if _fits(lock, place.full_version):
-        return
+def allowed_place(lock: Lock, place: Place) -> Place:
+    """Give a place whose Python the lock is for: with a release, where it asks for one (>=3.12.4).
+
+    Raises BadLock where it is for none of the place's; it names one that would do.
+    """
+    if python := _release(lock, place.python):
+        return replace(place, python=python)
     other = python_for(lock)
     raise BadLock(
         f"is for Python {lock.requires_python}, not {place.python}",
@@ -261,9 +267,19 @@ def check_python(lock: Lock, place: Place) -> None:
     )
 
 
-def _fits(lock: Lock, version: str) -> bool:
+def _release(lock: Lock, python: str) -> str:
+    """Give a Python, or its first release, that the lock is for; "" where it is for none of it."""
     try:
         allowed = SpecifierSet(lock.requires_python)
     except InvalidSpecifier as error:
         raise BadLock(f"requires-python is {lock.requires_python!r}", where=lock.kind) from error
-    return allowed.contains(version.replace("t", ""), prereleases=True)  # 3.14t is 3.14
+    plain, free = python.rstrip("t"), "t" * python.endswith("t")  # 3.14t is 3.14
+    if plain.count(".") > 1:
+        return python if allowed.contains(plain, prereleases=True) else ""
+    releases = (n for n in range(_RELEASES) if allowed.contains(f"{plain}.{n}", prereleases=True))
+    first = next(releases, None)
+    return f"{plain}.{first}{free}" if first else python if first == 0 else ""
+
+
+#: More than any Python has had of one version.
+_RELEASES = 40

@@ -6,6 +6,10 @@ beside it, and where there is none every package of the main group is wanted.
 
 from __future__ import annotations
 
+import re
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
@@ -84,8 +88,19 @@ def read_poetry(
         sha256=sha256,
         packages=tuple(packages),
         roots=tuple(roots),
+        requires_python=_requires_python(metadata.string("python-versions")),
         extra=tuple(sorted(asked)),
     )
+
+
+def _requires_python(text: str) -> str:
+    """Spell what poetry says of Pythons as a specifier (PEP 440); "" where there is none."""
+    caret = re.sub(r"\^(3(?:\.[0-9]+)*)", r">=\1,<4", text.replace(" ", ""))
+    spelt = re.sub(r"(?<![<>=!~])~(3\.[0-9]+)(?:\.[0-9]+)?(?=,|$)", r"==\1.*", caret)
+    try:
+        return str(SpecifierSet(spelt))
+    except InvalidSpecifier:  # alternatives, "||"
+        return ""
 
 
 def _groups(row: TomlTable) -> set[str]:

@@ -54,7 +54,7 @@ def lock_json(
 
 def key_of(choice: Selection) -> str:
     """Name an environment: "3.12-x86_64-linux"."""
-    return f"{choice.place.python}-{choice.place.system}"
+    return f"{choice.place.series}-{choice.place.system}"
 
 
 def write_json(value: Mapping[str, Any]) -> str:

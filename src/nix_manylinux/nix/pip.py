@@ -50,7 +50,7 @@ def wheels_of(place: Place) -> list[str]:
     words = ["--only-binary", ":all:", "--disable-pip-version-check"]
     words += ["--implementation", "cp", "--python-version", place.python.rstrip("t")]
     if place.python.endswith("t"):  # whose ABI tags are its own (PEP 703, PEP 803)
-        words += ["--abi", f"cp{place.python.replace('.', '')}", "--abi", "abi3t"]
+        words += ["--abi", f"cp{place.series.replace('.', '')}", "--abi", "abi3t"]
     return words + [word for each in place.platforms() for word in ("--platform", each)]
 
 

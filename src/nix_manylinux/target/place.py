@@ -22,6 +22,12 @@ class Place(Value):
         return f"Python {self.python} on {self.system}"
 
     @property
+    def series(self) -> str:
+        """The Python without its release, as nixpkgs has packages of: "3.12", "3.14t"."""
+        parts = self.python.rstrip("t").split(".")[:2]
+        return ".".join(parts) + "t" * self.python.endswith("t")
+
+    @property
     def full_version(self) -> str:
         """The interpreter's version, as far as it is known: markers ask for three numbers."""
         python = self.python.rstrip("t")
@@ -61,7 +67,7 @@ class Place(Value):
             "platform_system": "Linux",
             "platform_version": "",
             "python_full_version": self.full_version,
-            "python_version": ".".join(self.python.rstrip("t").split(".")[:2]),
+            "python_version": self.series.rstrip("t"),
             "sys_platform": "linux",
         }
 
