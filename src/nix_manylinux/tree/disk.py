@@ -29,7 +29,9 @@ class Disk:
     """What was read is shared with every `overlay`; what one learns is its own."""
 
     def __init__(self) -> None:
-        self._shared, self._own = _Read(), _Read()
+        self._own = self._shared = _Read()
+        # What this view has asked for before is found in one step.
+        self._names, self._facts, self._real = self._own.names, self._own.facts, self._own.real
         #: Beginnings of the paths of what is read by this view alone.
         self._anew: tuple[str, ...] = ()
         self._learned: dict[str, ElfFacts] = {}
@@ -50,17 +52,21 @@ class Disk:
 
     def names(self, directory: str) -> frozenset[str]:
         """All names in a directory; none where there is no such directory."""
-        known = self._read(directory).names
-        found = known.get(directory)
+        found = self._names.get(directory)
         if found is None:
-            try:
-                found = frozenset(os.listdir(directory))
-            except OSError:
-                found = frozenset()
-            known[directory] = found
+            known = self._kept(directory).names
+            found = known.get(directory)
+            if found is None:
+                try:
+                    found = frozenset(os.listdir(directory))
+                except OSError:
+                    found = frozenset()
+                known[directory] = found
+            self._names[directory] = found
         return found
 
-    def _read(self, path: str) -> _Read:
+    def _kept(self, path: str) -> _Read:
+        """Give what keeps what is read of a path."""
         return self._own if path.startswith(self._anew) else self._shared
 
     def find(self, directory: str, name: str) -> str | None:
@@ -89,18 +95,20 @@ class Disk:
 
     def real(self, path: str) -> str:
         """Return the path with all links resolved: what tells one file from another."""
-        links = self._read(path).real
-        known = links.get(path)
+        known = self._real.get(path)
         if known is None:
-            folder, _, name = path.rpartition("/")
-            if path.startswith("/") and name not in {"", ".", ".."}:
-                # Asked of each folder once: realpath asks of every one each time.
-                known = f"{self.real(folder) if folder else ''}/{name}".replace("//", "/")
-                known = os.path.realpath(known) if os.path.islink(known) else known
-            else:
-                known = os.path.realpath(path)
-            links[path] = known
+            links = self._kept(path).real
+            known = links.get(path) or self._resolved(path)
+            self._real[path] = links[path] = known
         return known
+
+    def _resolved(self, path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        if not path.startswith("/") or name in {"", ".", ".."}:
+            return os.path.realpath(path)
+        # Asked of each folder once: realpath asks of every one each time.
+        place = f"{self.real(folder) if folder else ''}/{name}".replace("//", "/")
+        return os.path.realpath(place) if os.path.islink(place) else place
 
     def facts(self, path: str) -> ElfFacts | None:
         """Return what ELF says of the file, or None where it is no ELF file.
@@ -110,18 +118,23 @@ class Disk:
         real = self.real(path)
         if real in self._learned:
             return self._learned[real]
-        files = self._read(real).facts
-        if real not in files:
-            try:
-                files[real] = read_elf(real, label=path)
-            except BadElf as error:
-                files[real] = error
-            except OSError:
-                files[real] = None
-        known = files[real]
+        if real not in self._facts:
+            files = self._kept(real).facts
+            if real not in files:
+                files[real] = self._read(real, path)
+            self._facts[real] = files[real]
+        known = self._facts[real]
         if isinstance(known, BadElf):
             raise known
         return known
+
+    def _read(self, real: str, path: str) -> ElfFacts | BadElf | None:
+        try:
+            return read_elf(real, label=path)
+        except BadElf as error:
+            return error
+        except OSError:
+            return None
 
     def learn(self, path: str, facts: ElfFacts) -> None:
         """Take ``facts`` for those of the file at ``path``, whatever the disk has."""
