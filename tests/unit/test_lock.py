@@ -95,6 +95,26 @@ def test_other_places(tmp_path: Path) -> None:
         chosen(path, Place(python="3.10", system="x86_64-linux"))
 
 
+def test_a_file_without_a_digest(tmp_path: Path) -> None:
+    """An index need not tell one, and uv writes none then: such a file is not to be taken."""
+    text = re.sub(r'(aarch64\.whl"), hash = "[^"]*"', r"\1", uv_lock())
+    assert text != uv_lock()
+    path = write(tmp_path, "uv.lock", text)
+    assert "numpy-like" in chosen(path).packages
+    with pytest.raises(BadLock, match=r"numpy-like: numpy_like-2.0\S*aarch64.whl has no sha256"):
+        chosen(path, Place(python="3.12", system="aarch64-linux"))
+
+
+def test_a_long_marker(tmp_path: Path) -> None:
+    """Of extras in conflict uv writes some of 30,000 characters; there is an end to it."""
+    marker = " or ".join(["sys_platform == 'win32'"] * 2_000)
+    text = uv_lock().replace("sys_platform == 'win32'", marker)
+    assert "only-windows" not in chosen(write(tmp_path, "uv.lock", text)).packages
+    text = uv_lock().replace("sys_platform == 'win32'", f"{marker} or {marker * 5}")
+    with pytest.raises(BadLock, match=r"has a marker of \d+ characters"):
+        chosen(write(tmp_path, "uv.lock", text))
+
+
 def test_the_order_is_pips() -> None:
     """For the very interpreter that runs, the tags are those of packaging, in its order."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"

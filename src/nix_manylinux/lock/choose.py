@@ -20,7 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from nix_manylinux.base.values import Value, field, replace
-from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package
+from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package, without_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def choose(
         packages={
             name: Chosen(
                 package=package,
-                wheel=best_wheel(package.wheels, order),
+                wheel=_with_digest(best_wheel(package.wheels, order), f"{lock.kind}: {name}"),
                 dependencies=tuple(sorted(edges.get(name, set()) - {name})),
             )
             for name, package in sorted(taken.items())
@@ -132,6 +132,12 @@ def _markers(
             hint="lock the project for more environments, or name another --system",
         )
     return holds
+
+
+def _with_digest(wheel: File | None, where: str) -> File | None:
+    if wheel is not None and not wheel.sha256:
+        raise without_digest(f"{wheel.name} has no sha256", where)
+    return wheel
 
 
 def best_wheel(wheels: Iterable[File], order: Mapping[tags.Tag, int]) -> File | None:
@@ -220,8 +226,8 @@ def _evaluate(text: str, values: Mapping[str, str | frozenset[str]], where: str)
         raise BadLock(what, where=where) from error
 
 
-#: Characters. uv writes some of a few hundred.
-_LONGEST_MARKER = 20_000
+#: Characters. uv writes some of 30,000 for extras in conflict (nvalchemi-toolkit).
+_LONGEST_MARKER = 200_000
 
 
 #: Those that nixpkgs may have, the likeliest first.

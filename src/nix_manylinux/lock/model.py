@@ -38,7 +38,7 @@ class BadLock(NixManylinuxError):
 
 
 class File(Value):
-    """One file of a release: its name, its sha256 in hex, and its URL where the lock has one."""
+    """One file of a release: its name, its sha256 in hex ("" for none), its URL if there is one."""
 
     name: str
     sha256: str
@@ -125,6 +125,12 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
+def without_digest(what: str, where: str) -> BadLock:
+    """Make the error for a file whose sha256 the lock doesn't have."""
+    hint = "lock again with a tool that writes sha256 digests: uv, pip lock, poetry"
+    return BadLock(what, where=where, hint=hint)
+
+
 def file_of(url: str) -> str:
     """Give the name of the file that a URL, or a path, leads to; any text has one, or ""."""
     return unquote(re.split("[?#]", url, maxsplit=1)[0].rpartition("/")[2])
@@ -153,17 +159,14 @@ def web_addresses(*texts: str) -> tuple[str, ...]:
 def checked_file(name: object, digest: object, url: object, where: str) -> File:
     """Give a file, or raise BadLock: a name that leads nowhere, a sha256, a URL of the web.
 
-    ``digest`` is "sha256:HEX" or HEX.
+    ``digest`` is "sha256:HEX" or HEX, or None: uv has none of some files of indexes that
+    don't tell it. Such a file can't be taken, but may be there (`choose`).
     """
     if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
         raise BadLock(f"{shown(name)} is no name of a file of a release", where=where)
     text = digest.removeprefix("sha256:").lower() if isinstance(digest, str) else ""
-    if not _SHA256.fullmatch(text):
-        raise BadLock(
-            f"{name} has no sha256{'' if digest is None else f', but {shown(digest)}'}",
-            where=where,
-            hint="lock again with a tool that writes sha256 digests: uv, pip lock, poetry",
-        )
+    if digest is not None and not _SHA256.fullmatch(text):
+        raise without_digest(f"{name} has no sha256, but {shown(digest)}", where)
     if url is None or url == "":
         return File(name=name, sha256=text)
     if not isinstance(url, str) or not re.fullmatch(r"(?:https?|file)://[!-~]{1,4000}", url):

@@ -1,14 +1,13 @@
 """poetry.lock: lock versions 1.1 to 2.1.
 
-The file says nothing of the project itself; its dependencies are read from the pyproject.toml
-beside it, and where there is none every package of the main group is wanted.
+What the project wants itself, and where, the file says since lock version 2.1. For older ones
+that is read from the pyproject.toml beside it; where there is none, every package of the main
+group is wanted everywhere.
 """
 
 from __future__ import annotations
 
 import re
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from nix_manylinux.lock.model import (
     BadLock,
@@ -21,21 +20,27 @@ from nix_manylinux.lock.model import (
     refuse_unknown,
     web_addresses,
 )
+from nix_manylinux.lock.project import conditions_of, edges_of, specifier_of, wanted_by
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from nix_manylinux.lock.toml import TomlTable
 
 
 def read_poetry(
-    table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Sequence[str]
+    table: TomlTable,
+    sha256: str,
+    *,
+    extras: Sequence[str],
+    groups: Sequence[str],
+    project: TomlTable | None = None,
 ) -> Lock:
     """Read a poetry.lock. ``extras`` and ``groups`` are those of the project that are wanted.
 
-    Raises BadLock.
+    ``project`` is the pyproject.toml beside it. Raises BadLock.
     """
     metadata = table.table("metadata")
     version = metadata.string("lock-version")
@@ -56,23 +61,27 @@ def read_poetry(
         if normalise_name(extra) in asked
         for name in offered.strings(extra)
     }
-    known = {name for row in table.tables("package") for name in _groups(row)}
-    if known:  # lock version 2.0 doesn't tell them
+    rows = list(table.tables("package"))
+    old = version.startswith("1.") or version == "2.0"
+    direct = wanted_by(project, extras=extras, groups=groups) if old and project else ()
+    known = {name for row in rows for name in _groups(row)}
+    if known and not direct:  # lock version 2.0 doesn't tell them
         refuse_unknown(groups, known, table.where, kind="group")
     names = {normalise_name(name) for name in groups}
     wanted_groups = {"main", *(name for name in known if normalise_name(name) in names)}
+    names_of = [checked_name(row.get("name"), row.where) for row in rows]
+    twice = {name for name in names_of if old and names_of.count(name) > 1}
     packages, roots = [], []
-    for row in table.tables("package"):
-        name = checked_name(row.get("name"), row.where)
-        rows = row.tables("files") if "files" in row else elsewhere.tables(name)
+    for name, row in zip(names_of, rows, strict=True):
+        listed = row.tables("files") if "files" in row else elsewhere.tables(name)
         kind, url = (row.table("source").string(key) for key in ("type", "url"))
         own = url if kind == "url" else ""
-        files = [checked_file(f.get("file"), f.get("hash"), own, f.where) for f in rows]
+        files = [checked_file(f.get("file"), f.get("hash"), own, f.where) for f in listed]
         package = Package(
             name=name,
             version=checked_version(row.get("version"), row.where),
-            marker=_marker(row, wanted_groups),
-            dependencies=tuple(_edges(row.table("dependencies"))),
+            marker=_marker(row, wanted_groups, twice),
+            dependencies=tuple(edges_of(row.table("dependencies"))),
             extras=tuple(_extras(row)),
             wheels=tuple(file for file in files if file.name.endswith(".whl")),
             sdist=next((file for file in files if not file.name.endswith(".whl")), None),
@@ -87,20 +96,10 @@ def read_poetry(
         kind="poetry.lock",
         sha256=sha256,
         packages=tuple(packages),
-        roots=tuple(roots),
-        requires_python=_requires_python(metadata.string("python-versions")),
+        roots=direct or tuple(roots),
+        requires_python=specifier_of(metadata.string("python-versions")),
         extra=tuple(sorted(asked)),
     )
-
-
-def _requires_python(text: str) -> str:
-    """Spell what poetry says of Pythons as a specifier (PEP 440); "" where there is none."""
-    caret = re.sub(r"\^(3(?:\.[0-9]+)*)", r">=\1,<4", text.replace(" ", ""))
-    spelt = re.sub(r"(?<![<>=!~])~(3\.[0-9]+)(?:\.[0-9]+)?(?=,|$)", r"==\1.*", caret)
-    try:
-        return str(SpecifierSet(spelt))
-    except InvalidSpecifier:  # alternatives, "||"
-        return ""
 
 
 def _groups(row: TomlTable) -> set[str]:
@@ -108,31 +107,30 @@ def _groups(row: TomlTable) -> set[str]:
     return {*row.strings("groups"), *filter(None, [row.string("category")])}
 
 
-def _marker(row: TomlTable, groups: set[str]) -> str:
-    """Read a package's own marker (lock version 2.1): one for all groups, or for some of them."""
+def _marker(row: TomlTable, groups: set[str], twice: Collection[str]) -> str:
+    """Read a package's own marker (lock version 2.1): one for all groups, or for some of them.
+
+    Of an older lock's packages of one name that one is meant which is for the Python.
+    """
     if isinstance(row.get("markers"), dict):
         each = row.table("markers")
         found = [each.string(group) for group in sorted(_groups(row) & groups)]
         return " or ".join(f"({marker})" for marker in found) if all(found) else ""
+    if normalise_name(row.string("name")) in twice:
+        return " and ".join(conditions_of(row.string("python-versions")))
     return row.string("markers")
 
 
-def _edges(table: TomlTable) -> Iterator[Dependency]:
-    for key in table:
-        name, value = checked_name(key, table.where), table.get(key)
-        if isinstance(value, str):
-            yield Dependency(name=name)
-            continue
-        for row in [table.table(key)] if isinstance(value, dict) else table.tables(key):
-            if not row.flag("optional"):
-                yield Dependency(
-                    name=name, marker=row.string("markers"), extras=row.strings("extras")
-                )
-
-
 def _extras(row: TomlTable) -> Iterator[tuple[str, tuple[Dependency, ...]]]:
-    """Give what a package's extras add: names in front of their constraints."""
-    table = row.table("extras")
+    """Give what a package's extras add: names in front of their constraints, and their markers."""
+    table, own = row.table("extras"), row.table("dependencies")
+    optional = {normalise_name(name) for name in own}
+    markers = {edge.name: edge.marker for edge in edges_of(own, optional=optional)}
     for extra in table:
         names = [text.partition(" ")[0].partition("[")[0] for text in table.strings(extra)]
-        yield extra, tuple(Dependency(name=checked_name(n, table.where)) for n in names)
+        mine = rf"""extra\s*==\s*(["']){re.escape(extra)}\1"""
+        found = [checked_name(name, table.where) for name in names]
+        marked = [
+            (name, re.sub(mine, "os_name == 'posix'", markers.get(name, ""))) for name in found
+        ]
+        yield extra, tuple(Dependency(name=name, marker=marker) for name, marker in marked)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
 from nix_manylinux.lock.poetry import read_poetry
+from nix_manylinux.lock.project import project_beside
 from nix_manylinux.lock.pylock import read_pylock
 from nix_manylinux.lock.requirements import read_requirements
 from nix_manylinux.lock.toml import parse_toml
@@ -61,7 +62,8 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
         return read_pylock(table, sha256, where, extras=extras, groups=groups)
     metadata = table.get("metadata")
     if isinstance(metadata, dict) and "lock-version" in metadata:
-        return read_poetry(table, sha256, extras=extras, groups=groups)
+        project = project_beside(path)
+        return read_poetry(table, sha256, extras=extras, groups=groups, project=project)
     if "version" in table and ("package" in table or "requires-python" in table):
         return read_uv(table, sha256, extras=extras, groups=groups)
     raise BadLock("is no lock file of a kind that is known", where=path, hint=hint)

@@ -155,7 +155,8 @@ def _file(file: File) -> dict[str, str]:
 
 def _source(chosen: Chosen) -> dict[str, Any]:
     sdist, local = chosen.package.sdist, chosen.package.local
-    return ({"sdist": _file(sdist)} if sdist else {}) | ({"local": local} if local else {})
+    known = {"sdist": _file(sdist)} if sdist and sdist.sha256 else {}
+    return known | ({"local": local} if local else {})
 
 
 def circles_of(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
