@@ -15,7 +15,7 @@ from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Problem, Rep
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.facts import Damage, TreeFacts
 from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost
-from nix_manylinux.tree.scan import scan_to_check, scan_to_write
+from nix_manylinux.tree.scan import readable, scan_to_check, scan_to_write
 from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import carry_out
 
@@ -74,7 +74,7 @@ def inspect(
     from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
 
     options = options or Options()
-    with ExitStack() as stack:
+    with readable(), ExitStack() as stack:
         is_wheel = not is_tree(path)
         labels: Mapping[str, str] = {}
         variant = ""
@@ -131,7 +131,7 @@ def plan_paths(
     Without a target, see `inspect`. Raises what reading raises.
     """
     options = options or Options()
-    with ExitStack() as stack:
+    with readable(), ExitStack() as stack:
         if is_tree(paths[0]):
             roots = outermost(paths)
             with locked_trees(roots) if to_patch == "now" else nullcontext():
@@ -195,11 +195,12 @@ def patch_wheel_tree(
     roots = outermost(_several(root))
     lock = nullcontext(0) if dry_run else locked_trees(roots)
     with lock as restored, ExitStack() as stack:
-        trees = scan_to_write(roots, progress)
-        odd = _check_tags(trees, target)
-        plan = plan_trees(
-            trees, target=target, libraries=libraries, options=options, progress=progress
-        )
+        with readable():
+            trees = scan_to_write(roots, progress)
+            odd = _check_tags(trees, target)
+            plan = plan_trees(
+                trees, target=target, libraries=libraries, options=options, progress=progress
+            )
         refuse(plan, options)
         warnings = (*put_back(restored), *passed_by(trees), *odd)
         report = Report(plan=plan, references=plan_references(plan), warnings=warnings)
@@ -264,7 +265,7 @@ def check_tree(
     from nix_manylinux.resolve.check import check_trees  # noqa: PLC0415 - start-up of a patch
 
     options = options or Options()
-    with ExitStack() as stack:
+    with readable(), ExitStack() as stack:
         paths = _several(root)
         trees = scan_to_check(outermost([path for path in paths if is_tree(path)]))
         installed = [*trees]

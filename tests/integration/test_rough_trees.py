@@ -19,9 +19,12 @@ from tests.support.elf import ElfBuilder
 from tests.support.trees import plan_all, snapshot
 from tests.support.wheels import tiny_library
 
-from nix_manylinux.api import check_tree, patch_wheel_tree
+from nix_manylinux.api import check_tree, inspect, patch_wheel_tree, plan_paths
 from nix_manylinux.base.errors import BadTree, NixManylinuxError
+from nix_manylinux.elf.read import open_elf
+from nix_manylinux.resolve.plan import Options
 from nix_manylinux.target.target import from_running
+from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.libraries import LibraryIndex
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
@@ -346,3 +349,34 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     print(f"{number} files: {large:.1f} s, {much} MiB")  # noqa: T201
     assert much - little < 16 + number * 0.02
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**31
+
+
+@pytest.mark.parametrize("do", ["inspect", "check", "patch", "plan"])
+def test_a_file_that_vanishes_once_it_was_scanned(
+    do: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked of its contents later is an error of ours, too."""
+    target, index = from_running(), LibraryIndex.from_directories([])
+    (tmp_path / "tree").mkdir()
+    path = tmp_path / "tree/module.so"
+    path.write_bytes(tiny_library("module.so", "libnot.so.1"))
+    hook = "elf.symbols.open_elf" if do == "inspect" else "tree.disk.Disk.mentions"
+    real: Callable[..., object] = open_elf if do == "inspect" else Disk.mentions
+
+    def vanish(*arguments: object) -> object:
+        path.unlink(missing_ok=True)
+        return real(*arguments)
+
+    def run() -> object:
+        options = Options(missing="leaves")
+        if do == "inspect":
+            return inspect(path.parent, target=target, libraries=index)
+        if do == "plan":
+            return plan_paths([path.parent], target=target, libraries=index, options=options)
+        done = check_tree if do == "check" else patch_wheel_tree
+        return done(path.parent, target=target, libraries=index, options=options)
+
+    monkeypatch.setattr(f"nix_manylinux.{hook}", vanish)
+    with pytest.raises(BadTree, match="vanished while the tree was read"):
+        run()
+    assert not path.exists()

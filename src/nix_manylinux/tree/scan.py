@@ -370,6 +370,15 @@ def _read_small(root: str, path: str) -> bytes:
         raise unreadable(cause, path) from cause
 
 
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Make errors of files that were there when a tree was scanned, and are not any more."""
+    try:
+        yield
+    except OSError as cause:
+        raise unreadable(cause, os.fsdecode(cause.filename or "a file of the tree")) from cause
+
+
 def unreadable(cause: OSError, where: str) -> BadTree:
     """Make the error for what can't be read, with what to do."""
     if isinstance(cause, FileNotFoundError):
