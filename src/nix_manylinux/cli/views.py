@@ -192,6 +192,7 @@ def _python_of(run: Run, path: str) -> str:
         why = "since there is no <nixpkgs> to ask"
     python = python_for(lock, [default]) or default
     if python != default:
-        why = f"since {os.path.basename(path)} is for Python {lock.requires_python}"
+        asked = " or ".join(lock.environments) or f"Python {lock.requires_python}"
+        why = f"since {os.path.basename(path)} is for {asked}"
     run.console.say(f"for Python {python}, {why}; --python-version chooses another one")
     return python

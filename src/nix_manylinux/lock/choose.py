@@ -21,12 +21,11 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package, without_digest
+from nix_manylinux.target.place import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-
-    from nix_manylinux.target.place import Place
 
 
 class Chosen(Value):
@@ -126,10 +125,12 @@ def _markers(
         return known[marker]
 
     if lock.environments and not any(holds(each, "environments") for each in lock.environments):
+        other = python_for(lock)
+        more = f", or --python-version {other}" if other and other != place.series else ""
         raise BadLock(
             f"is not for {place}, but for {' or '.join(lock.environments)[:200]}",
             where=lock.kind,
-            hint="lock the project for more environments, or name another --system",
+            hint=f"lock the project for more environments, or name another --system{more}",
         )
     return holds
 
@@ -253,9 +254,21 @@ def pinned_python(path: str) -> str:
 def python_for(lock: Lock, preferred: Iterable[str] = ()) -> str | None:
     """Give the first of the preferred Pythons that the lock allows, else another that it allows.
 
-    None where there is none. Raises BadLock for a requires-python that can't be read.
+    One that an environment of the lock may have comes first. None where there is none.
+    Raises BadLock for a requires-python that can't be read.
     """
-    return next((each for each in (*preferred, *_PYTHONS) if _release(lock, each)), None)
+    allowed = [each for each in (*preferred, *_PYTHONS) if _release(lock, each)]
+    return next(
+        (each for each in allowed if _has_environment(lock, each)), next(iter(allowed), None)
+    )
+
+
+def _has_environment(lock: Lock, python: str) -> bool:
+    """Whether a lock that is for some environments alone is for a Python on the usual system."""
+    values = Place(python=python, system="x86_64-linux").environment("")
+    return not lock.environments or any(
+        _evaluate(_settled(each, lock.extra), {**values}, lock.kind) for each in lock.environments
+    )
 
 
 def allowed_place(lock: Lock, place: Place) -> Place:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+from collections import Counter
 from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,7 +16,7 @@ from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.choose import Chosen, Selection, best_wheel, choose, supported_tags
 from nix_manylinux.lock.fetch import Fetched, fetch_wheels
-from nix_manylinux.lock.model import BadLock, Lock
+from nix_manylinux.lock.model import BadLock, Lock, Package
 from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
@@ -211,5 +213,32 @@ def _warnings(choice: Selection) -> list[str]:
     if sources:
         names = ", ".join(sources)
         what = "taken from nixpkgs, or built from source, where they can be"
+        what += _locked_elsewhere([choice.packages[name].package for name in sources], choice)
         warnings.append(f"{choice.place}: no wheel fits for {names}: {what}")
     return warnings
+
+
+def _locked_elsewhere(packages: Sequence[Package], choice: Selection) -> str:
+    """Say of packages none of whose wheels fits what most of them have wheels for; "" for nothing.
+
+    `pip lock` names the wheels of the one Python and system that it runs on.
+    """
+    names = [" ".join(file.name for file in package.wheels) for package in packages]
+    ours = re.compile(
+        rf"-cp3([0-9]+)-cp3\1t?-[^- ]*linux_[^- ]*{choice.place.system.partition('-')[0]}"
+    )
+    versions = Counter(version for each in names for version in {*ours.findall(each)})
+    ((version, often),) = versions.most_common(1) or [("", 0)]
+    if often >= _SOME and f"3.{version}" != choice.place.series:
+        return f"; {often} of them have one for Python 3.{version}: --python-version 3.{version}"
+    others = sum(bool(each) and "linux" not in each for each in names)
+    if others >= _SOME:
+        return (
+            f"; {others} of them have one for other systems alone: uv lock, or uv pip compile"
+            " --universal, locks for all"
+        )
+    return ""
+
+
+#: So many packages are no chance: one alone may be for Windows, or new to a Python.
+_SOME = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
@@ -62,6 +64,7 @@ def read_pylock(
         packages=packages,
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         requires_python=str(lock.requires_python or ""),
+        projects=tuple(each.name for each in packages if each.is_project),
         default_groups=tuple(lock.default_groups or ()),
         environments=tuple(map(str, lock.environments or ())),
     )
@@ -91,6 +94,7 @@ def _package(each: LockedPackage, row: Mapping[str, Any], where: str) -> Package
         sdist=_file(row["sdist"], place) if each.sdist else None,
         local=_local(each),
         indexes=web_addresses(str(each.index or "")),
+        is_project=_is_own(each),
     )
 
 
@@ -113,6 +117,13 @@ def _file(file: Mapping[str, Any], where: str) -> File:
     hashes, url = file.get("hashes"), file.get("url")
     digest = hashes.get("sha256") if isinstance(hashes, dict) else None
     return checked_file(_name(file), digest, url, where)
+
+
+def _is_own(each: LockedPackage) -> bool:
+    """Whether it is what the lock is of: the folder that this lies in, or one to be worked on."""
+    folder = each.directory
+    own = folder is not None and posixpath.normpath(str(folder.path)) == "."
+    return own or bool(folder and folder.editable)
 
 
 def _local(each: LockedPackage) -> str:
