@@ -146,6 +146,23 @@ def test_any_alternative_of_a_note_will_do(scene: Scene) -> None:
     assert command("patch", tree, *target, "--libs", place).status == 0
 
 
+def test_many_notes_of_one_file_are_one_line(scene: Scene) -> None:
+    """SDL has one for each of 28 libraries: they are counted, and JSON has each."""
+    names = [f"libmaybe{number}.so.1" for number in range(9)]
+    notes = [
+        note(name, priority="recommended")
+        .replace("a_note", f"a{at}")
+        .replace("struct note", f"struct n{at}")
+        for at, name in enumerate(names)
+    ]
+    scene.put("pkg/m.so", scene.files.library("m.so", source="".join(notes)))
+    done = command("patch", str(scene.home / "tree"), *target_options(scene.store), "--json", "-")
+    text = " ".join(done.stderr.split())
+    assert f"ignored: {', '.join(names[:6])} and 3 more (not found; recommended by a" in text
+    assert text.count("ignored: ") == 1
+    assert all(name in done.stdout for name in names)
+
+
 def test_a_runtime_library_that_is_nowhere(scene: Scene) -> None:
     """The refusal says who has it, and what to paste for that; of nonsense that nobody has it."""
     scene.put("pkg/m.so", scene.files.library("m.so"))

@@ -29,6 +29,8 @@ SCHEMA = 1
 
 #: So many files are named for one library before the rest is only counted.
 _FEW = 3
+#: So many libraries of one kind: SDL has notes of 28 that it may load.
+_FEW_NAMES = 6
 
 
 def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
@@ -56,12 +58,11 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
     parts = [f"{counts[o]} {words[o]}" for o in Outcome if counts[o] and o is not Outcome.MISSING]
     if parts:
         lines.append(f"needs: {', '.join(parts)}")
+    found = {(r.outcome, r.reason, r.name) for each in plan.files for r in each.resolutions}
     for outcome in (Outcome.DRIVER, Outcome.LATER, Outcome.IGNORED):
-        names = sorted({
-            f"{r.name} ({r.reason})" if r.reason else r.name
-            for each in plan.files for r in each.resolutions if r.outcome is outcome
-        })  # fmt: skip
-        lines += [f"{outcome.value}: {name}" for name in names]
+        for why in sorted({reason for of, reason, _ in found if of is outcome}):
+            names = sorted(name for of, reason, name in found if (of, reason) == (outcome, why))
+            lines.append(f"{outcome.value}: {some(names, _FEW_NAMES)}{f' ({why})' if why else ''}")
     return lines
 
 
