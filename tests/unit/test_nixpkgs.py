@@ -313,6 +313,16 @@ def test_wheels_are_called_like_a_library_or_its_package(
     assert (found.kind == "wheel") == told.startswith("expected")
 
 
+def test_wheels_that_a_search_path_leads_to(table: nixpkgs.Table) -> None:
+    """A required wheel's folder on it tells whose a library is that nixpkgs has not (pvxslibs)."""
+    made = elf("libCom.so.7.0.10", "libz.so.1", runpath="$ORIGIN:$ORIGIN/../../Epics_Core/lib")
+    facts = tree({"pvxs/lib/libpvxs.so": made})
+    adviser = Adviser(table, [facts], required=["epics-core", "numpy"])
+    assert adviser.advise("libCom.so.7.0.10").wheels == ("epics-core",)
+    assert adviser.advise("libz.so.1").attribute == "zlib"
+    assert not Adviser(table, [facts], required=["numpy"]).advise("libCom.so.7.0.10").wheels
+
+
 def test_paste_one_of_several(table: nixpkgs.Table) -> None:
     """Alternatives are never asked for all together, in a build or outside of one."""
     wanted = [

@@ -70,6 +70,15 @@ class Adviser:
         rows = [table.rows.get(file.facts.soname or "") for file in files_of_trees]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
         self._brought = {name for row in rows if row and (name := package_set(row.attr))}
+        #: Needed names -> required wheels to whose folders the search paths of who needs them lead
+        self._led: dict[str, set[str]] = {}
+        for file in files_of_trees:
+            folders = {
+                normalise_name(each) for p in file.facts.search_path for each in p.split("/")
+            }
+            if led := folders.intersection(self._required):
+                for name in file.facts.needed:
+                    self._led.setdefault(name, set()).update(led)
         #: Stems of needed names that come with a wheel, and attributes that have them -> wheels
         self._siblings: dict[str, tuple[str, ...]] = {}
         needed = {name for file in files_of_trees for name in file.facts.needed}
@@ -168,6 +177,8 @@ class Adviser:
         stem = _stem(soname)
         wheels = self._by_name(soname) or found.wheels
         wheels = wheels or self._siblings.get(found.attribute or stem, ())
+        if not wheels and not found.is_sure:
+            wheels = tuple(sorted(self._led.get(soname, ())))
         if not wheels and not found.is_sure:  # libc10_cuda.so lies where libc10.so does
             parts = stem.split("_")
             shorter = ("_".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
