@@ -132,6 +132,38 @@ dev = ["onnx"]
 """
 
 
+#: A member's extra that is wanted, everywhere or only under later Pythons; another is in conflict.
+LATE = """
+[project]
+name = "demo"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["part[late]{marker}"]
+[project.optional-dependencies]
+none = []
+[dependency-groups]
+empty = []
+[tool.uv.sources]
+part = { workspace = true }
+[tool.uv.workspace]
+members = ["part"]
+"""
+
+LATE_PART = """
+[project]
+name = "part"
+version = "0"
+requires-python = ">=3.10"
+[project.optional-dependencies]
+late = ["onnx", "torch==2.0"]
+now = ["onnx", "torch==1.0"]
+[tool.uv]
+conflicts = [[{ extra = "late" }, { extra = "now" }]]
+"""
+ALWAYS = LATE.replace("{marker}", "")
+LATER = LATE.replace("{marker}", "; python_version >= '3.99'")
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Say nothing."""
@@ -175,6 +207,15 @@ def uv(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def locked(projects: dict[str, str], url: str, folder: Path) -> None:
+    """Write the projects, by their folders, and have uv lock them."""
+    for name, text in projects.items():
+        (folder / name).mkdir(exist_ok=True)
+        pyproject = text if name else f"{text}{INDEX}"
+        (folder / name / "pyproject.toml").write_text(pyproject.replace("{url}", url))
+    uv(folder, "lock")
+
+
 @pytest.mark.parametrize(
     ("projects", "extras", "groups", "wanted"),
     [
@@ -193,17 +234,15 @@ def uv(folder: Path, *words: str) -> str:
         ),
         ({"": VIRTUAL, "part": PART}, "", "dev", "base==1.0 onnx==1.0 torch==2.0"),
         ({"": VIRTUAL, "part": PART}, "more", "", "base==1.0"),
+        ({"": ALWAYS, "part": LATE_PART}, "", "", "base==1.0 onnx==1.0 torch==2.0"),
+        ({"": LATER, "part": LATE_PART}, "none", "empty", ""),
     ],
 )
 def test_what_uv_would_install(  # noqa: PLR0917 - one case
     projects: dict[str, str], extras: str, groups: str, wanted: str, url: str, tmp_path: Path
 ) -> None:
     """Extras and groups in conflict, extras of members and of folders, groups of a workspace."""
-    for folder, text in projects.items():
-        (tmp_path / folder).mkdir(exist_ok=True)
-        pyproject = text if folder else f"{text}{INDEX}"
-        (tmp_path / folder / "pyproject.toml").write_text(pyproject.replace("{url}", url))
-    uv(tmp_path, "lock")
+    locked(projects, url, tmp_path)
     options = [word for name in extras.split() for word in ("--extra", name)]
     options += [word for name in groups.split() for word in ("--group", name)]
     lock = read_lock(str(tmp_path / "uv.lock"), extras=extras.split(), groups=groups.split())
@@ -225,6 +264,16 @@ def test_what_uv_would_install(  # noqa: PLR0917 - one case
     }
 
 
+def test_an_extra_that_is_wanted_elsewhere(url: str, tmp_path: Path) -> None:
+    """One that only later Pythons want is in no conflict; uv export has torch twice here."""
+    locked({"": LATER, "part": LATE_PART}, url, tmp_path)
+    found = choose(read_lock(str(tmp_path / "uv.lock"), extras=["now"]), PLACE).packages
+    assert found["torch"].package.version == "1.0"
+    locked({"": ALWAYS, "part": LATE_PART}, url, tmp_path)
+    with pytest.raises(BadLock, match="has a conflict of extra late and extra now"):
+        choose(read_lock(str(tmp_path / "uv.lock"), extras=["now"]), PLACE)
+
+
 def test_what_is_in_conflict_is_refused(url: str, tmp_path: Path) -> None:
     """As uv refuses to install it; a script's lock has what the script requires."""
     (tmp_path / "pyproject.toml").write_text(f"{ACCELERATORS}{INDEX}".replace("{url}", url))
@@ -233,8 +282,9 @@ def test_what_is_in_conflict_is_refused(url: str, tmp_path: Path) -> None:
     (tmp_path / "tool.py").write_text(script)
     uv(tmp_path, "lock")
     uv(tmp_path, "lock", "--script", "tool.py")
+    lock = read_lock(str(tmp_path / "uv.lock"), extras=["cpu", "cuda"])
     with pytest.raises(BadLock, match="has a conflict of extra cpu and extra cuda"):
-        read_lock(str(tmp_path / "uv.lock"), extras=["cpu", "cuda"])
+        choose(lock, PLACE)
     script_s = choose(read_lock(str(tmp_path / "tool.py.lock")), PLACE)
     assert set(script_s.packages) == {"onnx", "torch", "base"}
     assert script_s.roots == ("onnx",)

@@ -10,22 +10,24 @@ import os
 import re
 
 from packaging import tags
-from packaging.markers import (
-    InvalidMarker,
-    Marker,
-    UndefinedComparison,
-    UndefinedEnvironmentName,
-)
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from nix_manylinux.base.values import Value, field, replace
-from nix_manylinux.lock.model import BadLock, Dependency, File, Lock, Package, without_digest
+from nix_manylinux.lock.markers import Markers, refuse_conflicts
+from nix_manylinux.lock.model import (
+    BadLock,
+    Dependency,
+    File,
+    Lock,
+    Package,
+    without_digest,
+)
 from nix_manylinux.target.place import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Chosen(Value):
@@ -37,11 +39,15 @@ class Chosen(Value):
 
 
 class Selection(Value):
-    """An environment: packages by name, and those that are wanted for themselves."""
+    """An environment: packages by name, and those that are wanted for themselves.
+
+    ``projects`` are folders of the user's own that installing it would install, too.
+    """
 
     place: Place
     packages: dict[str, Chosen] = field(hash=False)
     roots: tuple[str, ...]
+    projects: tuple[str, ...] = ()
 
 
 def choose(
@@ -53,6 +59,7 @@ def choose(
     """
     place = allowed_place(lock, place)
     holds = _markers(lock, place, extras, groups)
+    refuse_conflicts(lock, place, holds.extra)
     by_name: dict[str, list[Package]] = {}
     for each in lock.packages:
         if holds(each.marker, each.name):
@@ -101,29 +108,15 @@ def choose(
             if not package.is_project
         },
         roots=tuple(sorted(roots)),
+        projects=tuple(
+            name for name, each in sorted(taken.items()) if each.is_project and each.local
+        ),
     )
 
 
-def _markers(
-    lock: Lock, place: Place, extras: Sequence[str], groups: Sequence[str]
-) -> Callable[[str, str], bool]:
-    """Give what says of a marker whether it holds in a place, and whose it is if it is none.
-
-    Raises BadLock where the lock is not for the place.
-    """
-    values: dict[str, str | frozenset[str]] = {**place.environment("")}
-    values |= {
-        "extras": frozenset(extras),
-        "dependency_groups": frozenset(groups or lock.default_groups),
-    }
-    known = {"": True}
-
-    def holds(marker: str, whose: str) -> bool:
-        if marker not in known:
-            settled = _settled(marker, lock.extra)
-            known[marker] = _evaluate(settled, values, f"{lock.kind}: {whose}")
-        return known[marker]
-
+def _markers(lock: Lock, place: Place, extras: Sequence[str], groups: Sequence[str]) -> Markers:
+    """Give what evaluates markers. Raises BadLock where the lock is not for the place."""
+    holds = Markers(lock, place, extras, groups)
     if lock.environments and not any(holds(each, "environments") for each in lock.environments):
         other = python_for(lock)
         more = f", or --python-version {other}" if other and other != place.series else ""
@@ -193,44 +186,6 @@ def _which(package: Package, other: Package) -> str:
     return f"{package.version} of {package.source}" if same else package.version
 
 
-def _settled(marker: str, extra: Collection[str]) -> str:
-    """Decide all that a marker asks of ``extra``, which has several values at once.
-
-    packaging knows one. uv asks so for what is in conflict with other things
-    ("extra-4-demo-cpu"), poetry for the project's extras.
-    """
-    return re.sub(
-        _EXTRA,
-        # All places are posix.
-        lambda m: f"os_name {'==' if (m[3] in extra) is (m[1] == '==') else '!='} 'posix'",
-        marker,
-    )
-
-
-_EXTRA = r"""\bextra\s*(==|!=)\s*(['"])([^'"]*)\2"""
-
-
-def _evaluate(text: str, values: Mapping[str, str | frozenset[str]], where: str) -> bool:
-    """Whether a marker holds. Raises BadLock for one that can't be read."""
-    if len(text) > _LONGEST_MARKER:
-        raise BadLock(f"has a marker of {len(text)} characters", where=where)
-    try:
-        marker = Marker(text)
-        try:
-            return marker.evaluate(values, context="lock_file")
-        except TypeError:  # packaging before 25.0, which has no such context
-            return marker.evaluate({**values})
-    except (
-        InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, RecursionError, KeyError,
-    ) as error:  # fmt: skip
-        what = f"has a marker that can't be evaluated: {text[:100]!r}"
-        raise BadLock(what, where=where) from error
-
-
-#: Characters. uv writes some of 30,000 for extras in conflict (nvalchemi-toolkit).
-_LONGEST_MARKER = 200_000
-
-
 #: Those that nixpkgs may have, the likeliest first.
 _PYTHONS = ("3.13", "3.12", "3.11", "3.14", "3.15", "3.10", "3.9", "3.8")
 
@@ -265,10 +220,10 @@ def python_for(lock: Lock, preferred: Iterable[str] = ()) -> str | None:
 
 def _has_environment(lock: Lock, python: str) -> bool:
     """Whether a lock that is for some environments alone is for a Python on the usual system."""
-    values = Place(python=python, system="x86_64-linux").environment("")
-    return not lock.environments or any(
-        _evaluate(_settled(each, lock.extra), {**values}, lock.kind) for each in lock.environments
-    )
+    if not lock.environments:
+        return True
+    holds = Markers(lock, Place(python=python, system="x86_64-linux"), (), ())
+    return any(holds(each, "environments") for each in lock.environments)
 
 
 def allowed_place(lock: Lock, place: Place) -> Place:

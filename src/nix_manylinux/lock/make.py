@@ -98,7 +98,7 @@ def make_lock(
     return MadeLock(
         value=lock_json(lock, choices, needs, {"extras": extras, "groups": groups}),
         warnings=tuple(dict.fromkeys(warnings)),
-        projects=lock.projects,
+        projects=tuple(dict.fromkeys(name for each in choices for name in each.projects)),
         loads=loads,
     )
 

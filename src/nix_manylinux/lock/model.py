@@ -85,10 +85,11 @@ class Package(Value):
 class Lock(Value):
     """A whole lock: its kind ("uv.lock"), its sha256, its packages, and where walking begins.
 
-    ``requires_python`` is a specifier or "". ``projects`` are names of what the lock is of, and
-    what installing it would install, too. ``nameless`` are digests of files whose names
+    ``requires_python`` is a specifier or "". ``nameless`` are digests of files whose names
     the lock doesn't tell (requirements): sha256 in hex, by (name, version). ``extra`` are the
-    values that ``extra`` has in markers, all at once. ``default_groups`` are dependency
+    values that ``extra`` has in markers, all at once; those of projects' extras that are
+    walked through come to them (`extra_name`). ``conflicts`` are sets of such values, each
+    with what it is, of which no environment has two. ``default_groups`` are dependency
     groups that are taken where none is asked for. ``environments`` are markers: the lock
     is for where one of them holds, everywhere if there is none.
     """
@@ -98,11 +99,16 @@ class Lock(Value):
     packages: tuple[Package, ...]
     roots: tuple[Dependency, ...]
     requires_python: str = ""
-    projects: tuple[str, ...] = ()
     nameless: tuple[tuple[tuple[str, str], tuple[str, ...]], ...] = ()
     extra: tuple[str, ...] = ()
+    conflicts: tuple[tuple[tuple[str, str], ...], ...] = ()
     default_groups: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
+
+
+def extra_name(kind: str, package: str, name: str = "") -> str:
+    """Give what uv compares ``extra`` with for a "project", or an "extra" or a "group" of one."""
+    return "-".join(filter(None, [kind, str(len(package)), package, name]))
 
 
 def refuse_unknown(

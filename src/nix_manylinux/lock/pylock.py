@@ -64,7 +64,6 @@ def read_pylock(
         packages=packages,
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         requires_python=str(lock.requires_python or ""),
-        projects=tuple(each.name for each in packages if each.is_project),
         default_groups=tuple(lock.default_groups or ()),
         environments=tuple(map(str, lock.environments or ())),
     )

@@ -11,6 +11,7 @@ from nix_manylinux.lock.model import (
     checked_file,
     checked_name,
     checked_version,
+    extra_name,
     file_of,
     refuse_unknown,
     web_addresses,
@@ -19,7 +20,7 @@ from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nix_manylinux.lock.toml import TomlTable
 
@@ -44,37 +45,36 @@ def read_uv(table: TomlTable, sha256: str, *, extras: Sequence[str], groups: Seq
     members = [projects[name] for name in _members(table, rows) if name in projects]
     wanted, asked = [*map(normalise_name, extras)], [*map(normalise_name, groups)]
     manifest = table.table("manifest")
-    developments = {
-        each.name: row.table("dev-dependencies")
-        for each, row in zip(packages, rows, strict=True)
-        if each in members
-    }
-    developments[""] = manifest.table("dependency-groups")  # of a workspace without a project
-    known = [name for development in developments.values() for name in development]
-    known += [extra for member in members for extra, _ in member.extras]
-    refuse_unknown([*extras, *groups], known, table.where)
-
-    roots = [*_edges(manifest, "requirements")]
-    for member in members:
-        own = tuple(extra for extra, _ in member.extras if extra in wanted)
-        roots.append(Dependency(name=member.name, extras=own))
-    names = [f"project-{len(member.name)}-{member.name}" for member in members]
-    for name, development in developments.items():
-        for group in (each for each in asked if each in development):
+    roots, names = [*_edges(manifest, "requirements")], []
+    common = manifest.table("dependency-groups")  # of a workspace without a project
+    known = [*common]
+    for group in (each for each in asked if each in common):
+        roots += _edges(common, group)
+    for member, row in zip(packages, rows, strict=True):
+        if member not in members:
+            continue
+        # What is empty stands there alone.
+        metadata = row.table("metadata")
+        offered = {*(extra for extra, _ in member.extras), *metadata.strings("provides-extras")}
+        roots.append(
+            Dependency(name=member.name, extras=tuple(each for each in wanted if each in offered))
+        )
+        names.append(extra_name("project", member.name))
+        development = row.table("dev-dependencies")
+        grouped = {*development, *metadata.table("requires-dev")}
+        for group in (each for each in asked if each in grouped):
             roots += _edges(development, group)
-            names.append(f"group-{len(name)}-{name}-{group}")
-    reached = _reached(roots, projects)
-    names += [f"extra-{len(name)}-{name}-{extra}" for name, extra in reached if extra]
-    _refuse_conflicts(table, {*names})
-    editable = {each.name for each, row in zip(packages, rows, strict=True) if _is_editable(row)}
+            names.append(extra_name("group", member.name, group))
+        known += [*offered, *grouped]
+    refuse_unknown([*extras, *groups], known, table.where)
     return Lock(
         kind="uv.lock",
         sha256=sha256,
         packages=packages,
         roots=tuple(roots),
         requires_python=table.string("requires-python"),
-        projects=tuple(name for name in projects if (name, "") in reached and name in editable),
-        extra=tuple(sorted(names)),
+        extra=tuple(names),
+        conflicts=tuple(tuple(_conflict(rows)) for rows in table.lists("conflicts")),
         environments=table.strings("supported-markers"),
     )
 
@@ -128,45 +128,15 @@ def _spelt(source: TomlTable) -> str:
     return " ".join(f"{kind} {value}" for kind, value in sorted(source.items()))
 
 
-def _is_editable(row: TomlTable) -> bool:
-    return "editable" in row.table("source")
-
-
-def _reached(roots: Iterable[Dependency], projects: Mapping[str, Package]) -> set[tuple[str, str]]:
-    """Give the projects that edges lead to, each with "" and the extras that it is wanted with."""
-    reached: set[tuple[str, str]] = set()
-    queue = [*roots]
-    while queue:
-        edge = queue.pop()
-        if (project := projects.get(edge.name)) is None:
-            continue
-        added = {**dict(project.extras), "": project.dependencies}
-        new = {(edge.name, extra) for extra in ("", *edge.extras)} - reached
-        reached |= new
-        queue += [each for _, extra in new for each in added.get(extra, ())]
-    return reached
-
-
-def _refuse_conflicts(table: TomlTable, names: set[str]) -> None:
-    """Raise BadLock for what the project says that can't be had at once."""
-    for conflict in table.lists("conflicts"):
-        said = []
-        for row in conflict:
-            package = checked_name(row.get("package"), row.where)
-            extra, group = row.string("extra"), row.string("group")
-            kind = "extra" if extra else "group" if group else "project"
-            name = f"{kind}-{len(package)}-{package}"
-            if (f"{name}-{extra or group}" if extra or group else name) in names:
-                said.append(f"{kind} {extra or group or package}")
-        if len(said) > 1:
-            raise BadLock(
-                f"has a conflict of {' and '.join(said)}: they can't be in one environment",
-                where=table.where,
-                hint="ask for one of them, and make a file of each: -o FILE"
-                if any(not each.startswith("project") for each in said)
-                else "export one, and name that: uv export --package NAME --format pylock.toml"
-                " -o pylock.toml",
-            )
+def _conflict(rows: Iterable[TomlTable]) -> Iterator[tuple[str, str]]:
+    """Give what can't be in one environment: what `Lock.extra` has for it, and what it is."""
+    for row in rows:
+        package = checked_name(row.get("package"), row.where)
+        name, kind = next(
+            ((row.string(kind), kind) for kind in ("extra", "group") if kind in row),
+            ("", "project"),
+        )
+        yield extra_name(kind, package, name), f"{kind} {name or package}"
 
 
 def _file(row: TomlTable) -> File:
@@ -176,7 +146,7 @@ def _file(row: TomlTable) -> File:
 
 
 def _local(source: TomlTable) -> str:
-    for kind in ("git", "directory", "path"):
+    for kind in ("git", "directory", "path", "editable"):
         if kind in source:
             return f"{kind} {source.string(kind)}"
     return ""
