@@ -304,6 +304,19 @@ def test_a_foreign_file_is_an_error_unless_allowed() -> None:
     assert "another machine" in of(result, "gpu/k.so").skipped
 
 
+def test_what_a_package_has_for_several_machines_is_no_error() -> None:
+    """As pulp has its solver; a file of that name in another package, or elsewhere, allows none."""
+    files = {
+        "pulp/linux/arm64/cbc": elf(machine=AARCH64),
+        "pulp/linux/i64/bin/cbc": elf(),
+        "other/arm64/cbc": elf(machine=AARCH64),
+    }
+    told = plan(files).incompatible
+    assert [each.wanted_by for each in told] == [("other/arm64/cbc",)]
+    told = plan({}, facts=replace(tree(files), site_packages=())).incompatible
+    assert [each.wanted_by for each in told] == [("other/arm64/cbc", "pulp/linux/arm64/cbc")]
+
+
 @pytest.mark.parametrize("kind", [ElfKind.STATIC, ElfKind.RELOCATABLE, ElfKind.DEBUG])
 def test_what_no_loader_reads_is_left_alone(kind: ElfKind) -> None:
     """Static programs, objects and debug files are not edited, and said so."""

@@ -14,6 +14,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
+from nix_manylinux.resolve.foreign import Siblings
 from nix_manylinux.resolve.inherit import inheriting
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import (
@@ -115,6 +116,7 @@ class _Planner:
         self.problems = Problems()
         self.barred: list[str] = []
         self.dropped: dict[str, list[str]] = {}
+        self.siblings = Siblings(trees, target.machine)
         self.warnings = [options.tell_damage(each) for tree in trees for each in tree.damaged]
         self.warnings += script_warnings(trees, target, options, moved_only=True)
         if packages := [tree for tree in trees if is_package_of_nix(tree.root)]:
@@ -203,7 +205,7 @@ class _Planner:
 
     def _draft(self, tree: int, file: TreeFile) -> FilePlan:
         """Resolve all that ``file`` needs; its edit is composed later."""
-        skipped = self._skipped(file)
+        skipped = self._skipped(tree, file)
         allow = self._allow(tree, file, skipped)
         notes = (MADE_EXECUTABLE,) if allow else ()
         if skipped:
@@ -231,13 +233,14 @@ class _Planner:
         self.barred.append(file.label)
         return False
 
-    def _skipped(self, file: TreeFile) -> str:
+    def _skipped(self, tree: int, file: TreeFile) -> str:
         """Why ``file`` is left alone, or nothing."""
         facts = file.facts
         if pattern := self.options.excludes(file.label):
             return f"excluded by {pattern!r}"
         if not facts.machine.fits(self.target.machine):
-            if any(file_matches(file.label, p) for p in self.options.allow_foreign):
+            allowed = any(file_matches(file.label, p) for p in self.options.allow_foreign)
+            if allowed or self.siblings.has(tree, file):
                 return f"for another machine ({facts.machine})"
             if facts.kind.is_linked:
                 self.problems.add(
