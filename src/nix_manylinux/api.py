@@ -13,9 +13,10 @@ from nix_manylinux.nix.references import plan_references
 from nix_manylinux.report.summary import left_alone, passed_by, put_back, unfolded
 from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Problem, Report, refuse
 from nix_manylinux.resolve.planner import plan_trees
+from nix_manylinux.tree.errors import readable
 from nix_manylinux.tree.facts import Damage, TreeFacts
 from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost
-from nix_manylinux.tree.scan import readable, scan_to_check, scan_to_write
+from nix_manylinux.tree.scan import scan_to_check, scan_to_write
 from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import carry_out
 

@@ -20,7 +20,12 @@ from tests.support.signals import signals_as_exceptions
 from tests.support.trees import Appender, plan_all, snapshot
 from tests.support.wheels import row, tiny_library
 
+from nix_manylinux.api import patch_wheel_tree
 from nix_manylinux.base.errors import BadTree, EditFailed
+from nix_manylinux.base.files import UNDO_LOG
+from nix_manylinux.resolve.plan import Options
+from nix_manylinux.target.target import from_running
+from nix_manylinux.tree.libraries import LibraryIndex
 from nix_manylinux.write.apply import apply_plan
 from nix_manylinux.write.lock import locked_trees
 
@@ -398,6 +403,34 @@ def test_two_runs_at_once(tree: Path) -> None:
     assert (caught.value.where, bool(caught.value.hint)) == (str(tree), True)
     with locked_trees([str(tree)]):
         apply_plan(plan_all(tree), edit_file=Appender()).close()
+
+
+def test_runs_for_a_tree_and_a_folder_in_it(tree: Path) -> None:
+    """Neither runs while the other does: they have the same files. Trees beside each other do."""
+    inner, beside = tree / SITE, tree.parent / "beside"
+    beside.mkdir()
+    running = "another patch of this tree is running"
+    for first, second in ((tree, inner), (inner, tree)):
+        with locked_trees([str(first)]), locked_trees([str(beside)]):
+            with pytest.raises(BadTree, match=running) as caught, locked_trees([str(second)]):
+                pass
+            assert caught.value.where == str(tree)
+
+
+@pytest.mark.parametrize("killed", ["tree", "folder"])
+def test_a_killed_run_for_a_tree_and_a_folder_in_it(killed: str, tree: Path) -> None:
+    """Its log would put old bytes over what a run for the other has written: it comes first."""
+    inner = tree / SITE
+    half, other = (tree, inner) if killed == "tree" else (inner, tree)
+    (half / UNDO_LOG).write_bytes(b"nix-manylinux undo 1\n")
+    target, libraries = from_running(), LibraryIndex.from_directories([])
+    options = Options(missing="warn")
+    with pytest.raises(BadTree, match="was killed before it was done") as caught:
+        patch_wheel_tree(other, target=target, libraries=libraries, options=options)
+    assert caught.value.where == str(half)
+    for root in (half, other):
+        patch_wheel_tree(root, target=target, libraries=libraries, options=options)
+    assert not (half / UNDO_LOG).exists()
 
 
 @pytest.mark.parametrize("change", ["contents", "gone", "link", "other"])

@@ -21,6 +21,7 @@ from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.format import ELF_MAGIC
 from nix_manylinux.elf.read import is_elf, read_elf
+from nix_manylinux.tree.errors import half_done, unreadable
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
 from nix_manylinux.tree.python import FIRST_BYTES, interpreter_of
@@ -77,11 +78,7 @@ def scan_tree(
     """
     root = os.path.realpath(tree_root(root))
     if os.path.lexists(os.path.join(root, UNDO_LOG)):
-        raise BadTree(
-            "a patch of it is running, or was killed before it was done",
-            where=root,
-            hint="if none is running, patch it again: that puts the old bytes back first",
-        )
+        raise half_done(root)
     kept = None if adopt_except is None else tuple(map(os.path.realpath, adopt_except))
     walk = _Walk(root=root, through_links=through_links, adopt_except=kept)
     walk.run()
@@ -162,6 +159,8 @@ class _Walk(Value, frozen=False, kw_only=False):
 
     def _enter(self, path: str, entry: os.DirEntry[str], top: str) -> str | None:
         """Take note of what a name stands for; for a folder to walk, say what link it is below."""
+        if entry.name == UNDO_LOG and not top:
+            raise half_done(os.path.dirname(entry.path))
         if is_temporary(entry.name):
             # A link where RECORD is one, a folder where a link to a folder was unfolded.
             self.leftovers += [] if top else [path]
@@ -368,27 +367,3 @@ def _read_small(root: str, path: str) -> bytes:
         return b""
     except OSError as cause:
         raise unreadable(cause, path) from cause
-
-
-@contextlib.contextmanager
-def readable() -> Iterator[None]:
-    """Make errors of files that were there when a tree was scanned, and are not any more."""
-    try:
-        yield
-    except OSError as cause:
-        raise unreadable(cause, os.fsdecode(cause.filename or "a file of the tree")) from cause
-
-
-def unreadable(cause: OSError, where: str) -> BadTree:
-    """Make the error for what can't be read, with what to do."""
-    if isinstance(cause, FileNotFoundError):
-        return BadTree(
-            "vanished while the tree was read",
-            where=where,
-            hint="run again when nothing else writes to the tree",
-        )
-    return BadTree(
-        f"can't be read: {cause.strerror}",
-        where=where,
-        hint="give this user the right to read it: chmod -R u+rX on the tree",
-    )

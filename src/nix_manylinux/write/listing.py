@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.files import read_regular
 from nix_manylinux.base.values import Value
-from nix_manylinux.tree.scan import unreadable
+from nix_manylinux.tree.errors import unreadable
 from nix_manylinux.wheel.record import (
     MAX_RECORD_SIZE,
     REBUILD,

@@ -9,38 +9,66 @@ import os
 from collections.abc import Iterable, Iterator
 
 from nix_manylinux.base.errors import BadTree, OsErrors
+from nix_manylinux.base.files import UNDO_LOG
 from nix_manylinux.write.undo_log import recover_tree
 
 #: flock(2) on file systems that have no locks.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF}
 
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
 @contextlib.contextmanager
 def locked_trees(roots: Iterable[str]) -> Iterator[int]:
     """Keep other runs out of all trees while the block runs, each first recovered.
 
-    Gives how many files and RECORDs that was. Whoever patches holds the locks from before
+    Those are runs for the same trees, for folders in them, and for what they are in. Gives how
+    many files and RECORDs were recovered. Whoever patches holds the locks from before
     the trees are read until nothing can be undone any more, so what is planned is what is
     written to. Where a file system has no locks, nobody is kept out. Raises BadTree where
-    another run holds a tree, where one can't be opened, and what `recover_tree` raises.
+    another run holds a tree, where one can't be opened, where one that it is in is half done,
+    and what `recover_tree` raises.
     """
-    restored = 0
     with contextlib.ExitStack() as stack:
         # In one order for all runs: two that want the same two trees can't wait for each other.
-        for root in sorted(set(map(os.path.realpath, roots))):
+        own = sorted(set(map(os.path.realpath, roots)))
+        for root in own:
             with OsErrors(BadTree, "can't be opened", where=root):
-                descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                descriptor = os.open(root, _FOLDER)
             stack.callback(os.close, descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as cause:
+            _lock(descriptor, root, fcntl.LOCK_EX)
+        for folder in sorted({above for root in own for above in _above(root)}):
+            with contextlib.suppress(OSError):  # where we may not look we can't be in the way
+                descriptor = os.open(folder, _FOLDER)
+                stack.callback(os.close, descriptor)
+                _lock(descriptor, folder, fcntl.LOCK_SH)  # trees beside each other share it
+            if os.path.lexists(os.path.join(folder, UNDO_LOG)):
                 raise BadTree(
-                    "another patch of this tree is running",
-                    where=root,
-                    hint="wait until it is done, and run again",
-                ) from cause
-            except OSError as cause:
-                if cause.errno not in _NO_LOCKS:
-                    raise BadTree(f"can't be locked: {cause.strerror}", where=root) from cause
-            restored += recover_tree(root)
+                    "a patch of it was killed before it was done, and the tree is a part of it",
+                    where=folder,
+                    hint="patch it again first: that puts the old bytes back",
+                )
+        restored = sum(map(recover_tree, own))
         yield restored
+
+
+def _above(folder: str) -> Iterator[str]:
+    while (above := os.path.dirname(folder)) != folder:
+        folder = above
+        yield folder
+
+
+def _lock(descriptor: int, folder: str, how: int) -> None:
+    """Lock a folder, or raise BadTree."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError as cause:
+        raise BadTree(
+            "another patch of this tree is running",
+            where=folder,
+            hint="wait until it is done, and run again",
+        ) from cause
+    except OSError as cause:
+        if cause.errno not in _NO_LOCKS:
+            raise BadTree(f"can't be locked: {cause.strerror}", where=folder) from cause

@@ -12,7 +12,7 @@ from nix_manylinux.base.errors import BadTree, OsErrors
 from nix_manylinux.base.files import replace_file, temporary_beside, writable_folder
 from nix_manylinux.base.parallel import Crew, Key
 from nix_manylinux.base.values import Value, replace
-from nix_manylinux.tree.scan import unreadable
+from nix_manylinux.tree.errors import unreadable
 from nix_manylinux.wheel.record import Record, Row, hash_descriptor
 from nix_manylinux.write.listing import Listing, carried_files, read_listings
 
