@@ -75,6 +75,20 @@ def test_version_imports_nothing() -> None:
     assert done.stdout == f"nix-manylinux {VERSION}\n[]\n"
 
 
+def test_the_process_ends_with_the_command() -> None:
+    """Python takes nothing apart behind it; what was said has arrived, and the status is its."""
+    code = (
+        "import atexit; from nix_manylinux.cli.main import run\n"
+        "atexit.register(print, 'late'); run()"
+    )
+    for word, status, says in (("--version", 0, VERSION), ("--no-such", 2, "try: ")):
+        command = [sys.executable, "-c", code, word]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status
+        assert says in done.stdout + done.stderr
+        assert "late" not in done.stdout
+
+
 def test_patching_a_tree_imports_what_it_uses(tmp_path: Path) -> None:
     """`patch TREE` edits, rewrites RECORD and verifies without a module that is slow to import."""
     files = ElfBuilder(tmp_path / "elf")
@@ -450,7 +464,7 @@ def test_several_wheels_are_patched_each_for_itself(
 
 def shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell in which ``nm`` is the command; "$@" are the words."""
-    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import run; raise SystemExit(run())"
     text = f'nm() {{ {shlex.quote(sys.executable)} -c "{start}" "$@"; }}\n{script}'
     return subprocess.run(
         ["bash", "-c", text, "shell", *words], capture_output=True, text=True, check=False
@@ -711,7 +725,7 @@ def on_terminal(columns: int, *words: str) -> list[str]:
     """Run the command where both of its streams are one terminal; gives lines without colours."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    start = "from nix_manylinux.cli.main import main; raise SystemExit(main())"
+    start = "from nix_manylinux.cli.main import run; raise SystemExit(run())"
     command = [sys.executable, "-c", start, *words]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs):
         os.close(theirs)

@@ -21,13 +21,17 @@ DONE, REFUSED, USAGE, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def run() -> int:
-    """Be the process's command: what `main` does, and leaving without a look at what it held.
+    """Be the process's command: what `main` does, and leaving without taking apart what it held.
 
-    Python searches all of that for cycles as it ends: a twelfth of a small tree's time.
+    Python would look at each module and value as it ends: a twelfth of a small tree's time.
     """
     status = main()
-    gc.freeze()
-    return status
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return status  # Python says so, with a status of its own
+    os._exit(status)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -81,7 +81,7 @@ def _variants(plan: Plan) -> list[list[FilePlan]]:
     for each in plan.files:
         for name in each.file.names:
             folder, _, base = name.rpartition("/")
-            match = TAGGED_MODULE.fullmatch(base)
+            match = re.fullmatch(TAGGED_MODULE, base)
             if match and match["variant"]:
                 found.setdefault((each.tree, folder, match["module"]), []).append(each)
     return list(found.values())
@@ -128,8 +128,8 @@ def is_module(name: str, disk: Disk, path: str) -> bool:
     it is taken for a library.
     """
     base = name.rpartition("/")[2]
-    tagged = TAGGED_MODULE.fullmatch(base)
+    tagged = re.fullmatch(TAGGED_MODULE, base)
     if tagged and not tagged["variant"]:
         return True
-    match = PLAIN_MODULE.fullmatch(base)
+    match = re.fullmatch(PLAIN_MODULE, base)
     return match is not None and path != "" and disk.mentions(path, f"PyInit_{match['module']}")

@@ -9,6 +9,7 @@ interpreter's, and without any it runs.
 from __future__ import annotations
 
 import os
+import re
 
 from nix_manylinux.base.errors import BadTree, IncompatibleWheel
 from nix_manylinux.base.values import replace
@@ -105,7 +106,7 @@ def _is_for(name: str, target: Target) -> bool:
     from nix_manylinux.tree.python import TAGGED_MODULE  # noqa: PLC0415 - as above
 
     interpreter = target.interpreter
-    named = TAGGED_MODULE.fullmatch(name)
+    named = re.fullmatch(TAGGED_MODULE, name)
     if named is None or interpreter is None:
         return False
     suffix = name[len(f"{named['module']}.{named['variant'] or ''}") - 1 :]

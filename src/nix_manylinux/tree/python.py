@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 from nix_manylinux.base.files import read_small
 
 #: "x.cpython-312-x86_64-linux-gnu.so", "x.abi3.so", "x.pypy310-pp73-…so": only Python's.
-#: What stands between the module and that is the name of a variant.
-TAGGED_MODULE = re.compile(
-    r"(?P<module>[^.]+)\.(?P<variant>[^/]+\.)?(?:cpython-|abi3|pypy)[^/]*\.?so"
-)
+#: What stands between the module and that is the name of a variant. Patterns: few runs ask.
+TAGGED_MODULE = r"(?P<module>[^.]+)\.(?P<variant>[^/]+\.)?(?:cpython-|abi3|pypy)[^/]*\.?so"
 #: What may be one, and any library as well: the function that Python calls tells.
-PLAIN_MODULE = re.compile(r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so")
+PLAIN_MODULE = r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so"
 
 #: Bytes of a Python file that is still read: generated tables reach megabytes.
 _MAX_SOURCE = 8 << 20

@@ -226,7 +226,7 @@ def _modules(paths: Collection[str]) -> tuple[str, ...]:
                 break
         else:
             name = _name(path)
-            if name and (len(parts) == 1 or TAGGED_MODULE.fullmatch(parts[-1])):
+            if name and (len(parts) == 1 or re.fullmatch(TAGGED_MODULE, parts[-1])):
                 found.add(".".join([*parts[:-1], name]))
     named = [name for name in found if _is_worth_importing(name)]
     return tuple(sorted([name for name in named if "._" not in f".{name}"] or named))
