@@ -55,7 +55,7 @@ class Draft:
         elif last == first + 1:
             start, run = self._starts[first], self._runs[first]
             if start <= offset and end <= start + len(run):
-                return bytes(run[offset - start : end - start])
+                return bytes(memoryview(run)[offset - start : end - start])  # copied once
         pieces: list[bytes | memoryview] = []
         for start, run in zip(self._starts[first:last], self._runs[first:last], strict=True):
             if offset < start:
@@ -122,7 +122,7 @@ class Draft:
         """List what differs from the file, in order of offset, no two next to each other."""
         found: list[tuple[int, bytes, bytes]] = []
         for start, run in zip(self._starts, self._runs, strict=True):
-            new = bytes(run[: self.size - start] if start < self.size else b"")
+            new = bytes(memoryview(run)[: max(self.size - start, 0)])
             known = max(0, min(len(new), self.base.size - start))
             old = self.base.read(start, known) if known else b""
             if old == new:
