@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import itertools
@@ -33,6 +34,7 @@ from nix_manylinux import (
 from nix_manylinux.base.digest import digest_of
 from nix_manylinux.cli.main import main
 from nix_manylinux.write.install import INSTALL_LOG
+from nix_manylinux.write.lock import locked_trees
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,6 +233,31 @@ def test_into_a_virtual_environment(extension: bytes, store: Path, tmp_path: Pat
         [tmp_path / "venv/bin/python", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "1.0\n"
+
+
+def test_another_run_has_made_the_prefix(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds it locked leaves it there, empty as it still is."""
+    prefix = tmp_path / "prefix"
+
+    def make_folder(path: str, *, hint: str) -> None:
+        del hint
+        os.mkdir(path)
+        locked.enter_context(locked_trees([path]))
+
+    monkeypatch.setattr("nix_manylinux.write.install.make_folder", make_folder)
+    wheel = MadeWheel(tag=TAG).write(tmp_path)
+    with contextlib.ExitStack() as locked:
+        with pytest.raises(BadTree, match="another patch"):
+            install(wheel, prefix=prefix, store=store)
+        assert prefix.is_dir()
+    prefix.rmdir()
+    (tmp_path / ".nix-manylinux-undo").touch()
+    monkeypatch.undo()
+    with pytest.raises(BadTree, match="was killed before it was done"):
+        install(wheel, prefix=prefix, store=store)
+    assert not prefix.exists()
 
 
 def test_a_wheel_for_another_python(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ moved. Nothing that was there is ever replaced.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -52,9 +53,19 @@ def staged(prefix: str) -> Iterator[str]:
                 shutil.rmtree(staging, ignore_errors=True)
     except BaseException:
         if new:
-            with contextlib.suppress(OSError):
-                os.rmdir(prefix)
+            _delete_empty(prefix)
         raise
+
+
+def _delete_empty(prefix: str) -> None:
+    """Delete a prefix that we have made, unless another run has it by now."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rmdir(prefix)
+        finally:
+            os.close(descriptor)
 
 
 def _clean(prefix: str) -> None:
