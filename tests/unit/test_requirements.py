@@ -117,6 +117,17 @@ def test_markers_hold_for_the_python_of_the_folder(tmp_path: Path) -> None:
     assert told.startswith("a requires new, pinned and url, which are not in")
 
 
+def test_markers_of_pypy(tmp_path: Path) -> None:
+    """Its folders are called after it; what only CPython wants isn't lacking there."""
+    venv = environment(tmp_path / "venv")
+    package(venv, "a", "c; implementation_name == 'cpython'", "p; implementation_name == 'pypy'")
+    (told,) = warnings(venv)
+    assert told.startswith("a requires c, ")
+    (venv / SITE).parent.rename(venv / "lib/pypy3.11")
+    (told,) = warnings(venv)
+    assert told.startswith("a requires p, ")
+
+
 def test_egg_info_and_other_spellings_are_installed_too(tmp_path: Path) -> None:
     """As setuptools and Debian write them, and as METADATA doesn't spell them."""
     venv = environment(tmp_path / "venv")

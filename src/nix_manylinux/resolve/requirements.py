@@ -112,9 +112,12 @@ def _holds(marker: str, folder: str) -> bool:
         UndefinedEnvironmentName,
     )
 
-    version = re.search(r"lib/(?:python|pypy)(3\.[0-9]+)t?/", f"/{folder}")
-    place = Place(python=version[1] if version else "3.12", system=own_system())
+    found = re.search(r"lib/(python|pypy)(3\.[0-9]+)t?/", f"/{folder}")
+    place = Place(python=found[2] if found else "3.12", system=own_system())
+    values = place.environment("")
+    if found and found[1] == "pypy":
+        values |= {"implementation_name": "pypy", "platform_python_implementation": "PyPy"}
     try:
-        return Marker(marker).evaluate(place.environment(""))
+        return Marker(marker).evaluate(values)
     except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, RecursionError):
         return False
