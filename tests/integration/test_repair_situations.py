@@ -118,6 +118,26 @@ def test_files_for_another_machine_than_the_tag(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_wheel_for_any_machine_with_files_for_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be installed on one of them alone, and nothing says on which: pulp's, on aarch64."""
+    two = ("aarch64", "riscv64")
+    files = {f"made/{machine}/x.so": library_for(machine) for machine in two}
+    path = MadeWheel(tag="py3-none-any", files=files).write(tmp_path)
+    out = tmp_path / "out"
+    assert main(["repair", path, "-o", str(out)]) == 1
+    both = " and ".join(sorted(two))
+    assert (
+        f"files are for {both}, and the wheel's tag names none of them" in capsys.readouterr().err
+    )
+    assert not out.exists()
+    for machine in two:
+        assert main(["repair", path, "-o", str(out), "--policy", f"manylinux_2_39_{machine}"]) == 0
+    names = {f"made-1.0-py3-none-manylinux_2_39_{machine}.whl" for machine in two}
+    assert {each.name for each in out.iterdir()} == names
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_wheel_for_each_machine(machine: str, tmp_path: Path) -> None:
     """Each gets its own tag, whatever this machine is; what no policy knows is said to be so."""

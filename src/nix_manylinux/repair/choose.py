@@ -6,6 +6,7 @@ import posixpath
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import Value, replace
+from nix_manylinux.base.words import listed
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.symbols import dynamic_strings, needed_isa, wanted_symbols
 from nix_manylinux.elf.tokens import origin_entry
@@ -94,7 +95,12 @@ class Chooser:
         self.facts, self.policies, self.options = facts, policies, options
         self._excludes = options.excludes
         self.libraries = libraries
-        self.arch = architecture(platforms, linked)
+        named = [*platforms, options.policy]
+        self.arch = architecture(named, linked)
+        #: Machines that files are for, of which nothing names one.
+        self._machines = sorted({file.facts.machine.name for file in linked})
+        if architecture(named, ()) != "any":
+            self._machines = []
         # What nothing in the wheel tells, the policy that was asked for does.
         asked = [] if any(map(libc_needed, linked)) else [options.policy]
         self.libc = libc_of([*platforms, *asked], linked)
@@ -133,6 +139,10 @@ class Chooser:
 
     def choose(self, where: str) -> PolicyChoice:
         """Give the policy to keep; raises `NotPortable` with all that forbids every one."""
+        if len(self._machines) > 1:
+            labels = tuple(sorted(file.label for file in (*self.files, *self._others)))
+            what = f"files are for {listed(self._machines)}, and the wheel's tag names none of them"
+            raise NotPortable([Finding("machine", what, labels)], where=where)
         if not self.files:
             labels = tuple(file.label for file in self._others)
             what = f"no file is for {self.arch} and {self.libc}, as the wheel's tag says"

@@ -118,7 +118,8 @@ KINDS = {
     "stack": "link it with -z noexecstack: newer glibc refuses to load such a library",
     "store path": "--allow-store-paths GLOB lets them be: on other machines they lead nowhere",
     "debug path": "--strip takes debug sections away",
-    "machine": "build the wheel for one machine and one libc, which its tag names",
+    "machine": "build the wheel for one machine and one libc, which its tag names, or name them by"
+    " --policy (manylinux_2_28_x86_64)",
     "place": "put the files into the package itself: where an installer puts others is not known",
 }
 

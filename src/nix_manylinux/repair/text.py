@@ -28,7 +28,7 @@ TITLES = {
     "stack": "these files want an executable stack",
     "store path": "these files name paths of the Nix store",
     "debug path": "debug sections name paths of the Nix store",
-    "machine": "these files are for others",
+    "machine": "these files are for other machines",
     "place": "these files can't find what would come along",
 }
 
