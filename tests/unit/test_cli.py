@@ -462,6 +462,25 @@ def test_several_wheels_are_patched_each_for_itself(
     assert main(["patch", *wheels, "-o", str(tmp_path / "out"), "--ignore-missing", "*"]) == 2
 
 
+def test_wheels_of_one_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Two files would be one of the output: nothing is patched. `repair` learns it as it goes."""
+    wheels = []
+    for folder, tag in (("one", "linux_x86_64"), ("two", "manylinux_2_17_x86_64")):
+        made = MadeWheel(files={"made/a.so": tiny_library("a.so")}, tag=f"py3-none-{tag}")
+        (tmp_path / folder).mkdir()
+        wheels.append(made.write(tmp_path / folder))
+    words = ["-q", "-o", str(tmp_path / "out")]
+    assert main(["repair", *wheels, *words]) == 0
+    told = capsys.readouterr().err
+    assert f"was made of {wheels[0]} before: of two wheels that get one name, the last" in told
+    twin = str(shutil.copy(wheels[0], tmp_path))
+    assert main(["patch", wheels[0], twin, *words]) == 2
+    assert f"{wheels[0]} and {twin} would be one file" in capsys.readouterr().err
+    assert (
+        main(["patch", wheels[0], f"{tmp_path}/two/../one/{os.path.basename(twin)}", *words]) == 0
+    )
+
+
 def shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell in which ``nm`` is the command; "$@" are the words."""
     start = "from nix_manylinux.cli.main import run; raise SystemExit(run())"

@@ -76,13 +76,24 @@ def patch(run: Run) -> int:
                 " a tree is patched where it is"
             )
         return _patch_trees(run)
-    if run.arguments.output_dir is None:
+    return _patch_wheels(run, wheels)
+
+
+def _patch_wheels(run: Run, wheels: Sequence[str]) -> int:
+    output_dir = run.arguments.output_dir
+    if output_dir is None:
         return run.usage("a patched wheel is written to a folder: give --output-dir DIR")
     if len(wheels) > 1 and run.arguments.json:
         return run.usage("--json reports on one wheel; patch them one by one")
+    named: dict[str, str] = {}
+    for wheel in filter(os.path.exists, wheels):
+        other = named.setdefault(os.path.basename(wheel), wheel)
+        if not os.path.samefile(other, wheel):
+            both = f"{other} and {wheel} would be one file"
+            return run.usage(f"{both}: give each an --output-dir of its own")
     one = _patch_wheel if len(wheels) == 1 else _patch_one_of_them
     supply = _supply(run, [[wheel] for wheel in wheels], run.target(()))
-    return max([one(run, wheel, run.arguments.output_dir, supply) for wheel in wheels])
+    return max([one(run, wheel, output_dir, supply) for wheel in wheels])
 
 
 def install(run: Run) -> int:

@@ -30,7 +30,8 @@ def repair(run: Run) -> int:
     wheels = run.arguments.paths
     if len(wheels) > 1 and run.arguments.json:
         return run.usage("--json reports on one wheel; repair them one by one")
-    return max([_repair(run, wheel) for wheel in wheels])
+    written: dict[str, str] = {}
+    return max([_repair(run, wheel, written) for wheel in wheels])
 
 
 def _options(run: Run) -> RepairOptions:
@@ -43,7 +44,8 @@ def _options(run: Run) -> RepairOptions:
     return RepairOptions(**own)
 
 
-def _repair(run: Run, wheel: str) -> int:
+def _repair(run: Run, wheel: str, written: dict[str, str]) -> int:
+    """Repair a wheel; ``written`` are those that were, each with what it was made of."""
     try:
         options = _options(run)
         done = repair_wheel(
@@ -74,6 +76,12 @@ def _repair(run: Run, wheel: str) -> int:
         run.console.say("nothing comes along: there is no bill of materials (--sbom) to write")
     for warning in done.warnings:
         run.console.warn(warning)
+    if other := written.get(done.path):
+        run.console.warn(
+            f"{done.path} was made of {other} before: of two wheels that get one name, the last"
+            " one stays; to have both, repair them into folders of their own"
+        )
+    written[done.path] = wheel
     run.console.say_all(loads_text(done, everything=run.console.verbose))
     run.write_json(repaired_json(done))
     return DONE
