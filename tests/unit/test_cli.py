@@ -499,6 +499,8 @@ def test_answers_that_cannot_be_written(words: list[str], tmp_path: Path) -> Non
     done = shell('nm "$@" >/dev/full', *words, str(tmp_path))
     assert done.stderr == "error: standard output: can't be written: No space left on device\n"
     assert done.returncode == 1
+    left = shell("(sleep 0.5; nm --version; echo $? >&2) | exit")
+    assert left.stderr == "0\n"
     version = shell("nm --version >/dev/full")
     assert (version.returncode, version.stderr) == (1, done.stderr)
 

@@ -68,9 +68,10 @@ def _version() -> int:
         sys.stdout.write(f"nix-manylinux {VERSION}\n")
         sys.stdout.flush()
     except OSError as error:
-        sys.stderr.write(f"error: standard output: can't be written: {error.strerror}\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return REFUSED
+        if not isinstance(error, BrokenPipeError):  # as for every answer
+            sys.stderr.write(f"error: standard output: can't be written: {error.strerror}\n")
+            return REFUSED
     return DONE
 
 
