@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from nix_manylinux.repair.edits import kept_entries
 from nix_manylinux.repair.grafts import graft_name
 from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import RepairOptions
+from nix_manylinux.repair.sbom import cyclonedx
 from nix_manylinux.repair.system import is_libpython, portable_interpreter
 from nix_manylinux.repair.wheel import lib_dir
 from nix_manylinux.target.policy import load_policies
+from nix_manylinux.wheel.metadata import Distribution
 from nix_manylinux.wheel.name import renamed, retagged
 
 if TYPE_CHECKING:
@@ -302,6 +305,15 @@ def test_paths_of_the_store_are_found_where_they_are(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_bytes(b"")
     assert list(store_paths(str(empty), "empty", ["/nix/store"])) == []
+
+
+def test_addresses_of_packages_are_quoted() -> None:
+    """As auditwheel quotes them: a plus and an exclamation mark mean other things there."""
+    demo = Distribution(folder="Demo-1!2.0+cpu.dist-info", name="Demo", version="1!2.0+cpu")
+    document = json.loads(cyclonedx(demo, "demo-1!2.0+cpu-py3-none-linux_x86_64.whl", [], []))
+    assert document["metadata"]["component"]["purl"] == (
+        "pkg:pypi/demo@1%212.0%2Bcpu?file_name=demo-1%212.0%2Bcpu-py3-none-linux_x86_64.whl"
+    )
 
 
 def test_the_data_is_auditwheels() -> None:

@@ -78,11 +78,11 @@ def cyclonedx(
 ) -> bytes:
     """Write the document: the wheel, its grafts, and which of them needs which."""
     import json  # noqa: PLC0415 - few ask for it
+    from urllib.parse import quote  # noqa: PLC0415 - as above
 
     known = tuple(packages)
-    purl = (
-        f"pkg:pypi/{normalise_name(distribution.name)}@{distribution.version}?file_name={file_name}"
-    )
+    version, file = (quote(text, safe="") for text in (distribution.version, file_name))
+    purl = f"pkg:pypi/{normalise_name(distribution.name)}@{version}?file_name={file}"
     component = {
         "type": "library",
         "bom-ref": purl,
