@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from tests.support.elf import ElfBuilder
 from tests.support.modules import EXT, TAG, Workshop, python, system_sandbox, wheel_of
 from tests.support.wheels import MadeWheel, tiny_library
 
@@ -723,6 +724,14 @@ def test_a_bill_of_materials(chain: bytes, tmp_path: Path) -> None:
     assert os.fsencode(tmp_path) not in first[name]
     again = repaired(told["wheel"]["path"], tmp_path / "again", sbom="cyclonedx")
     assert Path(again.path).read_bytes() == Path(told["wheel"]["path"]).read_bytes()
+    late = ElfBuilder(tmp_path).library("liblate.so.1", soname="liblate.so.1")
+    more = repaired(
+        again.path, tmp_path / "more", libs=(late.parent,), graft=(late.name,), sbom="cyclonedx"
+    )
+    both = members(more.path)
+    assert both[name] == first[name]
+    second = json.loads(both[name.replace(".cdx", "-2.cdx")])
+    assert [each["bom-ref"] for each in second["components"]] == ["made.libs/liblate.so.1"]
 
 
 def test_a_document_of_ones_own(workshop: Workshop, tmp_path: Path) -> None:

@@ -304,7 +304,12 @@ class _Work:
         asked, folder = self._options.sbom, f"{self._wheel.dist_info}/sboms"
         if asked == "cyclonedx":
             if self.grafts:
-                self.extra[f"{folder}/nix-manylinux.cdx.json"] = cyclonedx(
+                there = {member.name for member in self._wheel.members}
+                name, number = f"{folder}/nix-manylinux.cdx.json", 1
+                while name in there:  # it says what an earlier repair took along
+                    number += 1
+                    name = f"{folder}/nix-manylinux-{number}.cdx.json"
+                self.extra[name] = cyclonedx(
                     self._wheel.distribution, file_name, self.grafts, self._options.packages
                 )
         elif asked is not None:
