@@ -619,6 +619,42 @@ def test_libraries_that_are_loaded_later(workshop: Workshop, tmp_path: Path) -> 
         repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1", "liblate.so"))
 
 
+def test_equal_libraries_that_lead_to_others(tmp_path: Path) -> None:
+    """Of two packages of one library, each with its own version of another, each user keeps his."""
+    files = ElfBuilder(tmp_path / "elf")
+    modules = {}
+    for number in ("1", "2"):
+        folder = tmp_path / number
+        folder.mkdir()
+        inner = files.library(
+            "libinner.so.1",
+            source=f"int inner(void) {{ return {number}; }}",
+            soname="libinner.so.1",
+        )
+        shutil.copy(inner, folder)
+        outer = files.library(
+            "libouter.so.1", source="int inner(void);\nint outer(void) { return inner(); }",
+            soname="libouter.so.1", needs=[folder / inner.name], runpath="$ORIGIN",
+        )  # fmt: skip
+        shutil.copy(outer, folder)
+        modules[f"made/user{number}.so"] = files.library(
+            f"user{number}.so", source="int outer(void);\nint user(void) { return outer(); }",
+            needs=[folder / outer.name], runpath=str(folder),
+        ).read_bytes()  # fmt: skip
+    made = MadeWheel(tag="py3-none-linux_x86_64", files={"made/__init__.py": b"", **modules})
+    done = repaired(made.write(tmp_path), tmp_path / "out")
+    assert len(done.grafts) == 4
+    with zipfile.ZipFile(done.path) as archive:
+        archive.extractall(tmp_path / "site")
+    for number in ("1", "2"):
+        code = f"import ctypes; print(ctypes.CDLL({f'made/user{number}.so'!r}).user())"
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path / "site", capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.stdout == f"{number}\n", ran.stderr
+
+
 def test_grafts_go_to_a_folder(workshop: Workshop, tmp_path: Path) -> None:
     """A file of the wheel is none; a library of an odd name gets one that a wheel can have."""
     late = workshop.library("named", "named", "8")

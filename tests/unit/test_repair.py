@@ -15,7 +15,7 @@ from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.elf.symbols import dynamic_strings, has_symbols, needed_isa, wanted_symbols
 from nix_manylinux.elf.tokens import origin_entry
 from nix_manylinux.repair.edits import kept_entries
-from nix_manylinux.repair.grafts import graft_name
+from nix_manylinux.repair.grafts import graft_name, tell_apart
 from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx
@@ -30,6 +30,40 @@ if TYPE_CHECKING:
 
 STORE = "/nix/store/" + "0123456789abcdfghijklmnpqrsvwxyz"
 MACHINE = Machine(number=62, bits=64, endian="little")
+
+
+@pytest.mark.parametrize(
+    ("digests", "links", "apart"),
+    [
+        ({"/1/a": "a", "/2/a": "a"}, {}, False),
+        ({"/1/a": "a", "/2/a": "a", "/1/b": "b", "/2/b": "b"},
+         {"/1/a": {"b": "/1/b"}, "/2/a": {"b": "/2/b"}}, False),
+        ({"/1/a": "a", "/2/a": "a", "/1/b": "b", "/2/b": "B"},
+         {"/1/a": {"b": "/1/b"}, "/2/a": {"b": "/2/b"}}, True),
+        # Two steps away, and in a circle.
+        ({"/1/a": "a", "/2/a": "a", "/1/b": "b", "/2/b": "b", "/1/c": "c", "/2/c": "C"},
+         {"/1/a": {"b": "/1/b"}, "/2/a": {"b": "/2/b"}, "/1/b": {"c": "/1/c"},
+          "/2/b": {"c": "/2/c"}, "/1/c": {"a": "/1/a"}, "/2/c": {"a": "/2/a"}}, True),
+        ({"/1/a": "a", "/2/a": "a"},
+         {"/1/a": {"x": "/w/1.so"}, "/2/a": {"x": "/w/2.so"}}, True),
+    ],
+)  # fmt: skip
+def test_equal_libraries_with_other_needs(
+    digests: dict[str, str], links: dict[str, dict[str, str]], *, apart: bool
+) -> None:
+    """They are two, as far as what they lead to is not equal, too; wherever that is."""
+    found = tell_apart(digests, links, "/w")
+    assert (found["/1/a"] != found["/2/a"]) is apart
+    assert {path: found[path] == digests[path] for path in digests if "/a" in path} == (
+        dict.fromkeys(("/1/a", "/2/a"), not apart)
+    )
+    moved = {path.replace("/1/", "/3/"): digest for path, digest in digests.items()}
+    others = {
+        path.replace("/1/", "/3/"): {n: got.replace("/1/", "/3/") for n, got in each.items()}
+        for path, each in links.items()
+    }
+    again = tell_apart(moved, others, "/w")
+    assert {path.replace("/3/", "/1/"): each for path, each in again.items()} == found
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,14 @@ def copy_grafts(
 ) -> dict[str, Copied]:
     """Copy what comes along to an empty folder under new names; gives the copies by the old paths.
 
-    ``plain`` are paths of those that keep a name, the one that they are loaded by. Equal
-    ones are one. ``strip`` is the command that strips. Raises EditFailed, WriteFailed.
+    ``plain`` are paths of those that keep a name, the one that they are loaded by. Those that
+    are equal, with all that they lead to, are one. ``strip`` is the command that strips.
+    Raises EditFailed, WriteFailed.
     """
     paths = choice.needs.grafts
     listed = [(path, facts) for path in paths if (facts := disk.facts(path)) is not None]
 
-    def copy(index: int, look: Look) -> tuple[str, Copied]:
+    def copy(index: int, look: Look) -> str:
         source, facts = listed[index]
         path = os.path.join(folder, f".{index}")
         with OsErrors(WriteFailed, "can't be copied", where=source, hint=ROOM):
@@ -69,12 +70,45 @@ def copy_grafts(
         if strip or planned_facts(facts, cleared) != facts:
             edit(path, cleared, label=source)
             digest = _sha256(path, look)
-        name = plain.get(source) or graft_name(os.path.basename(source), digest[:_HASH])
-        final = os.path.join(folder, name)
-        os.replace(path, final)
-        return source, Copied(source=source, path=final, name=name, facts=facts)
+        return digest
 
-    return dict(in_parallel(copy, [os.path.getsize(path) for path, _ in listed]))
+    found = in_parallel(copy, [os.path.getsize(path) for path, _ in listed])
+    digests = {source: digest for (source, _), digest in zip(listed, found, strict=True)}
+    digests = tell_apart(digests, choice.needs.links, choice.root)
+    copied = {}
+    for index, (source, facts) in enumerate(listed):
+        name = plain.get(source) or graft_name(os.path.basename(source), digests[source][:_HASH])
+        path = os.path.join(folder, name)
+        os.replace(os.path.join(folder, f".{index}"), path)
+        copied[source] = Copied(source=source, path=path, name=name, facts=facts)
+    return copied
+
+
+def tell_apart(
+    digests: Mapping[str, str], links: Mapping[str, Mapping[str, str]], root: str
+) -> dict[str, str]:
+    """Give the digests, but others for equal files whose needs lead to files that are not equal.
+
+    ``digests`` are by path, ``links`` as in `Needs`; ``root`` is of the wheel's own files.
+    """
+    signs = dict(digests)
+    while True:
+        finer = {}
+        for path, sign in signs.items():
+            led = sorted(links.get(path, {}).items())
+            ends = [f"{name}\0{signs.get(got, got.removeprefix(root))}" for name, got in led]
+            state = new_hash("sha256")
+            state.update(os.fsencode("\0".join([sign, *ends])))
+            finer[path] = state.digest().hex()
+        if len({*finer.values()}) == len({*signs.values()}):
+            break
+        signs = finer
+    alike: dict[str, set[str]] = {}
+    for path, digest in digests.items():
+        alike.setdefault(digest, set()).add(signs[path])
+    return {
+        path: digest if len(alike[digest]) == 1 else signs[path] for path, digest in digests.items()
+    }
 
 
 def finish_grafts(
