@@ -326,6 +326,12 @@ def test_a_wheel_for_any_platform_with_libraries(tmp_path: Path) -> None:
     assert '"drag/*"' in both
     assert "manylinuxFixupHook" not in write(made(tmp_path))
     assert "manylinuxAllowForeign" not in write(made(tmp_path))
+    # Of what the package has for each machine nothing has to be allowed.
+    own = {"drag/x64/drag.so": native, "drag/arm64/drag.so": foreign}
+    wheel = describe_wheel(MadeWheel(tag="py3-none-any", files=own).write(tmp_path))
+    assert "manylinuxAllowForeign" not in write(wheel)
+    assert "manylinuxAllowForeign" not in write(wheel, systems=("aarch64-linux", "x86_64-linux"))
+    assert "manylinuxAllowForeign" in write(wheel, systems=("armv7l-linux",))
 
 
 @pytest.mark.parametrize(

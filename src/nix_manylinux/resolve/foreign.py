@@ -26,11 +26,11 @@ class Siblings:
         facts = self._trees[tree]
         if tree not in self._known:
             own = (each for each in facts.files if each.facts.machine.fits(self._machine))
-            self._known[tree] = frozenset(_place(facts, each) for each in own)
-        return _place(facts, file) in self._known[tree]
+            self._known[tree] = frozenset(place_of(facts, each) for each in own)
+        return place_of(facts, file) in self._known[tree]
 
 
-def _place(facts: TreeFacts, file: TreeFile) -> tuple[str, str]:
+def place_of(facts: TreeFacts, file: TreeFile) -> tuple[str, str]:
     """Give the package that a file is in, by its folder in site-packages, and the file's name."""
     folder, _, name = file.path.rpartition("/")
     for site in facts.site_packages:

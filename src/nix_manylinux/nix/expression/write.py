@@ -50,6 +50,7 @@ from nix_manylinux.nix.expression.required import (
 from nix_manylinux.nix.expression.source import beside_lines, source_lines
 from nix_manylinux.nix.expression.where import where_it_goes
 from nix_manylinux.nix.syntax import nix_string
+from nix_manylinux.resolve.foreign import place_of
 from nix_manylinux.tree.python import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -283,13 +284,19 @@ def _scripts(wheels: Iterable[DescribedWheel]) -> Iterator[str]:
 
 
 def _foreign(wheels: Iterable[DescribedWheel], places: Sequence[Place]) -> list[str]:
-    """Allow the files that are for another machine than the one that a wheel is built on."""
+    """Allow the files that are for another machine than the one that a wheel is built on.
+
+    But for those of which their package has one for that machine, too: nobody has to.
+    """
     paths: dict[str, None] = {}
     for wheel in wheels:
         floor = floor_of(wheel)
         cpus = {nix_cpu(floor.arch)} if floor else {p.system.partition("-")[0] for p in places}
-        linked = _linked(wheel)
-        paths |= {f.path: None for f in linked if cpus - {nix_cpu(f.facts.machine.name)}}
+        linked = [(place_of(wheel.facts, f), f) for f in _linked(wheel)]
+        having: dict[tuple[str, str], set[str]] = {}
+        for place, file in linked:
+            having.setdefault(place, set()).add(nix_cpu(file.facts.machine.name))
+        paths |= {file.path: None for place, file in linked if cpus - having[place]}
     globs = sorted(map(nix_string, exact_globs(tuple(paths))))
     return block("manylinuxAllowForeign", globs) if paths else []
 
