@@ -58,7 +58,9 @@ def test_why_it_is_not_the_first(tmp_path: Path) -> None:
         "if nixpkgs has some already, from source (look in python-packages.nix), this is some-bin,"
         " in bin.nix beside it"
     )
-    other = "imported as demo, which nixpkgs builds from source: if that is the same software, this"
+    other = (
+        "imported as demo, which nixpkgs builds from source. If that has the same homepage, save"
+    )
     assert maybe in place(wheel)
     at_hand = Nixpkgs(
         python="3.13", system="x86_64-linux", packages=frozenset({"demo"}), attributes=frozenset()
@@ -67,7 +69,7 @@ def test_why_it_is_not_the_first(tmp_path: Path) -> None:
     notes = place(wheel, at_hand=at_hand)
     assert maybe in notes
     (note,) = (note for note in notes if note.startswith(other))
-    assert "this is demo-bin, in pkgs/development/python-modules/demo/bin.nix" in note
+    assert note.endswith("\ndemo-bin = callPackage ../development/python-modules/demo/bin.nix { };")
     attributes = frozenset({"some", "demo", *map(str, range(10_000))})
     notes = place(wheel, at_hand=replace(at_hand, attributes=attributes))
     top = "nixpkgs has pkgs.{}: look whether that brings the Python package, too"

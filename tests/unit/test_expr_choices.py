@@ -273,14 +273,17 @@ def test_who_updates_it_has_the_command(tmp_path: Path) -> None:
         for tag in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
     ]
     build = partial(build_expression, table=TABLE, policies=POLICIES, for_nixpkgs=True)
-    said = "\n  # For another release, with all hashes:\n  # COMMAND\n  src = fetchPypi {"
+    begin = "For another release, with all hashes (carry over what was filled in by hand):"
+    said = f"\n  # {begin}\n  # COMMAND\n  src = fetchPypi {{"
     assert said in build(wheels, again="COMMAND").text
     assert "another release" not in build(wheels).text
     assert "another release" not in build(wheels[:1], again="COMMAND").text
     command = f"COMMAND {' '.join(['--runtime-libs libwanted.so.1'] * 9)}"
-    (text,) = build(wheels, again=command).text.split("hashes:\n")[1:]
+    (text,) = build(wheels, again=command).text.split("by hand):\n")[1:]
     lines = [line.strip(" #\\") for line in text.split("src =")[0].splitlines()]
     assert (" ".join(lines).strip(), len(lines) > 2) == (command, True)
+    # An option is not parted from its value.
+    assert not any(line.endswith("--runtime-libs") for line in lines)
 
 
 @pytest.mark.parametrize("bundled", [False, True])
@@ -336,6 +339,8 @@ def test_two_cudas(
     ("version", "said"),
     [
         ("10", "--cuda 10: the wheel is for CUDA 11, 12 and 13\n"),
+        ("10.2", "--cuda 10: the wheel is for CUDA 11, 12 and 13\n"),
+        ("cu12", "--cuda cu12: is no version of CUDA\n  such as: --cuda 12\n"),
         ("11", "--cuda 11: no package is known for its libraries, and CUDA 13 was taken\n"),
     ],
 )

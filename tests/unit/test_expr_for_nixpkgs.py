@@ -198,9 +198,10 @@ def test_a_prefix_of_a_family(tmp_path: Path) -> None:
     # What nixpkgs builds of that name has libraries of its own.
     assert "  dependencies = [\n    cmeel\n    cmeel-boost\n    coal-bin\n    numpy\n" in found.text
     said = (
-        "imported as pinocchio, which nixpkgs builds from source: if that is the same software,"
-        " this is pinocchio-bin, in pkgs/development/python-modules/pinocchio/bin.nix, and other"
-        " files of yours that take pin take that"
+        "imported as pinocchio, which nixpkgs builds from source. If that has the same homepage,"
+        " save this as pkgs/development/python-modules/pinocchio/bin.nix, have other files of yours"
+        " take pinocchio-bin in place of pin, and write:\n"
+        "pinocchio-bin = callPackage ../development/python-modules/pinocchio/bin.nix { };"
     )
     assert said in every_note(found)
 

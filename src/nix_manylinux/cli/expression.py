@@ -16,6 +16,7 @@ from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression import places as for_whom
 from nix_manylinux.nix.expression.cuda import (
     Cuda,
+    cuda_asked_for,
     cuda_of_nixpkgs,
     cuda_required_by_loader,
     has_to_choose,
@@ -246,7 +247,7 @@ def _read(run: Run, nixpkgs: Nixpkgs | None, *, fetched: bool) -> _Found:
                 progress=run.console.on_terminal,
             )
         if extra.cuda:
-            cuda = Cuda(extra.cuda, "asked for is", sure=True)
+            cuda = cuda_asked_for(extra.cuda)
         elif loader := loader_of_cuda(first, place):
             cuda = cuda_of_nixpkgs(loader, nixpkgs, run.environment)
             if not cuda and has_to_choose(first) and (fetched or extra.fetch_required):

@@ -76,6 +76,14 @@ def _needed(wheel: DescribedWheel) -> set[str]:
     return {name for file in wheel.facts.files for name in file.facts.needed}
 
 
+def cuda_asked_for(text: str) -> Cuda:
+    """Take "12", or "12.8": nixpkgs, and sonames, tell versions by the first number. BadOption."""
+    match = re.fullmatch(r"([1-9][0-9]?)(\.[0-9]+)*", text)
+    if not match:
+        raise BadOption(f"--cuda {text}: is no version of CUDA", hint="such as: --cuda 12")
+    return Cuda(match[1], "asked for is", sure=True)
+
+
 def check_fit(
     cuda: Cuda | None,
     wheels: Iterable[DescribedWheel],

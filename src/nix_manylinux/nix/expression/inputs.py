@@ -17,7 +17,7 @@ from nix_manylinux.nix.expression.layout import (
     remark,
     remarks,
 )
-from nix_manylinux.nix.expression.names import OTHERS
+from nix_manylinux.nix.expression.names import CHECK, KNOW, OTHERS
 from nix_manylinux.nix.expression.places import named_pythons
 from nix_manylinux.nix.nixpkgs import package_of
 from nix_manylinux.nix.packages import Suggestion, explain
@@ -242,7 +242,8 @@ def _by_name(
     said = f"Loaded at run time if it is there, by {some(sorted(files), _FEW)}"
     if names.for_nixpkgs:
         sonames = sorted(name for each in providers.values() for name in each)
-        return names.author([f"{said}; {_to_link(release, sonames, declared)}"])
+        more, shows = _to_link(release, sonames, declared)
+        return names.author([f"{said}; {more}"], CHECK if shows else KNOW)
     having = ", ".join(f"{attr} ({', '.join(each)})" for attr, each in providers.items())
     if len(providers) > 2 * _FEW:
         having = f"{some([*providers], 2 * _FEW)} (nix-manylinux inspect WHEEL)"
@@ -250,8 +251,11 @@ def _by_name(
     return names.author([f"{said}: {having}; {how}."])
 
 
-def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> str:
-    """Give a command that has libraries linked, with a line for each purpose, and for what is."""
+def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> tuple[str, bool]:
+    """Give a command that has libraries linked, with a line for each purpose, and for what is.
+
+    And whether no window is shown without one of them.
+    """
     lines: dict[str, list[str]] = {}
     for soname in sonames:
         purpose = next((key for key, value in _PURPOSES.items() if value.match(soname)), _REST)
@@ -260,12 +264,13 @@ def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> s
     which = "what is not needed"
     if order != [_REST]:
         which += f" of its lines, for {listed(order)}"
-    if {"X11", "Wayland"} <= lines.keys():
+    shows = {"X11", "Wayland"} <= lines.keys()
+    if shows:
         which += " (one of X11 and Wayland makes a window)"
     command = [f"nix-manylinux expr --for-nixpkgs {release}"]
     linked = [f"--runtime-libs {shlex.quote(soname)}" for soname in declared]
     command += [f"  {' '.join(each)}" for each in (linked, *map(lines.get, order)) if each]
-    return f"to have it linked, this without {which}:\n" + " \\\n".join(command)
+    return f"to have it linked, this without {which}:\n" + " \\\n".join(command), shows
 
 
 def _about(suggestions: Iterable[Suggestion], names: Names) -> list[str]:

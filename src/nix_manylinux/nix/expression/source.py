@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nix_manylinux.base.words import capital, wrap
 from nix_manylinux.nix.expression.conditions import in_brackets
 from nix_manylinux.nix.expression.layout import remark
@@ -30,8 +32,11 @@ def source_lines(
     the expression for another release, "" for who doesn't ask.
     """
     if again and (len(wheels) > 1 or wheels[0].beside):
-        yield nix_comment("For another release, with all hashes:")
-        *lines, last = wrap(again, 94, rest="  ")
+        begin = "For another release, with all hashes (carry over what was filled in by hand):"
+        yield nix_comment(begin)
+        # An option and its value stay together.
+        kept = re.sub(r"(--[a-z-]+) (?!-)", "\\1\0", again)
+        *lines, last = (line.replace("\0", " ") for line in wrap(kept, 94, rest="  "))
         yield from (nix_comment(f"{line} \\") for line in lines)
         yield nix_comment(last)
     if local:

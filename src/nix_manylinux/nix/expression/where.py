@@ -20,24 +20,26 @@ def where_it_goes(pname: str, wheel: DescribedWheel, names: Names, *, whole: boo
 
     ``whole`` is whether no other wheel has to be one package with this one.
     """
-    given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
-    folder, attribute = f"development/python-modules/{pname}", names.attribute(pname)
-    built = names.is_built_too(pname)
-    file = "/bin.nix" if built else ""
-    if built and not attribute.endswith("-bin"):
-        attribute = f"{attribute}-bin"
+    attribute = names.attribute(pname)
     if names.has_wheel(pname):
         yield (
-            f"nixpkgs has {attribute} already, from its wheel: bump version and hashes there, and"
-            " take of this what is new; that one may be for more systems"
+            f"nixpkgs has {pname}-bin already, from its wheel: bump that, by the script in its"
+            " folder (prefetch.sh) where it has one. Its files may be another index's, and for more"
+            " systems, its hook another: of this, dependencies, optional-dependencies and the"
+            " license are of use there"
         )
-    else:
-        path = f"pkgs/{folder}{file or '/default.nix'}"
-        why = f", since nixpkgs builds {pname} from source already" if built else ""
-        line = f"{nix_name(attribute)} = callPackage ../{folder}{file} {{ {given}}};"
-        yield f"save it as {path}{why}, and in pkgs/top-level/python-packages.nix write:\n{line}"
-        if not built:
-            yield from _of_another_name(pname, wheel, names)
+        return
+    given = f"inherit (pkgs) {' '.join(sorted(names.inherited))}; " if names.inherited else ""
+    built = names.is_built_too(pname)
+    file, why = "default.nix", ""
+    if built:
+        attribute = f"{attribute.removesuffix('-bin')}-bin"
+        file, why = "bin.nix", f", since nixpkgs builds {pname} from source already"
+    line = _line(attribute, pname, file, given)
+    path = f"pkgs/{_FOLDER}/{pname}/{file}"
+    yield f"save it as {path}{why}, and in pkgs/top-level/python-packages.nix write:\n{line}"
+    if not built:
+        yield from _of_another_name(pname, wheel, names, given)
     if whole and not wheel.facts.files:
         yield "nothing of it is compiled: nixpkgs builds such a package from its source archive"
     yield (
@@ -47,7 +49,16 @@ def where_it_goes(pname: str, wheel: DescribedWheel, names: Names, *, whole: boo
     )
 
 
-def _of_another_name(pname: str, wheel: DescribedWheel, names: Names) -> Iterator[str]:
+_FOLDER = "development/python-modules"
+
+
+def _line(attribute: str, pname: str, file: str, given: str) -> str:
+    """Write the line of python-packages.nix."""
+    path = f"../{_FOLDER}/{pname}/{file}".removesuffix("/default.nix")
+    return f"{nix_name(attribute)} = callPackage {path} {{ {given}}};"
+
+
+def _of_another_name(pname: str, wheel: DescribedWheel, names: Names, given: str) -> Iterator[str]:
     """Say by what other name nixpkgs has, or may have, the same from source."""
     if not names.is_believed():
         yield (
@@ -56,11 +67,11 @@ def _of_another_name(pname: str, wheel: DescribedWheel, names: Names) -> Iterato
         )
     for other in dict.fromkeys([pname, *map(normalise_name, imported_as(wheel))]):
         if other != pname and names.is_built_too(other):
+            line = _line(f"{other}-bin", other, "bin.nix", given)
             yield (
-                f"imported as {other}, which nixpkgs builds from source: if that is the same"
-                f" software, this is {other}-bin, in"
-                f" pkgs/development/python-modules/{other}/bin.nix, and other files of yours that"
-                f" take {pname} take that"
+                f"imported as {other}, which nixpkgs builds from source. If that has the same"
+                f" homepage, save this as pkgs/{_FOLDER}/{other}/bin.nix, have other files of yours"
+                f" take {other}-bin in place of {pname}, and write:\n{line}"
             )
         elif names.is_at_the_top(other):
             yield f"nixpkgs has pkgs.{other}: look whether that brings the Python package, too"
