@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import textwrap
 import zipfile
 from json import loads
 from typing import TYPE_CHECKING
@@ -272,8 +273,8 @@ def test_a_tree_in_a_store_is_built_anew(
         " ".join(told.split())
     )
     names = (
-        "  # Names are arguments of the expression; where it has only pkgs:"
-        " buildInputs = with pkgs; [ ... ];\n"
+        "  # Names, the hook's too, are arguments of the expression; where it has only pkgs:\n"
+        "  # pkgs.manylinuxFixupHook, buildInputs = with pkgs; [ ... ];\n"
     )
     assert told.endswith(f"  buildInputs = [ zlib ];\n{names}")
     assert main(["patch", str(result), "--missing", "warn"]) == 1
@@ -284,7 +285,7 @@ def test_a_tree_in_a_store_is_built_anew(
         "    overlays = [ (import ./nix-manylinux/nix/overlay.nix) ];\n"
         "  and with the hook:\n"
         "    nativeBuildInputs = [ manylinuxFixupHook ];\n"
-        f"    buildInputs = [ zlib ];\n  {names}"
+        f"    buildInputs = [ zlib ];\n{textwrap.indent(names, '  ')}"
     )
     # What the format of a wheel brings by its policy is no input beside it.
     made = MadeWheel(files={"b/b.so": tiny_library("b.so", "libz.so.1", "libfribidi.so.0")})

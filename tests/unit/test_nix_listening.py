@@ -75,3 +75,19 @@ def test_one_of_each() -> None:
     heard, _ = hear("checking whether this path will be fetched later\nbuilding things")
     assert heard.works == []
     assert heard.last == (0, 0)
+
+
+def test_what_cannot_be_downloaded() -> None:
+    """A source that a build fetches is fetched, not built; that it isn't had is told, and why."""
+    store = "/nix/store/acgvkmk5kzv5n2k2646axn2kfy4ai3m0"
+    heard, listening = hear(
+        f"building '{store}-texinfo-7.2.tar.xz.drv'...\n"
+        "trying https://example.org/texinfo-7.2.tar.xz\n"
+        "curl: (6) Could not resolve host: example.org\n"
+        "error: cannot download texinfo-7.2.tar.xz from any mirror\n"
+        f"building '{store}-fribidi-1.0.drv'..."
+    )
+    whats = [what for what, _ in heard.told]
+    assert (whats[0], whats[-1]) == ("fetching texinfo-7.2.tar.xz,", "building fribidi-1.0,")
+    why = "texinfo-7.2.tar.xz can't be downloaded (Could not resolve host: example.org)"
+    assert listening.lost == why

@@ -82,7 +82,10 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     if failed:  # that is why no directory has it
         error.where = ", ".join(failed)
         error.what = "; ".join(dict.fromkeys(why for each in whys.values() for why in each))
-        error.hint = f"another nixpkgs may have it (--nixpkgs REF); or {error.hint}"
+        others = "another nixpkgs may have it (--nixpkgs REF)"
+        if any("can't be downloaded" in why for each in whys.values() for why in each):
+            others = "try again where the network has it"
+        error.hint = f"{others}; or {error.hint}; or leave it out of --runtime-libs"
     run.console.fail(error)
     rest = [each for each in found if each.soname not in failed]
     run.console.insist(f"  {each.soname}: {explain(each)}" for each in rest)

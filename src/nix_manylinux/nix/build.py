@@ -34,6 +34,11 @@ _WORK = re.compile(
     r" will be (?P<how>built|fetched)(?: \((?P<size>[^),]+)[^)]*\))?:?"
 )
 _BEGUN = re.compile(r"(building|copying path) '[^' ]*/[0-9a-z]{32}-([^' ]+?)(?:\.drv)?'")
+#: Names of what is downloaded by a build, for others.
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|t[gx]z|zip|whl|patch|diff)$")
+#: How such a build says that it has failed, and curl in it why.
+_LOST = re.compile(r"cannot download (\S+) from any mirror")
+_CURL = re.compile(r"curl: \([0-9]+\) (.+)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 #: How Nix says that there is nothing to look for an attribute in.
 _UNREADABLE = re.compile(
@@ -187,7 +192,7 @@ class NixBuilds:
         else:
             found = {name: self._place(name)[0] for name in asked}
             places = {name: path for name, path in found.items() if os.path.exists(path)}
-            why = f"of {self.reference} could not be built"
+            why = f"of {self.reference} could not be built{call.lost and f': {call.lost}'}"
             failed |= {name: f"{name} {why}" for name in asked if name not in places}
         return Taken(
             folders={
@@ -296,6 +301,8 @@ class _Listening:
         self.paths: list[str] = []
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
         self.work = Work()
+        #: What could not be downloaded, and why, as far as Nix says so.
+        self.lost = ""
         self._told = False
         self._begun = 0
         self._what = "building or fetching"
@@ -314,9 +321,13 @@ class _Listening:
             return
         self.last.append(line)
         self.tell_work()
+        if lost := _LOST.search(line):
+            whys = [each[1] for each in map(_CURL.search, self.last) if each]
+            self.lost = f"{lost[1]} can't be downloaded{f' ({whys[-1]})' if whys else ''}"
         if begun := _BEGUN.match(line):
             self._begun += 1
-            self._what = f"{'building' if begun[1] == 'building' else 'fetching'} {begun[2]},"
+            builds = begun[1] == "building" and not _ARCHIVE.search(begun[2])
+            self._what = f"{'building' if builds else 'fetching'} {begun[2]},"
         total = self.work.built + self.work.fetched
         said = "" if begun else line.strip()
         self._listener.progress(min(self._begun, total), total, self._what, said)
