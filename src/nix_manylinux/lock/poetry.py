@@ -8,6 +8,7 @@ group is wanted everywhere.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from nix_manylinux.lock.model import (
     BadLock,
@@ -70,7 +71,7 @@ def read_poetry(
     names = {normalise_name(name) for name in groups}
     wanted_groups = {"main", *(name for name in known if normalise_name(name) in names)}
     names_of = [checked_name(row.get("name"), row.where) for row in rows]
-    twice = {name for name in names_of if old and names_of.count(name) > 1}
+    twice = {name for name, times in Counter(names_of).items() if old and times > 1}
     packages, roots = [], []
     for name, row in zip(names_of, rows, strict=True):
         listed = row.tables("files") if "files" in row else elsewhere.tables(name)
