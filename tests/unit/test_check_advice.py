@@ -273,8 +273,8 @@ def test_a_tree_in_a_store_is_built_anew(
         " ".join(told.split())
     )
     names = (
-        "  # Names, the hook's too, are arguments of the expression; where it has only pkgs:\n"
-        "  # pkgs.manylinuxFixupHook, buildInputs = with pkgs; [ ... ];\n"
+        "  # Where the expression has only pkgs: pkgs.manylinuxFixupHook; buildInputs = with pkgs;"
+        " [ ... ];\n"
     )
     assert told.endswith(f"  buildInputs = [ zlib ];\n{names}")
     assert main(["patch", str(result), "--missing", "warn"]) == 1

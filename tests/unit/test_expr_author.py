@@ -172,3 +172,40 @@ def test_what_metadata_names_no_release_of(tmp_path: Path) -> None:
     assert any(note.startswith(said) for note in notes)
     wheel = made(tmp_path, "libc10.so", headers="Requires-Dist: torch==2.9")
     assert not any(note.startswith(said) for note in every_note(written(wheel)))
+
+
+def test_a_license_that_says_otherwise(tmp_path: Path) -> None:
+    """Of pin METADATA says BSD-3-Clause, LICENSE BSD 2-Clause: the author is to look."""
+    said = "license: METADATA says 'BSD-3-Clause', LICENSE begins {!r}: look which of them it is"
+    for title, told in (
+        ("BSD 2-Clause License", True),
+        ("BSD 3-Clause License", False),
+        ("X", False),
+    ):
+        metadata = "Metadata-Version: 2.4\nName: demo\nVersion: 1.0\nLicense: BSD-3-Clause\n"
+        files = {
+            "demo/fast.so": tiny_library("fast.so"),
+            "demo-1.0.dist-info/LICENSE": title.encode(),
+        }
+        wheel = MadeWheel(name="demo", version="1.0", files=files, metadata=metadata.encode())
+        found = written(describe_wheel(wheel.write(tmp_path)))
+        assert (said.format(title) in every_note(found)) == told
+        assert "license = lib.licenses.bsd3;" in found.text
+
+
+def test_what_stops_the_build_is_told(tmp_path: Path) -> None:
+    """Who reads what is told, and not the file, is not to send one that doesn't build."""
+    notes = written(made(tmp_path, "libnowhere.so.1")).notes["To fill in:"]
+    (note,) = (note for note in notes if note.startswith("buildInputs, or manylinuxIgnoreMissing"))
+    assert "wants libnowhere.so.1. The build stops until" in note
+
+
+def test_a_homepage_leads_to_other_names(tmp_path: Path) -> None:
+    """What nixpkgs calls otherwise (usd-core: openusd) is found by it; a command to paste."""
+    headers = "Project-URL: Homepage, https://www.openusd.org/"
+    found = written(made(tmp_path, name="usd_core", headers=headers))
+    (note,) = (
+        each for each in found.notes["Where it goes:"] if "its homepage tells whether" in each
+    )
+    assert note.endswith(":\ngit grep -lF openusd.org pkgs")
+    assert not any("its homepage" in each for each in every_note(written(made(tmp_path))))

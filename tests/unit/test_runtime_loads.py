@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
+import pytest
+from tests.support.wheels import MadeWheel, tiny_library
+
+from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.resolve.loads import loads_in_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -36,3 +43,15 @@ def test_literal_calls(source: bytes, names: tuple[str, ...]) -> None:
 def test_what_cannot_be_parsed_is_told(source: bytes) -> None:
     """Python 2, NUL bytes, absurd nesting and unknown encodings are None, never an exception."""
     assert loads_in_python(source) is None
+
+
+def test_names_that_are_put_together(tmp_path: Path) -> None:
+    """Qt opens OpenSSL by a stem and a version: no string shows it, and without it no TLS works."""
+    path = "PySide6/Qt/plugins/tls/libqopensslbackend.so"
+    opened = ("libcrypto.so.3", "libssl.so.3")
+    for needed in ((), ("libssl.so.3",)):
+        files = {path: tiny_library("libqopensslbackend.so", *needed)}
+        wheel = MadeWheel(files=files, tag="cp39-abi3-manylinux_2_28_x86_64").write(tmp_path)
+        loads = describe_wheel(wheel, look_for_loads=True).loads
+        assert [load.name for load in loads] == [each for each in opened if each not in needed]
+        assert {how for load in loads for _, how in load.sources} == {"put together at run time"}

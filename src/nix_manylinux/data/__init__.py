@@ -27,14 +27,16 @@ class Libraries(Value):
     ``glibc``: what glibc itself installs; ``musl_reserved``: the prefixes that
     musl's loader answers with itself (ldso/dynlink.c, load_library);
     ``driver``: what comes with the host's graphics driver, which is found in
-    ``driver_directories``, by architecture or "default"; ``hwcaps``: folders that
-    glibc's loader searches before a directory itself, by architecture, in its order.
+    ``driver_directories``, by architecture or "default"; ``opens``: what a file of a name
+    opens by names that it puts together; ``hwcaps``: folders that glibc's loader searches
+    before a directory itself, by architecture, in its order.
     """
 
     glibc: frozenset[str]
     musl_reserved: tuple[str, ...]
     driver: frozenset[str]
     driver_directories: dict[str, str] = field(hash=False)
+    opens: dict[str, tuple[str, ...]] = field(hash=False)
     hwcaps: dict[str, tuple[str, ...]] = field(hash=False)
 
 
@@ -102,6 +104,7 @@ def read_libraries() -> Libraries:
         musl_reserved=tuple(raw["musl_reserved"]),
         driver=frozenset(raw["driver"]),
         driver_directories=raw["driver_directories"],
+        opens={file: tuple(names) for file, names in raw["opens"].items()},
         hwcaps={arch: tuple(names) for arch, names in raw["hwcaps"].items()},
     )
 

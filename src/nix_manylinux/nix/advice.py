@@ -98,8 +98,8 @@ def plan_block(
 def scope(width: int = WIDTH) -> list[str]:
     """Say in comments what the names in ``buildInputs`` are, and how else they are written."""
     said = (
-        "Names, the hook's too, are arguments of the expression; where it has only pkgs:"
-        " pkgs.manylinuxFixupHook, buildInputs = with pkgs; [ ... ];"
+        "Where the expression has only pkgs: pkgs.manylinuxFixupHook; buildInputs = with pkgs;"
+        " [ ... ];"
     )
     return nix_comments(said, width=width)
 

@@ -1,9 +1,9 @@
 """Loads that DT_NEEDED doesn't show: what a tree may ask of dlopen at run time.
 
-Three sources, each named in the result: ``.note.dlopen`` entries, sonames
-among the strings of read-only data, and literal names in the calls of Python
-files (ctypes.CDLL, ctypes.util.find_library, cffi's dlopen). A name that is
-put together at run time is in none of them.
+Four sources, each named in the result: ``.note.dlopen`` entries, sonames
+among the strings of read-only data, what a few files are known to open by
+names that they put together, and literal names in the calls of Python files
+(ctypes.CDLL, ctypes.util.find_library, cffi's dlopen).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from nix_manylinux.tree.python import python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.tree.facts import TreeFacts
 
 #: Calls whose first argument, or keyword "name", is a library.
@@ -54,18 +55,14 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
     file needs anyway, and the libc. ``labels`` gives the Python files' names by path.
     """
     found: dict[str, set[tuple[str, str]]] = {}
-    own = facts.brought | read_libraries().glibc
-    known = cache(lambda: read_libraries().driver | read_sonames().keys())
+    data = read_libraries()
+    own = facts.brought | data.glibc
+    known = cache(lambda: data.driver | read_sonames().keys())
     for file in facts.files:
-        if not file.facts.kind.is_linked:
-            continue
-        for note in file.facts.dlopen:
-            for soname in note.sonames:
-                found.setdefault(soname, set()).add((file.label, f"dlopen note, {note.priority}"))
-        needed = {*file.facts.needed, *file.facts.auxiliary, *file.facts.filters}
-        for name in read_only_sonames(f"{facts.root}/{file.path}", lambda name: name in known()):
-            if name not in needed:
-                found.setdefault(name, set()).add((file.label, "string"))
+        if file.facts.kind.is_linked:
+            path = f"{facts.root}/{file.path}"
+            for name, how in _loads_in_file(path, file.facts, known, data.opens):
+                found.setdefault(name, set()).add((file.label, how))
     unparsed = []
     for path, source in python_sources(facts.root):
         label = (labels or {}).get(path, path)
@@ -82,6 +79,25 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
         ),
         unparsed=tuple(unparsed),
     )
+
+
+def _loads_in_file(
+    path: str,
+    facts: ElfFacts,
+    known: Callable[[], Collection[str]],
+    opens: Mapping[str, Sequence[str]],
+) -> Iterator[tuple[str, str]]:
+    """Give what an ELF file may open, and how that is known."""
+    for note in facts.dlopen:
+        for soname in note.sonames:
+            yield soname, f"dlopen note, {note.priority}"
+    needed = {*facts.needed, *facts.auxiliary, *facts.filters}
+    for name in read_only_sonames(path, lambda name: name in known()):
+        if name not in needed:
+            yield name, "string"
+    for name in opens.get(path.rpartition("/")[2], ()):
+        if name not in needed:
+            yield name, "put together at run time"
 
 
 def loads_in_python(source: bytes) -> tuple[str, ...] | None:

@@ -17,7 +17,7 @@ from nix_manylinux.nix.expression.layout import (
     remark,
     remarks,
 )
-from nix_manylinux.nix.expression.names import CHECK, KNOW, OTHERS
+from nix_manylinux.nix.expression.names import CHECK, FILL_IN, OTHERS
 from nix_manylinux.nix.expression.places import named_pythons
 from nix_manylinux.nix.nixpkgs import package_of
 from nix_manylinux.nix.packages import Suggestion, explain
@@ -44,6 +44,7 @@ _PURPOSES = {
     "X11": re.compile(r"libX|libxcb|libICE|libSM|libxkbcommon-x11"),
     "Wayland": re.compile(r"libwayland|libdecor|libxkbcommon"),
     "OpenGL": re.compile(r"libGL|libEGL|libOpenGL|libvulkan|libgbm|libdrm"),
+    "TLS": re.compile(r"lib(?:ssl|crypto|gnutls)\.so"),
     "sound": re.compile(r"libasound|libpulse|libpipewire|libjack|libsndio|libopenal|libsamplerate"),
 }
 _REST = "the rest"
@@ -150,11 +151,14 @@ def _ignored(
     if strict:
         files = sorted({label for _, labels in libraries.needed for label in labels})
         sonames = [each.soname for each in needed]
-        yield from remark(
+        stops = (
             f"{some(files, _FEW)}: can be imported, or is all that there is, and wants"
             f" {some(sonames, _FEW)}. The build stops until buildInputs or dependencies bring"
             " that, or you ignore it, and do without the files."
         )
+        yield from remark(stops)
+        if names.for_nixpkgs:
+            names.tell([f"buildInputs, or manylinuxIgnoreMissingDeps: {stops}"], FILL_IN)
     name = "manylinuxIgnoreMissingDeps"
     if optional:
         yield from _listed(name, optional, wheels, libraries, comments=strict)
@@ -242,8 +246,7 @@ def _by_name(
     said = f"Loaded at run time if it is there, by {some(sorted(files), _FEW)}"
     if names.for_nixpkgs:
         sonames = sorted(name for each in providers.values() for name in each)
-        more, shows = _to_link(release, sonames, declared)
-        return names.author([f"{said}; {more}"], CHECK if shows else KNOW)
+        return names.author([f"{said}; {_to_link(release, sonames, declared)}"], CHECK)
     having = ", ".join(f"{attr} ({', '.join(each)})" for attr, each in providers.items())
     if len(providers) > 2 * _FEW:
         having = f"{some([*providers], 2 * _FEW)} (nix-manylinux inspect WHEEL)"
@@ -251,11 +254,8 @@ def _by_name(
     return names.author([f"{said}: {having}; {how}."])
 
 
-def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> tuple[str, bool]:
-    """Give a command that has libraries linked, with a line for each purpose, and for what is.
-
-    And whether no window is shown without one of them.
-    """
+def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> str:
+    """Give a command that has libraries linked, with a line for each purpose, and for what is."""
     lines: dict[str, list[str]] = {}
     for soname in sonames:
         purpose = next((key for key, value in _PURPOSES.items() if value.match(soname)), _REST)
@@ -264,13 +264,12 @@ def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> t
     which = "what is not needed"
     if order != [_REST]:
         which += f" of its lines, for {listed(order)}"
-    shows = {"X11", "Wayland"} <= lines.keys()
-    if shows:
+    if {"X11", "Wayland"} <= lines.keys():
         which += " (one of X11 and Wayland makes a window)"
     command = [f"nix-manylinux expr --for-nixpkgs {release}"]
     linked = [f"--runtime-libs {shlex.quote(soname)}" for soname in declared]
     command += [f"  {' '.join(each)}" for each in (linked, *map(lines.get, order)) if each]
-    return f"to have it linked, this without {which}:\n" + " \\\n".join(command), shows
+    return f"to have it linked, this without {which}:\n" + " \\\n".join(command)
 
 
 def _about(suggestions: Iterable[Suggestion], names: Names) -> list[str]:

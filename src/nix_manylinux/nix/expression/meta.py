@@ -101,7 +101,7 @@ def meta(
     first = wheels[0]
     yield "meta = {"
     summary = re.sub(r"^(?:An?|The)\s+", "", _summary(first).rstrip(".").strip())
-    told = {"description": capital(summary), "homepage": _line(_homepage(first))}
+    told = {"description": capital(summary), "homepage": _line(homepage_of(first))}
     changelog = _line(_labelled(first, _CHANGELOG))
     number = first.header("version") or first.name.version
     own = re.split(rf"(?<![0-9.]){re.escape(number)}(?!\.?[0-9a-z])", changelog)
@@ -163,6 +163,11 @@ def _license(wheel: DescribedWheel, names: Names) -> Iterator[str]:
     begins = wheel.license_begins
     found = nixpkgs_licenses(expression, text, classifiers, begins, names.known)
     licenses = [f"lib.licenses.{name}" for name in found]
+    if found and names.for_nixpkgs:
+        title = wheel.license_begins
+        if names.known.licenses.get(title.strip().lower(), found[0]) not in found:
+            said = f"METADATA says {_beginning(expression or text)!r}, LICENSE begins {title!r}"
+            names.tell([f"license: {said}: look which of them it is"], FILL_IN)
     if len(licenses) == 1:
         yield f"license = {licenses[0]};"
     elif licenses:
@@ -187,7 +192,7 @@ def _beginning(text: str) -> str:
     return f"{line[: _ENOUGH - 3].rpartition(' ')[0] or line[: _ENOUGH - 3]} ..."
 
 
-def _homepage(wheel: DescribedWheel) -> str:
+def homepage_of(wheel: DescribedWheel) -> str:
     """Give the Project-URL of that name, else of who packages others' work, else Home-page.
 
     That is older; without it is the source.
