@@ -417,6 +417,28 @@ def test_runs_for_a_tree_and_a_folder_in_it(tree: Path) -> None:
             assert caught.value.where == str(tree)
 
 
+@pytest.mark.parametrize("above", [True, False])
+def test_a_lock_of_who_has_run_us_is_held_for_us(*, above: bool, tree: Path) -> None:
+    """`flock . nix-manylinux patch .venv` would wait for itself; whoever else holds it is heard."""
+    locks = (
+        "import sys; from nix_manylinux.write.lock import locked_trees\n"
+        "with locked_trees([sys.argv[1]]): print('locked')"
+    )
+    command = [sys.executable, "-c", locks, str(tree)]
+    folder = tree.parent if above else tree
+    done = subprocess.run(
+        ["flock", str(folder), *command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "locked\n"), done.stderr
+    holder = ["flock", str(folder), "sh", "-c", "echo held; read _"]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        other.communicate(b"\n")
+    assert "another patch of this tree is running" in done.stderr
+
+
 @pytest.mark.parametrize("killed", ["tree", "folder"])
 def test_a_killed_run_for_a_tree_and_a_folder_in_it(killed: str, tree: Path) -> None:
     """Its log would put old bytes over what a run for the other has written: it comes first."""

@@ -15,7 +15,6 @@ from nix_manylinux.write.undo_log import recover_tree
 #: flock(2) on file systems that have no locks.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EBADF}
 
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -64,11 +63,33 @@ def _lock(descriptor: int, folder: str, how: int) -> None:
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError as cause:
-        raise BadTree(
-            "another patch of this tree is running",
-            where=folder,
-            hint="wait until it is done, and run again",
-        ) from cause
+        if not _is_held_for_us(os.fstat(descriptor).st_ino):
+            raise BadTree(
+                "another patch of this tree is running",
+                where=folder,
+                hint="wait until it is done, and run again",
+            ) from cause
     except OSError as cause:
         if cause.errno not in _NO_LOCKS:
             raise BadTree(f"can't be locked: {cause.strerror}", where=folder) from cause
+
+
+def _is_held_for_us(inode: int) -> bool:
+    """Whether flock(1) holds the lock that has run us: `flock . nix-manylinux patch .venv`."""
+    ours, process = set(), os.getppid()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        while process > 1:
+            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+                name, _, rest = file.read().partition("(")[2].rpartition(")")
+            if name == "flock":
+                ours.add(process)
+            process = int(rest.split()[1])
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open("/proc/locks", encoding="utf-8") as file:
+            rows = [line.split() for line in file]
+        return any(
+            row[1] == "FLOCK" and int(row[4]) in ours and int(row[5].rpartition(":")[2]) == inode
+            for row in rows
+            if "->" not in row  # those who wait
+        )
+    return False
