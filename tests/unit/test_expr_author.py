@@ -83,6 +83,8 @@ def test_why_it_is_not_the_first(tmp_path: Path) -> None:
     assert not any(note.startswith("imported as") for note in notes)
     # That nixpkgs has to take such files first is said wherever one goes.
     assert notes[-1].startswith("its format, and a fetchPypi that takes file, come with pull req")
+    plain = made(tmp_path, name="some", tag="py3-none-any")
+    assert place(plain)[-1].startswith("a fetchPypi for it comes with pull requests 1, 2 and 4 of")
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,19 @@ from nix_manylinux.nix.syntax import nix_name
 from nix_manylinux.wheel.metadata import normalise_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from nix_manylinux.nix.expression.names import Names
     from nix_manylinux.nix.expression.wheel import DescribedWheel
 
 
-def where_it_goes(pname: str, wheel: DescribedWheel, names: Names, *, whole: bool) -> Iterator[str]:
+def where_it_goes(
+    pname: str, wheel: DescribedWheel, names: Names, formats: Collection[str], *, whole: bool
+) -> Iterator[str]:
     """Say where in nixpkgs the file is, and what calls it: what Python's set hides is passed on.
 
-    ``whole`` is whether no other wheel has to be one package with this one.
+    ``whole`` is whether no other wheel has to be one package with this one. "wheel" among its
+    ``formats`` is nixpkgs' own.
     """
     attribute = names.attribute(pname)
     if names.has_wheel(pname):
@@ -44,10 +47,12 @@ def where_it_goes(pname: str, wheel: DescribedWheel, names: Names, *, whole: boo
         yield from _of_another_name(pname, wheel, names, given)
     if whole and not wheel.facts.files:
         yield "nothing of it is compiled: nixpkgs builds such a package from its source archive"
+    new = "a fetchPypi for it comes"
+    if {*formats} != {"wheel"}:
+        new = "its format, and a fetchPypi that takes file, come"
     yield (
-        "its format, and a fetchPypi that takes file, come with pull requests 1, 2 and 4 of"
-        " docs/nix-in-nixpkgs.md: until they are in nixpkgs, it is evaluated with this project's"
-        " overlay alone"
+        f"{new} with pull requests 1, 2 and 4 of docs/nix-in-nixpkgs.md: until they are in nixpkgs,"
+        " it is evaluated with this project's overlay alone"
     )
 
 

@@ -211,7 +211,7 @@ def build_expression(
     text = _call(body, own, recursive=bool(first.beside))
     head = "".join(f"  {name},\n" for name in names.arguments(text))
     if for_nixpkgs:
-        names.tell(where_it_goes(pname, first, names, whole=not others.faults), WHERE)
+        names.tell(where_it_goes(pname, first, names, styles, whole=not others.faults), WHERE)
         names.tell(
             () if "lib.licenses.unfree" in text else unfree_libraries(wheels, table), FILL_IN
         )
