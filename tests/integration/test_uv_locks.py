@@ -6,7 +6,6 @@ import functools
 import hashlib
 import http.server
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,8 +24,7 @@ from nix_manylinux.target.place import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UV = shutil.which("uv")
-pytestmark = pytest.mark.skipif(UV is None, reason="uv is not here")
+UV = os.path.join(os.path.dirname(sys.executable), "uv")
 
 PLACE = Place(python="3.12", system="x86_64-linux")
 
@@ -196,7 +194,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def uv(folder: Path, *words: str) -> str:
     """Run uv with nothing of the user's settings; give what it says."""
-    assert UV is not None
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "VIRTUAL_ENV"))}
     environment = {**kept, "UV_CACHE_DIR": str(folder / "cache"), "NO_PROXY": "127.0.0.1"}
     environment |= {"UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}

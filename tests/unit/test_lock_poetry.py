@@ -129,3 +129,6 @@ def test_the_python_that_it_is_for(tmp_path: Path) -> None:
         "3.11.5": "==3.11.5", ">=3.8, <3.12": ">=3.8,<3.12", "3.*": "==3.*", "*": "", "<3||>4": "",
     }  # fmt: skip
     assert {text: specifier_of(text) for text in known} == known
+    # What is no constraint allows all, and is no reason to stop.
+    strange = ("~3.*", "^3.*", ">=3.*", f"^{'9' * 5000}", f"~3.{'9' * 5000}", "~", "3.9.1.2.3")
+    assert {specifier_of(text) for text in strange} == {""}

@@ -78,14 +78,20 @@ def edges_of(
                 yield Dependency(name=name, marker=marker, extras=row.strings("extras"))
 
 
+#: Numbers of a Python's version are short.
+_CONSTRAINT = re.compile(r"(\^|~|>=|<=|<|>|==|!=|~=)?\s*([0-9]{1,4}(?:\.[0-9]{1,4}){0,3}(?:\.\*)?)")
+
+
 def specifier_of(constraint: str) -> str:
     """Give a constraint of Python, as poetry writes it, as a specifier; "" for "||" and others."""
     parts = []
     for part in filter(None, map(str.strip, constraint.split(","))):
-        match = re.fullmatch(r"(\^|~|>=|<=|<|>|==|!=|~=)?\s*([0-9]+(?:\.[0-9]+)*(?:\.\*)?)", part)
+        match = _CONSTRAINT.fullmatch(part)
         if match is None:
             return ""
         sign, version = match[1] or "==", match[2]
+        if version.endswith("*") and sign not in {"==", "!="}:
+            return ""
         if match[1] is None and version.count(".") == 1 and not version.endswith("*"):
             version += ".*"  # "3.11" is any of its releases
         numbers = version.split(".")
@@ -113,9 +119,8 @@ def _requirements(texts: Sequence[str], where: str) -> Iterator[Dependency]:
         try:
             found = Requirement(text)
         except InvalidRequirement as error:
-            raise BadLock(
-                f"has a requirement that can't be read: {text[:100]!r}", where=where
-            ) from (error)
+            what = f"has a requirement that can't be read: {text[:100]!r}"
+            raise BadLock(what, where=where) from error
         yield Dependency(
             name=checked_name(found.name, where),
             marker=str(found.marker or ""),
