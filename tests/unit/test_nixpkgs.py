@@ -17,6 +17,10 @@ from nix_manylinux.resolve.plan import Problem
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.wheel.metadata import Distribution
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.fixture(scope="module")
 def table() -> nixpkgs.Table:
@@ -292,6 +296,29 @@ def test_paste_wheels(table: nixpkgs.Table) -> None:
     assert "# libtorch_cuda.so: expected from the required wheel torch\n" in text
     there = str(paste_block(wanted, Adviser(table, [facts], at_hand=["torch"]), in_build=False))
     assert "--ignore-missing t/x.so:libtorch_cuda.so" in there
+
+
+def test_wheels_are_required_by_who_needs_the_library(table: nixpkgs.Table, tmp_path: Path) -> None:
+    """In an environment others' requirements say nothing: fonttools' brotli of Qt's library."""
+    facts = tree(
+        {"site/Qt/libnet.so": elf("libbrotlidec.so.1"), "site/f.so": elf()}, root=str(tmp_path)
+    )
+    fonts = Distribution(
+        folder="site/fonttools-1.dist-info", name="fonttools", version="1", requires=("brotli",)
+    )
+    qt = Distribution(folder="site/qt-1.dist-info", name="qt", version="1")
+    for each, listed in ((fonts, "f.so,,"), (qt, '"Qt/libnet.so",,')):
+        (tmp_path / each.folder).mkdir(parents=True)
+        (tmp_path / each.folder / "RECORD").write_text(f"{listed}\n")
+
+    def asked(*distributions: Distribution) -> str:
+        among = replace(facts, distributions=distributions)
+        return Adviser(table, [among]).advise("libbrotlidec.so.1").kind
+
+    assert asked(fonts, qt) == "exact"
+    assert asked(fonts, replace(qt, requires=("brotli",))) == "wheel"
+    (tmp_path / qt.folder / "RECORD").unlink()  # whose it is, is not known then
+    assert asked(fonts, qt) == "wheel"
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,19 @@ with the wheel that requires it. Two copies in one process seldom do.
 
 from __future__ import annotations
 
+import os
 import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.packages import Suggestion, Table, letters, of_wheel, package_set, suggest
 from nix_manylinux.nix.syntax import nix_path
+from nix_manylinux.tree.libraries import recorded
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from nix_manylinux.tree.facts import TreeFacts
 
@@ -56,8 +58,11 @@ class Adviser:
     ) -> None:
         trees = tuple(trees)
         own = {normalise_name(d.name) for tree in trees for d in tree.distributions}
+        #: Needed names -> what is required by the wheels whose files need them, where that is known
+        self._asked: dict[str, set[str]] = {}
         if required is None:
             required = {name for tree in trees for d in tree.distributions for name in d.requires}
+            self._asked = _required_by_owners(trees)
         self._table = table
         self._unbuilt = unbuilt or {}
         self._refuse = refuse
@@ -185,7 +190,7 @@ class Adviser:
             wheels = next((self._siblings[each] for each in shorter if each in self._siblings), ())
         if not wheels and not found.is_sure:  # libTKBO.so.7.8.1 is opencascade-occt's: netgen-occt
             words = set(re.split("[-_.]", found.attribute))
-            named = {name: [*_name_words(name)][-1:] for name in self._required}
+            named = {name: [*_name_words(name)][-1:] for name in self._of_those(soname)}
             wheels = tuple(name for name, last in named.items() if words.intersection(last))
         if not wheels and package_set(found.attribute) in self._brought:
             # Several wheels of one project share a set, and begin with one word.
@@ -195,10 +200,41 @@ class Adviser:
 
     def _by_name(self, soname: str) -> tuple[str, ...]:
         """Name the required wheels that are called like a library."""
-        called = letters(_stem(soname))
-        return tuple(
-            name for name in self._required if any(map(called.startswith, _name_words(name)))
-        )
+        called, required = letters(_stem(soname)), self._of_those(soname)
+        return tuple(name for name in required if any(map(called.startswith, _name_words(name))))
+
+    def _of_those(self, soname: str) -> Sequence[str]:
+        """Name the wheels that those who need a library require; all where that isn't known."""
+        asked = self._asked.get(soname)
+        return [name for name in self._required if asked is None or name in asked]
+
+
+def _required_by_owners(trees: Iterable[TreeFacts]) -> dict[str, set[str]]:
+    """Give needed names with what the distributions require whose RECORDs list who needs them.
+
+    Of an environment only: a wheel has one distribution. A name is left out where somebody
+    needs it whom no RECORD lists. What others there require doesn't count: fonttools may
+    require brotli, and libbrotlidec.so.1 of a Qt is another's.
+    """
+    found: dict[str, set[str]] = {}
+    unknown: set[str] = set()
+    for tree in trees:
+        if len(tree.distributions) < 2:
+            unknown.update(name for file in tree.files for name in file.facts.needed)
+            continue
+        requires: dict[str, set[str]] = {}
+        for each in tree.distributions:
+            site = os.path.dirname(each.folder)
+            for path in recorded(f"{tree.root}/{each.folder}"):
+                name = f"{site}/{path}" if site else path
+                name = os.path.normpath(name) if ".." in path else name
+                requires.setdefault(name, set()).update(each.requires)
+        for file in tree.files:
+            asked = [requires[name] for name in file.names if name in requires]
+            for needed in file.facts.needed:
+                found.setdefault(needed, set()).update(*asked)
+            unknown.update(() if asked else file.facts.needed)
+    return {name: names for name, names in found.items() if name not in unknown}
 
 
 def inputs_that_lack(

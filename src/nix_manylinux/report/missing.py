@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 
 from nix_manylinux.base.errors import BadOption
-from nix_manylinux.base.files import read_small
 from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
+from nix_manylinux.tree.libraries import recorded
 from nix_manylinux.wheel.name import parse_wheel_name
 
 TYPE_CHECKING = False
@@ -154,22 +154,13 @@ def _who(problem: Problem, adviser: Adviser) -> str:
     return f"{said}{f' ({problem.reason})' if problem.reason else ''}"
 
 
-#: Bytes of a RECORD that is still read; torch's has a million.
-_MAX_RECORD = 1 << 26
-
-
 def lost_files(trees: Sequence[TreeFacts], names: Collection[str]) -> dict[str, str]:
     """Give those file names that a RECORD lists and its tree lacks, with their distributions."""
     found = {}
     for tree in trees:
         for dist in tree.distributions:
             folder = os.path.join(tree.root, dist.folder)
-            try:
-                record = read_small(f"{folder}/RECORD", _MAX_RECORD)
-            except OSError:  # there is none, or it is closed to us: nothing is known
-                continue
-            for line in record.decode("utf-8", "replace").splitlines():
-                path = line.rsplit(",", 2)[0].strip('"')
+            for path in recorded(folder):
                 name = path.rpartition("/")[2]
                 if name in names and not os.path.lexists(os.path.join(folder, "..", path)):
                     found[name] = dist.name

@@ -18,6 +18,7 @@ from nix_manylinux.resolve.faults import version_reason
 from nix_manylinux.resolve.plan import Options, Outcome, Resolution
 from nix_manylinux.target.policy import version_number
 from nix_manylinux.tree.index import TreeIndex, inside, site_of
+from nix_manylinux.tree.libraries import recorded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Resolver:
         for site in self.wheels.site_packages:
             owners = self.wheels.owners(site)
             for found in self.wheels.named(name, site) if dist in owners else ():
-                if len(owners) == 1 or _lists(owners[dist], found[len(site) + 1 :]):
+                if len(owners) == 1 or found[len(site) + 1 :] in recorded(owners[dist]):
                     yield found
 
     def _absolute(self, tree: int, file: TreeFile, name: str) -> Resolution | None:
@@ -245,18 +246,6 @@ class Resolver:
             )
             self._store_faults[path] = known
         return known
-
-
-def _lists(dist_info: str, relative: str) -> bool:
-    """Whether the RECORD in ``dist_info`` lists ``relative``."""
-    import csv  # noqa: PLC0415 - only merged site-packages need it
-
-    try:
-        with open(f"{dist_info}/RECORD", encoding="utf-8", errors="surrogateescape") as file:
-            # PyPA's installer writes "./" where a file is not of the root's scheme.
-            return any(row and row[0].removeprefix("./") == relative for row in csv.reader(file))
-    except (OSError, csv.Error):
-        return False
 
 
 def _highest(versions: tuple[str, ...], like: str) -> str:

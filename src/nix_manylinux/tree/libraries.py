@@ -172,12 +172,24 @@ def refuse_unwritable(directory: str) -> None:
         )
 
 
+def recorded(dist_info: str) -> Iterator[str]:
+    """Give what the RECORD in a folder lists, relative to the folder's own; nothing without one."""
+    data = b""
+    with suppress(OSError):  # there is none, or it is closed to us
+        data = read_small(f"{dist_info}/RECORD", _MAX_RECORD)
+    for line in os.fsdecode(data).splitlines():
+        # PyPA's installer writes "./" where a file is not of the root's scheme.
+        yield line.rsplit(",", 2)[0].strip('"').removeprefix("./")
+
+
 def distribution_names(folders: Iterable[str]) -> set[str]:
     """Give the normalised names of what is installed in folders, there or not, by any installer."""
     names = (os.listdir(folder) for folder in folders if os.path.isdir(folder))
     return {name for each in names for name in _distributions(each, _KINDS)}
 
 
+#: Bytes of a RECORD that is still read; torch's has a million.
+_MAX_RECORD = 1 << 26
 _KINDS = frozenset({"dist-info", "egg-info", "egg-link"})
 
 
