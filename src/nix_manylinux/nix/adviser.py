@@ -6,14 +6,13 @@ with the wheel that requires it. Two copies in one process seldom do.
 
 from __future__ import annotations
 
-import os
 import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.packages import Suggestion, Table, letters, of_wheel, package_set, suggest
 from nix_manylinux.nix.syntax import nix_path
-from nix_manylinux.tree.libraries import recorded
+from nix_manylinux.tree.owners import Owners
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -222,17 +221,11 @@ def _required_by_owners(trees: Iterable[TreeFacts]) -> dict[str, set[str]]:
         if len(tree.distributions) < 2:
             unknown.update(name for file in tree.files for name in file.facts.needed)
             continue
-        requires: dict[str, set[str]] = {}
-        for each in tree.distributions:
-            site = os.path.dirname(each.folder)
-            for path in recorded(f"{tree.root}/{each.folder}"):
-                name = f"{site}/{path}" if site else path
-                name = os.path.normpath(name) if ".." in path else name
-                requires.setdefault(name, set()).update(each.requires)
+        owners = Owners(tree)
         for file in tree.files:
-            asked = [requires[name] for name in file.names if name in requires]
+            asked = owners.of(*file.names)
             for needed in file.facts.needed:
-                found.setdefault(needed, set()).update(*asked)
+                found.setdefault(needed, set()).update(owners.required(asked))
             unknown.update(() if asked else file.facts.needed)
     return {name: names for name, names in found.items() if name not in unknown}
 

@@ -7,7 +7,7 @@ wins, and what did not fit is reported when nothing did.
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 
 from nix_manylinux.base.errors import BadElf
@@ -16,7 +16,7 @@ from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.faults import version_reason
 from nix_manylinux.resolve.plan import Options, Outcome, Resolution
-from nix_manylinux.target.policy import version_number
+from nix_manylinux.target.policy import load_policies, version_number
 from nix_manylinux.tree.index import TreeIndex, inside, site_of
 from nix_manylinux.tree.libraries import recorded
 
@@ -58,6 +58,7 @@ class Resolver:
         #: Libraries of the trees that are taken only where there is no other one.
         self._last_resort = last_resort
         self._store_faults: dict[str, str] = {}
+        self._promised = cache(partial(_promised, target))
         #: What is required, directly or by others; the nearest first.
         self._required = cache(lambda direct: wheels.required(sorted(direct)))
         #: The path of the file that was asked about last, and where its own search path leads.
@@ -132,8 +133,9 @@ class Resolver:
             self._own = path, entries, within
         _, entries, within = self._own
         own = (self.disk.find(d, name) for d in within)
-        yield from ((Outcome.TREE, found, "") for found in own if found)  # rule 2
-        yield from ((Outcome.TREE, found, "") for found in self.trees.near(name, tree, path))  # 3
+        for found in chain(own, self.trees.near(name, tree, path)):  # rules 2 and 3
+            if found and not self._is_anothers(path, name, found):
+                yield Outcome.TREE, found, ""
         named = self._of_named_wheels(facts, path, entries, name)
         yield from ((Outcome.WHEEL, found, "") for found in named)  # rule 4
         yield from ((Outcome.LIBRARY, found, "") for found in self.libraries.named(name))  # rule 5
@@ -147,6 +149,15 @@ class Resolver:
             under_others = self.libraries.with_soname(name)
             yield from ((Outcome.LIBRARY, found, "") for found in under_others)
         yield from ((Outcome.LIBRARY, found, KEPT) for found in self._linked(path, file, name))  # 8
+
+    def _is_anothers(self, path: str, name: str, found: str) -> bool:
+        """Whether a library that policies promise of the system is another wheel's copy of it.
+
+        Who brings libstdc++.so.6 (semgrep) brings it for itself, as old as it may be; in an
+        environment others would be linked to it, and it is the first in the process.
+        """
+        shared = any(len(tree.distributions) > 1 for tree in self.trees.trees)
+        return shared and name in self._promised() and self.trees.are_strangers(path, found)
 
     def _linked(self, path: str, file: TreeFile, name: str) -> Iterator[str]:
         """Rule 8: the file's own search path, as it is, leads to it in a Nix store."""
@@ -246,6 +257,12 @@ class Resolver:
             )
             self._store_faults[path] = known
         return known
+
+
+def _promised(target: Target) -> frozenset[str]:
+    """Give the libraries that a policy promises for a target, of the system."""
+    policies = load_policies().of("", target.libc)
+    return frozenset().union(*(each.sonames for each in policies))
 
 
 def _highest(versions: tuple[str, ...], like: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.tree.owners import Owners
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ class TreeIndex:
 
     def __init__(self, trees: tuple[TreeFacts, ...]) -> None:
         self.trees = trees
+        self._owners = cache(lambda position: Owners(trees[position]))
         #: name -> [(tree, absolute path)], file names first, sorted by path
         self._by_name: dict[str, list[tuple[int, str]]] = {}
         self.files: dict[str, tuple[int, TreeFile]] = {}
@@ -51,6 +55,18 @@ class TreeIndex:
                 self._by_real_path = {real(name): place for name, place in self.files.items()}
             found = self._by_real_path.get(real(path))
         return found[1] if found else None
+
+    def are_strangers(self, path: str, other: str) -> bool:
+        """Whether two files of one environment came with wheels that have nothing to do with it.
+
+        See `Owners.are_strangers`.
+        """
+        one, two = self.files.get(path), self.files.get(other)
+        if one is None or two is None or one[0] != two[0]:
+            return False
+        tree = self.trees[one[0]]
+        names = (each[len(tree.root) + 1 :] for each in (path, other))
+        return self._owners(one[0]).are_strangers(*names)
 
     def near(self, name: str, tree: int, path: str) -> list[str]:
         """Paths of the libraries called ``name``, the nearest to ``path`` first.
