@@ -11,7 +11,15 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
 from nix_manylinux.report.summary import left_alone, passed_by, put_back, unfolded
-from nix_manylinux.resolve.plan import Options, PatchedWheel, Plan, Problem, Report, refuse
+from nix_manylinux.resolve.plan import (
+    Options,
+    PatchedWheel,
+    Plan,
+    Problem,
+    Report,
+    refuse,
+    wanting_files,
+)
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.errors import readable
 from nix_manylinux.tree.facts import Damage, TreeFacts
@@ -72,7 +80,7 @@ def inspect(
     from nix_manylinux.target.compat import tag_mismatch  # noqa: PLC0415
     from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
-    from nix_manylinux.wheel.name import disagreement, parse_wheel_name  # noqa: PLC0415
+    from nix_manylinux.wheel.name import disagreement, parse_wheel_name, platforms_of  # noqa: PLC0415
 
     options = options or Options()
     with readable(), ExitStack() as stack:
@@ -90,7 +98,7 @@ def inspect(
             tagged = [tags]
             facts, labels = unpack_for_reading(stack, os.fspath(path), options.max_size)
         if target is None:
-            platforms = [tag.rpartition("-")[2] for each in tagged for tag in each]
+            platforms = platforms_of(tag for each in tagged for tag in each)
             target, libraries = assumed_target([facts], libraries, platforms=platforms)
         plan = plan_trees([facts], target=target, libraries=libraries, options=options)
         if is_wheel:
@@ -110,7 +118,7 @@ def inspect(
             loads=find_runtime_loads(facts, labels),
             symbols=read_symbol_tables(plan, libraries, tags),
             misfits=tuple(misfits),
-            optional=frozenset(label for each in optional for label in each.wanted_by),
+            optional=frozenset(wanting_files(optional)),
             variant=variant,
         )
 
@@ -285,7 +293,7 @@ def check_tree(
     try:
         odd = _check_tags(installed, target)
     except IncompatibleWheel as error:
-        if not (plan.missing or plan.incompatible):
+        if not plan.problems:
             raise
         odd = [str(error)]
     return Report(plan=plan, references=plan_references(plan), warnings=tuple(odd))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+import pytest
 
 from nix_manylinux import data
+from nix_manylinux.target.policy import load_policies
 
 
 def test_libraries() -> None:
@@ -17,6 +21,18 @@ def test_libraries() -> None:
     assert libraries.driver_directories["default"] == "/run/opengl-driver/lib"
     assert libraries.driver_directories["i686"] == "/run/opengl-driver-32/lib"
     assert libraries.hwcaps["x86_64"][0] == "glibc-hwcaps/x86-64-v4"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        *(data.read_libraries, data.read_policies, data.read_stable_abi, data.read_sonames),
+        *(data.read_xorg_renames, data.read_nixpkgs_names, data.read_families, load_policies),
+    ],
+)
+def test_each_file_is_read_once(read: Callable[[], object]) -> None:
+    """Who needs a fact asks for it where it is needed: no caller hands it on to spare a reading."""
+    assert read() is read()
 
 
 def test_sonames() -> None:

@@ -75,6 +75,13 @@ def test_outside() -> None:
     assert found.breaches == (Breach(library="libxcb.so.1", version="", wanted_by=("a.so",)),)
 
 
+def test_only_a_linkers_name_is_a_linkers() -> None:
+    """Every policy allows ld.so, and no library that has its name within its own."""
+    strange = "libld-linux-tools.so.1"
+    found = judge(file("a.so", GLIBC, "ld-linux-x86-64.so.2", "ld64.so.1", strange))
+    assert found.breaches == (Breach(library=strange, version="", wanted_by=("a.so",)),)
+
+
 @pytest.mark.parametrize("origin", ["$ORIGIN/../x.libs", "${ORIGIN}/../x.libs"])
 def test_grafted(origin: str) -> None:
     """What the search path finds in the wheel is not outside; its own needs are followed."""

@@ -34,6 +34,7 @@ def test_lines_fit_and_lose_nothing(words: list[str], width: int, first: int, re
         (count(2, "library", "libraries"), "2 libraries"),
         (some(["a", "b", "c"], 2), "a, b and 1 more"),
         (some(["a", "b"], 2), "a, b"),
+        (some(["a", "b", "c"], 2, everything=True), "a, b, c"),
         (listed([]), ""),
         (listed(["a"]), "a"),
         (listed(["a", "b", "c"]), "a, b and c"),

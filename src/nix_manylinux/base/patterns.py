@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from nix_manylinux.base.errors import BadOption, UnneededIgnore
 from nix_manylinux.base.values import Value, field
+from nix_manylinux.base.words import listed
 
 _WILDCARDS = "*?["
 
@@ -139,7 +140,7 @@ class IgnoreList:
         said = [first + ", ".join(texts) for first, texts in entries.items() if texts]
         lists = ("manylinuxIgnoreMissingDeps (--ignore-missing)", "manylinuxExclude (--exclude)")
         where = [name for name, texts in zip(lists, entries.values(), strict=True) if texts]
-        hint = f"remove it from {' and '.join(where)}, or correct its spelling"
+        hint = f"remove it from {listed(where)}, or correct its spelling"
         return UnneededIgnore("; ".join(said), hint=hint) if said else None
 
     def warnings(self) -> list[str]:

@@ -31,9 +31,9 @@ def wrap(text: str, width: int = WIDTH, *, first: str = "", rest: str = "") -> l
     return [*lines, line]
 
 
-def some(names: Collection[str], limit: int) -> str:
-    """List the first of the names, and count the others."""
-    shown = [*names][:limit]
+def some(names: Collection[str], limit: int, *, everything: bool = False) -> str:
+    """List the first of the names, and count the others; or list them all."""
+    shown = [*names][: None if everything else limit]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
 

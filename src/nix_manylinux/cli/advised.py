@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import field_names, replace
-from nix_manylinux.base.words import listed, some, wrap
+from nix_manylinux.base.words import listed, shell, some, wrap
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
 from nix_manylinux.report.missing import left_by_policy, lost_files
 from nix_manylinux.report.verdict import leads_into_store
-from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem
+from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem, wanting_files
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import ASSUMED
 
@@ -104,7 +103,7 @@ def as_packages(run: Run, wheels: Sequence[str]) -> list[str]:
     """Say how expressions of wheels are written; [] for none, and in a build."""
     if not wheels or run.in_build():
         return []
-    lines = [f"nix-manylinux expr {shlex.quote(path)}" for path in wheels[:_FEW_LINES]]
+    lines = [f"nix-manylinux expr {shell(path)}" for path in wheels[:_FEW_LINES]]
     rest = ["# and so of each of the others"] if len(wheels) > _FEW_LINES else []
     each = "each " if len(wheels) > 1 else ""
     return [f"or, {each}as a package:", *lines, *rest]
@@ -114,7 +113,7 @@ def damaged_files(plan: Plan) -> tuple[str, ...]:
     """Name the files that the loader refuses for what they are: no option mends them."""
     refused = {each.file.label for each in plan.files if each.skipped == REFUSED_BY_GLIBC}
     unread = {each.label for tree in plan.trees for each in tree.damaged}
-    told = {label for each in plan.incompatible for label in each.wanted_by}
+    told = wanting_files(plan.incompatible)
     return tuple(sorted({label.rpartition("/")[2] for label in refused | (unread & told)}))
 
 
@@ -173,15 +172,14 @@ def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list
     Nothing where it loads as it is. What doesn't fit the target has its hints already.
     """
     plan, is_wheel = seen.plan, seen.facts.floating is not None
-    unlinked = plan.missing or plan.incompatible or any(each.changes for each in plan.files)
+    unlinked = plan.problems or any(each.changes for each in plan.files)
     if seen.misfits or not unlinked:
         return []
     width = run.console.width - 2
     block = advice_block(run, plan, adviser, width=width)
     if run.in_build():
         return to_add(block)
-    wanting = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
-    fails = "it does not load as it is; " if wanting - seen.optional else ""
+    fails = "it does not load as it is; " if wanting_files(plan.problems) - seen.optional else ""
     policy, names = left_by_policy(os.path.basename(path), plan.missing) if is_wheel else ("", [])
     if fails and len(names) == len(plan.missing) and not plan.incompatible:
         fails = f"it loads where {policy}'s libraries are, and not on Nix; "
@@ -194,7 +192,7 @@ def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list
         title = f"{fails}patch it with:"
         lines = patch_advice(run, [path], plan, adviser, title=title, width=width)
         title = "or, as a package:"
-    return [*lines, title, f"nix-manylinux expr {shlex.quote(path)}"] if is_wheel else lines
+    return [*lines, title, f"nix-manylinux expr {shell(path)}"] if is_wheel else lines
 
 
 def loads_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list[str]:
@@ -208,7 +206,7 @@ def loads_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> lis
         return ["if you need them:", *str(block).splitlines()]
     if seen.plan.target.libc_directory == ASSUMED:  # no patch is for this machine
         words = ["nix-manylinux", "expr", path, *(f"--runtime-libs={name}" for name in names)]
-        return ["if you need them, as a package:", shlex.join(words)] if is_wheel else []
+        return ["if you need them, as a package:", shell(*words)] if is_wheel else []
     title = "if you need them, patch it with:"
     lines = patch_advice(run, [path], seen.plan, adviser, title=title, runtime=names, width=width)
     lines = ["if you need them:", *lines] if stored_trees([path]) else lines
@@ -226,7 +224,7 @@ def fetched(run: Run, error: NoSuchPath) -> str:
     if not versions:
         lines = [f"{error.hint}; or, if it is a package, fetch its wheel first:"]
     folder = f"{project}-wheel"
-    lines.append(shlex.join(["pip", "download", "--no-deps", "--dest", folder, given]))
+    lines.append(shell("pip", "download", "--no-deps", "--dest", folder, given))
     lines.append(run.retyped(given, f"{folder}/*.whl"))
     exact = re.fullmatch(r"==\s*([^*,;\s]+)", versions)
     release = exact[1] if exact else "VERSION"
@@ -336,7 +334,7 @@ def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str
     words += _options(replace(options, runtime_libs=loads))
     if given.nixpkgs:
         words += ["--nixpkgs"] if given.nixpkgs == "<nixpkgs>" else ["--nixpkgs", given.nixpkgs]
-    return " ".join(map(shlex.quote, words))
+    return shell(*words)
 
 
 def part_of(options: Options, paths: Sequence[str], given: Sequence[str]) -> Options:

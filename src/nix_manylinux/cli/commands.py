@@ -139,7 +139,7 @@ def check(run: Run) -> int:
         report = look()
     plan = report.plan
     run.refuse_unread(plan)
-    broken = bool(plan.missing or plan.incompatible)
+    broken = bool(plan.problems)
     error = None
     if run.arguments.json != "-":
         width = run.console.width

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import nix_manylinux.nix.nixpkgs as at_hand
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.scratch import scratch_folder
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import listed, shell
 from nix_manylinux.cli.run import DONE, Run
 from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression import places as for_whom
@@ -329,5 +328,5 @@ def _tell_of_source(run: Run, wheels: Sequence[DescribedWheel]) -> None:
             run.console.warn(
                 f"{wheel.file}: from a folder, and src is the file of that name on the default"
                 " index; where that has none:"
-                f" nix-manylinux expr {shlex.quote(wheel.origin.path)} --local"
+                f" nix-manylinux expr {shell(wheel.origin.path)} --local"
             )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.words import shell
 from nix_manylinux.cli.advised import continued
 from nix_manylinux.cli.arguments import given_of
 from nix_manylinux.cli.run import DONE, REFUSED, USAGE, Run
@@ -109,11 +109,11 @@ def _with_packages(run: Run, found: Sequence[Suggestion]) -> list[str]:
     block = packages_block(found, in_build=in_build, width=width)
     if in_build:
         return ["", "to add to the package:", *block, *scope(width)] if block else []
-    command = f"nix-manylinux {shlex.join(run.words)}"
+    command = f"nix-manylinux {shell(*run.words)}"
     lines = ["", "repair it with:", *continued(command, block)] if block else []
     names = [each.soname for each in found if "/" not in each.soname]
     folders = [
-        f"--libs {shlex.quote(folder)}"
+        f"--libs {shell(folder)}"
         for folder in system_folders()
         if any(os.path.exists(os.path.join(folder, name)) for name in names)
     ]

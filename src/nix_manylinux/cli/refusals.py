@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import listed, some, wrap
+from nix_manylinux.base.words import listed, shell, some, wrap
 from nix_manylinux.cli.advised import (
     advice_block,
     as_packages,
@@ -28,7 +27,7 @@ from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
-from nix_manylinux.resolve.plan import Outcome, Plan
+from nix_manylinux.resolve.plan import Plan, wanting_files
 from nix_manylinux.tree.roots import NoSuchPath, is_tree
 
 TYPE_CHECKING = False
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nix_manylinux.cli.run import Run
-
-_LACKING = {Outcome.MISSING, Outcome.INCOMPATIBLE}
 
 
 def fail(run: Run, error: NixManylinuxError) -> None:
@@ -97,7 +94,7 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     elif block:
         nowhere = [each.soname for each in found if not each.is_sure]
         patches = given.command in {"patch", "install"}
-        words = typed(run, paths, without=nowhere) if patches else shlex.join(run.words)
+        words = typed(run, paths, without=nowhere) if patches else shell(*run.words)
         command = words if patches else f"nix-manylinux {words}"
         block = continued(command, block)
         takes = all(each.may_be_taken for each in sure) and given.command == "patch"
@@ -188,14 +185,13 @@ def _ill(paths: Sequence[str], plan: Plan, found: Plan, after: AfterPatch) -> Se
     """
     if not is_tree(paths[0]):
         return paths
-    problems = [*after.lacking.missing, *after.lacking.incompatible]
-    problems += [each for row in after.mended.values() for each in row]
-    labels = {label for each in problems for label in each.wanted_by}
-    wanting = [each for each in found.files if each.file.label in labels]
+    mended = (each for row in after.mended.values() for each in row)
+    labels = wanting_files([*after.lacking.problems, *mended])
+    files = [each for each in found.files if each.file.label in labels]
     # Trees may have files of one name, not all of which lack something.
-    lacking = [each for each in wanting if any(r.outcome in _LACKING for r in each.resolutions)]
+    lacking = [each for each in files if any(r.is_lacking for r in each.resolutions)]
     told = {each.file.label for each in lacking}
-    lacking += [each for each in wanting if each.file.label not in told]
+    lacking += [each for each in files if each.file.label not in told]
     if not lacking:
         return paths
     roots = {found.trees[each.tree].root for each in lacking}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nix_manylinux.base.errors import NixManylinuxError
-from nix_manylinux.base.words import count
+from nix_manylinux.base.words import count, listed
 from nix_manylinux.nix.build import Listener, NixBuilds, Taken, Work
 
 TYPE_CHECKING = False
@@ -70,8 +70,7 @@ class Taking(Listener):
         if work.fetched:
             size = f" ({work.size})" if work.size else ""
             parts.append(f"fetch {count(work.fetched, 'path')}{size}")
-        what = " and ".join(parts)
-        self._console.say(f"  Nix {'would' if self._dry_run else 'has to'} {what}")
+        self._console.say(f"  Nix {'would' if self._dry_run else 'has to'} {listed(parts)}")
         if work.built and not self._warned:
             self._warned = True
             self._console.say(

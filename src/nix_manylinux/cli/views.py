@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 
 from nix_manylinux.api import inspect, plan_paths
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
-from nix_manylinux.base.words import count, listed, some
+from nix_manylinux.base.words import count, listed, shell, some
 from nix_manylinux.cli.advised import loads_advice, look_advice
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.cli.origin import tell_origin
@@ -160,8 +159,7 @@ def write_lock(run: Run) -> int:
         run.console.say(f"{expression} is there, and needs no change; what it was written as:")
     else:
         run.console.say(
-            "its expression for nix-build is on standard output: > "
-            f"{shlex.quote(expression)} keeps it"
+            f"its expression for nix-build is on standard output: > {shell(expression)} keeps it"
         )
         if not os.path.exists(os.path.join(folder, "nix-manylinux")):
             run.console.say(

@@ -1,4 +1,4 @@
-"""Readers of the facts that lie beside this file; each call reads anew, callers pass the value on.
+"""Readers of the facts that lie beside this file; each file is read once, where it is asked for.
 
 The files are read by the Nix side too, so they stay plain JSON and TSV. The
 JSON files say in ``source`` and ``note`` where their facts come from.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 
 from nix_manylinux.base.values import Value, field
 
@@ -96,6 +97,7 @@ def data_path(name: str) -> str:
     return os.path.join(os.path.dirname(__file__), name)
 
 
+@cache
 def read_libraries() -> Libraries:
     """Read ``libraries.json``."""
     raw = _read_json("libraries.json")
@@ -109,17 +111,20 @@ def read_libraries() -> Libraries:
     )
 
 
+@cache
 def read_policies() -> dict[str, Any]:
     """Read ``manylinux-policies.json`` as it stands; `target.policy` gives it types."""
     return _read_json("manylinux-policies.json")
 
 
+@cache
 def read_stable_abi() -> dict[str, str]:
     """Read ``stable-abi.json``: symbol -> the Python that added it to the stable ABI, "3.2"."""
     symbols = _read_json("stable-abi.json")["symbols"]
     return {name: version for version, names in symbols.items() for name in names}
 
 
+@cache
 def read_sonames() -> dict[str, SonameRow]:
     """Read ``nixpkgs-sonames.tsv.gz``, by soname: 12,500 rows, some 20 ms."""
     import gzip  # noqa: PLC0415 (start-up: only advice needs it)
@@ -139,6 +144,7 @@ def read_sonames() -> dict[str, SonameRow]:
     }
 
 
+@cache
 def read_xorg_renames() -> dict[str, str]:
     """Read ``nixpkgs-xorg-renames.tsv``: new attribute name -> old one (``xorg.libX11``)."""
     with open(data_path("nixpkgs-xorg-renames.tsv"), encoding="utf-8") as stream:
@@ -147,6 +153,7 @@ def read_xorg_renames() -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+@cache
 def read_nixpkgs_names() -> NixpkgsNames:
     """Read ``nixpkgs-names.json``."""
     raw = _read_json("nixpkgs-names.json")
@@ -166,6 +173,7 @@ def read_nixpkgs_names() -> NixpkgsNames:
     )
 
 
+@cache
 def read_families() -> tuple[dict[str, Sibling], ...]:
     """Read ``wheel-families.json``: for each family its wheels, by normalised name."""
     return tuple(

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import re
-import shlex
 
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.base.values import as_json
+from nix_manylinux.base.words import shell
 from nix_manylinux.lock.model import BadLock, File, Lock
 from nix_manylinux.nix.syntax import nix_beside, python_attribute
 
@@ -95,11 +95,11 @@ def check_fresh(written: str, path: str) -> None:
         if made_from != sha256:
             words += _options_of(value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what, hint = "is no lock of nix-manylinux", shlex.join(words)
+        what, hint = "is no lock of nix-manylinux", shell(*words)
         raise BadLock(what, where=written, hint=hint) from error
     if made_from != sha256:
         what = f"is stale: {path} has changed since"
-        raise BadLock(what, where=written, hint=shlex.join(words))
+        raise BadLock(what, where=written, hint=shell(*words))
 
 
 def _options_of(value: Mapping[str, Any]) -> list[str]:

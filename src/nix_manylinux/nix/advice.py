@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import Value, replace
-from nix_manylinux.base.words import WIDTH, grouped, listed, wrap
+from nix_manylinux.base.words import WIDTH, grouped, listed, shell, wrap
 from nix_manylinux.nix.choices import Choice, choice_text, find_choices, in_place_text
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.stored import StoredPackage, stored_packages
 from nix_manylinux.nix.syntax import nix_comments, nix_list, nix_path, nix_string
-from nix_manylinux.resolve.plan import Plan, Problem, limited
+from nix_manylinux.resolve.plan import Plan, Problem, limited, wanting_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def plan_block(
 
     Behind ``buildInputs`` stands what its names are.
     """
-    labels = {label for each in (*plan.missing, *plan.incompatible) for label in each.wanted_by}
+    labels = wanting_files(plan.problems)
     block = paste_block(
         plan.missing,
         adviser,
@@ -256,7 +255,7 @@ def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
     globs = [*map(exact_glob, labels)] if len(labels) <= _FEW else exact_globs(labels)
     if in_build:
         return f"manylinuxExclude = {nix_list(map(nix_string, globs), width=10_000)};"
-    return " ".join(f"--exclude {shlex.quote(glob)}" for glob in globs)
+    return " ".join(f"--exclude {shell(glob)}" for glob in globs)
 
 
 def _is_outside(problem: Problem) -> bool:
@@ -289,12 +288,10 @@ def _written(
         ]
         return Block(nix=tuple(nix), width=width)
     options = [
-        f"{OPTIONS[name]}\0{shlex.quote(text)}"
-        for name, texts in more.items()
-        for text in sorted(texts)
+        f"{OPTIONS[name]}\0{shell(text)}" for name, texts in more.items() for text in sorted(texts)
     ]
     # One call for all: nix-build prints the path of each.
-    attributes = [f"-A\0{shlex.quote(nix_path(each.installable))}" for each in found]
+    attributes = [f"-A\0{shell(nix_path(each.installable))}" for each in found]
     begin, end = "$(nix-build\0'<nixpkgs>'\0--no-out-link", "|\0sed\0's:.*:--libs=&/lib:')"
     packages = (begin, *attributes, end) if attributes else ()
     return Block(packages=packages, options=tuple(options), width=width)

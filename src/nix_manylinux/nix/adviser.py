@@ -121,9 +121,8 @@ class Adviser:
 
         None where none has it.
         """
-        begins = {name.partition("-")[0] for name in (*self._own, *self._required)}
         for family in self._table.families:
-            if begins.isdisjoint(name.partition("-")[0] for name in family):
+            if not of_one_project((*self._own, *self._required), family):
                 continue
             exact = any(soname in wheel.brings for wheel in family.values())
             for name, wheel in family.items():
@@ -140,8 +139,7 @@ class Adviser:
     def of_their_families(self, wheels: Collection[str], among: Iterable[str]) -> set[str]:
         """Give those among some wheels that are of the families of others, by their names."""
         families = [each for each in self._table.families if not each.keys().isdisjoint(wheels)]
-        begins = {name.partition("-")[0] for family in families for name in family}
-        return {name for name in among if name.partition("-")[0] in begins}
+        return {*of_one_project((name for family in families for name in family), among)}
 
     def is_undeclared(self, wheel: str) -> bool:
         """Whether a wheel is known to be needed, and none is required that could require it."""
@@ -192,9 +190,8 @@ class Adviser:
             named = {name: [*_name_words(name)][-1:] for name in self._of_those(soname)}
             wheels = tuple(name for name, last in named.items() if words.intersection(last))
         if not wheels and package_set(found.attribute) in self._brought:
-            # Several wheels of one project share a set, and begin with one word.
-            begins = {name.partition("-")[0] for name in self._own}
-            wheels = tuple(name for name in self._required if name.partition("-")[0] in begins)
+            # Several wheels of one project share a set.
+            wheels = of_one_project(self._own, self._required)
         return wheels
 
     def _by_name(self, soname: str) -> tuple[str, ...]:
@@ -247,6 +244,12 @@ def inputs_that_lack(
                     f"{nix_path(has.attribute)} is among the inputs, without it"
                 )
     return found
+
+
+def of_one_project(wheels: Iterable[str], among: Iterable[str]) -> tuple[str, ...]:
+    """Give those among some wheels whose names begin with the first word of another one's."""
+    begins = {name.partition("-")[0] for name in wheels}
+    return tuple(name for name in among if name.partition("-")[0] in begins)
 
 
 def _stem(soname: str) -> str:

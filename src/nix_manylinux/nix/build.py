@@ -16,7 +16,6 @@ from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.references import find_nix
 from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.resolve.plan import Plan, Problem
-from nix_manylinux.resolve.rules import KEPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
         Problem(name=r.name.rpartition("/")[2], wanted_by=(each.file.label,))
         for each in plan.files
         for r in each.resolutions
-        if r.reason == KEPT
+        if r.is_kept
     ]
     problems, _ = without_choices((*plan.missing, *plan.waived, *linked), adviser)
     wanted: dict[str, list[str]] = {}

@@ -10,6 +10,7 @@ from nix_manylinux.base.errors import NixManylinuxError, OsErrors
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.store import HASH, roots_folder, store_path, store_paths_on_the_way
 from nix_manylinux.elf.facts import ElfFacts, planned_facts
+from nix_manylinux.resolve.plan import wanting_files
 from nix_manylinux.target.environment import pyvenv_settings
 
 TYPE_CHECKING = False
@@ -48,8 +49,7 @@ def plan_references(
 
 def absent_references(plan: Plan) -> tuple[str, ...]:
     """Store paths that are not here, and that files are linked to which lack something; sorted."""
-    problems = (*plan.missing, *plan.waived, *plan.incompatible)
-    lacking = {label for problem in problems for label in problem.wanted_by}
+    lacking = wanting_files((*plan.problems, *plan.waived))
     found = set()
     for each in plan.files:
         if each.file.label in lacking:

@@ -13,6 +13,7 @@ from nix_manylinux.base.digest import new_hash
 from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors, WriteFailed
 from nix_manylinux.base.files import PIECE, write_all
 from nix_manylinux.base.parallel import Look, in_parallel
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts, planned_facts
@@ -172,16 +173,13 @@ def _sha256(path: str, look: Look, *, copy_to: str = "") -> str:
 
 def strip_file(command: str, path: str, label: str) -> None:
     """Take symbols and debug sections away with binutils' or LLVM's strip. Raises EditFailed."""
-    import subprocess  # noqa: PLC0415 - only --strip wants it
-
     hint = "install binutils, or name a strip for the wheel's machine in STRIP"
-    try:
-        with OsErrors(EditFailed, f"{command} can't be run", where="--strip", hint=hint):
-            subprocess.run([command, "-s", path], check=True, capture_output=True)
-    except subprocess.CalledProcessError as cause:
-        said = cause.stderr.decode(errors="replace").strip()
+    with OsErrors(EditFailed, f"{command} can't be run", where="--strip", hint=hint):
+        done = run_program([command, "-s", path], os.environ)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
         raise EditFailed(
             f"{command} failed: {said}",
             where=label,
             hint="name a strip for the wheel's machine in STRIP, or do without --strip",
-        ) from cause
+        )

@@ -10,9 +10,8 @@ import re
 from functools import cache
 
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
-from nix_manylinux.report.verdict import is_linker
 from nix_manylinux.resolve.loader import Loader
-from nix_manylinux.target.libc import GLIBC_LOADERS, musl_linker
+from nix_manylinux.target.libc import GLIBC_LOADERS, is_glibc_loader, musl_linker
 from nix_manylinux.target.target import Target
 
 TYPE_CHECKING = False
@@ -86,7 +85,7 @@ def promises(policy: Policy, policies: Policies, arch: str) -> Callable[[str], b
     """Give what says of a soname whether a policy promises it, its linker's among them."""
     names = policies.promised(policy, arch)
     prefixes = ("libc.musl-", "ld-musl-") if policy.libc == "musl" else ()
-    return lambda soname: soname in names or is_linker(soname) or soname.startswith(prefixes)
+    return lambda soname: soname in names or is_glibc_loader(soname) or soname.startswith(prefixes)
 
 
 def loaders_of(

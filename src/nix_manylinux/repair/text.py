@@ -38,12 +38,14 @@ def repaired_text(done: RepairedWheel, *, verb: str, everything: bool) -> list[s
     if done.pure:
         return ["no native code: it runs anywhere as it is", f"{verb} {done.path}"]
     size = sum(graft.size for graft in done.grafts)
-    lines = [f"runs on {' and '.join(done.platforms)}"]
+    lines = [f"runs on {listed(done.platforms)}"]
     for number, each in enumerate(done.obstacles if everything else done.obstacles[:1]):
         more = 0 if everything else len(done.obstacles) - 1
         rest = f", and {more} more (-v)" if more else ""
         begin = " " if number else "no older policy:"
-        lines.append(f"{begin} {each.what}, in {_some(each.where, everything=everything)}{rest}")
+        lines.append(
+            f"{begin} {each.what}, in {some(each.where, _FEW, everything=everything)}{rest}"
+        )
     if done.promised:
         lines.append(f"left to the system, which has it by the policy: {listed(done.promised)}")
     if done.grafts:
@@ -65,7 +67,7 @@ def loads_text(done: RepairedWheel, *, everything: bool) -> list[str]:
         return []
     lines = ["may be loaded at run time, and does not come along (--graft SONAME takes it along):"]
     for name, labels in done.loads if everything else done.loads[:_FEW]:
-        lines.append(f"  {name}, named in {_some(labels, everything=everything)}")
+        lines.append(f"  {name}, named in {some(labels, _FEW, everything=everything)}")
     more = 0 if everything else len(done.loads) - _FEW
     return [*lines, *([f"  and {more} more (-v names them)"] if more > 0 else [])]
 
@@ -85,15 +87,11 @@ def findings_text(error: NotPortable, having: Mapping[str, str], *, everything: 
             who = having.get(finding.soname)
             lines.append(f"  {finding.what}{f': {who}' if who else ''}")
             if finding.where:
-                lines.append(f"      in {_some(finding.where, everything=everything)}")
+                lines.append(f"      in {some(finding.where, _FEW, everything=everything)}")
         if kind == "version" and error.fitting:
             lines.append(f"  --policy {error.fitting} would do")
         lines.append(f"  {hint}")
     return lines
-
-
-def _some(labels: tuple[str, ...], *, everything: bool) -> str:
-    return some(labels, len(labels) if everything else _FEW)
 
 
 def _findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.checks import check_new_name
 from nix_manylinux.wheel.contents import ROOM
-from nix_manylinux.wheel.name import parse_wheel_name, renamed, retagged
+from nix_manylinux.wheel.name import parse_wheel_name, platforms_of, renamed, retagged
 from nix_manylinux.wheel.open import UnpackedWheel, Wheel, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
 
@@ -81,7 +81,7 @@ def repair_wheel(
         # Scripts and data may name the store, too. What doesn't is left packed.
         unpacked = opened.unpack(tree, marks=marks, progress=progress)
         facts = scan_unpacked(unpacked, progress=progress)
-        platforms = list(dict.fromkeys(tag.rpartition("-")[2] for tag in name.tags))
+        platforms = platforms_of(name.tags)
         chooser = Chooser(facts, platforms, load_policies(), libraries.overlay(), options)
         work = _Work(opened, facts, unpacked, options=options, scratch=scratch, strip=strip)
         choice, file_name = None, opened.file_name

@@ -283,9 +283,8 @@ def _policy(verdict: Verdict, *, everything: bool) -> list[str]:
     }
     for title, names in titles.items():
         if names:
-            limit = len(names) if everything else _FEW_LIBRARIES
-            more = " (-v)" if len(names) > limit else ""
-            lines.append(f"{title}: {some(names, limit)}{more}")
+            more = " (-v)" if len(names) > _FEW_LIBRARIES and not everything else ""
+            lines.append(f"{title}: {some(names, _FEW_LIBRARIES, everything=everything)}{more}")
     return lines
 
 
@@ -308,7 +307,7 @@ def _loads_text(
         by_provider.setdefault(explain(found), []).append(load.name)
     lines = []
     for sources, by_provider in rows.items():
-        named = some(sources, len(sources) if everything else _FEW)
+        named = some(sources, _FEW, everything=everything)
         lines += wrap(f"named in {named}:", width, first="  ", rest="      ")
         for provider, names in by_provider.items():
             lines += _indented([f"{', '.join(names)}: {provider}"], "    ", width)

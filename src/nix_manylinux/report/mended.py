@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import count
 from nix_manylinux.report.missing import UNLED, brief
-from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, limited
+from nix_manylinux.resolve.plan import FilePlan, Plan, Problem, limited, wanting_files
 
 #: What stands in a plan's way.
 _KINDS = ("missing", "incompatible")
@@ -45,7 +45,7 @@ def after_patch(found: Plan, patched: Sequence[Plan]) -> AfterPatch:
     still = {kind: limited(getattr(found, kind), is_left) for kind in _KINDS}
     still["missing"] = _located(still["missing"], found)
     mended: dict[str, list[Problem]] = {}
-    for problem in (*found.missing, *found.incompatible):
+    for problem in found.problems:
         for label in problem.wanted_by:
             if is_left(label) or any((name, label) in lacking for name in problem.names):
                 continue
@@ -224,5 +224,4 @@ def linked_text(leaves: Leaves) -> str:
 
 
 def _counts(problems: Sequence[Problem]) -> tuple[int, int]:
-    files = {label for each in problems for label in each.wanted_by}
-    return len(files), len({each.name for each in problems})
+    return len(wanting_files(problems)), len({each.name for each in problems})

@@ -8,9 +8,10 @@ from contextlib import suppress
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
+from nix_manylinux.resolve.plan import wanting_files
 from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
 from nix_manylinux.tree.libraries import recorded
-from nix_manylinux.wheel.name import parse_wheel_name
+from nix_manylinux.wheel.name import parse_wheel_name, platforms_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ UNLED = "where nothing leads yet"
 
 def headline(problems: Sequence[Problem]) -> str:
     """Say how much is missing: "11 libraries missing, wanted by 12 files"; one file is named."""
-    files = {label for each in problems for label in each.wanted_by}
+    files = wanting_files(problems)
     names = count(len(problems), "library", "libraries")
     who = brief(next(iter(files))) if len(files) == 1 else count(len(files), "file")
     return f"{names} missing, wanted by {who}"
@@ -57,7 +58,7 @@ def missing_text(
     for problem in problems:
         rows.setdefault(_who(problem, adviser), []).append(problem)
     # One file stands in the headline.
-    wanting = len({label for row in rows.values() for each in row for label in each.wanted_by}) > 1
+    wanting = len(wanting_files(each for row in rows.values() for each in row)) > 1
     return rows_text(rows, everything=everything, shorten=shorten, wanting=wanting, width=width)
 
 
@@ -72,7 +73,7 @@ def rows_text(
     """Give a row for each sentence, behind the libraries that it is about; see `missing_text`."""
 
     def files(members: Sequence[Problem]) -> list[str]:
-        labels = sorted({label for each in members for label in each.wanted_by})
+        labels = sorted(wanting_files(members))
         # Libraries of one row may want each other; who else wants them says more.
         names = {name for each in members for name in each.names}
         others = [label for label in labels if label.rpartition("/")[2] not in names]
@@ -88,7 +89,7 @@ def rows_text(
             lines += [line for each in members for line in _in_full(each, who, width)]
             continue
         named = [" or ".join(each.names) for each in members]
-        names = some(named, _FEW_NAMES if shorten else len(named))
+        names = some(named, _FEW_NAMES, everything=not shorten)
         labels = files(members)
         counted = f" ({count(len(labels), 'file')})" if many else ""
         lines += wrap(f"{names}: {who}{counted}", width, rest="    ")
@@ -118,8 +119,7 @@ def left_by_policy(wheel: str, problems: Sequence[Problem]) -> tuple[str, list[s
     "" and none where none does.
     """
     policies = load_policies()
-    floors = [tag.rpartition("-")[2] for tag in parse_wheel_name(wheel).tags]
-    for floor in filter(parse_floor, floors):
+    for floor in filter(parse_floor, platforms_of(parse_wheel_name(wheel).tags)):
         with suppress(BadOption):  # for what no policy is known
             policy = policy_for(floor, policies)
             names = [each.name for each in problems if each.name in policy.sonames]

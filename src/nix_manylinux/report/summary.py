@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 
 from nix_manylinux.base.values import as_json
-from nix_manylinux.base.words import WIDTH, count, some, wrap
+from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
-from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Problem, Report
+from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Problem, Report, wanting_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
 
     Files that lack something are counted as that, whatever else is done to them.
     """
-    wanting = {label for problem in plan.missing for label in problem.wanted_by}
-    lacking = {each.file.label for each in plan.files} & wanting
+    lacking = {each.file.label for each in plan.files} & wanting_files(plan.missing)
     others = [each for each in plan.files if each.file.label not in lacking]
     skipped = _skipped(plan)
     edited = sum(each.changes for each in others)
@@ -87,7 +86,7 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     looked_at = count(len(plan.files) - skipped.total(), "ELF file")
     what = "everything that is needed loads" if leaves.waived else "everything loads"
     excepted = ["ignored"] * ignored + ["warned of"] * bool(plan.warnings)
-    exception = f", but for what is {' and '.join(excepted)}" if excepted else ""
+    exception = f", but for what is {listed(excepted)}" if excepted else ""
     more = filter(None, [stuck_text(leaves), linked_text(leaves)])
     return "; ".join([f"{looked_at}: {what}{exception}", *more, *_left_alone(skipped)])
 

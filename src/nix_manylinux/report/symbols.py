@@ -147,11 +147,11 @@ def symbols_text(seen: SymbolTables, *, everything: bool) -> list[tuple[str, str
         rows.append(("abi3", f"uses {no_more} the stable ABI of Python {seen.abi3}"))
     for each in strange[:limit]:
         names = [f"{name} ({added or 'never in it'})" for name, added in each.not_in_abi3]
-        named = some(names, len(names) if everything else _FEW_NAMES)
+        named = some(names, _FEW_NAMES, everything=everything)
         rows.append(("abi3", f"not in Python {seen.abi3}'s stable ABI: {named}, in {each.label}"))
     undefined = [each for each in seen.files if each.undefined]
     for each in undefined[:limit]:
-        named = some(each.undefined, len(each.undefined) if everything else _FEW_NAMES)
+        named = some(each.undefined, _FEW_NAMES, everything=everything)
         rows.append(("symbols", f"nothing that it loads defines {named}: {each.label}"))
     for rest, name in ((strange[limit:], "abi3"), (undefined[limit:], "symbols")):
         if rest:

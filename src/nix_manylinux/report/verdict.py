@@ -17,7 +17,9 @@ from collections import Counter
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value
 from nix_manylinux.resolve.faults import RELATIVE_RELOCATIONS
+from nix_manylinux.target.libc import is_glibc_loader
 from nix_manylinux.target.policy import Limits, Policies, Policy, parse_floor
+from nix_manylinux.wheel.name import platforms_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
     most files decide.
     """
     tags = claimed or [tag for each in facts.distributions for tag in each.tags]
-    platforms = tuple(dict.fromkeys(tag.rpartition("-")[2] for tag in tags))
+    platforms = platforms_of(tags)
     arch = architecture(platforms, facts.files)
     libc = libc_of(platforms, facts.files)
     files = files_for(arch, libc, facts.files)
@@ -145,7 +147,7 @@ def too_new(files: Iterable[tuple[str, ElfFacts]], limits: Limits) -> list[Breac
             version = need.version
             if version not in allowed:
                 allowed[version] = limits.allows(version)
-            if not allowed[version] and not is_linker(need.library):
+            if not allowed[version] and not is_glibc_loader(need.library):
                 newer.setdefault((need.library, need.version), set()).add(label)
     return _breaches(newer)
 
@@ -180,7 +182,7 @@ class _Search:
             file = queue.pop()
             directories = (*inherited, *self._directories(file))
             for name in file.facts.needed:
-                if name in allowed or is_linker(name):
+                if name in allowed or is_glibc_loader(name):
                     continue
                 paths = (f"{where}/{name}" if where else name for where in directories)
                 found = next((self._by_path[path] for path in paths if path in self._by_path), None)
@@ -207,17 +209,12 @@ class _Search:
         return known
 
 
-def is_linker(name: str) -> bool:
-    """Whether a soname is a dynamic linker's, which every policy allows."""
-    return "ld-linux" in name or name in {"ld64.so.1", "ld64.so.2"}
-
-
 def libc_needed(file: TreeFile) -> str | None:
     """Tell which libc a file is linked with; None where it needs none."""
     for name in file.facts.needed:
         if name == "libc.so" or name.startswith(("libc.musl-", "ld-musl-")):
             return "musl"
-        if name.startswith("libc.so.6") or is_linker(name):
+        if name.startswith("libc.so.6") or is_glibc_loader(name):
             return "glibc"
     # A module that needs no libc says in its name which Python may load it (PEP 3149).
     suffix = re.search(_MODULE_SUFFIX, file.path)

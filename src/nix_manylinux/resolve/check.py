@@ -52,15 +52,14 @@ class _Checker:
         libraries: LibraryIndex,
         options: Options,
     ) -> None:
-        data = read_libraries()
         libraries = libraries.overlay([*(tree.root for tree in trees), *options.python_libs])
         self.trees = trees
         self.target = target
         self.options = options
         self.disk = libraries.disk
         self.directories = frozenset(libraries.directories)
-        self.drivers = frozenset({*data.driver, *options.driver_libs})
-        self.loader = make_loader(target, libraries, data)
+        self.drivers = frozenset({*read_libraries().driver, *options.driver_libs})
+        self.loader = make_loader(target, libraries)
         self.index = TreeIndex(trees)
         #: Of libraries of the trees, by their own needs: reported when all files have been opened.
         self.version_faults: list[Fault] = []
@@ -102,7 +101,7 @@ class _Checker:
         # What an environment has no file for may be excluded all the same.
         unneeded = self.ignore.unneeded()
         warns = self.options.missing == "warn"
-        if unneeded and not (plan.missing or plan.incompatible or warns):
+        if unneeded and not (plan.problems or warns):
             raise unneeded
         return replace(plan, unneeded=unneeded)
 

@@ -17,7 +17,7 @@ from functools import cache
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.resolve.plan import FilePlan, Plan, limited
+from nix_manylinux.resolve.plan import FilePlan, Plan, limited, wanting_files
 from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE, python_sources
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ def waive_leaves(plan: Plan, disk: Disk) -> Plan:
     """Move what only leaves want from the plan's missing libraries to its waived ones."""
     if not plan.missing:
         return plan
-    wanting = {label for problem in plan.missing for label in problem.wanted_by}
+    wanting = wanting_files(plan.missing)
     must = _must_load(plan, disk, wanting)
     return replace(
         plan,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.errors import BadElf
 from nix_manylinux.base.values import Value
-from nix_manylinux.data import Libraries, read_libraries
+from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import expand_tokens
 from nix_manylinux.resolve.faults import (
@@ -285,9 +285,9 @@ class Loader:
         return None if text is None else text.rstrip("/") or "/"
 
 
-def make_loader(target: Target, libraries: LibraryIndex, data: Libraries | None = None) -> Loader:
+def make_loader(target: Target, libraries: LibraryIndex) -> Loader:
     """Return the simulation of ``target``'s dynamic linker over the library index's disk."""
-    data = data or read_libraries()
+    data = read_libraries()
     return Loader(
         target,
         libraries.disk,

@@ -79,6 +79,16 @@ class Outcome(str, Enum):
     INCOMPATIBLE = "incompatible"
 
 
+#: The outcomes with which nothing is loaded.
+LACKING = frozenset({Outcome.MISSING, Outcome.INCOMPATIBLE})
+
+#: Why a library was chosen that rule 7 found: nothing but its name speaks for it.
+OTHER_WHEEL = "found in a wheel that neither the file nor its metadata names"
+
+#: Why a library was chosen that rule 8 found: an earlier patch has led the file to it.
+KEPT = "linked already"
+
+
 class Resolution(Value):
     """The outcome for one needed name of one file.
 
@@ -93,6 +103,21 @@ class Resolution(Value):
     path: str | None = None
     reason: str = ""
     alternatives: tuple[str, ...] = ()
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether there is nothing to load, and there should be."""
+        return self.outcome in LACKING
+
+    @property
+    def is_by_name_alone(self) -> bool:
+        """Whether rule 7 found it."""
+        return self.reason == OTHER_WHEEL
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether rule 8 found it."""
+        return self.reason == KEPT
 
 
 class FilePlan(Value):
@@ -162,6 +187,11 @@ def limited(problems: Iterable[Problem], is_one: Callable[[str, str], bool]) -> 
     return tuple(each for each in parts if each.wanted_by)
 
 
+def wanting_files(problems: Iterable[Problem]) -> set[str]:
+    """Give the labels of all files that want something of what can't be had."""
+    return {label for each in problems for label in each.wanted_by}
+
+
 class Plan(Value):
     """Every decision for one or more trees, made before anything is written.
 
@@ -177,6 +207,11 @@ class Plan(Value):
     warnings: tuple[str, ...] = ()
     waived: tuple[Problem, ...] = ()
     unneeded: UnneededIgnore | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that it is refused for: what is missing, then what doesn't fit."""
+        return (*self.missing, *self.incompatible)
 
     def by_path(self) -> dict[str, FilePlan]:
         """Give the files by all of their absolute paths."""

@@ -28,7 +28,7 @@ from nix_manylinux.resolve.plan import (
 )
 from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
 from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable_providers
-from nix_manylinux.resolve.rules import OTHER_WHEEL, Resolver
+from nix_manylinux.resolve.rules import Resolver
 from nix_manylinux.resolve.scripts import script_warnings
 from nix_manylinux.resolve.searchpath import Composer, SearchPath, dropped_warning
 from nix_manylinux.resolve.simulation import Problems, Simulation, VersionFault
@@ -70,8 +70,7 @@ def plan_trees(
         if again is None:
             break
         other = again.plan(progress)
-        after, before = ([*each.incompatible, *each.missing] for each in (other, plan))
-        if len(after) >= len(before):
+        if len(other.problems) >= len(plan.problems):
             break
         planner, plan = again, other
     if planner.options.missing != "leaves":
@@ -132,7 +131,7 @@ class _Planner:
             trees=self.index,
             libraries=libraries,
             wheels=wheels,
-            loader=make_loader(target, libraries, data),
+            loader=make_loader(target, libraries),
             options=options,
             ignore=self.ignore,
             drivers=frozenset({*data.driver, *options.driver_libs}),
@@ -220,7 +219,7 @@ class _Planner:
                 by_name[r.name] = r
         found = tuple(by_name.values())
         for r in found:
-            if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+            if r.is_lacking:
                 self.problems.add(r.outcome, r.name, file.label, r.reason, r.alternatives)
         return FilePlan(tree=tree, file=file, resolutions=found, notes=notes, executable=allow)
 
@@ -290,7 +289,7 @@ class _Planner:
 
     def _optional(self, tree: int, file: TreeFile, name: str, why: str) -> Resolution:
         r = self.resolver.resolve(tree, file, name)
-        if r.outcome in {Outcome.MISSING, Outcome.INCOMPATIBLE}:
+        if r.is_lacking:
             return replace(r, outcome=Outcome.IGNORED, path=None, reason=f"not found; {why}")
         return r
 
@@ -329,7 +328,7 @@ class _Planner:
         self.warnings += [
             f"{file.label}: {r.name} is taken from {r.path}: {r.reason}"
             for r in draft.resolutions
-            if r.reason == OTHER_WHEEL
+            if r.is_by_name_alone
         ]
         return replace(draft, edit=edit, notes=(*draft.notes, *notes))
 

@@ -15,7 +15,7 @@ from nix_manylinux.base.store import in_store
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries
 from nix_manylinux.resolve.faults import version_reason
-from nix_manylinux.resolve.plan import Options, Outcome, Resolution
+from nix_manylinux.resolve.plan import KEPT, OTHER_WHEEL, Options, Outcome, Resolution
 from nix_manylinux.target.policy import load_policies, version_number
 from nix_manylinux.tree.index import TreeIndex, inside, site_of
 from nix_manylinux.tree.libraries import recorded
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
     from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex
-
-#: Said of a library that rule 7 found: nothing but its name speaks for it.
-OTHER_WHEEL = "found in a wheel that neither the file nor its metadata names"
-#: Said of a library that rule 8 found: an earlier patch has led the file to it.
-KEPT = "linked already"
 
 
 class Resolver:

@@ -16,7 +16,6 @@ from nix_manylinux.base.words import some
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.elf.tokens import expand_tokens, origin_entries, origin_entry
 from nix_manylinux.resolve.plan import Outcome, Resolution
-from nix_manylinux.resolve.rules import KEPT, OTHER_WHEEL
 from nix_manylinux.tree.index import inside, site_of
 
 TYPE_CHECKING = False
@@ -76,7 +75,7 @@ class Composer:
         entries = self._with(file, kept, found, extra, resolutions)
         wanted = {r.name: r.path for r in found if r.path and r not in renamed}
         entries = self._ordered(entries, wanted)
-        if any(r.reason == KEPT for r in found):
+        if any(r.is_kept for r in found):
             entries = self._as_it_was(file, entries, wanted)
         dirs = [e.directory for e in entries]
         pins, unreachable = [], []
@@ -155,8 +154,8 @@ class Composer:
                 for origin in () if self._floating(file, r) else origins:
                     if folder not in {_expand(e, origin) for e in entries}:
                         entries.append(Entry(origin_entry(origin, folder), folder))
-        tail = [r for r in found if r.reason != OTHER_WHEEL]
-        by_rule = sorted(tail, key=self._rank) + [r for r in found if r.reason == OTHER_WHEEL]
+        tail = [r for r in found if not r.is_by_name_alone]
+        by_rule = sorted(tail, key=self._rank) + [r for r in found if r.is_by_name_alone]
         folders = [(r.path or "").rpartition("/")[0] for r in by_rule]
         folders += [*extra, *self._last]
         if file.facts.no_default_path and any(r.outcome is Outcome.LIBC for r in resolutions):

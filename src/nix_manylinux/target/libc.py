@@ -30,7 +30,8 @@ _MUSL_ARCHITECTURES = {
 }
 
 # Patterns as text: re compiles what a run needs, and keeps it.
-_LOADER_NAME = r"ld-linux.*\.so\.[0-9]+|ld64\.so\.[0-9]+|ld-musl-.*\.so\.1"
+_GLIBC_LOADER = r"ld-linux.*\.so\.[0-9]+|ld64\.so\.[0-9]+"
+_LOADER_NAME = rf"{_GLIBC_LOADER}|ld-musl-.*\.so\.1"
 
 #: "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36." (glibc, csu/version.c)
 _LONGEST_BANNER = 1024
@@ -45,6 +46,11 @@ _MUSL_VERSION = rb"(?<=\0)([0-9]+)\.([0-9]+)\.([0-9]+)(?:-git[^\0]*)?(?=\0)"
 def is_loader_name(name: str) -> bool:
     """Whether ``name`` is what glibc's or musl's dynamic linker is called."""
     return re.fullmatch(_LOADER_NAME, name) is not None
+
+
+def is_glibc_loader(name: str) -> bool:
+    """Whether a soname is that of glibc's dynamic linker."""
+    return re.fullmatch(_GLIBC_LOADER, name) is not None
 
 
 def glibc_version(content: bytes, defines: Iterable[str]) -> tuple[int, int] | None:

@@ -147,8 +147,9 @@ def floor(tag: str) -> Floor:
     return found
 
 
+@cache
 def load_policies() -> Policies:
-    """Read the policies of ``data/manylinux-policies.json``."""
+    """Read the policies, once, of ``data/manylinux-policies.json``."""
     raw = read_policies()
     policies = []
     number = cache(lambda text: version_number(text or ""))  # the same few, again and again

@@ -107,6 +107,11 @@ def expand_tag(tag: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map("-".join, itertools.product(*sets))))
 
 
+def platforms_of(tags: Iterable[str]) -> tuple[str, ...]:
+    """Give the platform tags in some tags, each once, in their order."""
+    return tuple(dict.fromkeys(tag.rpartition("-")[2] for tag in tags))
+
+
 def disagreement(filename_tags: Iterable[str], wheel_tags: Iterable[str]) -> str:
     """Say how the Tag lines of WHEEL differ from the file name, or "" where they agree.
 

@@ -14,6 +14,7 @@ import stat
 from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors
 from nix_manylinux.base.files import write_all_at
 from nix_manylinux.base.values import Value, field, replace
+from nix_manylinux.base.words import listed
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.draft.bytes import Change, Draft
 from nix_manylinux.elf.draft.goal import goal_of
@@ -145,7 +146,7 @@ def _described(edit: ElfEdit) -> str:
     parts += [f"the needed name {name}" for name in edit.add_needed]
     if edit.clear_executable_stack:
         parts.append("a stack that is not executable")
-    return " and ".join(parts)
+    return listed(parts)
 
 
 def _edit(

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 from nix_manylinux.base.errors import BadElf, EditFailed
 from nix_manylinux.base.files import write_all_at
+from nix_manylinux.base.programs import run_program
 from nix_manylinux.elf.draft import tables
 from nix_manylinux.elf.draft.bytes import Draft
 from nix_manylinux.elf.draft.headers import Object
@@ -108,12 +109,12 @@ def run_patchelf(source: Source, edit: ElfEdit, *, reason: str) -> IO[bytes]:
         pour(source, copy.fileno())
         words = [command, *arguments(edit), copy.name]
         try:
-            subprocess.run(words, capture_output=True, timeout=_TIMEOUT, check=True)
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip()
-            raise EditFailed(f"{reason}; and patchelf failed: {said}") from error
+            done = run_program(words, os.environ, timeout=_TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise EditFailed(f"{reason}; and patchelf did not end in {_TIMEOUT} seconds") from error
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise EditFailed(f"{reason}; and patchelf failed: {said}")
         _prove(source, copy, edit, reason)
         stack.pop_all()  # the caller closes it
     return copy

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from os.path import commonprefix
 
+from nix_manylinux.base.words import shell
 from nix_manylinux.nix.choices import Choice, choice_text, in_place_text
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import remarks
@@ -109,4 +109,4 @@ def _list(items: Iterable[str]) -> str:
 
 def _quoted(text: str) -> str:
     """Quote a part of a word, for Bash; "*" was put there by us."""
-    return "*".join(shlex.quote(part) if part else "" for part in text.split("*"))
+    return "*".join(shell(part) if part else "" for part in text.split("*"))

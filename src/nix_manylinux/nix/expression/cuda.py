@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import nix_manylinux.nix.nixpkgs as at_hand
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import listed, shell
 from nix_manylinux.nix.expression.dependencies import cuda_required, requirements_in
 from nix_manylinux.nix.expression.download import release_that_fits
 from nix_manylinux.wheel.metadata import required_names
@@ -167,7 +166,7 @@ def how_to_check(
     if nixpkgs and package not in nixpkgs.packages:
         again = "set NIX_PATH=nixpkgs=CHECKOUT, of one that has it, and run this again"
         return f"{said}. <nixpkgs> has no {package} to ask: {again}"
-    question = f"nix-instantiate --eval -E {shlex.quote(at_hand.cuda_question(package))}"
+    question = f"nix-instantiate --eval -E {shell(at_hand.cuda_question(package))}"
     return f"{said}:\n{question}"
 
 

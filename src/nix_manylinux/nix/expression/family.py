@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.base.words import listed, wrap
+from nix_manylinux.nix.adviser import of_one_project
 from nix_manylinux.nix.expression.dependencies import exact_versions
 from nix_manylinux.nix.expression.names import OTHERS
 from nix_manylinux.nix.expression.offered import spelt
@@ -148,9 +149,8 @@ def _in_order(linked: Iterable[str], relatives: Relatives) -> list[str]:
     """Give wheels, and what is of their families or leads to them, the needed before who needs."""
     wanted = {*linked}
     families = [each for each in relatives.families if not each.keys().isdisjoint(wanted)]
-    begins = {name.partition("-")[0] for each in families for name in each}
     every = relatives.reached([*relatives.own, *wanted]) - relatives.own
-    wanted |= {name for name in every if name.partition("-")[0] in begins}
+    wanted |= {*of_one_project((name for each in families for name in each), every)}
     wanted |= {name for name in every if not wanted.isdisjoint(relatives.reached([name]))}
     order: list[str] = []
     while rest := sorted(wanted.difference(order)):

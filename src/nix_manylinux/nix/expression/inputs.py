@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from nix_manylinux.base.patterns import exact_pattern
-from nix_manylinux.base.words import capital, grouped, listed, some
+from nix_manylinux.base.words import capital, grouped, listed, shell, some
 from nix_manylinux.nix.expression.choosing import choices
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import (
@@ -259,7 +258,7 @@ def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> s
     lines: dict[str, list[str]] = {}
     for soname in sonames:
         purpose = next((key for key, value in _PURPOSES.items() if value.match(soname)), _REST)
-        lines.setdefault(purpose, []).append(f"--runtime-libs {shlex.quote(soname)}")
+        lines.setdefault(purpose, []).append(f"--runtime-libs {shell(soname)}")
     order = [each for each in (*_PURPOSES, _REST) if each in lines]
     which = "what is not needed"
     if order != [_REST]:
@@ -267,7 +266,7 @@ def _to_link(release: str, sonames: Iterable[str], declared: Sequence[str]) -> s
     if {"X11", "Wayland"} <= lines.keys():
         which += " (one of X11 and Wayland makes a window)"
     command = [f"nix-manylinux expr --for-nixpkgs {release}"]
-    linked = [f"--runtime-libs {shlex.quote(soname)}" for soname in declared]
+    linked = [f"--runtime-libs {shell(soname)}" for soname in declared]
     command += [f"  {' '.join(each)}" for each in (linked, *map(lines.get, order)) if each]
     return f"to have it linked, this without {which}:\n" + " \\\n".join(command)
 

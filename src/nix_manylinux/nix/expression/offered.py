@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from nix_manylinux.base.words import listed
+from nix_manylinux.base.words import listed, shell
 from nix_manylinux.nix.expression.places import nix_cpu
 from nix_manylinux.target.policy import parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
@@ -108,4 +107,4 @@ def spelt(
     command = [*words, *releases]
     for option, values in options.items():
         command += [word for value in values or () for word in (option, value)]
-    return shlex.join(command)
+    return shell(*command)

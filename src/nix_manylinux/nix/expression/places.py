@@ -11,6 +11,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import nix_name, python_attribute
 from nix_manylinux.target.place import Place, places_of
 from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
+from nix_manylinux.wheel.name import platforms_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def floor_of(wheel: DescribedWheel) -> Floor | None:
 
 
 def _lowest_floor(tags: Iterable[str]) -> Floor | None:
-    floors = [floor for tag in tags if (floor := parse_floor(tag.rpartition("-")[2]))]
+    floors = [floor for each in platforms_of(tags) if (floor := parse_floor(each))]
     return min(floors, key=lambda floor: (floor.libc != "glibc", floor.version), default=None)
 
 

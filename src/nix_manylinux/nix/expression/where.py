@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING
 
+from nix_manylinux.base.words import shell
 from nix_manylinux.nix.expression.meta import homepage_of, imported_as
 from nix_manylinux.nix.syntax import nix_name
 from nix_manylinux.wheel.metadata import normalise_name
@@ -75,7 +75,7 @@ def _of_another_name(pname: str, wheel: DescribedWheel, names: Names, given: str
     if needle := re.sub(r"^https?://(?:www\.)?|/$", "", homepage_of(wheel)):
         yield (
             "its homepage tells whether nixpkgs has the same under another name:\n"
-            f"git grep -lF {shlex.quote(needle)} pkgs"
+            f"git grep -lF {shell(needle)} pkgs"
         )
     for other in dict.fromkeys([pname, *map(normalise_name, imported_as(wheel))]):
         if other != pname and names.is_built_too(other):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.resolve.plan import LACKING, Outcome
 
 #: What is neither letter, mark, number, punctuation, symbol nor the plain space.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -55,7 +55,7 @@ LOOKS = {
 ORDER = tuple(LOOKS)
 
 #: What a picture must not let anybody miss.
-TROUBLE = frozenset({Outcome.MISSING, Outcome.INCOMPATIBLE})
+TROUBLE = LACKING
 
 
 class Node(Value):
