@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,15 @@ def test_sonames() -> None:
         assert row.note in {"", "driver", "unfree", "insecure", "no provider"}
         assert bool(row.attr) == (row.note not in {"driver", "no provider"})
         assert not row.attr or row.output
+
+
+def test_rows_of_sonames_are_easy_to_change() -> None:
+    """They are sorted as bytes, each once, and the file holds no time."""
+    packed = Path(data.data_path("nixpkgs-sonames.tsv.gz")).read_bytes()
+    assert packed[4:8] == bytes(4), "gzip -n"
+    _, *rows = gzip.decompress(packed).splitlines()
+    assert rows == sorted(rows)
+    assert len(rows) == len(data.read_sonames())
 
 
 def test_sonames_of_every_policy_are_known() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -14,10 +16,9 @@ from tests.support.wheels import MadeWheel, tiny_library
 from nix_manylinux.cli.advised import typed
 from nix_manylinux.cli.arguments import make_parser, parse_arguments
 from nix_manylinux.cli.main import main
+from nix_manylinux.nix.advice import OPTIONS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nix_manylinux.cli.run import Run
 
 BUILD = "$(nix-build '<nixpkgs>' --no-out-link -A zlib.out | sed 's:.*:--libs=&/lib:')"
@@ -264,3 +265,11 @@ def test_every_option_is_repeated(command: str, place: Path) -> None:
         run = SimpleNamespace(arguments=parse_arguments("", words))
         again = typed(cast("Run", run), ["a"])
         assert option in again.replace("=", " ").split(), again
+
+
+def test_every_list_of_the_hook_has_a_name_in_advice() -> None:
+    """What a build's author is told to set is an attribute, not the option that it becomes."""
+    hook = (Path(__file__).parents[2] / "hooks/manylinux-fixup-hook.sh").read_text()
+    passed = re.findall(r"_manylinuxFixupOption (--[\w-]+) (manylinux\w+)", hook)
+    assert len(passed) > 4
+    assert {(name, option) for option, name in passed} <= OPTIONS.items()

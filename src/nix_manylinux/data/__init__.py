@@ -3,9 +3,13 @@
 The files are read by the Nix side too, so they stay plain JSON and TSV. The
 JSON files say in ``source`` and ``note`` where their facts come from.
 ``nixpkgs-sonames.tsv.gz`` is ranked from the nix-index database of 2026-03-29
-(nix-community/nix-index-database, MIT; x86_64-linux, one nixpkgs revision),
-with 47 rows by hand for what a listing of files can't show. Names that nixpkgs' aliases.nix
-of 2026-07-01 says are gone are gone from it, and renamed ones have their new names.
+(nix-community/nix-index-database, MIT; x86_64-linux, one nixpkgs revision), with rows by
+hand for what a listing of files can't show. Names that nixpkgs' aliases.nix of 2026-07-01
+says are gone are gone from it, and renamed ones have their new names. A row is changed by hand:
+
+    gunzip nixpkgs-sonames.tsv.gz       # edit the .tsv: columns by tabs, rows sorted as bytes
+    gzip -9n nixpkgs-sonames.tsv        # -n: without the time
+
 ``nixpkgs-xorg-renames.tsv`` is nixpkgs' own list of moves out of ``xorg``.
 """
 
