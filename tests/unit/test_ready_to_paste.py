@@ -13,8 +13,8 @@ import pytest
 from tests.support.elf import ElfBuilder
 from tests.support.wheels import MadeWheel, tiny_library
 
-from nix_manylinux.cli.advised import typed
 from nix_manylinux.cli.arguments import make_parser, parse_arguments
+from nix_manylinux.cli.command_line import typed
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix.advice import OPTIONS
 

@@ -7,21 +7,22 @@ import re
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import stored_trees
-from nix_manylinux.base.values import field_names, replace
+from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed, shell, some, wrap
+from nix_manylinux.cli.command_line import typed
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
 from nix_manylinux.report.missing import left_by_policy, lost_files
 from nix_manylinux.report.verdict import leads_into_store
-from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Options, Plan, Problem, wanting_files
+from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Plan, Problem, wanting_files
 from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import ASSUMED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.adviser import Adviser
@@ -309,52 +310,3 @@ def _built_anew(
     else:
         lines += ["and with the hook:"]
     return [*lines, "  nativeBuildInputs = [ manylinuxFixupHook ];", *inputs]
-
-
-def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str:
-    """Give a command line that patches ``paths``, with every option that was given.
-
-    ``without`` are libraries to be loaded at run time that can't be had.
-    """
-    given = run.arguments
-    extra = vars(given.extra)
-    verb = "install" if given.command == "install" else "patch"
-    words = ["nix-manylinux", verb, *paths]
-    if verb == "patch" and any(path.endswith(".whl") and os.path.isfile(path) for path in paths):
-        words += ["--output-dir", given.output_dir or "patched"]
-    for name in ("python", "dynamic_linker", "libc", "gc_roots", "prefix"):
-        value = getattr(given, name)
-        words += [f"--{name.replace('_', '-')}", value] if value else []
-    words += [f"--dist={wheel}" for wheel in given.dist]
-    words += [f"--compile-bytecode={level}" for level in extra.get("compile_bytecode") or ()]
-    words += ["--no-compile-bytecode"] if extra.get("no_compile_bytecode") else []
-    words += [f"--libs={folder}" for folder in given.libs]
-    options = part_of(given.options, paths, given.paths)
-    loads = tuple(each for each in options.runtime_libs if each not in without)
-    words += _options(replace(options, runtime_libs=loads))
-    if given.nixpkgs:
-        words += ["--nixpkgs"] if given.nixpkgs == "<nixpkgs>" else ["--nixpkgs", given.nixpkgs]
-    return shell(*words)
-
-
-def part_of(options: Options, paths: Sequence[str], given: Sequence[str]) -> Options:
-    """Give the options for some of the paths that were given with them.
-
-    What these don't need to have ignored others do.
-    """
-    if len(paths) == len(given):
-        return options
-    entries = (*options.ignore_if_missing, *options.ignore_missing)
-    return replace(options, ignore_if_missing=entries, ignore_missing=())
-
-
-def _options(options: Options) -> Iterator[str]:
-    """Give the words that make these options of the defaults."""
-    usual = Options()
-    for name in field_names(options):
-        value = getattr(options, name)
-        if value == getattr(usual, name):
-            continue
-        option = "--" + name.replace("_", "-").replace("driver-libs", "driver-lib")
-        for each in value if isinstance(value, tuple) else (value,):
-            yield option if each is True else f"{option}={each}"

@@ -21,7 +21,7 @@ from nix_manylinux.tree.roots import find_pyvenv, is_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nix_manylinux.cli.supply import Planning, Supply
     from nix_manylinux.target.target import Target
@@ -39,7 +39,18 @@ def carry_out(run: Run) -> int:
         check_writable(given.gc_roots, "--gc-roots")
     writers = {"patch": patch, "install": install, "check": check}
     if given.command in writers:
-        return writers[given.command](run)
+        several: list[Run] = []
+        if len(given.paths) > 1 and given.command != "install":
+            from nix_manylinux.cli.environments import each_alone  # noqa: PLC0415 - seldom
+
+            several = each_alone(run)
+        if several and (given.json or given.dist):
+            option = "--json" if given.json else "--dist"
+            what = f"{option} is for one virtual environment; {given.command} them one by one"
+            return run.usage(what)
+        do = writers[given.command]
+        statuses = [_one_of_several(each, each.arguments.paths[0], do) for each in several]
+        return max(statuses) if several else do(run)
     if given.command == "repair":
         from nix_manylinux.cli.portable import repair  # noqa: PLC0415 - patch needs none of it
 
@@ -91,9 +102,14 @@ def _patch_wheels(run: Run, wheels: Sequence[str]) -> int:
         if not os.path.samefile(other, wheel):
             both = f"{other} and {wheel} would be one file"
             return run.usage(f"{both}: give each an --output-dir of its own")
-    one = _patch_wheel if len(wheels) == 1 else _patch_one_of_them
     supply = _supply(run, [[wheel] for wheel in wheels], run.target(()))
-    return max([one(run, wheel, output_dir, supply) for wheel in wheels])
+    if len(wheels) == 1:
+        return _patch_wheel(run, wheels[0], output_dir, supply)
+
+    def one(wheel: str) -> int:
+        return _one_of_several(run, wheel, lambda run: _patch_wheel(run, wheel, output_dir, supply))
+
+    return max(map(one, wheels))
 
 
 def install(run: Run) -> int:
@@ -180,7 +196,7 @@ def _patched(run: Run) -> list[tuple[Sequence[str], Plan]]:
     Trees in a Nix store, which are built anew, are for themselves. What would be refused outright
     is left out.
     """
-    from nix_manylinux.cli.advised import part_of  # noqa: PLC0415
+    from nix_manylinux.cli.command_line import part_of  # noqa: PLC0415
 
     paths = run.arguments.paths
     trees = [path for path in paths if is_tree(path)]
@@ -224,17 +240,21 @@ def _supply(run: Run, parts: Sequence[Sequence[str]], target: Target) -> Supply 
     return supply
 
 
-def _patch_one_of_them(run: Run, wheel: str, output_dir: str, supply: Supply | None) -> int:
-    """Patch a wheel of several; why it is refused stands under its name."""
-    from nix_manylinux.cli.refusals import refused  # noqa: PLC0415
-
+def _one_of_several(run: Run, path: str, do: Callable[[Run], int]) -> int:
+    """Carry out what is done for each of several; why one is refused stands under its name."""
+    name = os.path.basename(path) if path.endswith(".whl") else path
+    if run.arguments.command == "check":
+        run.console.say(run.console.paint(name, "bold"))
     try:
-        return _patch_wheel(run, wheel, output_dir, supply)
-    except BadOption:  # no other wheel would be better off
+        return do(run)
+    except BadOption:  # no other would be better off
         raise
     except NixManylinuxError as error:
-        run.console.insist([run.console.paint(os.path.basename(wheel), "bold")])
-        refused(run, error, [wheel])
+        from nix_manylinux.cli.refusals import refused  # noqa: PLC0415 - seldom
+
+        if run.arguments.command != "check":
+            run.console.insist([run.console.paint(name, "bold")])
+        refused(run, error, [path])
         return REFUSED
 
 

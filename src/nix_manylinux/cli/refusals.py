@@ -17,8 +17,8 @@ from nix_manylinux.cli.advised import (
     fetched,
     is_taken,
     patch_advice,
-    typed,
 )
+from nix_manylinux.cli.command_line import typed
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.nix.advice import OPTIONS, packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
