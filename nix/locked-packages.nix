@@ -74,7 +74,9 @@ let
     + each "python-version" (map lib.head keys)
     + each "system" (map lib.last keys)
     + each "extra" (value.lock.extras or [ ])
-    + each "group" (value.lock.groups or [ ]);
+    + each "group" (value.lock.groups or [ ])
+    + each "package" (value.lock.packages or [ ])
+    + lib.optionalString (value.lock.allPackages or false) " --all-packages";
 
   checked =
     if value.schema or null != 1 then
@@ -124,10 +126,44 @@ let
 
   wheelOf =
     entry:
-    fetch {
-      inherit (entry) file sha256;
-      url = entry.url or null;
-    };
+    if entry ? path then
+      atHand entry
+    else
+      fetch {
+        inherit (entry) file sha256;
+        url = entry.url or null;
+      };
+
+  # A path of the lock is from its folder; null where that isn't known.
+  beside = if builtins.isAttrs lock then lockFile else lock;
+  placeOf =
+    path:
+    if lib.hasPrefix "/" path then
+      /. + path
+    else if beside == null then
+      null
+    else
+      dirOf beside + "/${path}";
+  atHand =
+    entry:
+    let
+      place = placeOf entry.path;
+    in
+    if place == null then
+      refuse "${shown} has ${entry.file} by its path, and is handed over as a value."
+        "Name its file, or lockFile beside it: lock = ./manylinux.lock.json;"
+    else if !builtins.pathExists place then
+      refuse "${shown} has ${entry.file} from ${entry.path}, where no file is."
+        "Put it there; in a flake of git, which sees what git knows: git add -f ${entry.path}"
+    else if builtins.hashFile "sha256" place != entry.sha256 then
+      refuse "${entry.path} is not the file that ${shown} was made with." (again [ ])
+    else
+      builtins.path {
+        path = place;
+        name = entry.file;
+        recursive = false;
+        inherit (entry) sha256;
+      };
 
   flags = [ "--missing=leaves" ];
 
@@ -235,27 +271,21 @@ let
     });
   absent = lib.filterAttrs (
     name: entry:
-    !(overridden ? ${name}) && (python.pkgs.${name}.version or null) != entry.version
+    # What nixpkgs has is no fork of it, and no folder.
+    !(overridden ? ${name})
+    && (entry ? local || (python.pkgs.${name}.version or null) != entry.version)
   ) environment.sources;
   overridden = overrides packages { };
 
   # What makes them, to be pasted.
-  ownSources =
-    let
+  ownSources = lib.concatMapStrings (line: "\n    ${line}") (
+    import ./locked-sources.nix {
+      inherit lib placeOf;
       attribute = "python${lib.replaceStrings [ "." ] [ "" ] python.pythonVersion}${
         lib.optionalString (free != "") "FreeThreading"
       }";
-      of = name: entry: [
-        "  ${name} = pkgs.${attribute}.pkgs.buildPythonPackage {"
-        "    pname = \"${name}\"; version = \"${entry.version}\"; format = \"setuptools\"; doCheck = false;"
-        "    src = pkgs.fetchPypi { pname = \"${name}\"; version = \"${entry.version}\"; hash = \"\"; };"
-        "    propagatedBuildInputs = [ ${lib.concatMapStrings (each: "final.${each} ") entry.dependencies}];"
-        "  };"
-      ];
-    in
-    lib.concatMapStrings (line: "\n    ${line}") (
-      [ "overrides = final: prev: {" ] ++ lib.concatLists (lib.mapAttrsToList of absent) ++ [ "};" ]
-    );
+    } absent
+  );
 
   packages = lib.fix (
     lib.extends overrides (
@@ -273,13 +303,16 @@ let
       // lib.mapAttrs (
         name: entry:
         if absent ? ${name} then
-          refuse "these have no wheel that fits, and this nixpkgs has not their version: ${
+          refuse "these have no wheel that fits, and nixpkgs has not what was locked: ${
             lib.concatStringsSep ", " (
               lib.mapAttrsToList (
-                each: wanted: "${each} ${wanted.version} (nixpkgs: ${python.pkgs.${each}.version or "none"})"
+                each: wanted:
+                "${each} ${wanted.version} (${
+                  wanted.local or "nixpkgs: ${python.pkgs.${each}.version or "none"}"
+                })"
               ) absent
             )
-          }" "Make them yourself; Nix says the hash, where it is empty:${ownSources}"
+          }" "Make them yourself:${ownSources}"
         else
           ofNixpkgs final name entry
       ) environment.sources

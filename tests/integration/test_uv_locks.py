@@ -130,6 +130,27 @@ dev = ["onnx"]
 """
 
 
+#: A workspace whose project requires none of the members.
+APART = """
+[project]
+name = "demo"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["onnx"]
+[tool.uv.workspace]
+members = ["part", "odd"]
+"""
+
+ODD = """
+[project]
+name = "odd"
+version = "0"
+requires-python = ">=3.10"
+dependencies = ["tool"]
+[dependency-groups]
+test = ["base"]
+"""
+
 #: A member's extra that is wanted, everywhere or only under later Pythons; another is in conflict.
 LATE = """
 [project]
@@ -213,40 +234,72 @@ def locked(projects: dict[str, str], url: str, folder: Path) -> None:
     uv(folder, "lock")
 
 
+WORKSPACE = {"": MEMBERS, "part": PART, "outer": OUTER}
+
+
 @pytest.mark.parametrize(
-    ("projects", "extras", "groups", "wanted"),
+    ("projects", "options", "wanted"),
     [
-        ({"": ACCELERATORS}, "cpu", "", "base==1.0 onnx==1.0 torch==1.0+cpu vision==1.0+cpu"),
-        ({"": ACCELERATORS}, "cuda", "", "base==1.0 onnx==1.0 torch==1.0 vision==1.0"),
-        ({"": ACCELERATORS}, "", "", "base==1.0 onnx==1.0 torch==1.0"),
-        ({"": GROUPS}, "", "old", "base==1.0 onnx==1.0 torch==1.0"),
-        ({"": GROUPS}, "", "new", "base==1.0 onnx==1.0 torch==2.0"),
-        ({"": MEMBERS, "part": PART, "outer": OUTER}, "", "", "base==1.0"),
-        ({"": MEMBERS, "part": PART, "outer": OUTER}, "all", "", "base==1.0 onnx==1.0 torch==1.0"),
+        ({"": ACCELERATORS}, "--extra cpu", "base==1.0 onnx==1.0 torch==1.0+cpu vision==1.0+cpu"),
+        ({"": ACCELERATORS}, "--extra cuda", "base==1.0 onnx==1.0 torch==1.0 vision==1.0"),
+        ({"": ACCELERATORS}, "", "base==1.0 onnx==1.0 torch==1.0"),
+        ({"": GROUPS}, "--group old", "base==1.0 onnx==1.0 torch==1.0"),
+        ({"": GROUPS}, "--group new", "base==1.0 onnx==1.0 torch==2.0"),
+        (WORKSPACE, "", "base==1.0"),
+        (WORKSPACE, "--extra all", "base==1.0 onnx==1.0 torch==1.0"),
+        (WORKSPACE, "--group dev", "base==1.0 onnx==1.0 tool==1.0 torch==1.0"),
+        (WORKSPACE, "--package part", ""),
+        (WORKSPACE, "--package part --extra more", "base==1.0"),
+        # The project of the lock's folder has this group, and "part" has none of that name.
+        (WORKSPACE, "--package part --group dev", "base==1.0 onnx==1.0 tool==1.0 torch==1.0"),
+        (WORKSPACE, "--package demo --package part", "base==1.0"),
+        (WORKSPACE, "--all-packages --extra more", "base==1.0"),
+        ({"": VIRTUAL, "part": PART}, "--group dev", "base==1.0 onnx==1.0 torch==2.0"),
+        ({"": VIRTUAL, "part": PART}, "--extra more", "base==1.0"),
+        ({"": APART, "part": PART, "odd": ODD}, "", "onnx==1.0 base==1.0 torch==2.0"),
+        ({"": APART, "part": PART, "odd": ODD}, "--package odd", "tool==1.0"),
         (
-            {"": MEMBERS, "part": PART, "outer": OUTER},
-            "",
-            "dev",
-            "base==1.0 onnx==1.0 tool==1.0 torch==1.0",
+            {"": APART, "part": PART, "odd": ODD},
+            "--package odd --group test",
+            "base==1.0 tool==1.0",
         ),
-        ({"": VIRTUAL, "part": PART}, "", "dev", "base==1.0 onnx==1.0 torch==2.0"),
-        ({"": VIRTUAL, "part": PART}, "more", "", "base==1.0"),
-        ({"": ALWAYS, "part": LATE_PART}, "", "", "base==1.0 onnx==1.0 torch==2.0"),
-        ({"": LATER, "part": LATE_PART}, "none", "empty", ""),
+        (
+            {"": APART, "part": PART, "odd": ODD},
+            "--all-packages --group test --extra more",
+            "base==1.0 onnx==1.0 tool==1.0 torch==2.0",
+        ),
+        ({"": ALWAYS, "part": LATE_PART}, "", "base==1.0 onnx==1.0 torch==2.0"),
+        ({"": LATER, "part": LATE_PART}, "--extra none --group empty", ""),
+        (
+            {"": LATER, "part": LATE_PART},
+            "--package part --extra now",
+            "base==1.0 onnx==1.0 torch==1.0",
+        ),
     ],
 )
-def test_what_uv_would_install(  # noqa: PLR0917 - one case
-    projects: dict[str, str], extras: str, groups: str, wanted: str, url: str, tmp_path: Path
+def test_what_uv_would_install(
+    projects: dict[str, str], options: str, wanted: str, url: str, tmp_path: Path
 ) -> None:
     """Extras and groups in conflict, extras of members and of folders, groups of a workspace."""
     locked(projects, url, tmp_path)
-    options = [word for name in extras.split() for word in ("--extra", name)]
-    options += [word for name in groups.split() for word in ("--group", name)]
-    lock = read_lock(str(tmp_path / "uv.lock"), extras=extras.split(), groups=groups.split())
-    found = choose(lock, PLACE, extras=extras.split(), groups=groups.split()).packages
-    assert " ".join(f"{name}=={c.package.version}" for name, c in found.items()) == wanted
+    words = options.split()
+    asked = {
+        kind: [words[at + 1] for at, word in enumerate(words) if word == f"--{kind}"]
+        for kind in ("extra", "group", "package")
+    }
+    extras, groups, packages = asked.values()
+    everything = "--all-packages" in words
+    lock = read_lock(
+        str(tmp_path / "uv.lock"),
+        extras=extras,
+        groups=groups,
+        packages=packages,
+        all_packages=everything,
+    )
+    found = choose(lock, PLACE, extras=extras, groups=groups).packages
+    assert {f"{name}=={c.package.version}" for name, c in found.items()} == {*wanted.split()}
     exported = uv(
-        tmp_path, "export", *options, "--all-packages", "--no-default-groups",
+        tmp_path, "export", *words, "--no-default-groups",
         "--no-emit-workspace", "--no-header", "--no-annotate", "--no-editable", "--quiet",
     )  # fmt: skip
     taken = {}
@@ -264,11 +317,16 @@ def test_what_uv_would_install(  # noqa: PLR0917 - one case
 def test_an_extra_that_is_wanted_elsewhere(url: str, tmp_path: Path) -> None:
     """One that only later Pythons want is in no conflict; uv export has torch twice here."""
     locked({"": LATER, "part": LATE_PART}, url, tmp_path)
-    found = choose(read_lock(str(tmp_path / "uv.lock"), extras=["now"]), PLACE).packages
+    lock = read_lock(str(tmp_path / "uv.lock"), extras=["now"], all_packages=True)
+    found = choose(lock, PLACE).packages
     assert found["torch"].package.version == "1.0"
     locked({"": ALWAYS, "part": LATE_PART}, url, tmp_path)
     with pytest.raises(BadLock, match="has a conflict of extra late and extra now"):
-        choose(read_lock(str(tmp_path / "uv.lock"), extras=["now"]), PLACE)
+        choose(read_lock(str(tmp_path / "uv.lock"), extras=["now"], all_packages=True), PLACE)
+    with pytest.raises(
+        BadLock, match="has no extra or group 'now' of demo\n  part has it: --package part"
+    ):
+        read_lock(str(tmp_path / "uv.lock"), extras=["now"])
 
 
 def test_what_is_in_conflict_is_refused(url: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.nix.test_packages import run
@@ -207,12 +207,87 @@ def test_a_wheel_that_is_not_to_be_had(nix: Nix, locked: dict[str, str]) -> None
         assert {*argument.split()} <= {*document.split()}
 
 
+def changed_lock(locked: dict[str, str], name: str, change: dict[str, Any]) -> dict[str, str]:
+    """Write another lock beside the one that was made, with more in its environment."""
+    value = json.loads(Path(locked["lock"]).read_text())
+    (environment,) = value["environments"].values()
+    for kind, entries in change.items():
+        for package, more in entries.items():
+            environment[kind][package] = environment[kind].get(package, {}) | more
+    path = Path(locked["lock"]).parent / name
+    path.write_text(json.dumps(value))
+    return {**locked, "lock": str(path)}
+
+
+def test_wheels_that_lie_with_the_lock(nix: Nix, locked: dict[str, str]) -> None:
+    """They are taken from their paths, which are from the lock's folder; no index is asked."""
+    files = {
+        path.name.partition("-")[0]: path.name for path in Path(locked["lockWheels"]).iterdir()
+    }
+    paths = {name.replace("_", "-"): {"path": f"wheels/{file}"} for name, file in files.items()}
+    at_hand = changed_lock(locked, "at-hand.json", {"packages": paths})
+    built = nix.build("locked.fetched.env", **at_hand)
+    assert run(nix, f"{built.path}/bin/python3", "import aa, pure; assert aa.answer == 5")
+    said = nix.fails("locked.asValue.aa", **at_hand)
+    assert "by its path, and is handed over as a value" in said
+    gone = changed_lock(locked, "gone.json", {"packages": {"aa": {"path": "wheels/gone.whl"}}})
+    assert "from wheels/gone.whl, where no file is" in nix.fails("locked.fetched.aa", **gone)
+    other = {"aa": {"path": f"wheels/{files['pure']}"}}
+    said = nix.fails("locked.fetched.aa", **changed_lock(locked, "other.json", {"packages": other}))
+    assert f"wheels/{files['pure']} is not the file that" in said
+    assert "nix-manylinux lock LOCKFILE -o" in said
+
+
+#: Sources as `lock` has them -> a line each of what makes them.
+SOURCES: dict[str, tuple[dict[str, Any], str]] = {
+    "docopt": ({}, 'src = pkgs.fetchPypi { pname = "docopt"; version = "1.0"; hash = ""; };'),
+    "by-url": (
+        {"sdist": {"file": "u-1.0.zip", "sha256": "0" * 64, "url": "https://x.example/u-1.0.zip"}},
+        f'src = pkgs.fetchurl {{ url = "https://x.example/u-1.0.zip"; sha256 = "{"0" * 64}"; }};',
+    ),
+    "by-name": (
+        {"sdist": {"file": "by_name-1.0.tar.gz", "sha256": "0" * 64}},
+        'src = pkgs.fetchPypi { pname = "by_name"; version = "1.0"; extension = "tar.gz";',
+    ),
+    "by-path": (
+        {"sdist": {"file": "p-1.tar.gz", "path": "in/p-1.tar.gz"}},
+        "src = ./in/p-1.tar.gz;",
+    ),
+    "folder": (
+        {"local": "directory lib/fol der", "subdirectory": "x"},
+        'src = (./. + "/lib/fol der/x");',
+    ),
+    "built": ({"local": "directory ../built"}, "src = ../built;"),
+    "with": ({"local": "directory /srv/with"}, "src = /srv/with;"),
+    # nixpkgs has one of this name and version, which is another one.
+    "numpy": (
+        {"local": "git https://x.example/numpy", "revision": "1" * 40, "subdirectory": "py"},
+        f'url = "https://x.example/numpy"; rev = "{"1" * 40}"; allRefs = true; }};',
+    ),
+}
+
+
 def test_what_has_no_wheel_can_be_pasted(nix: Nix, locked: dict[str, str]) -> None:
     """A source that this nixpkgs hasn't is told with an expression, in which no name is free."""
-    said = nix.fails("locked.withSources.docopt", **locked)
-    assert "this nixpkgs has not their version: docopt 0.6.2 (nixpkgs: none)" in said
+    built = Path(locked["lock"]).parent.parent / "built"
+    built.mkdir(exist_ok=True)
+    requires = '["Hatch_Vcs>=0.3", "setuptools[x] ; python_version > \'3\'"]'
+    (built / "pyproject.toml").write_text(f"[build-system]\nrequires = {requires}\n")
+    entries = {
+        name: {"version": "1.0", "dependencies": ["pure", "with"]} | entry
+        for name, (entry, _) in SOURCES.items()
+    }
+    sources = changed_lock(locked, "sources.json", {"sources": entries})
+    said = nix.fails("locked.fetched.docopt", **sources)
+    assert "nixpkgs has not what was locked: built 1.0 (directory ../built), by-name 1.0" in said
+    assert "docopt 1.0 (nixpkgs: none)" in said
     pasted = "overrides = final" + said.partition("overrides = final")[2].rpartition("};")[0] + "};"
-    assert "propagatedBuildInputs = [ final.pure ];" in pasted
+    for _, line in SOURCES.values():
+        assert line in pasted
+    assert 'sourceRoot = "source/py";' in pasted
+    assert 'dependencies = [ final.pure final."with" ];' in pasted
+    assert "pkgs.hatch-vcs " in pasted
+    assert "nativeBuildInputs = [ pkgs.unzip ];" in pasted
     assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
 
 

@@ -450,8 +450,8 @@ def test_wheels_are_fetched_read_and_kept(tmp_path: Path) -> None:
         make_lock(path, [PLACE], inspect=False, cache=cache, environment=environment)
 
 
-def test_a_wheel_by_its_url_is_on_no_index(tmp_path: Path) -> None:
-    """It is fetched from there, once pip's settings have not led to it."""
+def test_a_wheel_by_a_file_s_url_is_on_no_index(tmp_path: Path) -> None:
+    """It is taken from where it lies, and Nix takes it from there."""
     path, environment, folder = offline(tmp_path)
     lines = Path(path).read_text().replace("bb==1.0", f"bb @ {(next(folder.glob('bb*'))).as_uri()}")
     elsewhere = tmp_path / "elsewhere"
@@ -462,7 +462,7 @@ def test_a_wheel_by_its_url_is_on_no_index(tmp_path: Path) -> None:
     made = make_lock(path, [PLACE], cache=str(tmp_path / "cache"), environment=environment)
     packages = made.value["environments"]["3.12-x86_64-linux"]["packages"]
     assert {"aa", "bb"} == packages.keys()
-    assert packages["bb"]["url"].startswith("file://")
+    assert packages["bb"]["path"] == f"files/{next(folder.glob('bb*')).name}"
 
 
 def test_a_wheel_that_was_published_untrue(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from packaging import pylock as reference
-from tests.support.locks import digest_of, requirements, uv_lock
+from tests.support.locks import digest_of, pylock, requirements, uv_lock
 
+from nix_manylinux.cli.main import main
 from nix_manylinux.lock.choose import choose, python_for
 from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.model import BadLock
@@ -228,3 +230,34 @@ def test_groups_that_an_old_poetry_did_not_tell(tmp_path: Path) -> None:
 def test_machines_are_called_as_uname_calls_them(system: str, machine: str) -> None:
     """Markers ask for platform.machine(); Nix has other names for some."""
     assert Place(python="3.12", system=system).environment("")["platform_machine"] == machine
+
+
+def test_what_was_not_asked_for_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a uv.lock: members, groups and extras, by the options that add them."""
+    text = uv_lock().replace("\n\n", '\n\n[manifest]\nmembers = ["demo", "part"]\n\n', 1)
+    part = '[[package]]\nname = "part"\nversion = "0"\nsource = { virtual = "part" }\n'
+    part += '[package.optional-dependencies]\nfast = [{ name = "only-old" }]\n'
+    part += '[package.dev-dependencies]\ndev = [{ name = "only-windows" }]\n'
+    path = tmp_path / "uv.lock"
+    path.write_text(f"{text}{part}")
+    output = tmp_path / "manylinux.lock.json"
+    words = ["lock", str(path), "--no-inspect", "--python-version", "3.12"]
+    assert main(words) == 0
+    assert "in uv.lock, but not asked for: --package part\n" in capsys.readouterr().err
+    assert main([*words, "--package", "Part"]) == 0
+    told = "in uv.lock, but not asked for: --package demo; --group dev; --extra fast\n"
+    assert told in capsys.readouterr().err
+    assert main([*words, "--all-packages", "--group", "dev", "--extra", "fast"]) == 0
+    assert "not asked for" not in capsys.readouterr().err
+    found = json.loads(output.read_text())
+    assert found["lock"]["allPackages"] is True
+    for option in ("--all-packages", "--package part"):
+        assert main([*words, *option.split()]) == 0
+        path.write_text(f"{path.read_text()}\n")
+        capsys.readouterr()
+        assert main(["lock", str(path), "--check"]) == 1
+        assert f" {option}" in capsys.readouterr().err
+    for kind, other in {"pylock.toml": pylock(), "requirements.txt": requirements()}.items():
+        (tmp_path / kind).write_text(other)
+        assert main(["lock", str(tmp_path / kind), "--no-inspect", "--package", "part"]) == 1
+        assert "has no members" in capsys.readouterr().err

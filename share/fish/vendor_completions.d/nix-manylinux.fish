@@ -51,7 +51,7 @@ function _shtab_nix_manylinux_using
 end
 
 set -g _shtab_nix_manylinux_commands patch install repair check inspect expr lock graph
-set -g _shtab_nix_manylinux_opts_with_value --allow-foreign --allow-isa --allow-store-paths --also-tags --append-rpath --compile-bytecode --compression --cuda --damaged --detail --dist --driver-dir --driver-lib --dynamic-linker --exclude --extra --forbid-rpath --format --gc-roots --graft --group --ignore-if-missing --ignore-missing --json --lib-dir --libc --libs --max-size --missing --nixpkgs --output --output-dir --packages --policy --prefix --provided-later --python --python-libs --python-version --runtime-libs --sbom --system -o
+set -g _shtab_nix_manylinux_opts_with_value --allow-foreign --allow-isa --allow-store-paths --also-tags --append-rpath --compile-bytecode --compression --cuda --damaged --detail --dist --driver-dir --driver-lib --dynamic-linker --exclude --extra --forbid-rpath --format --gc-roots --graft --group --ignore-if-missing --ignore-missing --json --lib-dir --libc --libs --max-size --missing --nixpkgs --output --output-dir --package --packages --policy --prefix --provided-later --python --python-libs --python-version --runtime-libs --sbom --system -o
 
 complete -c nix-manylinux -e
 complete -c nix-manylinux -f
@@ -194,6 +194,8 @@ complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l python-version
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l system -x -d 'a Nix system, such as aarch64-linux, likewise (repeatable; default: this machine'"'"'s)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l extra -x -d 'an extra of the project (repeatable)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l group -x -d 'a dependency group of the project (repeatable)'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l package -x -d 'a member of uv'"'"'s workspace (repeatable; default: the project of LOCKFILE'"'"'s folder, else all of them)'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l all-packages -d 'all members of uv'"'"'s workspace'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l no-inspect -d 'fetch no wheel: what they need of nixpkgs and of each other is then not known'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l check -d 'only say whether FILE is of this LOCKFILE'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock; and test $_shtab_nix_manylinux_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d LOCKFILE

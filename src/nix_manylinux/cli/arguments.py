@@ -224,6 +224,9 @@ def _lock(command: argparse.ArgumentParser) -> None:
         " machine's)",
         "--extra NAME...": "an extra of the project",
         "--group NAME...": "a dependency group of the project",
+        "--package NAME...": "a member of uv's workspace (default: the project of LOCKFILE's"
+        " folder, else all of them)",
+        "--all-packages": "all members of uv's workspace",
         "--no-inspect": "fetch no wheel: what they need of nixpkgs and of each other is then not"
         " known",
         "--check": "only say whether FILE is of this LOCKFILE",

@@ -124,6 +124,9 @@ def write_lock(run: Run) -> int:
         places,
         extras=extra.extra or (),
         groups=extra.group or (),
+        packages=extra.package or (),
+        all_packages=extra.all_packages,
+        beside=None if output == "-" else os.path.dirname(output),
         inspect=not extra.no_inspect,
         cache=cache_folder(run.environment),
         environment=run.environment,
@@ -143,6 +146,8 @@ def write_lock(run: Run) -> int:
             f"{listed(made.projects)} {are} not in it, only what the lock has for it; to add it:"
             " docs/environments.md, The project itself"
         )
+    if made.left:
+        run.console.say(made.left)
     text = write_json(made.value)
     if output == "-":
         run.console.answer(text.removesuffix("\n"))

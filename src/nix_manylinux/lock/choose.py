@@ -41,13 +41,15 @@ class Chosen(Value):
 class Selection(Value):
     """An environment: packages by name, and those that are wanted for themselves.
 
-    ``projects`` are folders of the user's own that installing it would install, too.
+    ``projects`` are folders of the user's own that installing it would install, too, ``members``
+    all whose needs it has.
     """
 
     place: Place
     packages: dict[str, Chosen] = field(hash=False)
     roots: tuple[str, ...]
     projects: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
 
 
 def choose(
@@ -111,6 +113,7 @@ def choose(
         projects=tuple(
             name for name, each in sorted(taken.items()) if each.is_project and each.local
         ),
+        members=tuple(name for name, each in sorted(taken.items()) if each.is_project),
     )
 
 
@@ -129,7 +132,7 @@ def _markers(lock: Lock, place: Place, extras: Sequence[str], groups: Sequence[s
 
 
 def _with_digest(wheel: File | None, where: str) -> File | None:
-    if wheel is not None and not wheel.sha256:
+    if wheel is not None and not (wheel.sha256 or wheel.path):
         raise without_digest(f"{wheel.name} has no sha256", where)
     return wheel
 

@@ -14,6 +14,7 @@ from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.progress import Progress, with_progress
 from nix_manylinux.base.values import Value, field, replace
 from nix_manylinux.base.words import count, some
+from nix_manylinux.lock.beside import files_at_hand
 from nix_manylinux.lock.choose import Chosen, Selection, best_wheel, choose, supported_tags
 from nix_manylinux.lock.fetch import Fetched, fetch_wheels
 from nix_manylinux.lock.model import BadLock, Lock, Package
@@ -42,13 +43,14 @@ described = lru_cache(maxsize=1 << 10)(describe_wheel)
 class MadeLock(Value):
     """The JSON's values, and sentences about what an environment lacks.
 
-    ``projects`` are the lock's. ``loads`` are the libraries that wheels may load at run time,
-    by the wheels' names.
+    ``projects`` are the lock's. ``left`` says what else could be asked for. ``loads`` are the
+    libraries that wheels may load at run time, by the wheels' names.
     """
 
     value: dict[str, Any]
     warnings: tuple[str, ...]
     projects: tuple[str, ...]
+    left: str = ""
     loads: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
@@ -58,6 +60,9 @@ def make_lock(
     *,
     extras: Sequence[str] = (),
     groups: Sequence[str] = (),
+    packages: Sequence[str] = (),
+    all_packages: bool = False,
+    beside: str | None = None,
     inspect: bool = True,
     cache: str,
     environment: Mapping[str, str],
@@ -65,11 +70,17 @@ def make_lock(
 ) -> MadeLock:
     """Lock the environments of ``places``, with the project's ``extras`` and ``groups``.
 
+    ``packages`` are members of a workspace; ``beside`` is the folder that the JSON will be in,
+    if it isn't the lock's: files that lie with the project have their paths from there.
+
     With ``inspect`` the wheels are fetched into ``cache`` and looked into: what they
     require of each other is then what their METADATA says, whatever kind of lock it is.
     Raises BadLock.
     """
-    lock = read_lock(path, extras=extras, groups=groups)
+    lock = read_lock(
+        path, extras=extras, groups=groups, packages=packages, all_packages=all_packages
+    )
+    folder = os.path.dirname(path)
     if lock.nameless and not inspect:
         raise BadLock(
             "names no files: which wheels it means is known when they are fetched",
@@ -86,8 +97,9 @@ def make_lock(
         )
     for place in places:
         choice = choose(lock, place, extras=extras, groups=groups)
+        choice, at_hand = files_at_hand(choice, folder, folder if beside is None else beside)
         if inspect:
-            wheels, choice, unread = _inspect(lock, choice, cache, environment, progress)
+            wheels, choice, unread = _inspect(lock, choice, at_hand, cache, environment, progress)
             warnings += unread
             edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
             found = find_needs(wheels, edges, table=load_table(), policies=load_policies())
@@ -95,10 +107,13 @@ def make_lock(
             needs[key_of(choice)] = found
         choices.append(choice)
         warnings += _warnings(choice)
+    wanted: dict[str, Sequence[str] | bool]
+    wanted = {"extras": extras, "groups": groups, "packages": packages, "allPackages": all_packages}
     return MadeLock(
-        value=lock_json(lock, choices, needs, {"extras": extras, "groups": groups}),
+        value=lock_json(lock, choices, needs, wanted),
         warnings=tuple(dict.fromkeys(warnings)),
         projects=tuple(dict.fromkeys(name for each in choices for name in each.projects)),
+        left=_left(lock, choices),
         loads=loads,
     )
 
@@ -111,9 +126,21 @@ def cache_folder(environment: Mapping[str, str]) -> str:
     return os.path.join(base, "nix-manylinux", "wheels")
 
 
-def _inspect(
+def _left(lock: Lock, choices: Sequence[Selection]) -> str:
+    """Say what of a project is not in any of its environments, by the options that add it."""
+    taken = {name for each in choices for name in each.members}
+    parts = [
+        f"--{option} {', '.join(names)}"
+        for option, all_names in lock.left.items()
+        if (names := [name for name in all_names if name not in taken])
+    ]
+    return f"in {lock.kind}, but not asked for: {'; '.join(parts)}" if parts else ""
+
+
+def _inspect(  # noqa: PLR0917 - passed on
     lock: Lock,
     choice: Selection,
+    at_hand: Mapping[str, Fetched],
     cache: str,
     environment: Mapping[str, str],
     progress: Progress | None,
@@ -126,12 +153,13 @@ def _inspect(
     nameless = dict(lock.nameless)
     wanted = []
     for name, chosen in choice.packages.items():
-        own = (chosen.wheel.sha256,) if chosen.wheel else ()
+        own = (chosen.wheel.sha256,) if chosen.wheel and name not in at_hand else ()
         if digests := nameless.get((name, chosen.package.version)) or own:
             wanted.append((chosen.package, digests))
     files = fetch_wheels(
         wanted, choice.place, cache=cache, environment=environment, progress=progress
     )
+    files |= at_hand
     order = {tag: rank for rank, tag in enumerate(supported_tags(choice.place))}
     wheels, packages = {}, dict(choice.packages)
     unread = _about_origins(files, packages)
@@ -210,6 +238,16 @@ def _warnings(choice: Selection) -> list[str]:
     if not choice.packages:
         warnings.append(f"{choice.place}: nothing of the lock is wanted there")
     sources = [name for name, chosen in choice.packages.items() if chosen.wheel is None]
+    local = {n: each for n in sources if (each := choice.packages[n].package.local)}
+    if local:
+        # nixpkgs has none of them, or another one of that name.
+        which = ", ".join(f"{name} ({each})" for name, each in local.items())
+        it = "it has" if len(local) == 1 else "they have"
+        warnings.append(
+            f"{choice.place}: {which}: no file of an index, so {it} to be made by `overrides`;"
+            " nix-build says how, ready to paste"
+        )
+        sources = [name for name in sources if name not in local]
     if sources:
         names = ", ".join(sources)
         what = "taken from nixpkgs, or built from source, where they can be"

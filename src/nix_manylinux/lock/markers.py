@@ -97,8 +97,7 @@ def refuse_conflicts(lock: Lock, place: Place, extra: Collection[str]) -> None:
             raise BadLock(
                 f"has a conflict of {' and '.join(said)}: they can't be in one environment",
                 where=f"{lock.kind}: {place}",
-                hint="export one, and name that: uv export --package NAME --format pylock.toml"
-                " -o pylock.toml"
+                hint="ask for one of them, and make a file of each: --package NAME -o FILE"
                 if alone
                 else "ask for one of them, and make a file of each: -o FILE",
             )

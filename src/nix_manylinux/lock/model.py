@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote
 
 from nix_manylinux.base.errors import NixManylinuxError
-from nix_manylinux.base.values import Value
+from nix_manylinux.base.values import Value, field
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -38,11 +38,33 @@ class BadLock(NixManylinuxError):
 
 
 class File(Value):
-    """One file of a release: its name, its sha256 in hex ("" for none), its URL if there is one."""
+    """One file of a release: its name, its sha256 in hex ("" for none), its URL if there is one.
+
+    ``path`` is where it lies, absolute or from the lock's folder, if it is no index's; it
+    comes before the URL.
+    """
 
     name: str
     sha256: str
     url: str = ""
+    path: str = ""
+
+
+class Local(Value):
+    """What a package is made from that is no file of an index.
+
+    ``kind`` is "directory", "editable", or a kind of version control ("git"), ``place`` a folder
+    or a URL, ``revision`` a commit, ``subdirectory`` where in it the package is.
+    """
+
+    kind: str
+    place: str
+    revision: str = ""
+    subdirectory: str = ""
+
+    def __str__(self) -> str:
+        """Say it as "git https://example.org/demo"."""
+        return f"{self.kind} {self.place}"
 
 
 class Dependency(Value):
@@ -63,10 +85,9 @@ class Package(Value):
 
     ``marker`` says in which environments it is wanted at all. ``extras`` maps an extra's
     name to the dependencies that it adds. ``sdist`` is its source archive. ``local`` is
-    what the project itself is, or a folder, a checkout of version control: no file of an
-    index, and said as it stands in the lock. ``indexes`` are URLs of those that the lock names.
-    ``source`` tells packages of one name and version apart. ``is_project`` is of folders of
-    the user's own that are walked through and not installed.
+    what the project itself is, or a folder, a checkout of version control. ``indexes`` are URLs
+    of those that the lock names. ``source`` tells packages of one name and version apart.
+    ``is_project`` is of folders of the user's own that are walked through and not installed.
     """
 
     name: str
@@ -76,7 +97,7 @@ class Package(Value):
     extras: tuple[tuple[str, tuple[Dependency, ...]], ...] = ()
     wheels: tuple[File, ...] = ()
     sdist: File | None = None
-    local: str = ""
+    local: Local | None = None
     indexes: tuple[str, ...] = ()
     source: str = ""
     is_project: bool = False
@@ -91,7 +112,8 @@ class Lock(Value):
     walked through come to them (`extra_name`). ``conflicts`` are sets of such values, each
     with what it is, of which no environment has two. ``default_groups`` are dependency
     groups that are taken where none is asked for. ``environments`` are markers: the lock
-    is for where one of them holds, everywhere if there is none.
+    is for where one of them holds, everywhere if there is none. ``left`` are names that were
+    not asked for, by the option that asks for them ("group").
     """
 
     kind: str
@@ -104,6 +126,7 @@ class Lock(Value):
     conflicts: tuple[tuple[tuple[str, str], ...], ...] = ()
     default_groups: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
+    left: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 def extra_name(kind: str, package: str, name: str = "") -> str:
@@ -142,6 +165,21 @@ def file_of(url: str) -> str:
     return unquote(re.split("[?#]", url, maxsplit=1)[0].rpartition("/")[2])
 
 
+def version_in(file: File) -> str:
+    """Give the version that a file's name has, "0" for none: "demo-1.0.tar.gz" is of 1.0."""
+    stem = re.sub(r"\.(?:tar\.[a-z0-9]+|tgz|zip|whl)$", "", file.name)
+    parts = stem.split("-")
+    version = parts[1 if file.name.endswith(".whl") else -1] if parts[1:] else ""
+    return version if re.match("[0-9]", version) and _VERSION.fullmatch(version) else "0"
+
+
+def path_of(url: str) -> str:
+    """Give the path that a URL of a file ("file:///srv/demo") names; a path stays as it is."""
+    if not url.startswith("file:"):
+        return url
+    return unquote(re.sub(r"^file:(?://[^/]*)?|[?#].*$", "", url))
+
+
 def checked_name(name: object, where: str) -> str:
     """Give a project's normalised name, or raise BadLock."""
     normal = normalise_name(name) if isinstance(name, str) else ""
@@ -162,20 +200,24 @@ def web_addresses(*texts: str) -> tuple[str, ...]:
     return tuple(text for text in texts if re.fullmatch(r"https?://[!-~]{1,4000}", text))
 
 
-def checked_file(name: object, digest: object, url: object, where: str) -> File:
+def checked_file(name: object, digest: object, url: object, where: str, path: str = "") -> File:
     """Give a file, or raise BadLock: a name that leads nowhere, a sha256, a URL of the web.
 
     ``digest`` is "sha256:HEX" or HEX, or None: uv has none of some files of indexes that
-    don't tell it. Such a file can't be taken, but may be there (`choose`).
+    don't tell it. Such a file can't be taken, unless it lies at hand, but may be there (`choose`).
     """
+    if isinstance(url, str) and url.startswith("file:"):
+        url, path = "", path or path_of(url)
+    if "\0" in path:
+        raise BadLock(f"{name} has a path that leads nowhere: {shown(path)}", where=where)
     if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
         raise BadLock(f"{shown(name)} is no name of a file of a release", where=where)
     text = digest.removeprefix("sha256:").lower() if isinstance(digest, str) else ""
     if digest is not None and not _SHA256.fullmatch(text):
         raise without_digest(f"{name} has no sha256, but {shown(digest)}", where)
     if url is None or url == "":
-        return File(name=name, sha256=text)
-    if not isinstance(url, str) or not re.fullmatch(r"(?:https?|file)://[!-~]{1,4000}", url):
+        return File(name=name, sha256=text, path=path)
+    if not isinstance(url, str) or not re.fullmatch(r"https?://[!-~]{1,4000}", url):
         what = f"{name} has a URL that nothing can be fetched from: {shown(url)}"
         raise BadLock(what, where=where)
-    return File(name=name, sha256=text, url=url)
+    return File(name=name, sha256=text, url=url, path=path)

@@ -13,6 +13,7 @@ from collections import Counter
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
+    Local,
     Lock,
     Package,
     checked_file,
@@ -75,9 +76,11 @@ def read_poetry(
     packages, roots = [], []
     for name, row in zip(names_of, rows, strict=True):
         listed = row.tables("files") if "files" in row else elsewhere.tables(name)
-        kind, url = (row.table("source").string(key) for key in ("type", "url"))
-        own = url if kind == "url" else ""
-        files = [checked_file(f.get("file"), f.get("hash"), own, f.where) for f in listed]
+        source = row.table("source")
+        kind, url = source.string("type"), source.string("url")
+        is_project = kind == "directory" and row.flag("develop")
+        own, path = url if kind == "url" else "", url if kind == "file" else ""
+        files = [checked_file(f.get("file"), f.get("hash"), own, f.where, path) for f in listed]
         package = Package(
             name=name,
             version=checked_version(row.get("version"), row.where),
@@ -86,8 +89,16 @@ def read_poetry(
             extras=tuple(_extras(row)),
             wheels=tuple(file for file in files if file.name.endswith(".whl")),
             sdist=next((file for file in files if not file.name.endswith(".whl")), None),
-            local=f"{kind} {url}" if kind not in {"", "legacy", "pypi"} else "",
+            local=Local(
+                kind="editable" if is_project else kind,
+                place=url,
+                revision=source.string("resolved_reference"),
+                subdirectory=source.string("subdirectory"),
+            )
+            if kind not in {"", "legacy", "pypi", "url", "file"}
+            else None,
             indexes=web_addresses(url) if kind == "legacy" else (),
+            is_project=is_project,
         )
         packages.append(package)
         is_wanted = not row.flag("optional") or name in by_extra

@@ -8,6 +8,7 @@ from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
     File,
+    Local,
     Lock,
     Package,
     checked_file,
@@ -15,6 +16,7 @@ from nix_manylinux.lock.model import (
     checked_version,
     file_of,
     refuse_unknown,
+    version_in,
     web_addresses,
 )
 from nix_manylinux.wheel.name import without_variant
@@ -84,13 +86,19 @@ def _without_variants(package: Any) -> Any:  # noqa: ANN401 - whatever the lock 
 def _package(each: LockedPackage, row: Mapping[str, Any], where: str) -> Package:
     name = checked_name(each.name, where)
     place = f"{where}: {name}"
+    wheels = [_file(wheel, place) for wheel in row.get("wheels", ())]
+    sdist = _file(row["sdist"], place) if each.sdist else None
+    if each.archive is not None:  # one file that the project names itself
+        archive = _file(row["archive"], place)
+        wheels, sdist = ([archive], None) if archive.name.endswith(".whl") else ([], archive)
+    version = str(each.version or next(map(version_in, filter(None, [*wheels, sdist])), "0"))
     return Package(
         name=name,
-        version=checked_version(str(each.version or "0"), place),
+        version=checked_version(version, place),
         marker=str(each.marker or ""),
         dependencies=tuple(_edges(each, place)),
-        wheels=tuple(_file(wheel, place) for wheel in row.get("wheels", ())),
-        sdist=_file(row["sdist"], place) if each.sdist else None,
+        wheels=tuple(wheels),
+        sdist=sdist,
         local=_local(each),
         indexes=web_addresses(str(each.index or "")),
         is_project=_is_own(each),
@@ -107,15 +115,16 @@ def _edges(each: LockedPackage, where: str) -> Iterator[Dependency]:
 
 
 def _name(file: Mapping[str, Any]) -> str:
-    given = [file.get(key) for key in ("url", "path", "name")]
+    given = [file.get(key) for key in ("name", "url", "path")]
     return next((last for each in given if isinstance(each, str) and (last := file_of(each))), "")
 
 
 def _file(file: Mapping[str, Any], where: str) -> File:
     """Read what packaging has looked at, or the wheel of a variant, which it has not."""
-    hashes, url = file.get("hashes"), file.get("url")
+    hashes, path = file.get("hashes"), file.get("path")
     digest = hashes.get("sha256") if isinstance(hashes, dict) else None
-    return checked_file(_name(file), digest, url, where)
+    where_it_lies = path if isinstance(path, str) else ""
+    return checked_file(_name(file), digest, file.get("url"), where, where_it_lies)
 
 
 def _is_own(each: LockedPackage) -> bool:
@@ -125,11 +134,15 @@ def _is_own(each: LockedPackage) -> bool:
     return own or bool(folder and folder.editable)
 
 
-def _local(each: LockedPackage) -> str:
-    if each.vcs is not None:
-        return f"{each.vcs.type} {each.vcs.url or each.vcs.path}"
-    if each.directory is not None:
-        return f"directory {each.directory.path}"
-    if each.archive is not None:
-        return f"archive {each.archive.url or each.archive.path}"
-    return ""
+def _local(each: LockedPackage) -> Local | None:
+    if (vcs := each.vcs) is not None:
+        return Local(
+            kind=vcs.type,
+            place=str(vcs.url or vcs.path),
+            revision=vcs.commit_id,
+            subdirectory=str(vcs.subdirectory or ""),
+        )
+    if (folder := each.directory) is not None:
+        inside = str(folder.subdirectory or "")
+        return Local(kind="directory", place=str(folder.path), subdirectory=inside)
+    return None

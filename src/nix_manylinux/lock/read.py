@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.lock.model import MAX_BYTES, BadLock, Lock
@@ -28,10 +29,18 @@ _OTHERS = {
 }
 
 
-def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = ()) -> Lock:
+def read_lock(
+    path: str,
+    *,
+    extras: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    packages: Sequence[str] = (),
+    all_packages: bool = False,
+) -> Lock:
     """Read uv.lock, pylock.toml, poetry.lock, or a requirements file with hashes.
 
-    ``extras`` and ``groups`` are those of the project that are wanted, too. Raises BadLock.
+    ``extras`` and ``groups`` are those of the project that are wanted, too, ``packages`` members
+    of a workspace, in place of what its own tool would take. Raises BadLock.
     """
     where = os.path.basename(path)
     hint = "name a uv.lock, pylock.toml, poetry.lock, or requirements.txt with hashes"
@@ -43,13 +52,36 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
             data = file.read()
     if other:
         raise BadLock("is no lock file of a kind that is known", where=path, hint=other)
+    lock = _read(data, path, where, _Asked(extras, groups, packages, all_packages))
+    if lock is None:
+        raise BadLock("is no lock file of a kind that is known", where=path, hint=hint)
+    if (packages or all_packages) and lock.kind != "uv.lock":
+        raise BadLock(
+            "has no members that could be asked for: that are uv's workspaces",
+            where=where,
+            hint="leave --package and --all-packages out",
+        )
+    return lock
+
+
+class _Asked(NamedTuple):
+    """What of a lock is wanted."""
+
+    extras: Sequence[str]
+    groups: Sequence[str]
+    packages: Sequence[str]
+    all_packages: bool
+
+
+def _read(data: bytes, path: str, where: str, asked: _Asked) -> Lock | None:
     sha256 = hashlib.sha256(data).hexdigest()
     if not where.endswith((".toml", ".lock")):
         try:
-            lock = read_requirements(data.decode("utf-8-sig"), sha256, where)
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError as cause:
             raise BadLock(f"is not UTF-8 at byte {cause.start}", where=where) from cause
-        if extras or groups:
+        lock = read_requirements(text, sha256, where, folder=os.path.dirname(path))
+        if asked.extras or asked.groups:
             raise BadLock(
                 "has no extras and no groups: what is in it was decided when it was made",
                 where=where,
@@ -59,11 +91,11 @@ def read_lock(path: str, *, extras: Sequence[str] = (), groups: Sequence[str] = 
         return lock
     table = parse_toml(data, where)
     if "lock-version" in table:
-        return read_pylock(table, sha256, where, extras=extras, groups=groups)
+        return read_pylock(table, sha256, where, extras=asked.extras, groups=asked.groups)
     metadata = table.get("metadata")
     if isinstance(metadata, dict) and "lock-version" in metadata:
         project = project_beside(path)
-        return read_poetry(table, sha256, extras=extras, groups=groups, project=project)
+        return read_poetry(table, sha256, extras=asked.extras, groups=asked.groups, project=project)
     if "version" in table and ("package" in table or "requires-python" in table):
-        return read_uv(table, sha256, extras=extras, groups=groups)
-    raise BadLock("is no lock file of a kind that is known", where=path, hint=hint)
+        return read_uv(table, sha256, **asked._asdict())
+    return None

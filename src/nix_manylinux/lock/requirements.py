@@ -5,8 +5,10 @@ It names no file, only digests, so which wheel is meant is known when the files 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from urllib.parse import parse_qsl
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -14,15 +16,18 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
-    File,
+    Local,
     Lock,
     Package,
     checked_file,
     checked_name,
     checked_version,
     file_of,
+    path_of,
+    version_in,
     web_addresses,
 )
+from nix_manylinux.lock.project import project_beside
 
 _HASH = re.compile(r"\s--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 
@@ -32,12 +37,26 @@ _SETTINGS = re.compile(
     r"|--no-binary|--only-binary|--prefer-binary|--require-hashes|--use-feature)(?:[= ].*)?"
 )
 
-
 _INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[= ]\s*(?P<url>\S+)")
 
+_EDITABLE = re.compile(r"(?:-e|--editable)[= ]\s*(?P<place>.*)")
 
-def read_requirements(text: str, sha256: str, where: str) -> Lock:
-    """Read a requirements file. Every line whose marker holds is wanted. Raises BadLock."""
+#: What stands in place of a name and a version: a URL, or a path.
+_PLACE = re.compile(
+    r"(?P<place>[^\s;\[]*/[^\s;\[]*|\.{1,2})(?:\[[^]]*\])?\s*(?:;\s*(?P<marker>.*))?"
+)
+
+#: A checkout of version control, as pip writes it.
+_CHECKOUT = re.compile(r"(?P<kind>git|hg|svn|bzr)\+(?P<url>.*?)(?:@(?P<revision>[^@/]*))?")
+
+_ARCHIVE = (".whl", ".zip", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+
+
+def read_requirements(text: str, sha256: str, where: str, *, folder: str = "") -> Lock:
+    """Read a requirements file of a folder. Every line whose marker holds is wanted.
+
+    Raises BadLock.
+    """
     packages: list[Package] = []
     nameless: dict[tuple[str, str], tuple[str, ...]] = {}
     loose, indexes = list[str](), list[str]()
@@ -47,32 +66,12 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
             if match := _INDEX.fullmatch(line):
                 indexes += web_addresses(match["url"])
             continue
-        if line.startswith("-"):
-            raise BadLock(
-                f"has an option that a lock can't have: {line.split()[0]}",
-                where=place,
-                hint="lock into one file: uv pip compile --generate-hashes",
-            )
-        found = _HASH.finditer(line)
-        digests = tuple(x["digest"].lower() for x in found if x["algorithm"] == "sha256")
-        try:
-            requirement = Requirement(_HASH.sub("", line).strip())
-        except InvalidRequirement as error:
-            raise BadLock(f"is no requirement: {error}".splitlines()[0], where=place) from error
-        name = checked_name(requirement.name, place)
-        pins = [each.version for each in requirement.specifier if each.operator in {"==", "==="}]
-        if not digests or (len(pins) != 1 and not requirement.url):
-            loose.append(f"{name} (line {number})")
-            continue
-        wheels: tuple[File, ...] = ()
-        if requirement.url:
-            file = file_of(requirement.url)
-            wheels = (checked_file(file, digests[0], requirement.url.partition("#")[0], place),)
-            pins = [file.split("-")[1] if file.count("-") > 1 else "0"]
-        version, marker = checked_version(pins[0], place), str(requirement.marker or "")
-        packages.append(Package(name=name, version=version, marker=marker, wheels=wheels))
-        if not wheels:
-            nameless[name, version] = digests
+        package, digests, is_pinned = _package(line, place, folder)
+        if not is_pinned:
+            loose.append(f"{package.name} (line {number})")
+        elif digests:
+            nameless[package.name, package.version] = digests
+        packages.append(package)
     if loose:
         raise BadLock(
             f"does not pin these by version and sha256: {', '.join(loose)}",
@@ -82,10 +81,79 @@ def read_requirements(text: str, sha256: str, where: str) -> Lock:
     return Lock(
         kind="requirements.txt",
         sha256=sha256,
-        packages=tuple(p if p.wheels else replace(p, indexes=tuple(indexes)) for p in packages),
+        packages=tuple(
+            replace(p, indexes=tuple(indexes)) if (p.name, p.version) in nameless else p
+            for p in packages
+        ),
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         nameless=tuple(sorted(nameless.items())),
     )
+
+
+def _package(line: str, where: str, folder: str) -> tuple[Package, tuple[str, ...], bool]:
+    """Read one line: its package, the digests of files that have no names, whether it is pinned."""
+    editable = _EDITABLE.fullmatch(line)
+    if line.startswith("-") and not editable:
+        raise BadLock(
+            f"has an option that a lock can't have: {line.split(maxsplit=1)[0]}",
+            where=where,
+            hint="lock into one file: uv pip compile --generate-hashes",
+        )
+    found = _HASH.finditer(line)
+    digests = tuple(x["digest"].lower() for x in found if x["algorithm"] == "sha256")
+    text = _HASH.sub("", editable["place"] if editable else line).strip()
+    name, pins = "", list[str]()
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        unnamed = _PLACE.fullmatch(text)
+        if unnamed is None:
+            raise BadLock(f"is no requirement: {error}".splitlines()[0], where=where) from error
+        url, marker = unnamed["place"], unnamed["marker"] or ""
+    else:
+        name, url = checked_name(requirement.name, where), requirement.url or ""
+        marker = str(requirement.marker or "")
+        pins = [e.version for e in requirement.specifier if e.operator in {"==", "==="}]
+    if not url:
+        is_pinned = bool(digests) and len(pins) == 1
+        version = checked_version(pins[0], where) if is_pinned else "0"
+        return Package(name=name, version=version, marker=marker), digests, is_pinned
+    package = replace(_direct(name, url, digests, where, folder), marker=marker)
+    if package.local is not None:
+        is_project = editable is not None and package.local.kind == "directory"
+        return replace(package, is_project=is_project), (), True
+    files = [*package.wheels, *filter(None, [package.sdist])]
+    return package, (), all(file.sha256 or file.path for file in files)
+
+
+def _direct(name: str, url: str, digests: Sequence[str], where: str, folder: str) -> Package:
+    """Read what a URL or a path leads to: one file, a checkout, a folder with a project."""
+    address, _, fragment = url.partition("#")
+    told = dict(parse_qsl(fragment))
+    inside = told.get("subdirectory", "")
+    if checkout := _CHECKOUT.fullmatch(address):
+        kind, place, revision = checkout["kind"], checkout["url"], checkout["revision"] or ""
+        local = Local(kind=kind, place=place, revision=revision, subdirectory=inside)
+        named = told.get("egg") or file_of(place).removesuffix(".git")
+        return Package(name=name or checked_name(named, where), version="0", local=local)
+    path = "" if re.match("https?:", address) else path_of(address)
+    if path and not path.endswith(_ARCHIVE):
+        local = Local(kind="directory", place=path, subdirectory=inside)
+        return Package(name=name or _project_in(folder, path, where), version="0", local=local)
+    file = checked_file(file_of(address), [*digests, None][0], "" if path else address, where, path)
+    name = name or checked_name(re.sub(r"-[0-9].*$", "", file.name), where)
+    package = Package(name=name, version=version_in(file))
+    is_wheel = file.name.endswith(".whl")
+    return replace(package, wheels=(file,)) if is_wheel else replace(package, sdist=file)
+
+
+def _project_in(folder: str, path: str, where: str) -> str:
+    """Give the name of the project in a folder: what its pyproject.toml says, else the folder's."""
+    place = os.path.abspath(os.path.join(folder, path))
+    project = project_beside(os.path.join(place, "requirements.txt"))
+    tables = [project.table("project"), project.table("tool").table("poetry")] if project else []
+    names = [name for table in tables if (name := table.string("name"))]
+    return checked_name(names[0] if names else os.path.basename(place), where)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -32,19 +32,23 @@ def lock_json(
     lock: Lock,
     choices: Sequence[Selection],
     needs: Mapping[str, Mapping[str, WheelNeeds]],
-    wanted: Mapping[str, Sequence[str]],
+    wanted: Mapping[str, Sequence[str] | bool],
 ) -> dict[str, Any]:
     """Give the JSON's values.
 
     ``needs`` are by environment (`key_of`) and package, and empty where the wheels were not
-    looked into. ``wanted`` are the project's "extras" and "groups".
+    looked into. ``wanted`` are the project's "extras", "groups" and the like.
     """
     return {
         "schema": SCHEMA,
         "lock": {
             "kind": lock.kind,
             "sha256": lock.sha256,
-            **{kind: sorted({*names}) for kind, names in wanted.items() if names},
+            **{
+                kind: names if isinstance(names, bool) else sorted({*names})
+                for kind, names in wanted.items()
+                if names
+            },
         },
         "environments": {
             key_of(each): _environment(each, needs.get(key_of(each), {})) for each in choices
@@ -110,8 +114,11 @@ def _options_of(value: Mapping[str, Any]) -> list[str]:
         "--system": sorted({key[1] for key in keys}),
         "--extra": value["lock"].get("extras", []),
         "--group": value["lock"].get("groups", []),
+        "--package": value["lock"].get("packages", []),
     }
+    all_packages = ["--all-packages"] if value["lock"].get("allPackages") else []
     words = [word for option, names in options.items() for name in names for word in (option, name)]
+    words += all_packages
     packages = [p for each in value["environments"].values() for p in each["packages"].values()]
     unseen = packages and not any("format" in package for package in packages)
     return [*words, "--no-inspect"] if unseen else words
@@ -150,13 +157,20 @@ def _environment(choice: Selection, needs: Mapping[str, WheelNeeds]) -> dict[str
 
 def _file(file: File) -> dict[str, str]:
     url = re.sub(r"^(https?://)[^/?#]*@", r"\1", file.url)  # no name, no password
-    return {"file": file.name, "sha256": file.sha256, **({"url": url} if url else {})}
+    where = {"path": file.path} if file.path else {"url": url} if url else {}
+    digest = {"sha256": file.sha256} if file.sha256 else {}
+    return {"file": file.name, **digest, **where}
 
 
 def _source(chosen: Chosen) -> dict[str, Any]:
     sdist, local = chosen.package.sdist, chosen.package.local
-    known = {"sdist": _file(sdist)} if sdist and sdist.sha256 else {}
-    return known | ({"local": local} if local else {})
+    found: dict[str, Any] = {}
+    if sdist and (sdist.sha256 or sdist.path):
+        found["sdist"] = _file(sdist)
+    if local is not None:
+        told = {"local": str(local), "revision": local.revision, "subdirectory": local.subdirectory}
+        found |= {key: value for key, value in told.items() if value}
+    return found
 
 
 def circles_of(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
