@@ -23,7 +23,7 @@ from nix_manylinux.resolve.plan import (
 from nix_manylinux.resolve.planner import plan_trees
 from nix_manylinux.tree.errors import readable
 from nix_manylinux.tree.facts import Damage, TreeFacts
-from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost
+from nix_manylinux.tree.roots import find_pyvenv, is_tree, outermost, several
 from nix_manylinux.tree.scan import scan_to_check, scan_to_write
 from nix_manylinux.write.lock import locked_trees
 from nix_manylinux.write.verify import carry_out
@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from nix_manylinux.report.inspection import Inspection
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
+    from nix_manylinux.tree.roots import StrPath
     from nix_manylinux.write.companion import Companion
-
-    StrPath = str | os.PathLike[str]
 
 
 def inspect_tree(root: StrPath) -> TreeFacts:
@@ -201,7 +200,7 @@ def patch_wheel_tree(
     `Unresolved`, `IncompatibleWheel`, `BadTree`, `BadOption`, `EditFailed`.
     """
     options = options or Options()
-    roots = outermost(_several(root))
+    roots = outermost(several(root))
     lock = nullcontext(0) if dry_run else locked_trees(roots)
     with lock as restored, ExitStack() as stack:
         with readable():
@@ -255,10 +254,6 @@ def _companion(
     return it
 
 
-def _several(root: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
-    return [root] if isinstance(root, (str, os.PathLike)) else root
-
-
 def check_tree(
     root: StrPath | Sequence[StrPath],
     *,
@@ -275,7 +270,7 @@ def check_tree(
 
     options = options or Options()
     with readable(), ExitStack() as stack:
-        paths = _several(root)
+        paths = several(root)
         trees = scan_to_check(outermost([path for path in paths if is_tree(path)]))
         installed = [*trees]
         for wheel in (os.fspath(path) for path in paths if not is_tree(path)):

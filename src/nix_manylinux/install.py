@@ -12,6 +12,7 @@ from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
 from nix_manylinux.resolve.tags import check_wheel_tags
 from nix_manylinux.target.interpreter import plain_environment, read_scheme
 from nix_manylinux.tree.facts import Damage, TreeFacts
+from nix_manylinux.tree.roots import several
 from nix_manylinux.wheel.install import Installation
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.write.bytecode import compiler
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.libraries import LibraryIndex
-
-    StrPath = str | os.PathLike[str]
+    from nix_manylinux.tree.roots import StrPath
 
 
 def install_wheel(
@@ -63,7 +63,7 @@ def install_wheel(
     scheme = read_scheme(target.interpreter, home)
     with ExitStack() as stack:
         opened = []
-        for each in [wheel] if isinstance(wheel, (str, os.PathLike)) else wheel:
+        for each in several(wheel):
             path = os.fspath(each)
             check_wheel_tags(path, target)
             opened.append(stack.enter_context(open_wheel(path, max_size=options.max_size)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nix_manylinux.base.words import count, listed, some, wrap
+from nix_manylinux.base.words import count, listed, on_several_lines, some, wrap
 
 WORDS = st.lists(st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_size=1))
 
@@ -35,6 +35,8 @@ def test_lines_fit_and_lose_nothing(words: list[str], width: int, first: int, re
         (some(["a", "b", "c"], 2), "a, b and 1 more"),
         (some(["a", "b"], 2), "a, b"),
         (some(["a", "b", "c"], 2, everything=True), "a, b, c"),
+        (" ".join(on_several_lines(["a", "b", "c"])), "a \\ b \\ c"),
+        (" ".join(on_several_lines([])), ""),
         (listed([]), ""),
         (listed(["a"]), "a"),
         (listed(["a", "b", "c"]), "a, b and c"),

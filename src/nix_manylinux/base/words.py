@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 #: Columns of a line where no terminal says better.
 WIDTH = 100
@@ -49,6 +49,11 @@ def shell(*words: str) -> str:
     import shlex  # noqa: PLC0415 - a 200th of a small tree's time, and seldom asked for
 
     return shlex.join(words)
+
+
+def on_several_lines(lines: Sequence[str]) -> list[str]:
+    """Write a shell's command of several lines: all but the last say that more follows."""
+    return [*(f"{line} \\" for line in lines[:-1]), *lines[-1:]]
 
 
 def capital(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.store import stored_trees
@@ -267,19 +268,18 @@ def continued(command: str, options: Sequence[str], first: str = "") -> list[str
 
 def anew_in_store(run: Run, path: str) -> str:
     """Say how what lies in a Nix store is built anew, with all that a patch of it would lack."""
-    from nix_manylinux.api import patch_wheel_tree  # noqa: PLC0415 - a refusal
+    from nix_manylinux.api import plan_paths  # noqa: PLC0415 - a refusal
 
-    try:
-        plan: Plan | None = patch_wheel_tree(
+    plan, block = None, Block()
+    with suppress(NixManylinuxError):
+        plan = plan_paths(
             [path],
             target=run.target([path]),
             libraries=run.libraries(),
             options=replace(run.options([path]), missing="warn"),
-            dry_run=True,
-        ).plan
-    except NixManylinuxError as error:
-        plan = getattr(error, "plan", None)
-    block = advice_block(run, plan, run.adviser(plan), in_build=True) if plan else Block()
+            to_patch="dry run",
+        )
+        block = advice_block(run, plan, run.adviser(plan), in_build=True)
     return "\n".join(_built_anew(run, "build its package", plan, block))
 
 

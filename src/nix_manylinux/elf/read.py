@@ -51,6 +51,15 @@ def is_elf(head: bytes) -> bool:
     return head.startswith(elf.ELF_MAGIC)
 
 
+def is_elf_file(path: str) -> bool:
+    """Whether there is a file at a path that begins as ELF does, and that can be read."""
+    with suppress(OSError):
+        if os.path.isfile(path):  # a FIFO would hold us up
+            with open(path, "rb", buffering=0) as file:
+                return is_elf(file.read(4))
+    return False
+
+
 def read_elf(path: str | os.PathLike[str], *, label: str | None = None) -> ElfFacts | None:
     """Facts of the file at ``path``; None where it is no regular file or not ELF.
 

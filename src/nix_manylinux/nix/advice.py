@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.base.patterns import exact_glob, exact_globs, exact_pattern
 from nix_manylinux.base.values import Value, replace
-from nix_manylinux.base.words import WIDTH, grouped, listed, shell, wrap
+from nix_manylinux.base.words import WIDTH, grouped, listed, on_several_lines, shell, wrap
 from nix_manylinux.nix.choices import Choice, choice_text, find_choices, in_place_text
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.stored import StoredPackage, stored_packages
@@ -58,8 +58,7 @@ class Block(Value):
 
     def _wrapped(self, words: Sequence[str]) -> list[str]:
         lines = wrap(" ".join(words), self.width - 4)  # " \\" follows, and two for who indents it
-        lines = [line.replace("\0", " ") for line in lines]
-        return [*(f"{line} \\" for line in lines[:-1]), *filter(None, lines[-1:])]
+        return on_several_lines([line.replace("\0", " ") for line in lines if line])
 
     def __str__(self) -> str:
         return "\n".join([*self.lines, *self.comments])

@@ -9,7 +9,13 @@ from contextlib import suppress
 
 from nix_manylinux.base.errors import BadTree
 from nix_manylinux.base.words import shell
-from nix_manylinux.elf.read import is_elf
+from nix_manylinux.elf.read import is_elf_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    StrPath = str | os.PathLike[str]
 
 #: What pip would take for the name of a project, with extras and versions (PEP 508).
 _REQUIREMENT = (
@@ -34,14 +40,19 @@ class NoSuchPath(BadTree):
     versions = ""
 
 
-def is_tree(path: str | os.PathLike[str]) -> bool:
+def several(paths: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
+    """Give paths, of which there may be one that stands for itself."""
+    return [paths] if isinstance(paths, (str, os.PathLike)) else paths
+
+
+def is_tree(path: StrPath) -> bool:
     """Whether a path that may name a tree or a wheel names a tree; BadTree for neither."""
     if os.fspath(path).endswith(".whl") and os.path.exists(path) and not os.path.isdir(path):
         return False
     return bool(tree_root(path))
 
 
-def tree_root(root: str | os.PathLike[str]) -> str:
+def tree_root(root: StrPath) -> str:
     """Give a directory's absolute path. Raises BadTree, which says what the path names instead."""
     path = os.fspath(root)
     if os.path.isdir(path):
@@ -55,7 +66,7 @@ def tree_root(root: str | os.PathLike[str]) -> str:
             "is a wheel",
             "unpack it, and name the folder; `inspect` and `check` take it as it is",
         )
-    elif _is_elf_file(path):
+    elif is_elf_file(path):
         what = "is one ELF file, not the tree that it belongs to"
         hint = f"name the tree: {shell(_tree_around(path))}"
     else:
@@ -78,14 +89,6 @@ def _no_such_path(path: str) -> NoSuchPath:
     if read:
         error.project, error.versions = read["project"], read["versions"].strip()
     return error
-
-
-def _is_elf_file(path: str) -> bool:
-    with suppress(OSError):
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                return is_elf(file.read(4))
-    return False
 
 
 def _tree_around(path: str) -> str:
@@ -114,7 +117,7 @@ def _near(path: str) -> str:
     return ""
 
 
-def outermost(roots: Iterable[str | os.PathLike[str]]) -> list[str]:
+def outermost(roots: Iterable[StrPath]) -> list[str]:
     """Give the directories that hold all the others, each once, in their order.
 
     A file that two trees have would be decided on twice, and not alike.

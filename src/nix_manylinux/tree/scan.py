@@ -7,7 +7,6 @@ will be copied (``adopt_except``).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import stat
@@ -20,7 +19,7 @@ from nix_manylinux.base.store import nix_store
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.format import ELF_MAGIC
-from nix_manylinux.elf.read import is_elf, read_elf
+from nix_manylinux.elf.read import is_elf_file, read_elf
 from nix_manylinux.tree.errors import half_done, unreadable
 from nix_manylinux.tree.facts import Damage, TreeFacts, TreeFile
 from nix_manylinux.tree.index import inside
@@ -237,7 +236,7 @@ class _Walk(Value, frozen=False, kw_only=False):
         files = iter((real,))
         if os.path.isdir(real):
             files = (f"{at}/{name}" for at, _, names in os.walk(real) for name in names)
-        if any(map(_is_elf, files)):
+        if any(map(is_elf_file, files)):
             self.passed_by.append(path)
         return True
 
@@ -297,14 +296,6 @@ class _Walk(Value, frozen=False, kw_only=False):
                 if inside(link, top) and inside(real, home)}  # fmt: skip
         if not {os.path.relpath(real, self.root), *ends}.isdisjoint(inode.names):
             inode.names.append(link)
-
-
-def _is_elf(path: str) -> bool:
-    if not os.path.isfile(path):  # a FIFO would hold us up
-        return False
-    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-        return is_elf(file.read(4))
-    return False
 
 
 def _tree_files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from os.path import commonprefix
 
-from nix_manylinux.base.words import shell
+from nix_manylinux.base.words import on_several_lines, shell
 from nix_manylinux.nix.choices import Choice, choice_text, in_place_text
 from nix_manylinux.nix.expression.conditions import condition, in_brackets
 from nix_manylinux.nix.expression.layout import remarks
@@ -65,7 +65,7 @@ def _removed(paths: Iterable[str], command: str) -> list[str]:
     words = [_word(folder, names) for folder, names in folders.items()]
     if len(words) == 1:
         return [f"  {command} {words[0]}"]
-    return [f"  {command} \\", *(f"    {each} \\" for each in words[:-1]), f"    {words[-1]}"]
+    return on_several_lines([f"  {command}", *(f"    {each}" for each in words)])
 
 
 def _word(folder: str, names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nix_manylinux.base.words import listed, wrap
+from nix_manylinux.base.words import listed, on_several_lines, wrap
 from nix_manylinux.nix.adviser import of_one_project
 from nix_manylinux.nix.expression.dependencies import exact_versions
 from nix_manylinux.nix.expression.names import OTHERS
@@ -133,7 +133,7 @@ def _too(
     these = own.format("these names")
     lines = wrap(" ".join(releases), first="for each in ", rest="  ")
     command = _spelt('"$each"', relatives, names)
-    loop = [*(f"{line} \\" for line in lines[:-1]), f"{lines[-1]}; do"]
+    loop = on_several_lines([*lines[:-1], f"{lines[-1]}; do"])
     loop += [f'  {command} > "${{each%%=*}}.nix"', "done"]
     if names.for_nixpkgs:
         order = "in this order, of which each run says where its file goes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nix_manylinux.base.words import capital, wrap
+from nix_manylinux.base.words import capital, on_several_lines, wrap
 from nix_manylinux.nix.expression.conditions import in_brackets
 from nix_manylinux.nix.expression.layout import remark
 from nix_manylinux.nix.origin import KEPT_BACK
@@ -36,9 +36,8 @@ def source_lines(
         yield nix_comment(begin)
         # An option and its value stay together.
         kept = re.sub(r"(--[a-z-]+) (?!-)", "\\1\0", again)
-        *lines, last = (line.replace("\0", " ") for line in wrap(kept, 94, rest="  "))
-        yield from (nix_comment(f"{line} \\") for line in lines)
-        yield nix_comment(last)
+        lines = [line.replace("\0", " ") for line in wrap(kept, 94, rest="  ")]
+        yield from map(nix_comment, on_several_lines(lines))
     if local:
         yield f"src = {nix_beside(local[wheels[0].file])};"
         return
