@@ -11,6 +11,8 @@ from tests.support.installed import command
 from tests.support.trees import snapshot
 from tests.support.wheels import tiny_library
 
+from nix_manylinux.cli.main import main
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -122,3 +124,33 @@ def test_it_is_said_of_what_is_refused(tmp_path: Path) -> None:
         inside = done.stderr.index("holds 1 virtual environment, and was not")
         assert inside < done.stderr.index("patch it with:")
         assert f"  nix-manylinux {verb} {tmp_path}/.venv\n" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["check", "patch"])
+def test_a_part_of_an_environment(tmp_path: Path, verb: str) -> None:
+    """Who names its site-packages, or a package in it, means the environment's Python, too."""
+    venv = environment(tmp_path / "env", MINOR)
+    site = venv / f"lib/python3.{MINOR}/site-packages"
+    done = command(verb, str(site))
+    assert done.status == 0, done.stderr
+    did = {"check": "looked at", "patch": "linked"}[verb]
+    assert done.stderr.endswith(
+        f"warning: {site} is part of a virtual environment, and was not {did} for its Python; to"
+        f" have it {did} for its own:\n  nix-manylinux {verb} {venv}\n"
+    )
+    assert "part of" not in command(verb, str(site), "--python", sys.executable).stderr
+
+
+def test_no_tree_where_an_environment_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who names none is told of the one that is meant, where a project has it."""
+    monkeypatch.chdir(tmp_path)
+    for verb, words in (("patch", ".venv --nixpkgs"), ("check", ".venv")):
+        for made in (False, True):
+            (tmp_path / ".venv").mkdir(exist_ok=True)
+            settings = tmp_path / ".venv/pyvenv.cfg"
+            settings.touch() if made else settings.unlink(missing_ok=True)
+            assert main([verb]) == 2
+            tried = words if made else "--help"
+            assert capsys.readouterr().err.endswith(f"\ntry: nix-manylinux {verb} {tried}\n")

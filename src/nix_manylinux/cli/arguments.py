@@ -22,6 +22,7 @@ from nix_manylinux.cli.options import (
     target_options,
 )
 from nix_manylinux.resolve.plan import Options
+from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class _Parser(argparse.ArgumentParser):
             message += f"; it takes one {one[0]}" if one else ""
         elif "required: TREE|WHEEL" in message and "--nixpkgs" in self.given:
             message += "; it stands before --nixpkgs, which takes the word behind it for REF"
-        self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} --help\n")
+        words = "--help"
+        if "required: TREE|WHEEL" in message and find_pyvenv(".venv"):
+            words = ".venv --nixpkgs" if self.prog.endswith(" patch") else ".venv"
+        self.exit(2, f"{self.prog}: {message}\ntry: {self.prog} {words}\n")
 
 
 class Arguments(Value):

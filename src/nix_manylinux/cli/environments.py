@@ -8,7 +8,7 @@ from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import count, listed
 from nix_manylinux.cli.run import Run
-from nix_manylinux.tree.roots import find_pyvenv, outermost
+from nix_manylinux.tree.roots import environment_around, find_pyvenv, outermost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,31 +40,37 @@ def each_alone(run: Run) -> list[Run]:
     return runs
 
 
-def tell_inside(run: Run, plan: Plan) -> bool:
-    """Warn of virtual environments inside of what was named: their Pythons have had no say.
+def tell_unasked(run: Run, plan: Plan) -> bool:
+    """Warn of virtual environments that hold what was named, or lie in it, and weren't named.
 
-    Whether there are any, and no target was named.
+    Their Pythons had no say. Whether there are any, and no target was named.
     """
     given = run.arguments
     if given.python or given.dynamic_linker or given.libc:
         return False
     typed_as = {os.path.realpath(path): path for path in given.paths}
+    trees = [tree for tree in plan.trees if tree.root in typed_as and not in_store(tree.root)]
+    trees = [tree for tree in trees if not find_pyvenv(tree.root)]
+    around = [env for tree in trees if (env := environment_around(typed_as[tree.root]))]
     inside = [
         os.path.normpath(os.path.join(typed_as[tree.root], home))
-        for tree in plan.trees
-        if tree.root in typed_as and not (in_store(tree.root) or find_pyvenv(tree.root))
+        for tree in trees
         for home in _homes(tree)
     ]
-    if not inside:
+    if not (around or inside):
         return False
     from nix_manylinux.cli.command_line import typed  # noqa: PLC0415 - seldom
 
-    words = typed(run, inside).replace(" patch ", f" {given.command} ", 1)
+    environments = [*dict.fromkeys([*around, *inside])]
+    words = typed(run, environments).replace(" patch ", f" {given.command} ", 1)
     done = "linked" if given.command == "patch" else "looked at"
-    one = len(inside) == 1
+    one = len(environments) == 1
+    what = f"holds {count(len(inside), 'virtual environment')}"
+    if around:
+        what = f"is part of {'a virtual environment' if one else 'virtual environments'}"
     run.warn_once(
-        f"{listed(typed_as.values())} holds {count(len(inside), 'virtual environment')}, and was"
-        f" not {done} for {'its Python' if one else 'their Pythons'};"
+        f"{listed(typed_as.values())} {what}, and was not {done} for"
+        f" {'its Python' if one else 'their Pythons'};"
         f" to have {'it' if one else 'each'} {done} for its own:",
         f"  {words}",
     )

@@ -37,11 +37,9 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     """
     if run.in_build():
         return
-    inside = False
-    if any(folder.count("/") > 2 for tree in plan.trees for folder in tree.site_packages):
-        from nix_manylinux.cli.environments import tell_inside  # noqa: PLC0415 - seldom
+    from nix_manylinux.cli.environments import tell_unasked  # noqa: PLC0415 - builds don't ask
 
-        inside = tell_inside(run, plan)
+    unasked = tell_unasked(run, plan)
     for path in run.arguments.libs:
         if path.rstrip("/") in _LIBRARIES:
             _tell_failed(run, "--libs", path)
@@ -71,7 +69,7 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
             f"  {made_again(environment, attribute)}",
             *([] if advised else [f"  {shell(*words)}"]),
         )
-    elif of_nix and not (advised or inside) and (choice := python_option(run, plan)):
+    elif of_nix and not (advised or unasked) and (choice := python_option(run, plan)):
         does = "checked against" if run.arguments.command == "check" else "linked for"
         run.warn_once(
             f"{does} this system's libc ({plan.target.dynamic_linker}), that of the Python which"

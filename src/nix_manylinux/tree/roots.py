@@ -94,15 +94,10 @@ def _no_such_path(path: str) -> NoSuchPath:
 def _tree_around(path: str) -> str:
     """Give the environment that a file is in, or the site-packages, or else its folder."""
     folder = os.path.dirname(path) or "."
-    above = os.path.abspath(folder)
-    site_packages = ""
-    while above != "/":
-        if find_pyvenv(above):
-            return os.path.relpath(above) if not os.path.isabs(path) else above
-        if os.path.basename(above) == "site-packages":
-            site_packages = above
-        above = os.path.dirname(above)
-    return site_packages or folder
+    if environment := environment_around(path):
+        return environment
+    above, found, _ = f"{os.path.abspath(folder)}/".partition("/site-packages/")
+    return f"{above}/site-packages" if found else folder
 
 
 def _near(path: str) -> str:
@@ -142,6 +137,15 @@ def find_pyvenv(root: str) -> str | None:
     if not os.path.isfile(os.path.join(root, "pyvenv.cfg")):
         return None
     return os.path.join(os.path.abspath(root), "bin", "python")
+
+
+def environment_around(path: str) -> str:
+    """Give the innermost virtual environment that a path lies in, relative if it is; or ""."""
+    above = os.path.abspath(path)
+    while (above := os.path.dirname(above)) != "/":
+        if find_pyvenv(above):
+            return above if os.path.isabs(path) else os.path.relpath(above)
+    return ""
 
 
 def is_package_of_nix(root: str) -> bool:
