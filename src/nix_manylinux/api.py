@@ -77,7 +77,6 @@ def inspect(
     from nix_manylinux.resolve.loads import find_runtime_loads  # noqa: PLC0415
     from nix_manylinux.resolve.tags import tags_of_tree  # noqa: PLC0415
     from nix_manylinux.target.compat import tag_mismatch  # noqa: PLC0415
-    from nix_manylinux.target.policy import load_policies  # noqa: PLC0415
     from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415
     from nix_manylinux.wheel.name import disagreement, parse_wheel_name, platforms_of  # noqa: PLC0415
 
@@ -113,7 +112,7 @@ def inspect(
             facts=facts,
             tags=tags,
             plan=replace(plan, warnings=(*plan.warnings, *filter(None, odd))),
-            verdict=verdict(facts, load_policies(), claimed=tags),
+            verdict=verdict(facts, claimed=tags),
             loads=find_runtime_loads(facts, labels),
             symbols=read_symbol_tables(plan, libraries, tags),
             misfits=tuple(misfits),

@@ -21,7 +21,6 @@ from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.resolve.plan import Problem
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +171,7 @@ def test_hostile_metadata_stays_text(number: int, tmp_path: Path) -> None:
 def test_any_metadata_parses(text: str, tmp_path: Path) -> None:
     """Whatever a wheel says: Nix reads the expression, and its attributes are ours."""
     wheel = describe_wheel(hostile_wheel(tmp_path, text or "x"))
-    written = build_expression([wheel], table=nixpkgs.load_table(), policies=load_policies()).text
+    written = build_expression([wheel]).text
     assert set(called(written, tmp_path)) <= KEYS
 
 

@@ -19,8 +19,6 @@ from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.nixpkgs import ask_cuda
 from nix_manylinux.nix.origin import DEFAULT_INDEX
-from nix_manylinux.nix.packages import load_table
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +58,7 @@ def expression(path: str, *beside: str, for_nixpkgs: bool = False) -> str:
     """Write the expression for one wheel, and those that are one package with it."""
     others = dict.fromkeys(beside, DEFAULT_INDEX)
     wheel = describe_wheel(path, look_for_loads=True, beside=others)
-    return build_expression(
-        [wheel], table=load_table(), policies=load_policies(), for_nixpkgs=for_nixpkgs
-    ).text
+    return build_expression([wheel], for_nixpkgs=for_nixpkgs).text
 
 
 @pytest.mark.parametrize("start", WHEELS)

@@ -8,16 +8,11 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
-from nix_manylinux.nix.packages import load_table
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nix_manylinux.nix.nixpkgs import Nixpkgs
-
-TABLE = load_table()
-POLICIES = load_policies()
 
 
 def made(
@@ -41,9 +36,7 @@ def written(
     *wheels: DescribedWheel, nixpkgs: Nixpkgs | None = None, for_nixpkgs: bool = True
 ) -> Expression:
     """Write an expression with the shipped tables."""
-    return build_expression(
-        wheels, table=TABLE, policies=POLICIES, nixpkgs=nixpkgs, for_nixpkgs=for_nixpkgs
-    )
+    return build_expression(wheels, nixpkgs=nixpkgs, for_nixpkgs=for_nixpkgs)
 
 
 def every_note(expression: Expression) -> list[str]:

@@ -29,7 +29,6 @@ from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.nixpkgs import Nixpkgs
 from nix_manylinux.nix.pip import NoPip, pip_command, wheels_of
 from nix_manylinux.resolve.loads import RuntimeLoad
-from nix_manylinux.target import policy
 from nix_manylinux.target.place import Place
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TABLE = nixpkgs.load_table()
-POLICIES = policy.load_policies()
 INFO = "demo-1.0.dist-info"
 
 
@@ -74,8 +72,6 @@ def write(
     places = expression_places(wheels, python_versions=python_versions, systems=systems)
     return build_expression(
         wheels,
-        table=TABLE,
-        policies=POLICIES,
         places=places,
         runtime_libs=runtime_libs,
         beside=beside,
@@ -799,9 +795,7 @@ def test_what_is_required_is_not_for_extras(tmp_path: Path) -> None:
         "Requires-Dist: narwhals>=1\nRequires-Dist: narwhals>=2; extra == 'frames'\n"
         "Requires-Dist: polars; extra == 'frames'\nProvides-Extra: frames"
     )
-    found = build_expression(
-        [made(tmp_path, headers=headers)], table=TABLE, policies=POLICIES, nixpkgs=at_hand
-    )
+    found = build_expression([made(tmp_path, headers=headers)], nixpkgs=at_hand)
     assert found.absent == {"narwhals": ""}
     assert "only for extras: polars.\n" in found.text
 
@@ -848,7 +842,7 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     )  # fmt: skip
     needed = ("libgfortran.so.5", "libgit2.so.1.9", "libtbb.so.12")
     wheel = made(tmp_path, needed=needed, headers="Requires-Dist: numpy\nRequires-Dist: scipy")
-    found = build_expression([wheel], table=TABLE, policies=POLICIES, nixpkgs=at_hand)
+    found = build_expression([wheel], nixpkgs=at_hand)
     assert found.lacking == (
         "Not to be had of this nixpkgs (it is null there): gfortran.cc (libgfortran.so.5).",
         "Not to be had of this nixpkgs (it is not there): onetbb (libtbb.so.12).",

@@ -14,7 +14,6 @@ from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.nixpkgs import Nixpkgs, asked_as
 from nix_manylinux.nix.packages import load_table, suggest
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +53,7 @@ def replace_metadata(wheel: MadeWheel, metadata: str) -> MadeWheel:
 def written(path: str, nixpkgs: Nixpkgs | None, *, for_nixpkgs: bool = True) -> Expression:
     """Write an expression with the shipped tables."""
     return build_expression(
-        [describe_wheel(path)], table=TABLE, policies=load_policies(), nixpkgs=nixpkgs,
+        [describe_wheel(path)], nixpkgs=nixpkgs,
         for_nixpkgs=for_nixpkgs,
     )  # fmt: skip
 

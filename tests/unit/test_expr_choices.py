@@ -20,15 +20,10 @@ from nix_manylinux.nix.expression.dependencies import cuda_required
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.nixpkgs import Nixpkgs
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.place import Place
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-TABLE = load_table()
-POLICIES = load_policies()
 
 
 def for_cudas(folder: Path, *, tag: str = "py3-none-manylinux_2_24_x86_64") -> DescribedWheel:
@@ -50,9 +45,7 @@ def written(
     for_nixpkgs: bool = True,
 ) -> Expression:
     """Write an expression for nixpkgs."""
-    return build_expression(
-        wheels, table=TABLE, policies=POLICIES, beside=beside, for_nixpkgs=for_nixpkgs
-    )
+    return build_expression(wheels, beside=beside, for_nixpkgs=for_nixpkgs)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +199,7 @@ def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
     assert loader_of_cuda(wheel, place) == "torch"
     cuda = asked("torch", place, pip=pip)
     assert cuda == Cuda("13", "torch 2.14.1 requires")
-    text = build_expression([wheel], table=TABLE, policies=POLICIES, cuda=cuda).text
+    text = build_expression([wheel], cuda=cuda).text
     assert "  # Must be torch's CUDA: torch 2.14.1 requires 13.\n" in text
     assert "[ cudaPackages_13.cuda_cudart ]" in text
     assert asked("torch", place, pip=[sys.executable, "-c", "exit(1)"]) is None
@@ -272,7 +265,7 @@ def test_who_updates_it_has_the_command(tmp_path: Path) -> None:
         describe_wheel(MadeWheel(tag=f"py3-none-{tag}").write(tmp_path))
         for tag in ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
     ]
-    build = partial(build_expression, table=TABLE, policies=POLICIES, for_nixpkgs=True)
+    build = partial(build_expression, for_nixpkgs=True)
     begin = "For another release, with all hashes (carry over what was filled in by hand):"
     said = f"\n  # {begin}\n  # COMMAND\n  src = fetchPypi {{"
     assert said in build(wheels, again="COMMAND").text

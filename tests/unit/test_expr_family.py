@@ -13,8 +13,6 @@ from tests.support.wheels import MadeWheel, tiny_library
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
-from nix_manylinux.nix.packages import load_table
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,17 +216,14 @@ def test_one_package_hides_another(
         metadata=b"Name: demo\nVersion: 1\nRequires-Dist: one\n",
     )  # fmt: skip
     wheel = describe_wheel(made.write(tmp_path), look_for_loads=True)
-    table, policies = load_table(), load_policies()
-    found = build_expression(
-        [wheel], table=table, policies=policies, beside=beside, for_nixpkgs=True
-    )
+    found = build_expression([wheel], beside=beside, for_nixpkgs=True)
     begin = f"{SHARED} is in one, too: on Python's path one folder hides the other, and nothing"
     assert [note.startswith(begin) for note in found.first] == ([True] if told else [])
     assert not any("hides the other" in note for note in every_note(found))
     if told:
         command = "nix-manylinux expr --for-nixpkgs one demo==1"
         assert found.first[0].endswith(f" Make one package of them:\n  {command}")
-        text = build_expression([wheel], table=table, policies=policies, beside=beside).text
+        text = build_expression([wheel], beside=beside).text
         assert "expr one demo==1. nixpkgs builds pyside6 from source." in re.sub(r"\n *#", "", text)
 
 

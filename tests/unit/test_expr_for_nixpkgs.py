@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.expressions import POLICIES, TABLE, every_note, made, written
+from tests.support.expressions import every_note, made, written
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.errors import BadWheel
@@ -218,7 +218,7 @@ def test_loaded_at_run_time(tmp_path: Path) -> None:
     ) in found.text
     versions = loaded("libcuda.so", "libcuda.so.1", "libnvcuvid.so.1")
     text = build_expression(
-        [replace(made(tmp_path), loads=versions)], table=TABLE, policies=POLICIES,
+        [replace(made(tmp_path), loads=versions)],
         runtime_libs=["libcuda.so.1", "libz.so.1"],
     ).text  # fmt: skip
     # Who opens what; of a library that was asked for, and that none opens, nobody.
@@ -243,7 +243,7 @@ def test_loaded_at_run_time(tmp_path: Path) -> None:
     # What is linked already stays so by the command that links the rest.
     rest = every_note(build_expression(
         [replace(made(tmp_path), loads=loaded("libXcursor.so.1", "libz.so.1"))],
-        table=TABLE, policies=POLICIES, for_nixpkgs=True, runtime_libs=["libz.so.1"],
+        for_nixpkgs=True, runtime_libs=["libz.so.1"],
     ))  # fmt: skip
     assert any("  --runtime-libs libz.so.1 \\\n  --runtime-libs libXcursor.so.1" in x for x in rest)
     more = ("libpulse.so.0", "libwayland-egl.so.1", "libX11.so.6", "libXi.so.6", "libGL.so.1")

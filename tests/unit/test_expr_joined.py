@@ -14,8 +14,6 @@ from nix_manylinux.nix.expression.download import download_wheels
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX
-from nix_manylinux.nix.packages import load_table
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,8 +68,7 @@ def joined(paths: list[str]) -> DescribedWheel:
 
 def written(*wheels: DescribedWheel) -> str:
     """Write an expression for nixpkgs with the shipped tables."""
-    table, policies = load_table(), load_policies()
-    return build_expression(wheels, table=table, policies=policies, for_nixpkgs=True).text
+    return build_expression(wheels, for_nixpkgs=True).text
 
 
 def test_one_package(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.place import Place
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,9 +52,7 @@ def checked(
         metadata=metadata.encode(),
     )  # fmt: skip
     described = describe_wheel(wheel.write(folder), look_for_loads=True)
-    text = build_expression(
-        [described], table=load_table(), policies=load_policies(), places=[PLACE]
-    ).text
+    text = build_expression([described], places=[PLACE]).text
     return re.findall(r'"(.*?)"', text.partition("pythonImportsCheck = ")[2].partition(";")[0])
 
 
@@ -234,7 +230,7 @@ def test_a_prefix_that_only_a_pth_file_leads_to(requires: str, tmp_path: Path) -
         files={"cmeel.prefix/lib/python3.11/site-packages/demo/wrap.so": tiny_library("wrap.so")},
     )  # fmt: skip
     described = describe_wheel(wheel.write(tmp_path))
-    made = build_expression([described], table=load_table(), policies=load_policies())
+    made = build_expression([described])
     text = " ".join(made.text.replace("#", "").split())
     assert "No pythonImportsCheck: cmeel.prefix/${python.sitePackages} has demo, and " in text
     assert "not from the PYTHONPATH of a build, where no .pth file is read." in text

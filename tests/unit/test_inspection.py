@@ -27,7 +27,6 @@ from nix_manylinux.report.symbols import SymbolTables
 from nix_manylinux.report.verdict import verdict
 from nix_manylinux.resolve.loads import RuntimeLoad, RuntimeLoads
 from nix_manylinux.resolve.plan import Report
-from nix_manylinux.target.policy import load_policies
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def seen() -> Inspection:
         facts=facts,
         tags=tags,
         plan=plan({}, facts=facts),
-        verdict=verdict(facts, load_policies(), claimed=tags),
+        verdict=verdict(facts, claimed=tags),
         loads=RuntimeLoads(loads=(load, odd)),
         symbols=SymbolTables(),
     )

@@ -32,9 +32,7 @@ from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import MAX_CIRCLE, circles_of, lock_json, write_json
 from nix_manylinux.nix.expression.wheel import describe_wheel
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.target.place import Place
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from nix_manylinux.lock.choose import Selection
@@ -369,7 +367,7 @@ def test_needs(tmp_path: Path) -> None:
     }
     wheels = {name: describe_wheel(each.write(tmp_path)) for name, each in made.items()}
     edges = {"aa": ("middle",), "middle": ("bb",)}
-    found = find_needs(wheels, edges, table=load_table(), policies=load_policies())["aa"]
+    found = find_needs(wheels, edges)["aa"]
     assert found.wheels == ("bb", "cc")
     assert found.drivers == ("libcuda.so.1",)
     assert found.unknown == ("libodd.so.9", "libssl.so.1.1", "libzzz.so")
@@ -391,7 +389,7 @@ def test_needs_of_alternatives(tmp_path: Path) -> None:
         ),
     }
     wheels = {name: describe_wheel(each.write(tmp_path)) for name, each in made.items()}
-    found = find_needs(wheels, {}, table=load_table(), policies=load_policies())["aa"]
+    found = find_needs(wheels, {})["aa"]
     assert found.wheels == ("bb",)
     assert found.nixpkgs == ("ffmpeg_8.lib",)
     assert found.unknown == ()

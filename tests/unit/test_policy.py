@@ -74,26 +74,26 @@ def test_floor_round_trip(prefix: str, major: int, minor: int) -> None:
 )
 def test_policy_for(tag: str, name: str) -> None:
     """The newest policy at or below the tag gives the lists."""
-    assert policy.policy_for(tag, policy.load_policies()).name == name
+    assert policy.policy_for(tag).name == name
 
 
 @pytest.mark.parametrize("tag", ["manylinux_2_4", "manylinux_2_5_aarch64", "manylinux_2_28_vax"])
 def test_no_policy_for(tag: str) -> None:
     """Older than every policy, or of an unknown architecture: an error, not a guess."""
     with pytest.raises(BadOption):
-        policy.policy_for(tag, policy.load_policies())
+        policy.policy_for(tag)
 
 
 def test_limits() -> None:
     """Symbol versions are judged by number, by name, and not at all where no policy speaks."""
-    limits = policy.policy_for("manylinux_2_28", policy.load_policies()).limits["x86_64"]
+    limits = policy.policy_for("manylinux_2_28").limits["x86_64"]
     assert limits.allows("GLIBC_2.28")
     assert limits.allows("GLIBC_2.2.5")
     assert not limits.allows("GLIBC_2.29")
     assert not limits.allows("GLIBC_PRIVATE")
     assert limits.allows("CXXABI_TM_1")
     assert limits.allows("OPENSSL_3.0.0")
-    oldest = policy.policy_for("manylinux1", policy.load_policies()).limits["x86_64"]
+    oldest = policy.policy_for("manylinux1").limits["x86_64"]
     assert not oldest.allows("ZLIB_1.2.0")
 
 

@@ -7,13 +7,11 @@ import pytest
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine, VersionNeed
 from nix_manylinux.report.verdict import Breach, Verdict, verdict
-from nix_manylinux.target import policy
 from nix_manylinux.tree.facts import TreeFacts, TreeFile
 from nix_manylinux.wheel.metadata import Distribution
 
 X86_64 = Machine(number=62, bits=64, endian="little")
 AARCH64 = Machine(number=183, bits=64, endian="little")
-POLICIES = policy.load_policies()
 GLIBC = "libc.so.6"
 
 
@@ -39,7 +37,7 @@ def file(
 
 def judge(*files: TreeFile, claimed: str = "cp311-cp311-manylinux_2_17_x86_64") -> Verdict:
     """Judge made-up files under a claim."""
-    return verdict(TreeFacts(root="/", files=files), POLICIES, claimed=[claimed])
+    return verdict(TreeFacts(root="/", files=files), claimed=[claimed])
 
 
 def test_symbol_versions() -> None:
@@ -152,10 +150,10 @@ def test_claims_of_wheel() -> None:
         folder="a-1.dist-info", name="a", version="1", tags=("py3-none-manylinux1_x86_64",)
     )
     files = (file("a.so", GLIBC, versions=((GLIBC, "GLIBC_2.7"),)),)
-    told = verdict(TreeFacts(root="/", files=files, distributions=(distribution,)), POLICIES)
+    told = verdict(TreeFacts(root="/", files=files, distributions=(distribution,)))
     assert told.claimed == ("manylinux1_x86_64",)
     assert told.breaches
-    untold = verdict(TreeFacts(root="/", files=files), POLICIES)
+    untold = verdict(TreeFacts(root="/", files=files))
     assert (untold.kept, untold.claimed, untold.breaches) == ("manylinux_2_12_x86_64", (), ())
 
 

@@ -20,8 +20,8 @@ from tests.wheels.fetch import say
 from nix_manylinux.data import data_path
 from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
-from nix_manylinux.nix.packages import load_table, package_set
-from nix_manylinux.target.policy import load_policies, parse_floor
+from nix_manylinux.nix.packages import package_set
+from nix_manylinux.target.policy import parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 
 if TYPE_CHECKING:
@@ -96,7 +96,6 @@ def is_meant(file: str) -> bool:
 
 def count(wheels: Iterable[DescribedWheel]) -> dict[str, list[str]]:
     """List, for each attribute, the projects of which some wheel wants it."""
-    table, policies = load_table(), load_policies()
     projects: dict[str, set[str]] = {}
     of_project: dict[str, list[DescribedWheel]] = {}
     for wheel in wheels:
@@ -108,7 +107,7 @@ def count(wheels: Iterable[DescribedWheel]) -> dict[str, list[str]]:
     # One wheel of each project makes an environment; there are as many as one has wheels.
     for turn in range(max(map(len, of_project.values()), default=0)):
         environment = {name: found[turn % len(found)] for name, found in of_project.items()}
-        needs = find_needs(environment, requires, table=table, policies=policies)
+        needs = find_needs(environment, requires)
         for name, wants in needs.items():
             for attribute in wants.nixpkgs:
                 if is_offered(attribute):

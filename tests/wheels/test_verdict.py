@@ -11,7 +11,6 @@ from tests.support.host import beside_python
 from tests.wheels import corpus
 
 from nix_manylinux.report.verdict import verdict
-from nix_manylinux.target.policy import load_policies
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.name import parse_wheel_name
 from nix_manylinux.wheel.open import open_wheel
@@ -51,7 +50,7 @@ def test_auditwheel_agrees(name: str, tmp_path: Path) -> None:
     with open_wheel(path) as wheel:
         unpacked = wheel.unpack(str(tmp_path))
     facts = scan_tree(unpacked.root, labels=unpacked.labels)
-    ours = verdict(facts, load_policies(), claimed=parse_wheel_name(path).tags)
+    ours = verdict(facts, claimed=parse_wheel_name(path).tags)
     if not facts.files:
         assert "does not look like a platform wheel" in theirs["error"]
         assert ours.kept == "any"

@@ -13,12 +13,10 @@ from nix_manylinux.base.words import listed, shell, some, wrap
 from nix_manylinux.cli.command_line import typed
 from nix_manylinux.cli.origin import python_option
 from nix_manylinux.nix.advice import Block, is_plugin, plan_block, without_choices
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import Inspection, loadable
 from nix_manylinux.report.missing import left_by_policy, lost_files
 from nix_manylinux.report.verdict import leads_into_store
 from nix_manylinux.resolve.plan import REFUSED_BY_GLIBC, Plan, Problem, wanting_files
-from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import ASSUMED
 
 TYPE_CHECKING = False
@@ -300,7 +298,7 @@ def _built_anew(
     ]
     style = format_of_tags(each.tags for tree in trees for each in tree.distributions)
     if lacking and style != "wheel":
-        known = known_libraries(style, load_table(), load_policies())
+        known = known_libraries(style)
         missing = [each for each in lacking.missing if known.isdisjoint(each.names)]
         rest = replace(lacking, missing=tuple(missing))
         more = advice_block(run, rest, run.adviser(rest), in_build=True, runtime=runtime)

@@ -28,7 +28,6 @@ from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, descri
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
 from nix_manylinux.nix.packages import load_table
-from nix_manylinux.target.policy import load_policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,8 +112,6 @@ def _build(
         build_expression,
         found.wheels,
         places=found.places,
-        table=load_table(),
-        policies=load_policies(),
         runtime_libs=extra.runtime_libs or (),
         beside=found.beside,
         cuda=found.cuda,

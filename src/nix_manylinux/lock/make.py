@@ -24,8 +24,6 @@ from nix_manylinux.lock.text import key_of, lock_json
 from nix_manylinux.nix.expression.dependencies import applies
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.origin import KEPT_BACK
-from nix_manylinux.nix.packages import load_table
-from nix_manylinux.target.policy import load_policies
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import without_variant
 
@@ -102,7 +100,7 @@ def make_lock(
             wheels, choice, unread = _inspect(lock, choice, at_hand, cache, environment, progress)
             warnings += unread
             edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
-            found = find_needs(wheels, edges, table=load_table(), policies=load_policies())
+            found = find_needs(wheels, edges)
             loads |= {name: each.loads for name, each in found.items() if each.loads}
             needs[key_of(choice)] = found
         choices.append(choice)

@@ -7,14 +7,13 @@ from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
 from nix_manylinux.nix.expression.places import format_of
-from nix_manylinux.nix.packages import Suggestion, Table, of_wheel
+from nix_manylinux.nix.packages import Suggestion, load_table, of_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.target.policy import Policies
 
 
 class WheelNeeds(Value):
@@ -37,9 +36,6 @@ class WheelNeeds(Value):
 def find_needs(
     wheels: Mapping[str, DescribedWheel],
     dependencies: Mapping[str, Iterable[str]],
-    *,
-    table: Table,
-    policies: Policies,
 ) -> dict[str, WheelNeeds]:
     """Sort what every wheel's files need by who has it.
 
@@ -58,8 +54,8 @@ def find_needs(
             kind: set() for kind in ("nixpkgs", "wheels", "drivers", "unknown", "loads")
         }
         style = format_of([wheel])
-        known = known_libraries(style, table, policies)
-        adviser = Adviser(table, [wheel.facts], at_hand=wheels)
+        known = known_libraries(style)
+        adviser = Adviser(load_table(), [wheel.facts], at_hand=wheels)
         for soname in sorted(_wanted(wheel, known, providers, adviser)):
             owners = [owner for owner in providers.get(soname, ()) if owner != name]
             near = [owner for owner in owners if owner in closures[name]]

@@ -27,7 +27,7 @@ from nix_manylinux.report.verdict import (
     libc_of,
     too_new,
 )
-from nix_manylinux.target.policy import Policies, Policy, floor, policy_for
+from nix_manylinux.target.policy import Policy, floor, load_policies, policy_for
 from nix_manylinux.tree.index import TreeIndex
 
 TYPE_CHECKING = False
@@ -83,7 +83,6 @@ class Chooser:
         self,
         facts: TreeFacts,
         platforms: Sequence[str],
-        policies: Policies,
         libraries: LibraryIndex,
         options: RepairOptions,
     ) -> None:
@@ -92,7 +91,7 @@ class Chooser:
             for file in facts.files
             if file.facts.kind.is_linked or file.facts.kind is ElfKind.STATIC
         ]
-        self.facts, self.policies, self.options = facts, policies, options
+        self.facts, self.options = facts, options
         self._excludes = options.excludes
         self.libraries = libraries
         named = [*platforms, options.policy]
@@ -108,7 +107,7 @@ class Chooser:
         self._others = tuple(file for file in linked if file not in self.files)
         self._symbols: dict[str, frozenset[str]] = {}
         self._walks: list[tuple[Callable[[str], bool], tuple[Needs, set[str]]]] = []
-        self.known = policies.of(self.arch, self.libc)
+        self.known = load_policies().of(self.arch, self.libc)
         self.extra = self._runtime_grafts()
         self._led: dict[str, tuple[str, ...]] = {}
 
@@ -165,7 +164,7 @@ class Chooser:
         else:
             chosen, name = self._asked(where)
         needs, taken = self._needs(chosen)
-        promised = promises(chosen, self.policies, self.arch)
+        promised = promises(chosen, self.arch)
         left = {soname for soname in taken if not promised(soname) and self._excludes(soname)}
         findings = list(self._findings(chosen, needs))
         if findings:
@@ -209,7 +208,7 @@ class Chooser:
                 hint="leave --policy out, and the oldest policy that is kept is taken",
             )
         name = self.options.policy.removesuffix(f"_{self.arch}")
-        return policy_for(f"{name}_{self.arch}", self.policies), name
+        return policy_for(f"{name}_{self.arch}"), name
 
     def _platforms(self, name: str, chosen: Policy, best: Policy | None) -> tuple[str, ...]:
         names = {name}
@@ -231,7 +230,7 @@ class Chooser:
         tree = TreeIndex((self.facts,))
         by_label = {file.label: file for file in self.files}
         newest = self.known[-1]
-        promised = promises(newest, self.policies, self.arch)
+        promised = promises(newest, self.arch)
         machine, disk = self.files[0].facts.machine, self.libraries.disk
         while True:
             loaders = loaders_of(disk, self.facts.root, machine, newest, promised)
@@ -267,7 +266,7 @@ class Chooser:
 
         Those that promise alike, as far as anybody asks, share one walk.
         """
-        promised = promises(policy, self.policies, self.arch)
+        promised = promises(policy, self.arch)
         for other, known in self._walks:
             judged = self._judged(known[0])
             asked = {name for *_, facts in judged for name in (*facts.needed, *facts.filters)}
@@ -360,14 +359,14 @@ class Chooser:
         older = self.known[: self.known.index(chosen)][-1:] if self.libc == "glibc" else []
         for policy in older:
             yield from self._breaches(policy)
-            had = promises(policy, self.policies, self.arch)
+            had = promises(policy, self.arch)
             for name, labels in sorted(self._promised(chosen).items()):
                 if not (had(name) or self._excludes(name)):
                     yield Finding("library", f"{name} is not in {policy.name}", tuple(labels))
 
     def _promised(self, policy: Policy) -> dict[str, list[str]]:
         """Give the sonames that a policy answers, each with who needs it."""
-        needs, promised = self._needs(policy)[0], promises(policy, self.policies, self.arch)
+        needs, promised = self._needs(policy)[0], promises(policy, self.arch)
         wanted: dict[str, list[str]] = {}
         for label, path, facts in self._judged(needs):
             own = needs.links.get(self.libraries.disk.real(path), {})

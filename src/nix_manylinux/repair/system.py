@@ -12,13 +12,14 @@ from functools import cache
 from nix_manylinux.elf.facts import ElfFacts, ElfKind, Machine
 from nix_manylinux.resolve.loader import Loader
 from nix_manylinux.target.libc import GLIBC_LOADERS, is_glibc_loader, musl_linker
+from nix_manylinux.target.policy import load_policies
 from nix_manylinux.target.target import Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nix_manylinux.target.policy import Policies, Policy
+    from nix_manylinux.target.policy import Policy
     from nix_manylinux.tree.disk import Disk
 
 _LIBPYTHON = r"libpython\d+\.\d+[a-z]*\.so(\.\d+)*"
@@ -81,9 +82,9 @@ class System:
         return path if path.startswith(PROMISED) else self._disk.real(path)
 
 
-def promises(policy: Policy, policies: Policies, arch: str) -> Callable[[str], bool]:
+def promises(policy: Policy, arch: str) -> Callable[[str], bool]:
     """Give what says of a soname whether a policy promises it, its linker's among them."""
-    names = policies.promised(policy, arch)
+    names = load_policies().promised(policy, arch)
     prefixes = ("libc.musl-", "ld-musl-") if policy.libc == "musl" else ()
     return lambda soname: soname in names or is_glibc_loader(soname) or soname.startswith(prefixes)
 

@@ -17,7 +17,6 @@ from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_pat
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_of
 from nix_manylinux.repair.verify import verify
-from nix_manylinux.target.policy import load_policies
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
@@ -82,7 +81,7 @@ def repair_wheel(
         unpacked = opened.unpack(tree, marks=marks, progress=progress)
         facts = scan_unpacked(unpacked, progress=progress)
         platforms = platforms_of(name.tags)
-        chooser = Chooser(facts, platforms, load_policies(), libraries.overlay(), options)
+        chooser = Chooser(facts, platforms, libraries.overlay(), options)
         work = _Work(opened, facts, unpacked, options=options, scratch=scratch, strip=strip)
         choice, file_name = None, opened.file_name
         if not chooser.is_pure:

@@ -9,7 +9,7 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.resolve.plan import wanting_files
-from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
+from nix_manylinux.target.policy import parse_floor, policy_for
 from nix_manylinux.tree.libraries import recorded
 from nix_manylinux.wheel.name import parse_wheel_name, platforms_of
 
@@ -118,10 +118,9 @@ def left_by_policy(wheel: str, problems: Sequence[Problem]) -> tuple[str, list[s
 
     "" and none where none does.
     """
-    policies = load_policies()
     for floor in filter(parse_floor, platforms_of(parse_wheel_name(wheel).tags)):
         with suppress(BadOption):  # for what no policy is known
-            policy = policy_for(floor, policies)
+            policy = policy_for(floor)
             names = [each.name for each in problems if each.name in policy.sonames]
             if names:
                 return policy.name, names

@@ -18,7 +18,7 @@ from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value
 from nix_manylinux.resolve.faults import RELATIVE_RELOCATIONS
 from nix_manylinux.target.libc import is_glibc_loader
-from nix_manylinux.target.policy import Limits, Policies, Policy, parse_floor
+from nix_manylinux.target.policy import Limits, Policy, load_policies, parse_floor
 from nix_manylinux.wheel.name import platforms_of
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class Verdict(Value):
     in_store: tuple[str, ...] = ()
 
 
-def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()) -> Verdict:
+def verdict(facts: TreeFacts, *, claimed: Sequence[str] = ()) -> Verdict:
     """Judge the ELF files of a tree; ``claimed`` are tags, WHEEL's own where none are given.
 
     Architecture and libc are what the tags say, as for auditwheel; files for
@@ -81,6 +81,7 @@ def verdict(facts: TreeFacts, policies: Policies, *, claimed: Sequence[str] = ()
     files = files_for(arch, libc, facts.files)
     if not files:
         return Verdict(claimed=platforms, kept="any", by_versions="any")
+    policies = load_policies()
     known = policies.of(arch, libc)
     judged = [
         (policy, *_judge(policy, arch, files, policies.promised(policy, arch))) for policy in known

@@ -181,7 +181,7 @@ def load_policies() -> Policies:
     return Policies(policies=tuple(policies), musl_sonames=dict(raw["musl_libc_soname"]))
 
 
-def policy_for(tag: str, policies: Policies) -> Policy:
+def policy_for(tag: str) -> Policy:
     """Give the newest policy at or below what ``tag`` asks for, or raise BadOption.
 
     Between two policies the older one's lists hold: a system of glibc 2.30
@@ -189,7 +189,7 @@ def policy_for(tag: str, policies: Policies) -> Policy:
     in the tag must be one that the policy knows.
     """
     wanted = floor(tag)
-    known = policies.of(wanted.arch, wanted.libc)
+    known = load_policies().of(wanted.arch, wanted.libc)
     older = [policy for policy in known if policy.version <= wanted.version]
     if not older:
         raise BadOption(

@@ -6,13 +6,13 @@ import re
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.cuda import loader_among
+from nix_manylinux.nix.packages import load_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
-    from nix_manylinux.nix.packages import Table
 
 #: A library with the hash by which auditwheel, and who works alike, tell copies apart.
 _LIBRARY = re.compile(r"(?P<stem>lib.+?)(?:[.-][0-9a-f]{8})?\.so(?:\.(?P<version>[0-9]+).*)?")
@@ -21,11 +21,11 @@ _LIBRARY = re.compile(r"(?P<stem>lib.+?)(?:[.-][0-9a-f]{8})?\.so(?:\.(?P<version
 _FREE_TOO = frozenset({"libiomp5"})
 
 
-def unfree_libraries(wheels: Iterable[DescribedWheel], table: Table) -> Iterator[str]:
+def unfree_libraries(wheels: Iterable[DescribedWheel]) -> Iterator[str]:
     """Say which libraries in the wheels are unfree where nixpkgs has them."""
     found: dict[str, str] = {}
     for stem, _ in sorted(_brought(wheels)):
-        rows = table.stems.get(stem, ()) if stem not in _FREE_TOO else ()
+        rows = load_table().stems.get(stem, ()) if stem not in _FREE_TOO else ()
         if rows and all("unfree" in row.note for row in rows):
             found[stem] = rows[0].attr.rpartition(".")[2]
     if found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nix_manylinux.base.words import some
+from nix_manylinux.data import read_nixpkgs_names
 from nix_manylinux.nix.expression.layout import remarks
 from nix_manylinux.nix.nixpkgs import Nixpkgs, asked_as, package_of
 from nix_manylinux.nix.syntax import NOT_AN_ARGUMENT, nix_name, nix_path
@@ -13,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from nix_manylinux.data import NixpkgsNames
     from nix_manylinux.nix.packages import Suggestion
 
 #: The expression's own arguments, and what in its text shows that it uses one.
@@ -71,9 +71,9 @@ class AtHand:
 class Names:
     """Names packages, and remembers which arguments the function must have for it.
 
-    ``packages`` are the Python packages that the expression names, ``table`` is what is known of
-    any nixpkgs; ``linked`` are Python packages whose libraries are needed. What is named and
-    not to be had of one that is not believed is in ``doubted``. For a file of nixpkgs
+    ``packages`` are the Python packages that the expression names, ``linked`` those whose
+    libraries are needed. What is named and not to be had of a nixpkgs that is not believed is
+    in ``doubted``. For a file of nixpkgs
     libraries that Python's set hides are arguments all the same, for who passes those on: they are
     in ``inherited``; and what only the author has to know is in ``aside``, by what it is good
     for, in place of comments.
@@ -84,12 +84,11 @@ class Names:
         packages: Collection[str],
         at_hand: AtHand,
         *,
-        table: NixpkgsNames,
         linked: Collection[str] = (),
     ) -> None:
         self._packages = packages
         self._asked, self._nixpkgs = at_hand.asked, at_hand.believed
-        self.known = table
+        self.known = read_nixpkgs_names()
         self._linked = linked
         self.for_nixpkgs = at_hand.for_nixpkgs
         self.inherited: dict[str, None] = {}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.data import read_libraries
 from nix_manylinux.nix.choices import Choice, find_choices
 from nix_manylinux.nix.expression.cuda import Cuda, about_cuda
-from nix_manylinux.nix.packages import Suggestion, Table, explain
-from nix_manylinux.target.policy import Policies, parse_floor, policy_for
+from nix_manylinux.nix.packages import Suggestion, explain, load_table
+from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -252,26 +252,27 @@ def _noted(wheel: DescribedWheel, known: set[str]) -> Iterable[tuple[tuple[str, 
                 yield note.sonames, file
 
 
-def known_libraries(style: str, table: Table, policies: Policies) -> set[str]:
+def known_libraries(style: str) -> set[str]:
     """Give the sonames that a target has anyway: its libc's, and those of the format's policy."""
+    table = load_table()
     known = {
         name
         for name in read_libraries().glibc
         # Some have left glibc, and have a package of their own now: libcrypt.so.1.
         if name not in table.rows or table.rows[name].attr == "glibc"
     }
-    promised = policy_for(style, policies).sonames if parse_floor(style) else ()
-    return known.union(policies.musl_sonames.values(), promised)
+    promised = policy_for(style).sonames if parse_floor(style) else ()
+    return known.union(load_policies().musl_sonames.values(), promised)
 
 
-def brought_packages(style: str, adviser: Adviser, policies: Policies) -> set[str]:
+def brought_packages(style: str, adviser: Adviser) -> set[str]:
     """Give the attributes that a format has among the build inputs, for its policy's libraries.
 
     libgomp is no policy's, and of one package with libstdc++, which is.
     """
     if not parse_floor(style):
         return set()
-    found = map(adviser.advise, policy_for(style, policies).sonames)
+    found = map(adviser.advise, policy_for(style).sonames)
     return {each.attribute for each in found if each.is_sure}
 
 

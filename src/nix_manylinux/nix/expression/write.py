@@ -49,6 +49,7 @@ from nix_manylinux.nix.expression.required import (
 )
 from nix_manylinux.nix.expression.source import beside_lines, source_lines
 from nix_manylinux.nix.expression.where import where_it_goes
+from nix_manylinux.nix.packages import load_table
 from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.resolve.foreign import place_of
 from nix_manylinux.tree.python import is_strange_to_nix
@@ -60,9 +61,7 @@ if TYPE_CHECKING:
 
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.nix.nixpkgs import Nixpkgs
-    from nix_manylinux.nix.packages import Table
     from nix_manylinux.target.place import Place
-    from nix_manylinux.target.policy import Policies
     from nix_manylinux.tree.facts import TreeFile
 
 
@@ -97,8 +96,6 @@ class Expression(Value):
 def build_expression(
     wheels: Sequence[DescribedWheel],
     *,
-    table: Table,
-    policies: Policies,
     places: Sequence[Place] = (),
     runtime_libs: Sequence[str] = (),
     beside: Mapping[str, Collection[str]] | None = None,
@@ -139,7 +136,7 @@ def build_expression(
     at_hand = AtHand(nixpkgs, for_nixpkgs=for_nixpkgs)
     relatives = Relatives(
         own=frozenset(normalise_name(name.name) for name in first.names),
-        families=table.families,
+        families=load_table().families,
         releases=releases or {},
         files=files,
         options=options or {},
@@ -150,15 +147,15 @@ def build_expression(
     dependencies = dependencies.without([*later, *relatives.coming_later(every)])
     required = package_names([*dependencies.always, *dependencies.sometimes])
     adviser = Adviser(
-        table,
+        load_table(),
         (wheel.facts for wheel in wheels),
         required=required,
         files=files,
         cuda=cuda.package_set if cuda else "",
         refuse=at_hand.refuse,
     )
-    known = set.intersection(*(known_libraries(each, table, policies) for each in styles))
-    brought = set.intersection(*(brought_packages(each, adviser, policies) for each in styles))
+    known = set.intersection(*(known_libraries(each) for each in styles))
+    brought = set.intersection(*(brought_packages(each, adviser) for each in styles))
     libraries = outside_libraries(
         wheels, required, adviser, known, runtime_libs=runtime_libs, brought=brought, cuda=cuda
     )
@@ -171,7 +168,6 @@ def build_expression(
     names = Names(
         packages,
         at_hand,
-        table=table.names,
         linked={*libraries.wheels, libraries.cuda_of},
     )
     pname = first.package
@@ -187,7 +183,7 @@ def build_expression(
     to_check = which_release(libraries.undeclared, first.releases)
     if loader and not (cuda and cuda.sure):
         to_check.append(_to_check(loader, libraries, bundled, nixpkgs, places))
-    disabled = disabled_text(wheels, table.names.pythons, by_tags=for_nixpkgs)
+    disabled = disabled_text(wheels, names.known.pythons, by_tags=for_nixpkgs)
     # So nixpkgs has it, for overrideAttrs; its releases until 25.11 take no function.
     own = "finalAttrs." if for_nixpkgs else ""
     source = list(source_lines(wheels, version, own, local=local, again=again))
@@ -212,9 +208,7 @@ def build_expression(
     head = "".join(f"  {name},\n" for name in names.arguments(text))
     if for_nixpkgs:
         names.tell(where_it_goes(pname, first, names, styles, whole=not others.faults), WHERE)
-        names.tell(
-            () if "lib.licenses.unfree" in text else unfree_libraries(wheels, table), FILL_IN
-        )
+        names.tell(() if "lib.licenses.unfree" in text else unfree_libraries(wheels), FILL_IN)
         names.tell([*to_check, *names.doubts()], CHECK)
     return Expression(
         text=f"{{\n{head}}}:\n{text}\n",
