@@ -9,7 +9,7 @@ from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.elf.facts import ElfFacts, ElfKind
 from nix_manylinux.elf.symbols import dynamic_strings, needed_isa, wanted_symbols
-from nix_manylinux.elf.tokens import origin_entry
+from nix_manylinux.repair.inside import led_inside
 from nix_manylinux.repair.model import Finding, NotPortable, RepairOptions
 from nix_manylinux.repair.needs import Needs, walk
 from nix_manylinux.repair.system import (
@@ -28,7 +28,6 @@ from nix_manylinux.report.verdict import (
     too_new,
 )
 from nix_manylinux.target.policy import Policy, floor, load_policies, policy_for
-from nix_manylinux.tree.index import TreeIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +108,6 @@ class Chooser:
         self._walks: list[tuple[Callable[[str], bool], tuple[Needs, set[str]]]] = []
         self.known = load_policies().of(self.arch, self.libc)
         self.extra = self._runtime_grafts()
-        self._led: dict[str, tuple[str, ...]] = {}
 
     def _runtime_grafts(self) -> tuple[str, ...]:
         found: dict[str, str] = {}
@@ -152,7 +150,7 @@ class Chooser:
                 where=where,
                 hint="give a wheel for one of the architectures of PEP 600 and PEP 656",
             )
-        self._lead_inside()
+        led = led_inside(self.facts, self.files, self.libraries.disk, self.known[-1], self.arch)
         fine = [policy for policy in self.known if not self._newer(policy)]
         fine = [policy for policy in fine if not self._forbidden(policy)]
         # An older policy that has to take more along is not worth it (auditwheel's rule).
@@ -189,7 +187,7 @@ class Chooser:
             root=self.facts.root,
             files=self.files,
             others=self._others,
-            led=self._led,
+            led=led,
             needs=needs,
             promises=promised,
             promised=tuple(sorted(self._promised(chosen))),
@@ -220,46 +218,6 @@ class Chooser:
         return tuple(sorted(f"{each}_{self.arch}" for each in names))
 
     # What is in the way -----------------------------------------------------------
-
-    def _lead_inside(self) -> None:
-        """Lead files to libraries of the wheel that they need by name, and don't find.
-
-        The nearest of that name; then what it needs itself, and so on. The disk shows files
-        with the entries that they will have.
-        """
-        tree = TreeIndex((self.facts,))
-        by_label = {file.label: file for file in self.files}
-        newest = self.known[-1]
-        promised = promises(newest, self.arch)
-        machine, disk = self.files[0].facts.machine, self.libraries.disk
-        while True:
-            loaders = loaders_of(disk, self.facts.root, machine, newest, promised)
-            needs = walk(loaders, self.facts.root, self.files)
-            found = False
-            for (name, _), labels in needs.missing.items():
-                for file in filter(None, map(by_label.get, labels)):
-                    found |= self._lead(tree, file, name)
-            if not found:
-                return
-
-    def _lead(self, tree: TreeIndex, file: TreeFile, name: str) -> bool:
-        path, base = f"{self.facts.root}/{file.path}", name.rpartition("/")[2]
-        near = [each for each in tree.near(base, 0, path) if each.rpartition("/")[2] == base]
-        if not near:
-            return False
-        inner = near[0].rpartition("/")[0][len(self.facts.root) + 1 :]
-        entry = origin_entry(posixpath.dirname(file.path), inner)
-        led = tuple(dict.fromkeys((*self._led.get(path, ()), entry)))
-        known = self.libraries.disk.facts(path) or file.facts
-        # No search path leads to a name with a slash: a linker's, for what has no DT_SONAME.
-        needed = tuple(base if each == name else each for each in known.needed)
-        if (led, needed) == (self._led.get(path), known.needed):
-            return False
-        self._led[path] = led
-        raw = ":".join((*file.facts.search_path, *led))
-        shown = replace(file.facts, needed=needed, rpath=raw, runpath=None)
-        self.libraries.disk.learn(path, shown)
-        return True
 
     def _needs(self, policy: Policy) -> tuple[Needs, set[str]]:
         """Walk by a policy, and note what is left to the system.
