@@ -12,9 +12,9 @@ from nix_manylinux.base.files import check_writable
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import count
+from nix_manylinux.cli import DONE, REFUSED
 from nix_manylinux.cli.origin import take_own_linker, tell_origin, tell_untried
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
-from nix_manylinux.cli.run import DONE, REFUSED, Run
 from nix_manylinux.report.summary import all_fine, files_text, notable, report_json, summary
 from nix_manylinux.resolve.plan import Plan, Report, Unresolved
 from nix_manylinux.tree.roots import find_pyvenv, is_tree
@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from nix_manylinux.cli.run import Run
     from nix_manylinux.cli.supply import Planning, Supply
     from nix_manylinux.target.target import Target
 

@@ -10,7 +10,7 @@ import nix_manylinux.nix.nixpkgs as at_hand
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.words import listed, shell
-from nix_manylinux.cli.run import DONE, Run
+from nix_manylinux.cli import DONE
 from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression import places as for_whom
 from nix_manylinux.nix.expression.cuda import (
@@ -32,6 +32,7 @@ from nix_manylinux.nix.packages import load_table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.expression.relatives import Release
     from nix_manylinux.nix.nixpkgs import Nixpkgs
     from nix_manylinux.target.place import Place

@@ -10,6 +10,8 @@ import gc
 import os
 import sys
 
+from nix_manylinux.cli import DONE, FAULT, INTERRUPTED, REFUSED, USAGE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from nix_manylinux.cli.arguments import Arguments
 
 VERSION = "0.1.0"
-DONE, REFUSED, USAGE, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def run() -> int:

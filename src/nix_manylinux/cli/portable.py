@@ -7,9 +7,9 @@ import shutil
 
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.words import shell
+from nix_manylinux.cli import DONE, REFUSED, USAGE
 from nix_manylinux.cli.advised import continued
 from nix_manylinux.cli.arguments import given_of
-from nix_manylinux.cli.run import DONE, REFUSED, USAGE, Run
 from nix_manylinux.nix.advice import packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import explain, load_table
@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nix_manylinux.cli.run import Run
     from nix_manylinux.nix.packages import Suggestion
 
 

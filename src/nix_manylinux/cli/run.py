@@ -8,6 +8,7 @@ from nix_manylinux.base.errors import BadOption, BadTree
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import shell
+from nix_manylinux.cli import USAGE
 from nix_manylinux.cli.console import Console, save_file
 from nix_manylinux.report.summary import absent_text, problems_text
 from nix_manylinux.target import environment
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.report.mended import Leaves
     from nix_manylinux.resolve.plan import Options, Plan
-
-DONE, REFUSED, USAGE = 0, 1, 2
 
 #: More of them are no date, and int() has a limit of its own.
 _EPOCH_DIGITS = 20

@@ -8,15 +8,19 @@ import sys
 from nix_manylinux.api import inspect, plan_paths
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
 from nix_manylinux.base.words import count, listed, shell, some
+from nix_manylinux.cli import DONE, REFUSED
 from nix_manylinux.cli.advised import loads_advice, look_advice
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.cli.refusals import fail
-from nix_manylinux.cli.run import DONE, REFUSED, Run
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import inspection_json, inspection_text
 from nix_manylinux.report.summary import report_json
 from nix_manylinux.resolve.plan import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nix_manylinux.cli.run import Run
 
 
 def show_inspection(run: Run) -> int:
