@@ -281,6 +281,7 @@ let
   ownSources = lib.concatMapStrings (line: "\n    ${line}") (
     import ./locked-sources.nix {
       inherit lib placeOf;
+      inherit (checked.lock) kind;
       attribute = "python${lib.replaceStrings [ "." ] [ "" ] python.pythonVersion}${
         lib.optionalString (free != "") "FreeThreading"
       }";

@@ -3,6 +3,8 @@
   lib,
   # The interpreter's attribute: "python312".
   attribute,
+  # The kind of lock: of a requirements file's packages nobody knows whether they have an archive.
+  kind,
   # From a path of the lock to the file or folder; null where it isn't known.
   placeOf,
 }:
@@ -46,14 +48,15 @@ let
     name: entry:
     let
       local = builtins.match "([a-z]+) (.*)" (entry.local or "");
-      kind = lib.head local;
+      from = lib.head local;
       place = lib.last local;
       inside = entry.subdirectory or "";
       revision = entry.revision or "";
       file = entry.sdist.file or "";
       parts = archive file;
+      digest = quoted (entry.sdist.sha256 or "");
     in
-    if local != null && (kind == "directory" || kind == "editable") then
+    if local != null && (from == "directory" || from == "editable") then
       {
         lines = [ "src = ${pathOf (if inside == "" then place else "${place}/${inside}")};" ];
         requires = requiredBy (if inside == "" then place else "${place}/${inside}");
@@ -62,7 +65,7 @@ let
       {
         lines = [
           (
-            if kind == "hg" then
+            if from == "hg" then
               "src = builtins.fetchMercurial { url = ${quoted place}; rev = ${quoted revision}; };"
             else
               "src = builtins.fetchGit { url = ${quoted place}; ${
@@ -80,19 +83,25 @@ let
     else if entry ? sdist.url then
       {
         lines = [
-          "src = pkgs.fetchurl { url = ${quoted entry.sdist.url}; sha256 = ${quoted entry.sdist.sha256}; };"
+          "src = pkgs.fetchurl { url = ${quoted entry.sdist.url}; sha256 = ${digest}; };"
         ];
       }
     else if parts != null then
       {
         lines = [
-          "src = pkgs.fetchPypi { pname = ${quoted (lib.head parts)}; version = ${quoted (lib.elemAt parts 1)}; extension = ${quoted (lib.last parts)}; sha256 = ${quoted entry.sdist.sha256}; };"
+          "src = pkgs.fetchPypi { pname = ${quoted (lib.head parts)}; version = ${quoted (lib.elemAt parts 1)}; extension = ${quoted (lib.last parts)}; sha256 = ${digest}; };"
+        ];
+      }
+    else if kind == "requirements.txt" || entry ? sdist then
+      {
+        lines = [
+          "src = pkgs.fetchPypi { pname = ${quoted name}; version = ${quoted entry.version}; hash = \"\"; }; # Nix says the hash"
         ];
       }
     else
       {
         lines = [
-          "src = pkgs.fetchPypi { pname = ${quoted name}; version = ${quoted entry.version}; hash = \"\"; }; # Nix says the hash"
+          "src = null; # ${kind} has no source archive: lock another version of it, or for another Python"
         ];
       };
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -343,3 +344,22 @@ def test_what_is_in_conflict_is_refused(url: str, tmp_path: Path) -> None:
     script_s = choose(read_lock(str(tmp_path / "tool.py.lock")), PLACE)
     assert set(script_s.packages) == {"onnx", "torch", "base"}
     assert script_s.roots == ("onnx",)
+
+
+def test_what_is_no_lock_yet(url: str, tmp_path: Path) -> None:
+    """What a requirements file without digests is told is a command that locks it."""
+    path = tmp_path / "some requirements.txt"
+    (tmp_path / "more.txt").write_text("tool\n")
+    for text, wanted in (
+        ("onnx==1.0\n", "base onnx torch"),
+        ("-r more.txt\n", "tool"),
+    ):
+        path.write_text(f"-i {url}/main\n{text}")
+        with pytest.raises(BadLock) as caught:
+            read_lock(str(path))
+        _, _, command = caught.value.hint.partition("what was written: ")
+        words = shlex.split(command.partition(" (")[0])
+        assert words.pop(0) == "uv"
+        uv(tmp_path, *words)
+        assert " ".join(choose(read_lock(str(tmp_path / "pylock.toml")), PLACE).packages) == wanted
+        (tmp_path / "pylock.toml").unlink()

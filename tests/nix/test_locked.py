@@ -289,6 +289,11 @@ def test_what_has_no_wheel_can_be_pasted(nix: Nix, locked: dict[str, str]) -> No
     assert "pkgs.hatch-vcs " in pasted
     assert "nativeBuildInputs = [ pkgs.unzip ];" in pasted
     assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
+    # All other kinds tell of each file: one that they don't is nowhere.
+    value = json.loads(Path(sources["lock"]).read_text())
+    value["lock"]["kind"] = "uv.lock"
+    Path(sources["lock"]).write_text(json.dumps(value))
+    assert "src = null; # uv.lock has no source" in nix.fails("locked.fetched.docopt", **sources)
 
 
 @pytest.mark.parametrize(

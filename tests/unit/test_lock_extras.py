@@ -261,3 +261,23 @@ def test_what_was_not_asked_for_is_said(tmp_path: Path, capsys: pytest.CaptureFi
         (tmp_path / kind).write_text(other)
         assert main(["lock", str(tmp_path / kind), "--no-inspect", "--package", "part"]) == 1
         assert "has no members" in capsys.readouterr().err
+
+
+def test_what_of_other_locks_was_not_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Poetry would install all groups, and no extra; a pylock.toml says which are taken anyway."""
+    words = ["--no-inspect", "--python-version", "3.12"]
+    for kind, text, told in (
+        ("poetry.lock", POETRY, "--group dev; --extra fast-one"),
+        ("pylock.toml", PYLOCK, "--group docs; --extra fast-one"),
+    ):
+        path = written(tmp_path, kind, text)
+        assert main(["lock", path, *words]) == 0
+        assert f"in {kind}, but not asked for: {told}\n" in capsys.readouterr().err
+    (tmp_path / "old").mkdir()
+    old = POETRY.replace('"2.1"', '"2.0"').replace('groups = ["main", "dev"]\n', "")
+    project = '[tool.poetry.group.dev.dependencies]\ncc = "*"\n'
+    (tmp_path / "old/pyproject.toml").write_text(project)
+    assert main(["lock", written(tmp_path / "old", "poetry.lock", old), *words]) == 0
+    assert "not asked for: --group dev; --extra fast-one\n" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def test_the_project_itself(
     assert main(["lock", path, "--no-inspect", "--python-version", "3.12", "-o", "-"]) == 0
     told = capsys.readouterr()
     assert ("demo is not in it, only what the lock has for it" in told.err) == is_own
-    assert ("demo (directory lib): no file of an index, so it has to be made" in told.err) != is_own
+    assert ("no file of an index: demo (directory lib); `overrides` has" in told.err) != is_own
     assert ('"demo"' in told.out) != is_own
 
 
@@ -83,3 +83,32 @@ def test_a_lock_of_one_environment(
     (tmp_path / "one").mkdir()
     assert main(["lock", written(tmp_path / "one", pylock(project[:1])), *words[2:]]) == 0
     assert "of them" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [
+        (
+            "cp311-cp311-manylinux_2_28_x86_64",
+            "; it has one for Python 3.11: --python-version 3.11",
+        ),
+        ("cp312-cp312-macosx_11_0_arm64", "; it has one for other systems alone: uv lock, or"),
+        ("cp310-cp310-manylinux_2_28_x86_64", ""),
+    ],
+)
+def test_what_can_not_be_built_either(
+    tag: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of one package without a source archive it is said which Python has a wheel, if any (torch).
+
+    No Python that the lock isn't for.
+    """
+    project = (Release("torch", "2.1", (tag,), sdist=False, wanted=True), Release("b", wanted=True))
+    path = written(tmp_path, pylock(project))
+    words = ["lock", path, "--no-inspect", "--python-version", "3.12", "--system", "x86_64-linux"]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    start = "no wheel fits for torch 2.1, and pylock.toml has no source archive of it"
+    assert f"{start}{told}" in said
+    assert told or f"{start}\n" in said
+    assert "taken from nixpkgs" not in said

@@ -190,7 +190,7 @@ def _which(package: Package, other: Package) -> str:
 
 
 #: Those that nixpkgs may have, the likeliest first.
-_PYTHONS = ("3.13", "3.12", "3.11", "3.14", "3.15", "3.10", "3.9", "3.8")
+PYTHONS = ("3.13", "3.12", "3.11", "3.14", "3.15", "3.10", "3.9", "3.8")
 
 #: A request of `.python-version` for a CPython, as uv and pyenv write it; later digits don't count.
 _PINNED = re.compile(r"(?:cpython[@-]?)?(3\.[0-9]{1,2})(?:\.[0-9]+)?(t?)")
@@ -215,7 +215,7 @@ def python_for(lock: Lock, preferred: Iterable[str] = ()) -> str | None:
     One that an environment of the lock may have comes first. None where there is none.
     Raises BadLock for a requires-python that can't be read.
     """
-    allowed = [each for each in (*preferred, *_PYTHONS) if _release(lock, each)]
+    allowed = [each for each in (*preferred, *PYTHONS) if _release(lock, each)]
     return next(
         (each for each in allowed if _has_environment(lock, each)), next(iter(allowed), None)
     )

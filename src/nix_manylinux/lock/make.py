@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections import Counter
 from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -17,10 +15,11 @@ from nix_manylinux.base.words import count, some
 from nix_manylinux.lock.beside import files_at_hand
 from nix_manylinux.lock.choose import Chosen, Selection, best_wheel, choose, supported_tags
 from nix_manylinux.lock.fetch import Fetched, fetch_wheels
-from nix_manylinux.lock.model import BadLock, Lock, Package
+from nix_manylinux.lock.model import BadLock, Lock
 from nix_manylinux.lock.needs import find_needs
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.lock.text import key_of, lock_json
+from nix_manylinux.lock.wheelless import about_wheelless
 from nix_manylinux.nix.expression.dependencies import applies
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.origin import KEPT_BACK
@@ -104,7 +103,7 @@ def make_lock(
             loads |= {name: each.loads for name, each in found.items() if each.loads}
             needs[key_of(choice)] = found
         choices.append(choice)
-        warnings += _warnings(choice)
+        warnings += _warnings(lock, choice)
     wanted: dict[str, Sequence[str] | bool]
     wanted = {"extras": extras, "groups": groups, "packages": packages, "allPackages": all_packages}
     return MadeLock(
@@ -222,7 +221,7 @@ def _required(wheel: DescribedWheel, choice: Selection, locked: Sequence[str]) -
     return tuple(sorted(found & choice.packages.keys() - {normalise_name(wheel.name.name)}))
 
 
-def _warnings(choice: Selection) -> list[str]:
+def _warnings(lock: Lock, choice: Selection) -> list[str]:
     warnings = []
     for name, chosen in choice.packages.items():
         variants = [each.name for each in chosen.package.wheels if without_variant(each.name)[1]]
@@ -235,46 +234,4 @@ def _warnings(choice: Selection) -> list[str]:
             warnings.append(f"{name} {chosen.package.version}: {what}")
     if not choice.packages:
         warnings.append(f"{choice.place}: nothing of the lock is wanted there")
-    sources = [name for name, chosen in choice.packages.items() if chosen.wheel is None]
-    local = {n: each for n in sources if (each := choice.packages[n].package.local)}
-    if local:
-        # nixpkgs has none of them, or another one of that name.
-        which = ", ".join(f"{name} ({each})" for name, each in local.items())
-        it = "it has" if len(local) == 1 else "they have"
-        warnings.append(
-            f"{choice.place}: {which}: no file of an index, so {it} to be made by `overrides`;"
-            " nix-build says how, ready to paste"
-        )
-        sources = [name for name in sources if name not in local]
-    if sources:
-        names = ", ".join(sources)
-        what = "taken from nixpkgs, or built from source, where they can be"
-        what += _locked_elsewhere([choice.packages[name].package for name in sources], choice)
-        warnings.append(f"{choice.place}: no wheel fits for {names}: {what}")
-    return warnings
-
-
-def _locked_elsewhere(packages: Sequence[Package], choice: Selection) -> str:
-    """Say of packages none of whose wheels fits what most of them have wheels for; "" for nothing.
-
-    `pip lock` names the wheels of the one Python and system that it runs on.
-    """
-    names = [" ".join(file.name for file in package.wheels) for package in packages]
-    ours = re.compile(
-        rf"-cp3([0-9]+)-cp3\1t?-[^- ]*linux_[^- ]*{choice.place.system.partition('-')[0]}"
-    )
-    versions = Counter(version for each in names for version in {*ours.findall(each)})
-    ((version, often),) = versions.most_common(1) or [("", 0)]
-    if often >= _SOME and f"3.{version}" != choice.place.series:
-        return f"; {often} of them have one for Python 3.{version}: --python-version 3.{version}"
-    others = sum(bool(each) and "linux" not in each for each in names)
-    if others >= _SOME:
-        return (
-            f"; {others} of them have one for other systems alone: uv lock, or uv pip compile"
-            " --universal, locks for all"
-        )
-    return ""
-
-
-#: So many packages are no chance: one alone may be for Windows, or new to a Python.
-_SOME = 3
+    return [*warnings, *about_wheelless(lock, choice)]

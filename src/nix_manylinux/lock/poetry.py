@@ -22,7 +22,7 @@ from nix_manylinux.lock.model import (
     refuse_unknown,
     web_addresses,
 )
-from nix_manylinux.lock.project import conditions_of, edges_of, specifier_of, wanted_by
+from nix_manylinux.lock.project import conditions_of, edges_of, groups_of, specifier_of, wanted_by
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -69,6 +69,7 @@ def read_poetry(
     known = {name for row in rows for name in _groups(row)}
     if known and not direct:  # lock version 2.0 doesn't tell them
         refuse_unknown(groups, known, table.where, kind="group")
+    every = {*known, *(groups_of(project) if old and project else ())} - {"main"}
     names = {normalise_name(name) for name in groups}
     wanted_groups = {"main", *(name for name in known if normalise_name(name) in names)}
     names_of = [checked_name(row.get("name"), row.where) for row in rows]
@@ -111,6 +112,10 @@ def read_poetry(
         roots=direct or tuple(roots),
         requires_python=specifier_of(metadata.string("python-versions")),
         extra=tuple(sorted(asked)),
+        left={
+            "group": tuple(name for name in sorted(every) if normalise_name(name) not in names),
+            "extra": tuple(name for name in sorted(offered) if normalise_name(name) not in asked),
+        },
     )
 
 

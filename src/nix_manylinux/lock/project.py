@@ -49,15 +49,22 @@ def wanted_by(
             for name in offered.strings(extra)
         }
         found = [*edges_of(own, optional=of_extra)]
-    known = {name: poetry.table("group").table(name) for name in poetry.table("group")}
-    known = {name: group.table("dependencies") for name, group in known.items()}
-    if "dev-dependencies" in poetry:
-        known.setdefault("dev", poetry.table("dev-dependencies"))
+    known = groups_of(project)
     refuse_unknown(groups, known, project.where, kind="group")
     names = {*map(normalise_name, groups)}
     for name, table in known.items():
         found += edges_of(table) if normalise_name(name) in names else ()
     return tuple(each for each in found if each.name != "python")
+
+
+def groups_of(project: TomlTable) -> dict[str, TomlTable]:
+    """Give the tables of a project's dependency groups, those of poetry's own table."""
+    poetry = project.table("tool").table("poetry")
+    tables = poetry.table("group")
+    known = {name: tables.table(name).table("dependencies") for name in tables}
+    if "dev-dependencies" in poetry:
+        known.setdefault("dev", poetry.table("dev-dependencies"))
+    return known
 
 
 def edges_of(

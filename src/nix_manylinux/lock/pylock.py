@@ -60,14 +60,19 @@ def read_pylock(
     refuse_unknown(groups, lock.dependency_groups or (), where, kind="group")
     pairs = zip(lock.packages, values["packages"], strict=True)
     packages = tuple(_package(each, row, where) for each, row in pairs)
+    default = tuple(lock.default_groups or ())
     return Lock(
         kind="pylock.toml",
         sha256=sha256,
         packages=packages,
         roots=tuple(Dependency(name=each.name, version=each.version) for each in packages),
         requires_python=str(lock.requires_python or ""),
-        default_groups=tuple(lock.default_groups or ()),
+        default_groups=default,
         environments=tuple(map(str, lock.environments or ())),
+        left={
+            "group": tuple(sorted({*(lock.dependency_groups or ())} - {*groups, *default})),
+            "extra": tuple(sorted({*(lock.extras or ())} - {*extras})),
+        },
     )
 
 

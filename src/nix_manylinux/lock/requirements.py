@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import some
 from nix_manylinux.lock.model import (
     BadLock,
     Dependency,
@@ -74,9 +76,9 @@ def read_requirements(text: str, sha256: str, where: str, *, folder: str = "") -
         packages.append(package)
     if loose:
         raise BadLock(
-            f"does not pin these by version and sha256: {', '.join(loose)}",
+            f"does not pin these by version and sha256: {some(loose, 5)}",
             where=where,
-            hint="lock them: uv pip compile --generate-hashes, pip-compile --generate-hashes",
+            hint=_lock_it(where),
         )
     return Lock(
         kind="requirements.txt",
@@ -97,7 +99,7 @@ def _package(line: str, where: str, folder: str) -> tuple[Package, tuple[str, ..
         raise BadLock(
             f"has an option that a lock can't have: {line.split(maxsplit=1)[0]}",
             where=where,
-            hint="lock into one file: uv pip compile --generate-hashes",
+            hint=_lock_it(where.partition(": line ")[0]),
         )
     found = _HASH.finditer(line)
     digests = tuple(x["digest"].lower() for x in found if x["algorithm"] == "sha256")
@@ -124,6 +126,14 @@ def _package(line: str, where: str, folder: str) -> tuple[Package, tuple[str, ..
         return replace(package, is_project=is_project), (), True
     files = [*package.wheels, *filter(None, [package.sdist])]
     return package, (), all(file.sha256 or file.path for file in files)
+
+
+def _lock_it(name: str) -> str:
+    file = shlex.quote(name)
+    return (
+        f"lock it, and name what was written: uv pip compile --universal {file} -o pylock.toml"
+        f" (for this Python and system alone: pip lock -r {file})"
+    )
 
 
 def _direct(name: str, url: str, digests: Sequence[str], where: str, folder: str) -> Package:

@@ -164,9 +164,7 @@ def _file(file: File) -> dict[str, str]:
 
 def _source(chosen: Chosen) -> dict[str, Any]:
     sdist, local = chosen.package.sdist, chosen.package.local
-    found: dict[str, Any] = {}
-    if sdist and (sdist.sha256 or sdist.path):
-        found["sdist"] = _file(sdist)
+    found: dict[str, Any] = {"sdist": _file(sdist)} if sdist else {}
     if local is not None:
         told = {"local": str(local), "revision": local.revision, "subdirectory": local.subdirectory}
         found |= {key: value for key, value in told.items() if value}
