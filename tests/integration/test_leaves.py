@@ -80,6 +80,31 @@ def test_what_python_names_is_no_leaf(source: str, is_leaf: bool, scene: Scene) 
     assert done.status == (0 if is_leaf else 1), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("source", "is_leaf"),
+    [
+        ("import os as _os\nimport torch as _torch", True),
+        ("from torch.nn import Module", True),
+        ("try:\n    import torch\nexcept ImportError:\n    torch = None", False),
+        ("from . import torch\nimport pkg, os", False),
+    ],
+)
+def test_what_cannot_be_imported_names_nothing(source: str, is_leaf: bool, scene: Scene) -> None:  # noqa: FBT001
+    """open3d brings a library for torch, which is opened by the files that import torch."""
+    put(scene, "pkg/lib_odd.so", "libmissing.so.9")
+    tree, target = scene.home / "tree", target_options(scene.store)
+    (tree / SITE / "pkg" / "ops.py").write_text(f'{source}\nload("lib_odd.so")\n')
+
+    def status() -> int:
+        return command("patch", str(tree), *target, "--missing", "leaves", "--dry-run").status
+
+    assert status() == 1  # a tree that is no environment need not have all
+    (tree / "pyvenv.cfg").write_text("home = /nowhere\n")
+    assert status() == (0 if is_leaf else 1)
+    (tree / SITE / "torch").mkdir()
+    assert status() == 1
+
+
 def test_what_python_names_in_the_grafts_is_no_leaf(scene: Scene) -> None:
     """In NAME.libs, with auditwheel's hash: rtree opens its libspatialindex so."""
     put(scene, "pkg.libs/libodd-0a1b2c3d.so.6", "libmissing.so.9")

@@ -131,7 +131,7 @@ class Adviser:
                 if not has or name in self._there | self._files.keys():
                     continue
                 later = not self._own.isdisjoint(wheel.builds_on)
-                required = "required " if name in self._required and not later else ""
+                required = "required " if name in self._of_those(soname) and not later else ""
                 note = f"in the {required}wheel {name}{', which needs this one' if later else ''}"
                 return of_wheel(soname, name, note=note, later=later)
         return None
@@ -155,7 +155,7 @@ class Adviser:
         if not absent:
             note = f"missing in {listed(wheels)}, which is at hand"
             return Suggestion(soname=soname, kind="none", notes=(note,))
-        if not set(absent) & set(self._required):
+        if set(absent).isdisjoint(self._of_those(soname)):
             return of_wheel(soname, *absent)
         note = f"expected from the required wheel {' or '.join(absent)}"
         return of_wheel(soname, *absent, note=note)

@@ -4,7 +4,8 @@ A file that nothing else in the trees leads to, and that is neither a program no
 Python extension module, is found by nobody but a framework that looks for plugins, and
 takes those that load: Qt's for databases, drivers of vendors. What a program or a module
 that can be imported needs, directly or through others, is no such leaf; nor is a library
-that the Python files of its package name (lightgbm opens lib_lightgbm.so by ctypes).
+that the Python files of its package name (lightgbm opens lib_lightgbm.so by ctypes), unless
+these can't be imported in the environment: open3d's for torch, where there is no torch.
 Of a module that comes in several variants, of which its package picks one (mpi4py's
 MPI.mpich.… and MPI.openmpi.…), one has to load.
 """
@@ -13,12 +14,15 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import cache
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.plan import FilePlan, Plan, limited, wanting_files
+from nix_manylinux.target.environment import has_system_packages
 from nix_manylinux.tree.python import PLAIN_MODULE, TAGGED_MODULE, python_sources
+from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 #: What could be a library's name in Python's source, with or without what stands behind it.
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
+#: An import that nothing guards, of a module that is not relative.
+_IMPORT = re.compile(rb"^(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
 #: What auditwheel puts behind a name.
 _GRAFTED = re.compile(rb"-[0-9a-f]{8}$")
 
@@ -55,7 +61,8 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
         if all(not wanting.isdisjoint(labels) for labels in leading):
             reached = reached.union(*leading)
     if not wanting <= reached:
-        words = cache(_words)
+        imported = _importing(plan, disk)
+        words = cache(lambda package: _words(package, imported))
         others = [each for each in plan.files if each.file.label not in reached]
         reached |= _follow([e for e in others if _is_named(plan, e, words)], by_path, disk)
     # Libraries outside of the trees are labelled with their paths: somebody led to them.
@@ -106,9 +113,24 @@ def _is_named(plan: Plan, each: FilePlan, words: Callable[[str], set[bytes]]) ->
     return False
 
 
-def _words(package: str) -> set[bytes]:
-    """Give all words of the Python files of a package."""
-    return {word for _, source in python_sources(package) for word in _WORD.findall(source)}
+def _words(package: str, imported: Callable[[str], bool]) -> set[bytes]:
+    """Give all words of the Python files of a package whose imports are there."""
+    return {
+        word
+        for _, source in python_sources(package)
+        if all(imported(name.decode()) for name in _IMPORT.findall(source))
+        for word in _WORD.findall(source)
+    }
+
+
+def _importing(plan: Plan, disk: Disk) -> Callable[[str], bool]:
+    """Give what says whether a module can be there; in one virtual environment all are known."""
+    trees = plan.trees
+    if len(trees) != 1 or not find_pyvenv(trees[0].root) or has_system_packages(trees[0].root):
+        return lambda _: True
+    sites = [f"{trees[0].root}/{site}" for site in trees[0].site_packages]
+    files = {name.partition(".")[0] for site in sites for name in disk.names(site)}
+    return (files | sys.stdlib_module_names).__contains__
 
 
 def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool:

@@ -9,7 +9,7 @@ import re
 
 from nix_manylinux.base.files import read_small
 from nix_manylinux.base.words import listed, shell
-from nix_manylinux.target.environment import pyvenv_settings
+from nix_manylinux.target.environment import has_system_packages, pyvenv_settings
 from nix_manylinux.target.place import Place, own_system
 from nix_manylinux.tree.libraries import distribution_names
 from nix_manylinux.tree.roots import PROPAGATED, find_pyvenv, is_package_of_nix
@@ -48,9 +48,9 @@ def requirement_warnings(
             sites += [*site_packages, *_propagated(tree.root)]
             where, before, after = "among its inputs", "dependencies = [ ", _OF_NIX
         elif find_pyvenv(tree.root):
-            settings = pyvenv_settings(tree.root)
-            if settings.get("include-system-site-packages", "").lower() == "true":
+            if has_system_packages(tree.root):
                 continue
+            settings = pyvenv_settings(tree.root)
             place = shell(tree.root)
             pip = (
                 f"uv pip install --python {place}"

@@ -96,6 +96,12 @@ def strange_home(environment: str) -> str:
     return home if in_store(program) and not of_nix else ""
 
 
+def has_system_packages(environment: str) -> bool:
+    """Whether an environment has what its Python has, too: nobody knows then what is there."""
+    settings = pyvenv_settings(environment)
+    return settings.get("include-system-site-packages", "").lower() == "true"
+
+
 def pyvenv_settings(environment: str) -> dict[str, str]:
     """Read the settings of a virtual environment, as Python's own site does; {} for none."""
     path = os.path.join(environment, "pyvenv.cfg")
