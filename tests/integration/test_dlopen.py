@@ -17,6 +17,7 @@ from tests.support.trees import snapshot
 from tests.support.wheels import MadeWheel
 
 from nix_manylinux.cli.main import main
+from nix_manylinux.elf.read import read_elf
 
 if TYPE_CHECKING:
     from tests.support.isolation import Sandbox
@@ -88,6 +89,28 @@ def test_musl_finds_what_is_needed_by_name(scene: Scene, how: str) -> None:
     checked = command("check", str(tree), *target)
     assert checked.status == 0, checked.stderr
     assert "dlopen" not in checked.stderr
+
+
+def test_what_python_names_goes_to_cffi(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weasyprint opens pango by cffi, whose module the loader asks along; and so it stays."""
+    for name in ("_cffi_backend.cpython-311-x86_64-linux-gnu.so", "pkg/other.so"):
+        scene.put(name, scene.files.library(name.rpartition("/")[2]))
+    place = scene.library("q", scene.files.library("libq.so.1", soname="libq.so.1"))
+    tree = scene.home / "tree" / SITE
+    (tree / "pkg/ffi.py").write_text("ffi.dlopen('libq.so.1')\n")
+    before = (tree / "pkg/other.so").read_bytes()
+    options = [*target_options(scene.store), f"--libs={place}"]
+    monkeypatch.setenv("NIX_STORE", str(scene.home / "store"))
+    asked = command("patch", str(scene.home / "tree"), *options, "--runtime-libs", "libq.so.1")
+    assert asked.status == 0, asked.stderr
+    module = str(tree / "_cffi_backend.cpython-311-x86_64-linux-gnu.so")
+    linked = read_elf(module)
+    assert linked
+    assert linked.runpath == place
+    assert (tree / "pkg/other.so").read_bytes() == before
+    again = command("patch", str(scene.home / "tree"), *options)
+    assert again.status == 0, again.stderr
+    assert read_elf(module) == linked
 
 
 @pytest.mark.parametrize("flag", ["--filter", "--auxiliary"])

@@ -11,6 +11,7 @@ import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 from tests.support.world import elf, plan, tree
 
+from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
 from nix_manylinux.nix.adviser import Adviser
@@ -20,6 +21,7 @@ from nix_manylinux.report.inspection import (
     highest_versions,
     inspection_json,
     inspection_text,
+    loadable,
     runs_on,
 )
 from nix_manylinux.report.summary import report_json
@@ -27,6 +29,7 @@ from nix_manylinux.report.symbols import SymbolTables
 from nix_manylinux.report.verdict import verdict
 from nix_manylinux.resolve.loads import RuntimeLoad, RuntimeLoads
 from nix_manylinux.resolve.plan import Report
+from nix_manylinux.resolve.python_loads import CFFI, CTYPES
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,35 @@ def seen() -> Inspection:
         loads=RuntimeLoads(loads=(load, odd)),
         symbols=SymbolTables(),
     )
+
+
+def test_what_ctypes_opens_is_for_the_environment() -> None:
+    """No search path of a file leads there: the program is started with the folders."""
+    loads = (
+        RuntimeLoad(name="libmagic.so", sources=(("magic/loader.py", CTYPES),)),
+        RuntimeLoad(name="libX11.so", sources=(("a.so", "string"), ("b.so", "string"))),
+        RuntimeLoad(name="libX11.so.6", sources=(("b.so", "string"),)),
+        RuntimeLoad(name="libasound.so", sources=(("b.so", "string"),)),
+        RuntimeLoad(name="libasound.so.2", sources=(("b.so", "string"),)),
+        RuntimeLoad(name="libcairo.so.2", sources=(("cairocffi/__init__.py", CFFI),)),
+        RuntimeLoad(name="libzbar.so", sources=(("pyzbar/zbar.py", CTYPES),)),
+    )
+    found = replace(seen(), loads=RuntimeLoads(loads=loads))
+    text = "\n".join(inspection_text(found, ADVISER, verbose=False))
+    assert (
+        "  loaded from Python, where no search path of the wheel counts: libmagic.so, libzbar.so; a"
+        " program\n  is started with those that it needs:\n"
+        "  LD_LIBRARY_PATH=\"$(nix-build '<nixpkgs>' --no-out-link -A file.out -A zbar.lib \\\n"
+        "  | sed 's:$:/lib:' | paste -sd :)\" python ...\n"
+        "  # What asks find_library wants ld and objdump on PATH, too (binutils)."
+    ) in text
+    # Of two names of one library that with a version, unless a file has only the other.
+    sonames = ["libX11.so", "libX11.so.6", "libasound.so.2", "libcairo.so.2"]
+    assert loadable(found.loads, ADVISER) == sonames
+    wheel = replace(found, facts=replace(found.facts, floating="lib/python"))
+    text = "\n".join(inspection_text(wheel, ADVISER, verbose=False))
+    assert "LD_LIBRARY_PATH" not in text
+    assert "write their paths into the source (substituteInPlace)" in text
 
 
 def test_versions_are_compared_as_numbers() -> None:

@@ -268,6 +268,14 @@ def packages_block(found: Iterable[Suggestion], *, in_build: bool, width: int = 
     return _written(sure, {}, in_build=in_build, width=width).lines
 
 
+def library_path(found: Iterable[Suggestion], *, width: int = WIDTH) -> list[str]:
+    """Write how a program is started for which packages are on LD_LIBRARY_PATH."""
+    attributes = (f"-A\0{shell(nix_path(each.installable))}" for each in _by_attribute(found))
+    begin = "LD_LIBRARY_PATH=\"$(nix-build\0'<nixpkgs>'\0--no-out-link"
+    end = ("|\0sed\0's:$:/lib:'", '|\0paste\0-sd\0:)"', "python\0...")
+    return Block(packages=(begin, *attributes, *end), width=width).lines
+
+
 def _written(
     found: Sequence[Suggestion],
     more: Mapping[str, Iterable[str]],

@@ -95,8 +95,12 @@ class Suggestion(Value):
 
     @property
     def is_loadable(self) -> bool:
-        """Whether nixpkgs has the very library, for --runtime-libs to name."""
-        return self.kind == "exact" and not self.doubtful
+        """Whether nixpkgs has the very library, for --runtime-libs to name.
+
+        A name without a version is a link beside it: packages keep those with the library.
+        """
+        plain = self.kind == "file" and self.soname.endswith(".so")
+        return (self.kind == "exact" or plain) and not self.doubtful
 
     @property
     def installable(self) -> str:

@@ -158,9 +158,9 @@ def _marks(options: RepairOptions, *, find_loads: bool) -> Callable[[str], list[
     stores = [os.fsencode(f"{store}/") for store in options.stores]
     if not find_loads:
         return lambda _: stores
-    from nix_manylinux.resolve.loads import LOADERS  # noqa: PLC0415 - it wants to parse Python
+    from nix_manylinux.resolve.python_loads import HINTS  # noqa: PLC0415 - it wants to parse Python
 
-    both = [*stores, *LOADERS]
+    both = [*stores, *HINTS]
     return lambda member: both if python_source(member) else stores
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
+from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value, as_json
 from nix_manylinux.base.words import WIDTH, count, some, wrap
+from nix_manylinux.nix.advice import library_path
 from nix_manylinux.nix.packages import explain
+from nix_manylinux.nix.syntax import nix_comments
 from nix_manylinux.report.missing import headline, missing_text
 from nix_manylinux.report.summary import absent_text, files_text, problems_text, summary
 from nix_manylinux.report.symbols import SymbolTables, marks_text, symbols_text
 from nix_manylinux.report.verdict import Breach, Verdict, leads_into_store
+from nix_manylinux.resolve.python_loads import CTYPES
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
 from nix_manylinux.target.target import ASSUMED
@@ -93,7 +97,7 @@ def inspection_text(
         # Tags that don't fit say all that the machines of files could.
         rest = [each for each in unfit if not seen.misfits or not each.is_foreign]
         lines += _indented(problems_text(rest, everything=verbose), "  ", width)
-    loads = _loads_text(seen.loads, adviser, everything=verbose, width=width)
+    loads = _loads_text(seen, adviser, everything=verbose, width=width)
     if loads:
         lines += ["", paint("may be loaded at run time:", "bold"), *loads]
         lines += [f"  {paint(line, 'dim') if line[:1] == '#' else line}" for line in loads_advice]
@@ -292,9 +296,8 @@ def _breach(breach: Breach) -> dict[str, Any]:
     return as_json(breach, "library", "version", "wanted_by") | {"version": breach.version or None}
 
 
-def _loads_text(
-    loads: RuntimeLoads, adviser: Adviser, *, everything: bool, width: int
-) -> list[str]:
+def _loads_text(seen: Inspection, adviser: Adviser, *, everything: bool, width: int) -> list[str]:
+    loads = seen.loads
     rows: dict[tuple[str, ...], dict[str, list[str]]] = {}
     known = []
     for load in loads.loads:
@@ -322,25 +325,51 @@ def _loads_text(
             " where a library is not there"
         )
         lines += wrap(text, width, first="  ", rest="  ")
-    native = {*loadable(loads, adviser)}
-    python = [each.name for each in _sure(loads, adviser) if each.name not in native]
-    if python:
-        # dlopen looks at the path of the file that calls it: here, of _ctypes.
-        text = (
-            f"loaded from Python, where no search path of the wheel counts: {', '.join(python)};"
-            " if you need them, write their paths into the source (substituteInPlace), or give"
+    return lines + _by_ctypes(seen, adviser, width)
+
+
+def _by_ctypes(seen: Inspection, adviser: Adviser, width: int) -> list[str]:
+    """Say what only ctypes opens, and how it finds that: dlopen looks at the path of _ctypes."""
+    python = [each.name for each in _sure(seen.loads, adviser) if not _is_native(each)]
+    if not python:
+        return []
+    said = f"loaded from Python, where no search path of the wheel counts: {', '.join(python)}; "
+    if seen.facts.floating is not None or in_store(seen.facts.root):
+        said += (
+            "if you need them, write their paths into the source (substituteInPlace), or give"
             " their packages to manylinuxPython's extraLibs"
         )
-        lines += wrap(text, width, first="  ", rest="  ")
-    return lines
+        return wrap(said, width, first="  ", rest="  ")
+    found = [each for each in map(adviser.advise, python) if each.is_sure]
+    command = library_path(found, width=width - 2)
+    title = wrap(
+        f"{said}a program is started with those that it needs:", width, first="  ", rest="  "
+    )
+    note = "What asks find_library wants ld and objdump on PATH, too (binutils)."
+    return [*title, *(f"  {line}" for line in [*command, *nix_comments(note, width=width - 2)])]
 
 
 def loadable(loads: RuntimeLoads, adviser: Adviser) -> list[str]:
     """Name the libraries that --runtime-libs leads files to, which load them by dlopen."""
-    sure = _sure(loads, adviser)
-    return [each.name for each in sure if any(how != "Python" for _, how in each.sources)]
+    return [each.name for each in _sure(loads, adviser) if _is_native(each)]
+
+
+def _is_native(load: RuntimeLoad) -> bool:
+    """Whether a file with a search path of its own opens a library."""
+    return any(how != CTYPES for _, how in load.sources)
 
 
 def _sure(loads: RuntimeLoads, adviser: Adviser) -> list[RuntimeLoad]:
-    advised = [(each, adviser.advise(each.name)) for each in loads.loads]
+    """Give those that somebody is known to have; of one library's two names that with a version."""
+    whole = {
+        (load.name.partition(".so")[0], source)
+        for load in loads.loads
+        for source in load.sources
+        if not load.name.endswith(".so")
+    }
+    advised = [
+        (load, adviser.advise(load.name))
+        for load in loads.loads
+        if any((load.name.removesuffix(".so"), source) not in whole for source in load.sources)
+    ]
     return [each for each, found in advised if found.is_loadable or found.kind == "driver"]

@@ -8,9 +8,12 @@ own needs.
 
 from __future__ import annotations
 
+import os
+
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.patterns import refuse_wildcards
 from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, usable_directory
+from nix_manylinux.tree.python import opens_for_cffi, python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +41,10 @@ class NoRuntimeLibrary(NixManylinuxError):
 class RuntimeLibraries:
     """The values of ``--runtime-libs``: sonames and directories.
 
-    A soname's directory goes to the files that hold that soname as a string;
-    where none does (the name is put together at run time), and for a plain
-    directory, to all of them. Raises `NoRuntimeLibrary` for sonames that no
-    directory holds.
+    A soname's directory goes to the files that hold that soname as a string, and to
+    cffi's module where Python files below ``roots`` do; where none does (the name is put
+    together at run time), and for a plain directory, to all of them. Raises
+    `NoRuntimeLibrary` for sonames that no directory holds.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class RuntimeLibraries:
         wheels: WheelIndex,
         drivers: Mapping[str, str],
         files: Sequence[str],
+        roots: Sequence[str],
     ) -> None:
         self._libraries = libraries
         self._wheels = wheels
@@ -64,8 +68,11 @@ class RuntimeLibraries:
         if nowhere:
             raise NoRuntimeLibrary(nowhere)
         mentions = libraries.disk.mentions
+        cffi = [path for path in files if opens_for_cffi(path)] if values else []
+        named = _named_in_python(values, roots) if cffi else set()
         for value in values:
             users = [path for path in files if "/" not in value and mentions(path, value)]
+            users += [path for path in cffi if value in named and path not in users]
             for path in users:
                 self._sonames.setdefault(path, []).append(value)
             if not users:
@@ -79,8 +86,10 @@ class RuntimeLibraries:
         """Directories that a search path would drop, and that have what a file holds the name of.
 
         An earlier patch was told so, or whoever has built it; what lies in another entry needs
-        none of them.
+        none of them. Of cffi's module only Python files could say, so that all stay.
         """
+        if opens_for_cffi(path):
+            return [each for each in search.dropped if self._libraries.disk.names(each)]
         disk, entries = self._libraries.disk, [each.directory for each in search.entries]
         return [
             directory
@@ -114,6 +123,18 @@ class RuntimeLibraries:
         for site in self._wheels.site_packages:
             found = found or next(iter(self._wheels.named(value, site)), None)
         return found.rpartition("/")[0] if found else ""
+
+
+def _named_in_python(values: Sequence[str], roots: Sequence[str]) -> set[str]:
+    """Give those values that stand in Python files."""
+    named = {value: os.fsencode(value) for value in values}
+    return {
+        value
+        for root in roots
+        for _, source in python_sources(root)
+        for value, spelt in named.items()
+        if spelt in source
+    }
 
 
 def needed_by_name(

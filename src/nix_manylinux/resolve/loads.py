@@ -2,19 +2,18 @@
 
 Four sources, each named in the result: ``.note.dlopen`` entries, sonames
 among the strings of read-only data, what a few files are known to open by
-names that they put together, and literal names in the calls of Python files
-(ctypes.CDLL, ctypes.util.find_library, cffi's dlopen).
+names that they put together, and the literals of Python files.
 """
 
 from __future__ import annotations
 
-import ast
 from functools import cache
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.data import read_libraries, read_sonames
 from nix_manylinux.elf.strings import read_only_sonames
-from nix_manylinux.tree.python import python_sources
+from nix_manylinux.resolve.python_loads import CTYPES, is_for_others, loads_in_python
+from nix_manylinux.tree.python import opens_for_cffi, python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 
     from nix_manylinux.elf.facts import ElfFacts
     from nix_manylinux.tree.facts import TreeFacts
-
-#: Calls whose first argument, or keyword "name", is a library.
-_LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library", "load_library"})
-#: One of these is in every Python file that can be of interest.
-LOADERS = tuple(sorted(each.encode() for each in _LOADERS))
 
 
 class RuntimeLoad(Value):
@@ -58,6 +52,8 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
     data = read_libraries()
     own = facts.brought | data.glibc
     known = cache(lambda: data.driver | read_sonames().keys())
+    stems = cache(lambda: {name.partition(".so")[0] for name in known()})
+    has_cffi = any(opens_for_cffi(name) for file in facts.files for name in file.names)
     for file in facts.files:
         if file.facts.kind.is_linked:
             path = f"{facts.root}/{file.path}"
@@ -66,11 +62,15 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
     unparsed = []
     for path, source in python_sources(facts.root):
         label = (labels or {}).get(path, path)
-        names = loads_in_python(source)
-        if names is None:
+        if is_for_others(path):
+            continue
+        named = loads_in_python(
+            source, lambda name: name in known() or name.removesuffix(".so") in stems()
+        )
+        if named is None:
             unparsed.append(label)
-        for name in names or ():
-            found.setdefault(name, set()).add((label, "Python"))
+        for name, how in named or ():
+            found.setdefault(name, set()).add((label, how if has_cffi else CTYPES))
     return RuntimeLoads(
         loads=tuple(
             RuntimeLoad(name=name, sources=tuple(sorted(sources)))
@@ -98,35 +98,3 @@ def _loads_in_file(
     for name in opens.get(path.rpartition("/")[2], ()):
         if name not in needed:
             yield name, "put together at run time"
-
-
-def loads_in_python(source: bytes) -> tuple[str, ...] | None:
-    """Return the libraries that literal calls in ``source`` load; None where it can't be parsed.
-
-    The code is parsed, never run; a file without the name of a loading
-    function is not even parsed.
-    """
-    if not any(hint in source for hint in LOADERS):
-        return ()
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    names = [_library(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return tuple(sorted({name for name in names if name}))
-
-
-def _library(call: ast.Call) -> str:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if name not in _LOADERS:
-        return ""
-    first = call.args[0] if call.args else next(
-        (word.value for word in call.keywords if word.arg == "name"), None
-    )  # fmt: skip
-    if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
-        return ""
-    text = first.value
-    if name == "find_library":
-        return f"lib{text}.so" if text.isprintable() and "/" not in text and text else ""
-    return text if ".so" in text and "/" not in text and text.isprintable() else ""

@@ -144,6 +144,7 @@ class _Planner:
             wheels=wheels,
             drivers=dict.fromkeys(self.resolver.drivers, self.driver_dir),
             files=tuple(self.index.files),
+            roots=[tree.root for tree in trees],
         )
 
     def plan(self, progress: Progress | None) -> Plan:

@@ -22,6 +22,11 @@ def python_source(name: str) -> bool:
     return name.endswith(".py")
 
 
+def opens_for_cffi(path: str) -> bool:
+    """Whether a file is cffi's module, which opens what ``ffi.dlopen`` is given."""
+    return path.rpartition("/")[2].startswith("_cffi_backend.")
+
+
 def python_sources(root: str) -> Iterator[tuple[str, bytes]]:
     """Give path, relative to ``root``, and contents of each Python file below it, in order.
 
