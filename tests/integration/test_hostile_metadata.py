@@ -15,7 +15,6 @@ from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import IgnorePattern
-from nix_manylinux.nix import packages as nixpkgs
 from nix_manylinux.nix.advice import paste_block
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.wheel import describe_wheel
@@ -183,7 +182,7 @@ def test_what_is_to_be_pasted_is_harmless(number: int) -> None:
         Problem(name=name, wanted_by=(f"plugins/{text}.so",))
         for name in (text, f"libreal{text}.so.1")
     ]
-    block = str(paste_block(problems, Adviser(nixpkgs.load_table()), in_build=True))
+    block = str(paste_block(problems, Adviser(), in_build=True))
     found = evaluate(f"{{\n{block}\n}}")
     assert set(found) <= {"buildInputs", "manylinuxIgnoreMissingDeps"}
     for problem in problems:

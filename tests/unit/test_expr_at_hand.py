@@ -194,7 +194,7 @@ def test_it_is_asked_until_nothing_is_new(
 
 def test_how_it_is_asked() -> None:
     """By the new name or the old one; of what is unfree, whether it is there."""
-    found = {soname: asked_as(suggest(soname, TABLE)) for soname in (
+    found = {soname: asked_as(suggest(soname)) for soname in (
         "libz.so.1", "libX11.so.6", "libkrb5.so.3", "libcublas.so.12", "libstdc++.so.6"
     )}  # fmt: skip
     assert found == {
@@ -205,7 +205,7 @@ def test_how_it_is_asked() -> None:
         "libstdc++.so.6": "pkgs.stdenv.cc.cc",
     }
     older = replace(WHOLE, attributes=MANY | {"unixODBC"})
-    assert older.why_not(suggest("libodbc.so.2", TABLE)) == "it is not there, but unixODBC is"
-    unfree = suggest("libcublas.so.12", TABLE)
+    assert older.why_not(suggest("libodbc.so.2")) == "it is not there, but unixODBC is"
+    unfree = suggest("libcublas.so.12")
     assert WHOLE.why_not(unfree) == "it is not there"
     assert not replace(WHOLE, attributes=MANY | {"cudaPackages_12"}).why_not(unfree)

@@ -15,7 +15,6 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import (
     Inspection,
     highest_versions,
@@ -58,7 +57,7 @@ def test_tags_in_words(tag: str, words: str) -> None:
     assert runs_on([tag]) == words
 
 
-ADVISER = Adviser(load_table())
+ADVISER = Adviser()
 
 
 def seen() -> Inspection:

@@ -12,7 +12,7 @@ from nix_manylinux.cli.advised import continued
 from nix_manylinux.cli.arguments import given_of
 from nix_manylinux.nix.advice import packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.packages import explain, load_table
+from nix_manylinux.nix.packages import explain
 from nix_manylinux.repair.model import NotPortable, RepairOptions
 from nix_manylinux.repair.sbom import read_packages
 from nix_manylinux.repair.text import findings_text, loads_text, repaired_json, repaired_text
@@ -92,7 +92,7 @@ def _refused(run: Run, wheel: str, error: NixManylinuxError) -> None:
     if isinstance(error, NotPortable):
         name = os.path.basename(wheel)
         run.console.insist([f"{run.console.paint('error:', 'red')} {name} can't be repaired"])
-        adviser = Adviser(load_table(), error.trees, unbuilt=run.unbuilt)
+        adviser = Adviser(error.trees, unbuilt=run.unbuilt)
         found = [adviser.advise(each.soname) for each in error.findings if each.soname]
         having = {each.soname: explain(each) for each in found}
         run.console.insist(findings_text(error, having, everything=run.console.verbose))

@@ -22,7 +22,7 @@ from nix_manylinux.cli.command_line import typed
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.nix.advice import OPTIONS, packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.packages import explain, load_table
+from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, told
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
@@ -72,7 +72,7 @@ def _refused_runtime(run: Run, error: NoRuntimeLibrary, paths: Sequence[str]) ->
     """Say who has libraries that are to be loaded at run time, and are nowhere."""
     if run.in_build():
         error.hint = "add what has it to buildInputs"
-    adviser = Adviser(load_table(), unbuilt=run.unbuilt)
+    adviser = Adviser(unbuilt=run.unbuilt)
     found = [adviser.advise(soname) for soname in error.sonames]
     whys = {each.soname: [w for w in run.unbuilt.values() if w in each.notes] for each in found}
     failed = [soname for soname, why in whys.items() if why]

@@ -216,9 +216,8 @@ class Run:
             patched = ()
         elif not (stored or self.in_build()):
             from nix_manylinux.nix.build import wanted_attributes  # noqa: PLC0415
-            from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
-            wanted = wanted_attributes(plan, load_table(), self.unbuilt)
+            wanted = wanted_attributes(plan, self.unbuilt)
             takes = {name: attr for attr, names in wanted.items() for name in names}
         return sort_leaves(plan.waived, patched, takes)
 
@@ -291,13 +290,12 @@ class Run:
     def adviser(self, plan: Plan) -> Adviser:
         """Make an adviser on what a plan lacks; other wheels that are given are at hand."""
         from nix_manylinux.nix.adviser import Adviser, inputs_that_lack  # noqa: PLC0415
-        from nix_manylinux.nix.packages import load_table  # noqa: PLC0415
 
         at_hand, unbuilt = distribution_names(self.arguments.options.python_libs), self.unbuilt
         if self.in_build():
             index, lacking = self.libraries(), [problem.name for problem in plan.missing]
-            unbuilt = inputs_that_lack(lacking, load_table(), lambda name: any(index.named(name)))
-        return Adviser(load_table(), plan.trees, at_hand=at_hand, unbuilt=unbuilt)
+            unbuilt = inputs_that_lack(lacking, lambda name: any(index.named(name)))
+        return Adviser(plan.trees, at_hand=at_hand, unbuilt=unbuilt)
 
     def write_json(self, value: Mapping[str, Any]) -> None:
         """Write the JSON report, if it was asked for, where ``--json`` says.

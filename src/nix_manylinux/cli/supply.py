@@ -8,7 +8,6 @@ from nix_manylinux.base.words import listed
 from nix_manylinux.cli.taking import Taking
 from nix_manylinux.nix.advice import without_choices
 from nix_manylinux.nix.build import runtime_attributes, wanted_attributes
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
 from nix_manylinux.resolve.plan import Options, Outcome, Plan, refuse
 
@@ -36,7 +35,6 @@ class Supply:
         self._taking = Taking(
             self._nixpkgs, run.console, run.environment, dry_run=run.arguments.dry_run
         )
-        self._table = load_table()
         self._parts: dict[str, _Part] = {}
         self._folders: dict[str, str] = {}
 
@@ -116,7 +114,7 @@ class Supply:
         part.wanted = {}
         loaded = self._await_runtime(part)
         part.plan = part.planning(self._run.libraries(part.folders), part.promising())
-        part.wanted = wanted_attributes(part.plan, self._table, part.tried)
+        part.wanted = wanted_attributes(part.plan, part.tried)
         if first:
             self._refuse_early(part)
         for name, sonames in loaded.items():
@@ -174,7 +172,7 @@ class Supply:
             if options.runtime_libs:
                 part.planning(self._run.libraries(part.folders), options)
         except NoRuntimeLibrary as error:
-            wanted = runtime_attributes(error.sonames, self._table, self._run.unbuilt)
+            wanted = runtime_attributes(error.sonames, self._run.unbuilt)
             if wanted is None:
                 raise
             lacking = [name for name in wanted if name in part.tried]

@@ -7,7 +7,7 @@ from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.choices import find_choices
 from nix_manylinux.nix.expression.outside import known_libraries, outside_names
 from nix_manylinux.nix.expression.places import format_of
-from nix_manylinux.nix.packages import Suggestion, load_table, of_wheel
+from nix_manylinux.nix.packages import Suggestion, of_wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def find_needs(
         }
         style = format_of([wheel])
         known = known_libraries(style)
-        adviser = Adviser(load_table(), [wheel.facts], at_hand=wheels)
+        adviser = Adviser([wheel.facts], at_hand=wheels)
         for soname in sorted(_wanted(wheel, known, providers, adviser)):
             owners = [owner for owner in providers.get(soname, ()) if owner != name]
             near = [owner for owner in owners if owner in closures[name]]

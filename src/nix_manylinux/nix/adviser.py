@@ -10,7 +10,14 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
-from nix_manylinux.nix.packages import Suggestion, Table, letters, of_wheel, package_set, suggest
+from nix_manylinux.nix.makers import letters
+from nix_manylinux.nix.packages import (
+    Suggestion,
+    load_table,
+    of_wheel,
+    package_set,
+    suggest,
+)
 from nix_manylinux.nix.syntax import nix_path
 from nix_manylinux.tree.owners import Owners
 from nix_manylinux.wheel.metadata import normalise_name
@@ -38,14 +45,13 @@ class Adviser:
     own metadata where it isn't given. What is ``at_hand`` was looked into already, and
     doesn't have it. ``files`` are the names of the files of some of those that are required,
     directly or through others: of these nothing is guessed. ``cuda`` is the set of nixpkgs with
-    the CUDA of what is required, where that is known. ``table`` is nixpkgs'.
+    the CUDA of what is required, where that is known.
     ``unbuilt`` are attributes (with their outputs) that are not to be had, and why; ``refuse``
     says it of what the nixpkgs at hand has not, "" of the rest.
     """
 
     def __init__(
         self,
-        table: Table,
         trees: Iterable[TreeFacts] = (),
         *,
         required: Iterable[str] | None = None,
@@ -62,16 +68,15 @@ class Adviser:
         if required is None:
             required = {name for tree in trees for d in tree.distributions for name in d.requires}
             self._asked = _required_by_owners(trees)
-        self._table = table
         self._unbuilt = unbuilt or {}
         self._refuse = refuse
         self._there = own | set(at_hand)
         self._files = files or {}
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
         self._own = own
-        self.cuda = cuda or table.names.cuda
+        self.cuda = cuda or load_table().names.cuda
         files_of_trees = [file for tree in trees for file in tree.files]
-        rows = [table.rows.get(file.facts.soname or "") for file in files_of_trees]
+        rows = [load_table().rows.get(file.facts.soname or "") for file in files_of_trees]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
         self._brought = {name for row in rows if row and (name := package_set(row.attr))}
         #: Needed names -> required wheels to whose folders the search paths of who needs them lead
@@ -87,7 +92,7 @@ class Adviser:
         self._siblings: dict[str, tuple[str, ...]] = {}
         needed = {name for file in files_of_trees for name in file.facts.needed}
         for name in sorted(needed.difference(*(tree.brought for tree in trees))):
-            found = suggest(name, table)
+            found = suggest(name)
             wheels = self._by_name(name) or found.wheels
             if wheels:
                 self._siblings.setdefault(_stem(name), wheels)
@@ -100,7 +105,7 @@ class Adviser:
         return next((each for each in found if each.is_sure), found[0])
 
     def _one(self, soname: str) -> Suggestion:
-        found = suggest(soname, self._table)
+        found = suggest(soname)
         if found.kind == "driver":
             return found
         return (
@@ -121,7 +126,7 @@ class Adviser:
 
         None where none has it.
         """
-        for family in self._table.families:
+        for family in load_table().families:
             if not of_one_project((*self._own, *self._required), family):
                 continue
             exact = any(soname in wheel.brings for wheel in family.values())
@@ -138,12 +143,12 @@ class Adviser:
 
     def of_their_families(self, wheels: Collection[str], among: Iterable[str]) -> set[str]:
         """Give those among some wheels that are of the families of others, by their names."""
-        families = [each for each in self._table.families if not each.keys().isdisjoint(wheels)]
+        families = [each for each in load_table().families if not each.keys().isdisjoint(wheels)]
         return {*of_one_project((name for family in families for name in family), among)}
 
     def is_undeclared(self, wheel: str) -> bool:
         """Whether a wheel is known to be needed, and none is required that could require it."""
-        families = [family for family in self._table.families if wheel in family]
+        families = [family for family in load_table().families if wheel in family]
         return bool(families) and all(each.keys().isdisjoint(self._required) for each in families)
 
     def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
@@ -227,18 +232,16 @@ def _required_by_owners(trees: Iterable[TreeFacts]) -> dict[str, set[str]]:
     return {name: names for name, names in found.items() if name not in unknown}
 
 
-def inputs_that_lack(
-    sonames: Iterable[str], table: Table, is_there: Callable[[str], bool]
-) -> dict[str, str]:
+def inputs_that_lack(sonames: Iterable[str], is_there: Callable[[str], bool]) -> dict[str, str]:
     """Say which attributes lack libraries although they are given: others of theirs are there.
 
     To add such a package again would help nobody: this build of it is without.
     """
     found = {}
     for soname in sonames:
-        row, has = table.rows.get(soname), suggest(soname, table)
+        row, has = load_table().rows.get(soname), suggest(soname)
         if row and has.kind == "exact" and has.attribute.startswith(row.attr):
-            rows = (each for each in table.rows.values() if each.attr == row.attr)
+            rows = (each for each in load_table().rows.values() if each.attr == row.attr)
             if any(each.output == row.output and is_there(each.soname) for each in rows):
                 found[has.installable] = (
                     f"{nix_path(has.attribute)} is among the inputs, without it"

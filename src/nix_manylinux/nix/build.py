@@ -21,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from nix_manylinux.nix.packages import Table
 
 #: So many of Nix's last lines are kept for when it fails.
 _LAST_LINES = 15
@@ -92,7 +91,7 @@ class Listener:
         """
 
 
-def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[str, list[str]]:
+def wanted_attributes(plan: Plan, tried: Collection[str]) -> dict[str, list[str]]:
     """Give the attributes of nixpkgs, outputs included, that have what is missing in a plan.
 
     Sorted; with each the names that it is wanted for. What a plan has waived counts too, and
@@ -100,7 +99,7 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
     ``tried`` are left out, and what is unfree, insecure or another language's: nobody has
     asked for that.
     """
-    adviser = Adviser(table, plan.trees)
+    adviser = Adviser(plan.trees)
     linked = [
         Problem(name=r.name.rpartition("/")[2], wanted_by=(each.file.label,))
         for each in plan.files
@@ -117,13 +116,13 @@ def wanted_attributes(plan: Plan, table: Table, tried: Collection[str]) -> dict[
 
 
 def runtime_attributes(
-    sonames: Iterable[str], table: Table, unbuilt: Mapping[str, str]
+    sonames: Iterable[str], unbuilt: Mapping[str, str]
 ) -> dict[str, list[str]] | None:
     """Give the attributes that have libraries to be loaded at run time, each with their names.
 
     None where one of them has none that may be taken, or that is ``unbuilt``.
     """
-    adviser, wanted = Adviser(table, unbuilt=unbuilt), dict[str, list[str]]()
+    adviser, wanted = Adviser(unbuilt=unbuilt), dict[str, list[str]]()
     for soname in sonames:
         found = adviser.advise(soname)
         if not found.may_be_taken:

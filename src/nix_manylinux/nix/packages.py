@@ -19,11 +19,9 @@ from nix_manylinux.data import (
     read_sonames,
     read_xorg_renames,
 )
+from nix_manylinux.nix.makers import SONAME, is_borrowed, letters, rows_by_stem
 from nix_manylinux.nix.syntax import nix_path
 from nix_manylinux.wheel.metadata import normalise_name
-
-#: name, ".so", version: both "libtbb.so.12" and "libMagick.Q16.so.10".
-_SONAME = re.compile(r"(?P<stem>.+?)\.so(?:\.(?P<version>.+))?")
 
 #: auditwheel grafts libfoo.so.1 under the name libfoo-1a2b3c4d.so.1 (its repair.py).
 _GRAFTED = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}(?P<rest>\.so(?:\.[^/]*)?)")
@@ -35,15 +33,14 @@ _OF_A_LANGUAGE = re.compile(
 
 
 class Table(Value):
-    """What is known of nixpkgs, read once and passed on.
+    """What is known of nixpkgs: `load_table` reads it.
 
-    ``stems`` lead from a library's name without version to its rows;
-    ``renames`` from an attribute's new name to its old one. ``families`` are wheels that
-    share libraries. ``names`` are what those rows can't say of nixpkgs.
+    ``rows`` say by sonames who has them, ``renames`` lead from an attribute's new
+    name to its old one. ``families`` are wheels that share libraries. ``names`` are what rows
+    can't say of nixpkgs.
     """
 
     rows: dict[str, SonameRow] = field(hash=False)
-    stems: dict[str, tuple[SonameRow, ...]] = field(hash=False)
     renames: dict[str, str] = field(hash=False)
     driver: frozenset[str]
     families: tuple[dict[str, Sibling], ...] = field(hash=False)
@@ -110,18 +107,11 @@ class Suggestion(Value):
         return f"{self.attribute}.out"
 
 
-@cache  # two equal ones would be compared whole by whatever is remembered of one
+@cache
 def load_table() -> Table:
     """Read the tables of ``data/``, once; some 50 ms, so only where advice is wanted."""
-    rows = read_sonames()
-    stems: dict[str, list[SonameRow]] = {}
-    for row in rows.values():
-        match = _SONAME.fullmatch(row.soname)
-        if match and row.attr:
-            stems.setdefault(match["stem"], []).append(row)
     return Table(
-        rows=rows,
-        stems={stem: tuple(found) for stem, found in stems.items()},
+        rows=read_sonames(),
         renames=read_xorg_renames(),
         driver=read_libraries().driver,
         families=read_families(),
@@ -134,9 +124,9 @@ _DRIVERS = frozenset({"mesa"})
 
 
 @lru_cache(maxsize=1 << 16)
-def suggest(soname: str, table: Table) -> Suggestion:
+def suggest(soname: str) -> Suggestion:
     """Look ``soname`` up: exactly, as a file's name, by its name without version, by likeness."""
-    grafted = _GRAFTED.fullmatch(soname)
+    grafted, table = _GRAFTED.fullmatch(soname), load_table()
     row = table.rows.get(soname)
     if soname in table.driver or (row and (row.note == "driver" or row.attr in _DRIVERS)):
         note = "comes with the host's graphics driver, from no package"
@@ -157,9 +147,9 @@ def suggest(soname: str, table: Table) -> Suggestion:
         others = [attr for attr in row.others if not _OF_A_LANGUAGE.fullmatch(attr)]
         plain = [replace(row, attr=attr, output="out", others=(), note="") for attr in others]
         for each in (row, *plain):
-            if not _is_borrowed(each, table):
-                return _from_row(soname, each, "exact", table)
-    return _by_family(soname, table)
+            if not is_borrowed(each):
+                return _from_row(soname, each, "exact")
+    return _by_family(soname)
 
 
 def of_wheel(soname: str, *wheels: str, note: str = "", later: bool = False) -> Suggestion:
@@ -211,95 +201,20 @@ def explain(suggestion: Suggestion) -> str:
     return "; ".join(parts)
 
 
-def _is_borrowed(row: SonameRow, table: Table) -> bool:
-    """Whether the library is some application's private copy of another package's.
-
-    A provider is a package whose purpose is the library. Names decide that: of the
-    packages that have a library, in any version, one is called like it (libgit2, not
-    glamoroustoolkit), or like another of its own libraries (openssl, not mailspring); a
-    name behind another one's with a dash is a copy of that one (servarr-ffmpeg). What
-    only one package has is nobody's copy: libasound is alsa-lib's. musl's soname is libc.so.
-    Where a maker is not in nixpkgs at all (Chromium's ffmpeg), names can't tell.
-    """
-    match = _SONAME.fullmatch(row.soname)
-    stem = match["stem"] if match else row.soname
-    package = _without_version(row.attr)
-    if stem == "libc" or package in _OTHER_MAKERS or _is_called_like(stem, row.attr):
-        return False
-    if package in _BRING_OTHERS:
-        return True
-    others = {each.attr for each in table.stems.get(stem, ())} - {row.attr}
-    makers = {each for each in others if not _is_variant(row.attr, each)}
-    purposes = _purposes(table)
-    return (
-        any(_is_called_like(stem, each) for each in makers)
-        or (row.attr not in purposes and any(each in purposes for each in makers))
-        or any(row.attr.endswith(f"-{each}") for each in others)
-    )
-
-
 #: What wheels mean by a name that some other library in nixpkgs has as well.
 _NAMESAKES = {
     "libirc.so": "of Intel's compilers: the wheel intel-cmplr-lib-rt has it, and "
     "nixpkgs' libirc is another library",
 }
 
-#: Programs that come with a run-time environment, or with libraries, that others made:
-#: Java's, JavaFX, Chromium's, Mozilla's, ARPACK, freeDiameter; and Android's libc.
-_BRING_OTHERS = frozenset(
-    {
-        *("bionic", "elmerfem", "glamoroustoolkit", "jabref", "mailspring", "nix-scheduler-hook"),
-        *("olvid", "open5gs", "opensoldat", "polar-bookshelf", "react-native-debugger"),
-        *("supertux", "zotero"),
-    }
-)
 
-#: Packages that make a library of their own under a name that others made known.
-_OTHER_MAKERS = frozenset({"e2fsprogs", "glibc", "heimdal", "libressl", "mvapich", "systemdLibs"})
-
-
-@lru_cache(maxsize=1)
-def _purposes(table: Table) -> frozenset[str]:
-    """Give the packages that are called like one of their libraries."""
-    return frozenset(
-        row.attr
-        for stem, rows in table.stems.items()
-        for row in rows
-        if _is_called_like(stem, row.attr)
-    )
-
-
-def _is_called_like(stem: str, attribute: str) -> bool:
-    library, package = letters(stem), letters(_without_version(attribute))
-    if len(library) < 3:  # "z" is in many a name
-        return package in {library, f"{library}lib"}
-    return bool(package) and (
-        library in package or (len(package) > 2 and library.startswith(package))
-    )
-
-
-def _is_variant(attribute: str, other: str) -> bool:
-    """Whether a package is another one with something behind its name: qgis-ltr is qgis."""
-    base = letters(_without_version(other))
-    return bool(base) and letters(_without_version(attribute)).startswith(base)
-
-
-def _without_version(attribute: str) -> str:
-    return re.sub(r"[-_]?[0-9]+(?:[._-][0-9]+)*$", "", attribute.rpartition(".")[2])
-
-
-def letters(name: str) -> str:
-    """Give what of a library's or a package's name is worth comparing."""
-    return re.sub(r"[^a-z0-9+]", "", name.lower().removeprefix("lib"))
-
-
-def _by_family(soname: str, table: Table) -> Suggestion:
+def _by_family(soname: str) -> Suggestion:
     """Look up a soname that has no row of its own, by its name without the version."""
     nowhere = Suggestion(soname=soname, kind="none", notes=("nowhere in nixpkgs",))
-    match = _SONAME.fullmatch(soname)
+    match = SONAME.fullmatch(soname)
     if match is None:
         return nowhere
-    family = [row for row in table.stems.get(match["stem"], ()) if not _is_borrowed(row, table)]
+    family = [row for row in rows_by_stem().get(match["stem"], ()) if not is_borrowed(row)]
     # A name without a version promises no file with one.
     versioned = [row for row in family if not row.soname.endswith(".so")]
     family = versioned or family
@@ -309,19 +224,19 @@ def _by_family(soname: str, table: Table) -> Suggestion:
     for known in versioned:
         if soname.startswith(f"{known.soname}.") and _may_be_of(match["version"], known.attr):
             note = f"the name of a file, whose soname is {known.soname}"
-            return _from_row(soname, known, "file", table, note)
+            return _from_row(soname, known, "file", note)
     if family and match["version"] is None:
         likely = max(family, key=_likelihood)
         note = f"in nixpkgs it is {likely.soname}"
-        return _from_row(soname, likely, "file", table, note)
+        return _from_row(soname, likely, "file", note)
     if family:
         nearest = _nearest(match["version"], family)
         note = (
             f"nixpkgs has only {nearest.soname} ({nix_path(nearest.attr)}): another ABI, which "
             "will not load in its place"
         )
-        return _from_row(soname, nearest, "other version", table, note)
-    similar = _similar(match["stem"], table)
+        return _from_row(soname, nearest, "other version", note)
+    similar = _similar(match["stem"])
     return replace(nowhere, kind="similar", similar=similar) if similar else nowhere
 
 
@@ -332,8 +247,8 @@ def _may_be_of(version: str, attribute: str) -> bool:
     return ours[:1] != its[:1] or ours[: len(its)] == its[: len(ours)]
 
 
-def _from_row(soname: str, row: SonameRow, kind: str, table: Table, note: str = "") -> Suggestion:
-    plain = soname.endswith(".so")  # of no version in particular
+def _from_row(soname: str, row: SonameRow, kind: str, note: str = "") -> Suggestion:
+    table, plain = load_table(), soname.endswith(".so")  # of no version in particular
     name = row.attr if plain else table.names.versioned.get(row.attr, row.attr)
     output = "" if row.output == "out" else f".{row.output}"
     old = table.renames.get(row.attr)
@@ -380,10 +295,10 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"[0-9]{1,9}", version))
 
 
-def _similar(stem: str, table: Table) -> tuple[str, ...]:
+def _similar(stem: str) -> tuple[str, ...]:
     """Name up to three libraries whose names look like a slip of the pen away."""
     from difflib import get_close_matches  # noqa: PLC0415 (start-up: only advice needs it)
 
-    by_case = {name.lower(): name for name in table.stems if abs(len(name) - len(stem)) <= 2}
+    by_case = {name.lower(): name for name in rows_by_stem() if abs(len(name) - len(stem)) <= 2}
     found = get_close_matches(stem.lower(), by_case, n=3, cutoff=0.88)
-    return tuple(table.stems[by_case[name]][0].soname for name in found)
+    return tuple(rows_by_stem()[by_case[name]][0].soname for name in found)

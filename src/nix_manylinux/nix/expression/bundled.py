@@ -6,7 +6,7 @@ import re
 
 from nix_manylinux.base.words import listed
 from nix_manylinux.nix.expression.cuda import loader_among
-from nix_manylinux.nix.packages import load_table
+from nix_manylinux.nix.makers import rows_by_stem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def unfree_libraries(wheels: Iterable[DescribedWheel]) -> Iterator[str]:
     """Say which libraries in the wheels are unfree where nixpkgs has them."""
     found: dict[str, str] = {}
     for stem, _ in sorted(_brought(wheels)):
-        rows = load_table().stems.get(stem, ()) if stem not in _FREE_TOO else ()
+        rows = rows_by_stem().get(stem, ()) if stem not in _FREE_TOO else ()
         if rows and all("unfree" in row.note for row in rows):
             found[stem] = rows[0].attr.rpartition(".")[2]
     if found:

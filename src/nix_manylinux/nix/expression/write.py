@@ -147,7 +147,6 @@ def build_expression(
     dependencies = dependencies.without([*later, *relatives.coming_later(every)])
     required = package_names([*dependencies.always, *dependencies.sometimes])
     adviser = Adviser(
-        load_table(),
         (wheel.facts for wheel in wheels),
         required=required,
         files=files,

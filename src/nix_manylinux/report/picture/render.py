@@ -60,7 +60,7 @@ def render_graph(
         raise BadOption(f"no such format: {format}", hint=f"one of {', '.join(FORMATS)}")
     if detail not in DETAILS:
         raise BadOption(f"no such detail: {detail}", hint=f"one of {', '.join(DETAILS)}")
-    adviser = Adviser(table, plan.trees) if table is not None and plan.missing else None
+    adviser = Adviser(plan.trees) if table is not None and plan.missing else None
     advice = {p.name: explain(adviser.advise(*p.names)) for p in plan.missing} if adviser else {}
     graph = build_graph(plan, advice=advice)
     shown = _shown(graph, detail)
