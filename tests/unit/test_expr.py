@@ -606,6 +606,10 @@ def test_one_release_only(tmp_path: Path) -> None:
             write(*bad)
 
 
+GNU = "License :: OSI Approved :: GNU General Public License"
+GPL3 = "GNU GENERAL PUBLIC LICENSE\n Version 3\n\n(at your option) any later version"
+
+
 @pytest.mark.parametrize(
     ("expression", "text", "classifier", "title", "found"),
     [
@@ -624,6 +628,16 @@ def test_one_release_only(tmp_path: Path) -> None:
         ("", "", "", "The MIT License (MIT)", ("mit",)),
         ("", "BSD", "", "The MIT License (MIT)", ()),
         ("", "do what you like", "", "MIT License", ()),
+        ("", "GPLv2-or-later with an exception", f"{GNU} v2 (GPLv2)", "", ()),
+        ("", "LGPL", f"{GNU} v3 (GPLv3)", "", ("gpl3Only",)),
+        ("", "GPL version 3", f"{GNU} v3 (GPLv3)", "", ("gpl3Only",)),
+        (
+            "",
+            GPL3,
+            f"{GNU} v3 (GPLv3)",
+            "",
+            ("gpl3Only",),
+        ),
         ("", "", "", "", ()),
     ],
 )
