@@ -275,7 +275,7 @@ def _patch_trees(run: Run) -> int:
         progress=run.console.progress,
     )
     if supply:
-        report = replace(report, plan=supply.told(paths[0], report.plan))
+        report = replace(report, plan=supply.plan_to_tell(paths[0], report.plan))
     run.refuse_unread(report.plan)
     report = _tell(run, " ".join(paths), report)
     run.warn_of_nothing(report.plan)
@@ -303,7 +303,7 @@ def _patch_wheel(run: Run, wheel: str, output_dir: str, supply: Supply | None) -
     )
     report = done.report
     if supply:
-        report = replace(report, plan=supply.told(wheel, report.plan))
+        report = replace(report, plan=supply.plan_to_tell(wheel, report.plan))
     report = _tell(run, os.path.basename(wheel), report)
     if not run.arguments.dry_run:
         run.console.say(f"  wrote {done.path}")

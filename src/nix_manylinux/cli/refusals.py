@@ -23,7 +23,7 @@ from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.nix.advice import OPTIONS, packages_block, scope
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.packages import explain
-from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, told
+from nix_manylinux.report.mended import AfterPatch, after_patch, of_labels, with_mended
 from nix_manylinux.report.missing import headline, left_to_system, missing_text, rows_text
 from nix_manylinux.report.summary import problems_text, report_json
 from nix_manylinux.resolve.dlopen import NoRuntimeLibrary
@@ -132,7 +132,7 @@ def refused_check(run: Run, found: Plan, patched: Sequence[tuple[Sequence[str], 
     ]
     packages = as_packages(run, [p for paths, _ in parts for p in paths if not is_tree(p)])
     advice = [[*advice[0], *packages]] if len(advice) == 1 else [*advice, packages]
-    plan = told(found, after)
+    plan = with_mended(found, after)
     leaves = run.leaves(plan, [made for _, made in patched])
     run.tell_leaves(leaves)
     run.warn(plan)

@@ -74,7 +74,7 @@ class Supply:
         """Give a part's options, by which in a dry run what isn't built yet counts as had."""
         return self._parts[name].promising()
 
-    def told(self, name: str, plan: Plan) -> Plan:
+    def plan_to_tell(self, name: str, plan: Plan) -> Plan:
         """Tell a part's plan as it would be with what isn't built yet, and what Nix has failed."""
         part = self._parts[name]
         promised, waiting = part.promised, part.waiting

@@ -236,7 +236,7 @@ def _mended(
         width=width - 2,
     )
     text = str(block)
-    said = package.told if text else f"{package.told.rstrip(':')}."
+    said = package.sentence if text else f"{package.sentence.rstrip(':')}."
     lines = nix_comments(said, width=width)
     lines += [f"#   {line.removeprefix('# ')}" for line in text.splitlines()]
     if package.linked:

@@ -29,7 +29,7 @@ class StoredPackage(Value):
     linked: bool
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """Say what is wrong, and where it is mended; what the package lacks is to follow."""
         if self.linked:
             verb = "wants" if len(self.labels) == 1 else "want"

@@ -96,7 +96,7 @@ def _located(problems: Iterable[Problem], found: Plan) -> tuple[Problem, ...]:
     )
 
 
-def told(found: Plan, after: AfterPatch) -> Plan:
+def with_mended(found: Plan, after: AfterPatch) -> Plan:
     """Give what was found as text tells it: with where what a patch mends is already, as a reason.
 
     What only seemed to be optional, since nothing led to what wants it, is missing.

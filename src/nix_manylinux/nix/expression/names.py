@@ -234,7 +234,7 @@ class Names:
         if sentences := [*sentences]:
             self.aside.setdefault(heading, {}).update(dict.fromkeys(sentences))
 
-    def told(self) -> dict[str, tuple[str, ...]]:
+    def beside(self) -> dict[str, tuple[str, ...]]:
         """Give what stands beside the expression, by what it is good for, in the order to read."""
         return {each: (*self.aside[each],) for each in HEADINGS if each in self.aside}
 

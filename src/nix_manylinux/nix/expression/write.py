@@ -214,7 +214,7 @@ def build_expression(
         lacking=tuple(names.said),
         named=tuple(names.named),
         first=tuple(first_of_all),
-        notes=names.told(),
+        notes=names.beside(),
         is_part=for_nixpkgs and others.is_part,
         absent=names.absent,
         asks=tuple(others.asks),
