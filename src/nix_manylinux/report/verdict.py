@@ -16,6 +16,7 @@ from collections import Counter
 
 from nix_manylinux.base.store import in_store
 from nix_manylinux.base.values import Value
+from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.resolve.faults import RELATIVE_RELOCATIONS
 from nix_manylinux.target.libc import is_glibc_loader
 from nix_manylinux.target.policy import Limits, Policy, load_policies, parse_floor
@@ -161,11 +162,15 @@ def _breaches(found: Mapping[tuple[str, str], set[str]]) -> list[Breach]:
     ]
 
 
+#: Stands for the folder that a wheel is unpacked to.
+_ROOT = "/wheel"
+
+
 class _Search:
     """The files of a wheel by the paths that search paths lead to."""
 
     def __init__(self, files: Iterable[TreeFile]) -> None:
-        self._by_path = {name: file for file in files for name in file.names}
+        self._by_path = {f"{_ROOT}/{name}": file for file in files for name in file.names}
         self._folders = {posixpath.dirname(name) for name in self._by_path}
         self._known: dict[str, tuple[str, ...]] = {}
 
@@ -185,7 +190,7 @@ class _Search:
             for name in file.facts.needed:
                 if name in allowed or is_glibc_loader(name):
                     continue
-                paths = (f"{where}/{name}" if where else name for where in directories)
+                paths = (f"{where}/{name}" for where in directories)
                 found = next((self._by_path[path] for path in paths if path in self._by_path), None)
                 if found is None:
                     yield name, file
@@ -195,19 +200,12 @@ class _Search:
 
     def _directories(self, file: TreeFile) -> tuple[str, ...]:
         """Give the folders of the wheel that a file's own search path leads to."""
-        known = self._known.get(file.path)
-        if known is None:
-            found = (
-                posixpath.normpath(posixpath.join(posixpath.dirname(name), "." + entry[end:]))
-                for name in file.names
-                for entry in file.facts.search_path
-                for end in map(len, ("$ORIGIN", "${ORIGIN}"))
-                if entry[:end] in {"$ORIGIN", "${ORIGIN}"} and entry[end : end + 1] in {"", "/"}
-            )
-            folders = ("" if where == "." else where for where in found)
-            known = tuple(dict.fromkeys(where for where in folders if where in self._folders))
-            self._known[file.path] = known
-        return known
+        if file.path not in self._known:
+            entries, machine = file.facts.search_path, file.facts.machine
+            found = [origin_entries(entries, f"{_ROOT}/{name}", machine) for name in file.names]
+            own = dict.fromkeys(each for folders in found for each in folders)
+            self._known[file.path] = tuple(each for each in own if each in self._folders)
+        return self._known[file.path]
 
 
 def libc_needed(file: TreeFile) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from nix_manylinux.data import read_libraries
+from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.nix.choices import Choice, find_choices
 from nix_manylinux.nix.expression.cuda import Cuda, about_cuda
 from nix_manylinux.nix.packages import Suggestion, explain, load_table
+from nix_manylinux.target.libc import is_glibc_loader
 from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.wheel import DescribedWheel
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
-
-_ORIGINS = ("$ORIGIN/", "${ORIGIN}/")
 
 
 class OutsideLibraries(NamedTuple):
@@ -282,16 +281,16 @@ def outside_names(facts: TreeFacts, known: set[str]) -> Iterable[tuple[str, Tree
     for file in facts.files:
         if file.facts.kind.is_linked:
             for name in file.facts.needed:
-                if name not in own and name not in known and "ld-linux" not in name:
+                if name not in own and name not in known and not is_glibc_loader(name):
                     yield name, file
 
 
 def _foreign_folder(file: TreeFile, facts: TreeFacts) -> str:
     """Name the folder of site-packages, not of this wheel, that a file's search path leads to."""
-    entries = [each for each in file.facts.search_path if each.startswith(_ORIGINS)]
+    place, machine = f"{facts.root}/{file.path}", file.facts.machine
     for site in (each for each in facts.site_packages if file.path.startswith(f"{each}/")):
-        for entry in entries:
-            path = posixpath.normpath(f"{posixpath.dirname(file.path)}/{entry.partition('/')[2]}")
+        for folder in origin_entries(file.facts.search_path, place, machine):
+            path = folder.removeprefix(f"{facts.root}/")
             ours = any(name.startswith(f"{path}/") for each in facts.files for name in each.names)
             if path.startswith(f"{site}/") and not ours:
                 return path[len(site) + 1 :]
