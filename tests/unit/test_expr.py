@@ -587,6 +587,19 @@ def test_dotted_module_names(tmp_path: Path) -> None:
     assert wheel.modules == ("demo", "single", "spaced.inner")
 
 
+def test_a_copy_of_python_s_own_modules(tmp_path: Path) -> None:
+    """What panda3d puts into programs that are made of it, nobody imports from there."""
+    names = ["deploy/array", "deploy/fcntl", "deploy/own", "panda/core", "panda/math", "panda/egg"]
+    files = {
+        f"{name}.cpython-312-x86_64-linux-gnu.so": tiny_library(name)
+        + f"\0PyInit_{name.rpartition('/')[2]}\0".encode()
+        for name in (*names, "backports/zlib")
+    }
+    wheel = made(tmp_path, files=files)
+    assert wheel.modules == ("backports.zlib", "demo", "panda.core", "panda.egg", "panda.math")
+    assert not any(each.name.startswith("deploy") for each in wheel.extensions)
+
+
 def test_programs(tmp_path: Path) -> None:
     """Programs are those of .data/scripts and of the console scripts."""
     wheel = made(tmp_path, files={"demo-1.0.data/scripts/tool": b"#!python\n"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import sys
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.tree.disk import Disk
@@ -56,11 +57,12 @@ def unloaded_extensions(
     like are left out.
     """
     disk = Disk()
+    named = dict(_named(facts, entries))
     paths = {
-        name: path
-        for name, path in _named(facts, entries)
+        name: named[name]
+        for name in without_copies(named)
         # pycryptodome's are opened by cffi, whatever their names say.
-        if disk.mentions(f"{facts.root}/{path}", f"PyInit_{name.rpartition('.')[2]}")
+        if disk.mentions(f"{facts.root}/{named[name]}", f"PyInit_{name.rpartition('.')[2]}")
     }
     if not paths:
         return ()
@@ -94,6 +96,21 @@ def unloaded_extensions(
         )
         for name in sorted(missed)
     )
+
+
+def without_copies(modules: Iterable[str]) -> set[str]:
+    """Leave out folders that are copies of Python's own modules.
+
+    panda3d's deploy_libs are for programs that are made of it; nobody imports them from there.
+    """
+    folders: dict[str, set[str]] = {}
+    for module in modules:
+        folder, _, name = module.rpartition(".")
+        folders.setdefault(folder, set()).add(name)
+    for folder, names in [*folders.items()]:
+        if folder and len(names) > 1 and 2 * len(names & sys.stdlib_module_names) >= len(names):
+            del folders[folder]
+    return {f"{folder}.{n}".lstrip(".") for folder, names in folders.items() for n in names}
 
 
 def _wanted(root: str, paths: Mapping[str, str]) -> dict[str, int]:

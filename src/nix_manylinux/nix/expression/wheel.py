@@ -15,7 +15,7 @@ from nix_manylinux.base.files import read_regular
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions
+from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions, without_copies
 from nix_manylinux.nix.expression.joined import common_name, join_headers, join_trees
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
@@ -214,7 +214,8 @@ def _modules(paths: Collection[str]) -> tuple[str, ...]:
     (argon2-cffi-bindings), in namespaces only extension modules: other files may lie there
     (PyQt5.sip).
     """
-    found = set()
+    found: set[str] = set()
+    loose: set[str] = set()
     packages = {os.path.dirname(path) for path in paths if _name(path) == "__init__"}
     for path in paths:
         parts = path.split("/")
@@ -227,7 +228,8 @@ def _modules(paths: Collection[str]) -> tuple[str, ...]:
         else:
             name = _name(path)
             if name and (len(parts) == 1 or re.fullmatch(TAGGED_MODULE, parts[-1])):
-                found.add(".".join([*parts[:-1], name]))
+                loose.add(".".join([*parts[:-1], name]))
+    found |= without_copies(loose)
     named = [name for name in found if _is_worth_importing(name)]
     return tuple(sorted([name for name in named if "._" not in f".{name}"] or named))
 
