@@ -144,18 +144,25 @@ let
       null
     else
       dirOf beside + "/${path}";
+  placeAtHand =
+    path:
+    let
+      place = placeOf path;
+    in
+    if place == null then
+      refuse "${shown} has ${path} by its path, and is handed over as a value."
+        "Name its file, or lockFile beside it: lock = ./manylinux.lock.json;"
+    else if !builtins.pathExists place then
+      refuse "${shown} has ${path}, and nothing is there."
+        "Put it there; in a flake of git, which sees what git knows: git add -f ${path}"
+    else
+      place;
   atHand =
     entry:
     let
-      place = placeOf entry.path;
+      place = placeAtHand entry.path;
     in
-    if place == null then
-      refuse "${shown} has ${entry.file} by its path, and is handed over as a value."
-        "Name its file, or lockFile beside it: lock = ./manylinux.lock.json;"
-    else if !builtins.pathExists place then
-      refuse "${shown} has ${entry.file} from ${entry.path}, where no file is."
-        "Put it there; in a flake of git, which sees what git knows: git add -f ${entry.path}"
-    else if builtins.hashFile "sha256" place != entry.sha256 then
+    if builtins.hashFile "sha256" place != entry.sha256 then
       refuse "${entry.path} is not the file that ${shown} was made with." (again [ ])
     else
       builtins.path {
@@ -269,24 +276,30 @@ let
       dontCheckRuntimeDeps = true;
       doCheck = false;
     });
+  sources = import ./locked-sources.nix {
+    inherit
+      lib
+      pkgs
+      python
+      placeOf
+      placeAtHand
+      ;
+    inherit (checked.lock) kind;
+    attribute = "python${lib.replaceStrings [ "." ] [ "" ] python.pythonVersion}${
+      lib.optionalString (free != "") "FreeThreading"
+    }";
+  };
+  # What nixpkgs has is no fork of it, and no folder.
+  isOfNixpkgs =
+    name: entry: !(entry ? local) && (python.pkgs.${name}.version or null) == entry.version;
   absent = lib.filterAttrs (
     name: entry:
-    # What nixpkgs has is no fork of it, and no folder.
-    !(overridden ? ${name})
-    && (entry ? local || (python.pkgs.${name}.version or null) != entry.version)
+    !(overridden ? ${name} || isOfNixpkgs name entry || sources.isBuildable name entry)
   ) environment.sources;
   overridden = overrides packages { };
 
   # What makes them, to be pasted.
-  ownSources = lib.concatMapStrings (line: "\n    ${line}") (
-    import ./locked-sources.nix {
-      inherit lib placeOf;
-      inherit (checked.lock) kind;
-      attribute = "python${lib.replaceStrings [ "." ] [ "" ] python.pythonVersion}${
-        lib.optionalString (free != "") "FreeThreading"
-      }";
-    } absent
-  );
+  ownSources = lib.concatMapStrings (line: "\n    ${line}") (sources.linesOf absent);
 
   packages = lib.fix (
     lib.extends overrides (
@@ -314,8 +327,10 @@ let
               ) absent
             )
           }" "Make them yourself:${ownSources}"
-        else
+        else if isOfNixpkgs name entry then
           ofNixpkgs final name entry
+        else
+          sources.build final name entry
       ) environment.sources
     )
   );

@@ -1,12 +1,17 @@
-# What makes packages of a lock that have no wheel: lines of `overrides`, to be pasted.
+# Packages of a lock that have no wheel, built from what was locked in its place: a source
+# archive, a commit, a folder; and how each is written by hand, where that is not enough.
 {
   lib,
-  # The interpreter's attribute: "python312".
+  pkgs,
+  # The interpreter, and its attribute: "python312".
+  python,
   attribute,
   # The kind of lock: of a requirements file's packages nobody knows whether they have an archive.
   kind,
   # From a path of the lock to the file or folder; null where it isn't known.
   placeOf,
+  # The same, or the error that nothing is there.
+  placeAtHand,
 }:
 let
   quoted = text: lib.replaceStrings [ "\${" ] [ "\\\${" ] (builtins.toJSON text);
@@ -28,109 +33,202 @@ let
     else
       "./${path}";
 
-  normal =
-    name:
-    lib.toLower (lib.concatStringsSep "-" (lib.filter lib.isString (builtins.split "[-_.]+" name)));
-
-  # What the [build-system] of a folder's pyproject.toml requires; null where there is none.
-  requiredBy =
-    folder:
-    let
-      file = placeOf "${folder}/pyproject.toml";
-      value = builtins.fromTOML (builtins.readFile file);
-    in
-    if file != null && builtins.pathExists file then value.build-system.requires or null else null;
+  # What an installer has made beside the source, and version control's own.
+  made = "\\.(git|hg|svn|venv|tox|nox|direnv|mypy_cache|pytest_cache|ruff_cache)|__pycache__|node_modules|result.*";
+  folderOf =
+    place:
+    builtins.path {
+      path = place;
+      name = "source";
+      filter = path: _: builtins.match made (baseNameOf path) == null;
+    };
 
   # From a source archive's file name to its parts, as fetchPypi takes them.
   archive = builtins.match "(.*)-([^-]*[0-9][^-]*)\\.(tar\\.[a-z0-9]+|tgz|zip)";
 
+  # What a package is made from: `text` is Nix code, `src` its value where it `isKnown` well
+  # enough, `folder` where a pyproject.toml can be read now.
   sourceOf =
     name: entry:
     let
       local = builtins.match "([a-z]+) (.*)" (entry.local or "");
       from = lib.head local;
-      place = lib.last local;
-      inside = entry.subdirectory or "";
+      # A folder's is a folder, too; of all others it is known where they are unpacked.
+      inside = lib.optionalString (from == "directory" && entry ? subdirectory) "/${entry.subdirectory}";
+      address = lib.last local + inside;
+      place = placeOf address;
       revision = entry.revision or "";
-      file = entry.sdist.file or "";
-      parts = archive file;
-      digest = quoted (entry.sdist.sha256 or "");
+      git = {
+        url = address;
+        rev = revision;
+        allRefs = true;
+        submodules = true;
+      };
+      isCommit = builtins.match "[0-9a-f]{40}" revision != null;
+      checkout = builtins.fetchGit git;
+      folder = folderOf (placeAtHand address);
+      sdist = entry.sdist or { };
+      parts = archive (sdist.file or "");
+      sha256 = sdist.sha256 or "";
+      byName = {
+        pname = lib.head parts;
+        version = lib.elemAt parts 1;
+        extension = lib.last parts;
+        inherit sha256;
+      };
+      set = value: "{ ${lib.concatStrings (lib.mapAttrsToList (n: v: "${n} = ${code v}; ") value)}}";
+      code = value: if builtins.isString value then quoted value else builtins.toJSON value;
     in
-    if local != null && (from == "directory" || from == "editable") then
+    if local != null && from == "directory" then
       {
-        lines = [ "src = ${pathOf (if inside == "" then place else "${place}/${inside}")};" ];
-        requires = requiredBy (if inside == "" then place else "${place}/${inside}");
+        text = pathOf address;
+        isKnown = place != null;
+        src = folder;
+        inherit folder;
       }
     else if local != null then
       {
-        lines = [
-          (
-            if from == "hg" then
-              "src = builtins.fetchMercurial { url = ${quoted place}; rev = ${quoted revision}; };"
-            else
-              "src = builtins.fetchGit { url = ${quoted place}; ${
-                if builtins.match "[0-9a-f]{40}" revision != null then
-                  "rev = ${quoted revision}; allRefs = true; "
-                else
-                  lib.optionalString (revision != "") "ref = ${quoted revision}; "
-              }};"
-          )
-        ]
-        ++ lib.optional (inside != "") "sourceRoot = ${quoted "source/${inside}"};";
+        isKnown = from == "git" && isCommit;
+        src = checkout;
+        folder = checkout;
+        isCheckout = true;
+        text =
+          if from == "hg" then
+            "builtins.fetchMercurial ${set { url = address; rev = revision; }}"
+          else
+            "builtins.fetchGit ${
+              set (if isCommit || revision == "" then git else { inherit (git) url; ref = revision; })
+            }";
       }
-    else if entry ? sdist.path then
-      { lines = [ "src = ${pathOf entry.sdist.path};" ]; }
-    else if entry ? sdist.url then
+    else if sdist ? path then
       {
-        lines = [
-          "src = pkgs.fetchurl { url = ${quoted entry.sdist.url}; sha256 = ${digest}; };"
-        ];
+        text = pathOf sdist.path;
+        isKnown = placeOf sdist.path != null;
+        src = placeAtHand sdist.path;
+      }
+    else if sdist ? url then
+      {
+        text = "pkgs.fetchurl ${set { inherit (sdist) url; inherit sha256; }}";
+        isKnown = sha256 != "";
+        src = pkgs.fetchurl { inherit (sdist) url; inherit sha256; };
       }
     else if parts != null then
       {
-        lines = [
-          "src = pkgs.fetchPypi { pname = ${quoted (lib.head parts)}; version = ${quoted (lib.elemAt parts 1)}; extension = ${quoted (lib.last parts)}; sha256 = ${digest}; };"
-        ];
+        text = "pkgs.fetchPypi ${set byName}";
+        isKnown = sha256 != "";
+        src = pkgs.fetchPypi byName;
       }
     else if kind == "requirements.txt" || entry ? sdist then
       {
-        lines = [
-          "src = pkgs.fetchPypi { pname = ${quoted name}; version = ${quoted entry.version}; hash = \"\"; }; # Nix says the hash"
-        ];
+        text = "pkgs.fetchPypi { pname = ${quoted name}; version = ${quoted entry.version}; hash = \"\"; }";
+        isKnown = false;
       }
     else
       {
-        lines = [
-          "src = null; # ${kind} has no source archive: lock another version of it, or for another Python"
-        ];
+        text = "null; # ${kind} has no source archive: lock another version of it, or for another Python";
+        isKnown = false;
       };
 
-  of =
+  normal =
+    name:
+    lib.toLower (lib.concatStringsSep "-" (lib.filter lib.isString (builtins.split "[-_.]+" name)));
+
+  # What the [build-system] of a pyproject.toml that can be read now requires; null for unknown.
+  requiredBy =
+    entry: source:
+    let
+      file = "${source.folder}${lib.optionalString (source.isCheckout or false) (within entry)}/pyproject.toml";
+      value = builtins.fromTOML (builtins.readFile file);
+      nameOf = text: normal (lib.head (builtins.match "[[:space:]]*([A-Za-z0-9._-]*).*" text));
+    in
+    if !(source.isKnown && source ? folder && builtins.pathExists file) then
+      null
+    else
+      map nameOf (value.build-system.requires or [ "setuptools" ]);
+
+  # What nearly all archives want that no wheel lies beside; what else one wants its build says.
+  usual = [
+    "setuptools"
+    "wheel"
+  ];
+
+  within = entry: lib.optionalString (entry ? subdirectory) "/${entry.subdirectory}";
+
+  # Arguments of buildPythonPackage that differ from package to package, strings and lists of them.
+  shapeOf =
+    name: entry:
+    {
+      pname = name;
+      inherit (entry) version;
+    }
+    // lib.optionalAttrs (entry ? subdirectory && !lib.hasPrefix "directory " (entry.local or "")) {
+      postUnpack = "sourceRoot+=${lib.escapeShellArg "/${entry.subdirectory}"}";
+    };
+  isZip = entry: lib.hasSuffix ".zip" (entry.sdist.file or "");
+
+  linesOfOne =
     name: entry:
     let
       source = sourceOf name entry;
-      known = source.requires or null;
-      names =
-        if known == null then
-          [ "setuptools" ]
-        else
-          map (text: normal (lib.head (builtins.match "[[:space:]]*([A-Za-z0-9._-]*).*" text))) known;
+      known = requiredBy entry source;
       ofSet = lib.concatMapStrings (each: "pkgs.${attribute}.pkgs.${named each} ");
-      zip = lib.hasSuffix ".zip" (entry.sdist.file or "");
     in
-    [
-      "  ${named name} = pkgs.${attribute}.pkgs.buildPythonPackage {"
-      "    pname = ${quoted name}; version = ${quoted entry.version}; pyproject = true; doCheck = false;"
-    ]
-    ++ map (line: "    ${line}") source.lines
-    ++ lib.optional zip "    nativeBuildInputs = [ pkgs.unzip ];"
+    [ "  ${named name} = pkgs.${attribute}.pkgs.buildPythonPackage {" ]
+    ++ lib.mapAttrsToList (key: value: "    ${key} = ${quoted value};") (shapeOf name entry)
     ++ [
-      "    build-system = [ ${ofSet names}];${
+      "    pyproject = true; doCheck = false;"
+      "    src = ${source.text};"
+    ]
+    ++ lib.optional (isZip entry) "    nativeBuildInputs = [ pkgs.unzip ];"
+    ++ [
+      "    build-system = [ ${ofSet (if known == null then [ "setuptools" ] else known)}];${
         lib.optionalString (known == null) " # or what its pyproject.toml has as [build-system]"
       }"
       "    dependencies = [ ${lib.concatMapStrings (each: "final.${named each} ") entry.dependencies}];"
       "  };"
     ];
 in
-entries:
-[ "overrides = final: prev: {" ] ++ lib.concatLists (lib.mapAttrsToList of entries) ++ [ "};" ]
+rec {
+  # Lines of `overrides`, to be pasted.
+  linesOf =
+    entries:
+    [ "overrides = final: prev: {" ]
+    ++ lib.concatLists (lib.mapAttrsToList linesOfOne entries)
+    ++ [ "};" ];
+
+  # Whether a package can be built as it was locked, with nothing written by hand.
+  isBuildable = name: entry: (sourceOf name entry).isKnown;
+
+  # The package; its backend is nixpkgs'.
+  build =
+    final: name: entry:
+    let
+      source = sourceOf name entry;
+      known = requiredBy entry source;
+      wanted = if known == null then usual else known;
+      ofSet = each: if lib.elem each entry.dependencies then final.${each} else python.pkgs.${each};
+    in
+    (python.pkgs.buildPythonPackage (
+      shapeOf name entry
+      // {
+        inherit (source) src;
+        pyproject = true;
+        build-system = map ofSet (lib.filter (each: python.pkgs ? ${each}) wanted);
+        nativeBuildInputs = lib.optional (isZip entry) pkgs.unzip;
+        dependencies = map (each: final.${each}) (
+          lib.filter (each: !lib.elem each (entry.circle or [ ])) entry.dependencies
+        );
+        dontCheckRuntimeDeps = true;
+        doCheck = false;
+        passthru.locked = entry;
+      }
+    )).overrideAttrs
+      (old: {
+        failureHook = old.failureHook or "" + ''
+          echo ${lib.escapeShellArg ''
+            nix-manylinux: manylinuxLockedPackages: no wheel of ${name} fits, and its source could not be built as it is.
+            What it lacks is added where it is written by hand, as buildInputs, nativeBuildInputs or in build-system:
+              ${lib.concatStringsSep "\n  " (linesOf { ${name} = entry; })}''} >&2
+        '';
+      });
+}

@@ -35,6 +35,23 @@ in
       ) each.packages;
     });
   };
+  # What is to be pasted for the sources of the lock, of which none lies anywhere.
+  byHand = builtins.concatStringsSep "\n" (
+    (import ../../nix/locked-sources.nix {
+      inherit pkgs;
+      inherit (pkgs) lib;
+      inherit (arguments) python;
+      attribute = "python3";
+      kind = "uv.lock";
+      placeOf = _: null;
+      placeAtHand = throw "not asked for";
+    }).linesOf
+      (builtins.head (
+        map (each: each.sources) (
+          builtins.attrValues (builtins.fromJSON (builtins.readFile lock)).environments
+        )
+      ))
+  );
   # As the file has it, which no value can be made from.
   asValue = make { lock = builtins.fromJSON (builtins.readFile lock); };
   stale = (make { lockFile = ./locked-cases.nix; }).env;

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,7 +232,7 @@ def test_wheels_that_lie_with_the_lock(nix: Nix, locked: dict[str, str]) -> None
     said = nix.fails("locked.asValue.aa", **at_hand)
     assert "by its path, and is handed over as a value" in said
     gone = changed_lock(locked, "gone.json", {"packages": {"aa": {"path": "wheels/gone.whl"}}})
-    assert "from wheels/gone.whl, where no file is" in nix.fails("locked.fetched.aa", **gone)
+    assert "wheels/gone.whl, and nothing is there" in nix.fails("locked.fetched.aa", **gone)
     other = {"aa": {"path": f"wheels/{files['pure']}"}}
     said = nix.fails("locked.fetched.aa", **changed_lock(locked, "other.json", {"packages": other}))
     assert f"wheels/{files['pure']} is not the file that" in said
@@ -240,60 +241,112 @@ def test_wheels_that_lie_with_the_lock(nix: Nix, locked: dict[str, str]) -> None
 
 #: Sources as `lock` has them -> a line each of what makes them.
 SOURCES: dict[str, tuple[dict[str, Any], str]] = {
-    "docopt": ({}, 'src = pkgs.fetchPypi { pname = "docopt"; version = "1.0"; hash = ""; };'),
     "by-url": (
         {"sdist": {"file": "u-1.0.zip", "sha256": "0" * 64, "url": "https://x.example/u-1.0.zip"}},
-        f'src = pkgs.fetchurl {{ url = "https://x.example/u-1.0.zip"; sha256 = "{"0" * 64}"; }};',
+        f'pkgs.fetchurl {{ sha256 = "{"0" * 64}"; url = "https://x.example/u-1.0.zip"; }};',
     ),
     "by-name": (
         {"sdist": {"file": "by_name-1.0.tar.gz", "sha256": "0" * 64}},
-        'src = pkgs.fetchPypi { pname = "by_name"; version = "1.0"; extension = "tar.gz";',
+        'pkgs.fetchPypi { extension = "tar.gz"; pname = "by_name"; sha256 = "000',
     ),
-    "by-path": (
-        {"sdist": {"file": "p-1.tar.gz", "path": "in/p-1.tar.gz"}},
-        "src = ./in/p-1.tar.gz;",
-    ),
+    "by-path": ({"sdist": {"file": "p-1.tar.gz", "path": "in/p-1.tar.gz"}}, "./in/p-1.tar.gz;"),
     "folder": (
         {"local": "directory lib/fol der", "subdirectory": "x"},
-        'src = (./. + "/lib/fol der/x");',
+        '(./. + "/lib/fol der/x");',
     ),
-    "built": ({"local": "directory ../built"}, "src = ../built;"),
-    "with": ({"local": "directory /srv/with"}, "src = /srv/with;"),
-    # nixpkgs has one of this name and version, which is another one.
-    "numpy": (
-        {"local": "git https://x.example/numpy", "revision": "1" * 40, "subdirectory": "py"},
-        f'url = "https://x.example/numpy"; rev = "{"1" * 40}"; allRefs = true; }};',
+    "with": ({"local": "directory /srv/with"}, "/srv/with;"),
+    "old": (
+        {"local": "hg https://x.example/old", "revision": "1" * 40, "subdirectory": "py"},
+        f'builtins.fetchMercurial {{ rev = "{"1" * 40}"; url = "https://x.example/old"; }};',
     ),
 }
 
 
 def test_what_has_no_wheel_can_be_pasted(nix: Nix, locked: dict[str, str]) -> None:
-    """A source that this nixpkgs hasn't is told with an expression, in which no name is free."""
-    built = Path(locked["lock"]).parent.parent / "built"
-    built.mkdir(exist_ok=True)
-    requires = '["Hatch_Vcs>=0.3", "setuptools[x] ; python_version > \'3\'"]'
-    (built / "pyproject.toml").write_text(f"[build-system]\nrequires = {requires}\n")
-    entries = {
-        name: {"version": "1.0", "dependencies": ["pure", "with"]} | entry
-        for name, (entry, _) in SOURCES.items()
-    }
+    """A source that this nixpkgs hasn't is told with an expression, in which no name is free.
+
+    So is one that is built by itself, and where that fails.
+    """
+    entries = {name: {"version": "1.0", "dependencies": ["pure"]} for name in ("docopt", "rolling")}
+    entries["rolling"] |= {"local": "git https://x.example/rolling", "revision": "main"}
     sources = changed_lock(locked, "sources.json", {"sources": entries})
     said = nix.fails("locked.fetched.docopt", **sources)
-    assert "nixpkgs has not what was locked: built 1.0 (directory ../built), by-name 1.0" in said
-    assert "docopt 1.0 (nixpkgs: none)" in said
+    assert (
+        "nixpkgs has not what was locked: docopt 1.0 (nixpkgs: none), rolling 1.0"
+        " (git https://x.example/rolling)" in said
+    )
     pasted = "overrides = final" + said.partition("overrides = final")[2].rpartition("};")[0] + "};"
-    for _, line in SOURCES.values():
-        assert line in pasted
-    assert 'sourceRoot = "source/py";' in pasted
-    assert 'dependencies = [ final.pure final."with" ];' in pasted
-    assert "pkgs.hatch-vcs " in pasted
-    assert "nativeBuildInputs = [ pkgs.unzip ];" in pasted
+    assert 'pkgs.fetchPypi { pname = "docopt"; version = "1.0"; hash = ""; };' in pasted
+    assert 'builtins.fetchGit { ref = "main"; url = "https://x.example/rolling"; };' in pasted
+    assert "dependencies = [ final.pure ];" in pasted
     assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
     # All other kinds tell of each file: one that they don't is nowhere.
     value = json.loads(Path(sources["lock"]).read_text())
     value["lock"]["kind"] = "uv.lock"
     Path(sources["lock"]).write_text(json.dumps(value))
     assert "src = null; # uv.lock has no source" in nix.fails("locked.fetched.docopt", **sources)
+
+
+def test_how_it_is_written_by_hand(nix: Nix, locked: dict[str, str]) -> None:
+    """Whatever it is made from: Nix that parses, where names are odd, too."""
+    sources = {
+        name: {"version": "1.0", "dependencies": ["pure", "with"]} | entry
+        for name, (entry, _) in SOURCES.items()
+    }
+    files = changed_lock(locked, "by-hand.json", {"sources": sources})
+    pasted = str(nix.evaluate("locked.byHand", **files))
+    for _, line in SOURCES.values():
+        assert f"    src = {line}" in pasted
+    assert pasted.count('postUnpack = "sourceRoot+=') == 1
+    assert pasted.count("nativeBuildInputs = [ pkgs.unzip ];") == 1
+    assert 'dependencies = [ final.pure final."with" ];' in pasted
+    assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
+
+
+def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
+    """A folder, a commit, an archive at hand: with nothing written by hand."""
+    folder = Path(locked["lock"]).parent / "built"
+    backend = '[build-system]\nrequires = ["Hatchling>=1"]\nbuild-backend = "hatchling.build"\n'
+    for name in ("folder", "git/inner", "archive-1.0"):
+        place = folder / name
+        module = name.partition("-")[0].replace("git/", "")
+        (place / module).mkdir(parents=True)
+        (place / module / "__init__.py").write_text(f"name = {module!r}\n")
+        project = f'[project]\nname = "{module}"\nversion = "1.0"\n'
+        (place / "pyproject.toml").write_text(f"{project}{backend}")
+    (folder / "folder/.venv").mkdir()
+    os.mkfifo(folder / "folder/.venv/no-file-for-nix")
+    git = "git -c user.name=N -c user.email=n@example.org"
+    script = f"""
+        tar -czf archive-1.0.tar.gz archive-1.0
+        cd git; git init -q .; git add .; {git} commit -qm all; git rev-parse HEAD"""
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=folder, check=True, capture_output=True, text=True
+    )
+    address, revision = (folder / "git").as_uri(), done.stdout.strip()
+    entries: dict[str, dict[str, Any]] = {
+        "folder": {"local": "directory built/folder"},
+        "inner": {"local": f"git {address}", "revision": revision, "subdirectory": "inner"},
+        "archive": {"sdist": {"file": "archive-1.0.tar.gz", "path": "built/archive-1.0.tar.gz"}},
+        "gone": {"local": "directory built/gone"},
+        # nixpkgs has one of this name and version, which is another one.
+        "hatchling": {"local": "directory built/gone"},
+    }
+    sources = {
+        name: {"version": "1.0", "dependencies": []} | each for name, each in entries.items()
+    }
+    files = changed_lock(locked, "built.json", {"sources": sources})
+    for name in ("folder", "inner"):
+        built = nix.build(f"locked.fetched.{name}", **files)
+        assert "__init__.py" in os.listdir(f"{built.path}/lib/{nix.python}/site-packages/{name}")
+    said = str(nix.evaluate("locked.fetched.inner.failureHook", **files))
+    code = f'allRefs = true; rev = "{revision}"; submodules = true; url = "{address}";'
+    assert f"src = builtins.fetchGit {{ {code} }};" in said
+    assert ".pkgs.hatchling ];\n" in said
+    assert "built/gone, and nothing is there" in nix.fails("locked.fetched.gone", **files)
+    # Its backend is what nearly all archives have, and not this one.
+    said = nix.fails("locked.fetched.archive", **files)
+    assert "no wheel of archive fits, and its source could not be built as it is" in said
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_project_itself(
     assert main(["lock", path, "--no-inspect", "--python-version", "3.12", "-o", "-"]) == 0
     told = capsys.readouterr()
     assert ("demo is not in it, only what the lock has for it" in told.err) == is_own
-    assert ("no file of an index: demo (directory lib); `overrides` has" in told.err) != is_own
+    assert ("and built from what it is: demo (directory lib)\n" in told.err) != is_own
     assert ('"demo"' in told.out) != is_own
 
 

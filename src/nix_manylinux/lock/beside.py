@@ -42,7 +42,7 @@ def files_at_hand(
             path = _path_from(reader, os.path.join(folder, sdist.path), sdist.path)
             package = replace(chosen.package, sdist=replace(sdist, path=path))
             packages[name] = replace(chosen, package=package)
-        elif local and local.kind in {"directory", "editable"}:
+        elif local and local.kind == "directory":
             path = _path_from(reader, os.path.join(folder, local.place), local.place)
             package = replace(chosen.package, local=replace(local, place=path))
             packages[name] = replace(chosen, package=package)

@@ -53,14 +53,13 @@ class File(Value):
 class Local(Value):
     """What a package is made from that is no file of an index.
 
-    ``kind`` is "directory", "editable", or a kind of version control ("git"), ``place`` a folder
-    or a URL, ``revision`` a commit, ``subdirectory`` where in it the package is.
+    ``kind`` is "directory", or of version control ("git"), ``place`` a folder or a URL,
+    ``revision`` a commit.
     """
 
     kind: str
     place: str
     revision: str = ""
-    subdirectory: str = ""
 
     def __str__(self) -> str:
         """Say it as "git https://example.org/demo"."""
@@ -87,6 +86,7 @@ class Package(Value):
     name to the dependencies that it adds. ``sdist`` is its source archive. ``local`` is
     what the project itself is, or a folder, a checkout of version control. ``indexes`` are URLs
     of those that the lock names. ``source`` tells packages of one name and version apart.
+    ``subdirectory`` is where in its archive, checkout or folder it is.
     ``is_project`` is of folders of the user's own that are walked through and not installed.
     """
 
@@ -100,6 +100,7 @@ class Package(Value):
     local: Local | None = None
     indexes: tuple[str, ...] = ()
     source: str = ""
+    subdirectory: str = ""
     is_project: bool = False
 
 

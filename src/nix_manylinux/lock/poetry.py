@@ -90,14 +90,10 @@ def read_poetry(
             extras=tuple(_extras(row)),
             wheels=tuple(file for file in files if file.name.endswith(".whl")),
             sdist=next((file for file in files if not file.name.endswith(".whl")), None),
-            local=Local(
-                kind="editable" if is_project else kind,
-                place=url,
-                revision=source.string("resolved_reference"),
-                subdirectory=source.string("subdirectory"),
-            )
+            local=Local(kind=kind, place=url, revision=source.string("resolved_reference"))
             if kind not in {"", "legacy", "pypi", "url", "file"}
             else None,
+            subdirectory=source.string("subdirectory"),
             indexes=web_addresses(url) if kind == "legacy" else (),
             is_project=is_project,
         )

@@ -97,6 +97,7 @@ def _package(each: LockedPackage, row: Mapping[str, Any], where: str) -> Package
         archive = _file(row["archive"], place)
         wheels, sdist = ([archive], None) if archive.name.endswith(".whl") else ([], archive)
     version = str(each.version or next(map(version_in, filter(None, [*wheels, sdist])), "0"))
+    inside = each.vcs or each.directory or each.archive
     return Package(
         name=name,
         version=checked_version(version, place),
@@ -106,6 +107,7 @@ def _package(each: LockedPackage, row: Mapping[str, Any], where: str) -> Package
         sdist=sdist,
         local=_local(each),
         indexes=web_addresses(str(each.index or "")),
+        subdirectory=str(inside.subdirectory or "") if inside else "",
         is_project=_is_own(each),
     )
 
@@ -141,13 +143,5 @@ def _is_own(each: LockedPackage) -> bool:
 
 def _local(each: LockedPackage) -> Local | None:
     if (vcs := each.vcs) is not None:
-        return Local(
-            kind=vcs.type,
-            place=str(vcs.url or vcs.path),
-            revision=vcs.commit_id,
-            subdirectory=str(vcs.subdirectory or ""),
-        )
-    if (folder := each.directory) is not None:
-        inside = str(folder.subdirectory or "")
-        return Local(kind="directory", place=str(folder.path), subdirectory=inside)
-    return None
+        return Local(kind=vcs.type, place=str(vcs.url or vcs.path), revision=vcs.commit_id)
+    return Local(kind="directory", place=str(each.directory.path)) if each.directory else None

@@ -140,19 +140,24 @@ def _direct(name: str, url: str, digests: Sequence[str], where: str, folder: str
     """Read what a URL or a path leads to: one file, a checkout, a folder with a project."""
     address, _, fragment = url.partition("#")
     told = dict(parse_qsl(fragment))
-    inside = told.get("subdirectory", "")
-    if checkout := _CHECKOUT.fullmatch(address):
-        kind, place, revision = checkout["kind"], checkout["url"], checkout["revision"] or ""
-        local = Local(kind=kind, place=place, revision=revision, subdirectory=inside)
-        named = told.get("egg") or file_of(place).removesuffix(".git")
-        return Package(name=name or checked_name(named, where), version="0", local=local)
     path = "" if re.match("https?:", address) else path_of(address)
-    if path and not path.endswith(_ARCHIVE):
-        local = Local(kind="directory", place=path, subdirectory=inside)
-        return Package(name=name or _project_in(folder, path, where), version="0", local=local)
+    local = None
+    if checkout := _CHECKOUT.fullmatch(address):
+        place, revision = checkout["url"], checkout["revision"] or ""
+        local = Local(kind=checkout["kind"], place=place, revision=revision)
+        named = told.get("egg") or file_of(place).removesuffix(".git")
+        name = name or checked_name(named, where)
+    elif path and not path.endswith(_ARCHIVE):
+        local = Local(kind="directory", place=path)
+        name = name or _project_in(folder, path, where)
+    if local is not None:
+        inside = told.get("subdirectory", "")
+        return Package(name=name, version="0", local=local, subdirectory=inside)
     file = checked_file(file_of(address), [*digests, None][0], "" if path else address, where, path)
     name = name or checked_name(re.sub(r"-[0-9].*$", "", file.name), where)
-    package = Package(name=name, version=version_in(file))
+    package = Package(
+        name=name, version=version_in(file), subdirectory=told.get("subdirectory", "")
+    )
     is_wheel = file.name.endswith(".whl")
     return replace(package, wheels=(file,)) if is_wheel else replace(package, sdist=file)
 

@@ -163,12 +163,14 @@ def _file(file: File) -> dict[str, str]:
 
 
 def _source(chosen: Chosen) -> dict[str, Any]:
-    sdist, local = chosen.package.sdist, chosen.package.local
-    found: dict[str, Any] = {"sdist": _file(sdist)} if sdist else {}
-    if local is not None:
-        told = {"local": str(local), "revision": local.revision, "subdirectory": local.subdirectory}
-        found |= {key: value for key, value in told.items() if value}
-    return found
+    package = chosen.package
+    told = {
+        "sdist": package.sdist and _file(package.sdist),
+        "local": package.local and str(package.local),
+        "revision": package.local and package.local.revision,
+        "subdirectory": package.subdirectory,
+    }
+    return {key: value for key, value in told.items() if value}
 
 
 def circles_of(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:

@@ -155,6 +155,7 @@ def _package(row: TomlTable) -> Package:
         local=_local(source),
         indexes=web_addresses(source.string("registry")),
         source=_spelt(source),
+        subdirectory=_inside(source),
         is_project=any(kind in source for kind in _PROJECT),
     )
 
@@ -197,10 +198,12 @@ def _file(row: TomlTable, source: TomlTable) -> File:
 def _local(source: TomlTable) -> Local | None:
     url, _, revision = source.string("git").partition("#")
     if url:
-        url, _, query = url.partition("?")
-        inside = dict(parse_qsl(query)).get("subdirectory", source.string("subdirectory"))
-        return Local(kind="git", place=url, revision=revision, subdirectory=inside)
-    for kind in ("directory", "editable"):
-        if kind in source:
-            return Local(kind=kind, place=source.string(kind))
-    return None
+        return Local(kind="git", place=url.partition("?")[0], revision=revision)
+    folder = source.string("directory") or source.string("editable")
+    return Local(kind="directory", place=folder) if folder else None
+
+
+def _inside(source: TomlTable) -> str:
+    """Say where in an archive or a checkout a package is."""
+    _, _, query = source.string("git").partition("#")[0].partition("?")
+    return source.string("subdirectory") or dict(parse_qsl(query)).get("subdirectory", "")

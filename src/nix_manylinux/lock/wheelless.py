@@ -30,13 +30,8 @@ def about_wheelless(lock: Lock, choice: Selection) -> Iterator[str]:
     found = [each.package for each in choice.packages.values() if each.wheel is None]
     local = [each for each in found if each.local]
     if local:
-        # nixpkgs has none of them, or another one of that name.
-        them = "it" if len(local) == 1 else "them"
         names = some([f"{each.name} ({each.local})" for each in local], _NAMED)
-        yield (
-            f"{choice.place}: no file of an index: {names}; `overrides` has to make {them},"
-            " and nix-build says how, ready to paste"
-        )
+        yield f"{choice.place}: no file of an index, and built from what it is: {names}"
     stuck = [each for each in found if each.wheels and not (each.sdist or each.local)]
     if stuck:
         them = "it" if len(stuck) == 1 else "them"

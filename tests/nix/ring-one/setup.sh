@@ -55,6 +55,8 @@ _exitHandler() {
   set +e
   if ((status == 0)); then
     runHook exitHook
+  else
+    runHook failureHook
   fi
   return "$status"
 }
@@ -207,11 +209,17 @@ unset _PATH _name
 unpackPhase() {
   runHook preUnpack
   if [[ -n ${src-} ]]; then
-    cp -r "$src" source
+    if [[ -d $src ]]; then
+      cp -r "$src" source
+    else
+      mkdir source
+      tar -xf "$src" --strip-components=1 -C source
+    fi
     chmod -R u+w source
-    cd source
+    sourceRoot=source
   fi
   runHook postUnpack
+  [[ -z ${sourceRoot-} ]] || cd "$sourceRoot"
 }
 
 buildPhase() {
