@@ -579,7 +579,8 @@ def test_dotted_module_names(tmp_path: Path) -> None:
             "tests/__init__.py": b"",
             "demo_tests/__init__.py": b"",
             "_private/__init__.py": b"",
-            "single.abi3.so": tiny_library("single"),
+            "single.abi3.so": tiny_library("single") + b"\0PyInit_single\0",
+            "libggml.so": tiny_library("libggml.so"),  # beside its module, as pywhispercpp has it
             "demo.libs/x.py": b"",
             "bad-name/__init__.py": b"",
         },

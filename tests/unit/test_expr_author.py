@@ -97,6 +97,7 @@ def test_why_it_is_not_the_first(tmp_path: Path) -> None:
         ("Dual - GNU AFFERO GPL 3.0 or Commercial", "agpl3Only, or agpl3Plus where its files"),
         ("GPLv2-or-later with an exception", "gpl2Plus"),
         ("Apache licensed, see LICENSE", "asl20, where it is version 2.0"),
+        ("Proprietary", "unfree, or unfreeRedistributable where it may be passed on"),
         ("BSD-style", "bsd2 or bsd3, by the number of its clauses"),
         ("GPL", "one of lib.licenses"),
         ("as is", "one of lib.licenses"),

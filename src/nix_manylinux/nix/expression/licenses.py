@@ -68,6 +68,8 @@ def candidates(text: str) -> str:
         if _OR_LATER.search(words):
             return f"{name}Plus"
         return f'{name}Only, or {name}Plus where its files say "any later version"'
+    if re.search(r"\bproprietary\b", words):
+        return "unfree, or unfreeRedistributable where it may be passed on"
     if re.search(r"\bapache\b", words):
         return "asl20, where it is version 2.0"
     return "bsd2 or bsd3, by the number of its clauses" if re.search(r"\bbsd\b", words) else ""

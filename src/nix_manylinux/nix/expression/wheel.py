@@ -141,10 +141,17 @@ def describe_wheel(
         ]
         labels = {place: label for each in unpacked for place, label in each.labels.items()}
         facts = scan_tree(join_trees([each.root for each in unpacked]), labels=labels)
-        entries = _entries(facts)
+        importable = _importable(facts)
+        entries = frozenset(
+            file.path
+            for file in facts.files
+            if file.facts.kind is ElfKind.PROGRAM or not importable.isdisjoint(file.names)
+        )
         site = wheels[0].location("")
         every = frozenset[str]().union(*(each.places for each in files))
-        modules = _modules({path[len(site) :] for path in every if path.startswith(site)})
+        libraries = {name for file in facts.files for name in file.names} - importable
+        places = every - libraries
+        modules = _modules({path[len(site) :] for path in places if path.startswith(site)})
         first, *others = files
         return DescribedWheel(
             file=first.file,
@@ -196,15 +203,15 @@ def _inits(facts: TreeFacts, modules: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _entries(facts: TreeFacts) -> frozenset[str]:
-    """Give the paths of programs and modules, while the tree is there."""
+def _importable(facts: TreeFacts) -> set[str]:
+    """Give the names of extension modules, while the tree is there."""
     disk = Disk()
-    return frozenset(
-        file.path
+    return {
+        name
         for file in facts.files
-        if file.facts.kind is ElfKind.PROGRAM
-        or any(is_module(name, disk, f"{facts.root}/{file.path}") for name in file.names)
-    )
+        for name in file.names
+        if is_module(name, disk, f"{facts.root}/{file.path}")
+    }
 
 
 def _modules(paths: Collection[str]) -> tuple[str, ...]:
