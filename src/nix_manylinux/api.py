@@ -52,11 +52,10 @@ def inspect_wheel(wheel: StrPath, *, max_size: int = Options().max_size) -> Tree
     Raises `BadWheel`. The tree it was unpacked to is gone when
     this returns: ``root`` is only a name in the result.
     """
-    from nix_manylinux.tree.unpack import scan_unpacked  # noqa: PLC0415 - of wheels
-    from nix_manylinux.wheel.open import open_wheel  # noqa: PLC0415
+    from nix_manylinux.tree.unpack import unpack_for_reading  # noqa: PLC0415 - of wheels
 
-    with scratch_folder() as folder, open_wheel(os.fspath(wheel), max_size=max_size) as opened:
-        return scan_unpacked(opened.unpack(folder))
+    with ExitStack() as stack:
+        return unpack_for_reading(stack, os.fspath(wheel), max_size)[0]
 
 
 def inspect(

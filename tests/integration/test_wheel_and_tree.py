@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.elf import ElfBuilder
-from tests.support.wheels import MadeWheel
+from tests.support.wheels import MadeWheel, tiny_library
 
-from nix_manylinux.api import patch_wheel, patch_wheel_tree
+from nix_manylinux.api import inspect_wheel, patch_wheel, patch_wheel_tree, plan_tree
 from nix_manylinux.elf.read import read_elf
 from nix_manylinux.target.target import from_running
 from nix_manylinux.tree.libraries import LibraryIndex
@@ -63,3 +64,16 @@ def test_only_folders_with_files_are_made(tmp_path: Path) -> None:
     assert {each.name for each in (site / "made").iterdir()} == {"lib", "none.so"}
     unpacked.make_folders([f"{site}/made/data", f"{site}/made/dat", "/made/data", str(tmp_path)])
     assert {each.name for each in (site / "made").iterdir()} == {"lib", "none.so", "data"}
+
+
+def test_a_wheel_is_planned_as_a_tree(tmp_path: Path) -> None:
+    """The facts of a wheel are all that a plan asks: the folder that it was unpacked to is gone."""
+    library = tiny_library("a.so", "libnone.so.1")
+    path = MadeWheel(tag="py3-none-linux_x86_64", files={"made/a.so": library}).write(tmp_path)
+    facts = inspect_wheel(path)
+    assert not os.path.exists(facts.root)
+    libraries = LibraryIndex.from_directories([])
+    plan = plan_tree(facts, target=from_running(), libraries=libraries)
+    assert [(each.name, each.wanted_by) for each in plan.missing] == [
+        ("libnone.so.1", ("made/a.so",))
+    ]
