@@ -127,7 +127,7 @@ def _left(lock: Lock, choices: Sequence[Selection]) -> str:
     """Say what of a project is not in any of its environments, by the options that add it."""
     taken = {name for each in choices for name in each.members}
     parts = [
-        f"--{option} {', '.join(names)}"
+        f"--{option} {some(names, 8)}"
         for option, all_names in lock.left.items()
         if (names := [name for name in all_names if name not in taken])
     ]
