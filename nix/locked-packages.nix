@@ -37,7 +37,7 @@
       (_: {
         failureHook = ''
           echo ${lib.escapeShellArg ''
-            nix-manylinux: manylinuxLockedPackages could not fetch ${file}.
+            nix-manylinux: manylinuxLockedPackages could not fetch ${file}. (What was deleted from its index is had no more: lock another version.)
             What `nix-manylinux lock` has fetched is in ~/.cache/nix-manylinux/wheels; with this argument it is taken from there:
               fetch = { file, sha256, url }: builtins.path { name = file; recursive = false; inherit sha256;
                 path = /. + "''${builtins.getEnv "HOME"}/.cache/nix-manylinux/wheels/''${sha256}/''${file}"; };''} >&2

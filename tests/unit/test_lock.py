@@ -557,7 +557,30 @@ def test_all_that_can_not_be_fetched_is_told(tmp_path: Path) -> None:
     assert "bb 1.0 (No matching distribution" in str(caught.value)
     # Of files without names nothing is known unread.
     assert "PIP_EXTRA_INDEX_URL names one" in (caught.value.hint or "")
+    assert "deleted there is had no more: lock another one" in (caught.value.hint or "")
     assert "--no-inspect" not in (caught.value.hint or "")
+
+
+def test_another_file_than_was_locked(tmp_path: Path) -> None:
+    """An index that has one by the same name is told in a line, and not to be reached otherwise.
+
+    Of requirements it may be that only the source archive was locked: that is told, too.
+    """
+    path, environment, folder = offline(tmp_path)
+    cache = str(tmp_path / "cache")
+    MadeWheel(name="bb", tag="py3-none-manylinux_2_5_x86_64").write(folder)
+    made = make_lock(path, [PLACE], cache=cache, environment=environment)
+    assert any(
+        each.startswith("bb 1.0: its index has a wheel that is none") for each in made.warnings
+    )
+    assert "bb" in made.value["environments"]["3.12-x86_64-linux"]["sources"]
+    release = Release("bb", tags=("py3-none-manylinux_2_5_x86_64",), wanted=True)
+    path = write(tmp_path, "uv.lock", uv_lock((release,)))
+    with pytest.raises(BadLock) as caught:
+        make_lock(path, [PLACE], cache=cache, environment=environment)
+    assert "fetched: bb 1.0 (its index has another file, of another sha256)" in str(caught.value)
+    assert caught.value.hint.startswith("lock the project again, if its files are meant to")
+    assert "PIP_EXTRA" not in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - {"requirements.txt"}))

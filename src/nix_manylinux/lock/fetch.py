@@ -18,7 +18,7 @@ from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.lock.model import BadLock, File, Package
 from nix_manylinux.nix.origin import Origin, find_origins
-from nix_manylinux.nix.pip import complaint, pip_command, wheels_of
+from nix_manylinux.nix.pip import OTHER_FILE, complaint, pip_command, wheels_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 #: What `_fetch` says of a release that has files, but no wheel for the place.
 _NO_WHEEL = "no wheel fits"
+
+#: What it says where there is one, and only other files were locked: an archive, older wheels.
+_OTHER_WHEEL = "the wheel that fits is not locked"
 
 #: Beside a wheel: where it is from.
 _ORIGIN = "origin.json"
@@ -57,6 +60,7 @@ def fetch_wheels(
     cache: str,
     environment: Mapping[str, str],
     progress: Progress | None = None,
+    passed_by: list[str] | None = None,
 ) -> dict[str, Fetched]:
     """Fetch a wheel for each package; by the package's name.
 
@@ -64,7 +68,8 @@ def fetch_wheels(
     digests, those of a release's files, pip chooses, and its choice is kept by place. pip
     goes by its own settings (indexes, proxies) and is told the digests; where they don't do,
     the indexes that the lock names are asked, too, or a file's own URL. A release whose files
-    the lock doesn't name, and of which the index has no wheel that fits, is left out. Raises
+    the lock doesn't name, and of which the index has no wheel that fits, is left out; so is one
+    whose wheel there has no digest of the lock's, and ``passed_by`` gets its name. Raises
     BadLock with pip's own words for all that could not be had, NoPip, WriteFailed.
     """
     found = {
@@ -73,7 +78,7 @@ def fetch_wheels(
         if (digest := _chosen(each, place, cache)) and (kept := _kept(cache, digest))
     }
     left = [each for each in wanted if each[0].name not in found]
-    failures: list[str] = []
+    refused: dict[str, str] = {}
     if left:
         pip = pip_command(environment)
         lock = threading.Lock()
@@ -93,9 +98,9 @@ def fetch_wheels(
             with lock:
                 if not isinstance(results, str):
                     found.update(results)
-                elif results != _NO_WHEEL:
+                else:
                     ((package, _),) = some
-                    failures.append(f"{package.name} {package.version} ({results})")
+                    refused[f"{package.name} {package.version}"] = results
                 count += len(some)
                 if progress is not None:
                     progress("fetching", count, len(wanted))
@@ -103,16 +108,29 @@ def fetch_wheels(
         parts = [left[at : at + _AT_ONCE] for at in range(0, len(left), _AT_ONCE)]
         with ThreadPoolExecutor(_CLIENTS) as pool:
             list(pool.map(fetch, parts))
-    if failures:
+    if passed_by is not None:
+        passed_by += [each for each, said in refused.items() if said == _OTHER_WHEEL]
+    if failures := {k: v for k, v in refused.items() if v not in {_NO_WHEEL, _OTHER_WHEEL}}:
         # Without a look into the files a lock that names none says nothing of them.
-        known = all(package.wheels for package, _ in left)
-        raise BadLock(
-            f"these wheels can't be fetched: {'; '.join(sorted(failures))}",
-            where=str(place),
-            hint="pip must reach their index: PIP_EXTRA_INDEX_URL names one besides the default one"
-            + ("; or leave them unread: --no-inspect" if known else ""),
-        )
+        raise _unfetched(failures, place, are_known=all(package.wheels for package, _ in left))
     return found
+
+
+def _unfetched(failures: Mapping[str, str], place: Place, *, are_known: bool) -> BadLock:
+    hints = []
+    if OTHER_FILE in failures.values():
+        hints.append("lock the project again, if its files are meant to have changed")
+    if {*failures.values()} != {OTHER_FILE}:
+        hints += [
+            "pip must reach their index: PIP_EXTRA_INDEX_URL names one besides the default one",
+            "a version that was deleted there is had no more: lock another one",
+        ]
+    if are_known:
+        hints.append("or leave them unread: --no-inspect")
+    names = "; ".join(f"{name} ({said})" for name, said in sorted(failures.items()))
+    return BadLock(
+        f"these wheels can't be fetched: {names}", where=str(place), hint="; ".join(hints)
+    )
 
 
 def _choice(wanted: Wanted, place: Place, cache: str) -> str:
@@ -176,9 +194,10 @@ def _fetch(
         if done.returncode:
             (package, _), *others = wanted
             # Where the lock names no files, only the index knows whether one is a wheel.
+            said = complaint(done.stderr)
             if not others and not package.wheels and _is_source(package, pip, environment):
-                return _NO_WHEEL
-            return complaint(done.stderr)
+                return _OTHER_WHEEL if said == OTHER_FILE else _NO_WHEEL
+            return said
         paths = [os.path.join(downloads, name) for name in sorted(os.listdir(downloads))]
         origins = find_origins(log, paths, pip=pip, environment=environment)
         by_digest = {sha256_of(path).hex(): path for path in paths}

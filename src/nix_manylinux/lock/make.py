@@ -153,13 +153,24 @@ def _inspect(  # noqa: PLR0917 - passed on
         own = (chosen.wheel.sha256,) if chosen.wheel and name not in at_hand else ()
         if digests := nameless.get((name, chosen.package.version)) or own:
             wanted.append((chosen.package, digests))
+    passed_by: list[str] = []
     files = fetch_wheels(
-        wanted, choice.place, cache=cache, environment=environment, progress=progress
+        wanted,
+        choice.place,
+        cache=cache,
+        environment=environment,
+        progress=progress,
+        passed_by=passed_by,
     )
     files |= at_hand
     order = {tag: rank for rank, tag in enumerate(supported_tags(choice.place))}
     wheels, packages = {}, dict(choice.packages)
     unread = _about_origins(files, packages)
+    if passed_by:
+        unread.append(
+            f"{', '.join(sorted(passed_by))}: its index has a wheel that is none of the files that"
+            f" {lock.kind} has by their sha256; it is passed by"
+        )
     for name, (file, path, _) in with_progress(sorted(files.items()), progress, "reading"):
         chosen = packages[name]
         if chosen.wheel is None:

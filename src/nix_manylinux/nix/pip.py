@@ -54,10 +54,16 @@ def wheels_of(place: Place) -> list[str]:
     return words + [word for each in place.platforms() for word in ("--platform", each)]
 
 
+#: What `complaint` gives for a file whose digest is not the one that was asked for.
+OTHER_FILE = "its index has another file, of another sha256"
+
+
 def complaint(said: bytes) -> str:
     """Give the line that tells most of what pip says where it fails."""
     lines = said.decode("utf-8", "replace").strip().splitlines()
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
     errors = [line for line in errors if not line.startswith("ResolutionImpossible")]
+    if any(line.startswith("THESE PACKAGES DO NOT MATCH THE HASHES") for line in errors):
+        return OTHER_FILE  # pip shouts a paragraph
     limits = [line.strip() for line in lines if "(constraint)" in line]
     return (limits or errors or lines or ["pip said nothing"])[-1]
