@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack, nullcontext
 
 from nix_manylinux.base.errors import BadTarget, IncompatibleWheel
-from nix_manylinux.base.files import make_folder
+from nix_manylinux.base.files import another_folder, make_folder
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.references import plan_references
@@ -343,7 +343,7 @@ def patch_wheel(
         left: list[Damage] = []
         with carry_out(plan, options, left, progress) as applied:
             report = replace(report, edits=applied.edits)
-        make_folder(os.fspath(output_dir), hint="give --output-dir a folder that you may write to")
+        make_folder(os.fspath(output_dir), hint=another_folder("--output-dir"))
         digest = write_linked(
             opened,
             plan,

@@ -164,6 +164,11 @@ def executable(mode: int) -> int:
     return mode | (mode & 0o444) >> 2
 
 
+def another_folder(option: str) -> str:
+    """Say what to do about a folder that an option names, and that can't be written to."""
+    return f"give {option} a folder that you may write to"
+
+
 def check_writable(path: str, option: str) -> None:
     """Raise WriteFailed where ``option`` names a folder that can't be written to, or made."""
     place = os.path.abspath(path)
@@ -173,7 +178,7 @@ def check_writable(path: str, option: str) -> None:
     if not why and not os.access(place, os.W_OK | os.X_OK):
         why = "can't be written to"
     if why:
-        raise WriteFailed(why, where=place, hint=f"give {option} a folder that you may write to")
+        raise WriteFailed(why, where=place, hint=another_folder(option))
 
 
 def make_folder(path: str, *, hint: str) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from nix_manylinux.base.errors import WriteFailed
 from nix_manylinux.base.signals import signals_held
 
+#: What to do where a temporary folder can't be made, or written to.
+ROOM = "make room there, or set TMPDIR to a folder that has it"
+
 #: Where temporary files are if the environment does not say.
 _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp", ".")  # noqa: S108 - what is made there has a random name
 
@@ -46,7 +49,7 @@ def _make_folder(place: str | None) -> str:
     raise WriteFailed(
         f"can't make a temporary folder: {failures[0].strerror}",
         where=failures[0].filename,
-        hint="make room there, or set TMPDIR to a folder that has it",
+        hint=ROOM,
     ) from failures[0]
 
 

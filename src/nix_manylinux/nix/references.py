@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 
 from nix_manylinux.base.errors import NixManylinuxError, OsErrors
+from nix_manylinux.base.files import another_folder
 from nix_manylinux.base.programs import run_program
 from nix_manylinux.base.store import HASH, roots_folder, store_path, store_paths_on_the_way
 from nix_manylinux.elf.facts import ElfFacts, planned_facts
@@ -124,7 +125,7 @@ def register_gc_roots(references: Iterable[str], folder: str, tool: str) -> None
 
     ``tool`` is the path of nix-store. Raises `NixManylinuxError` where it says no.
     """
-    hint = "give --gc-roots a folder that you may write to"
+    hint = another_folder("--gc-roots")
     with OsErrors(
         NixManylinuxError, "can't make the folder for the roots", where=folder, hint=hint
     ):

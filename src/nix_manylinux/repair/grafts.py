@@ -14,11 +14,11 @@ from nix_manylinux.base.errors import BadElf, EditFailed, OsErrors, WriteFailed
 from nix_manylinux.base.files import PIECE, write_all
 from nix_manylinux.base.parallel import Look, in_parallel
 from nix_manylinux.base.programs import run_program
+from nix_manylinux.base.scratch import ROOM
 from nix_manylinux.base.values import Value, replace
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfFacts, planned_facts
 from nix_manylinux.repair.system import is_libpython
-from nix_manylinux.wheel.contents import ROOM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import posixpath
 from functools import partial
 
 from nix_manylinux.base.errors import BadOption, BadWheel, OsErrors, WriteFailed
-from nix_manylinux.base.files import make_folder, write_file
-from nix_manylinux.base.scratch import scratch_folder
+from nix_manylinux.base.files import another_folder, make_folder, write_file
+from nix_manylinux.base.scratch import ROOM, scratch_folder
 from nix_manylinux.elf.symbols import has_symbols
 from nix_manylinux.repair.choose import Chooser, PolicyChoice
 from nix_manylinux.repair.edits import Editor
@@ -21,7 +21,6 @@ from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
 from nix_manylinux.wheel.checks import check_new_name
-from nix_manylinux.wheel.contents import ROOM
 from nix_manylinux.wheel.name import parse_wheel_name, platforms_of, renamed, retagged
 from nix_manylinux.wheel.open import UnpackedWheel, Wheel, open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from nix_manylinux.base.progress import Progress
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.tree.libraries import LibraryIndex
-
-_TO = "give --output-dir a folder that you may write to"
 
 
 def repair_wheel(
@@ -111,7 +108,7 @@ def repair_wheel(
                 options=options,
             )
         if not dry_run:
-            make_folder(os.fspath(output_dir), hint=_TO)
+            make_folder(os.fspath(output_dir), hint=another_folder("--output-dir"))
             parts = os.path.join(scratch, "parts")
             os.mkdir(parts)
             digest = write_wheel(

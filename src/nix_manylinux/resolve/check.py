@@ -18,6 +18,7 @@ from nix_manylinux.resolve.plan import (
     Plan,
     Resolution,
 )
+from nix_manylinux.resolve.process import UNREACHED
 from nix_manylinux.resolve.requirements import requirement_warnings
 from nix_manylinux.resolve.retry import superseded
 from nix_manylinux.resolve.scripts import script_warnings
@@ -223,7 +224,7 @@ class _Checker:
             return
         reason = fault.reason
         if owner is None and not reason:
-            reason = "the search paths of these libraries do not lead to it"
+            reason = UNREACHED
         self.problems.add(Outcome.MISSING, fault.name, label, reason)
 
     def _exists(self, path: str | None) -> bool:

@@ -35,6 +35,10 @@ class Fault(Value, kw_only=False):
     reason: str
 
 
+#: The reason where a library that nobody plans for is not found: one of a store, say.
+UNREACHED = "the search paths of these libraries do not lead to it"
+
+
 class Process(Value, frozen=False, kw_only=False):
     """Everything that opening one file brings in, in the order of loading."""
 

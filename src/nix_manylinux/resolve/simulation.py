@@ -6,6 +6,7 @@ import os
 
 from nix_manylinux.base.values import Value
 from nix_manylinux.resolve.plan import FilePlan, Outcome, Problem
+from nix_manylinux.resolve.process import UNREACHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Simulation:
             return
         known = owner is not None and fault.kind == "not found"
         if not known and not self._forgiven(plan.file.label, fault.name):
-            why = fault.reason or "the search paths of these libraries do not lead to it"
+            why = fault.reason or UNREACHED
             self._problems.add(Outcome.MISSING, fault.name, wanting, why)
 
 

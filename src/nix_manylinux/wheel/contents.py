@@ -7,6 +7,7 @@ import os
 from nix_manylinux.base.digest import encode_digest, new_hash
 from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.files import PIECE, SMALLEST_ELF, is_called_library, make_folder, write_all
+from nix_manylinux.base.scratch import ROOM
 from nix_manylinux.base.values import Value
 
 TYPE_CHECKING = False
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from nix_manylinux.wheel.record import Row
 
     T = TypeVar("T")
-
-#: What a user can do where a folder can't be written to.
-ROOM = "make room there, or set TMPDIR to a folder that has it"
 
 
 class Output(Value, kw_only=False):

@@ -16,6 +16,7 @@ from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import PIECE, SMALLEST_ELF, is_called_library, make_folder, write_all
 from nix_manylinux.base.parallel import Look, in_parallel
 from nix_manylinux.base.progress import Progress, shared
+from nix_manylinux.base.scratch import ROOM
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.wheel.archive.format import UNTRUE_RECORD, Member, bad
 from nix_manylinux.wheel.archive.read import read_directory, stream
@@ -27,7 +28,7 @@ from nix_manylinux.wheel.checks import (
     settle_record,
     split_file_name,
 )
-from nix_manylinux.wheel.contents import ROOM, MemberFiles, Output
+from nix_manylinux.wheel.contents import MemberFiles, Output
 from nix_manylinux.wheel.metadata import MAX_METADATA, MAX_WHEEL, Distribution, read_headers
 from nix_manylinux.wheel.name import wheel_file_name
 from nix_manylinux.wheel.record import MAX_RECORD_SIZE, Record, parse_record
