@@ -91,7 +91,8 @@ def test_what_ctypes_opens_is_for_the_environment() -> None:
         RuntimeLoad(name="libcairo.so.2", sources=(("cairocffi/__init__.py", CFFI),)),
         RuntimeLoad(name="libzbar.so", sources=(("pyzbar/zbar.py", CTYPES),)),
     )
-    found = replace(seen(), loads=RuntimeLoads(loads=loads))
+    facts = tree({"_cffi_backend.abi3.so": elf()})
+    found = replace(seen(), facts=facts, loads=RuntimeLoads(loads=loads))
     text = "\n".join(inspection_text(found, ADVISER, verbose=False))
     assert (
         "  loaded from Python, where no search path of the wheel counts: libmagic.so, libzbar.so; a"
@@ -102,11 +103,13 @@ def test_what_ctypes_opens_is_for_the_environment() -> None:
     ) in text
     # Of two names of one library that with a version, unless a file has only the other.
     sonames = ["libX11.so", "libX11.so.6", "libasound.so.2", "libcairo.so.2"]
-    assert loadable(found.loads, ADVISER) == sonames
-    wheel = replace(found, facts=replace(found.facts, floating="lib/python"))
+    assert loadable(found, ADVISER) == sonames
+    wheel = replace(found, facts=tree({}, floating="lib/python"))
+    assert loadable(wheel, ADVISER) == sonames[:3]
     text = "\n".join(inspection_text(wheel, ADVISER, verbose=False))
     assert "LD_LIBRARY_PATH" not in text
     assert "write their paths into the source (substituteInPlace)" in text
+    assert "cffi opens what lies on the path of its own package" in text
 
 
 def test_versions_are_compared_as_numbers() -> None:

@@ -374,6 +374,34 @@ def test_needs(tmp_path: Path) -> None:
     assert found.nixpkgs == ("stdenv.cc.cc.lib",)
 
 
+def test_what_python_opens_is_had_in_two_ways(tmp_path: Path) -> None:
+    """By the path of cffi's own package, and by no wheel's: weasyprint and python-magic."""
+    source = 'const char *names[] = {"libfribidi.so", "libfribidi.so.0"};'
+    pil = ElfBuilder(tmp_path / "elf").library("p.so", source=source)
+    made = {
+        "cffi": MadeWheel(name="cffi", files={"_cffi_backend.abi3.so": tiny_library("")}),
+        "paint": MadeWheel(
+            name="paint",
+            tag="py3-none-any",
+            files={"paint.py": b"ffi.dlopen('libcairo.so.2'); ffi.dlopen('libodd.so.9')"},
+        ),
+        "magic": MadeWheel(
+            name="magic", tag="py3-none-any", files={"magic.py": b"CDLL('libmagic.so.1')"}
+        ),
+        "pil": MadeWheel(name="pil", files={"p.so": pil.read_bytes()}),
+    }
+    wheels = {name: make.described(str(each.write(tmp_path))) for name, each in made.items()}
+    found = find_needs(wheels, {})
+    assert {name: (each.loads, each.opens) for name, each in found.items()} == {
+        "cffi": (("libcairo.so.2",), ()),
+        "paint": ((), ()),
+        "magic": ((), ("libmagic.so.1",)),
+        "pil": (("libfribidi.so.0",), ()),
+    }
+    del wheels["cffi"]
+    assert find_needs(wheels, {})["paint"].loads == ()
+
+
 def test_needs_of_alternatives(tmp_path: Path) -> None:
     """Of files for several CUDAs what a wheel of the environment has decides, else one FFmpeg's."""
     tag = "py3-none-manylinux_2_17_x86_64"

@@ -531,6 +531,23 @@ def test_runtime_libraries_go_where_they_are_named() -> None:
     assert path_of(result, "other.so") == (A,)
 
 
+def test_what_qt_opens_by_names_of_two_parts_goes_to_its_core() -> None:
+    """QLibrary is in QtCore, whose search path counts, whoever else holds the name."""
+    world = World({f"{A}/libva.so.2": elf()})
+    world.strings = {("/out/other.so", "libva.so.2")}
+    files = {
+        "libQt6Core.so.6": elf(),
+        "libQt6FFmpegStub-va.so.2": elf(),
+        "other.so": elf(),
+    }
+    result = plan(files, world, libs=(A,), runtime_libs=("libva.so.2",))
+    assert path_of(result, "libQt6Core.so.6") == (A,)
+    assert path_of(result, "libQt6FFmpegStub-va.so.2") == ()
+    del files["libQt6FFmpegStub-va.so.2"]  # nothing opens it then but the other
+    result = plan(files, world, libs=(A,), runtime_libs=("libva.so.2",))
+    assert (path_of(result, "libQt6Core.so.6"), path_of(result, "other.so")) == ((), (A,))
+
+
 def test_musl_answers_its_own_names() -> None:
     """libc.musl-x86_64.so.1 is musl's loader itself, whatever the directories hold."""
     world = World({"/m/ld-musl-x86_64.so.1": elf(soname="libc.so")})

@@ -197,7 +197,7 @@ def look_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list
 
 def loads_advice(run: Run, path: str, seen: Inspection, adviser: Adviser) -> list[str]:
     """Say how to link what was inspected with what it may load at run time, too."""
-    names = loadable(seen.loads, adviser)
+    names = loadable(seen, adviser)
     if not names or seen.misfits:
         return []
     is_wheel, width = seen.facts.floating is not None, run.console.width - 2

@@ -20,7 +20,10 @@ from nix_manylinux.resolve.plan import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nix_manylinux.cli.run import Run
+    from nix_manylinux.lock.make import MadeLock
 
 
 def show_inspection(run: Run) -> int:
@@ -138,12 +141,8 @@ def write_lock(run: Run) -> int:
     )
     for warning in made.warnings:
         run.console.warn(warning)
-    if made.loads:
-        named = ", ".join(f"{name} ({some(libs, 2)})" for name, libs in sorted(made.loads.items()))
-        run.console.say(
-            f"not linked: what may be loaded at run time, by {named}; to add what you need:"
-            " manylinuxRuntimeLibs, in `overrides` (docs/environments.md)"
-        )
+    for line in _not_linked(made):
+        run.console.say(line)
     if made.projects:
         are = "is" if len(made.projects) == 1 else "are"
         run.console.say(
@@ -178,6 +177,20 @@ def write_lock(run: Run) -> int:
         run.console.say("to pin that and nixpkgs: docs/environments.md, For a colleague")
     run.console.answer(how_to_use(output, path, places[0].series))
     return DONE
+
+
+def _not_linked(made: MadeLock) -> Iterator[str]:
+    """Name what wheels may load at run time, and say how it is had."""
+    for by, loads, remedy in (
+        ("by", made.loads, "manylinuxRuntimeLibs, in `overrides`"),
+        ("by ctypes, of", made.opens, "their paths in the source, in `overrides`"),
+    ):
+        if loads:
+            named = ", ".join(f"{name} ({some(libs, 2)})" for name, libs in sorted(loads.items()))
+            yield (
+                f"not linked: what may be loaded at run time, {by} {named}; to add what you need:"
+                f" {remedy} (docs/environments.md)"
+            )
 
 
 def _python_of(run: Run, path: str) -> str:

@@ -33,8 +33,8 @@ class Libraries(Value):
     musl's loader answers with itself (ldso/dynlink.c, load_library);
     ``driver``: what comes with the host's graphics driver, which is found in
     ``driver_directories``, by architecture or "default"; ``opens``: what a file of a name
-    opens by names that it puts together; ``hwcaps``: folders that glibc's loader searches
-    before a directory itself, by architecture, in its order.
+    opens by names that it puts together, through the file ``opened_by``; ``hwcaps``: folders
+    that glibc's loader searches before a directory itself, by architecture, in its order.
     """
 
     glibc: frozenset[str]
@@ -42,6 +42,7 @@ class Libraries(Value):
     driver: frozenset[str]
     driver_directories: dict[str, str] = field(hash=False)
     opens: dict[str, tuple[str, ...]] = field(hash=False)
+    opened_by: str
     hwcaps: dict[str, tuple[str, ...]] = field(hash=False)
 
 
@@ -111,6 +112,7 @@ def read_libraries() -> Libraries:
         driver=frozenset(raw["driver"]),
         driver_directories=raw["driver_directories"],
         opens={file: tuple(names) for file, names in raw["opens"].items()},
+        opened_by=raw["opened_by"],
         hwcaps={arch: tuple(names) for arch, names in raw["hwcaps"].items()},
     )
 

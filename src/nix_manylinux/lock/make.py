@@ -33,15 +33,22 @@ if TYPE_CHECKING:
 
     from nix_manylinux.target.place import Place
 
-#: A wheel is one of several environments', and its place names its digest.
-described = lru_cache(maxsize=1 << 10)(describe_wheel)
+
+@lru_cache(maxsize=1 << 10)
+def described(path: str) -> DescribedWheel:
+    """Describe a wheel once, which may be one of several environments': its place has its digest.
+
+    Of one without code of its own the Python files are read, too: it may live on other
+    people's libraries (weasyprint, python-magic).
+    """
+    return describe_wheel(path, look_for_loads=path.endswith("-none-any.whl"))
 
 
 class MadeLock(Value):
     """The JSON's values, and sentences about what an environment lacks.
 
     ``projects`` are the lock's. ``left`` says what else could be asked for. ``loads`` are the
-    libraries that wheels may load at run time, by the wheels' names.
+    libraries that wheels may load at run time, by the wheels' names, ``opens`` those by ctypes.
     """
 
     value: dict[str, Any]
@@ -49,6 +56,7 @@ class MadeLock(Value):
     projects: tuple[str, ...]
     left: str = ""
     loads: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    opens: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 def make_lock(
@@ -86,6 +94,7 @@ def make_lock(
         )
     choices, needs = [], {}
     loads: dict[str, tuple[str, ...]] = {}
+    opens: dict[str, tuple[str, ...]] = {}
     warnings: list[str] = []
     if left := sorted({*lock.default_groups} - {*groups} if groups else ()):
         also = " ".join(f"--group {name}" for name in left)
@@ -101,6 +110,7 @@ def make_lock(
             edges = {name: chosen.dependencies for name, chosen in choice.packages.items()}
             found = find_needs(wheels, edges)
             loads |= {name: each.loads for name, each in found.items() if each.loads}
+            opens |= {name: each.opens for name, each in found.items() if each.opens}
             needs[key_of(choice)] = found
         choices.append(choice)
         warnings += _warnings(lock, choice)
@@ -112,6 +122,7 @@ def make_lock(
         projects=tuple(dict.fromkeys(name for each in choices for name in each.projects)),
         left=_left(lock, choices),
         loads=loads,
+        opens=opens,
     )
 
 

@@ -22,7 +22,8 @@ class WheelNeeds(Value):
     ``format`` is buildPythonPackage's for the wheel, ``nixpkgs`` are attributes, ``wheels`` names
     of packages of the environment, ``drivers`` and ``unknown`` sonames; the last are those that
     nobody is known to have. ``loads`` are what nixpkgs has of the libraries that it may load at
-    run time, and that no wheel of the environment brings.
+    run time, and that no wheel of the environment brings; of cffi what others open by it.
+    ``opens`` are those that ctypes opens, along no path of a wheel.
     """
 
     format: str
@@ -31,6 +32,7 @@ class WheelNeeds(Value):
     drivers: tuple[str, ...]
     unknown: tuple[str, ...]
     loads: tuple[str, ...]
+    opens: tuple[str, ...]
 
 
 def find_needs(
@@ -51,7 +53,7 @@ def find_needs(
     found = {}
     for name, wheel in sorted(wheels.items()):
         lists: dict[str, set[str]] = {
-            kind: set() for kind in ("nixpkgs", "wheels", "drivers", "unknown", "loads")
+            kind: set() for kind in ("nixpkgs", "wheels", "drivers", "unknown", "loads", "opens")
         }
         style = format_of([wheel])
         known = known_libraries(style)
@@ -71,12 +73,22 @@ def find_needs(
                 lists["wheels"].add(owners[0])
             else:
                 lists["unknown"].add(soname)
-        loads = {load.name for load in wheel.loads} - providers.keys()
-        lists["loads"] = {each for each in loads if adviser.advise(each).is_loadable}
+        for kind, names in _loads(name, wheels).items():
+            sure = {each for each in names if adviser.advise(each).is_loadable}
+            sure = {n for n in sure if not any(each.startswith(f"{n}.") for each in sure)}
+            lists[kind] = sure - providers.keys()
         found[name] = WheelNeeds(
             format=style, **{kind: tuple(sorted(each)) for kind, each in lists.items()}
         )
     return found
+
+
+def _loads(name: str, wheels: Mapping[str, DescribedWheel]) -> dict[str, set[str]]:
+    """Give what a wheel may load by the paths of its files, and what ctypes opens for it."""
+    loads, _, by_ctypes = wheels[name].opened()
+    if name == "cffi":  # along its path lies what others open by it
+        loads = loads.union(*(wheel.opened()[1] for wheel in wheels.values()))
+    return {"loads": loads, "opens": by_ctypes - loads}
 
 
 def _wanted(

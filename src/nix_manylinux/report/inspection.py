@@ -15,10 +15,11 @@ from nix_manylinux.report.missing import headline, missing_text
 from nix_manylinux.report.summary import absent_text, files_text, problems_text, summary
 from nix_manylinux.report.symbols import SymbolTables, marks_text, symbols_text
 from nix_manylinux.report.verdict import Breach, Verdict, leads_into_store
-from nix_manylinux.resolve.python_loads import CTYPES
+from nix_manylinux.resolve.python_loads import BY_PYTHON, CFFI, CTYPES
 from nix_manylinux.target.interpreter import is_free_threaded
 from nix_manylinux.target.policy import parse_floor, version_number
 from nix_manylinux.target.target import ASSUMED
+from nix_manylinux.tree.python import opens_for_cffi
 from nix_manylinux.wheel.name import expand_tag
 
 TYPE_CHECKING = False
@@ -330,15 +331,19 @@ def _loads_text(seen: Inspection, adviser: Adviser, *, everything: bool, width: 
 
 def _by_ctypes(seen: Inspection, adviser: Adviser, width: int) -> list[str]:
     """Say what only ctypes opens, and how it finds that: dlopen looks at the path of _ctypes."""
-    python = [each.name for each in _sure(seen.loads, adviser) if not _is_native(each)]
-    if not python:
+    native = loadable(seen, adviser)
+    loads = [each for each in _sure(seen.loads, adviser) if each.name not in native]
+    if not loads:
         return []
+    python = [each.name for each in loads]
     said = f"loaded from Python, where no search path of the wheel counts: {', '.join(python)}; "
     if seen.facts.floating is not None or in_store(seen.facts.root):
         said += (
             "if you need them, write their paths into the source (substituteInPlace), or give"
             " their packages to manylinuxPython's extraLibs"
         )
+        if any(how == CFFI for each in loads for _, how in each.sources):
+            said += "; cffi opens what lies on the path of its own package (manylinuxRuntimeLibs)"
         return wrap(said, width, first="  ", rest="  ")
     found = [each for each in map(adviser.advise, python) if each.is_sure]
     command = library_path(found, width=width - 2)
@@ -349,14 +354,15 @@ def _by_ctypes(seen: Inspection, adviser: Adviser, width: int) -> list[str]:
     return [*title, *(f"  {line}" for line in [*command, *nix_comments(note, width=width - 2)])]
 
 
-def loadable(loads: RuntimeLoads, adviser: Adviser) -> list[str]:
-    """Name the libraries that --runtime-libs leads files to, which load them by dlopen."""
-    return [each.name for each in _sure(loads, adviser) if _is_native(each)]
+def loadable(seen: Inspection, adviser: Adviser) -> list[str]:
+    """Name the libraries that --runtime-libs leads files to, which load them by dlopen.
 
-
-def _is_native(load: RuntimeLoad) -> bool:
-    """Whether a file with a search path of its own opens a library."""
-    return any(how != CTYPES for _, how in load.sources)
+    Cffi's module is such a file, where it is there.
+    """
+    has_cffi = any(opens_for_cffi(name) for file in seen.facts.files for name in file.names)
+    others = {CTYPES} if has_cffi else BY_PYTHON
+    sure = _sure(seen.loads, adviser)
+    return [each.name for each in sure if any(how not in others for _, how in each.sources)]
 
 
 def _sure(loads: RuntimeLoads, adviser: Adviser) -> list[RuntimeLoad]:

@@ -9,15 +9,17 @@ own needs.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from nix_manylinux.base.errors import NixManylinuxError
 from nix_manylinux.base.patterns import refuse_wildcards
+from nix_manylinux.data import read_libraries
 from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, usable_directory
 from nix_manylinux.tree.python import opens_for_cffi, python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from nix_manylinux.resolve.plan import Resolution
     from nix_manylinux.resolve.searchpath import SearchPath
@@ -42,7 +44,8 @@ class RuntimeLibraries:
     """The values of ``--runtime-libs``: sonames and directories.
 
     A soname's directory goes to the files that hold that soname as a string, and to
-    cffi's module where Python files below ``roots`` do; where none does (the name is put
+    cffi's module where Python files below ``roots`` do, and to that through which others open
+    what has names that they put together; where none does (the name is put
     together at run time), and for a plain directory, to all of them. Raises
     `NoRuntimeLibrary` for sonames that no directory holds.
     """
@@ -68,11 +71,13 @@ class RuntimeLibraries:
         if nowhere:
             raise NoRuntimeLibrary(nowhere)
         mentions = libraries.disk.mentions
+        opened = self._opened = partial(_opened, {path.rpartition("/")[2] for path in files})
         cffi = [path for path in files if opens_for_cffi(path)] if values else []
         named = _named_in_python(values, roots) if cffi else set()
         for value in values:
             users = [path for path in files if "/" not in value and mentions(path, value)]
             users += [path for path in cffi if value in named and path not in users]
+            users += [path for path in files if value in opened(path) and path not in users]
             for path in users:
                 self._sonames.setdefault(path, []).append(value)
             if not users:
@@ -90,12 +95,13 @@ class RuntimeLibraries:
         """
         if opens_for_cffi(path):
             return [each for each in search.dropped if self._libraries.disk.names(each)]
+        opened = self._opened(path)
         disk, entries = self._libraries.disk, [each.directory for each in search.entries]
         return [
             directory
             for directory in search.dropped
             if any(
-                disk.mentions(path, name)
+                disk.mentions(path, name) or name in opened
                 for name in disk.names(directory)
                 if ".so" in name and not any(disk.find(entry, name) for entry in entries)
             )
@@ -123,6 +129,14 @@ class RuntimeLibraries:
         for site in self._wheels.site_packages:
             found = found or next(iter(self._wheels.named(value, site)), None)
         return found.rpartition("/")[0] if found else ""
+
+
+def _opened(there: Collection[str], path: str) -> set[str]:
+    """Give what is opened through a file by names that others, among those there, put together."""
+    data = read_libraries()
+    if path.rpartition("/")[2] != data.opened_by:
+        return set()
+    return {name for file, names in data.opens.items() if file in there for name in names}
 
 
 def _named_in_python(values: Sequence[str], roots: Sequence[str]) -> set[str]:

@@ -12,8 +12,8 @@ from functools import cache
 from nix_manylinux.base.values import Value
 from nix_manylinux.data import read_libraries, read_sonames
 from nix_manylinux.elf.strings import read_only_sonames
-from nix_manylinux.resolve.python_loads import CTYPES, is_for_others, loads_in_python
-from nix_manylinux.tree.python import opens_for_cffi, python_sources
+from nix_manylinux.resolve.python_loads import is_for_others, loads_in_python
+from nix_manylinux.tree.python import python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
     own = facts.brought | data.glibc
     known = cache(lambda: data.driver | read_sonames().keys())
     stems = cache(lambda: {name.partition(".so")[0] for name in known()})
-    has_cffi = any(opens_for_cffi(name) for file in facts.files for name in file.names)
     for file in facts.files:
         if file.facts.kind.is_linked:
             path = f"{facts.root}/{file.path}"
@@ -70,7 +69,7 @@ def find_runtime_loads(facts: TreeFacts, labels: Mapping[str, str] | None = None
         if named is None:
             unparsed.append(label)
         for name, how in named or ():
-            found.setdefault(name, set()).add((label, how if has_cffi else CTYPES))
+            found.setdefault(name, set()).add((label, how))
     return RuntimeLoads(
         loads=tuple(
             RuntimeLoad(name=name, sources=tuple(sorted(sources)))

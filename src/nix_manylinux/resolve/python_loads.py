@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Calls whose first argument, or keyword "name", is a library.
 _LOADERS = frozenset({"CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library", "load_library"})
 #: One of these is in every Python file that can be of interest.
-HINTS = (b"DLL(", b"CDLL", b"Library(", b"dlopen", b"find_library", b"library(", b"Lib(", b"_lib(")
+HINTS = (b"DLL(", b"CDLL", b"PyDLL", b"Library(", b"dlopen", b"find_library", b"library(")
 #: The name of a function that hands on what it is called with to one of the loaders.
 _WRAPPER = re.compile(
     r"_*(?:find|load|open|locate)\w*lib(?:rary|raries|s)?|_*dlopen\w*|\w*DLL", re.IGNORECASE
@@ -29,6 +29,7 @@ _SONAME = re.compile(r"lib[\w.+-]+\.so(?:\.[\w.]+)?")
 
 #: How a library is loaded: by ctypes, and by cffi, whose module has a search path of its own.
 CTYPES, CFFI = "Python", "Python, by cffi"
+BY_PYTHON = frozenset({CTYPES, CFFI})
 
 #: Folders and modules of these names are for other systems than ours (pyglet, PyOpenGL).
 _ELSEWHERE = frozenset({"cygwin", "darwin", "mac", "macos", "osx", "win", "win32", "windows"})

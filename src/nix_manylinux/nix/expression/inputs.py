@@ -21,7 +21,7 @@ from nix_manylinux.nix.expression.places import named_pythons
 from nix_manylinux.nix.nixpkgs import package_of
 from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.nix.syntax import nix_comment, nix_path, nix_string
-from nix_manylinux.resolve.python_loads import CTYPES
+from nix_manylinux.resolve.python_loads import BY_PYTHON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def runtime_loads(
     python = []
     for name, load in sorted(loads.items()):
         # What a note requires is linked.
-        native = [label for label, how in load.sources if how not in {CTYPES, _REQUIRED}]
+        native = [label for label, how in load.sources if how not in {*BY_PYTHON, _REQUIRED}]
         newer = any(_is_newer(other, name) for other in loads)
         found = adviser.advise(name)
         if newer or not found.may_be_taken or name in declared:
@@ -209,7 +209,7 @@ def runtime_loads(
         if native:
             providers.setdefault(attribute, []).append(name)
             files.update(native)
-        elif any(how == CTYPES for _, how in load.sources):
+        elif any(how in BY_PYTHON for _, how in load.sources):
             python.append(f"{name} ({attribute})")
     release = " ".join(wheels[0].releases)
     pythons = options.get("--python-version") or (

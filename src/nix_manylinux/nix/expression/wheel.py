@@ -20,6 +20,7 @@ from nix_manylinux.nix.expression.joined import common_name, join_headers, join_
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import RuntimeLoad, find_runtime_loads
+from nix_manylinux.resolve.python_loads import BY_PYTHON, CFFI, CTYPES
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.python import TAGGED_MODULE, python_source
 from nix_manylinux.tree.scan import scan_tree
@@ -105,6 +106,13 @@ class DescribedWheel(Value):
     def releases(self) -> list[str]:
         """NAME==VERSION of all that it is made of."""
         return [f"{normalise_name(name.name)}=={name.version}" for name in self.names]
+
+    def opened(self) -> tuple[set[str], set[str], set[str]]:
+        """Give what its own files may load at run time, what cffi opens for it, and ctypes."""
+        ways = [(load.name, {how for _, how in load.sources}) for load in self.loads]
+        own = {name for name, how in ways if how - BY_PYTHON}
+        by_cffi, by_ctypes = ({name for name, how in ways if by in how} for by in (CFFI, CTYPES))
+        return own, by_cffi, by_ctypes
 
     def header(self, name: str) -> str:
         """Give a header's first value, or "" where there is none (or only UNKNOWN)."""
