@@ -57,6 +57,36 @@ def checked(
 
 
 @pytest.mark.parametrize(
+    ("requires", "source", "named"),
+    [
+        # duckdb has a driver for what only its extra "all" brings.
+        ('driver-manager; extra == "all"', "from driver_manager.dbapi import x", ["demo"]),
+        ('driver-manager; extra == "all"', "from ._inner import y", ["demo"]),
+        ("driver-manager", "import driver_manager", ["demo", "demo_driver"]),
+        ('driver-manager; extra == "all"', "import other", ["demo", "demo_driver"]),
+        (
+            'driver-manager; extra == "all"',
+            "try:\n    import driver_manager\nexcept ImportError:\n    pass",
+            ["demo", "demo_driver"],
+        ),
+        # sasstests of libsass
+        ("", "import pytest", ["demo"]),
+        ("pytest", "import pytest", ["demo", "demo_driver"]),
+    ],
+)
+def test_what_wants_an_extra(requires: str, source: str, named: list[str], tmp_path: Path) -> None:
+    """A build has none, and the import would fail there; where all want one, all are named."""
+    files = {
+        "demo/__init__.py": b"",
+        "demo_driver/__init__.py": source.encode(),
+        "demo_driver/_inner.py": b"import driver_manager",
+    }
+    assert checked(tmp_path, files, requires=requires) == named
+    alone = {"demo/__init__.py": source.encode(), "demo/_inner.py": b"import driver_manager"}
+    assert checked(tmp_path, alone, requires=requires) == ["demo"]
+
+
+@pytest.mark.parametrize(
     ("source", "named"),
     [
         ("", ["demo", "demo.fast"]),

@@ -37,10 +37,11 @@ def python_sources(root: str) -> Iterator[tuple[str, bytes]]:
         folders.sort()
         inner = os.path.relpath(folder, root)
         for name in filter(python_source, sorted(names)):
-            yield name if inner == "." else f"{inner}/{name}", _read(f"{folder}/{name}")
+            yield name if inner == "." else f"{inner}/{name}", read_source(f"{folder}/{name}")
 
 
-def _read(path: str) -> bytes:
+def read_source(path: str) -> bytes:
+    """Read a Python file; empty where it can't be, is none, or is larger than 8 MiB."""
     try:
         return read_small(path, _MAX_SOURCE)
     except OSError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import sys
 
 from nix_manylinux.base.values import Value
+from nix_manylinux.nix.expression.imports import and_above, surely_imported
 from nix_manylinux.tree.disk import Disk
 from nix_manylinux.tree.python import python_sources
 
@@ -26,12 +26,6 @@ _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 _FOR_DEVELOPERS = frozenset(
     {"test", "tests", "testing", "benchmark", "benchmarks", "example", "examples", "mypyc"}
 )
-
-#: What catches a module that isn't there.
-_CATCHING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
-
-#: What asks whether code is for type checkers, or for another system.
-_NOT_HERE = re.compile(r"TYPE_CHECKING|platform|os\.name|version_info")
 
 
 class Extension(Value):
@@ -121,16 +115,10 @@ def _wanted(root: str, paths: Mapping[str, str]) -> dict[str, int]:
     for own, path in paths.items():
         with open(os.path.join(root, path), "rb") as file:
             texts = {*dotted.findall(file.read())}
-        names = {name for text in texts for name in _and_above(text.decode("ascii"))}
+        names = {name for text in texts for name in and_above(text.decode("ascii"))}
         for name in names & (paths.keys() - {own}):
             found[name] = found.get(name, 0) + 1
     return found
-
-
-def _and_above(name: str) -> list[str]:
-    """Give a dotted name, and the packages that it is in."""
-    parts = name.split(".")
-    return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _above(name: str, modules: Iterable[str]) -> list[str]:
@@ -143,7 +131,7 @@ def _is_of_packages(name: str, packages: Collection[str], modules: Collection[st
     """Whether all folders below a package are packages: others' modules go by other names."""
     return all(
         each in packages
-        for each in _and_above(name)[:-1]
+        for each in and_above(name)[:-1]
         if any(each.startswith(f"{top}.") for top in modules)
     )
 
@@ -195,40 +183,6 @@ def _loaded(
             return name
         text = sources.get(name, b"")
         package = name if name in packages else name.rpartition(".")[0]
-        for found in _imports(text, package):
-            queue += _and_above(found)
+        for found in surely_imported(text, package):
+            queue += and_above(found)
     return ""
-
-
-def _imports(text: bytes, package: str) -> Iterator[str]:
-    """Name what importing a module surely imports; a name in a package may be a module or not."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    queue: list[ast.stmt] = list(tree.body)
-    while queue:
-        each = queue.pop(0)
-        if isinstance(each, ast.Import):
-            yield from (alias.name for alias in each.names)
-        elif isinstance(each, ast.ImportFrom):
-            parts = package.split(".")
-            above = parts[: len(parts) - each.level + 1] if each.level else []
-            base = ".".join([*above, *filter(None, [each.module])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in each.names)
-        elif isinstance(each, ast.If):
-            queue += [] if _NOT_HERE.search(ast.unparse(each.test)) else each.body
-            queue += each.orelse
-        elif isinstance(each, ast.Try):
-            queue += [] if any(map(_is_forgiving, each.handlers)) else each.body + each.orelse
-            queue += each.finalbody
-        elif isinstance(each, ast.ClassDef):
-            queue += each.body
-
-
-def _is_forgiving(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler goes on where a module can't be imported."""
-    names = set(_WORD.findall(ast.unparse(handler.type).encode())) if handler.type else set()
-    catching = not handler.type or any(name.encode() in names for name in _CATCHING)
-    return catching and not any(isinstance(each, ast.Raise) for each in handler.body)

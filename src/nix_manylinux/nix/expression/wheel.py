@@ -16,6 +16,7 @@ from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.nix.expression.extensions import Extension, unloaded_extensions, without_copies
+from nix_manylinux.nix.expression.imports import without_extras
 from nix_manylinux.nix.expression.joined import common_name, join_headers, join_trees
 from nix_manylinux.nix.origin import DEFAULT_INDEX, Origin
 from nix_manylinux.resolve.leaves import is_module
@@ -159,7 +160,11 @@ def describe_wheel(
         every = frozenset[str]().union(*(each.places for each in files))
         libraries = {name for file in facts.files for name in file.names} - importable
         places = every - libraries
-        modules = _modules({path[len(site) :] for path in places if path.startswith(site)})
+        modules = without_extras(
+            _modules({path[len(site) :] for path in places if path.startswith(site)}),
+            [os.path.join(facts.root, each) for each in facts.site_packages],
+            joined.get("requires-dist", ()),
+        )
         first, *others = files
         return DescribedWheel(
             file=first.file,
