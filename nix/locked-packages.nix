@@ -43,6 +43,8 @@
                 path = /. + "''${builtins.getEnv "HOME"}/.cache/nix-manylinux/wheels/''${sha256}/''${file}"; };''} >&2
         '';
       }),
+  # Whether the user's own projects are in it, too, which uv would install from their folders.
+  projects ? false,
   # More libraries for every package, behind those that the lock names.
   libs ? [ ],
   # Whether to offer pythonManylinuxPackages.common; by itself that is done for
@@ -332,6 +334,7 @@ let
         else
           sources.build final name entry
       ) environment.sources
+      // lib.optionalAttrs projects (lib.mapAttrs (sources.build final) (environment.projects or { }))
     )
   );
 

@@ -35,6 +35,7 @@ in
       ) each.packages;
     });
   };
+  withProjects = make { projects = true; };
   # What is to be pasted for the sources of the lock, of which none lies anywhere.
   byHand = builtins.concatStringsSep "\n" (
     (import ../../nix/locked-sources.nix {

@@ -214,7 +214,8 @@ def changed_lock(locked: dict[str, str], name: str, change: dict[str, Any]) -> d
     (environment,) = value["environments"].values()
     for kind, entries in change.items():
         for package, more in entries.items():
-            environment[kind][package] = environment[kind].get(package, {}) | more
+            entries_of = environment.setdefault(kind, {})
+            entries_of[package] = entries_of.get(package, {}) | more
     path = Path(locked["lock"]).parent / name
     path.write_text(json.dumps(value))
     return {**locked, "lock": str(path)}
@@ -301,6 +302,23 @@ def test_how_it_is_written_by_hand(nix: Nix, locked: dict[str, str]) -> None:
     assert pasted.count("nativeBuildInputs = [ pkgs.unzip ];") == 1
     assert 'dependencies = [ final.pure final."with" ];' in pasted
     assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
+
+
+def test_the_user_s_own_projects(nix: Nix, locked: dict[str, str]) -> None:
+    """They are built from their folders, with their commands, where they are asked for."""
+    place = Path(locked["lock"]).parent / "own"
+    (place / "mine").mkdir(parents=True)
+    (place / "mine/__init__.py").write_text("import pure\ndef main():\n    print(pure.x)\n")
+    (place / "pyproject.toml").write_text(
+        '[project]\nname = "mine"\nversion = "1.0"\nscripts = { say = "mine:main" }\n'
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+    )
+    mine = {"version": "1.0", "dependencies": ["pure"], "local": "directory own"}
+    files = changed_lock(locked, "own.json", {"projects": {"mine": mine}})
+    built = nix.build("locked.withProjects.env", **files)
+    assert run(nix, f"{built.path}/bin/python3", "import mine; mine.main()")
+    assert "say" in os.listdir(f"{built.path}/bin")
+    assert "say" not in os.listdir(f"{nix.build('locked.set.env', **files).path}/bin")
 
 
 def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:

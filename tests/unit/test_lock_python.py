@@ -19,6 +19,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.data import data_path
 from nix_manylinux.lock.choose import allowed_place, choose, python_for
+from nix_manylinux.lock.make import make_lock
 from nix_manylinux.lock.model import BadLock, Lock
 from nix_manylinux.lock.read import read_lock
 from nix_manylinux.nix.nixpkgs import Nixpkgs
@@ -155,4 +156,29 @@ def test_the_project_itself_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "demo" not in capsys.readouterr().err
     path.write_text(uv_lock().replace('{ virtual = "." }', '{ editable = "." }'))
     assert main(words) == 0
-    assert "demo is not in it, only what the lock has for it; to add" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "demo is not in it, only what the lock has for it; `projects = true;` builds it" in said
+    value = json.loads((tmp_path / "manylinux.lock.json").read_text())
+    jsonschema.validate(value, json.loads(Path(data_path("lock.schema.json")).read_text()))
+    (found,) = value["environments"].values()
+    needs = ["no-wheel", "numpy-like", "pandas-like", "ring-a"]
+    demo = {"version": "0.1.0", "dependencies": needs, "local": "directory ."}
+    assert found["projects"] == {"demo": demo}
+    assert found["roots"] == needs
+
+
+def test_projects_that_need_each_other(tmp_path: Path) -> None:
+    """Each says so: neither could be built after the other. One that is no package is none."""
+    text = uv_lock().replace('{ virtual = "." }', '{ editable = "." }')
+    text = text.replace("dependencies = [\n", 'dependencies = [\n    { name = "part" },\n', 1)
+    for name, source, needs in (("part", "editable", "demo"), ("void", "virtual", "")):
+        text += f'[[package]]\nname = "{name}"\nversion = "0"\nsource = {{ {source} = "{name}" }}\n'
+        text += f'dependencies = [{{ name = "{needs}" }}, {{ name = "void" }}]\n' if needs else ""
+    (tmp_path / "uv.lock").write_text(text)
+    place = Place(python="3.12", system="x86_64-linux")
+    made = make_lock(str(tmp_path / "uv.lock"), [place], inspect=False, cache="", environment={})
+    (found,) = made.value["environments"].values()
+    assert {name: each["circle"] for name, each in found["projects"].items()} == {
+        "demo": ["demo", "part"], "part": ["demo", "part"]
+    }  # fmt: skip
+    assert found["projects"]["part"]["dependencies"] == ["demo"]

@@ -144,10 +144,10 @@ def write_lock(run: Run) -> int:
     for line in _not_linked(made):
         run.console.say(line)
     if made.projects:
-        are = "is" if len(made.projects) == 1 else "are"
+        are, them = ("is", "it") if len(made.projects) == 1 else ("are", "them")
         run.console.say(
-            f"{listed(made.projects)} {are} not in it, only what the lock has for it; to add it:"
-            " docs/environments.md, The project itself"
+            f"{listed(made.projects)} {are} not in it, only what the lock has for it;"
+            f" `projects = true;` builds {them}, too (docs/environments.md, The project itself)"
         )
     if made.left:
         run.console.say(made.left)

@@ -14,7 +14,7 @@ from nix_manylinux.lock.model import BadLock, File
 from nix_manylinux.nix.origin import DEFAULT_INDEX
 
 if TYPE_CHECKING:
-    from nix_manylinux.lock.choose import Selection
+    from nix_manylinux.lock.choose import Chosen, Selection
 
 
 def files_at_hand(
@@ -43,10 +43,17 @@ def files_at_hand(
             package = replace(chosen.package, sdist=replace(sdist, path=path))
             packages[name] = replace(chosen, package=package)
         elif local and local.kind == "directory":
-            path = _path_from(reader, os.path.join(folder, local.place), local.place)
-            package = replace(chosen.package, local=replace(local, place=path))
-            packages[name] = replace(chosen, package=package)
-    return replace(choice, packages=packages), found
+            packages[name] = _folder_from(reader, folder, chosen)
+    projects = {name: _folder_from(reader, folder, each) for name, each in choice.projects.items()}
+    return replace(choice, packages=packages, projects=projects), found
+
+
+def _folder_from(reader: str, folder: str, chosen: Chosen) -> Chosen:
+    local = chosen.package.local
+    if local is None:
+        return chosen
+    path = _path_from(reader, os.path.join(folder, local.place), local.place)
+    return replace(chosen, package=replace(chosen.package, local=replace(local, place=path)))
 
 
 def _digest(file: File, place: str) -> str:

@@ -48,7 +48,7 @@ class Selection(Value):
     place: Place
     packages: dict[str, Chosen] = field(hash=False)
     roots: tuple[str, ...]
-    projects: tuple[str, ...] = ()
+    projects: dict[str, Chosen] = field(default_factory=dict, hash=False)
     members: tuple[str, ...] = ()
 
 
@@ -85,11 +85,9 @@ def choose(
                 f"wants {package.name} {' and '.join(both)} in one environment",
                 where=f"{lock.kind}: {place}",
             )
-        if package.is_project:
-            pass  # what it needs counts, and it is nothing itself
-        elif parent and not taken[parent].is_project:
-            edges.setdefault(parent, set()).add(package.name)
-        else:
+        edges.setdefault(parent, set()).add(package.name)
+        # What a project needs counts, and it is nothing itself.
+        if not package.is_project and (not parent or taken[parent].is_project):
             roots.add(package.name)
         new = package.name not in wanted
         more = {*edge.extras} - wanted.setdefault(package.name, set())
@@ -98,21 +96,24 @@ def choose(
         queue += [(package.name, each) for each in (package.dependencies if new else ())]
         queue += [(package.name, each) for extra in more for each in added.get(extra, ())]
     order = {tag: rank for rank, tag in enumerate(supported_tags(place))}
+    packages: dict[str, Chosen] = {}
+    projects: dict[str, Chosen] = {}
+    for name, package in sorted(taken.items()):
+        if package.is_project and not package.local:
+            continue  # an installer doesn't install it
+        wheel = _with_digest(best_wheel(package.wheels, order), f"{lock.kind}: {name}")
+        needs = {
+            each
+            for each in edges.get(name, ())
+            if not taken[each].is_project or (package.is_project and taken[each].local)
+        }
+        chosen = Chosen(package=package, wheel=wheel, dependencies=tuple(sorted(needs - {name})))
+        (projects if package.is_project else packages)[name] = chosen
     return Selection(
         place=place,
-        packages={
-            name: Chosen(
-                package=package,
-                wheel=_with_digest(best_wheel(package.wheels, order), f"{lock.kind}: {name}"),
-                dependencies=tuple(sorted(edges.get(name, set()) - {name})),
-            )
-            for name, package in sorted(taken.items())
-            if not package.is_project
-        },
+        packages=packages,
         roots=tuple(sorted(roots)),
-        projects=tuple(
-            name for name, each in sorted(taken.items()) if each.is_project and each.local
-        ),
+        projects=projects,
         members=tuple(name for name, each in sorted(taken.items()) if each.is_project),
     )
 

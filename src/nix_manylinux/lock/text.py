@@ -152,7 +152,25 @@ def _environment(choice: Selection, needs: Mapping[str, WheelNeeds]) -> dict[str
             entry["format"] = found.format
             entry["needs"] = as_json(found, "drivers", "nixpkgs", "unknown")
         packages[name] = entry
-    return {"roots": list(choice.roots), "packages": packages, "sources": sources}
+    projects = _projects(choice.projects)
+    return {
+        "roots": list(choice.roots),
+        "packages": packages,
+        "sources": sources,
+        **({"projects": projects} if projects else {}),
+    }
+
+
+def _projects(projects: Mapping[str, Chosen]) -> dict[str, Any]:
+    """Give the entries of the user's own; of those that need each other each names all of them."""
+    edges = {name: each.dependencies for name, each in projects.items()}
+    circles = {name: {"circle": group} for group in circles_of(edges) for name in group}
+    return {
+        name: {"version": each.package.version, "dependencies": list(edges[name])}
+        | circles.get(name, {})
+        | _source(each)
+        for name, each in projects.items()
+    }
 
 
 def _file(file: File) -> dict[str, str]:
