@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from nix_manylinux.base.errors import BadTarget, IncompatibleWheel
 from nix_manylinux.base.files import another_folder, make_folder
@@ -30,7 +30,7 @@ from nix_manylinux.write.verify import carry_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Literal
 
     from nix_manylinux.base.progress import Progress
@@ -204,19 +204,16 @@ def patch_wheel_tree(
         with readable():
             trees = scan_to_write(roots, progress)
             odd = _check_tags(trees, target)
-            plan = plan_trees(
-                trees, target=target, libraries=libraries, options=options, progress=progress
-            )
-        refuse(plan, options)
-        warnings = (*put_back(restored), *passed_by(trees), *odd)
-        report = Report(plan=plan, references=plan_references(plan), warnings=warnings)
+            warnings = (*put_back(restored), *passed_by(trees), *odd)
+            report = planned(trees, target, libraries, options, progress, warnings=warnings)
         if dry_run:
             return report
-        left: list[Damage] = []
         companions = [
-            _companion(stack, os.fspath(wheel), plan, libraries, options) for wheel in wheels
+            _companion(stack, os.fspath(wheel), report.plan, libraries, options) for wheel in wheels
         ]
-        with carry_out(plan, options, left, progress) as applied:
+        for it in companions:
+            report = replace(report, warnings=(*report.warnings, *it.wheel.warnings))
+        with linked(report, options, progress) as done:
             for it in companions:
                 it.write(
                     plan_references(it.plan),
@@ -224,19 +221,37 @@ def patch_wheel_tree(
                     source_date_epoch=source_date_epoch,
                     sync=sync,
                 )
-            return replace(
-                report,
-                edits=applied.edits,
-                unedited=tuple(left),
-                stale_rows=applied.stale_rows,
-                dropped_rows=applied.dropped_rows,
-                warnings=(
-                    *report.warnings,
-                    *(warning for it in companions for warning in it.wheel.warnings),
-                    *unfolded(applied.unfolded),
-                    *left_alone(left),
-                ),
-            )
+            return done
+
+
+def planned(
+    trees: Sequence[TreeFacts],
+    target: Target,
+    libraries: LibraryIndex,
+    options: Options,
+    progress: Progress | None,
+    *,
+    warnings: tuple[str, ...] = (),
+) -> Report:
+    """Plan trees that are to be written. Raises what the plan is refused for."""
+    plan = plan_trees(trees, target=target, libraries=libraries, options=options, progress=progress)
+    refuse(plan, options)
+    return Report(plan=plan, references=plan_references(plan), warnings=warnings)
+
+
+@contextmanager
+def linked(report: Report, options: Options, progress: Progress | None) -> Iterator[Report]:
+    """Carry a report's plan out, and undo it if the block raises; gives the report of it."""
+    left: list[Damage] = []
+    with carry_out(report.plan, options, left, progress) as applied:
+        yield replace(
+            report,
+            edits=applied.edits,
+            unedited=tuple(left),
+            stale_rows=applied.stale_rows,
+            dropped_rows=applied.dropped_rows,
+            warnings=(*report.warnings, *unfolded(applied.unfolded), *left_alone(left)),
+        )
 
 
 def _companion(
@@ -329,33 +344,23 @@ def patch_wheel(
         unpacked = opened.unpack(folder, also=also, progress=progress)
         facts = scan_unpacked(unpacked, progress=progress)
         odd = disagreement(name.tags, facts.distributions[0].tags)
-        plan = plan_trees(
-            [facts], target=target, libraries=libraries, options=options, progress=progress
-        )
-        refuse(plan, options)
-        references = plan_references(plan)
+        warnings = (*opened.warnings, *filter(None, [odd]))
+        report = planned([facts], target, libraries, options, progress, warnings=warnings)
         output = os.path.join(os.fspath(output_dir), opened.file_name)
-        report = Report(
-            plan=plan, references=references, warnings=(*opened.warnings, *filter(None, [odd]))
-        )
         if dry_run:
             return PatchedWheel(path=output, sha256="", report=report)
-        left: list[Damage] = []
-        with carry_out(plan, options, left, progress) as applied:
-            report = replace(report, edits=applied.edits)
+        with linked(report, options, progress) as report:
+            pass  # what follows is no reason to undo it: the tree is our own
         make_folder(os.fspath(output_dir), hint=another_folder("--output-dir"))
         digest = write_linked(
             opened,
-            plan,
-            references,
+            report.plan,
+            report.references,
             output_path=output,
             source_date_epoch=source_date_epoch,
             sha256=sha256,
             progress=progress,
         )
-    report = replace(
-        report, plan=plan, unedited=tuple(left), warnings=(*report.warnings, *left_alone(left))
-    )
     return PatchedWheel(path=output, sha256=digest, report=report)
 
 

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.parallel import processors
 from nix_manylinux.base.values import replace
-from nix_manylinux.resolve.plan import Options, Plan, Report, refuse
+from nix_manylinux.resolve.plan import Options, Plan, Report
 from nix_manylinux.resolve.tags import check_wheel_tags
 from nix_manylinux.target.interpreter import plain_environment, read_scheme
-from nix_manylinux.tree.facts import Damage, TreeFacts
+from nix_manylinux.tree.facts import TreeFacts
 from nix_manylinux.tree.roots import several
 from nix_manylinux.wheel.install import Installation
 from nix_manylinux.wheel.open import open_wheel
@@ -119,26 +119,14 @@ def _link(  # noqa: PLR0917 - the stages' own arguments
     progress: Progress | None,
 ) -> Report:
     """Link what is in a staging folder; paths with other contents go into ``changed``."""
-    from nix_manylinux.nix.references import plan_references  # noqa: PLC0415 - a patch may come later
-    from nix_manylinux.report.summary import left_alone  # noqa: PLC0415
-    from nix_manylinux.resolve.planner import plan_trees  # noqa: PLC0415
+    from nix_manylinux.api import linked, planned  # noqa: PLC0415 - a patch may come later
     from nix_manylinux.tree.scan import scan_tree  # noqa: PLC0415
-    from nix_manylinux.write.verify import carry_out  # noqa: PLC0415
 
     facts = scan_tree(staging, progress=progress)
-    plan = plan_trees(
-        [facts], target=target, libraries=libraries, options=options, progress=progress
-    )
-    refuse(plan, options)
-    left: list[Damage] = []
-    with carry_out(plan, options, left, progress) as applied:
-        changed += [f"{staging}/{n}" for f in plan.files if f.changes for n in f.file.names]
+    report = planned([facts], target, libraries, options, progress)
+    with linked(report, options, progress) as done:
+        files = (each.file for each in done.plan.files if each.changes)
+        changed += [f"{staging}/{name}" for file in files for name in file.names]
         # Those of distributions that a wheel carries may have been rewritten, too.
         changed += [f"{staging}/{dist.folder}/RECORD" for dist in facts.distributions]
-    return Report(
-        plan=plan,
-        edits=applied.edits,
-        unedited=tuple(left),
-        references=plan_references(plan),
-        warnings=tuple(left_alone(left)),
-    )
+    return done
