@@ -68,6 +68,9 @@ def test_what_is_a_leaf(name: str, source: str, is_leaf: bool, scene: Scene) -> 
         ('path = f"{here}/lib_odd.{ending}"', False),
         ('path = here / "lib_oddly.so"', True),
         ("ctypes.CDLL(find_library('_odd'))", False),
+        ("def f():\n    '''Like lib_odd.'''\n    # or lib_odd\n    return 1", True),
+        ("print 'Python 2, of lib_odd'", False),
+        ("from pkg import lib_odd", False),
     ],
 )
 def test_what_python_names_is_no_leaf(source: str, is_leaf: bool, scene: Scene) -> None:  # noqa: FBT001

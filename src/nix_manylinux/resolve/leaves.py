@@ -26,7 +26,7 @@ from nix_manylinux.tree.roots import find_pyvenv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nix_manylinux.tree.disk import Disk
 
@@ -61,10 +61,12 @@ def _must_load(plan: Plan, disk: Disk, wanting: set[str]) -> set[str]:
         if all(not wanting.isdisjoint(labels) for labels in leading):
             reached = reached.union(*leading)
     if not wanting <= reached:
-        imported = _importing(plan, disk)
-        words = cache(lambda package: _words(package, imported))
-        others = [each for each in plan.files if each.file.label not in reached]
-        reached |= _follow([e for e in others if _is_named(plan, e, words)], by_path, disk)
+        sources = _importable(plan, disk)
+        words = cache(lambda package: {w for each in sources(package) for w in _WORD.findall(each)})
+        for each in plan.files:
+            leads = set() if each.file.label in reached else _follow([each], by_path, disk)
+            if not wanting.isdisjoint(leads - reached) and _is_named(plan, each, words, sources):
+                reached |= leads
     # Libraries outside of the trees are labelled with their paths: somebody led to them.
     labels = {each.file.label for each in plan.files}
     return reached | {label for label in wanting if label not in labels}
@@ -94,7 +96,12 @@ def _variants(plan: Plan) -> list[list[FilePlan]]:
     return list(found.values())
 
 
-def _is_named(plan: Plan, each: FilePlan, words: Callable[[str], set[bytes]]) -> bool:
+def _is_named(
+    plan: Plan,
+    each: FilePlan,
+    words: Callable[[str], set[bytes]],
+    sources: Callable[[str], Iterator[bytes]],
+) -> bool:
     """Whether the Python files of its package name a file, by what it is called there."""
     tree = plan.trees[each.tree]
     for name in each.file.names:
@@ -107,30 +114,50 @@ def _is_named(plan: Plan, each: FilePlan, words: Callable[[str], set[bytes]]) ->
             base = os.fsencode(inner.rpartition("/")[2])
             stem = _GRAFTED.sub(b"", base.partition(b".so")[0])
             # find_library takes names without "lib" (pypdfium2's pdfium).
-            called = (base, stem, stem.removeprefix(b"lib"))
-            if not words(f"{tree.root}/{site}/{package}").isdisjoint(called):
+            called = {base, stem, stem.removeprefix(b"lib")}
+            folder = f"{tree.root}/{site}/{package}"
+            if not words(folder).isdisjoint(called) and any(
+                not called.isdisjoint(_WORD.findall(source))
+                and not called.isdisjoint(_of_code(source))
+                for source in sources(folder)
+            ):
                 return True
     return False
 
 
-def _words(package: str, imported: Callable[[str], bool]) -> set[bytes]:
-    """Give all words of the Python files of a package whose imports are there."""
-    return {
-        word
-        for _, source in python_sources(package)
-        if all(imported(name.decode()) for name in _IMPORT.findall(source))
-        for word in _WORD.findall(source)
-    }
+def _of_code(source: bytes) -> list[bytes]:
+    """Give the words of a Python file, without comments and docstrings where it can be parsed."""
+    import ast  # noqa: PLC0415 - few files want something, and are named
+
+    try:
+        nodes = [*ast.walk(ast.parse(source))]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _WORD.findall(source)
+    said = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    fields = [vars(node).values() for node in nodes if id(node) not in said]
+    texts = [value for values in fields for value in values if isinstance(value, str)]
+    return _WORD.findall("\n".join(texts).encode("utf-8", "replace"))
 
 
-def _importing(plan: Plan, disk: Disk) -> Callable[[str], bool]:
-    """Give what says whether a module can be there; in one virtual environment all are known."""
+def _importable(plan: Plan, disk: Disk) -> Callable[[str], Iterator[bytes]]:
+    """Give what gives the Python files of a package that can be imported.
+
+    In one virtual environment all is known that can be; of other trees every file counts.
+    """
     trees = plan.trees
-    if len(trees) != 1 or not find_pyvenv(trees[0].root) or has_system_packages(trees[0].root):
-        return lambda _: True
-    sites = [f"{trees[0].root}/{site}" for site in trees[0].site_packages]
+    known = len(trees) == 1 and find_pyvenv(trees[0].root)
+    sites = [f"{tree.root}/{site}" for tree in trees for site in tree.site_packages]
     files = {name.partition(".")[0] for site in sites for name in disk.names(site)}
-    return (files | sys.stdlib_module_names).__contains__
+    there = files | sys.stdlib_module_names
+    if not known or has_system_packages(trees[0].root):
+        return lambda package: (source for _, source in python_sources(package))
+
+    def importable(package: str) -> Iterator[bytes]:
+        for _, source in python_sources(package):
+            if all(name.decode() in there for name in _IMPORT.findall(source)):
+                yield source
+
+    return importable
 
 
 def _is_entry(plan: Plan, each: FilePlan, disk: Disk, wanting: set[str]) -> bool:
