@@ -8,6 +8,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
+from nix_manylinux.resolve.first import older_in_python
 from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
 from nix_manylinux.resolve.plan import (
@@ -90,6 +91,7 @@ class _Checker:
                 self.warnings[f"{label}: {text}"] = None
             else:
                 self.problems.add(Outcome.INCOMPATIBLE, fault.name, label, fault.reason)
+        self.warnings |= dict.fromkeys(older_in_python(files, self.loader, self.disk))
         plan = Plan(
             target=self.target,
             trees=self.trees,

@@ -14,6 +14,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
+from nix_manylinux.resolve.first import older_in_python
 from nix_manylinux.resolve.foreign import Siblings
 from nix_manylinux.resolve.inherit import inheriting
 from nix_manylinux.resolve.loader import make_loader
@@ -171,6 +172,7 @@ class _Planner:
                 *barred_warning(self.barred),
                 *dropped_warning(self.dropped),
                 *self.ignore.warnings(),
+                *older_in_python(plans, self.resolver.loader, self.resolver.disk),
             ),
             unneeded=self.ignore.unneeded(self.options.idle_excludes(self.trees)),
         )
