@@ -14,6 +14,7 @@ from nix_manylinux.data import read_stable_abi
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.elf.symbols import Symbols, needed_isa, read_symbols
 from nix_manylinux.resolve.loader import make_loader
+from nix_manylinux.target.place import minor_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class _Reader:
         """Find names that came later, or never; those may be of a library that is missing."""
         for name in sorted(names) if self._abi3 else ():
             added = self._stable.get(name, "")
-            if _minor(added) > _minor(self._abi3) if added else judged:
+            if minor_of(added) > minor_of(self._abi3) if added else judged:
                 yield name, added
 
     def _symbols(self, path: str) -> Symbols:
@@ -130,10 +131,6 @@ class _Reader:
         if process.faults or not all(each.known for each in tables):
             return None
         return frozenset().union(*(each.defined for each in tables))
-
-
-def _minor(version: str) -> int:
-    return int(version.partition(".")[2])
 
 
 def symbols_text(seen: SymbolTables, *, everything: bool) -> list[tuple[str, str]]:

@@ -72,6 +72,11 @@ class Place(Value):
         }
 
 
+def minor_of(python: str) -> int:
+    """Give the second number of a Python: 12 of "3.12", 0 where there is none."""
+    return int(python.partition(".")[2] or 0)
+
+
 #: CPython's, "3.12"; with "t" one without the GIL. A release, "3.12.4", where that counts.
 _PYTHON = re.compile(r"3\.[0-9]{1,3}(?P<release>\.[0-9]{1,3})?t?")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.expression.places import expression_places, format_of, named_pythons
 from nix_manylinux.nix.syntax import nix_list, nix_string
+from nix_manylinux.target.place import minor_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def where_of(places: Iterable[Place], among: Iterable[Place]) -> str:
     if not any(system in systems for _, system in theirs):
         return _WORDS.get(",".join(systems)) or _among(_SYSTEM, systems)
     if not any(python in pythons for python, _ in theirs):
-        pythons = sorted(pythons, key=_minor)
-        others = sorted({python for python, _ in theirs}, key=_minor)
-        if _minor(pythons[-1]) < _minor(others[0]):
+        pythons = sorted(pythons, key=minor_of)
+        others = sorted({python for python, _ in theirs}, key=minor_of)
+        if minor_of(pythons[-1]) < minor_of(others[0]):
             return f'pythonOlder "{others[0]}"'
-        if _minor(pythons[0]) > _minor(others[-1]):
+        if minor_of(pythons[0]) > minor_of(others[-1]):
             return f'pythonAtLeast "{pythons[0]}"'
         return _among(_PYTHON, pythons)
     pairs = [f"{python} {system}" for python, system in ours]
@@ -80,10 +81,6 @@ def format_text(styles: Mapping[str, Sequence[Place]]) -> str:
     *others, last = sorted(styles)
     parts = [f"if {where_of(styles[each], every)} then {nix_string(each)} else " for each in others]
     return f"{''.join(parts)}{nix_string(last)}"
-
-
-def _minor(python: str) -> int:
-    return int(python.partition(".")[2] or 0)
 
 
 def _among(what: str, values: Iterable[str]) -> str:

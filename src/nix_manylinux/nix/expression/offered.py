@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from nix_manylinux.base.words import listed, shell
 from nix_manylinux.nix.expression.places import nix_cpu
+from nix_manylinux.target.place import minor_of
 from nix_manylinux.target.policy import parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import WheelName, parse_wheel_name
@@ -67,8 +68,8 @@ def _offered(logs: Iterable[str], release: WheelName, python: str, known: tuple[
         return Offer((), tuple(sorted(by_system)))
     own = {system for system, pythons in by_system.items() if {python, ""} & pythons}
     shared = set.intersection(*(by_system[system] for system in own)) - {""} if own else set()
-    first, last = (int(each.partition(".")[2]) for each in known)
-    minors = sorted(int(each.partition(".")[2]) for each in shared)
+    first, last = map(minor_of, known)
+    minors = sorted(map(minor_of, shared))
     pythons = (f"3.{minor}" for minor in minors if first <= minor <= last)
     return Offer(tuple(pythons), tuple(sorted(own)))
 

@@ -9,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import nix_name, python_attribute
-from nix_manylinux.target.place import Place, places_of
+from nix_manylinux.target.place import Place, minor_of, places_of
 from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
 from nix_manylinux.wheel.name import platforms_of
 
@@ -91,7 +91,7 @@ def disabled_text(
     METADATA tells, and with ``by_tags`` the tags, too: of these also for Pythons to come.
     Raises BadWheel for what can't be read.
     """
-    first, last = (int(each.partition(".")[2]) for each in pythons)
+    first, last = map(minor_of, pythons)
     wanted = wheels[0].header("requires-python")
     allowed = [minor for minor in range(first, last + 1) if _is_allowed(minor, wanted)]
     to_come = last
