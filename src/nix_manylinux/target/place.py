@@ -99,14 +99,18 @@ def places_of(
 _SYSTEM = re.compile(r"[a-z0-9_]+-linux")
 
 
-#: What uname(2) says of processors -> Nix's names, where they differ; macOS says arm64.
+#: What uname(2) and tags say of processors -> Nix's names, where they differ; macOS says arm64.
 _NIX_CPUS = {"arm64": "aarch64", "amd64": "x86_64", "ppc64le": "powerpc64le", "ppc64": "powerpc64"}
+
+
+def nix_cpu(arch: str) -> str:
+    """Spell a processor as Nix does."""
+    return "i686" if re.fullmatch("i[3-6]86", arch) else _NIX_CPUS.get(arch, arch)
 
 
 def own_system() -> str:
     """Name the Nix system of Linux on this machine's processor."""
-    cpu = os.uname().machine.lower()
-    return f"{'i686' if re.fullmatch('i[3-6]86', cpu) else _NIX_CPUS.get(cpu, cpu)}-linux"
+    return f"{nix_cpu(os.uname().machine.lower())}-linux"
 
 
 #: Nix's names of processors that uname(2) spells in another way, and platform tags with it.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from nix_manylinux.base.words import listed, shell
-from nix_manylinux.nix.expression.places import nix_cpu
-from nix_manylinux.target.place import minor_of
+from nix_manylinux.target.place import minor_of, nix_cpu
 from nix_manylinux.target.policy import parse_floor
 from nix_manylinux.wheel.metadata import normalise_name
 from nix_manylinux.wheel.name import WheelName, parse_wheel_name

@@ -9,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from nix_manylinux.base.errors import BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.nix.syntax import nix_name, python_attribute
-from nix_manylinux.target.place import Place, minor_of, places_of
+from nix_manylinux.target.place import Place, minor_of, nix_cpu, places_of
 from nix_manylinux.target.policy import LEGACY_NAMES, Floor, parse_floor
 from nix_manylinux.wheel.name import platforms_of
 
@@ -130,11 +130,6 @@ def _systems(wheels: Iterable[DescribedWheel]) -> list[str]:
     """List the Nix systems of the wheels; a pure wheel is evaluated for the commonest."""
     systems = {nix_cpu(floor.arch) + "-linux" for wheel in wheels if (floor := floor_of(wheel))}
     return sorted(systems) or [SYSTEM]
-
-
-def nix_cpu(arch: str) -> str:
-    """Spell a platform tag's processor as Nix does."""
-    return {"ppc64le": "powerpc64le", "ppc64": "powerpc64"}.get(arch, arch)
 
 
 def how_to_build(

@@ -39,7 +39,6 @@ from nix_manylinux.nix.expression.places import (
     disabled_text,
     expression_places,
     floor_of,
-    nix_cpu,
 )
 from nix_manylinux.nix.expression.relatives import Relatives, Release
 from nix_manylinux.nix.expression.required import (
@@ -52,6 +51,7 @@ from nix_manylinux.nix.expression.where import where_it_goes
 from nix_manylinux.nix.packages import load_table
 from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.resolve.foreign import place_of
+from nix_manylinux.target.place import nix_cpu
 from nix_manylinux.tree.python import is_strange_to_nix
 from nix_manylinux.wheel.metadata import normalise_name
 
