@@ -164,14 +164,13 @@ let
     let
       place = placeAtHand entry.path;
     in
-    if builtins.hashFile "sha256" place != entry.sha256 then
+    if entry ? sha256 && builtins.hashFile "sha256" place != entry.sha256 then
       refuse "${entry.path} is not the file that ${shown} was made with." (again [ ])
     else
       builtins.path {
         path = place;
         name = entry.file;
         recursive = false;
-        inherit (entry) sha256;
       };
 
   flags = [ "--missing=leaves" ];
@@ -285,6 +284,7 @@ let
       python
       placeOf
       placeAtHand
+      atHand
       ;
     inherit (checked.lock) kind;
     attribute = "python${lib.replaceStrings [ "." ] [ "" ] python.pythonVersion}${

@@ -12,6 +12,8 @@
   placeOf,
   # The same, or the error that nothing is there.
   placeAtHand,
+  # From a file's entry in the lock to the file, if it is the one that was locked.
+  atHand,
 }:
 let
   quoted = text: lib.replaceStrings [ "\${" ] [ "\\\${" ] (builtins.toJSON text);
@@ -104,7 +106,7 @@ let
       {
         text = pathOf sdist.path;
         isKnown = placeOf sdist.path != null;
-        src = placeAtHand sdist.path;
+        src = atHand sdist;
       }
     else if sdist ? url then
       {

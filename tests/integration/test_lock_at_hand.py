@@ -227,3 +227,27 @@ def test_poetry_s_own_files(project: Path, tmp_path: Path) -> None:
     assert found["sources"]["checkout"]["revision"] == "0123456789" * 4
     (tmp_path / "poetry.lock").write_text(text.replace("{develop}", "true"))
     assert "folder" not in made(tmp_path / "poetry.lock")["sources"]
+
+
+@pytest.mark.parametrize(
+    ("more", "is_installed"),
+    [
+        ("", True),
+        ("[tool.poetry]\npackage-mode = false\n", False),
+        ('[tool.poetry]\nname = "other"\n', True),
+    ],
+)
+def test_poetry_s_own_project(
+    more: str,
+    is_installed: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+) -> None:
+    """The lock doesn't say what `poetry install` installs of the folder; the project does."""
+    folder = POETRY[POETRY.index('[[package]]\nname = "checkout"') : POETRY.index("[metadata]")]
+    text = f"{folder}{POETRY[POETRY.index('[metadata]') :]}"
+    (tmp_path / "poetry.lock").write_text(text)
+    project = '[project]\nname = "Demo"\nversion = "1.2"\n[build-system]\nrequires = []\n'
+    (tmp_path / "pyproject.toml").write_text(f"{project}{more}")
+    demo = {"version": "1.2", "dependencies": ["checkout"], "local": "directory ."}
+    found = made(tmp_path / "poetry.lock")
+    assert found.get("projects") == ({"demo": demo} if is_installed else None)

@@ -46,6 +46,7 @@ in
       kind = "uv.lock";
       placeOf = _: null;
       placeAtHand = throw "not asked for";
+      atHand = throw "not asked for";
     }).linesOf
       (builtins.head (
         map (each: each.sources) (

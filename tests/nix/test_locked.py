@@ -336,7 +336,7 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
     os.mkfifo(folder / "folder/.venv/no-file-for-nix")
     git = "git -c user.name=N -c user.email=n@example.org"
     script = f"""
-        tar -czf archive-1.0.tar.gz archive-1.0
+        tar -czf "an archive.tar.gz" archive-1.0
         cd git; git init -q .; git add .; {git} commit -qm all; git rev-parse HEAD"""
     done = subprocess.run(
         ["bash", "-euc", script], cwd=folder, check=True, capture_output=True, text=True
@@ -345,7 +345,7 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
     entries: dict[str, dict[str, Any]] = {
         "folder": {"local": "directory built/folder"},
         "inner": {"local": f"git {address}", "revision": revision, "subdirectory": "inner"},
-        "archive": {"sdist": {"file": "archive-1.0.tar.gz", "path": "built/archive-1.0.tar.gz"}},
+        "archive": {"sdist": {"file": "archive-1.0.tar.gz", "path": "built/an archive.tar.gz"}},
         "gone": {"local": "directory built/gone"},
         # nixpkgs has one of this name and version, which is another one.
         "hatchling": {"local": "directory built/gone"},

@@ -70,5 +70,5 @@ def _digest(file: File, place: str) -> str:
 
 def _path_from(folder: str, place: str, path: str) -> str:
     """Give a path as it is from a folder; an absolute one that leads out of it stays so."""
-    near = os.path.relpath(place, folder or ".")
+    near = os.path.relpath(place or ".", folder or ".")
     return path if os.path.isabs(path) and near.startswith("..") else near

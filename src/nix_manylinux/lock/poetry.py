@@ -22,7 +22,14 @@ from nix_manylinux.lock.model import (
     refuse_unknown,
     web_addresses,
 )
-from nix_manylinux.lock.project import conditions_of, edges_of, groups_of, specifier_of, wanted_by
+from nix_manylinux.lock.project import (
+    conditions_of,
+    edges_of,
+    groups_of,
+    project_itself,
+    specifier_of,
+    wanted_by,
+)
 from nix_manylinux.wheel.metadata import normalise_name
 
 TYPE_CHECKING = False
@@ -101,11 +108,25 @@ def read_poetry(
         is_wanted = not row.flag("optional") or name in by_extra
         if is_wanted and (_groups(row) or {"main"}) & wanted_groups:
             roots.append(Dependency(name=name, version=package.version))
+    wanted = direct or tuple(roots)
+    if project and (itself := project_itself(project)) and itself[0] not in names_of:
+        folder = Local(kind="directory", place=".")
+        name, own_version = itself
+        packages.append(
+            Package(
+                name=name,
+                version=own_version,
+                dependencies=wanted,
+                local=folder,
+                is_project=True,
+            )
+        )
+        wanted = (*wanted, Dependency(name=name))
     return Lock(
         kind="poetry.lock",
         sha256=sha256,
         packages=tuple(packages),
-        roots=direct or tuple(roots),
+        roots=wanted,
         requires_python=specifier_of(metadata.string("python-versions")),
         extra=tuple(sorted(asked)),
         left={

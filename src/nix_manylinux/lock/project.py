@@ -9,7 +9,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.base.files import read_small
-from nix_manylinux.lock.model import MAX_BYTES, BadLock, Dependency, checked_name, refuse_unknown
+from nix_manylinux.lock.model import (
+    MAX_BYTES,
+    BadLock,
+    Dependency,
+    checked_name,
+    checked_version,
+    refuse_unknown,
+)
 from nix_manylinux.lock.toml import TomlTable, parse_toml
 from nix_manylinux.wheel.metadata import normalise_name
 
@@ -25,6 +32,19 @@ def project_beside(lock: str) -> TomlTable | None:
         return None
     with OsErrors(BadLock, "can't be read", where=path):
         return parse_toml(read_small(path, MAX_BYTES), "pyproject.toml")
+
+
+def project_itself(project: TomlTable) -> tuple[str, str] | None:
+    """Give the name and the version of what `poetry install` installs of the folder itself.
+
+    None for nothing, or if it isn't said what builds it. Raises BadLock.
+    """
+    poetry, standard = project.table("tool").table("poetry"), project.table("project")
+    name = standard.string("name") or poetry.string("name")
+    if not name or "build-system" not in project or poetry.get("package-mode") is False:
+        return None
+    version = standard.string("version") or poetry.string("version") or "0"
+    return checked_name(name, project.where), checked_version(version, project.where)
 
 
 def wanted_by(
