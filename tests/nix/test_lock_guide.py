@@ -19,6 +19,7 @@ from tests.nix.test_guides import (
     wheels,
 )
 from tests.support.guides import blocks, take
+from tests.support.nix import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +36,13 @@ COLLEAGUE = take(
 )  # fmt: skip
 
 
-def lock_here(place: Place, *, after: str = "") -> None:
-    """Make a project that uv has locked, and type the first of the two commands."""
-    (place.folder / "pyproject.toml").write_text(PROJECT.partition("no-index")[0] + after)
+def lock_here(place: Place, *, backend: str = "") -> None:
+    """Make a project that uv has locked, and type the first of the two commands.
+
+    With a backend it is a package.
+    """
+    before = PROJECT.partition("[tool.uv]" if backend else "no-index")[0]
+    (place.folder / "pyproject.toml").write_text(before + backend)
     nowhere = "unset UV_OFFLINE UV_NO_INDEX UV_FIND_LINKS"
     with index(place.folder / f"wheels/{WHEEL}") as address:
         place.run(nowhere, "uv lock", UV_INDEX_URL=address)
@@ -54,21 +59,17 @@ def test_from_a_lock(place: Place) -> None:
 
 
 def test_the_project_itself(place: Place) -> None:
-    """It is one more of the overrides, and can then be imported like what it requires."""
-    lock_here(place)
-    (body,) = [each for each in blocks(ENVIRONMENTS, "nix") if "buildPythonPackage" in each]
-    # What stands for nixpkgs here has no such function for files.
-    source, end = body.index("pkgs.lib.sourceByRegex"), body.index("build-system")
-    body = f"{body[:source]}./whole;\n{body[end:]}"
-    overlays = "[ (import ./nix-manylinux/nix/overlay.nix) ]"
-    pkgs = f"let pkgs = import <nixpkgs> {{ overlays = {overlays}; }}; in"
-    (place.folder / "environment.nix").write_text(f"{pkgs} ({body}).env")
-    (place.folder / "whole/src/demo").mkdir(parents=True)
-    (place.folder / "whole/src/demo/__init__.py").write_text("import cv2\n")
-    (place.folder / "whole/pyproject.toml").write_text(
-        '[project]\nname = "demo"\nversion = "0.1.0"\n'
-        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
-    )
+    """It is built where it is asked for, and can then be imported like what it requires."""
+    text = (ROOT / ENVIRONMENTS).read_text(encoding="utf-8")
+    option, beside = "projects = true;", "python"
+    assert f"unless `{option}` stands beside `{beside}`" in text
+    backend = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+    (place.folder / "src/demo").mkdir(parents=True)
+    (place.folder / "src/demo/__init__.py").write_text("import cv2\n")
+    lock_here(place, backend=backend)
+    written = (place.folder / "environment.nix").read_text()
+    changed = written.replace(f"  {beside} = ", f"  {option}\n  {beside} = ")
+    (place.folder / "environment.nix").write_text(changed)
     place.run(BUILD, "result/bin/python3 -c 'import demo'")
 
 
