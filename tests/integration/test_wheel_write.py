@@ -22,7 +22,7 @@ import pytest
 from tests.support.wheels import MadeWheel, row, tiny_library
 
 from nix_manylinux.base.errors import BadWheel, WriteFailed
-from nix_manylinux.wheel.archive.encode import lay_out
+from nix_manylinux.wheel.archive.encode import place_members
 from nix_manylinux.wheel.archive.write import Content
 from nix_manylinux.wheel.open import open_wheel
 from nix_manylinux.wheel.rewrite import REFERENCES, write_wheel
@@ -254,7 +254,7 @@ def arm(fault: str, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return real(descriptor, data[: max(1, len(data) // 2)], offset)
 
     def placed(members: Iterable[Member]) -> list[Member]:
-        result = lay_out(members)
+        result = place_members(members)
         data = victim.read_bytes()
         victim.write_bytes(data + b"?" if fault == "grown" else data[:-1])
         return result
@@ -266,7 +266,7 @@ def arm(fault: str, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "pwrite", pwrite)
     if fault in {"grown", "shorter"}:
-        monkeypatch.setattr("nix_manylinux.wheel.rewrite.lay_out", placed)
+        monkeypatch.setattr("nix_manylinux.wheel.rewrite.place_members", placed)
     if fault == "read-error":
         monkeypatch.setattr(Content, "pieces", pieces)
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nix_manylinux.base import values
 from nix_manylinux.elf import format as elf
 from nix_manylinux.elf.facts import Machine
-from nix_manylinux.elf.read import is_elf, read_source
+from nix_manylinux.elf.read import is_elf, read_facts
 from nix_manylinux.elf.source import Source
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ TARGETS = {
 
 def parse_elf(data: bytes, *, label: str = "") -> ElfFacts | None:
     """Give the facts of a whole ELF file in memory; None where it is not ELF."""
-    return read_source(Source(data=data), (label,)) if is_elf(data) else None
+    return read_facts(Source(data=data), (label,)) if is_elf(data) else None
 
 
 def compiler(target: str | None) -> list[str]:

@@ -101,6 +101,16 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: homes for name, homes in names.items() if len(homes) > 1} == {}
 
 
+def test_no_two_functions_have_one_name() -> None:
+    """Who searches for a name finds its one meaning; `main` is what each program begins with."""
+    names: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name[0] != "_":
+                names.setdefault(node.name, []).append(module)
+    assert {name for name, homes in names.items() if len(homes) > 1} <= {"main"}
+
+
 def test_the_document_shows_the_house() -> None:
     """docs/house.md is of this source; `python -m tests.support.house` writes it anew."""
     text = HOUSE.read_text()

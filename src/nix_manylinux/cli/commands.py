@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nix_manylinux.target.target import Target
 
 
-def carry_out(run: Run) -> int:
+def run_command(run: Run) -> int:
     """Carry a command out; gives the exit status, raises what the API raises."""
     given = run.arguments
     named = [given.python, given.dynamic_linker, given.libc, given.gc_roots, given.output_dir]

@@ -23,7 +23,7 @@ from nix_manylinux.nix.expression.cuda import (
 )
 from nix_manylinux.nix.expression.dependencies import requirements_in
 from nix_manylinux.nix.expression.offered import offered_places, spelt, take_all
-from nix_manylinux.nix.expression.required import absent_text
+from nix_manylinux.nix.expression.required import absent_packages_text
 from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
@@ -67,7 +67,9 @@ def show_expression(run: Run) -> int:
     elif not extra.python_version and not for_whom.named_pythons(found.wheels):
         _tell_of_python(run, found.places, nixpkgs)
     if expression.absent:
-        run.console.warn(absent_text(expression.absent, options, for_nixpkgs=extra.for_nixpkgs))
+        run.console.warn(
+            absent_packages_text(expression.absent, options, for_nixpkgs=extra.for_nixpkgs)
+        )
     for sentence in () if run.console.answers_on_terminal else expression.lacking:
         run.console.warn(sentence)
     if not extra.local:

@@ -79,7 +79,7 @@ def _version() -> int:
 def _guarded(arguments: Arguments, words: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one command; every way out of it passes here."""
     from nix_manylinux.base.errors import BadOption, NixManylinuxError, UnneededIgnore  # noqa: PLC0415
-    from nix_manylinux.cli.commands import carry_out  # noqa: PLC0415 - after --version
+    from nix_manylinux.cli.commands import run_command  # noqa: PLC0415 - after --version
     from nix_manylinux.cli.console import Console  # noqa: PLC0415
     from nix_manylinux.cli.run import Run  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def _guarded(arguments: Arguments, words: Sequence[str], environment: Mapping[st
     )
     run = Run(arguments, environment, console, words=words)
     try:
-        status = carry_out(run)
+        status = run_command(run)
         console.finish()
     except NixManylinuxError as error:
         from nix_manylinux.cli.refusals import refused  # noqa: PLC0415 - seldom

@@ -69,7 +69,7 @@ def read_elf(path: str | os.PathLike[str], *, label: str | None = None) -> ElfFa
     where the file can't be opened or read.
     """
     with open_elf(path, label=label) as source:
-        return None if source is None else read_source(source, (os.fspath(path), label or ""))
+        return None if source is None else read_facts(source, (os.fspath(path), label or ""))
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def open_elf(
         os.close(fd)
 
 
-def read_source(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
+def read_facts(source: Source, names: tuple[str, ...] = ()) -> ElfFacts:
     """Facts of an ELF file that is open; of its ``names`` one may call it a library."""
     image = Image(source)
     machine = _machine(image)

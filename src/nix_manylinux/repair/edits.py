@@ -8,6 +8,7 @@ from nix_manylinux.elf.facts import ElfEdit, ElfFacts, ElfKind
 from nix_manylinux.elf.tokens import origin_entries, origin_entry
 from nix_manylinux.repair.model import Finding
 from nix_manylinux.repair.system import embeds_python, is_libpython
+from nix_manylinux.tree.python import is_script
 from nix_manylinux.wheel.open import SITE_PACKAGES
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ class Editor:
 
         Where an installer puts scripts, as seen from there, nobody knows before.
         """
-        if not _is_script(file) or not self._goes_to_grafts(file):
+        if not _is_command(file) or not self._goes_to_grafts(file):
             return ""
         return f"{self._scripts}/{posixpath.basename(file.path)}"
 
@@ -112,7 +113,7 @@ class Editor:
         for file in self.choice.files:
             inside = file.path.startswith(f"{SITE_PACKAGES}/")
             purelib = ".data/purelib/" in file.label
-            if (not inside or purelib) and not _is_script(file) and self._goes_to_grafts(file):
+            if (not inside or purelib) and not _is_command(file) and self._goes_to_grafts(file):
                 what = "it needs libraries that come along, from where no path leads to them"
                 yield Finding("place", what, (file.label,))
 
@@ -135,8 +136,6 @@ def kept_entries(facts: ElfFacts, root: str, path: str) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
-def _is_script(file: TreeFile) -> bool:
+def _is_command(file: TreeFile) -> bool:
     """Whether a file is a program that an installer puts among the commands."""
-    data, _, rest = file.label.partition("/")
-    is_script = data.endswith(".data") and rest.startswith("scripts/")
-    return is_script and file.facts.kind is ElfKind.PROGRAM
+    return is_script(file.label) and file.facts.kind is ElfKind.PROGRAM

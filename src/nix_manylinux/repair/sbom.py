@@ -59,7 +59,7 @@ def _list(value: object) -> list[Any]:
     return value
 
 
-def package_of(path: str, packages: Iterable[SbomPackage]) -> SbomPackage:
+def package_at(path: str, packages: Iterable[SbomPackage]) -> SbomPackage:
     """Tell whose a library is: by what is known, else by its store path, else by its own name."""
     for package in packages:
         if any(f"{path}/".startswith(f"{folder.rstrip('/')}/") for folder in package.paths):
@@ -103,7 +103,7 @@ def cyclonedx(
             "component": component,
             "tools": {"components": [{"type": "application", "name": "nix-manylinux"}]},
         },
-        "components": [_component(graft, package_of(graft.source, known)) for graft in grafts],
+        "components": [_component(graft, package_at(graft.source, known)) for graft in grafts],
         "dependencies": [
             {"ref": ref, "dependsOn": sorted(needed)} for ref, needed in sorted(needs.items())
         ],

@@ -15,7 +15,7 @@ from nix_manylinux.repair.edits import Editor
 from nix_manylinux.repair.grafts import Copied, copy_grafts, edit, finish_grafts, strip_file
 from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_paths
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
-from nix_manylinux.repair.sbom import cyclonedx, package_of
+from nix_manylinux.repair.sbom import cyclonedx, package_at
 from nix_manylinux.repair.verify import verify
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.roots import tree_root
@@ -223,7 +223,7 @@ class _Work:
                     size=os.path.getsize(path),
                     sha256=each.sha256,
                     wanted_by=wanting.get(source, ()),
-                    package=package_of(source, self._options.packages).text,
+                    package=package_at(source, self._options.packages).text,
                 )
             )
 

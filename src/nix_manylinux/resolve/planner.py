@@ -27,7 +27,7 @@ from nix_manylinux.resolve.plan import (
     Plan,
     Resolution,
 )
-from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_script
+from nix_manylinux.resolve.programs import MADE_EXECUTABLE, barred_warning, is_barred, is_command
 from nix_manylinux.resolve.retry import better_order, idle_libraries, unloadable_providers
 from nix_manylinux.resolve.rules import Resolver
 from nix_manylinux.resolve.scripts import script_warnings
@@ -230,7 +230,7 @@ class _Planner:
         """Whether a program is given the right to be executed; warns of one that isn't."""
         if not is_barred(file) or skipped not in {"", ElfKind.STATIC.value}:
             return False
-        if is_script(self.trees[tree], file):
+        if is_command(self.trees[tree], file):
             return True
         self.barred.append(file.label)
         return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 from nix_manylinux.base.files import EXECUTE
 from nix_manylinux.base.words import some
 from nix_manylinux.elf.facts import ElfKind
+from nix_manylinux.tree.python import is_script
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ def is_barred(file: TreeFile) -> bool:
     return file.facts.kind in {ElfKind.PROGRAM, ElfKind.STATIC} and not file.mode & EXECUTE
 
 
-def is_script(tree: TreeFacts, file: TreeFile) -> bool:
+def is_command(tree: TreeFacts, file: TreeFile) -> bool:
     """Whether a file is, or will be installed, where commands are: ``PREFIX/bin``."""
-    # What an installer's scheme "scripts" comes from, and where it leads.
-    if file.label.rpartition("/")[0].endswith(".data/scripts"):
+    if is_script(file.label):
         return True
     if tree.floating is not None:
         return False  # a wheel says where its files belong

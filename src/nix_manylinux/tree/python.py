@@ -17,6 +17,11 @@ PLAIN_MODULE = r"(?P<module>[A-Za-z_][A-Za-z0-9_]*)\.so"
 _MAX_SOURCE = 8 << 20
 
 
+def is_script(name: str) -> bool:
+    """Whether an installer puts a wheel's member into ``bin``, as its specification has it."""
+    return ".data/scripts/" in name
+
+
 def python_source(name: str) -> bool:
     """Whether a file is Python's source, by its name."""
     return name.endswith(".py")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.elf.tokens import origin_entries
-from nix_manylinux.tree.python import python_source
+from nix_manylinux.tree.python import is_script, python_source
 from nix_manylinux.tree.scan import scan_tree
 from nix_manylinux.wheel.open import FLOATING, UnpackedWheel, open_wheel
 
@@ -38,8 +38,3 @@ def unpack_for_reading(
     opened = stack.enter_context(open_wheel(path, max_size=max_size))
     unpacked = opened.unpack(folder, also=lambda n: python_source(n) or is_script(n))
     return scan_unpacked(unpacked), unpacked.labels
-
-
-def is_script(name: str) -> bool:
-    """Whether an installer puts a member into ``bin`` (binary distribution format, "scripts")."""
-    return ".data/scripts/" in name

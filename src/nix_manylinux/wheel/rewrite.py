@@ -12,7 +12,7 @@ from nix_manylinux.base.errors import BadWheel, WriteFailed
 from nix_manylinux.base.files import executable, is_temporary, temporary_beside, write_all_at
 from nix_manylinux.base.signals import signals_held
 from nix_manylinux.base.values import replace
-from nix_manylinux.wheel.archive.encode import directory, dos_moment, lay_out
+from nix_manylinux.wheel.archive.encode import directory, dos_moment, place_members
 from nix_manylinux.wheel.archive.write import Content, deflate, fill
 from nix_manylinux.wheel.record import Record, Row, parse_record
 
@@ -92,7 +92,7 @@ def write_wheel(
             renewed[own] = _new_record(wheel.record, own, contents, dropped)
             if packs:
                 deflate([renewed[own]], compression, scratch)
-        placed = lay_out(_renewed(members, renewed, allowed, source_date_epoch))
+        placed = place_members(_renewed(members, renewed, allowed, source_date_epoch))
         # RECORD is the last to be known, wherever its place is.
         pairs = list(zip(members, placed, strict=True))
         before = [pair for pair in pairs if pair[0].name != own] if changes else pairs

@@ -20,7 +20,7 @@ from nix_manylinux.elf.draft.bytes import Draft
 from nix_manylinux.elf.draft.headers import Object
 from nix_manylinux.elf.proof.meaning import meaning, wanted_meaning
 from nix_manylinux.elf.proof.rules import faults
-from nix_manylinux.elf.read import read_source
+from nix_manylinux.elf.read import read_facts
 from nix_manylinux.elf.source import Source
 from nix_manylinux.elf.witness import contradictions
 
@@ -147,7 +147,7 @@ def _prove(source: Source, copy: IO[bytes], edit: ElfEdit, reason: str) -> None:
         wrong += _relocations_lost(before, after)
         # By a file of its own: pyelftools' objects hold on to it, in circles.
         with open(copy.name, "rb") as file:
-            wrong += contradictions(file, read_source(result))
+            wrong += contradictions(file, read_facts(result))
     except (BadElf, EditFailed) as error:
         wrong, found = [str(error)], wanted
     for key, value in wanted.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nix_manylinux.nix.expression.outside import led_to
+from nix_manylinux.nix.expression.outside import reached_from
 from nix_manylinux.wheel.metadata import normalise_name, required_names
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ def chosen_extensions(wheels: Sequence[DescribedWheel], unmet: Collection[str]) 
     files = {file.path: file for file in first.facts.files}
     leads: dict[Extension, set[str]] = {}
     for each in first.extensions:
-        led = led_to(first.facts, [each.path])
+        led = reached_from(first.facts, [each.path])
         needed = {name for path in led for name in files[path].facts.needed}
         shared = _is_shared(each.name.partition(".")[0], first)
         if each.name in everywhere and not shared and (led | needed).isdisjoint(unmet):

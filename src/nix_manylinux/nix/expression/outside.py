@@ -88,7 +88,7 @@ def outside_libraries(
     wants, choices = _wanted(wheels, known, adviser)
     advised = [(want, adviser.advise(*want.names)) for want in wants]
     # Where no library has to load, the package may be of no use without.
-    must = (led_to(wheel.facts, wheel.entries) for wheel in wheels)
+    must = (reached_from(wheel.facts, wheel.entries) for wheel in wheels)
     paths = ((file.path for file in wheel.facts.files) for wheel in wheels)
     if not all(map(set.isdisjoint, must, paths)):
         advised = _spared(advised, required, adviser)
@@ -205,7 +205,7 @@ def _wanted(
         left = {path for choice in chosen for path in choice.left}
         kept = [((name,), file) for name, file in names if file.path not in left]
         taken = {path for choice in chosen for path in choice.taken.files}
-        must = led_to(wheel.facts, {*wheel.entries, *taken})
+        must = reached_from(wheel.facts, {*wheel.entries, *taken})
         by_names: dict[tuple[str, ...], list[TreeFile]] = {}
         for each, file in [*_noted(wheel, known), *kept]:
             by_names.setdefault(each, []).append(file)
@@ -225,7 +225,7 @@ def _wanted(
     return sorted(wants.values()), tuple(choices)
 
 
-def led_to(facts: TreeFacts, paths: Iterable[str]) -> set[str]:
+def reached_from(facts: TreeFacts, paths: Iterable[str]) -> set[str]:
     """Give some files' paths, and those of all in the wheel that they need, one through others."""
     by_name: dict[str, TreeFile] = {}
     for file in facts.files:

@@ -134,7 +134,7 @@ def _lists(wanted: Iterable[str], names: Names, *, can_lack: bool = False) -> li
     return parts
 
 
-def absent_text(
+def absent_packages_text(
     absent: Mapping[str, str], options: Mapping[str, Sequence[str]], *, for_nixpkgs: bool = False
 ) -> str:
     """Say which Python packages are not to be had of the nixpkgs at hand, and why.

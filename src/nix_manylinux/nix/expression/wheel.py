@@ -23,9 +23,8 @@ from nix_manylinux.resolve.leaves import is_module
 from nix_manylinux.resolve.loads import RuntimeLoad, find_runtime_loads
 from nix_manylinux.resolve.python_loads import BY_PYTHON, CFFI, CTYPES
 from nix_manylinux.tree.disk import Disk
-from nix_manylinux.tree.python import TAGGED_MODULE, python_source
+from nix_manylinux.tree.python import TAGGED_MODULE, is_script, python_source
 from nix_manylinux.tree.scan import scan_tree
-from nix_manylinux.tree.unpack import is_script
 from nix_manylinux.wheel.metadata import MAX_METADATA, normalise_name, read_headers
 from nix_manylinux.wheel.name import WheelName, parse_wheel_name
 from nix_manylinux.wheel.open import Wheel, open_wheel

@@ -39,7 +39,7 @@ def dos_moment(epoch: int) -> int:
     return date << 16 | moment.tm_hour << 11 | moment.tm_min << 5 | moment.tm_sec // 2
 
 
-def lay_out(members: Iterable[Member]) -> list[Member]:
+def place_members(members: Iterable[Member]) -> list[Member]:
     """Place members one behind another: gives them with ``start`` and ``data``.
 
     Their sizes and names decide; CRCs need not be known yet.
