@@ -272,7 +272,7 @@ let
   ofNixpkgs =
     final: name: entry:
     python.pkgs.${name}.overridePythonAttrs (_: {
-      dependencies = map (each: final.${each}) entry.dependencies;
+      dependencies = map (each: final.${each}) (sources.needsOf entry);
       propagatedBuildInputs = [ ];
       dontCheckRuntimeDeps = true;
       doCheck = false;

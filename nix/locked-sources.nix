@@ -166,6 +166,9 @@ let
     // lib.optionalAttrs (entry ? subdirectory && !lib.hasPrefix "directory " (entry.local or "")) {
       postUnpack = "sourceRoot+=${lib.escapeShellArg "/${entry.subdirectory}"}";
     };
+  # What a package is built after: not what needs it.
+  needsOf = entry: lib.filter (each: !lib.elem each (entry.circle or [ ])) entry.dependencies;
+
   isZip = entry: lib.hasSuffix ".zip" (entry.sdist.file or "");
 
   linesOfOne =
@@ -186,11 +189,13 @@ let
       "    build-system = [ ${ofSet (if known == null then [ "setuptools" ] else known)}];${
         lib.optionalString (known == null) " # or what its pyproject.toml has as [build-system]"
       }"
-      "    dependencies = [ ${lib.concatMapStrings (each: "final.${named each} ") entry.dependencies}];"
+      "    dependencies = [ ${lib.concatMapStrings (each: "final.${named each} ") (needsOf entry)}];"
       "  };"
     ];
 in
 rec {
+  inherit needsOf;
+
   # Lines of `overrides`, to be pasted.
   linesOf =
     entries:
@@ -217,9 +222,7 @@ rec {
         pyproject = true;
         build-system = map ofSet (lib.filter (each: python.pkgs ? ${each}) wanted);
         nativeBuildInputs = lib.optional (isZip entry) pkgs.unzip;
-        dependencies = map (each: final.${each}) (
-          lib.filter (each: !lib.elem each (entry.circle or [ ])) entry.dependencies
-        );
+        dependencies = map (each: final.${each}) (needsOf entry);
         dontCheckRuntimeDeps = true;
         doCheck = false;
         passthru.locked = entry;

@@ -347,13 +347,21 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
         "inner": {"local": f"git {address}", "revision": revision, "subdirectory": "inner"},
         "archive": {"sdist": {"file": "archive-1.0.tar.gz", "path": "built/an archive.tar.gz"}},
         "gone": {"local": "directory built/gone"},
+        # One that is needed by what it needs.
+        "round": {
+            "local": "directory built/folder",
+            "dependencies": ["aa", "pure"],
+            "circle": ["aa", "round"],
+        },
         # nixpkgs has one of this name and version, which is another one.
         "hatchling": {"local": "directory built/gone"},
     }
     sources = {
         name: {"version": "1.0", "dependencies": []} | each for name, each in entries.items()
     }
-    files = changed_lock(locked, "built.json", {"sources": sources})
+    wheel = {"dependencies": ["round", "pure", "nvidia-cublas"]}
+    files = changed_lock(locked, "built.json", {"sources": sources, "packages": {"aa": wheel}})
+    assert str(nix.evaluate("locked.fetched.aa.drvPath", **files)).endswith(".drv")
     for name in ("folder", "inner"):
         built = nix.build(f"locked.fetched.{name}", **files)
         assert "__init__.py" in os.listdir(f"{built.path}/lib/{nix.python}/site-packages/{name}")

@@ -245,6 +245,22 @@ def test_what_is_no_python(python: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*words, "--system", "x86_64-linux"]) == 0
 
 
+def test_a_circle_with_a_source_in_it(tmp_path: Path) -> None:
+    """Its wheels are one if they need each other without it; it is built without what needs it."""
+    needs = {"aa": "bb", "bb": "aa src", "src": "aa cc", "cc": "src", "dd": "src"}
+    project = tuple(
+        Release(name, needs=tuple((each, "") for each in others.split()), wanted=True,
+                tags=() if name == "src" else ("py3-none-any",))
+        for name, others in needs.items()
+    )  # fmt: skip
+    path = write(tmp_path, "uv.lock", uv_lock(project))
+    made = make_lock(path, [PLACE], inspect=False, cache="", environment={})
+    (found,) = made.value["environments"].values()
+    circles = {name: each.get("circle") for name, each in found["packages"].items()}
+    assert circles == {"aa": ["aa", "bb"], "bb": ["aa", "bb"], "cc": None, "dd": None}
+    assert found["sources"]["src"]["circle"] == ["aa", "bb", "cc", "src"]
+
+
 def test_too_large_a_circle(tmp_path: Path) -> None:
     """A circle is one derivation, and each of it names all: one of thousands is nobody's."""
     count = MAX_CIRCLE + 1

@@ -129,7 +129,9 @@ def _environment(choice: Selection, needs: Mapping[str, WheelNeeds]) -> dict[str
         name: sorted({*chosen.dependencies, *(needs[name].wheels if name in needs else ())})
         for name, chosen in choice.packages.items()
     }
-    groups = circles_of(edges)
+    # Wheels that need each other are installed as one. A source is built without what needs it.
+    wheels = {name for name, chosen in choice.packages.items() if chosen.wheel is not None}
+    groups = circles_of({name: edges[name] for name in edges if name in wheels})
     largest = max(map(len, groups), default=0)
     if largest > MAX_CIRCLE:
         raise BadLock(
@@ -137,7 +139,8 @@ def _environment(choice: Selection, needs: Mapping[str, WheelNeeds]) -> dict[str
             where=str(choice.place),
             hint="they would have to be built as one: is the lock what a tool wrote?",
         )
-    circles = {name: group for group in groups for name in group}
+    circles = {name: group for group in circles_of(edges) for name in group if name not in wheels}
+    circles |= {name: group for group in groups for name in group}
     packages = {}
     sources = {}
     for name, chosen in choice.packages.items():
