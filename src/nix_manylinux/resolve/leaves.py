@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 
 #: What could be a library's name in Python's source, with or without what stands behind it.
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
-#: An import that nothing guards, of a module that is not relative.
-_IMPORT = re.compile(rb"^(?:import|from)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+#: An import that nothing guards, of a module that is not relative; no prose ("from the ...").
+_IMPORT = re.compile(
+    rb"^(?:from(?=[ \t]+[\w.]+[ \t]+import\b)|import(?=[ \t]+[\w.]+[ \t]*(?:[,;#\r\n]|as\b|$)))"
+    rb"[ \t]+([A-Za-z_]\w*)",
+    re.MULTILINE,
+)
 #: What auditwheel puts behind a name.
 _GRAFTED = re.compile(rb"-[0-9a-f]{8}$")
 
