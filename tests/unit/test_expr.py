@@ -16,6 +16,7 @@ from nix_manylinux.base.errors import BadOption, BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
 from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression.dependencies import read_dependencies, requirements_in
 from nix_manylinux.nix.expression.download import (
     NoSuchWheel,
@@ -717,7 +718,7 @@ def stub(folder: Path, body: str) -> list[str]:
     return [sys.executable, str(path)]
 
 
-def test_what_required_wheels_really_have(tmp_path: Path) -> None:
+def test_what_required_wheels_really_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetched on request, their files decide: nothing is guessed by names any more."""
     for name, file in (("torch", "torch/lib/libtorch.so"), ("deep_down", "d/libexpat.so.99")):
         data = f"{name}-1.0.data/purelib/{name}/__init__.py"
@@ -730,7 +731,8 @@ def test_what_required_wheels_really_have(tmp_path: Path) -> None:
     )
     place = Place(python="3.11", system="x86_64-linux")
     into = tmp_path / "into"
-    files = files_of_required(["torch>=2"], place, into=str(into), environment=os.environ, pip=pip)
+    monkeypatch.setattr(download, "pip_command", lambda _: pip)
+    files = files_of_required(["torch>=2"], place, into=str(into), environment=os.environ)
     assert "torch/__init__.py" in files["torch"]
     required = HEADERS + "\nRequires-Dist: torch>=2"
     needed = ("libtorch.so", "libtorch_cuda.so", "libexpat.so.99", "libgfortran.so.5")
@@ -744,7 +746,7 @@ def test_what_required_wheels_really_have(tmp_path: Path) -> None:
     assert '# manylinuxIgnoreMissingDeps = [ "libtorch_cuda.so" ];' in text
 
 
-def test_download(tmp_path: Path) -> None:
+def test_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client is asked once for each Python and system; a file that serves two is kept once."""
     pip = stub(
         tmp_path,
@@ -753,13 +755,13 @@ def test_download(tmp_path: Path) -> None:
         "name = 'demo-1.0-cp310-abi3-x.whl' if python != '3.9' else 'demo-1.0-cp39-cp39-x.whl'\n"
         "open(os.path.join(dest, name), 'w').close()",
     )
+    monkeypatch.setattr(download, "pip_command", lambda _: pip)
     found = download_wheels(
         ["demo==1.0"],
         python_versions=["3.9", "3.11", "3.12"],
         systems=["x86_64-linux"],
         into=str(tmp_path / "into"),
         environment=os.environ,
-        pip=pip,
     )
     paths = [path for each in found for path in each]
     names = [os.path.basename(path) for path in paths]
@@ -767,7 +769,7 @@ def test_download(tmp_path: Path) -> None:
     assert all(os.path.isfile(path) for path in paths)
 
 
-def test_the_release_that_pip_picks(tmp_path: Path) -> None:
+def test_the_release_that_pip_picks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a name the client chooses the release, once: the other Pythons get the same one."""
     pip = stub(
         tmp_path,
@@ -776,13 +778,13 @@ def test_the_release_that_pip_picks(tmp_path: Path) -> None:
         "tag = 'cp' + python.replace('.', '')\n"
         "open(os.path.join(dest, f'demo-2.0-{tag}-{tag}-linux_x86_64.whl'), 'w').close()",
     )
+    monkeypatch.setattr(download, "pip_command", lambda _: pip)
     found = download_wheels(
         ["demo"],
         python_versions=["3.11", "3.12"],
         systems=["x86_64-linux"],
         into=str(tmp_path / "into"),
         environment=os.environ,
-        pip=pip,
     )
     names = [os.path.basename(path)[:15] for each in found for path in each]
     assert names == ["demo-2.0-cp311-", "demo-2.0-cp312-"]
@@ -883,7 +885,7 @@ def test_what_this_nixpkgs_can_not_evaluate(tmp_path: Path) -> None:
     assert {"python.pkgs.numpy", "pkgs.gfortran.cc", "pkgs.libgit2"} < {*found.named}
 
 
-def test_a_python_without_the_gil(tmp_path: Path) -> None:
+def test_a_python_without_the_gil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its version ends in "t"; the client is asked for its ABI, and for abi3t (PEP 803)."""
     pip = stub(
         tmp_path,
@@ -893,13 +895,13 @@ def test_a_python_without_the_gil(tmp_path: Path) -> None:
         "assert abis == ['cp314t', 'abi3t'], words\n"
         "open(os.path.join(words[words.index('--dest') + 1], 'demo-1.0-x.whl'), 'w').close()",
     )
+    monkeypatch.setattr(download, "pip_command", lambda _: pip)
     ((found,),) = download_wheels(
         ["demo==1.0"],
         python_versions=["3.14t"],
         systems=["x86_64-linux"],
         into=str(tmp_path / "into"),
         environment=os.environ,
-        pip=pip,
     )
     assert os.path.basename(found) == "demo-1.0-x.whl"
     # `lock`, too, which left abi3t out.
@@ -941,9 +943,10 @@ def test_download_wants_a_release(requirement: str, tmp_path: Path) -> None:
     assert (caught.value.hint or "").endswith(f"pip index versions {name}")
 
 
-def test_download_fails(tmp_path: Path) -> None:
+def test_download_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the client says is what we say, with the release, the Python and the system."""
     pip = stub(tmp_path, "sys.exit('ERROR: No matching distribution found for demo==1.0')")
+    monkeypatch.setattr(download, "pip_command", lambda _: pip)
     with pytest.raises(NoSuchWheel, match="No matching distribution") as caught:
         download_wheels(
             ["demo==1.0"],
@@ -951,7 +954,6 @@ def test_download_fails(tmp_path: Path) -> None:
             systems=["x86_64-linux"],
             into=str(tmp_path),
             environment=os.environ,
-            pip=pip,
         )
     assert caught.value.where == "demo==1.0 for Python 3.11 on x86_64-linux"
     assert "no wheel but a source archive" in (caught.value.hint or "")

@@ -14,6 +14,7 @@ from tests.support.expressions import every_note
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
+from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression.choosing import braces
 from nix_manylinux.nix.expression.cuda import Cuda, cuda_required_by_loader, loader_of_cuda
 from nix_manylinux.nix.expression.dependencies import cuda_required
@@ -181,7 +182,7 @@ def test_the_cuda_that_metadata_names(requires: list[str], version: str) -> None
     assert cuda_required(requires) == version
 
 
-def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
+def test_torch_is_asked_for_its_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client gives METADATA of the torch that it would take; where it can't, nobody knows."""
     wheel = for_cudas(tmp_path)
     place = Place(python="3.12", system="x86_64-linux")
@@ -197,14 +198,16 @@ def test_torch_is_asked_for_its_cuda(tmp_path: Path) -> None:
     pip = [sys.executable, str(tmp_path / "pip.py")]
     asked = partial(cuda_required_by_loader, into=str(tmp_path), environment=os.environ)
     assert loader_of_cuda(wheel, place) == "torch"
-    cuda = asked("torch", place, pip=pip)
+    monkeypatch.setattr(download, "pip_command", lambda _: pip)
+    cuda = asked("torch", place)
     assert cuda == Cuda("13", "torch 2.14.1 requires")
     text = build_expression([wheel], cuda=cuda).text
     assert "  # Must be torch's CUDA: torch 2.14.1 requires 13.\n" in text
     assert "[ cudaPackages_13.cuda_cudart ]" in text
-    assert asked("torch", place, pip=[sys.executable, "-c", "exit(1)"]) is None
+    (tmp_path / "pip.py").write_text("exit(1)")
+    assert asked("torch", place) is None
     (tmp_path / "pip.py").write_text("")
-    assert asked("torch", place, pip=pip, into=str(tmp_path / "new")) is None
+    assert asked("torch", place, into=str(tmp_path / "new")) is None
     other = MadeWheel(name="other", tag="py3-none-any", files={"o.py": b""}).write(tmp_path)
     assert loader_of_cuda(describe_wheel(other), place) == ""
 

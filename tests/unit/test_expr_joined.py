@@ -10,6 +10,7 @@ import pytest
 from tests.support.wheels import MadeWheel, tiny_library
 
 from nix_manylinux.cli.main import main
+from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression.download import download_wheels
 from nix_manylinux.nix.expression.wheel import DescribedWheel, describe_wheel
 from nix_manylinux.nix.expression.write import build_expression
@@ -117,7 +118,7 @@ def test_several_places(tmp_path: Path) -> None:
     assert 'disabled = pythonOlder "3.12" || pythonAtLeast "3.14";' in text
 
 
-def test_the_client_is_asked_for_each(tmp_path: Path) -> None:
+def test_the_client_is_asked_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which wheels go together is told by the place, in the order of the requirements."""
     pip = tmp_path / "pip"
     pip.write_text(
@@ -126,9 +127,10 @@ def test_the_client_is_asked_for_each(tmp_path: Path) -> None:
         'tag=py3; case $1 in *more*) tag=cp${python#3.} ;; esac; touch "$dest/${1%%=*}-1.0-$tag"\n'
     )
     pip.chmod(0o755)
+    monkeypatch.setattr(download, "pip_command", lambda _: [str(pip)])
     found = download_wheels(
         ["more==1.0", "base==1.0"], python_versions=["3.12", "3.13"], systems=["x86_64-linux"],
-        into=str(tmp_path / "into"), environment=os.environ, pip=[str(pip)],
+        into=str(tmp_path / "into"), environment=os.environ,
     )  # fmt: skip
     names = [[os.path.basename(path) for path in each] for each in found]
     assert names == [["more-1.0-cp12", "base-1.0-py3"], ["more-1.0-cp13", "base-1.0-py3"]]

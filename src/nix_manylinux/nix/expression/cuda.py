@@ -13,7 +13,7 @@ from nix_manylinux.nix.expression.download import release_that_fits
 from nix_manylinux.wheel.metadata import required_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from nix_manylinux.nix.adviser import Adviser
     from nix_manylinux.nix.expression.wheel import DescribedWheel
@@ -137,12 +137,11 @@ def cuda_required_by_loader(
     *,
     into: str,
     environment: Mapping[str, str],
-    pip: Sequence[str] = (),
 ) -> Cuda | None:
     """Ask the client for METADATA of whom a wheel loads into; None where that fails."""
     try:
         version, requires = release_that_fits(
-            requirement, place, into=into, environment=environment, pip=pip
+            requirement, place, into=into, environment=environment
         )
         found = cuda_required(requirements_in({"requires-dist": requires}, place))
     except NixManylinuxError:

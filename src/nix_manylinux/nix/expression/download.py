@@ -46,7 +46,6 @@ def download_wheels(
     into: str,
     environment: Mapping[str, str],
     progress: bool = False,
-    pip: Sequence[str] = (),
 ) -> list[dict[str, Origin]]:
     """Fetch the wheels of NAME==VERSION for every Python and system; their paths, by file name.
 
@@ -55,8 +54,7 @@ def download_wheels(
     those that the wheels before it require.
     ``into`` is a folder for the files; each is given with where the client has it from. With
     ``progress``
-    the client draws its bar on standard error. ``pip`` is the client's command, the one of
-    `pip_command` where it is not given. Raises BadOption for other requirements,
+    the client draws its bar on standard error. Raises BadOption for other requirements,
     NoPip, NoSuchWheel with the client's own words.
     """
     for requirement in requirements:
@@ -69,7 +67,7 @@ def download_wheels(
                 f" are says: pip index versions {name[0] if name else 'NAME'}",
             )
     places = places_of(python_versions, systems)
-    command = [*(pip or pip_command(environment))]
+    command = pip_command(environment)
     releases = [*requirements]
     found: dict[tuple[str, ...], dict[str, Origin]] = {}
     for place in places:
@@ -105,7 +103,6 @@ def files_of_required(
     into: str,
     environment: Mapping[str, str],
     progress: bool = False,
-    pip: Sequence[str] = (),
 ) -> dict[str, frozenset[str]]:
     """Fetch what requirements ask for, directly and through others; file names by wheel.
 
@@ -114,7 +111,7 @@ def files_of_required(
     """
     folder = os.path.join(into, "required")
     os.makedirs(folder, exist_ok=True)
-    command = [*(pip or pip_command(environment)), "download", *wheels_of(place), "--dest", folder]
+    command = [*pip_command(environment), "download", *wheels_of(place), "--dest", folder]
     _ask(command, requirements, environment, ", ".join(requirements), progress=progress)
     found = {}
     for name in sorted(os.listdir(folder)):
@@ -132,14 +129,13 @@ def release_that_fits(
     *,
     into: str,
     environment: Mapping[str, str],
-    pip: Sequence[str] = (),
 ) -> tuple[str, list[str]]:
     """Give the version that the client would take for a requirement, and its Requires-Dist.
 
     Where the index has METADATA by itself, no wheel is fetched. Raises NoPip, NoSuchWheel with
     the client's own words.
     """
-    command = [*(pip or pip_command(environment)), "install", "--no-deps"]
+    command = [*pip_command(environment), "install", "--no-deps"]
     (_, version, texts), *_ = _report(command, [requirement], place, into, environment)
     return version, texts
 
@@ -150,13 +146,12 @@ def releases_of(
     *,
     into: str,
     environment: Mapping[str, str],
-    pip: Sequence[str] = (),
 ) -> dict[str, Release]:
     """Give what the client would take for some requirements, and for all that these require.
 
     By normalised name; for the rest as `release_that_fits`.
     """
-    command = [*(pip or pip_command(environment)), "install"]
+    command = [*pip_command(environment), "install"]
     found = {}
     for name, version, texts in _report(command, requirements, place, into, environment):
         required = requirements_in({"requires-dist": texts}, place)
