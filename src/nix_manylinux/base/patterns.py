@@ -109,7 +109,7 @@ class IgnoreList:
     (autoPatchelfIgnoreMissingDeps): unneeded ones are a warning.
     """
 
-    def __init__(self, patterns: Iterable[str], lenient: Iterable[str] = ()) -> None:
+    def __init__(self, patterns: Iterable[str], lenient: Iterable[str]) -> None:
         self._patterns = [
             *(IgnorePattern.parse(text) for text in patterns),
             *(IgnorePattern.parse(text, lenient=True) for text in lenient),

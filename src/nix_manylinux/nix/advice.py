@@ -93,7 +93,7 @@ def plan_block(
     return block
 
 
-def scope(width: int = WIDTH) -> list[str]:
+def scope(width: int) -> list[str]:
     """Say in comments what the names in ``buildInputs`` are, and how else they are written."""
     said = (
         "Where the expression has only pkgs: pkgs.manylinuxFixupHook; buildInputs = with pkgs;"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from nix_manylinux.base.errors import BadOption
-from nix_manylinux.base.words import WIDTH, wrap
+from nix_manylinux.base.words import wrap
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
 
@@ -40,7 +40,7 @@ def nix_comment(text: str) -> str:
     return f"# {''.join(spelt)}"
 
 
-def nix_comments(text: str, *, width: int = WIDTH) -> list[str]:
+def nix_comments(text: str, *, width: int) -> list[str]:
     """Write a comment of as many lines as it takes; see `nix_comment`."""
     return wrap(nix_comment(text), width, rest="# ")
 

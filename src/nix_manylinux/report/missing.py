@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from nix_manylinux.base.errors import BadOption
-from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
+from nix_manylinux.base.words import count, listed, some, wrap
 from nix_manylinux.nix.packages import explain
 from nix_manylinux.resolve.plan import wanting_files
 from nix_manylinux.target.policy import parse_floor, policy_for
@@ -46,9 +46,9 @@ def missing_text(
     problems: Iterable[Problem],
     adviser: Adviser,
     *,
-    everything: bool = False,
-    shorten: bool = False,
-    width: int = WIDTH,
+    everything: bool,
+    shorten: bool,
+    width: int,
 ) -> list[str]:
     """Give one row for each provider: its libraries, and who wants them, most wanted first.
 
@@ -65,10 +65,10 @@ def missing_text(
 def rows_text(
     rows: Mapping[str, Sequence[Problem]],
     *,
-    everything: bool = False,
+    everything: bool,
     shorten: bool = False,
     wanting: bool = True,
-    width: int = WIDTH,
+    width: int,
 ) -> list[str]:
     """Give a row for each sentence, behind the libraries that it is about; see `missing_text`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from nix_manylinux.base.values import as_json
-from nix_manylinux.base.words import WIDTH, count, listed, some, wrap
+from nix_manylinux.base.words import count, listed, some, wrap
 from nix_manylinux.elf.facts import planned_facts
 from nix_manylinux.nix.references import absent_references
 from nix_manylinux.resolve.plan import FilePlan, Outcome, Plan, Problem, Report, wanting_files
@@ -33,7 +33,7 @@ _FEW = 3
 _FEW_NAMES = 6
 
 
-def summary(plan: Plan, *, verb: str = "patched") -> list[str]:
+def summary(plan: Plan, *, verb: str) -> list[str]:
     """Say in a few lines what was done to a plan's files, and what they are linked to.
 
     Files that lack something are counted as that, whatever else is done to them.
@@ -91,7 +91,7 @@ def all_fine(plan: Plan, leaves: Leaves) -> str:
     return "; ".join([f"{looked_at}: {what}{exception}", *more, *_left_alone(skipped)])
 
 
-def absent_text(plan: Plan, width: int = WIDTH) -> list[str]:
+def absent_text(plan: Plan, width: int) -> list[str]:
     """Say which store paths are not here that files were linked to, and how they come; [] for none.
 
     Each of them once, however many files want it: one command fetches them all.
@@ -164,7 +164,7 @@ def _words(plan: Plan) -> dict[Outcome, str]:
     return {**_WORDS, Outcome.TREE: "from the wheel itself"} if wheel else _WORDS
 
 
-def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> list[str]:
+def problems_text(problems: Iterable[Problem], *, everything: bool) -> list[str]:
     """Give one block for each library: why, and who wants it."""
     lines = []
     for problem in problems:
@@ -178,7 +178,7 @@ def problems_text(problems: Iterable[Problem], *, everything: bool = False) -> l
     return lines
 
 
-def files_text(plan: Plan, *, width: int = WIDTH) -> list[str]:
+def files_text(plan: Plan, *, width: int) -> list[str]:
     """Give the details of every file: kind, where its needs lead, folder by folder, the edit."""
     labels = {
         f"{plan.trees[each.tree].root}/{each.file.path}": each.file.label for each in plan.files
