@@ -35,14 +35,18 @@ let
     else
       "./${path}";
 
-  # What an installer has made beside the source, and version control's own.
-  made = "\\.(git|hg|svn|venv|tox|nox|direnv|mypy_cache|pytest_cache|ruff_cache)|__pycache__|node_modules|result.*";
+  # What an installer has made beside the source, version control's own, what Nix has built.
+  made = "\\.(git|hg|svn|venv|tox|nox|direnv|mypy_cache|pytest_cache|ruff_cache)|__pycache__|node_modules";
+  isMade =
+    name: type:
+    builtins.match made name != null
+    || type == "symlink" && builtins.match "result(-.*)?" name != null;
   folderOf =
     place:
     builtins.path {
       path = place;
       name = "source";
-      filter = path: _: builtins.match made (baseNameOf path) == null;
+      filter = path: type: !isMade (baseNameOf path) type;
     };
 
   # From a source archive's file name to its parts, as fetchPypi takes them.
@@ -68,7 +72,8 @@ let
       };
       isCommit = builtins.match "[0-9a-f]{40}" revision != null;
       checkout = builtins.fetchGit git;
-      folder = folderOf (placeAtHand address);
+      # Read where it lies: what evaluates without a store to write has no copy.
+      folder = placeAtHand address;
       sdist = entry.sdist or { };
       parts = archive (sdist.file or "");
       sha256 = sdist.sha256 or "";
@@ -85,15 +90,14 @@ let
       {
         text = pathOf address;
         isKnown = place != null;
-        src = folder;
+        src = folderOf folder;
         inherit folder;
       }
     else if local != null then
       {
         isKnown = from == "git" && isCommit;
         src = checkout;
-        folder = checkout;
-        isCheckout = true;
+        folder = "${checkout}${within entry}";
         text =
           if from == "hg" then
             "builtins.fetchMercurial ${set { url = address; rev = revision; }}"
@@ -139,7 +143,7 @@ let
   requiredBy =
     entry: source:
     let
-      file = "${source.folder}${lib.optionalString (source.isCheckout or false) (within entry)}/pyproject.toml";
+      file = source.folder + "/pyproject.toml";
       value = builtins.fromTOML (builtins.readFile file);
       nameOf = text: normal (lib.head (builtins.match "[[:space:]]*([A-Za-z0-9._-]*).*" text));
     in

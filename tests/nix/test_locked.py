@@ -334,6 +334,9 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
         (place / "pyproject.toml").write_text(f"{project}{backend}")
     (folder / "folder/.venv").mkdir()
     os.mkfifo(folder / "folder/.venv/no-file-for-nix")
+    (folder / "folder/result").symlink_to("/nowhere")
+    (folder / "folder/folder/results").mkdir()
+    (folder / "folder/folder/results/__init__.py").touch()
     git = "git -c user.name=N -c user.email=n@example.org"
     script = f"""
         tar -czf "an archive.tar.gz" archive-1.0
@@ -365,6 +368,9 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
     for name in ("folder", "inner"):
         built = nix.build(f"locked.fetched.{name}", **files)
         assert "__init__.py" in os.listdir(f"{built.path}/lib/{nix.python}/site-packages/{name}")
+    source = str(nix.evaluate("locked.fetched.folder.src", **files))
+    assert sorted(os.listdir(source)) == ["folder", "pyproject.toml"]
+    assert sorted(os.listdir(f"{source}/folder")) == ["__init__.py", "results"]
     said = str(nix.evaluate("locked.fetched.inner.failureHook", **files))
     code = f'allRefs = true; rev = "{revision}"; submodules = true; url = "{address}";'
     assert f"src = builtins.fetchGit {{ {code} }};" in said
