@@ -298,6 +298,15 @@ def test_paste_wheels() -> None:
     assert "--ignore-missing t/x.so:libtorch_cuda.so" in there
 
 
+def test_a_word_in_the_names_of_many_wheels_tells_none() -> None:
+    """All of NVIDIA's begin with it, and none of them has what the driver's package has."""
+    many = [f"nvidia-{each}-cu12" for each in ("cublas", "cudnn", "cufft", "curand")]
+    few = Adviser(required=many[:1]).advise("libnvidia-odd.so.1")
+    assert few.wheels == ("nvidia-cublas-cu12",)
+    assert not Adviser(required=many).advise("libnvidia-odd.so.1").wheels
+    assert Adviser(required=many).advise("libcufftodd.so.1").wheels == ("nvidia-cufft-cu12",)
+
+
 def test_wheels_are_required_by_who_needs_the_library(tmp_path: Path) -> None:
     """In an environment others' requirements say nothing: fonttools' brotli of Qt's library."""
     facts = tree(

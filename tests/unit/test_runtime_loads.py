@@ -75,6 +75,7 @@ def test_files_for_other_systems_are_passed_by() -> None:
     """What macOS has is nothing to look for here (pyglet's CoreFoundation)."""
     assert is_for_others("site/pyglet/libs/darwin/cocoa.py")
     assert is_for_others("OpenGL/platform/win32.py")
+    assert is_for_others("truststore/_macos.py")
     assert not is_for_others("winning/darwinian.py")
 
 

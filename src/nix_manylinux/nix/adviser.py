@@ -37,6 +37,9 @@ _SAYS_NOTHING = frozenset(
     }
 )
 
+#: Of so many wheels a word in their names still may tell one that has a library.
+_MANY = 3
+
 
 class Adviser:
     """Advises on what some trees lack.
@@ -200,9 +203,17 @@ class Adviser:
         return wheels
 
     def _by_name(self, soname: str) -> tuple[str, ...]:
-        """Name the required wheels that are called like a library."""
+        """Name the required wheels that are called like a library.
+
+        A word that is in the names of many says nothing: "nvidia" of libnvidia-fatbinaryloader.so.
+        """
         called, required = letters(_stem(soname)), self._of_those(soname)
-        return tuple(name for name in required if any(map(called.startswith, _name_words(name))))
+        named: dict[str, list[str]] = {}
+        for name in required:
+            for word in filter(called.startswith, _name_words(name)):
+                named.setdefault(word, []).append(name)
+        telling = {name for names in named.values() if len(names) <= _MANY for name in names}
+        return tuple(name for name in required if name in telling)
 
     def _of_those(self, soname: str) -> Sequence[str]:
         """Name the wheels that those who need a library require; all where that isn't known."""

@@ -37,7 +37,8 @@ _ELSEWHERE = frozenset({"cygwin", "darwin", "mac", "macos", "osx", "win", "win32
 
 def is_for_others(path: str) -> bool:
     """Whether a Python file is for another system than Linux, by its place."""
-    return not _ELSEWHERE.isdisjoint(path.removesuffix(".py").lower().split("/"))
+    parts = path.removesuffix(".py").lower().split("/")
+    return not _ELSEWHERE.isdisjoint(part.strip("_") for part in parts)
 
 
 def loads_in_python(
