@@ -90,6 +90,8 @@ def test_what_python_names_is_no_leaf(source: str, is_leaf: bool, scene: Scene) 
         ("from torch.nn import Module", True),
         ("try:\n    import torch\nexcept ImportError:\n    torch = None", False),
         ("from . import torch\nimport pkg, os", False),
+        ("import torch.nn as nn", True),
+        ('"""Opens what was installed\nfrom the wheel, or by an\nimport hook.\n"""', False),
     ],
 )
 def test_what_cannot_be_imported_names_nothing(source: str, is_leaf: bool, scene: Scene) -> None:  # noqa: FBT001

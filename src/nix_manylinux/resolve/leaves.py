@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _WORD = re.compile(rb"\w[\w.+-]{2,}\w")
 #: An import that nothing guards, of a module that is not relative; no prose ("from the ...").
 _IMPORT = re.compile(
-    rb"^(?:from(?=[ \t]+[\w.]+[ \t]+import\b)|import(?=[ \t]+[\w.]+[ \t]*(?:[,;#\r\n]|as\b|$)))"
-    rb"[ \t]+([A-Za-z_]\w*)",
+    rb"^(?:from|import)[ \t]+([A-Za-z_]\w*)(?:\.\w+)*"
+    rb"(?:[ \t]+(?:import|as)\b|[ \t]*(?:[,;#\r\n]|$))",
     re.MULTILINE,
 )
 #: What auditwheel puts behind a name.
