@@ -68,7 +68,6 @@ class Suggestion(Value):
     attribute: str = ""
     output: str = ""
     old_attribute: str = ""
-    others: tuple[str, ...] = ()
     similar: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     doubtful: bool = False
@@ -263,7 +262,6 @@ def _from_row(soname: str, row: SonameRow, kind: str, note: str = "") -> Suggest
         attribute=f"{name}{output}",
         output=row.output,
         old_attribute=f"{old}{output}" if old else "",
-        others=row.others,
         doubtful=len(notes) > bool(note),
         notes=tuple(notes),
     )
