@@ -113,6 +113,22 @@ def test_what_python_names_goes_to_cffi(scene: Scene, monkeypatch: pytest.Monkey
     assert read_elf(module) == linked
 
 
+@pytest.mark.parametrize(
+    "source", ["CDLL('libq.so.1')", "find_library('q')", "ffi.dlopen('libq.so.1')"]
+)
+def test_what_python_opens_elsewhere_is_told(scene: Scene, source: str) -> None:
+    """The path of no file here counts, so that none is changed."""
+    scene.put("pkg/other.so", scene.files.library("other.so"))
+    place = scene.library("q", scene.files.library("libq.so.1", soname="libq.so.1"))
+    (scene.home / "tree" / SITE / "pkg/opens.py").write_text(f"{source}\n")
+    before = snapshot(scene.home / "tree")
+    options = [*target_options(scene.store), f"--libs={place}", "--runtime-libs", "libq.so.1"]
+    done = command("patch", str(scene.home / "tree"), *options)
+    assert done.status == 0, done.stderr
+    assert "warning: libq.so.1: opened from Python, along the search path of its own" in done.stderr
+    assert snapshot(scene.home / "tree") == before
+
+
 @pytest.mark.parametrize("flag", ["--filter", "--auxiliary"])
 def test_musl_looks_for_no_filter(scene: Scene, flag: str) -> None:
     """It reads neither DT_FILTER nor DT_AUXILIARY: nothing is missing, and nothing is linked."""

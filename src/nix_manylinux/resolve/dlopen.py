@@ -8,7 +8,6 @@ own needs.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from nix_manylinux.base.errors import NixManylinuxError
@@ -19,7 +18,7 @@ from nix_manylinux.tree.python import opens_for_cffi, python_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from nix_manylinux.resolve.plan import Resolution
     from nix_manylinux.resolve.searchpath import SearchPath
@@ -46,8 +45,8 @@ class RuntimeLibraries:
     A soname's directory goes to the files that hold that soname as a string, and to
     cffi's module where Python files below ``roots`` do, and to that through which others open
     what has names that they put together; where none does (the name is put
-    together at run time), and for a plain directory, to all of them. Raises
-    `NoRuntimeLibrary` for sonames that no directory holds.
+    together at run time), and for a plain directory, to all of them; not at all where only
+    Python opens it, elsewhere. Raises `NoRuntimeLibrary` for sonames that no directory holds.
     """
 
     def __init__(
@@ -66,22 +65,29 @@ class RuntimeLibraries:
         #: The values that each file holds as a string, and those that none holds.
         self._sonames: dict[str, list[str]] = {}
         self._unscoped: list[str] = []
+        #: Those that only Python opens, by modules that are not here.
+        self._by_python: list[str] = []
         self._folders = {value: self._directory(value) for value in values}
         nowhere = [value for value, folder in self._folders.items() if not folder]
         if nowhere:
             raise NoRuntimeLibrary(nowhere)
-        mentions = libraries.disk.mentions
         opened = self._opened = partial(_opened, {path.rpartition("/")[2] for path in files})
         cffi = [path for path in files if opens_for_cffi(path)] if values else []
-        named = _named_in_python(values, roots) if cffi else set()
+        holding = {
+            value: [path for path in files if libraries.disk.mentions(path, value)]
+            for value in values
+            if "/" not in value
+        }
+        asked = [value for value, holders in holding.items() if cffi or not holders]
+        named = _named_in_python(asked, roots) if asked else {}
         for value in values:
-            users = [path for path in files if "/" not in value and mentions(path, value)]
-            users += [path for path in cffi if value in named and path not in users]
-            users += [path for path in files if value in opened(path) and path not in users]
+            users = dict.fromkeys(holding.get(value, ()))
+            users |= dict.fromkeys(cffi if named.get(value) else ())
+            users |= dict.fromkeys(path for path in files if value in opened(path))
             for path in users:
                 self._sonames.setdefault(path, []).append(value)
             if not users:
-                self._unscoped.append(value)
+                (self._by_python if value in named else self._unscoped).append(value)
 
     def directories(self, path: str) -> list[str]:
         """Directories to put on the search path of the file at ``path``."""
@@ -107,13 +113,19 @@ class RuntimeLibraries:
             )
         ]
 
-    def lost_on_musl(self) -> list[str]:
-        """Say in one line, or none, what no library will find: it went to all, named by none."""
-        if not self._unscoped:
-            return []
-        names = ", ".join(self._unscoped)
-        what = "musl looks for what is loaded by dlopen along the program's search path only"
-        return [f"{what}: {names} can be found by programs of these trees, not by their libraries"]
+    def warnings(self, libc: str) -> Iterator[str]:
+        """Say what will not be found: Python opens it elsewhere, or musl asks programs alone."""
+        if self._by_python:
+            yield (
+                f"{', '.join(self._by_python)}: opened from Python, along the search path of its"
+                " own module for ctypes, or of cffi's, which are no files of these trees; nothing"
+                " leads there. Start the program with LD_LIBRARY_PATH (inspect writes it), write"
+                " the path into the source, or give it to cffi's package"
+            )
+        if self._unscoped and libc == "musl":
+            names = ", ".join(self._unscoped)
+            what = "musl looks for what is loaded by dlopen along the program's search path only"
+            yield f"{what}: {names} can be found by programs of these trees, not by their libraries"
 
     def sonames(self, path: str) -> list[str]:
         """Sonames that the file at ``path`` holds, and loads by them."""
@@ -139,16 +151,20 @@ def _opened(there: Collection[str], path: str) -> set[str]:
     return {name for file, names in data.opens.items() if file in there for name in names}
 
 
-def _named_in_python(values: Sequence[str], roots: Sequence[str]) -> set[str]:
-    """Give those values that stand in Python files."""
-    named = {value: os.fsencode(value) for value in values}
-    return {
-        value
-        for root in roots
-        for _, source in python_sources(root)
-        for value, spelt in named.items()
-        if spelt in source
-    }
+def _named_in_python(values: Sequence[str], roots: Sequence[str]) -> dict[str, bool]:
+    """Give those values that Python files load, and whether by cffi."""
+    from nix_manylinux.resolve.python_loads import CFFI, is_for_others, loads_in_python  # noqa: PLC0415
+
+    # find_library takes a name without a version.
+    meant = {f"{each.partition('.so')[0]}.so": each for each in values}
+    meant |= {each: each for each in values}
+    found: dict[str, bool] = {}
+    for path, source in (each for root in roots for each in python_sources(root)):
+        named = () if is_for_others(path) else loads_in_python(source, meant.__contains__)
+        for name, how in named or ():
+            if value := meant.get(name):
+                found[value] = found.get(value, False) or how == CFFI
+    return found
 
 
 def needed_by_name(

@@ -158,8 +158,7 @@ class _Planner:
         inherited = inheriting(drafts, self.index)
         plans = tuple(self._finish(draft, inherited) for draft in drafts)
         self._hold_against_loader(plans, progress)
-        if self.target.libc == "musl":
-            self.warnings += self.runtime.lost_on_musl()
+        self.warnings += self.runtime.warnings(self.target.libc)
         return Plan(
             target=self.target,
             trees=self.trees,
