@@ -70,6 +70,10 @@ let
     more:
     let
       keys = map (builtins.match "([^-]+)-(.*)") (lib.attrNames (value.environments or { }) ++ more);
+      wheels = lib.concatMap (each: lib.attrValues each.packages) (
+        lib.attrValues (value.environments or { })
+      );
+      unseen = wheels != [ ] && !lib.any (each: each ? format) wheels;
       each = option: names: lib.concatMapStrings (name: " --${option} ${name}") (lib.unique names);
     in
     "nix-manylinux lock ${if lockFile == null then "LOCKFILE" else placed lockFile} -o ${shown}"
@@ -78,7 +82,8 @@ let
     + each "extra" (value.lock.extras or [ ])
     + each "group" (value.lock.groups or [ ])
     + each "package" (value.lock.packages or [ ])
-    + lib.optionalString (value.lock.allPackages or false) " --all-packages";
+    + lib.optionalString (value.lock.allPackages or false) " --all-packages"
+    + lib.optionalString unseen " --no-inspect";
 
   checked =
     if value.schema or null != 1 then

@@ -403,3 +403,20 @@ def test_what_is_refused(attribute: str, message: str, nix: Nix, locked: dict[st
             *re.findall(r"--[a-z-]+ \S+", line)
         }
     assert ("--python-version 3.6" in line) is (attribute == "otherPython")
+
+
+def test_it_is_written_again_as_it_was(nix: Nix, locked: dict[str, str]) -> None:
+    """The command to paste asks for what was asked for: members, and not to look into wheels."""
+    value = json.loads(Path(locked["lock"]).read_text())
+    value["lock"] |= {"extras": ["fast"], "groups": ["dev"], "packages": ["part"]}
+    path = Path(locked["lock"]).parent / "asked.json"
+    path.write_text(json.dumps(value))
+    files = {**locked, "lock": str(path)}
+    said = nix.fails("locked.stale", **files)
+    assert " --extra fast --group dev --package part\n" in f"{said}\n".replace(" \n", "\n")
+    value["lock"]["allPackages"] = True
+    for environment in value["environments"].values():
+        for each in environment["packages"].values():
+            del each["format"]
+    path.write_text(json.dumps(value))
+    assert " --package part --all-packages --no-inspect" in nix.fails("locked.stale", **files)
