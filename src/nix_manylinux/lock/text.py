@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 
+from nix_manylinux.base.digest import sha256_of
 from nix_manylinux.base.errors import OsErrors
 from nix_manylinux.base.values import as_json
 from nix_manylinux.base.words import shell
@@ -89,8 +89,7 @@ def check_fresh(written: str, path: str) -> None:
     """Raise BadLock unless ``written`` is a lock of ours, made from the file at ``path``."""
     words = ["nix-manylinux", "lock", path, "-o", written]
     with OsErrors(BadLock, "can't be read", where=path, named=True):
-        with open(path, "rb") as file:
-            sha256 = hashlib.sha256(file.read()).hexdigest()
+        sha256 = sha256_of(path).hex()
         with open(written, "rb") as file:
             data = file.read()
     try:
