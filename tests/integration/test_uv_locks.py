@@ -152,6 +152,16 @@ dependencies = ["tool"]
 test = ["base"]
 """
 
+#: A workspace whose members can't be in one environment.
+RIVALS = """
+[tool.uv]
+conflicts = [[{ package = "part" }, { package = "odd" }]]
+[tool.uv.workspace]
+members = ["part", "odd"]
+"""
+RIVAL_PART = PART.replace("[project.optional", 'dependencies = ["torch==1.0"]\n[project.optional')
+RIVAL_ODD = ODD.replace('"tool"', '"torch==2.0"')
+
 #: A member's extra that is wanted, everywhere or only under later Pythons; another is in conflict.
 LATE = """
 [project]
@@ -269,6 +279,16 @@ WORKSPACE = {"": MEMBERS, "part": PART, "outer": OUTER}
             "--all-packages --group test --extra more",
             "base==1.0 onnx==1.0 tool==1.0 torch==2.0",
         ),
+        (
+            {"": RIVALS, "part": RIVAL_PART, "odd": RIVAL_ODD},
+            "--package part",
+            "base==1.0 torch==1.0",
+        ),
+        (
+            {"": RIVALS, "part": RIVAL_PART, "odd": RIVAL_ODD},
+            "--package odd",
+            "base==1.0 torch==2.0",
+        ),
         ({"": ALWAYS, "part": LATE_PART}, "", "base==1.0 onnx==1.0 torch==2.0"),
         ({"": LATER, "part": LATE_PART}, "--extra none --group empty", ""),
         (
@@ -338,6 +358,12 @@ def test_what_is_in_conflict_is_refused(url: str, tmp_path: Path) -> None:
     (tmp_path / "tool.py").write_text(script)
     uv(tmp_path, "lock")
     uv(tmp_path, "lock", "--script", "tool.py")
+    members = tmp_path / "members"
+    members.mkdir()
+    locked({"": RIVALS, "part": RIVAL_PART, "odd": RIVAL_ODD}, url, members)
+    with pytest.raises(BadLock, match="conflict of project odd and project part") as caught:
+        choose(read_lock(str(members / "uv.lock")), PLACE)
+    assert "make a file of each: --package NAME -o FILE" in caught.value.hint
     lock = read_lock(str(tmp_path / "uv.lock"), extras=["cpu", "cuda"])
     with pytest.raises(BadLock, match="has a conflict of extra cpu and extra cuda"):
         choose(lock, PLACE)

@@ -57,7 +57,7 @@ def read_lock(
         raise BadLock("is no lock file of a kind that is known", where=path, hint=hint)
     if (packages or all_packages) and lock.kind != "uv.lock":
         raise BadLock(
-            "has no members that could be asked for: that are uv's workspaces",
+            "has no members to ask for: those are of uv's workspaces",
             where=where,
             hint="leave --package and --all-packages out",
         )
