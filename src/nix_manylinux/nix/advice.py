@@ -133,7 +133,7 @@ def paste_block(
         for line in _mended(package, problems, unfit, adviser, in_build=in_build, width=width)
     ]
     others = {label for package in stored for label in package.labels}
-    outside = [each for each in problems if _is_outside(each)]
+    outside = [each for each in problems if each.is_outside]
     inside = [each for each in problems if each not in outside]
     problems = limited(inside, lambda label, _: label not in others)
     unfit = limited(unfit, lambda label, _: label not in others)
@@ -255,11 +255,6 @@ def _excluded(labels: Sequence[str], *, in_build: bool) -> str:
     if in_build:
         return f"manylinuxExclude = {nix_list(map(nix_string, globs), width=10_000)};"
     return " ".join(f"--exclude {shell(glob)}" for glob in globs)
-
-
-def _is_outside(problem: Problem) -> bool:
-    """Whether only libraries outside of the trees want it: their labels are absolute paths."""
-    return bool(problem.wanted_by) and all(label.startswith("/") for label in problem.wanted_by)
 
 
 def packages_block(found: Iterable[Suggestion], *, in_build: bool, width: int = WIDTH) -> list[str]:

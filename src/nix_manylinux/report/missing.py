@@ -148,8 +148,8 @@ def _who(problem: Problem, adviser: Adviser) -> str:
     if problem.reason.endswith(UNLED) or ("/" in problem.name and problem.reason):
         return problem.reason  # it is there
     said = explain(adviser.advise(*problem.names))
-    if all(label.startswith("/") for label in problem.wanted_by):
-        return problem.reason or said  # a library outside of the trees: no package helps it
+    if problem.is_outside:  # no package helps it
+        return problem.reason or said
     return f"{said}{f' ({problem.reason})' if problem.reason else ''}"
 
 

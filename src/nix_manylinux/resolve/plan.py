@@ -170,6 +170,11 @@ class Problem(Value):
         return (self.name, *self.alternatives)
 
     @property
+    def is_outside(self) -> bool:
+        """Whether only libraries outside of the trees want it: their labels are absolute paths."""
+        return bool(self.wanted_by) and all(label.startswith("/") for label in self.wanted_by)
+
+    @property
     def is_foreign(self) -> bool:
         """Whether nothing is needed: the files are for another machine than the target's."""
         return self.name.startswith(FOREIGN)
