@@ -9,7 +9,6 @@ import pytest
 from tests.support.browser import Browser, chromium
 from tests.support.graphs import HOSTILE, every_outcome, hostile, huge, make_plan
 
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.picture.model import visible
 from nix_manylinux.report.picture.render import render_graph
 
@@ -34,7 +33,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Generator[Browser, None
 def show(browser: Browser, folder: Path, plan: Plan, *, anchor: str = "") -> None:
     """Open the page of a plan as a file, as people do."""
     page = folder / "graph.html"
-    page.write_text(render_graph(plan, "html", table=load_table()), encoding="ascii")
+    page.write_text(render_graph(plan, "html", advised=True), encoding="ascii")
     browser.open("about:blank")
     browser.open(f"{page.as_uri()}{anchor}")
 

@@ -15,7 +15,7 @@ from tests.support.wheels import MadeWheel, tiny_library
 from nix_manylinux.base.errors import BadOption, BadWheel
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.main import main
-from nix_manylinux.nix import packages as nixpkgs
+from nix_manylinux.data import read_nixpkgs_names
 from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression.dependencies import read_dependencies, requirements_in
 from nix_manylinux.nix.expression.download import (
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-TABLE = nixpkgs.load_table()
 INFO = "demo-1.0.dist-info"
 
 
@@ -661,7 +660,7 @@ def test_license(
 ) -> None:
     """A license is named where it is known, and never guessed where one part isn't."""
     classifiers = [classifier] if classifier else []
-    assert nixpkgs_licenses(expression, text, classifiers, title, TABLE.names) == found
+    assert nixpkgs_licenses(expression, text, classifiers, title, read_nixpkgs_names()) == found
 
 
 def test_dependencies() -> None:

@@ -13,13 +13,12 @@ from nix_manylinux.cli.main import main
 from nix_manylinux.nix.expression.wheel import describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.nixpkgs import Nixpkgs, asked_as
-from nix_manylinux.nix.packages import load_table, suggest
+from nix_manylinux.nix.packages import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-TABLE = load_table()
 
 #: So many names are at the top of nixpkgs, and not in a part of it.
 MANY = frozenset(map(str, range(20_000)))

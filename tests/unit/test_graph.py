@@ -33,7 +33,6 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.values import replace
 from nix_manylinux.cli.arguments import make_parser
 from nix_manylinux.cli.main import main
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.picture.build import build_graph, fold, fold_libc
 from nix_manylinux.report.picture.layout import lay_out
 from nix_manylinux.report.picture.model import LOOKS, visible
@@ -245,7 +244,7 @@ def test_a_long_chain_is_folded() -> None:
 @pytest.mark.parametrize("detail", DETAILS)
 def test_every_format_is_ascii(format_: str, detail: str) -> None:
     """No locale, clipboard or terminal can break the text, whatever the names are."""
-    text = render_graph(hostile(), format_, detail=detail, table=load_table())
+    text = render_graph(hostile(), format_, detail=detail, advised=True)
     assert text.isascii()
     assert all(line.isprintable() for line in text.split("\n"))
     assert text.endswith("\n")
@@ -414,7 +413,7 @@ def test_the_page_names_its_hashes_and_nothing_else() -> None:
     from base64 import b64encode
     from hashlib import sha256
 
-    text = render_graph(hostile(), "html", table=load_table())
+    text = render_graph(hostile(), "html", advised=True)
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
@@ -444,7 +443,7 @@ def test_the_page_says_who_provides_what_is_missing() -> None:
         {"a.so": (Resolution(name="libz.so.1", outcome=Outcome.MISSING),)},
         missing=[Problem(name="libz.so.1", wanted_by=("a.so",))],
     )
-    text = render_graph(made, "html", table=load_table())
+    text = render_graph(made, "html", advised=True)
     assert '"advice":"zlib' in text
     assert '"In an expression":"buildInputs = [' in text
     assert """"On the command line":"$(nix-build '\\u003cnixpkgs\\u003e'""" in text

@@ -10,6 +10,7 @@ from tests.support.world import elf, tree
 
 from nix_manylinux.base.patterns import IgnorePattern, exact_pattern
 from nix_manylinux.base.values import replace
+from nix_manylinux.data import read_sonames
 from nix_manylinux.nix import packages as nixpkgs
 from nix_manylinux.nix.advice import packages_block, paste_block
 from nix_manylinux.nix.adviser import Adviser
@@ -20,12 +21,6 @@ from nix_manylinux.wheel.metadata import Distribution
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def table() -> nixpkgs.Table:
-    """Read the shipped table once for all tests."""
-    return nixpkgs.load_table()
 
 
 @pytest.mark.parametrize(
@@ -98,11 +93,11 @@ def test_what_is_to_be_minded(soname: str, words: str) -> None:
     assert words in nixpkgs.explain(nixpkgs.suggest(soname))
 
 
-def test_every_row_is_found(table: nixpkgs.Table) -> None:
+def test_every_row_is_found() -> None:
     """Each row that has an attribute leads to it, but for what is no provider's."""
     lost = {
         row.soname: row.attr
-        for row in table.rows.values()
+        for row in read_sonames().values()
         if row.attr
         and not (found := nixpkgs.suggest(row.soname)).is_sure
         and found.kind not in {"wheel", "driver"}
@@ -126,11 +121,9 @@ def test_every_row_is_found(table: nixpkgs.Table) -> None:
         ("libspdlog.so.1.15", "tt-metal", "spdlog"),
     ],
 )
-def test_private_copies_are_no_providers(
-    soname: str, application: str, library: str, table: nixpkgs.Table
-) -> None:
+def test_private_copies_are_no_providers(soname: str, application: str, library: str) -> None:
     """What an application has for itself is never offered; the library's own package is named."""
-    assert table.rows[soname].attr == application
+    assert read_sonames()[soname].attr == application
     found = nixpkgs.suggest(soname)
     assert not found.is_sure
     assert application not in nixpkgs.explain(found)
@@ -148,20 +141,20 @@ def test_private_copies_are_no_providers(
         ("libfdcore.so.1.5.0", "nixpkgs has only libfdcore.so"),
     ],
 )
-def test_what_programs_bring_of_others(soname: str, told: str, table: nixpkgs.Table) -> None:
+def test_what_programs_bring_of_others(soname: str, told: str) -> None:
     """A run-time environment that a program comes with is no provider; its maker is, if any."""
     found = nixpkgs.suggest(soname)
     assert told in nixpkgs.explain(found)
-    assert table.rows[soname].attr not in nixpkgs.explain(found)
+    assert read_sonames()[soname].attr not in nixpkgs.explain(found)
 
 
 @pytest.mark.parametrize(
     "soname",
     ["libasound.so.2", "libgobject-2.0.so.0", "libkrb5.so.26", "libudev.so.1", "libcom_err.so.2"],
 )
-def test_packages_of_another_name_are_providers(soname: str, table: nixpkgs.Table) -> None:
+def test_packages_of_another_name_are_providers(soname: str) -> None:
     """A package need not be called like its library."""
-    assert nixpkgs.suggest(soname).attribute.startswith(table.rows[soname].attr)
+    assert nixpkgs.suggest(soname).attribute.startswith(read_sonames()[soname].attr)
 
 
 def test_a_namesake_is_not_advised() -> None:

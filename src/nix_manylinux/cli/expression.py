@@ -11,6 +11,7 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.scratch import scratch_folder
 from nix_manylinux.base.words import listed, shell
 from nix_manylinux.cli import DONE
+from nix_manylinux.data import read_nixpkgs_names
 from nix_manylinux.nix.expression import download
 from nix_manylinux.nix.expression import places as for_whom
 from nix_manylinux.nix.expression.cuda import (
@@ -27,7 +28,6 @@ from nix_manylinux.nix.expression.required import absent_packages_text
 from nix_manylinux.nix.expression.wheel import DescribedWheel, WheelFile, describe_wheel
 from nix_manylinux.nix.expression.write import Expression, build_expression
 from nix_manylinux.nix.origin import DEFAULT_INDEX, KEPT_BACK
-from nix_manylinux.nix.packages import load_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,7 +207,7 @@ def _from_here(path: str) -> str:
 def _usual(run: Run, nixpkgs: Nixpkgs | None) -> tuple[str, str]:
     """Give the Python and the system for which wheels are fetched where nobody names one."""
     for_nixpkgs = run.arguments.extra.for_nixpkgs
-    usual = load_table().names.built_for[0] if for_nixpkgs else for_whom.PYTHON
+    usual = read_nixpkgs_names().built_for[0] if for_nixpkgs else for_whom.PYTHON
     python = nixpkgs.python if nixpkgs else usual
     own = nixpkgs.system if nixpkgs and nixpkgs.system.endswith("-linux") else for_whom.SYSTEM
     return python, own
@@ -272,7 +272,7 @@ def _tell_of_choice(run: Run, found: _Found, nixpkgs: Nixpkgs | None) -> None:
 def _tell_of_offer(run: Run, found: _Found) -> None:
     """Say how all are had for which the release has wheels, where nobody has chosen among them."""
     extra, first, places = run.arguments.extra, found.wheels[0], found.places
-    known = load_table().names
+    known = read_nixpkgs_names()
     pythons = known.built_for if extra.for_nixpkgs else known.pythons
     offer = offered_places(found.logs, first.names, places[0].python, pythons)
     if extra.for_nixpkgs:

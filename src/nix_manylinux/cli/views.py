@@ -13,7 +13,6 @@ from nix_manylinux.cli.advised import loads_advice, look_advice
 from nix_manylinux.cli.console import save_file
 from nix_manylinux.cli.origin import tell_origin
 from nix_manylinux.cli.refusals import fail
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.report.inspection import inspection_json, inspection_text
 from nix_manylinux.report.summary import report_json
 from nix_manylinux.resolve.plan import Report
@@ -98,7 +97,7 @@ def show_graph(run: Run) -> int:
         plan,
         extra.format or SUFFIXES.get(ending, "dot"),
         detail=extra.detail or "auto",
-        table=load_table() if plan.missing else None,
+        advised=True,
     )
     if output is None or output == "-":
         run.console.answer(text)

@@ -10,10 +10,10 @@ import re
 
 from nix_manylinux.base.values import replace
 from nix_manylinux.base.words import listed
+from nix_manylinux.data import read_families, read_nixpkgs_names, read_sonames
 from nix_manylinux.nix.makers import letters
 from nix_manylinux.nix.packages import (
     Suggestion,
-    load_table,
     of_wheel,
     package_set,
     suggest,
@@ -77,9 +77,9 @@ class Adviser:
         self._files = files or {}
         self._required = tuple(sorted(set(required) - self._there - self._files.keys()))
         self._own = own
-        self.cuda = cuda or load_table().names.cuda
+        self.cuda = cuda or read_nixpkgs_names().cuda
         files_of_trees = [file for tree in trees for file in tree.files]
-        rows = [load_table().rows.get(file.facts.soname or "") for file in files_of_trees]
+        rows = [read_sonames().get(file.facts.soname or "") for file in files_of_trees]
         #: Sets of nixpkgs that have libraries which the wheels bring themselves.
         self._brought = {name for row in rows if row and (name := package_set(row.attr))}
         #: Needed names -> required wheels to whose folders the search paths of who needs them lead
@@ -129,7 +129,7 @@ class Adviser:
 
         None where none has it.
         """
-        for family in load_table().families:
+        for family in read_families():
             if not of_one_project((*self._own, *self._required), family):
                 continue
             exact = any(soname in wheel.brings for wheel in family.values())
@@ -146,12 +146,12 @@ class Adviser:
 
     def of_their_families(self, wheels: Collection[str], among: Iterable[str]) -> set[str]:
         """Give those among some wheels that are of the families of others, by their names."""
-        families = [each for each in load_table().families if not each.keys().isdisjoint(wheels)]
+        families = [each for each in read_families() if not each.keys().isdisjoint(wheels)]
         return {*of_one_project((name for family in families for name in family), among)}
 
     def is_undeclared(self, wheel: str) -> bool:
         """Whether a wheel is known to be needed, and none is required that could require it."""
-        families = [family for family in load_table().families if wheel in family]
+        families = [family for family in read_families() if wheel in family]
         return bool(families) and all(each.keys().isdisjoint(self._required) for each in families)
 
     def _of_required(self, soname: str, found: Suggestion) -> Suggestion | None:
@@ -250,9 +250,9 @@ def inputs_that_lack(sonames: Iterable[str], is_there: Callable[[str], bool]) ->
     """
     found = {}
     for soname in sonames:
-        row, has = load_table().rows.get(soname), suggest(soname)
+        row, has = read_sonames().get(soname), suggest(soname)
         if row and has.kind == "exact" and has.attribute.startswith(row.attr):
-            rows = (each for each in load_table().rows.values() if each.attr == row.attr)
+            rows = (each for each in read_sonames().values() if each.attr == row.attr)
             if any(each.output == row.output and is_there(each.soname) for each in rows):
                 found[has.installable] = (
                     f"{nix_path(has.attribute)} is among the inputs, without it"

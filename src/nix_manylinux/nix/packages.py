@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import zip_longest
 
-from nix_manylinux.base.values import Value, field, replace
+from nix_manylinux.base.values import Value, replace
 from nix_manylinux.base.words import listed
 from nix_manylinux.data import (
-    NixpkgsNames,
-    Sibling,
     SonameRow,
-    read_families,
     read_libraries,
     read_nixpkgs_names,
     read_sonames,
@@ -30,21 +27,6 @@ _GRAFTED = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}(?P<rest>\.so(?:\.[^/]*)?)")
 _OF_A_LANGUAGE = re.compile(
     r"(?:chicken|gnat|java|lua|ocaml|perl|postgresql|python|swift|tcl)[0-9]*Packages(?:_[0-9]+)?\..*"
 )
-
-
-class Table(Value):
-    """What is known of nixpkgs: `load_table` reads it.
-
-    ``rows`` say by sonames who has them, ``renames`` lead from an attribute's new
-    name to its old one. ``families`` are wheels that share libraries. ``names`` are what rows
-    can't say of nixpkgs.
-    """
-
-    rows: dict[str, SonameRow] = field(hash=False)
-    renames: dict[str, str] = field(hash=False)
-    driver: frozenset[str]
-    families: tuple[dict[str, Sibling], ...] = field(hash=False)
-    names: NixpkgsNames = field(hash=False)
 
 
 class Suggestion(Value):
@@ -106,18 +88,6 @@ class Suggestion(Value):
         return f"{self.attribute}.out"
 
 
-@cache
-def load_table() -> Table:
-    """Read the tables of ``data/``, once; some 50 ms, so only where advice is wanted."""
-    return Table(
-        rows=read_sonames(),
-        renames=read_xorg_renames(),
-        driver=read_libraries().driver,
-        families=read_families(),
-        names=read_nixpkgs_names(),
-    )
-
-
 #: Packages that are drivers: NixOS has them where drivers are, and two of one mix in a process.
 _DRIVERS = frozenset({"mesa"})
 
@@ -125,9 +95,10 @@ _DRIVERS = frozenset({"mesa"})
 @lru_cache(maxsize=1 << 16)
 def suggest(soname: str) -> Suggestion:
     """Look ``soname`` up: exactly, as a file's name, by its name without version, by likeness."""
-    grafted, table = _GRAFTED.fullmatch(soname), load_table()
-    row = table.rows.get(soname)
-    if soname in table.driver or (row and (row.note == "driver" or row.attr in _DRIVERS)):
+    grafted, row = _GRAFTED.fullmatch(soname), read_sonames().get(soname)
+    if soname in read_libraries().driver or (
+        row and (row.note == "driver" or row.attr in _DRIVERS)
+    ):
         note = "comes with the host's graphics driver, from no package"
         return Suggestion(soname=soname, kind="driver", notes=(note,))
     if grafted:
@@ -247,10 +218,11 @@ def _may_be_of(version: str, attribute: str) -> bool:
 
 
 def _from_row(soname: str, row: SonameRow, kind: str, note: str = "") -> Suggestion:
-    table, plain = load_table(), soname.endswith(".so")  # of no version in particular
-    name = row.attr if plain else table.names.versioned.get(row.attr, row.attr)
+    plain = soname.endswith(".so")  # of no version in particular
+    versioned = read_nixpkgs_names().versioned
+    name = row.attr if plain else versioned.get(row.attr, row.attr)
     output = "" if row.output == "out" else f".{row.output}"
-    old = table.renames.get(row.attr)
+    old = read_xorg_renames().get(row.attr)
     notes = [note] if note else []
     if kind != "other version":  # which nobody is advised to build
         notes += _WANTED.get(row.note, ())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nix_manylinux.data import read_libraries
+from nix_manylinux.data import read_libraries, read_sonames
 from nix_manylinux.elf.tokens import origin_entries
 from nix_manylinux.nix.choices import Choice, find_choices
 from nix_manylinux.nix.expression.cuda import Cuda, about_cuda
-from nix_manylinux.nix.packages import Suggestion, explain, load_table
+from nix_manylinux.nix.packages import Suggestion, explain
 from nix_manylinux.target.libc import is_glibc_loader
 from nix_manylinux.target.policy import load_policies, parse_floor, policy_for
 
@@ -253,12 +253,12 @@ def _noted(wheel: DescribedWheel, known: set[str]) -> Iterable[tuple[tuple[str, 
 
 def known_libraries(style: str) -> set[str]:
     """Give the sonames that a target has anyway: its libc's, and those of the format's policy."""
-    table = load_table()
+    rows = read_sonames()
     known = {
         name
         for name in read_libraries().glibc
         # Some have left glibc, and have a package of their own now: libcrypt.so.1.
-        if name not in table.rows or table.rows[name].attr == "glibc"
+        if name not in rows or rows[name].attr == "glibc"
     }
     promised = policy_for(style).sonames if parse_floor(style) else ()
     return known.union(load_policies().musl_sonames.values(), promised)

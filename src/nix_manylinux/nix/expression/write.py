@@ -6,6 +6,7 @@ from nix_manylinux.base.errors import BadOption
 from nix_manylinux.base.patterns import exact_globs
 from nix_manylinux.base.values import Value, field
 from nix_manylinux.base.words import listed
+from nix_manylinux.data import read_families
 from nix_manylinux.nix.adviser import Adviser
 from nix_manylinux.nix.expression.bundled import (
     bundled_cuda,
@@ -48,7 +49,6 @@ from nix_manylinux.nix.expression.required import (
 )
 from nix_manylinux.nix.expression.source import beside_lines, source_lines
 from nix_manylinux.nix.expression.where import where_it_goes
-from nix_manylinux.nix.packages import load_table
 from nix_manylinux.nix.syntax import nix_string
 from nix_manylinux.resolve.foreign import place_of
 from nix_manylinux.target.place import nix_cpu
@@ -136,7 +136,7 @@ def build_expression(
     at_hand = AtHand(nixpkgs, for_nixpkgs=for_nixpkgs)
     relatives = Relatives(
         own=frozenset(normalise_name(name.name) for name in first.names),
-        families=load_table().families,
+        families=read_families(),
         releases=releases or {},
         files=files,
         options=options or {},

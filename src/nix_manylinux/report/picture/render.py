@@ -10,7 +10,7 @@ from hashlib import sha256
 from nix_manylinux.base.errors import BadOption
 from nix_manylinux.nix.advice import plan_block
 from nix_manylinux.nix.adviser import Adviser
-from nix_manylinux.nix.packages import Table, explain
+from nix_manylinux.nix.packages import explain
 from nix_manylinux.report.picture.build import build_graph, fold, fold_libc
 from nix_manylinux.report.picture.layout import columns_of
 from nix_manylinux.report.picture.markup import dot_text, mermaid_text
@@ -46,21 +46,21 @@ _COLUMNS = 5
 
 
 def render_graph(
-    plan: Plan, format: str, *, detail: str = "auto", table: Table | None = None  # noqa: A002 - the option's own name
+    plan: Plan, format: str, *, detail: str = "auto", advised: bool = False  # noqa: A002 - the option's own name
 ) -> str:  # fmt: skip
     """Draw a plan in one of `FORMATS`; pure, and the same plan gives the same text, in ASCII.
 
     ``detail`` "files" shows every file and library, "folders" one box for
     each folder and package, "auto" the former as long as it has at most 80
     boxes, in at most 5 columns. The page (html) holds everything in any case: there ``detail`` is
-    for the picture on it. With ``table`` missing libraries come with the
+    for the picture on it. If ``advised`` missing libraries come with the
     nixpkgs attribute that provides them. Raises `BadOption`.
     """
     if format not in FORMATS:
         raise BadOption(f"no such format: {format}", hint=f"one of {', '.join(FORMATS)}")
     if detail not in DETAILS:
         raise BadOption(f"no such detail: {detail}", hint=f"one of {', '.join(DETAILS)}")
-    adviser = Adviser(plan.trees) if table is not None and plan.missing else None
+    adviser = Adviser(plan.trees) if advised and plan.missing else None
     advice = {p.name: explain(adviser.advise(*p.names)) for p in plan.missing} if adviser else {}
     graph = build_graph(plan, advice=advice)
     shown = _shown(graph, detail)
