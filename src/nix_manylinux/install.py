@@ -91,10 +91,19 @@ def install_wheel(
             present = {**dict.fromkeys(it.written, it), **present}
         changed: list[str] = []
         if link:
+            from nix_manylinux.api import linked, planned  # noqa: PLC0415 - a patch may come later
+            from nix_manylinux.tree.scan import scan_tree  # noqa: PLC0415
+
             others = [scheme[name] for name in ("purelib", "platlib")]
             more = (*options.python_libs, *filter(os.path.isdir, others))
             options = replace(options, python_libs=tuple(dict.fromkeys(more)))
-            report = _link(staging, target, libraries, options, changed, progress)
+            trees = [scan_tree(staging, progress=progress)]
+            report = planned(trees, target, libraries, options, progress)
+            with linked(report, options, progress) as report:
+                files = (each.file for each in report.plan.files if each.changes)
+                changed += [f"{staging}/{name}" for file in files for name in file.names]
+                # Those of distributions that a wheel carries may have been rewritten, too.
+                changed += [f"{staging}/{d.folder}/RECORD" for d in trees[0].distributions]
         else:
             distributions = tuple(it.distribution for it in opened)
             facts = TreeFacts(root=home, files=(), distributions=distributions)
@@ -108,25 +117,3 @@ def install_wheel(
             plan=replace(plan, trees=(replace(plan.trees[0], root=home),)),
             warnings=(*(text for it in wheels for text in it.warnings), *report.warnings),
         )
-
-
-def _link(  # noqa: PLR0917 - the stages' own arguments
-    staging: str,
-    target: Target,
-    libraries: LibraryIndex,
-    options: Options,
-    changed: list[str],
-    progress: Progress | None,
-) -> Report:
-    """Link what is in a staging folder; paths with other contents go into ``changed``."""
-    from nix_manylinux.api import linked, planned  # noqa: PLC0415 - a patch may come later
-    from nix_manylinux.tree.scan import scan_tree  # noqa: PLC0415
-
-    facts = scan_tree(staging, progress=progress)
-    report = planned([facts], target, libraries, options, progress)
-    with linked(report, options, progress) as done:
-        files = (each.file for each in done.plan.files if each.changes)
-        changed += [f"{staging}/{name}" for file in files for name in file.names]
-        # Those of distributions that a wheel carries may have been rewritten, too.
-        changed += [f"{staging}/{dist.folder}/RECORD" for dist in facts.distributions]
-    return done

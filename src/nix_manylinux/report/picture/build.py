@@ -10,7 +10,6 @@ from nix_manylinux.base.store import HASH
 from nix_manylinux.base.values import replace
 from nix_manylinux.report.picture.model import (
     LOOKS,
-    TROUBLE,
     Edge,
     Graph,
     Node,
@@ -18,7 +17,7 @@ from nix_manylinux.report.picture.model import (
     rank,
     visible,
 )
-from nix_manylinux.resolve.plan import Outcome, Plan, Problem, Resolution
+from nix_manylinux.resolve.plan import LACKING, Outcome, Plan, Problem, Resolution
 
 #: A file in a store: its package's name, without the hash.
 _STORE = re.compile(rf".*?/{HASH}(?P<name>[^/]+)(?:/.*)?", re.DOTALL)
@@ -194,7 +193,7 @@ def fold(graph: Graph, *, limit: int = 80) -> Graph:
     for node in graph.nodes:
         if node.origin is Outcome.TREE:
             keys.append(("tree", _cut(node.place, depth)))
-        elif node.origin in TROUBLE:
+        elif node.origin in LACKING:
             keys.append(None)
         else:
             keys.append((node.origin.value, node.place))
@@ -247,7 +246,7 @@ def _union(graph: Graph, key: tuple[str, ...], group: list[int]) -> Node:
     places = [node.name if node.members else node.place for node in nodes]
     if first.origin is Outcome.TREE:
         name, place = (f"{key[1]}/" if key[1] else "./"), plural(count, "file")
-    elif first.origin in TROUBLE or len(set(places)) > 1:
+    elif first.origin in LACKING or len(set(places)) > 1:
         packages = len(set(places)) if first.origin is Outcome.LIBRARY else 0
         name, place = f"{count} libraries", f"of {packages} packages" if packages else ""
     else:

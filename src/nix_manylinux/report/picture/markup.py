@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nix_manylinux.report.picture.model import LOOKS, ORDER, TROUBLE, Graph, Node
-from nix_manylinux.resolve.plan import Outcome
+from nix_manylinux.report.picture.model import LOOKS, ORDER, Graph, Node
+from nix_manylinux.resolve.plan import LACKING, Outcome
 
 _INK = "#1a1a1a"
 
@@ -59,7 +59,7 @@ def _dot_node(node: Node) -> str:
 def _dot_style(origin: Outcome) -> str:
     look = LOOKS[origin]
     style = "filled,dashed" if look.dashed else "filled"
-    width = ", penwidth=2.5" if origin in TROUBLE else ""
+    width = ", penwidth=2.5" if origin in LACKING else ""
     return f'color="{look.border}", fillcolor="{look.fill}", style="{style}"{width}'
 
 
@@ -101,7 +101,7 @@ def _mermaid_lines(graph: Graph) -> Iterator[str]:
     yield "  end"
     for origin in graph.origins:
         look = LOOKS[origin]
-        width = 3 if origin in TROUBLE else 1
+        width = 3 if origin in LACKING else 1
         dash = ",stroke-dasharray:5 3" if look.dashed else ""
         yield (
             f"  classDef {origin.value} fill:{look.fill},stroke:{look.border},color:{_INK},"

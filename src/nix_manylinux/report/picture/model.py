@@ -54,9 +54,6 @@ LOOKS = {
 }
 ORDER = tuple(LOOKS)
 
-#: What a picture must not let anybody miss.
-TROUBLE = LACKING
-
 
 class Node(Value):
     """One file or library, or several where a picture is folded.
@@ -144,7 +141,7 @@ class Graph(Value):
         """Names of all that is missing or does not fit."""
         names: list[str] = []
         for node in self.nodes:
-            if node.origin in TROUBLE:
+            if node.origin in LACKING:
                 names.extend(node.members or (node.name,))
         return tuple(names)
 
