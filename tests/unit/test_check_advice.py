@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 import textwrap
 import zipfile
@@ -604,6 +605,38 @@ def test_scripts_that_can_not_start(
     assert main(["check", str(tree), "--exclude", "pkg/*", *to]) == 0
     several = "bin/other, bin/p and 2 more are started by another environment's Python: they begin"
     assert f"warning: {several} with #!{python}\n" in capsys.readouterr().err
+
+
+def test_a_command_beside_a_package_has_its_shell_looked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kaleido starts its browser by a script of /bin/bash, which NixOS has not."""
+    tree = put(
+        tmp_path / "tree",
+        {
+            "c.so": tiny_library("c.so"),
+            "kaleido/executable/kaleido": b"#!/bin/bash\nexit 0\n",
+            "kaleido/tools/gen.sh": b"#!/bin/bash\n",
+            "kaleido/unused": b"#!/bin/bash\n",
+        },
+    )
+    script = tree / "kaleido/executable/kaleido"
+    for each in (script, tree / "kaleido/tools/gen.sh"):
+        each.chmod(0o755)
+    linker = os.path.realpath(from_running().dynamic_linker)
+    monkeypatch.setenv("NIX_STORE", os.path.dirname(linker))
+    for verb in ("check", "patch"):
+        assert main([verb, str(tree), "--dynamic-linker", linker]) == 0
+        said = capsys.readouterr().err
+        assert (
+            "kaleido/executable/kaleido can't be started: it begins with #!/bin/bash, which"
+            " Nix does not provide. To have it looked for on PATH:\n"
+        ) in said
+        command = next(line for line in said.splitlines() if line.startswith("  sed -i"))
+    subprocess.run(["bash", "-c", command], check=True)
+    assert script.read_text() == "#!/usr/bin/env bash\nexit 0\n"
+    assert main(["check", str(tree), "--dynamic-linker", linker]) == 0
+    assert "can't be started" not in capsys.readouterr().err
 
 
 def test_a_warning_is_no_optional_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

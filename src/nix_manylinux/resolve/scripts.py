@@ -52,6 +52,7 @@ def script_warnings(
             else:
                 said = ("can't be started", by, ", which Nix does not provide")
             mended = _mended(tree.root, by) or _led(tree.root, by, target)
+            mended = mended or _by_env(tree.root, by)
             if mended or not moved_only:
                 told.setdefault((*said, mended), []).append(label)
     for (what, by, why, mended), labels in told.items():
@@ -83,6 +84,15 @@ def _mended(root: str, by: str) -> str:
     expression = rf"s:\([{quotes}!= ]\){place}\([{quotes}]\|$\|/bin/python\):\1{root}\2:"
     command = f"sed -i '{expression}' $(grep -rlI {place} {root}/bin)"
     return f" The environment was moved or copied; to mend it:\n  {command}"
+
+
+def _by_env(root: str, by: str) -> str:
+    """Say how scripts have their shell looked for, where it has no place of its own."""
+    if not re.fullmatch(r"(?:/usr)?/bin/(?:ba|da|z)sh", by) or not re.fullmatch(_PLAIN, root):
+        return ""
+    env = f"/usr/bin/env {os.path.basename(by)}"
+    command = f"sed -i '1s:^#!{by}:#!{env}:' $(grep -rlI '^#!{by}' {root})"
+    return f" To have it looked for on PATH:\n  {command}"
 
 
 def _led(root: str, by: str, target: Target) -> str:

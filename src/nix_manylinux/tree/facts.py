@@ -54,7 +54,8 @@ class TreeFacts(Value):
     to ELF files that are somebody else's: in a Nix store, or in another tree (for `check`,
     which looks through links, they are in ``files`` all the same); ``folded``
     are links to folders elsewhere whose files count as the tree's. ``scripts`` are the
-    labels of scripts in folders of commands (bin), each with the absolute path of its interpreter.
+    labels of scripts in folders of commands (bin), and of those that are called as such, each
+    with the absolute path of its interpreter.
     """
 
     root: str

@@ -271,9 +271,11 @@ class _Walk(Value, frozen=False, kw_only=False):
     def _script(self, path: str, head: bytes, descriptor: int) -> None:
         """Take note of a script in a folder of commands; installers allow all in bin.
 
-        What is executable elsewhere is mostly a module (base64.py), and nobody starts it.
+        What is executable elsewhere is mostly a module (base64.py), and nobody starts it, but
+        for what is called as a command is (kaleido/executable/kaleido).
         """
-        if os.path.basename(os.path.dirname(f"/{path}")) != "bin":
+        folder, _, name = f"/{path}".rpartition("/")
+        if not folder.endswith("/bin") and "." in name:
             return
         if path.startswith("bin/") or os.fstat(descriptor).st_mode & 0o100:
             interpreter = interpreter_of(head + os.read(descriptor, FIRST_BYTES))
