@@ -1,5 +1,5 @@
 # Packages of a lock that have no wheel, built from what was locked in its place: a source
-# archive, a commit, a folder; and how each is written by hand, where that is not enough.
+# archive, a commit, a folder; and how one is written by hand, of which not enough is known.
 {
   lib,
   pkgs,
@@ -219,7 +219,7 @@ rec {
       wanted = if known == null then usual else known;
       ofSet = each: if lib.elem each entry.dependencies then final.${each} else python.pkgs.${each};
     in
-    (python.pkgs.buildPythonPackage (
+    python.pkgs.buildPythonPackage (
       shapeOf name entry
       // {
         inherit (source) src;
@@ -230,14 +230,19 @@ rec {
         dontCheckRuntimeDeps = true;
         doCheck = false;
         passthru.locked = entry;
-      }
-    )).overrideAttrs
-      (old: {
-        failureHook = old.failureHook or "" + ''
+        failureHook = ''
           echo ${lib.escapeShellArg ''
             nix-manylinux: manylinuxLockedPackages: no wheel of ${name} fits, and its source could not be built as it is.
-            What it lacks is added where it is written by hand, as buildInputs, nativeBuildInputs or in build-system:
-              ${lib.concatStringsSep "\n  " (linesOf { ${name} = entry; })}''} >&2
+            What it lacks is added there:
+              overrides = final: prev: {
+                ${named name} = prev.${named name}.overridePythonAttrs (old: {
+                  build-system = old.build-system ++ [ ]; # what its [build-system] requires: pkgs.${attribute}.pkgs.hatchling
+                  nativeBuildInputs = old.nativeBuildInputs ++ [ ]; # programs: pkgs.pkg-config
+                  buildInputs = [ ]; # libraries
+                  pypaBuildFlags = [ "--skip-dependency-check" ]; # only where another version is asked for than there is
+                });
+              };''} >&2
         '';
-      });
+      }
+    );
 }

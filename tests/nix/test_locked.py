@@ -371,7 +371,7 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
     source = str(nix.evaluate("locked.fetched.folder.src", **files))
     assert sorted(os.listdir(source)) == ["folder", "pyproject.toml"]
     assert sorted(os.listdir(f"{source}/folder")) == ["__init__.py", "results"]
-    said = str(nix.evaluate("locked.fetched.inner.failureHook", **files))
+    said = str(nix.evaluate("locked.byHand", **files))
     code = f'allRefs = true; rev = "{revision}"; submodules = true; url = "{address}";'
     assert f"src = builtins.fetchGit {{ {code} }};" in said
     assert ".pkgs.hatchling ];\n" in said
@@ -379,6 +379,9 @@ def test_sources_that_are_built(nix: Nix, locked: dict[str, str]) -> None:
     # Its backend is what nearly all archives have, and not this one.
     said = nix.fails("locked.fetched.archive", **files)
     assert "no wheel of archive fits, and its source could not be built as it is" in said
+    pasted = "overrides = final" + said.partition("overrides = final")[2].rpartition("};")[0] + "};"
+    assert "archive = prev.archive.overridePythonAttrs (old: {" in pasted
+    assert run_nix("nix-instantiate", "--parse", "-E", f"pkgs: {{ {pasted} }}")
 
 
 @pytest.mark.parametrize(
