@@ -43,11 +43,9 @@ def each_alone(run: Run) -> list[Run]:
 def tell_unasked(run: Run, plan: Plan) -> bool:
     """Warn of virtual environments that hold what was named, or lie in it, and weren't named.
 
-    Their Pythons had no say. Whether there are any, and no target was named.
+    Their Pythons had no say. Whether there are any.
     """
     given = run.arguments
-    if given.python or given.dynamic_linker or given.libc:
-        return False
     typed_as = {os.path.realpath(path): path for path in given.paths}
     trees = [tree for tree in plan.trees if tree.root in typed_as and not in_store(tree.root)]
     trees = [tree for tree in trees if not find_pyvenv(tree.root)]

@@ -37,9 +37,11 @@ def tell_origin(run: Run, plan: Plan, advice: Sequence[str] = ()) -> None:
     """
     if run.in_build():
         return
-    from nix_manylinux.cli.environments import tell_unasked  # noqa: PLC0415 - builds don't ask
+    given, unasked = run.arguments, False
+    if not (given.python or given.dynamic_linker or given.libc):
+        from nix_manylinux.cli.environments import tell_unasked  # noqa: PLC0415 - where it asks
 
-    unasked = tell_unasked(run, plan)
+        unasked = tell_unasked(run, plan)
     for path in run.arguments.libs:
         if path.rstrip("/") in _LIBRARIES:
             _tell_failed(run, "--libs", path)

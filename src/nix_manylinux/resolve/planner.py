@@ -14,7 +14,6 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfEdit, ElfKind, planned_facts
 from nix_manylinux.resolve.dlopen import RuntimeLibraries, needed_by_name
-from nix_manylinux.resolve.first import older_in_python
 from nix_manylinux.resolve.foreign import Siblings
 from nix_manylinux.resolve.inherit import inheriting
 from nix_manylinux.resolve.loader import make_loader
@@ -171,10 +170,17 @@ class _Planner:
                 *barred_warning(self.barred),
                 *dropped_warning(self.dropped),
                 *self.ignore.warnings(),
-                *older_in_python(plans, self.resolver.loader, self.resolver.disk),
+                *self._older_in_python(plans),
             ),
             unneeded=self.ignore.unneeded(self.options.idle_excludes(self.trees)),
         )
+
+    def _older_in_python(self, plans: Sequence[FilePlan]) -> Iterable[str]:
+        if self.target.interpreter is None:
+            return ()
+        from nix_manylinux.resolve.first import older_in_python  # noqa: PLC0415 - start-up
+
+        return older_in_python(plans, self.resolver.loader, self.resolver.disk)
 
     def another(self, plan: Plan) -> _Planner | None:
         """Give a planner that may do better than ``plan``, which is this one's and refused."""
