@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 from nix_manylinux.elf.facts import ElfKind
-from nix_manylinux.tree.owners import Owners
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nix_manylinux.tree.facts import TreeFacts, TreeFile
+    from nix_manylinux.tree.owners import Owners
 
 
 class TreeIndex:
@@ -19,7 +19,7 @@ class TreeIndex:
 
     def __init__(self, trees: tuple[TreeFacts, ...]) -> None:
         self.trees = trees
-        self._owners = cache(lambda position: Owners(trees[position]))
+        self._owners = cache(self._owners_of)
         #: name -> [(tree, absolute path)], file names first, sorted by path
         self._by_name: dict[str, list[tuple[int, str]]] = {}
         self.files: dict[str, tuple[int, TreeFile]] = {}
@@ -55,6 +55,11 @@ class TreeIndex:
                 self._by_real_path = {real(name): place for name, place in self.files.items()}
             found = self._by_real_path.get(real(path))
         return found[1] if found else None
+
+    def _owners_of(self, position: int) -> Owners:
+        from nix_manylinux.tree.owners import Owners  # noqa: PLC0415 - few libraries are found twice
+
+        return Owners(self.trees[position])
 
     def are_strangers(self, path: str, other: str) -> bool:
         """Whether two files of one environment came with wheels that have nothing to do with it.
