@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.nix
 __all__ = ["project"]
 
-ENVIRONMENTS, HOOKS, BROKEN, README = (
+ENVIRONMENTS, LOCKS, HOOKS, BROKEN, README = (
     "docs/environments.md",
+    "docs/locks.md",
     "docs/nix-hooks.md",
     "docs/my-wheel-does-not-load.md",
     "README.md",
@@ -429,7 +430,7 @@ def test_a_picture(place: Place) -> None:
     assert "libz.so.1" in (place.folder / "graph.html").read_text()
 
 
-@pytest.mark.parametrize("document", [ENVIRONMENTS, BROKEN])
+@pytest.mark.parametrize("document", [ENVIRONMENTS, LOCKS, BROKEN])
 def test_every_expression_parses(document: str) -> None:
     """Each block of Nix is an expression, or attributes of one."""
     for body in blocks(document, "nix"):

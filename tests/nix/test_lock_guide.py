@@ -1,4 +1,4 @@
-"""docs/environments.md on locks: two commands, the project itself, what is pinned for others."""
+"""docs/locks.md on locks: two commands, the project itself, what is pinned for others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.nix.test_guides import (
     ADD,
-    ENVIRONMENTS,
+    LOCKS,
     PROJECT,
     WHEEL,
     flake_of,
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.nix
 __all__ = ["place", "project", "wheels"]
 
-LOCK, BUILD = take(ENVIRONMENTS, "nix-manylinux lock", "nix-build")
+LOCK, BUILD = take(LOCKS, "nix-manylinux lock", "nix-build")
 COLLEAGUE = take(
-    ENVIRONMENTS, "nix flake init -t nix-manylinux#lock", "git add flake.nix", "nix build",
+    LOCKS, "nix flake init -t nix-manylinux#lock", "git add flake.nix", "nix build",
     "git add flake.lock",
 )  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_from_a_lock(place: Place) -> None:
 
 def test_the_project_itself(place: Place) -> None:
     """It is built where it is asked for, and can then be imported like what it requires."""
-    text = (ROOT / ENVIRONMENTS).read_text(encoding="utf-8")
+    text = (ROOT / LOCKS).read_text(encoding="utf-8")
     option, beside = "projects = true;", "python"
     assert f"unless `{option}` stands beside `{beside}`" in text
     backend = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
@@ -81,7 +81,7 @@ def test_for_a_colleague(place: Place, project: Path) -> None:
     name, add = ADD
     place.run(place.here(name, {"git+https://example.org/nix-manylinux": f"path:{project}"}), add)
     lock_here(place)
-    written = blocks(ENVIRONMENTS, "nix")
+    written = blocks(LOCKS, "nix")
     (place.folder / "environment.nix").write_text(written[0])
     init, files, build, last = COLLEAGUE
     # What stands for nixpkgs here is another flake, and finds the project outside of the store.

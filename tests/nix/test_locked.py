@@ -136,7 +136,7 @@ def test_the_wheels_of_the_cache(
     cache = tmp_path / ".cache/nix-manylinux/wheels"
     cache.symlink_to(Path(locked["lock"]).parent / "cache")
     monkeypatch.setenv("HOME", str(tmp_path))
-    (body,) = (each for each in blocks("docs/environments.md", "nix") if "  fetch =" in each)
+    (body,) = (each for each in blocks("docs/locks.md", "nix") if "  fetch =" in each)
     body = body.replace("./manylinux.lock.json", nix_path(locked["lock"])).replace("312", "3")
     path = json.loads(
         run_nix(
@@ -199,7 +199,7 @@ def test_what_a_package_may_lack(nix: Nix, tmp_path: Path) -> None:
 
 def test_a_wheel_that_is_not_to_be_had(nix: Nix, locked: dict[str, str]) -> None:
     """The build says where `lock` has it, and the argument that takes it from there is Nix."""
-    document = (ROOT / "docs/environments.md").read_text()
+    document = (ROOT / "docs/locks.md").read_text()
     for case in ("fetched", "fetchedByUrl"):
         said = str(nix.evaluate(f"locked.{case}.aa.src.failureHook", **locked))
         assert "could not fetch aa-1.0-" in said

@@ -654,7 +654,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     before = written.read_text()
     # Standard output is a whole file, the guide's, and every word about it is elsewhere.
     out, err = capsys.readouterr()
-    assert out == re.sub(" # evaluation.*", "", blocks("docs/environments.md", "nix")[0])
+    assert out == re.sub(" # evaluation.*", "", blocks("docs/locks.md", "nix")[0])
     assert f"> {tmp_path}/environment.nix keeps it\n" in err
     assert "a checkout of this tool, or a link to one: ln -s PATH nix-manylinux\n" in err
     (tmp_path / "nix-manylinux").mkdir()

@@ -146,7 +146,7 @@ def write_lock(run: Run) -> int:
         are, them = ("is", "it") if len(made.projects) == 1 else ("are", "them")
         run.console.say(
             f"{listed(made.projects)} {are} not in it, only what the lock has for it;"
-            f" `projects = true;` builds {them}, too (docs/environments.md, The project itself)"
+            f" `projects = true;` builds {them}, too (docs/locks.md, The project itself)"
         )
     if made.left:
         run.console.say(made.left)
@@ -173,7 +173,7 @@ def write_lock(run: Run) -> int:
                 "./nix-manylinux in it: a checkout of this tool, or a link to one: ln -s PATH"
                 " nix-manylinux"
             )
-        run.console.say("to pin that and nixpkgs: docs/environments.md, For a colleague")
+        run.console.say("to pin that and nixpkgs: docs/locks.md, For a colleague")
     run.console.answer(how_to_use(output, path, places[0].series))
     return DONE
 
@@ -188,7 +188,7 @@ def _not_linked(made: MadeLock) -> Iterator[str]:
             named = ", ".join(f"{name} ({some(libs, 2)})" for name, libs in sorted(loads.items()))
             yield (
                 f"not linked: what may be loaded at run time, {by} {named}; to add what you need:"
-                f" {remedy} (docs/environments.md)"
+                f" {remedy} (docs/locks.md)"
             )
 
 

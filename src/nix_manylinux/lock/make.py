@@ -219,12 +219,12 @@ def _about_origins(files: Mapping[str, Fetched], packages: Mapping[str, Chosen])
     if guarded := names(lambda each: each.origin.kept_back):
         sentences.append(
             f"{guarded}: {KEPT_BACK}; where Nix can't fetch without, `fetch` of"
-            " manylinuxLockedPackages says how (docs/environments.md)"
+            " manylinuxLockedPackages says how (docs/locks.md)"
         )
     if beside := names(lambda each: each.origin.path):
         sentences.append(
             f"{beside}: from a folder, not from an index; where the default index has no such"
-            " file, `fetch` of manylinuxLockedPackages says how to get it (docs/environments.md)"
+            " file, `fetch` of manylinuxLockedPackages says how to get it (docs/locks.md)"
         )
     return sentences
 
