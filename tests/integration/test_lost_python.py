@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from tests.support.trees import snapshot
 from tests.support.wheels import tiny_library
 
 from nix_manylinux.base.errors import BadTarget
-from nix_manylinux.target.environment import strange_home
+from nix_manylinux.target.environment import strange_home, strange_link
 from nix_manylinux.target.target import choose_target
 
 if TYPE_CHECKING:
@@ -133,3 +134,31 @@ def test_two_pythons_in_one_environment(
     (system / "python3").symlink_to(python)
     settings.write_text(f"home = {system}\n")
     assert not strange_home(str(venv))
+
+
+@pytest.mark.parametrize("end", ["/no/such/python3", sys.executable])
+def test_another_python_by_another_name(
+    venv: Path, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patch that led bin/python alone to Nix's left pip, which begins with bin/python3, dead."""
+    monkeypatch.setenv("NIX_STORE_DIR", str(tmp_path / "store"))
+    python = tmp_path / "store" / f"{'0' * 32}-python3/bin" / os.path.basename(sys.executable)
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert strange_link(str(venv)) == ("", "")
+    shutil.copy(sys.executable, tmp_path / "store" / "copy")
+    for name in ("python", "python3"):
+        (venv / "bin" / name).unlink()
+        (venv / "bin" / name).symlink_to(tmp_path / "store" / "copy")
+    assert strange_link(str(venv)) == ("", "")
+    (venv / "bin/python3").unlink()
+    (venv / "bin/python3").symlink_to(end)
+    assert strange_link(str(venv)) == ("bin/python3", os.path.realpath(end))
+    monkeypatch.delenv("NIX_STORE_DIR")
+    told = f"{venv}/bin/python3 leads to /no/such/python3, which is not there: programs that begin"
+    (venv / "bin/python").unlink()
+    (venv / "bin/python").symlink_to(sys.executable)
+    for verb in ("check", "patch"):
+        done = command(verb, str(venv))
+        assert done.status == 0, done.stderr
+        assert (told in done.stderr) is (end == "/no/such/python3")

@@ -192,6 +192,9 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path, what: str) -> None:
         (scene.home / "stuck").chmod(0o755)
     minor = sys.version_info[1]
     (foreign / "pyvenv.cfg").write_text(f"home = {scene.home}/uv/bin\nversion_info = 3.{minor}.1\n")
+    # `python -m venv` over an older environment leaves links to two Pythons.
+    (foreign / "bin/python3").unlink(missing_ok=True)
+    (foreign / "bin/python3").symlink_to(sys.executable)
     tool = foreign / "bin/tool"
     tool.write_text("#!/no/such/.venv/bin/python3\n")
     before = snapshot(foreign)
@@ -201,7 +204,8 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path, what: str) -> None:
     assert snapshot(foreign) == before
     done = command(*option, environment=environment())
     assert done.status == 0, done.stderr
-    assert os.path.realpath(foreign / "bin/python") == os.path.realpath(scene.store.python)
+    for name in ("python", "python3"):
+        assert os.path.realpath(foreign / "bin" / name) == os.path.realpath(scene.store.python)
     # It was moved as well: what starts its commands is told while it has no Python yet.
     (mend,) = (line for line in done.stderr.splitlines() if line.startswith("  sed -i"))
     subprocess.run(["bash", "-ec", mend], check=True)

@@ -7,6 +7,7 @@ import re
 
 from nix_manylinux.base.errors import OsErrors, WriteFailed
 from nix_manylinux.base.files import replace_file, temporary_beside
+from nix_manylinux.target.environment import interpreter_names
 
 _SETTING = re.compile(r"^(home|executable)([ \t]*=[ \t]*).*$", re.MULTILINE)
 
@@ -15,8 +16,10 @@ def give_interpreter(venv: str, python: str) -> None:
     """Lead a virtual environment's ``bin/python`` and its settings to another interpreter.
 
     What leads out of ``bin`` to the old one is a link, and becomes one to ``python``, an
-    absolute path. The settings come first and the links last: until then the environment is
-    what it was, or what the next call makes right. Raises WriteFailed.
+    absolute path; so do all links of an interpreter's names, which may lead to another one
+    (`python -m venv` over an old environment). The settings come first and the links last:
+    until then the environment is what it was, or what the next call makes right. Raises
+    WriteFailed.
     """
     folder, settings = os.path.join(venv, "bin"), os.path.join(venv, "pyvenv.cfg")
     values = {"home": os.path.dirname(python), "executable": python}
@@ -29,7 +32,8 @@ def give_interpreter(venv: str, python: str) -> None:
         for name in sorted(os.listdir(folder), reverse=True):
             path = os.path.join(folder, name)
             leads_out = os.path.islink(path) and os.sep in os.readlink(path)
-            if leads_out and os.path.realpath(path) == old:
+            own = name in {*interpreter_names(python)}
+            if leads_out and (own or os.path.realpath(path) == old):
                 link = temporary_beside(path)
                 os.symlink(python, link)
                 os.replace(link, path)

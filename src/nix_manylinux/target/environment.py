@@ -91,9 +91,30 @@ def strange_home(environment: str) -> str:
     """Give the folder of the Python that an environment of Nix's was made with, if not Nix's."""
     home = pyvenv_settings(environment).get("home", "")
     program = os.path.realpath(os.path.join(environment, "bin", "python"))
-    names = ("python", "python3", os.path.basename(program))
+    names = interpreter_names(program)
     of_nix = any(in_store(os.path.realpath(os.path.join(home, name))) for name in names)
     return home if in_store(program) and not of_nix else ""
+
+
+def strange_link(environment: str) -> tuple[str, str]:
+    """Give a name in an environment's bin that leads to no Python, or another than bin/python.
+
+    And where it leads to. Two times "" for none.
+    """
+    folder = os.path.join(environment, "bin")
+    program = os.path.realpath(os.path.join(folder, "python"))
+    for name in interpreter_names(program):
+        path = os.path.join(folder, name)
+        end = os.path.realpath(path)
+        other = in_store(program) and end != program
+        if os.path.islink(path) and (other or not os.path.exists(path)):
+            return f"bin/{name}", end
+    return "", ""
+
+
+def interpreter_names(program: str) -> tuple[str, ...]:
+    """Give the names by which an environment's bin has its Python, which is ``program``."""
+    return tuple(dict.fromkeys(("python", "python3", os.path.basename(program))))
 
 
 def has_system_packages(environment: str) -> bool:
