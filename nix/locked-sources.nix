@@ -35,8 +35,8 @@ let
     else
       "./${path}";
 
-  # What an installer has made beside the source, version control's own, what Nix has built.
-  made = "\\.(git|hg|svn|venv|tox|nox|direnv|mypy_cache|pytest_cache|ruff_cache)|__pycache__|node_modules";
+  # What an installer has made beside the source, version control's own, ours, what Nix has built.
+  made = "\\.(git|hg|svn|venv|tox|nox|direnv|mypy_cache|pytest_cache|ruff_cache)|__pycache__|node_modules|manylinux\\.lock\\.json|environment\\.nix|nix-manylinux";
   isMade =
     name: type:
     builtins.match made name != null
@@ -227,19 +227,20 @@ rec {
         build-system = map ofSet (lib.filter (each: python.pkgs ? ${each}) wanted);
         nativeBuildInputs = lib.optional (isZip entry) pkgs.unzip;
         dependencies = map (each: final.${each}) (needsOf entry);
+        # Of a backend there is the version that nixpkgs has, whatever one is asked for.
+        pypaBuildFlags = [ "--skip-dependency-check" ];
         dontCheckRuntimeDeps = true;
         doCheck = false;
         passthru.locked = entry;
         failureHook = ''
           echo ${lib.escapeShellArg ''
             nix-manylinux: manylinuxLockedPackages: no wheel of ${name} fits, and its source could not be built as it is.
-            What it lacks is added there:
+            What it lacks is added beside `python`, in environment.nix:
               overrides = final: prev: {
                 ${named name} = prev.${named name}.overridePythonAttrs (old: {
                   build-system = old.build-system ++ [ ]; # what its [build-system] requires: pkgs.${attribute}.pkgs.hatchling
                   nativeBuildInputs = old.nativeBuildInputs ++ [ ]; # programs: pkgs.pkg-config
                   buildInputs = [ ]; # libraries
-                  pypaBuildFlags = [ "--skip-dependency-check" ]; # only where another version is asked for than there is
                 });
               };''} >&2
         '';

@@ -201,7 +201,9 @@ def index(wheel: Path) -> Iterator[str]:
         server.shutdown()
 
 
-PATCH, INSTALL = take(ENVIRONMENTS, "nix-manylinux patch", "nix-manylinux install")
+PATCH, OF_UV, INSTALL = take(
+    ENVIRONMENTS, "nix-manylinux patch .venv", "nix-manylinux patch ~/", "nix-manylinux install"
+)
 PATCH_TOO, CHECK = take(BROKEN, "nix-manylinux patch", "nix-manylinux check .venv")
 FIRST = take(README, "nix-manylinux patch .venv", "nix-manylinux check .venv")
 
@@ -214,6 +216,20 @@ def test_a_virtual_environment(place: Place) -> None:
     assert "zlib" in place.run(PATCH)
     place.run(CHECK)
     place.imports(f"{venv}/bin/python", venv)
+
+
+def test_the_tools_of_uv(place: Place) -> None:
+    """Each has an environment of its own; one of them has lost its Python."""
+    tools = Path(place.environment["HOME"], ".local/share/uv/tools")
+    tools.mkdir(parents=True)
+    for name in ("one", "two"):
+        place.run(f"uv venv --quiet --python {place.python} '{tools}/{name}'")
+        place.run(f"uv pip install --quiet --python '{tools}/{name}/bin/python' opencv-python")
+    (tools / "two/bin/python").unlink()
+    (tools / "two/bin/python").symlink_to("/nowhere/python3")
+    place.run(OF_UV)
+    for name in ("one", "two"):
+        place.imports(f"{tools}/{name}/bin/python", tools)
 
 
 def test_wheels_at_hand(place: Place) -> None:

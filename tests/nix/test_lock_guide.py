@@ -61,16 +61,16 @@ def test_from_a_lock(place: Place) -> None:
 def test_the_project_itself(place: Place) -> None:
     """It is built where it is asked for, and can then be imported like what it requires."""
     text = (ROOT / LOCKS).read_text(encoding="utf-8")
-    option, beside = "projects = true;", "python"
-    assert f"unless `{option}` stands beside `{beside}`" in text
+    assert "unless `projects = true;` stands beside `python`, as\n`lock --projects` writes" in text
     backend = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
     (place.folder / "src/demo").mkdir(parents=True)
     (place.folder / "src/demo/__init__.py").write_text("import cv2\n")
     lock_here(place, backend=backend)
-    written = (place.folder / "environment.nix").read_text()
-    changed = written.replace(f"  {beside} = ", f"  {option}\n  {beside} = ")
-    (place.folder / "environment.nix").write_text(changed)
+    place.run(place.here(LOCK.replace(" lock ", " lock --projects ")))
     place.run(BUILD, "result/bin/python3 -c 'import demo'")
+    built = os.path.realpath(place.folder / "result")
+    place.run("echo '# a remark' >> environment.nix", BUILD)  # which is no part of the project
+    assert os.path.realpath(place.folder / "result") == built
 
 
 def test_for_a_colleague(place: Place, project: Path) -> None:

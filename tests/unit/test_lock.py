@@ -665,7 +665,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(words) == 0
     assert capsys.readouterr().out == out
     assert main(words) == 0
-    assert "environment.nix is there, and needs no change" in capsys.readouterr().err
+    assert "environment.nix is there, and stays as it is" in capsys.readouterr().err
     assert main([*words, "-o", "-"]) == 0
     assert capsys.readouterr().out == before
     assert "4 wheels, 1 without one" in err

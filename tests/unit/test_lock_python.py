@@ -157,7 +157,7 @@ def test_the_project_itself_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     path.write_text(uv_lock().replace('{ virtual = "." }', '{ editable = "." }'))
     assert main(words) == 0
     said = capsys.readouterr().err
-    assert "demo is not in it, only what the lock has for it; `projects = true;` builds it" in said
+    assert "demo is not in it, only what the lock has for it; --projects, or `projects" in said
     value = json.loads((tmp_path / "manylinux.lock.json").read_text())
     jsonschema.validate(value, json.loads(Path(data_path("lock.schema.json")).read_text()))
     (found,) = value["environments"].values()
@@ -165,6 +165,15 @@ def test_the_project_itself_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     demo = {"version": "0.1.0", "dependencies": needs, "local": "directory ."}
     assert found["projects"] == {"demo": demo}
     assert found["roots"] == needs
+    assert main([*words, "--projects"]) == 0
+    both = capsys.readouterr()
+    assert "not in it" not in both.err
+    assert "\n  projects = true;\n}).env\n" in both.out
+    path.write_text(uv_lock())
+    assert main([*words, "--projects"]) == 0
+    both = capsys.readouterr()
+    assert "the lock has no project of the user's own, which --projects would build" in both.err
+    assert "projects" not in both.out
 
 
 def test_projects_that_need_each_other(tmp_path: Path) -> None:

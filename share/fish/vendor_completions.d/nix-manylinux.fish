@@ -196,6 +196,7 @@ complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l extra -x -d 'a
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l group -x -d 'a dependency group of the project (repeatable)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l package -x -d 'a member of uv'"'"'s workspace (repeatable; default: the project of LOCKFILE'"'"'s folder, else all of them)'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l all-packages -d 'all members of uv'"'"'s workspace'
+complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l projects -d 'have the expression build the user'"'"'s own projects, too'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l no-inspect -d 'fetch no wheel: what they need of nixpkgs and of each other is then not known'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock' -l check -d 'only say whether FILE is of this LOCKFILE'
 complete -c nix-manylinux -n '_shtab_nix_manylinux_using lock; and test $_shtab_nix_manylinux_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d LOCKFILE

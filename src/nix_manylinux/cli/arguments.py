@@ -231,6 +231,7 @@ def _lock(command: argparse.ArgumentParser) -> None:
         "--package NAME...": "a member of uv's workspace (default: the project of LOCKFILE's"
         " folder, else all of them)",
         "--all-packages": "all members of uv's workspace",
+        "--projects": "have the expression build the user's own projects, too",
         "--no-inspect": "fetch no wheel: what they need of nixpkgs and of each other is then not"
         " known",
         "--check": "only say whether FILE is of this LOCKFILE",

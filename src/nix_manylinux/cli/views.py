@@ -142,12 +142,7 @@ def write_lock(run: Run) -> int:
         run.console.warn(warning)
     for line in _not_linked(made):
         run.console.say(line)
-    if made.projects:
-        are, them = ("is", "it") if len(made.projects) == 1 else ("are", "them")
-        run.console.say(
-            f"{listed(made.projects)} {are} not in it, only what the lock has for it;"
-            f" `projects = true;` builds {them}, too (docs/locks.md, The project itself)"
-        )
+    projects = _takes_projects(run, made)
     if made.left:
         run.console.say(made.left)
     text = write_json(made.value)
@@ -163,7 +158,7 @@ def write_lock(run: Run) -> int:
     folder = os.path.dirname(output) or "."
     expression = os.path.normpath(os.path.join(folder, "environment.nix"))
     if os.path.exists(expression) and os.path.getsize(expression):  # `>` has emptied it
-        run.console.say(f"{expression} is there, and needs no change; what it was written as:")
+        run.console.say(f"{expression} is there, and stays as it is; written now it would be:")
     else:
         run.console.say(
             f"its expression for nix-build is on standard output: > {shell(expression)} keeps it"
@@ -174,8 +169,22 @@ def write_lock(run: Run) -> int:
                 " nix-manylinux"
             )
         run.console.say("to pin that and nixpkgs: docs/locks.md, For a colleague")
-    run.console.answer(how_to_use(output, path, places[0].series))
+    run.console.answer(how_to_use(output, path, places[0].series, projects=projects))
     return DONE
+
+
+def _takes_projects(run: Run, made: MadeLock) -> bool:
+    """Whether the user's own projects are to be built; says what --projects would change."""
+    if run.arguments.extra.projects and not made.projects:
+        run.console.warn("the lock has no project of the user's own, which --projects would build")
+    elif made.projects and not run.arguments.extra.projects:
+        are, them = ("is", "it") if len(made.projects) == 1 else ("are", "them")
+        run.console.say(
+            f"{listed(made.projects)} {are} not in it, only what the lock has for it;"
+            f" --projects, or `projects = true;`, builds {them}, too (docs/locks.md, The project"
+            " itself)"
+        )
+    return bool(made.projects and run.arguments.extra.projects)
 
 
 def _not_linked(made: MadeLock) -> Iterator[str]:

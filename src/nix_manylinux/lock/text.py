@@ -66,8 +66,11 @@ def write_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n"
 
 
-def how_to_use(written: str, path: str, python: str) -> str:
-    """Write a file for nix-build that makes the environment of a lock, which is from ``path``."""
+def how_to_use(written: str, path: str, python: str, *, projects: bool = False) -> str:
+    """Write a file for nix-build that makes the environment of a lock, which is from ``path``.
+
+    With ``projects`` the user's own are in it.
+    """
     folder = os.path.dirname(os.path.abspath(written))
     beside = folder == os.path.dirname(os.path.abspath(path))
     # Elsewhere there may be no way to it from here that Nix could take.
@@ -81,6 +84,7 @@ def how_to_use(written: str, path: str, python: str) -> str:
         f"  lock = {nix_beside(os.path.basename(written))};",
         *files,
         f"  python = pkgs.{python_attribute(python)};",
+        *(["  projects = true;"] if projects else []),
         "}).env",
     ])  # fmt: skip
 
