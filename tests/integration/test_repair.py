@@ -26,6 +26,7 @@ from nix_manylinux.data import data_path
 from nix_manylinux.elf.edit.edit import edit_file
 from nix_manylinux.elf.facts import ElfEdit, ElfKind
 from nix_manylinux.elf.read import read_elf
+from nix_manylinux.repair.text import loads_text
 
 PLATFORM = "manylinux_2_5_x86_64"
 STORE = "/nix/store/" + "0123456789abcdfghijklmnpqrsvwxyz"
@@ -617,6 +618,23 @@ def test_libraries_that_are_loaded_later(workshop: Workshop, tmp_path: Path) -> 
     (late.parent / "liblate.so").symlink_to(late.name)
     with pytest.raises(nm.BadOption, match=r"is the library of --graft liblate\.so\.1"):
         repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1", "liblate.so"))
+
+
+def test_libraries_that_python_opens(workshop: Workshop, tmp_path: Path) -> None:
+    """No search path leads Python to a graft: that is said, and a pure wheel takes none."""
+    late = workshop.library("late", "late", "7")
+    opener = {"made/opener.py": b"import ctypes\nctypes.CDLL('liblate.so.1')\n"}
+    path = wheel_of(workshop.module("0", []), **opener).write(tmp_path)
+    done = repaired(path, tmp_path / "out")
+    assert done.loads == (("liblate.so.1", ("made/opener.py",)),)
+    assert done.by_python == frozenset({"liblate.so.1"})
+    told = loads_text(done, everything=False)
+    assert told[0].startswith("may be opened from Python, which looks on the system")
+    done = repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1",))
+    assert any("made.libs/liblate.so.1 comes along, and no file" in each for each in done.warnings)
+    path = MadeWheel(name="pure", files=opener).write(tmp_path)
+    with pytest.raises(nm.BadOption, match="no native code, and Python looks for no library"):
+        repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1",))
 
 
 def test_equal_libraries_that_lead_to_others(tmp_path: Path) -> None:

@@ -76,7 +76,11 @@ def test_files_for_other_systems_are_passed_by() -> None:
     assert is_for_others("site/pyglet/libs/darwin/cocoa.py")
     assert is_for_others("OpenGL/platform/win32.py")
     assert is_for_others("truststore/_macos.py")
+    assert is_for_others("ipykernel/_eventloop_macos.py")
     assert not is_for_others("winning/darwinian.py")
+    assert not is_for_others("numpy/sliding_windows.py")
+    source = b"find_library('Security'); find_library('objc'); find_library('foo')"
+    assert loads_in_python(source, is_known) == (("libfoo.so", CTYPES),)
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,8 @@ class RepairedWheel(Value):
     only written anew. ``edited`` are the members that changed. ``promised`` are sonames that are
     left to the system, as the policy has them, ``left`` what it has to have beyond that, as was
     asked; ``obstacles`` keep the policy from being an older one. ``loads`` are names that
-    files may load at run time, with the labels of those.
+    files may load at run time, with the labels of those; of these only Python opens
+    ``by_python``, which no graft would be found for.
     """
 
     path: str
@@ -170,6 +171,7 @@ class RepairedWheel(Value):
     left: tuple[str, ...] = ()
     obstacles: tuple[Finding, ...] = ()
     loads: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    by_python: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
     @property

@@ -63,13 +63,19 @@ def repaired_text(done: RepairedWheel, *, verb: str, everything: bool) -> list[s
 
 def loads_text(done: RepairedWheel, *, everything: bool) -> list[str]:
     """Name what may be loaded at run time, where the wheel has it not."""
-    if not done.loads:
-        return []
-    lines = ["may be loaded at run time, and does not come along (--graft SONAME takes it along):"]
-    for name, labels in done.loads if everything else done.loads[:_FEW]:
-        lines.append(f"  {name}, named in {some(labels, _FEW, everything=everything)}")
-    more = 0 if everything else len(done.loads) - _FEW
-    return [*lines, *([f"  and {more} more (-v names them)"] if more > 0 else [])]
+    lines = []
+    titles = {
+        False: "may be loaded at run time, and does not come along (--graft SONAME takes it):",
+        True: "may be opened from Python, which looks on the system, or where its source says:",
+    }
+    for by_python, title in titles.items():
+        loads = [each for each in done.loads if (each[0] in done.by_python) == by_python]
+        lines += [title] if loads else []
+        for name, labels in loads if everything else loads[:_FEW]:
+            lines.append(f"  {name}, named in {some(labels, _FEW, everything=everything)}")
+        more = 0 if everything else len(loads) - _FEW
+        lines += [f"  and {more} more (-v names them)"] if more > 0 else []
+    return lines
 
 
 def findings_text(error: NotPortable, having: Mapping[str, str], *, everything: bool) -> list[str]:

@@ -17,6 +17,7 @@ from nix_manylinux.repair.leftovers import launcher, portable_shebang, store_pat
 from nix_manylinux.repair.model import Finding, Graft, NotPortable, RepairedWheel, RepairOptions
 from nix_manylinux.repair.sbom import cyclonedx, package_at
 from nix_manylinux.repair.verify import verify
+from nix_manylinux.resolve.dlopen import opened_through
 from nix_manylinux.tree.python import python_source
 from nix_manylinux.tree.roots import tree_root
 from nix_manylinux.tree.unpack import scan_unpacked
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nix_manylinux.base.progress import Progress
+    from nix_manylinux.tree.disk import Disk
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.tree.libraries import LibraryIndex
 
@@ -81,6 +83,13 @@ def repair_wheel(
         chooser = Chooser(facts, platforms, libraries.overlay(), options)
         work = _Work(opened, facts, unpacked, options=options, scratch=scratch, strip=strip)
         choice, file_name = None, opened.file_name
+        if chooser.is_pure and options.graft:
+            raise BadOption(
+                "this wheel has no native code, and Python looks for no library beside it",
+                where=f"{file_name}: --graft {options.graft[0]}",
+                hint="leave it to the system; or open it by a path in the package, put it there,"
+                " and build a wheel that is for one platform",
+            )
         if not chooser.is_pure:
             choice = chooser.choose(file_name)
             work.graft(choice, name.name, chooser)
@@ -94,7 +103,7 @@ def repair_wheel(
                 work.extra[own] = fresh
         work.document(file_name)
         output = os.path.join(os.fspath(output_dir), file_name)
-        found = work.loads() if loads else ()
+        found, by_python = work.loads() if loads else ((), frozenset())
         digest, check = "", None
         contents = {**work.changed, **work.extra}
         if choice is not None and contents:  # what nobody changed is what was read, and judged
@@ -134,7 +143,8 @@ def repair_wheel(
             left=choice.left if choice else (),
             obstacles=choice.obstacles if choice else (),
             loads=found,
-            warnings=(*opened.warnings, *(choice.warnings if choice else ())),
+            by_python=by_python,
+            warnings=(*opened.warnings, *(choice.warnings if choice else ()), *work.warnings),
         )
 
 
@@ -182,6 +192,7 @@ class _Work:
         self.extra: dict[str, str | bytes] = {}
         self.allowed: set[str] = set()
         self.grafts: list[Graft] = []
+        self.warnings: list[str] = []
         self._findings: list[Finding] = []
 
     def graft(self, choice: PolicyChoice, name: str, chooser: Chooser) -> None:
@@ -198,13 +209,16 @@ class _Work:
         disk = chooser.libraries.disk
         plain = {disk.real(path): os.path.basename(path) for path in chooser.extra}
         copied = copy_grafts(choice, disk, copies, plain=plain, strip=self._strip)
-        editor = Editor(
-            choice,
-            copied,
-            name=name,
-            folder=folder,
-            plain=[partial(disk.mentions, name=soname) for soname in plain.values()],
-        )
+        opened = partial(opened_through, {file.path.rpartition("/")[2] for file in choice.files})
+        opens = {soname: _opening(soname, disk, opened) for soname in plain.values()}
+        editor = Editor(choice, copied, name=name, folder=folder, plain=[*opens.values()])
+        paths = [*(f"{choice.root}/{file.path}" for file in choice.files), *copied]
+        self.warnings += [
+            f"{folder}/{soname} comes along, and no file of the wheel names it: nothing is led to"
+            " it; what Python opens, its source has to open by this path"
+            for source, soname in plain.items()
+            if not any(map(opens[soname], {*paths} - {source}))
+        ]
         self._findings += editor.misplaced()
         if self._findings:
             return
@@ -316,17 +330,23 @@ class _Work:
                 check_new_name(member, f"--sbom {asked}", "sbom.cdx.json")
                 self.extra[member] = file.read()
 
-    def loads(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Give the names of libraries that may be loaded at run time, with who names them."""
+    def loads(self) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], frozenset[str]]:
+        """Give the libraries that may be loaded at run time, by whom; and which by Python alone."""
         from nix_manylinux.resolve.loads import find_runtime_loads  # noqa: PLC0415
+        from nix_manylinux.resolve.python_loads import BY_PYTHON  # noqa: PLC0415
 
-        found = find_runtime_loads(self._facts, self._unpacked.labels)
         here = {posixpath.basename(graft.member) for graft in self.grafts}
-        return tuple(
-            (each.name, tuple(label for label, _ in each.sources))
-            for each in found.loads
-            if each.name not in here
+        found = find_runtime_loads(self._facts, self._unpacked.labels).loads
+        found = tuple(each for each in found if each.name not in here)
+        return (
+            tuple((each.name, tuple(label for label, _ in each.sources)) for each in found),
+            frozenset(e.name for e in found if BY_PYTHON.issuperset(how for _, how in e.sources)),
         )
+
+
+def _opening(soname: str, disk: Disk, opened: Callable[[str], set[str]]) -> Callable[[str], bool]:
+    """Give what says whether a file opens a library, by a name that it holds or is known for."""
+    return lambda path: disk.mentions(path, soname) or soname in opened(path)
 
 
 def lib_dir(options: RepairOptions, name: str) -> str:

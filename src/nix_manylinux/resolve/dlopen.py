@@ -71,7 +71,7 @@ class RuntimeLibraries:
         nowhere = [value for value, folder in self._folders.items() if not folder]
         if nowhere:
             raise NoRuntimeLibrary(nowhere)
-        opened = self._opened = partial(_opened, {path.rpartition("/")[2] for path in files})
+        opened = self._opened = partial(opened_through, {path.rpartition("/")[2] for path in files})
         cffi = [path for path in files if opens_for_cffi(path)] if values else []
         holding = {
             value: [path for path in files if libraries.disk.mentions(path, value)]
@@ -143,7 +143,7 @@ class RuntimeLibraries:
         return found.rpartition("/")[0] if found else ""
 
 
-def _opened(there: Collection[str], path: str) -> set[str]:
+def opened_through(there: Collection[str], path: str) -> set[str]:
     """Give what is opened through a file by names that others, among those there, put together."""
     data = read_libraries()
     if path.rpartition("/")[2] != data.opened_by:

@@ -33,12 +33,21 @@ BY_PYTHON = frozenset({CTYPES, CFFI})
 
 #: Folders and modules of these names are for other systems than ours (pyglet, PyOpenGL).
 _ELSEWHERE = frozenset({"cygwin", "darwin", "mac", "macos", "osx", "win", "win32", "windows"})
+#: Those that are part of a longer name, too (ipykernel/_eventloop_macos.py).
+_WORDS = _ELSEWHERE - {"mac", "win", "windows"}
+#: Frameworks of macOS, and what is asked for beside them (urllib3's securetransport).
+_FRAMEWORKS = frozenset(
+    {"AppKit", "ApplicationServices", "Carbon", "Cocoa", "CoreFoundation", "CoreGraphics"}
+    | {"CoreServices", "CoreText", "Foundation", "IOKit", "Security", "SystemConfiguration", "objc"}
+)
 
 
 def is_for_others(path: str) -> bool:
     """Whether a Python file is for another system than Linux, by its place."""
     parts = path.removesuffix(".py").lower().split("/")
-    return not _ELSEWHERE.isdisjoint(part.strip("_") for part in parts)
+    words = {word for part in parts for word in part.split("_")}
+    whole = {part.strip("_") for part in parts}
+    return not (_ELSEWHERE.isdisjoint(whole) and _WORDS.isdisjoint(words))
 
 
 def loads_in_python(
@@ -69,7 +78,8 @@ def loads_in_python(
     if not called.isdisjoint(_LOADERS):
         sonames = (text for node in nodes if _SONAME.fullmatch(text := _text(node)))
         found |= _likely(sonames, CFFI if "dlopen" in called else CTYPES, is_known)
-    return tuple(sorted(_best(found)))
+    frameworks = {(f"lib{name}.so", CTYPES) for name in _FRAMEWORKS}
+    return tuple(sorted(_best(found - frameworks)))
 
 
 def _loaded(
