@@ -235,6 +235,57 @@ def test_into_a_virtual_environment(extension: bytes, store: Path, tmp_path: Pat
     assert done.stdout == "1.0\n"
 
 
+def test_what_is_told_of_a_prefix(
+    extension: bytes,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """How it is used; what was asked for, not what a wheel carries; a folder's wheels as typed."""
+    files = {
+        "made/__init__.py": b"def run():\n    print('ran')\n",
+        "made-1.0.dist-info/entry_points.txt": b"[console_scripts]\nmade = made:run\n",
+        "made/inner-2.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: inner\nVersion: 2.0\n",
+        "made/ext.so": extension,
+    }
+    (tmp_path / "a b").mkdir()
+    MadeWheel(files=files, tag=TAG).write(tmp_path / "a b")
+    for name in "xyz":
+        MadeWheel(name=name, files={f"{name}.py": b""}).write(tmp_path / "a b")
+    monkeypatch.chdir(tmp_path)
+    wheels = sorted(str(each.relative_to(tmp_path)) for each in (tmp_path / "a b").iterdir())
+    words = ["--prefix", "p", "--python", sys.executable]
+    for given, said in ((wheels, "'a b'/*.whl --"), (wheels[:3], "'a b/made-1.0-")):
+        assert main(["install", *given, *words]) == 1
+        assert f"nix-manylinux install {said}" in capsys.readouterr().err
+    assert main(["install", *wheels, *words, "--libs", str(store)]) == 0
+    said = capsys.readouterr().err
+    assert "installed made 1.0, x 1.0, y 1.0, z 1.0\n" in said
+    name, _, value = said.partition("find it with ")[2].strip().partition("=")
+    ran = subprocess.run(["p/bin/made"], env={name: value}, capture_output=True, check=True)
+    assert ran.stdout == b"ran\n"
+
+
+def test_commands_of_an_environment_are_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are started by the Python that they are installed for, wherever that is from."""
+    subprocess.run(["uv", "venv", "-q", "--python", sys.executable, tmp_path / "v"], check=True)
+    linker = os.path.realpath(TARGET.dynamic_linker)
+    monkeypatch.setenv("NIX_STORE", os.path.dirname(linker))
+    entry = b"[console_scripts]\nmade = made:run\n"
+    files = {"made.py": b"def run(): 0\n", "made-1.0.dist-info/entry_points.txt": entry}
+    wheel = MadeWheel(files=files).write(tmp_path)
+    python = str(tmp_path / "v/bin/python")
+    words = ["--prefix", str(tmp_path / "v"), "--python", python, "--dynamic-linker", linker]
+    assert main(["install", wheel, *words]) == 0
+    said = capsys.readouterr().err
+    assert "started by another" not in said
+    assert "PYTHONPATH" not in said
+    subprocess.run([tmp_path / "v/bin/made"], check=True)
+
+
 def test_another_run_has_made_the_prefix(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

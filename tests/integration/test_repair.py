@@ -637,6 +637,20 @@ def test_libraries_that_python_opens(workshop: Workshop, tmp_path: Path) -> None
         repaired(path, tmp_path / "out", libs=(late.parent,), graft=("liblate.so.1",))
 
 
+def test_a_graft_that_is_opened_by_a_name_put_together(workshop: Workshop, tmp_path: Path) -> None:
+    """Qt's plugin for TLS has OpenSSL opened by QtCore, and no file holds the whole name."""
+    late = workshop.library("ssl", "ssl", "7", file="libssl.so.3")
+    core, plugin = "libQt6Core.so.6", "libqopensslbackend.so"
+    files = {f"made/{n}": workshop.files.library(n, soname=n).read_bytes() for n in (core, plugin)}
+    path = wheel_of(workshop.module("0", []), **files).write(tmp_path)
+    done = repaired(path, tmp_path / "out", libs=(late.parent,), graft=("libssl.so.3",))
+    assert not any("libssl" in each for each in done.warnings)
+    site = installed(done.path, tmp_path / "with")
+    facts = read_elf(str(site / "made" / core))
+    assert facts is not None
+    assert facts.search_path == ("$ORIGIN/../made.libs",)
+
+
 def test_equal_libraries_that_lead_to_others(tmp_path: Path) -> None:
     """Of two packages of one library, each with its own version of another, each user keeps his."""
     files = ElfBuilder(tmp_path / "elf")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from nix_manylinux.cli.run import Run
 
+#: So many wheels are named one by one.
+_FEW = 3
+
 
 def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str:
     """Give a command line that patches ``paths``, with every option that was given.
@@ -23,7 +26,7 @@ def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str
     given = run.arguments
     extra = vars(given.extra)
     verb = "install" if given.command == "install" else "patch"
-    words = ["nix-manylinux", verb, *paths]
+    words: list[str] = []
     if verb == "patch" and any(path.endswith(".whl") and os.path.isfile(path) for path in paths):
         words += ["--output-dir", given.output_dir or "patched"]
     for name in ("python", "dynamic_linker", "libc", "gc_roots", "prefix"):
@@ -38,7 +41,21 @@ def typed(run: Run, paths: Sequence[str], *, without: Sequence[str] = ()) -> str
     words += _options(replace(options, runtime_libs=loads))
     if given.nixpkgs:
         words += ["--nixpkgs"] if given.nixpkgs == "<nixpkgs>" else ["--nixpkgs", given.nixpkgs]
-    return shell(*words)
+    return " ".join(["nix-manylinux", verb, _named(paths), *map(shell, words)])
+
+
+def _named(paths: Sequence[str]) -> str:
+    """Write paths as a shell takes them; many wheels of a folder, where they are all of it, as one.
+
+    The shell has made names of `*.whl`: two hundred would hide what stands above them.
+    """
+    folder = os.path.dirname(paths[0]) if len(paths) > _FEW else ""
+    if len(paths) > _FEW and all(os.path.isfile(path) for path in paths):
+        names = (name for name in os.listdir(folder or ".") if not name.startswith("."))
+        wheels = [os.path.join(folder, name) for name in names if name.endswith(".whl")]
+        if sorted(wheels) == sorted(paths):
+            return os.path.join(shell(folder) if folder else "", "*.whl")
+    return shell(*paths)
 
 
 def part_of(options: Options, paths: Sequence[str], given: Sequence[str]) -> Options:

@@ -11,7 +11,7 @@ from nix_manylinux.base.errors import BadOption, BadTree, NixManylinuxError
 from nix_manylinux.base.files import check_writable
 from nix_manylinux.base.store import stored_trees
 from nix_manylinux.base.values import replace
-from nix_manylinux.base.words import count
+from nix_manylinux.base.words import count, shell
 from nix_manylinux.cli import DONE, REFUSED
 from nix_manylinux.cli.origin import take_own_linker, tell_origin, tell_untried
 from nix_manylinux.cli.roots import keep, nix_store_command, tell_lost
@@ -134,8 +134,14 @@ def install(run: Run) -> int:
     )
     if not extra.no_link:
         report = _tell(run, extra.prefix, report)
-    names = ", ".join(f"{d.name} {d.version}" for d in report.plan.trees[0].distributions)
+    # Those that a wheel carries inside of a package (bleach's html5lib) nobody has asked for.
+    found = report.plan.trees[0].distributions
+    top = min((d.folder.count("/") for d in found), default=0)
+    names = ", ".join(f"{d.name} {d.version}" for d in found if d.folder.count("/") == top)
     run.console.say(f"  installed {names}")
+    if not (extra.no_link or run.in_build() or find_pyvenv(extra.prefix)):
+        site = os.path.abspath(os.path.join(extra.prefix, os.path.dirname(found[0].folder)))
+        run.console.say(f"  its commands, and Python, find it with PYTHONPATH={shell(site)}")
     keep(run, report)
     return _done(run, report)
 

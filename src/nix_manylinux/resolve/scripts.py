@@ -37,11 +37,12 @@ def script_warnings(
     store = nix_store()
     pure = target.dynamic_linker.startswith(f"{store}/")
     roots = tuple(f"{tree.root}/" for tree in trees)
+    python = target.interpreter.executable if target.interpreter else ""
     for tree in trees:
         for label, by in tree.scripts:
             folder, name = os.path.split(by)
             own = by.startswith(roots) or f"{os.path.realpath(folder)}/{name}".startswith(roots)
-            if own or options.excludes(label):
+            if own or by == python or options.excludes(label):
                 continue
             if not os.path.exists(by):
                 said = ("can't be started", by, ", which is not there")
