@@ -349,6 +349,7 @@ def test_inspect_tells_what_patch_would_refuse(
     [
         ("made-1.0.tar.gz", "is neither a directory nor a wheel (*.whl)"),
         ("made-1.0-py3.11.egg", "is neither a directory nor a wheel (*.whl)"),
+        ("made.pex", "is a zip application, which unpacks its files when it is started"),
         ("made-1.0-py3-none-any.whl.metadata", "is neither a directory nor a wheel (*.whl)"),
         ("nothing", "there is no such file or directory"),
         ("nothing.whl", "there is no such file or directory"),

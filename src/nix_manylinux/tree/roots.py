@@ -69,6 +69,9 @@ def tree_root(root: StrPath) -> str:
     elif is_elf_file(path):
         what = "is one ELF file, not the tree that it belongs to"
         hint = f"name the tree: {shell(_tree_around(path))}"
+    elif path.endswith((".pex", ".pyz", ".shiv")):
+        what = "is a zip application, which unpacks its files when it is started"
+        hint = "patch an environment, and pack that: shiv --site-packages, pex --venv-repository"
     else:
         what = "is neither a directory nor a wheel (*.whl)"
         hint = "name an unpacked tree, or the wheel; of a source archive, build a wheel first"
