@@ -8,6 +8,7 @@ from nix_manylinux.base.values import replace
 from nix_manylinux.data import read_libraries
 from nix_manylinux.elf.facts import ElfKind
 from nix_manylinux.resolve.dlopen import musl_warning
+from nix_manylinux.resolve.editable import editable_warnings
 from nix_manylinux.resolve.first import older_in_python
 from nix_manylinux.resolve.leaves import waive_leaves
 from nix_manylinux.resolve.loader import make_loader
@@ -72,6 +73,8 @@ class _Checker:
             self._unusable(damage.label, damage.what, options.tell_damage(damage))
         self.warnings |= dict.fromkeys(script_warnings(trees, target, options))
         self.warnings |= dict.fromkeys(requirement_warnings(trees, options.python_libs))
+        for tree in trees:
+            self.warnings |= dict.fromkeys(editable_warnings(tree, target, libraries))
         for path, (_, file) in self.index.files.items():
             self.disk.learn(path, file.facts)
 

@@ -34,7 +34,7 @@ from nix_manylinux.resolve.searchpath import Composer, SearchPath, dropped_warni
 from nix_manylinux.resolve.simulation import Problems, Simulation, VersionFault
 from nix_manylinux.tree.index import TreeIndex
 from nix_manylinux.tree.libraries import LibraryIndex, WheelIndex, refuse_unwritable
-from nix_manylinux.tree.roots import is_package_of_nix
+from nix_manylinux.tree.roots import find_pyvenv, is_package_of_nix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +118,10 @@ class _Planner:
         self.siblings = Siblings(trees, target.machine)
         self.warnings = [options.tell_damage(each) for tree in trees for each in tree.damaged]
         self.warnings += script_warnings(trees, target, options, moved_only=True)
+        for tree in (tree for tree in trees if find_pyvenv(tree.root)):
+            from nix_manylinux.resolve.editable import editable_warnings  # noqa: PLC0415 - else unused
+
+            self.warnings += editable_warnings(tree, target, libraries)
         if packages := [tree for tree in trees if is_package_of_nix(tree.root)]:
             from nix_manylinux.resolve.requirements import requirement_warnings  # noqa: PLC0415 - in builds
 
