@@ -83,7 +83,19 @@ def test_an_environment_in_its_project(capsys: pytest.CaptureFixture[str], tmp_p
     err = capsys.readouterr().err
     assert err.count(f"nix-manylinux patch {project}/demo --python") == 1
     assert f"nix-manylinux patch {project} " not in err
-    (tree / SITE / "demo.pth").write_bytes(b"\0\xff\n")
-    (tree / SITE / "demo-1.0.dist-info/direct_url.json").write_bytes(b"[]")
+    # As `setup.py develop` has it.
+    (tree / SITE / "demo-1.0.dist-info/direct_url.json").unlink()
+    (tree / SITE / "demo.egg-link").write_text(f"{project}\n.")
     assert main(["check", str(tree)]) == 0
-    assert "editable" not in capsys.readouterr().err
+    assert f"nix-manylinux patch {project}/demo --python" in capsys.readouterr().err
+    (tree / SITE / "demo.egg-link").write_bytes(b"\0\n")
+    (tree / SITE / "demo.pth").write_bytes(b"\0\xff\n")
+    url, info = tree / SITE / "demo-1.0.dist-info/direct_url.json", {"editable": True}
+    (tree / SITE / "demo2.pth").write_text(f"{project}\n")
+    broken = [
+        json.dumps({"url": each, "dir_info": info}) for each in (1, None, "http://[", "file:///%00")
+    ]
+    for text in ("[]", "[" * 60000, *broken):
+        url.write_text(text)
+        assert main(["check", str(tree)]) == 0
+        assert "editable" not in capsys.readouterr().err

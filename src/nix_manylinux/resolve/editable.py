@@ -79,13 +79,19 @@ def _folders(tree: TreeFacts) -> set[str]:
 
 
 def _projects(tree: TreeFacts) -> Iterator[str]:
-    """Give the folders of the projects that are installed as editable (PEP 610)."""
+    """Give the folders of the projects that are installed as editable: PEP 610, and before it."""
     import json  # noqa: PLC0415 - few environments have one
     from urllib.parse import unquote, urlsplit  # noqa: PLC0415
 
+    for site in (os.path.join(tree.root, each) for each in tree.site_packages):
+        for name in os.listdir(site):
+            if name.endswith(".egg-link"):  # of `setup.py develop`, by pip before 25
+                line = _text(os.path.join(site, name)).partition("\n")[0]
+                with suppress(ValueError):
+                    yield os.path.realpath(os.path.join(site, line.strip()))
     for each in tree.distributions:
         text = _text(os.path.join(tree.root, each.folder, "direct_url.json"))
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             told = json.loads(text)
             if told["dir_info"]["editable"]:
                 yield os.path.realpath(unquote(urlsplit(told["url"]).path))
