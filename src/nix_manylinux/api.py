@@ -367,11 +367,10 @@ def patch_wheel(
 def _check_tags(trees: Sequence[TreeFacts], target: Target) -> list[str]:
     """Hold the WHEEL tags of all distributions in the trees against the target; give warnings.
 
-    Raises `IncompatibleWheel` for the first one that can't be for it.
+    Raises `IncompatibleWheel` for those that can't be for it.
     """
-    tagged = [(tree, dist) for tree in trees for dist in tree.distributions if dist.tags]
-    if not tagged:
+    if not any(dist.tags for tree in trees for dist in tree.distributions):
         return []
-    from nix_manylinux.resolve.tags import check_tags  # noqa: PLC0415 - not every tree has tags
+    from nix_manylinux.resolve.tags import fitting_tags  # noqa: PLC0415 - not every tree has tags
 
-    return [text for tree, dist in tagged if (text := check_tags(tree, dist, target))]
+    return fitting_tags(trees, target)

@@ -154,3 +154,22 @@ def test_no_tree_where_an_environment_lies(
             assert main([verb]) == 2
             tried = words if made else "--help"
             assert capsys.readouterr().err.endswith(f"\ntry: nix-manylinux {verb} {tried}\n")
+
+
+def test_all_wheels_that_do_not_fit_are_told_at_once(tmp_path: Path) -> None:
+    """Of an environment whose Python was exchanged there are many."""
+    venv = environment(tmp_path / "env", MINOR)
+    for name, tag in (("two", f"cp3{MINOR + 1}-cp3{MINOR + 1}"), ("six", "cp36-cp36m")):
+        info = venv / f"lib/python3.{MINOR}/site-packages/{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}-linux_x86_64\n")
+        module = f"{name}.{tag.replace('cp3', 'cpython-3').partition('-cpython')[0]}.so"
+        (info / "RECORD").write_text(f"{module},,\n")
+        (info.parent / module).write_bytes(tiny_library(name))
+    before = snapshot(venv)
+    done = command("patch", str(venv))
+    assert done.status == 1
+    assert f"{venv}: 2 wheels don't fit: six 1: the wheel is for Python 3.6, " in done.stderr
+    assert f"; two 1: the wheel is for Python 3.{MINOR + 1}, " in done.stderr
+    assert snapshot(venv) == before

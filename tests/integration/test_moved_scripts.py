@@ -67,6 +67,18 @@ def test_what_is_pasted_mends_them(tmp_path: Path, way: str) -> None:
     assert "can't be started" not in command("check", str(other)).stderr
 
 
+def test_nothing_in_a_store_is_to_be_edited(tmp_path: Path) -> None:
+    """What lies there is built anew, if at all: no line to paste changes it."""
+    venv = tmp_path / "store" / f"{'0' * 32}-env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (venv / "bin/tool").write_text("#!/no/such/.venv/bin/python\n")
+    (venv / "bin/tool").chmod(0o755)
+    for store, pasted in ((tmp_path / "store", False), (tmp_path / "other", True)):
+        done = command("check", str(venv), environment={**os.environ, "NIX_STORE": str(store)})
+        assert "bin/tool can't be started" in done.stderr
+        assert ("was moved or copied" in done.stderr) is pasted
+
+
 def test_commands_beside_packages(tmp_path: Path) -> None:
     """Those of ``pip install --target`` are led to the Python that was given, and to none else."""
     (tmp_path / "bin").mkdir()

@@ -177,6 +177,7 @@ def test_a_python_that_starts_nothing(scene: Scene, foreign: Path) -> None:
     done = command(*option, environment=environment())
     assert done.status == 1
     assert "was built for other systems" in done.stderr
+    assert "another nixpkgs may have it (--nixpkgs REF)" in done.stderr
     assert snapshot(foreign) == before
 
 
@@ -201,6 +202,7 @@ def test_a_python_that_is_gone(scene: Scene, foreign: Path, what: str) -> None:
     option = ["patch", str(foreign), "--nixpkgs", str(scene.home / "nixpkgs")]
     done = command(*option, "--dry-run", environment=environment())
     assert f"would take of {scene.home}/nixpkgs: python3{minor}.out" in done.stderr
+    assert "without --dry-run the environment is given that one" in done.stderr
     assert snapshot(foreign) == before
     done = command(*option, environment=environment())
     assert done.status == 0, done.stderr

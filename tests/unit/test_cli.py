@@ -170,6 +170,7 @@ def test_usage_is_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> Non
         ),
         (["insepct", "x"], "; did you mean inspect?\ntry: nix-manylinux --help\n"),
         (["check", ".", "--missing", "lefs"], "; did you mean leaves?\n"),
+        (["check", ".", "--missing", "warn"], "(choose from 'fail', 'leaves')\n"),
         (["patch"], "nix-manylinux patch: the following arguments are required: TREE|WHEEL\ntry: "),
     ],
 )

@@ -665,7 +665,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(words) == 0
     assert capsys.readouterr().out == out
     assert main(words) == 0
-    assert "environment.nix is there, and stays as it is" in capsys.readouterr().err
+    assert "environment.nix is there, and stays as it is\n" in capsys.readouterr().err
+    (tmp_path / "environment.nix").write_text(f"{out}# pinned\n")
+    assert main(words) == 0
+    assert "stays as it is; written now it would be:\n" in capsys.readouterr().err
     assert main([*words, "-o", "-"]) == 0
     assert capsys.readouterr().out == before
     assert "4 wheels, 1 without one" in err

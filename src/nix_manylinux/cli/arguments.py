@@ -41,7 +41,9 @@ class _Parser(argparse.ArgumentParser):
         choices = [str(each) for action in self._actions for each in action.choices or ()]
         known = [*self._option_string_actions, *choices]
         unknown = re.search(r"arguments: (\S+)|choice: '([^']+)'", message)
-        meant = get_close_matches(unknown[1] or unknown[2], known, 1) if unknown else []
+        word = (unknown[1] or unknown[2]) if unknown else ""
+        known = [each for each in known if each != word]  # another option may take it
+        meant = get_close_matches(word, known, 1) if word else []
         if meant:
             message += f"; did you mean {meant[0]}?"
         elif unknown and unknown[1] and not unknown[1].startswith("-"):

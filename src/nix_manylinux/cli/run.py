@@ -144,6 +144,10 @@ class Run:
             raise error
         if self.arguments.dry_run:
             self.console.say(f"  would take of {nixpkgs}: {error.attribute}.out")
+            error.hint = (
+                "without --dry-run the environment is given that one; what else is to be taken,"
+                " can be known then"
+            )
             raise error
         from nix_manylinux.cli.taking import Taking  # noqa: PLC0415
 
@@ -154,6 +158,10 @@ class Run:
             if os.path.exists(python):
                 return python
         self.warn_once(f"{nixpkgs} has no {error.attribute}.out, or can't build it")
+        error.hint = (
+            "another nixpkgs may have it (--nixpkgs REF); else make the environment anew, with a"
+            " Python that there is, and install its packages again"
+        )
         raise error
 
     def target_to_look(self, trees: Sequence[str]) -> Target | None:

@@ -7,6 +7,7 @@ import sys
 
 from nix_manylinux.api import inspect, plan_paths
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
+from nix_manylinux.base.files import read_small
 from nix_manylinux.base.words import count, listed, shell, some
 from nix_manylinux.cli import DONE, REFUSED
 from nix_manylinux.cli.advised import loads_advice, look_advice
@@ -157,8 +158,11 @@ def write_lock(run: Run) -> int:
     run.console.say(f"wrote {output}")
     folder = os.path.dirname(output) or "."
     expression = os.path.normpath(os.path.join(folder, "environment.nix"))
+    written = how_to_use(output, path, places[0].series, projects=projects)
     if os.path.exists(expression) and os.path.getsize(expression):  # `>` has emptied it
-        run.console.say(f"{expression} is there, and stays as it is; written now it would be:")
+        stays = f"{expression} is there, and stays as it is"
+        kept = read_small(expression, 1 << 16).decode("utf-8", "replace").strip() == written
+        run.console.say(stays if kept else f"{stays}; written now it would be:")
     else:
         run.console.say(
             f"its expression for nix-build is on standard output: > {shell(expression)} keeps it"
@@ -169,7 +173,7 @@ def write_lock(run: Run) -> int:
                 " nix-manylinux"
             )
         run.console.say("to pin that and nixpkgs: docs/locks.md, For a colleague")
-    run.console.answer(how_to_use(output, path, places[0].series, projects=projects))
+    run.console.answer(written)
     return DONE
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_SIZE = 1 << 16
 #: So many files are named before the rest is counted.
 _FEW = 2
+#: A project with more names than these is not looked through to its end.
+_MOST_NAMES = 50_000
 #: Folders of a project that nothing is imported from.
 _ASIDE = frozenset({"build", "dist", "node_modules", "__pycache__"})
 
@@ -105,7 +107,11 @@ def _text(path: str) -> str:
 
 def _modules(folder: str) -> Iterator[str]:
     """Give the extension modules below a folder, but for those of environments in it."""
+    left = _MOST_NAMES
     for at, folders, names in os.walk(folder):
+        left -= len(folders) + len(names)
+        if left < 0:
+            return
         if "pyvenv.cfg" in names:
             folders.clear()
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from nix_manylinux.base.store import nix_store
+from nix_manylinux.base.store import in_store, nix_store
 from nix_manylinux.base.words import shell, some
 from nix_manylinux.tree.python import FIRST_BYTES, is_strange_to_nix
 from nix_manylinux.tree.roots import find_pyvenv
@@ -54,6 +54,8 @@ def script_warnings(
                 said = ("can't be started", by, ", which Nix does not provide")
             mended = _mended(tree.root, by) or _led(tree.root, by, target)
             mended = mended or _by_env(tree.root, by)
+            if in_store(tree.root):  # where nothing is ever changed
+                mended = ""
             if mended or not moved_only:
                 told.setdefault((*said, mended), []).append(label)
     for (what, by, why, mended), labels in told.items():

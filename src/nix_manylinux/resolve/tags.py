@@ -13,11 +13,14 @@ import re
 
 from nix_manylinux.base.errors import BadTree, IncompatibleWheel
 from nix_manylinux.base.values import replace
+from nix_manylinux.base.words import listed
 from nix_manylinux.target.compat import check_compatible
 from nix_manylinux.target.interpreter import abis_of_suffix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nix_manylinux.target.target import Target
     from nix_manylinux.tree.facts import TreeFacts
     from nix_manylinux.wheel.metadata import Distribution
@@ -59,6 +62,30 @@ def check_tags(tree: TreeFacts, distribution: Distribution, target: Target) -> s
             " the file's name"
         )
     return ""
+
+
+def fitting_tags(trees: Sequence[TreeFacts], target: Target) -> list[str]:
+    """Hold all WHEEL tags of trees against the target, as `check_tags` does; gives its warnings.
+
+    Raises `IncompatibleWheel` for all that it refuses at once.
+    """
+    warnings: list[str] = []
+    refused: list[tuple[str, IncompatibleWheel]] = []
+    for tree, each in ((t, d) for t in trees for d in t.distributions if d.tags):
+        try:
+            warnings.append(check_tags(tree, each, target))
+        except IncompatibleWheel as error:  # noqa: PERF203 - each is judged
+            refused.append((f"{each.name} {each.version}", error))
+    if len(refused) == 1:
+        raise refused[0][1]
+    if refused:
+        raise IncompatibleWheel(
+            f"{len(refused)} wheels don't fit: "
+            + "; ".join(f"{who}: {error.what}" for who, error in refused),
+            where=listed(dict.fromkeys(tree.root for tree in trees)),
+            hint="\n".join(dict.fromkeys(error.hint for _, error in refused)),
+        )
+    return [*filter(None, warnings)]
 
 
 def tags_of_tree(tree: TreeFacts, target: Target) -> tuple[list[str], list[tuple[str, str]]]:

@@ -105,9 +105,12 @@ class Replacement:
     def undo(self) -> None:
         """Give every name the old inode back, and delete the copy.
 
-        Names are exchanged, nothing is made: that works on a full disk too.
+        Names are exchanged, nothing is made: that works on a full disk too. Where nothing was
+        reached, nothing is touched, which who may not write there could not.
         """
         for name, backup in zip(self.names, self.backups, strict=True):
+            if not os.path.lexists(backup):
+                continue
             with writable_folder(os.path.dirname(name)), contextlib.suppress(FileNotFoundError):
                 os.replace(backup, name)
         self.close()

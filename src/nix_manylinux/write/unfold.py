@@ -90,7 +90,9 @@ class Unfolding:
         self.close()
 
     def close(self) -> None:
-        """Delete what `undo` would have needed."""
+        """Delete what `undo` would have needed, if there is any of it."""
+        if not any(map(os.path.lexists, (self.path, self.backup))):
+            return
         with writable_folder(os.path.dirname(self.link)):
             delete_links(self.path)
             with contextlib.suppress(FileNotFoundError):
