@@ -645,7 +645,13 @@ def test_wheels_of_a_variant(kind: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert "no wheel fits for only: taken from nixpkgs" in err
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _refuse(*_: object) -> bytes:
+    raise PermissionError
+
+
+def test_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It writes beside the lock; a second run changes nothing; a stale one is noticed."""
     path = write(tmp_path, "uv.lock", uv_lock())
     words = ["lock", path, "--no-inspect", "--python-version", "3.12", "--system", "x86_64-linux"]
@@ -668,6 +674,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "environment.nix is there, and stays as it is\n" in capsys.readouterr().err
     (tmp_path / "environment.nix").write_text(f"{out}# pinned\n")
     assert main(words) == 0
+    assert "stays as it is; written now it would be:\n" in capsys.readouterr().err
+    with monkeypatch.context() as patch:  # as of another user's, which root can read
+        patch.setattr("nix_manylinux.cli.views.read_small", _refuse)
+        assert main(words) == 0
     assert "stays as it is; written now it would be:\n" in capsys.readouterr().err
     assert main([*words, "-o", "-"]) == 0
     assert capsys.readouterr().out == before

@@ -107,26 +107,27 @@ class Run:
 
     def _doubt_home(self, venv: str) -> None:
         """Note where a virtual environment's Python counts on what is another one's, or gone."""
-        lost = environment.lost_home(venv)
-        home = lost or environment.strange_home(venv)
         if self.in_build():
             return
-        again = f"  {environment.made_again(venv, environment.attribute_of(venv))}"
+        lost = environment.lost_home(venv)
+        home = lost or environment.strange_home(venv)
         name, end = environment.strange_link(venv)
         if name:
             at = "which is not there" if not os.path.exists(end) else "not where bin/python leads"
             text = (
                 f"{venv}/{name} leads to {end}, {at}: programs that begin with it (pip) start"
-                " another Python, or none. To have it of one Python, then patch it:"
+                " another Python, or none"
             )
-            self._doubts.append((text, again))
         elif home:
             but = "which is not there" if lost else "and bin/python leads to Nix's"
             text = (
                 f"{venv}/pyvenv.cfg names a Python in {home}, {but}: it may not find its own"
-                " standard library. To have it of one Python, then patch it:"
+                " standard library"
             )
-            self._doubts.append((text, again))
+        else:
+            return
+        again = environment.made_again(venv, environment.attribute_of(venv))
+        self._doubts.append((f"{text}. To have it of one Python, then patch it:", f"  {again}"))
 
     def tell_doubts(self) -> None:
         """Warn of Pythons that may not start: behind what was done, before what to paste."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from nix_manylinux.api import inspect, plan_paths
 from nix_manylinux.base.errors import BadOption, NixManylinuxError
@@ -161,8 +162,11 @@ def write_lock(run: Run) -> int:
     written = how_to_use(output, path, places[0].series, projects=projects)
     if os.path.exists(expression) and os.path.getsize(expression):  # `>` has emptied it
         stays = f"{expression} is there, and stays as it is"
-        kept = read_small(expression, 1 << 16).decode("utf-8", "replace").strip() == written
-        run.console.say(stays if kept else f"{stays}; written now it would be:")
+        kept = b""
+        with suppress(OSError):  # one that can't be read is none of ours to compare
+            kept = read_small(expression, 1 << 16).strip()
+        same = kept == os.fsencode(written)
+        run.console.say(stays if same else f"{stays}; written now it would be:")
     else:
         run.console.say(
             f"its expression for nix-build is on standard output: > {shell(expression)} keeps it"

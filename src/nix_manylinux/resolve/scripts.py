@@ -52,10 +52,10 @@ def script_warnings(
                 said = ("started by another environment's Python", by, "")
             else:
                 said = ("can't be started", by, ", which Nix does not provide")
-            mended = _mended(tree.root, by) or _led(tree.root, by, target)
-            mended = mended or _by_env(tree.root, by)
-            if in_store(tree.root):  # where nothing is ever changed
-                mended = ""
+            mended = ""
+            if not in_store(tree.root):  # where nothing is ever changed
+                mended = _mended(tree.root, by) or _led(tree.root, by, target)
+                mended = mended or _by_env(tree.root, by)
             if mended or not moved_only:
                 told.setdefault((*said, mended), []).append(label)
     for (what, by, why, mended), labels in told.items():
